@@ -1,0 +1,237 @@
+# A room of Semper is one library target, semper::NAME, whose files are found by place:
+#
+#   include/semper/NAME/*.h      public headers, installed, each checked to stand on its own
+#   src/NAME/*.cc, *.h           sources and private headers
+#   src/NAME/*_test.cc           unit tests, together one program NAME_test
+#   src/NAME/*_test_support.*    what those tests share
+#   src/NAME/*_test.proto        messages for those tests only
+#   backends/NAME/...            the same for a storage backend (public headers are rare there)
+#
+# A room with headers alone is an interface library; a room with nothing is left out, and links to
+# it are dropped.
+include(GoogleTest)
+
+set(SEMPER_INCLUDE "${PROJECT_SOURCE_DIR}/include")
+set(SEMPER_TEST_TIMEOUT_SECONDS 120 CACHE STRING "Time limit of one test case")
+set(SEMPER_LABEL_UNIT unit)
+add_custom_target(unit-tests)
+define_property(GLOBAL PROPERTY SEMPER_ROOMS BRIEF_DOCS "Every declared room, absent ones too")
+define_property(GLOBAL PROPERTY SEMPER_LAYERS BRIEF_DOCS "Lines ROOM=DIRECT,DEPENDENCIES")
+
+# semper_room(NAME base [DIR folder] [DEPENDS rooms...] [PUBLIC_LINKS targets...]
+#             [PRIVATE_LINKS targets...] [TEST_LINKS rooms-or-targets...] [EXPORT_SET set])
+function(semper_room name)
+  cmake_parse_arguments(PARSE_ARGV 1 room "" "DIR;EXPORT_SET"
+                        "DEPENDS;PUBLIC_LINKS;PRIVATE_LINKS;TEST_LINKS")
+  if(room_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "semper_room(${name}): unknown arguments ${room_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT room_DIR)
+    set(room_DIR "src/${name}")
+  endif()
+  if(NOT room_EXPORT_SET)
+    set(room_EXPORT_SET semperTargets)
+  endif()
+  set_property(GLOBAL APPEND PROPERTY SEMPER_ROOMS ${name})
+  string(JOIN "," layers ${room_DEPENDS})
+  set_property(GLOBAL APPEND PROPERTY SEMPER_LAYERS "${name}=${layers}")
+
+  set(source_dir "${PROJECT_SOURCE_DIR}/${room_DIR}")
+  file(GLOB headers CONFIGURE_DEPENDS "${SEMPER_INCLUDE}/semper/${name}/*.h")
+  file(GLOB sources CONFIGURE_DEPENDS "${source_dir}/*.cc")
+  file(GLOB tests CONFIGURE_DEPENDS "${source_dir}/*_test.cc"
+       "${source_dir}/*_test_support.cc")
+  list(REMOVE_ITEM sources ${tests} "")
+  if(NOT headers AND NOT sources)
+    message(STATUS "Room ${name}: nothing there, left out")
+    return()
+  endif()
+
+  semper_library(${name} "${headers}" "${sources}" "${room_EXPORT_SET}")
+  foreach(dependency IN LISTS room_DEPENDS)
+    semper_link_room(semper_${name} ${semper_public} ${dependency})
+  endforeach()
+  target_link_libraries(semper_${name} ${semper_public} ${room_PUBLIC_LINKS})
+  if(sources)
+    target_link_libraries(semper_${name} PRIVATE ${room_PRIVATE_LINKS})
+    target_include_directories(semper_${name} PRIVATE "${PROJECT_SOURCE_DIR}/src"
+                               "${PROJECT_SOURCE_DIR}")
+  endif()
+
+  if(SEMPER_BUILD_TESTS AND tests)
+    semper_room_test(${name} "${source_dir}" "${tests}" ${room_PRIVATE_LINKS} ${room_TEST_LINKS})
+  endif()
+endfunction()
+
+# semper_backend(NAME ...): a room under backends/ that every store URL may name.
+function(semper_backend name)
+  semper_room(${name} DIR "backends/${name}" DEPENDS store ${ARGN})
+  set_property(GLOBAL APPEND PROPERTY SEMPER_BACKENDS ${name})
+endfunction()
+
+# The front door, semper::semper: headers directly under include/semper, and a link to every room
+# declared so far.
+function(semper_facade)
+  file(GLOB headers CONFIGURE_DEPENDS "${SEMPER_INCLUDE}/semper/*.h")
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/facade/*.cc")
+  file(GLOB tests CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/facade/*_test.cc")
+  list(REMOVE_ITEM sources ${tests} "")
+  get_property(rooms GLOBAL PROPERTY SEMPER_ROOMS)
+  get_property(backends GLOBAL PROPERTY SEMPER_BACKENDS)
+  semper_library(facade "${headers}" "${sources}" semperTargets)
+  set_target_properties(semper_facade PROPERTIES EXPORT_NAME semper OUTPUT_NAME semper)
+  add_library(semper::semper ALIAS semper_facade)
+  foreach(room IN LISTS rooms)
+    semper_link_room(semper_facade ${semper_public} ${room})
+  endforeach()
+  if(sources)
+    target_include_directories(semper_facade PRIVATE "${PROJECT_SOURCE_DIR}/src"
+                               "${PROJECT_SOURCE_DIR}")
+    foreach(backend IN LISTS backends)
+      if(TARGET semper_${backend})
+        string(TOUPPER "${backend}" upper)
+        target_compile_definitions(semper_facade PRIVATE SEMPER_HAS_${upper}=1)
+      endif()
+    endforeach()
+  endif()
+  if(SEMPER_BUILD_TESTS AND tests)
+    semper_room_test(facade "${PROJECT_SOURCE_DIR}/src/facade" "${tests}" testing)
+  endif()
+endfunction()
+
+# The library target of a room; sets semper_public to the keyword its public links need.
+function(semper_library name headers sources export_set)
+  set(target semper_${name})
+  if(sources)
+    add_library(${target} ${sources})
+    set(public PUBLIC)
+    semper_warnings(${target})
+    set_target_properties(${target} PROPERTIES
+      VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+  else()
+    add_library(${target} INTERFACE)
+    set(public INTERFACE)
+  endif()
+  add_library(semper::${name} ALIAS ${target})
+  target_compile_features(${target} ${public} cxx_std_20)
+  target_sources(${target} ${public} FILE_SET HEADERS BASE_DIRS "${SEMPER_INCLUDE}" FILES ${headers})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ON)
+  install(TARGETS ${target} EXPORT ${export_set}
+          ARCHIVE LIBRARY RUNTIME FILE_SET HEADERS)
+  set_property(GLOBAL APPEND PROPERTY SEMPER_PRODUCT ${target})
+  set(semper_public ${public} PARENT_SCOPE)
+endfunction()
+
+# Links another room if it is there; a name that was never declared is a mistake.
+function(semper_link_room target keyword room)
+  get_property(rooms GLOBAL PROPERTY SEMPER_ROOMS)
+  if(NOT room IN_LIST rooms)
+    message(FATAL_ERROR "${target} depends on room ${room}, which is not declared before it")
+  endif()
+  if(TARGET semper_${room})
+    target_link_libraries(${target} ${keyword} semper_${room})
+  endif()
+endfunction()
+
+# NAME_test out of all test files of a room. Links may name rooms that are declared later, so they
+# are resolved by semper_finish_rooms.
+function(semper_room_test name dir tests)
+  set(target ${name}_test)
+  add_executable(${target} ${tests})
+  semper_warnings(${target})
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${target} PRIVATE semper_${name} GTest::gtest_main GTest::gmock)
+  set_property(GLOBAL APPEND PROPERTY SEMPER_TEST_TARGETS ${target})
+  set_property(GLOBAL PROPERTY SEMPER_TEST_LINKS_${target} ${ARGN})
+
+  file(GLOB protos CONFIGURE_DEPENDS "${dir}/*_test.proto")
+  if(protos)
+    find_package(Protobuf REQUIRED)
+    semper_proto_library(${target}_proto "${protos}")
+    target_link_libraries(${target} PRIVATE ${target}_proto)
+  endif()
+  semper_discover_tests(${target} ${SEMPER_LABEL_UNIT})
+endfunction()
+
+# Each case of a GoogleTest program as a test, found when ctest runs. What has the label `unit` is
+# also built by the target unit-tests, and run under the sanitizers.
+function(semper_discover_tests target label)
+  if(label STREQUAL SEMPER_LABEL_UNIT)
+    add_dependencies(unit-tests ${target})
+  endif()
+  string(REGEX REPLACE "_test$" "." prefix "${target}")
+  gtest_discover_tests(${target} TEST_PREFIX "${prefix}" DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS ${label} TIMEOUT ${SEMPER_TEST_TIMEOUT_SECONDS})
+endfunction()
+
+# A program out of the given sources; those named *_test.cc, with all others but main.cc, make its unit
+# tests, TARGET_test. They find the program itself under the macro SEMPER_PROGRAM.
+function(semper_program_with_tests target sources)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  set(parts ${sources})
+  list(FILTER parts EXCLUDE REGEX "(_test|/main)\\.cc$")
+  set(main ${sources})
+  list(FILTER main INCLUDE REGEX "/main\\.cc$")
+
+  add_executable(${target} ${main})
+  semper_warnings(${target})
+  target_link_libraries(${target} PRIVATE ${ARGN})
+  if(NOT tests OR NOT SEMPER_BUILD_TESTS)
+    target_sources(${target} PRIVATE ${parts})
+    return()
+  endif()
+  add_executable(${target}_test ${tests})
+  semper_warnings(${target}_test)
+  target_link_libraries(${target}_test PRIVATE
+    ${ARGN} $<TARGET_NAME_IF_EXISTS:semper_testing> GTest::gtest_main GTest::gmock)
+  target_compile_definitions(${target}_test PRIVATE "SEMPER_PROGRAM=\"$<TARGET_FILE:${target}>\"")
+  add_dependencies(${target}_test ${target})
+  if(parts)
+    add_library(${target}_parts OBJECT ${parts})
+    semper_warnings(${target}_parts)
+    target_link_libraries(${target}_parts PRIVATE ${ARGN})
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_parts>)
+    target_sources(${target}_test PRIVATE $<TARGET_OBJECTS:${target}_parts>)
+  endif()
+  semper_discover_tests(${target}_test ${SEMPER_LABEL_UNIT})
+endfunction()
+
+# Generated protobuf code as an object library of its own, so that our warnings stay off it. A file
+# a/b_test.proto is included as "b_test.pb.h".
+function(semper_proto_library target protos)
+  set(out "${CMAKE_CURRENT_BINARY_DIR}/${target}")
+  file(MAKE_DIRECTORY "${out}")
+  set(generated "")
+  foreach(proto IN LISTS protos)
+    cmake_path(GET proto STEM stem)
+    cmake_path(GET proto PARENT_PATH folder)
+    add_custom_command(
+      OUTPUT "${out}/${stem}.pb.cc" "${out}/${stem}.pb.h"
+      COMMAND protobuf::protoc --cpp_out=${out} -I${folder} ${proto}
+      DEPENDS ${proto} VERBATIM)
+    list(APPEND generated "${out}/${stem}.pb.cc" "${out}/${stem}.pb.h")
+  endforeach()
+  add_library(${target} STATIC ${generated})
+  target_include_directories(${target} SYSTEM PUBLIC "${out}")
+  target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
+  set_target_properties(${target} PROPERTIES EXCLUDE_FROM_ALL ON)
+endfunction()
+
+# Late links of the tests, and the check that each public header compiles alone.
+function(semper_finish_rooms)
+  get_property(rooms GLOBAL PROPERTY SEMPER_ROOMS)
+  get_property(test_targets GLOBAL PROPERTY SEMPER_TEST_TARGETS)
+  foreach(target IN LISTS test_targets)
+    get_property(links GLOBAL PROPERTY SEMPER_TEST_LINKS_${target})
+    foreach(link IN LISTS links)
+      if(TARGET semper_${link})
+        target_link_libraries(${target} PRIVATE semper_${link})
+      elseif(TARGET ${link})
+        target_link_libraries(${target} PRIVATE ${link})
+      endif()
+    endforeach()
+  endforeach()
+  add_custom_target(check-headers)
+  add_dependencies(check-headers all_verify_interface_header_sets)
+endfunction()
