@@ -1,0 +1,100 @@
+// Log lines: what Semper tells the person who runs it.
+//
+// What for: events that somebody may have to act on or will want to see afterwards: a host started,
+// a lock was taken over, a message was parked. When not: per message on a hot path (count it, see
+// metrics.h), or what a caller has to react to (return an Error).
+//
+//   semper::log_info("host", "serving Counter on sqlite:./data.db");
+//   semper::log_debug("queue", [&] { return "batch of " + std::to_string(n); });  // lazily
+//   semper::set_log_sink([](semper::LogLevel level, std::string_view component,
+//                           std::string_view message) {
+//     my_logger.write(component, message);
+//   });
+//
+// Never in a log line, on any level: the contents of states, messages and replies, tokens,
+// passwords, the user part of a URL. Names, ids, sizes and versions are fine.
+//
+// Lines below the level cost one relaxed load. The level is `info` at start, or what the
+// environment variable SEMPER_LOG says (trace, debug, info, warning, error, off). Without a sink of
+// the user's, lines go to stderr with the time.
+//
+// Threads: everything here from any thread at any time.
+#pragma once
+
+#include <atomic>
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace semper {
+
+enum class LogLevel : std::uint8_t {
+  trace,    // every step; for those who work on Semper
+  debug,    // every decision
+  info,     // what a person who runs it wants to have seen
+  warning,  // it goes on, but somebody should look
+  error,    // something that was asked for did not happen
+  off,      // nothing at all; no line has this level
+};
+
+std::string_view to_string(LogLevel level) noexcept;
+// The level of that name, as written above; nothing for other names.
+std::optional<LogLevel> log_level_from(std::string_view name) noexcept;
+
+// Called for each line at or above the level, from the thread that logs, and from several at once.
+// It should not block for long. What it throws is dropped; a line that it logs itself is dropped
+// too. The views are valid during the call only.
+using LogSink =
+    std::function<void(LogLevel level, std::string_view component, std::string_view message)>;
+
+// Replaces the sink; an empty function brings stderr back. A line that is being written on another
+// thread may still reach the old sink after this returns.
+void set_log_sink(LogSink sink);
+
+void set_log_level(LogLevel level) noexcept;
+LogLevel log_level() noexcept;
+
+namespace log_internal {
+extern std::atomic<LogLevel> threshold;
+void write(LogLevel level, std::string_view component, std::string_view message) noexcept;
+}  // namespace log_internal
+
+inline bool is_logged(LogLevel level) noexcept {
+  return level >= log_internal::threshold.load(std::memory_order_relaxed);
+}
+
+// A line; `component` is the part that speaks: "host", "sqlite", "ring".
+inline void log(LogLevel level, std::string_view component, std::string_view message) noexcept {
+  if (is_logged(level)) log_internal::write(level, component, message);
+}
+// The same with a function that makes the message, called only if the line is shown.
+template <std::invocable<> MakeMessage>
+void log(LogLevel level, std::string_view component, const MakeMessage& make_message) {
+  if (is_logged(level)) log_internal::write(level, component, std::string(make_message()));
+}
+
+template <class Message>
+void log_trace(std::string_view component, const Message& message) {
+  log(LogLevel::trace, component, message);
+}
+template <class Message>
+void log_debug(std::string_view component, const Message& message) {
+  log(LogLevel::debug, component, message);
+}
+template <class Message>
+void log_info(std::string_view component, const Message& message) {
+  log(LogLevel::info, component, message);
+}
+template <class Message>
+void log_warning(std::string_view component, const Message& message) {
+  log(LogLevel::warning, component, message);
+}
+template <class Message>
+void log_error(std::string_view component, const Message& message) {
+  log(LogLevel::error, component, message);
+}
+
+}  // namespace semper

@@ -1,0 +1,129 @@
+// Result<T> and Error: how every operation of Semper says what went wrong.
+//
+// What for: each function that can fail for a reason outside the program returns a Result. When
+// not: a broken precondition is a bug in the caller; it is asserted (see assert.h), not returned.
+//
+//   semper::Result<int> parse(std::string_view text);
+//   auto n = parse("12");
+//   if (!n) return semper::fail(n.error().in("port of endpoint 3"));   // adds where
+//
+// An ErrorKind exists only where a caller would act differently on it. The kind is the action:
+//
+//   invalid_argument  the caller's input is wrong; correct it, do not retry
+//   not_found         what was named is not there
+//   already_exists    what was to be made is there already
+//   retry             nothing was done; the same call may succeed later (no room, no item)
+//   suspended         the other side asked for a pause; wait until it resumes
+//   timeout           the deadline passed; it may still take effect where a comment says so
+//   conflict          another transaction was faster; run the whole transaction again
+//   outcome_unknown   it may or may not have taken effect, and nobody can tell yet; never guess
+//   closed            this object was shut down, or the peer has gone; make a new one
+//   cancelled         the caller itself asked for the end; nothing was done unless said
+//   corrupt           stored bytes are not what was written; do not overwrite, inspect
+//   io                the device, file or network failed; see the message
+//   unsupported       this build, machine or backend can not do it
+//   permission        not allowed, or refused without a force option
+//   exhausted         a bound that the message names was reached; free something or raise it
+//   internal          a bug of ours or an exception out of a callback; log and report it
+//
+// Threads: values, freely copied and moved between threads.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <utility>
+
+namespace semper {
+
+enum class ErrorKind : std::uint8_t {
+  invalid_argument = 1,
+  not_found,
+  already_exists,
+  retry,
+  suspended,
+  timeout,
+  conflict,
+  outcome_unknown,
+  closed,
+  cancelled,
+  corrupt,
+  io,
+  unsupported,
+  permission,
+  exhausted,
+  internal,
+};
+
+// The kind's name as it is written above, e.g. "outcome_unknown".
+std::string_view to_string(ErrorKind kind) noexcept;
+
+// The kind of that name; `internal` where there is none.
+ErrorKind error_kind_from(std::string_view name) noexcept;
+
+// A kind and one plain sentence: what failed, where, and what to do next.
+class [[nodiscard]] Error {
+ public:
+  Error(ErrorKind kind, std::string message) : kind_(kind), message_(std::move(message)) {}
+
+  ErrorKind kind() const noexcept { return kind_; }
+  const std::string& message() const noexcept { return message_; }
+
+  // The same error with the place put in front: "PLACE: message".
+  Error in(std::string_view place) const;
+
+  // "kind: message", for logs.
+  std::string to_string() const;
+
+  // True for kinds where calling again, unchanged, can succeed: retry, suspended, conflict.
+  bool is_retryable() const noexcept;
+
+  friend bool operator==(const Error&, const Error&) = default;
+
+ private:
+  ErrorKind kind_;
+  std::string message_;
+};
+
+template <class T>
+using Result = tl::expected<T, Error>;
+using Status = Result<void>;
+
+// return fail(ErrorKind::not_found, "no such key ...");
+[[nodiscard]] inline tl::unexpected<Error> fail(ErrorKind kind, std::string message) {
+  return tl::unexpected<Error>(Error(kind, std::move(message)));
+}
+[[nodiscard]] inline tl::unexpected<Error> fail(Error error) {
+  return tl::unexpected<Error>(std::move(error));
+}
+
+// "MESSAGE: strerror text (errno N)" with the kind that fits the number.
+Error error_from_errno(int number, std::string_view message);
+
+}  // namespace semper
+
+#define SEMPER_CONCAT_INNER(a, b) a##b
+#define SEMPER_CONCAT(a, b) SEMPER_CONCAT_INNER(a, b)
+
+// In a function: SEMPER_TRY(auto value, expression) returns the error, or declares value.
+#define SEMPER_TRY_IMPL(ret, tmp, declaration, ...)     \
+  auto tmp = (__VA_ARGS__);                             \
+  if (!tmp) ret ::semper::fail(std::move(tmp).error()); \
+  declaration = std::move(*tmp)
+#define SEMPER_TRY(declaration, ...) \
+  SEMPER_TRY_IMPL(return, SEMPER_CONCAT(semper_try_, __LINE__), declaration, __VA_ARGS__)
+#define SEMPER_TRY_STATUS(...)                                                   \
+  do {                                                                           \
+    auto semper_status = (__VA_ARGS__);                                          \
+    if (!semper_status) return ::semper::fail(std::move(semper_status).error()); \
+  } while (false)
+
+// The same in a coroutine; the expression says its own co_await.
+#define SEMPER_CO_TRY(declaration, ...) \
+  SEMPER_TRY_IMPL(co_return, SEMPER_CONCAT(semper_try_, __LINE__), declaration, __VA_ARGS__)
+#define SEMPER_CO_TRY_STATUS(...)                                                   \
+  do {                                                                              \
+    auto semper_status = (__VA_ARGS__);                                             \
+    if (!semper_status) co_return ::semper::fail(std::move(semper_status).error()); \
+  } while (false)

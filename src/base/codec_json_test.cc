@@ -1,0 +1,186 @@
+#include "semper/base/codec_json.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/hex_test_support.h"
+
+namespace shop {
+
+// Also a plain aggregate: to_json is preferred.
+struct Order {
+  std::string item;
+  int count = 1;
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Order, item, count)
+
+// The functions are friends.
+class Account {
+ public:
+  Account() = default;
+  explicit Account(std::int64_t balance) : balance_(balance) {}
+  std::int64_t balance() const { return balance_; }
+
+ private:
+  NLOHMANN_DEFINE_TYPE_INTRUSIVE(Account, balance_)
+  std::int64_t balance_ = 0;
+};
+
+// The functions are templates.
+enum class State { open, paid };
+NLOHMANN_JSON_SERIALIZE_ENUM(State, {{State::open, "open"}, {State::paid, "paid"}})
+
+struct Invoice {
+  Order order;
+  State state = State::open;
+  std::vector<Account> accounts;
+};
+
+struct OnlyWritten {
+  int x = 0;
+};
+[[maybe_unused]] void to_json(nlohmann::json& document, const OnlyWritten& value) {
+  document = value.x;
+}
+
+struct Throws {};
+[[maybe_unused]] void to_json(nlohmann::json&, const Throws&) {
+  throw std::runtime_error("no");
+}
+[[maybe_unused]] void from_json(const nlohmann::json&, Throws&) {}
+
+}  // namespace shop
+
+namespace semper {
+namespace {
+
+using nlohmann::json;
+using testing::from_hex;
+
+template <class T>
+std::string failure(std::string_view hex) {
+  const auto result = decode<T>(from_hex(hex));
+  if (result) return "decoded without a failure";
+  EXPECT_EQ(result.error().kind(), ErrorKind::invalid_argument);
+  return result.error().message();
+}
+
+TEST(CodecJsonTest, TypeWithBothFormsIsStoredByPosition) {
+  EXPECT_EQ(to_hex(encode(shop::Order{"tea", 2})), "a265636f756e7402646974656d63746561");
+  const auto order = decode<shop::Order>(encode(shop::Order{"tea", 2}));
+  ASSERT_TRUE(order.has_value()) << order.error().to_string();
+  EXPECT_EQ(order->item, "tea");
+  EXPECT_EQ(order->count, 2);
+}
+
+TEST(CodecJsonTest, FriendsOrTemplatesAreNotFound) {
+  EXPECT_EQ(to_hex(encode(shop::Account(-1))), "a16862616c616e63655f20");
+  EXPECT_EQ(decode<shop::Account>(encode(shop::Account(7)))->balance(), 7);
+  EXPECT_EQ(to_hex(encode(shop::State::paid)), "6470616964");
+  EXPECT_EQ(decode<shop::State>(from_hex("6470616964")), shop::State::paid);
+}
+
+TEST(CodecJsonTest, JsonTypeInsideAnAggregateLosesItsNames) {
+  const shop::Invoice invoice{{"cup", 3}, shop::State::paid, {shop::Account(5)}};
+  const Bytes bytes = encode(invoice);
+  EXPECT_EQ(bytes.front(), '\x83') << "an array of three fields";
+  EXPECT_NE(bytes.find("count"), Bytes::npos);
+  const auto back = decode<shop::Invoice>(bytes);
+  ASSERT_TRUE(back.has_value()) << back.error().to_string();
+  EXPECT_EQ(back->order.count, 3);
+  EXPECT_EQ(back->state, shop::State::paid);
+  EXPECT_EQ(back->accounts.at(0).balance(), 5);
+}
+
+TEST(CodecJsonTest, OneFunctionAloneChangesHowATypeIsStored) {
+  EXPECT_EQ(to_hex(encode(shop::OnlyWritten{5})), "8105");
+}
+
+TEST(CodecJsonTest, UnknownOrMissingFieldIsNotLeftToFromJson) {
+  const auto order =
+      decode<shop::Order>(from_hex("a2"
+                                   "646974656d"
+                                   "6178"
+                                   "6161"
+                                   "f5"));
+  ASSERT_TRUE(order.has_value()) << order.error().to_string();
+  EXPECT_EQ(order->item, "x");
+  EXPECT_EQ(order->count, 1);
+  EXPECT_NE(failure<shop::Account>("a0").find(
+                "shop::Account, in the item at byte 0: [json.exception.out_of_range.403]"),
+            std::string::npos);
+}
+
+TEST(CodecJsonTest, ExceptionOfFromJsonLosesThePath) {
+  const std::string message = failure<std::vector<shop::Order>>(
+      "82a0a165636f756e74"
+      "6178");
+  EXPECT_EQ(message.find("element 2: shop::Order, in the item at byte 2: [json.exception."), 0u)
+      << message;
+}
+
+TEST(CodecJsonTest, ExceptionOfToJsonIsSwallowed) {
+  EXPECT_THROW(encode(shop::Throws()), std::runtime_error);
+}
+
+TEST(CodecJsonTest, DocumentDoesNotComeBack) {
+  const json document = {
+      {"null", nullptr},
+      {"true", true},
+      {"numbers",
+       {0, -1, std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::uint64_t>::max(),
+        1.5}},
+      {"text", "\xc3\xa4"},
+      {"empty", {{"array", json::array()}, {"object", json::object()}}},
+      {"binary", json::binary({0, 255})},
+  };
+  const auto back = decode<json>(encode(document));
+  ASSERT_TRUE(back.has_value()) << back.error().to_string();
+  EXPECT_EQ(*back, document);
+  EXPECT_TRUE((*back)["numbers"][3].is_number_unsigned());
+  EXPECT_TRUE((*back)["numbers"][4].is_number_float());
+}
+
+TEST(CodecJsonTest, StringThatIsNotUtf8ComesBackAsBinary) {
+  const json document = {{"a", "\xff"}, {"\xfe", 1}};
+  EXPECT_EQ(to_hex(encode(document)),
+            "a26161da5350423241ff"
+            "da5350423241fe01");
+  const auto back = decode<json>(encode(document));
+  ASSERT_TRUE(back.has_value()) << back.error().to_string();
+  EXPECT_EQ(*back, document);
+}
+
+TEST(CodecJsonTest, WhatJsonHasNoWordForIsTakenForSomethingElse) {
+  EXPECT_EQ(failure<json>("c101"), "found tag 1, which has no form in JSON, at byte 0");
+  EXPECT_EQ(failure<json>("f7"), "expected null, found a simple value at byte 0");
+  EXPECT_EQ(failure<json>("a10102"), "key of entry 1: expected text, found an integer at byte 1");
+  EXPECT_EQ(failure<json>("3bffffffffffffffff"),
+            "found an integer outside 64 bits with sign at byte 0");
+  EXPECT_EQ(failure<json>("a2616101616102"),
+            "key of entry 2: found the same as an earlier one at byte 4");
+  EXPECT_EQ(failure<json>("a1616181f7"),
+            "\"a\": element 1: expected null, found a simple value at byte 4");
+  EXPECT_EQ(failure<json>(""), "the input ends at byte 0 where an item should start");
+  EXPECT_EQ(failure<json>("5a"), "found an item that is cut short at byte 0");
+}
+
+TEST(CodecJsonTest, DeepDocumentExhaustsTheStack) {
+  json document;
+  for (int level = 0; level < 1000; ++level) document = json::array({std::move(document)});
+  EXPECT_THROW(encode(document), std::length_error);
+  Bytes bytes(100000, '\x81');
+  bytes.push_back('\x80');
+  const auto back = decode<json>(bytes);
+  ASSERT_FALSE(back.has_value());
+  EXPECT_NE(back.error().message().find("nested deeper"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace semper

@@ -1,0 +1,115 @@
+#include "semper/base/log.h"
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace semper {
+namespace {
+
+constexpr std::array<std::string_view, 6> kLevelNames = {"trace",   "debug", "info",
+                                                         "warning", "error", "off"};
+static_assert(kLevelNames.size() == static_cast<std::size_t>(LogLevel::off) + 1);
+
+LogLevel level_at_start() noexcept {
+  const char* wanted = std::getenv("SEMPER_LOG");
+  return log_level_from(wanted != nullptr ? wanted : "").value_or(LogLevel::info);
+}
+
+spdlog::level::level_enum spdlog_level(LogLevel level) noexcept {
+  switch (level) {
+    case LogLevel::trace:
+      return spdlog::level::trace;
+    case LogLevel::debug:
+      return spdlog::level::debug;
+    case LogLevel::info:
+      return spdlog::level::info;
+    case LogLevel::warning:
+      return spdlog::level::warn;
+    case LogLevel::error:
+      return spdlog::level::err;
+    case LogLevel::off:
+      break;
+  }
+  return spdlog::level::off;
+}
+
+// A logger of our own, outside spdlog's registry: the program may use spdlog for itself.
+LogSink stderr_sink() {
+  auto logger = std::make_shared<spdlog::logger>(
+      "semper", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  logger->set_level(spdlog::level::trace);  // the threshold is ours
+  logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v");
+  return [logger = std::move(logger)](LogLevel level, std::string_view component,
+                                      std::string_view message) {
+    logger->log(spdlog_level(level), "{}: {}", component, message);
+  };
+}
+
+// Never destroyed: threads may log while static objects are.
+struct Sinks {
+  std::mutex mutex;
+  std::shared_ptr<const LogSink> current;
+};
+Sinks& sinks() {
+  static Sinks* const instance = new Sinks;
+  return *instance;
+}
+
+std::shared_ptr<const LogSink> current_sink() {
+  const std::lock_guard lock(sinks().mutex);
+  if (sinks().current == nullptr) sinks().current = std::make_shared<const LogSink>(stderr_sink());
+  return sinks().current;
+}
+
+}  // namespace
+
+std::atomic<LogLevel> log_internal::threshold{level_at_start()};
+
+std::string_view to_string(LogLevel level) noexcept {
+  const auto index = static_cast<std::size_t>(level);
+  return index < kLevelNames.size() ? kLevelNames[index] : "off";
+}
+
+std::optional<LogLevel> log_level_from(std::string_view name) noexcept {
+  for (std::size_t index = 0; index < kLevelNames.size(); ++index) {
+    if (kLevelNames[index] == name) return static_cast<LogLevel>(index);
+  }
+  return std::nullopt;
+}
+
+void set_log_sink(LogSink sink) {
+  std::shared_ptr<const LogSink> replaced =
+      sink ? std::make_shared<const LogSink>(std::move(sink)) : nullptr;
+  const std::lock_guard lock(sinks().mutex);
+  sinks().current.swap(replaced);
+}
+
+void set_log_level(LogLevel level) noexcept {
+  log_internal::threshold.store(level, std::memory_order_relaxed);
+}
+
+LogLevel log_level() noexcept {
+  return log_internal::threshold.load(std::memory_order_relaxed);
+}
+
+void log_internal::write(LogLevel level, std::string_view component,
+                         std::string_view message) noexcept {
+  thread_local bool is_inside_sink = false;
+  if (is_inside_sink || level >= LogLevel::off) return;
+  is_inside_sink = true;
+  try {
+    (*current_sink())(level, component, message);
+  } catch (...) {
+    // A log line is not worth a failure of what it tells about.
+  }
+  is_inside_sink = false;
+}
+
+}  // namespace semper

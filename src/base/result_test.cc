@@ -1,0 +1,84 @@
+#include "semper/base/result.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <memory>
+
+namespace semper {
+namespace {
+
+TEST(ErrorTest, EveryKindComesBackFromItsName) {
+  for (int number = 1; number <= static_cast<int>(ErrorKind::internal); ++number) {
+    const auto kind = static_cast<ErrorKind>(number);
+    EXPECT_FALSE(to_string(kind).empty());
+    EXPECT_EQ(error_kind_from(to_string(kind)), kind) << number;
+  }
+  EXPECT_EQ(to_string(ErrorKind::outcome_unknown), "outcome_unknown");
+  EXPECT_EQ(to_string(ErrorKind::exhausted), "exhausted");
+}
+
+TEST(ErrorTest, UnknownNameOrNumberIsInternal) {
+  EXPECT_EQ(error_kind_from("no such kind"), ErrorKind::internal);
+  EXPECT_EQ(error_kind_from(""), ErrorKind::internal);
+  EXPECT_EQ(to_string(static_cast<ErrorKind>(0)), "internal");
+  EXPECT_EQ(to_string(static_cast<ErrorKind>(200)), "internal");
+}
+
+TEST(ErrorTest, PlaceIsPutInFrontAndTheKindStays) {
+  const Error error = Error(ErrorKind::corrupt, "checksum differs").in("sector 7").in("ring a");
+  EXPECT_EQ(error.to_string(), "corrupt: ring a: sector 7: checksum differs");
+}
+
+TEST(ErrorTest, OnlyKindsThatMaySucceedUnchangedAreRetryable) {
+  EXPECT_TRUE(Error(ErrorKind::retry, "").is_retryable());
+  EXPECT_TRUE(Error(ErrorKind::suspended, "").is_retryable());
+  EXPECT_TRUE(Error(ErrorKind::conflict, "").is_retryable());
+  EXPECT_FALSE(Error(ErrorKind::outcome_unknown, "").is_retryable());
+  EXPECT_FALSE(Error(ErrorKind::timeout, "").is_retryable());
+  EXPECT_FALSE(Error(ErrorKind::io, "").is_retryable());
+}
+
+TEST(ErrorTest, ErrnoGivesTheKindTheTextAndTheNumber) {
+  const Error error = error_from_errno(ENOENT, "open data.db");
+  EXPECT_EQ(error.kind(), ErrorKind::not_found);
+  EXPECT_EQ(error.message(), "open data.db: No such file or directory (errno 2)");
+  EXPECT_EQ(error_from_errno(EEXIST, "").kind(), ErrorKind::already_exists);
+  EXPECT_EQ(error_from_errno(EAGAIN, "").kind(), ErrorKind::retry);
+  EXPECT_EQ(error_from_errno(EACCES, "").kind(), ErrorKind::permission);
+  EXPECT_EQ(error_from_errno(ENOSPC, "").kind(), ErrorKind::exhausted);
+  EXPECT_EQ(error_from_errno(EOPNOTSUPP, "").kind(), ErrorKind::unsupported);
+  EXPECT_EQ(error_from_errno(ETIMEDOUT, "").kind(), ErrorKind::timeout);
+  EXPECT_EQ(error_from_errno(ECONNRESET, "").kind(), ErrorKind::closed);
+  EXPECT_EQ(error_from_errno(ECANCELED, "").kind(), ErrorKind::cancelled);
+  EXPECT_EQ(error_from_errno(EINVAL, "").kind(), ErrorKind::invalid_argument);
+  EXPECT_EQ(error_from_errno(EIO, "").kind(), ErrorKind::io);
+}
+
+Result<std::unique_ptr<int>> positive(int number) {
+  if (number <= 0) return fail(ErrorKind::invalid_argument, "not positive");
+  return std::make_unique<int>(number);
+}
+Status check(int number) {
+  SEMPER_TRY_STATUS(positive(number));
+  return {};
+}
+Result<int> sum(int left, int right) {
+  SEMPER_TRY(auto first, positive(left));
+  SEMPER_TRY(const std::unique_ptr<int> second, positive(right));
+  return *first + *second;
+}
+
+TEST(ResultTest, TryReturnsTheFirstErrorAndMovesValues) {
+  EXPECT_EQ(sum(1, 2).value(), 3);
+  EXPECT_EQ(sum(1, 0).error(), Error(ErrorKind::invalid_argument, "not positive"));
+  EXPECT_EQ(sum(0, 1).error().message(), "not positive");
+}
+
+TEST(ResultTest, TryStatusReturnsTheErrorOfAnyResult) {
+  EXPECT_TRUE(check(1).has_value());
+  EXPECT_EQ(check(0).error().kind(), ErrorKind::invalid_argument);
+}
+
+}  // namespace
+}  // namespace semper
