@@ -1,0 +1,63 @@
+// Clock: time and timers, handed to whoever needs them.
+//
+// What for: everything in Semper that reads time or waits for it takes a Clock, so that a test or a
+// simulation moves time by hand (testing/simulated_clock.h). When not: measuring a benchmark.
+//
+//   MonotonicTime deadline = clock.now() + 5s;
+//   co_await sleep_for(clock, 10ms);
+//
+// Threads: every member may be called from any thread. A timer's callback runs on a thread of the
+// clock's choosing and must be short: it hands work on and returns. Source of the idea: Abseil's
+// clock_interface.h.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "semper/env/asio.h"
+
+namespace semper {
+
+using Duration = std::chrono::nanoseconds;
+using MonotonicTime = std::chrono::time_point<std::chrono::steady_clock, Duration>;
+using WallTime = std::chrono::time_point<std::chrono::system_clock, Duration>;
+
+// Later than any deadline: a call with this one waits for ever.
+inline constexpr MonotonicTime kNever = MonotonicTime::max();
+inline constexpr Duration kForever = Duration::max();
+
+class Clock {
+ public:
+  using TimerId = std::uint64_t;
+
+  virtual ~Clock() = default;
+
+  // Never goes back; unrelated to the calendar and to other machines.
+  virtual MonotonicTime now() const noexcept = 0;
+
+  // Calendar time; may jump. For what people read, never for deadlines.
+  virtual WallTime wall_time() const noexcept = 0;
+
+  // Runs `callback` once, as soon as possible after `when`. `callback` must not throw or block.
+  virtual TimerId call_at(MonotonicTime when, std::function<void()> callback) = 0;
+
+  // True: the callback will never run. False: it has run, is running, or was cancelled before.
+  virtual bool cancel(TimerId timer) noexcept = 0;
+
+  // now() + span, without overflow: kForever gives kNever.
+  MonotonicTime after(Duration span) const noexcept {
+    const MonotonicTime start = now();
+    return span >= kNever - start ? kNever : start + span;
+  }
+};
+
+// The machine's clocks and one timer thread for the whole process, started at the first timer.
+Clock& system_clock();
+
+// Waits; the error is `cancelled` where the coroutine was cancelled before the time had come.
+Async<void> sleep_until(Clock& clock, MonotonicTime when);
+Async<void> sleep_for(Clock& clock, Duration span);
+
+}  // namespace semper

@@ -1,0 +1,22 @@
+// Env: the clock and the randomness of a component, in one handle.
+//
+// What for: anything that waits, draws or reads time takes an Env (or the part of it that it needs)
+// instead of asking the operating system, so that the same code runs under a simulation. When not:
+// pure functions.
+//
+//   Host host(store, {.env = Env{&simulated_clock, &seeded_random}});
+//
+// Ownership: the Env borrows; clock and random must outlive everything that was given them.
+#pragma once
+
+#include "semper/env/clock.h"
+#include "semper/env/random.h"
+
+namespace semper {
+
+struct Env {
+  Clock* clock = &system_clock();
+  Random* random = &system_random();
+};
+
+}  // namespace semper

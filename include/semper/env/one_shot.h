@@ -1,0 +1,331 @@
+// OneShot<T>: a value that arrives once, and one coroutine that waits for it.
+//
+// What for: handing the outcome of work on another thread (a commit, a reply, a wake-up) to the
+// coroutine that asked. When not: several values (use a queue), several waiters (use one each).
+//
+//   OneShot<int> answer;
+//   worker.start([answer]() mutable { answer.set(42); });   // any thread; copies share one state
+//   Result<int> n = co_await answer.wait_until(clock, deadline);
+//
+// Threads: set() from any thread, the first one wins. The waiter is resumed on its own executor; if
+// that one's io_context is destroyed first, the waiting coroutine is destroyed with it.
+// Errors of the waits: timeout (the value may still be set later, and can be waited for again),
+// cancelled (the waiting coroutine was cancelled).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "semper/env/asio.h"
+#include "semper/env/clock.h"
+
+namespace semper {
+
+namespace internal {
+
+class WaiterRegistry;
+
+// A place in the registry of the execution context that a waiter will be resumed on.
+class WaiterHook {
+ public:
+  WaiterHook(const WaiterHook&) = delete;
+  WaiterHook& operator=(const WaiterHook&) = delete;
+
+ protected:
+  WaiterHook() = default;
+  virtual ~WaiterHook() = default;
+
+ private:
+  friend class WaiterRegistry;
+  // Called with the registry locked: the context goes away, so what would be resumed on it is given
+  // up. Returns it, to be destroyed without the lock.
+  virtual std::shared_ptr<void> surrender() = 0;
+
+  WaiterHook* previous_ = nullptr;
+  WaiterHook* next_ = nullptr;
+  bool linked_ = false;
+};
+
+// The waiters of one execution context (an io_context). When the context is destroyed, so are the
+// coroutines that still wait on it, and a value that comes later is dropped: nothing is ever posted
+// to a context that is gone.
+class WaiterRegistry {
+ public:
+  static std::shared_ptr<WaiterRegistry> of(asio::execution_context& context);
+
+  // Everything below with the lock held.
+  std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
+  void link(WaiterHook& hook);
+  void unlink(WaiterHook& hook);
+
+  // The context is being destroyed.
+  void shut_down();
+  bool is_shut_down();
+
+ private:
+  std::mutex mutex_;
+  WaiterHook* first_ = nullptr;
+  bool shut_down_ = false;
+};
+
+// The waiting coroutine, with its type forgotten. Resumes it on its own executor: inline where the
+// calling thread already runs that executor and `Resume::inline_if_possible` is asked for.
+enum class Resume : std::uint8_t { posted, inline_if_possible };
+
+template <class T>
+class Waiter {
+ public:
+  virtual ~Waiter() = default;
+  virtual void complete(Result<T> result, Resume how) = 0;
+
+  // The execution context that it will be resumed on.
+  virtual const void* context() const = 0;
+  // Runs `work` there, or destroys it where the context is gone.
+  virtual void run_there(std::function<void()> work) = 0;
+};
+
+template <class T, class Handler>
+class WaiterOf final : public Waiter<T>, private WaiterHook {
+ public:
+  explicit WaiterOf(Handler handler)
+      : resumption_(std::in_place, std::move(handler)),
+        registry_(WaiterRegistry::of(asio::query(
+            resumption_->executor, asio::execution::context_as<asio::execution_context&>))) {
+    auto locked = registry_->lock();
+    registry_->link(*this);
+  }
+
+  ~WaiterOf() override {
+    auto locked = registry_->lock();
+    registry_->unlink(*this);
+  }
+
+  void complete(Result<T> result, Resume how) override {
+    auto locked = registry_->lock();
+    registry_->unlink(*this);
+    if (!resumption_) return;
+    auto executor = resumption_->executor;
+    auto run = [handler = std::move(resumption_->handler), result = std::move(result)]() mutable {
+      std::move(handler)(std::move(result));
+    };
+    resumption_.reset();
+    if (how == Resume::inline_if_possible) {
+      locked.unlock();
+      asio::dispatch(executor, std::move(run));
+    } else {
+      asio::post(executor, std::move(run));
+    }
+  }
+
+  const void* context() const override { return registry_.get(); }
+
+  void run_there(std::function<void()> work) override {
+    auto locked = registry_->lock();
+    if (resumption_) asio::post(resumption_->executor, std::move(work));
+  }
+
+ private:
+  struct Resumption {
+    explicit Resumption(Handler given)
+        : handler(std::move(given)),
+          executor(asio::prefer(asio::get_associated_executor(handler),
+                                asio::execution::outstanding_work.tracked)) {}
+    Handler handler;
+    decltype(asio::prefer(asio::get_associated_executor(std::declval<Handler&>()),
+                          asio::execution::outstanding_work.tracked)) executor;
+  };
+
+  std::shared_ptr<void> surrender() override {
+    if (!resumption_) return nullptr;
+    auto given_up = std::make_shared<Resumption>(std::move(*resumption_));
+    resumption_.reset();
+    return given_up;
+  }
+
+  std::optional<Resumption> resumption_;
+  std::shared_ptr<WaiterRegistry> registry_;
+};
+
+}  // namespace internal
+
+template <class T>
+class OneShot {
+ public:
+  OneShot() : state_(std::make_shared<State>()) {}
+
+  // Gives the value to the waiter, now or when it comes. False where there was one already.
+  bool set(T value) { return resolve(Result<T>(std::move(value)), internal::Resume::posted); }
+
+  // As set(), but a waiter whose executor this thread runs is resumed before set_inline returns.
+  bool set_inline(T value) {
+    return resolve(Result<T>(std::move(value)), internal::Resume::inline_if_possible);
+  }
+
+  // As set() for each, but the waiters of one execution context are resumed by one piece of work there, in
+  // this order (kWakeTogether at a time): for a thread that answers many at once.
+  static void set_all(std::vector<std::pair<OneShot, T>> values) {
+    std::shared_ptr<Wakes> together;
+    for (auto& [shot, value] : values) {
+      auto waiter = shot.take_waiter(value);
+      if (!waiter) continue;
+      if (together && (together->front().first->context() != waiter->context() ||
+                       together->size() >= kWakeTogether)) {
+        wake(std::exchange(together, nullptr));
+      }
+      if (!together) together = std::make_shared<Wakes>();
+      together->emplace_back(std::move(waiter), std::move(value));
+    }
+    if (together) wake(std::move(together));
+  }
+
+  bool is_set() const {
+    std::lock_guard lock(state_->mutex);
+    return state_->resolved;
+  }
+
+  // At most one wait at a time. May be called again after a timeout.
+  Async<T> wait() { return start(state_, state_->next_wait()); }
+
+  Async<T> wait_until(Clock& clock, MonotonicTime deadline) {
+    return deadline == kNever ? wait() : timed_wait(state_, clock, deadline);
+  }
+
+ private:
+  struct State;
+
+  static Async<T> timed_wait(std::shared_ptr<State> state, Clock& clock, MonotonicTime deadline) {
+    if (deadline <= clock.now()) co_return state->take();
+    const auto number = state->next_wait();
+    auto timer = clock.call_at(deadline, [number, weak = std::weak_ptr<State>(state)] {
+      if (auto alive = weak.lock()) alive->expire(number);
+    });
+    struct CancelTimer {
+      Clock& clock;
+      Clock::TimerId timer;
+      ~CancelTimer() { clock.cancel(timer); }
+    } cancel_timer{clock, timer};
+    co_return co_await start(state, number);
+  }
+
+  struct State {
+    std::mutex mutex;
+    bool resolved = false;
+    std::optional<T> value;
+    std::unique_ptr<internal::Waiter<T>> waiter;
+    // Waits are numbered, so that a timer or a cancellation that comes late ends no other wait.
+    std::uint64_t last_wait = 0;
+    std::uint64_t waiting = 0;        // the number of `waiter`
+    std::uint64_t expired_early = 0;  // the wait whose deadline passed before it was registered
+
+    std::uint64_t next_wait() {
+      std::lock_guard lock(mutex);
+      return ++last_wait;
+    }
+
+    // What is there already.
+    Result<T> take() {
+      std::lock_guard lock(mutex);
+      if (!value) return fail(ErrorKind::timeout, "the deadline passed");
+      Result<T> ready(std::move(*value));
+      value.reset();
+      return ready;
+    }
+
+    void expire(std::uint64_t number) {
+      interrupt(number, ErrorKind::timeout, "the deadline passed");
+      std::lock_guard lock(mutex);
+      if (waiting < number) expired_early = number;
+    }
+
+    void interrupt(std::uint64_t number, ErrorKind kind, const char* why) {
+      std::unique_ptr<internal::Waiter<T>> taken;
+      {
+        std::lock_guard lock(mutex);
+        if (waiting != number) return;
+        taken = std::move(waiter);
+      }
+      if (taken) taken->complete(fail(kind, why), internal::Resume::posted);
+    }
+  };
+
+  static constexpr std::size_t kWakeTogether = 64;
+  using Wakes = std::vector<std::pair<std::unique_ptr<internal::Waiter<T>>, T>>;
+
+  static void wake(std::shared_ptr<Wakes> together) {
+    auto& first = *together->front().first;
+    first.run_there([together] {
+      for (auto& [waiter, value] : *together) {
+        waiter->complete(Result<T>(std::move(value)), internal::Resume::inline_if_possible);
+      }
+    });
+  }
+
+  // The waiter that is to get the value; null where nobody waits, who will find the value then.
+  std::unique_ptr<internal::Waiter<T>> take_waiter(T& value) {
+    std::lock_guard lock(state_->mutex);
+    if (state_->resolved) return nullptr;
+    state_->resolved = true;
+    if (!state_->waiter) state_->value.emplace(std::move(value));
+    return std::move(state_->waiter);
+  }
+
+  bool resolve(Result<T> result, internal::Resume how) {
+    std::unique_ptr<internal::Waiter<T>> taken;
+    {
+      std::lock_guard lock(state_->mutex);
+      if (state_->resolved) return false;
+      state_->resolved = true;
+      if (!state_->waiter) {
+        state_->value.emplace(std::move(*result));
+        return true;
+      }
+      taken = std::move(state_->waiter);
+    }
+    taken->complete(std::move(result), how);
+    return true;
+  }
+
+  static auto start(std::shared_ptr<State> state, std::uint64_t number) {
+    return asio::async_initiate<const asio::use_awaitable_t<>, void(Result<T>)>(
+        [](auto handler, std::shared_ptr<State> shared, std::uint64_t wait_number) {
+          using Handler = decltype(handler);
+          auto slot = asio::get_associated_cancellation_slot(handler);
+          std::unique_ptr<internal::Waiter<T>> waiter =
+              std::make_unique<internal::WaiterOf<T, Handler>>(std::move(handler));
+          std::unique_lock lock(shared->mutex);
+          shared->waiting = wait_number;
+          if (shared->value) {
+            Result<T> ready(std::move(*shared->value));
+            shared->value.reset();
+            lock.unlock();
+            waiter->complete(std::move(ready), internal::Resume::posted);
+            return;
+          }
+          if (shared->expired_early == wait_number) {
+            lock.unlock();
+            waiter->complete(fail(ErrorKind::timeout, "the deadline passed"),
+                             internal::Resume::posted);
+            return;
+          }
+          if (slot.is_connected()) {
+            slot.assign(
+                [wait_number, weak = std::weak_ptr<State>(shared)](asio::cancellation_type) {
+                  if (auto alive = weak.lock()) {
+                    alive->interrupt(wait_number, ErrorKind::cancelled, "the wait was cancelled");
+                  }
+                });
+          }
+          shared->waiter = std::move(waiter);
+        },
+        asio::use_awaitable, std::move(state), number);
+  }
+
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace semper

@@ -1,0 +1,89 @@
+// Scheduler: threads that run coroutines, and the door between main() and them.
+//
+// What for: programs without an Asio loop of their own, and the worker threads of a host. When not:
+// a program that has an io_context already; every function of Semper runs on the caller's executor.
+//
+//   int main() { return semper::run(application()); }        // Task<int> application();
+//
+//   semper::Scheduler scheduler({.threads = 2});
+//   auto value = scheduler.block_on(store.transact(...));      // from a plain thread only
+//
+// Threads: all members from any thread, except that block_on and the destructor must not be called
+// on one of the scheduler's own threads (asserted).
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <future>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "semper/env/asio.h"
+
+namespace semper {
+
+struct SchedulerOptions {
+  // Threads that run coroutines. Default: one. More pays where handlers compute, not where they
+  // wait.
+  std::size_t threads = 1;
+  // Shown by debuggers and top; at most 15 characters.
+  std::string name = "semper";
+};
+
+class Scheduler {
+ public:
+  explicit Scheduler(SchedulerOptions options = {});
+  ~Scheduler();  // stop() and join
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  Executor executor() { return context_.get_executor(); }
+
+  // Runs the coroutine to its end on the scheduler's threads; the calling thread waits. What it
+  // throws is thrown here.
+  template <class T>
+  T block_on(Task<T> task) {
+    assert_outside();
+    std::promise<T> promise;
+    auto future = promise.get_future();
+    asio::co_spawn(context_, fulfil(std::move(task), std::move(promise)), asio::detached);
+    return future.get();
+  }
+
+  // Ends the threads after the handlers that run now; coroutines still waiting are destroyed with
+  // the scheduler.
+  void stop();
+
+ private:
+  void assert_outside() const;
+
+  // A coroutine without a result of its own, for Asio makes one by default where it reports a
+  // throw, and not every Result<T> can be.
+  template <class T>
+  static Task<void> fulfil(Task<T> task, std::promise<T> promise) {
+    try {
+      if constexpr (std::is_void_v<T>) {
+        co_await std::move(task);
+        promise.set_value();
+      } else {
+        T value = co_await std::move(task);  // and the task with all it holds is gone
+        promise.set_value(std::move(value));
+      }
+    } catch (...) {
+      promise.set_exception(std::current_exception());
+    }
+  }
+
+  asio::io_context context_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_;
+  std::vector<std::thread> threads_;
+};
+
+// Runs one coroutine to its end on the calling thread and returns what it returns.
+int run(Task<int> program);
+
+}  // namespace semper

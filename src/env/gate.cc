@@ -1,0 +1,84 @@
+#include "semper/env/gate.h"
+
+#include <mutex>
+#include <utility>
+#include <variant>
+
+#include "semper/base/assert.h"
+
+namespace semper {
+
+struct Gate::State {
+  explicit State(std::string owner) : what(std::move(owner)) {}
+
+  void leave() {
+    std::vector<OneShot<std::monostate>> to_wake;
+    {
+      std::lock_guard lock(mutex);
+      SEMPER_ASSERT(inside > 0, "nobody leaves a gate that is empty");
+      if (--inside == 0 && closed) to_wake.swap(closers);
+    }
+    for (auto& closer : to_wake) closer.set({});
+  }
+
+  const std::string what;
+  mutable std::mutex mutex;
+  std::size_t inside = 0;
+  bool closed = false;
+  std::vector<OneShot<std::monostate>> closers;
+};
+
+Gate::Gate(std::string what) : state_(std::make_shared<State>(std::move(what))) {}
+
+Gate::~Gate() {
+  SEMPER_ASSERT(count() == 0, "a gate outlives everything that entered it");
+}
+
+Gate::Holder& Gate::Holder::operator=(Holder&& other) noexcept {
+  if (this != &other) {
+    if (state_) state_->leave();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+
+Gate::Holder::~Holder() {
+  if (state_) state_->leave();
+}
+
+Result<Gate::Holder> Gate::enter() {
+  std::lock_guard lock(state_->mutex);
+  if (state_->closed) {
+    return fail(ErrorKind::closed, state_->what + " is shutting down and takes no new work");
+  }
+  ++state_->inside;
+  return Holder(state_);
+}
+
+void Gate::shut() {
+  std::lock_guard lock(state_->mutex);
+  state_->closed = true;
+}
+
+Task<void> Gate::close() {
+  OneShot<std::monostate> empty;
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->closed = true;
+    if (state_->inside == 0) co_return;
+    state_->closers.push_back(empty);
+  }
+  static_cast<void>(co_await empty.wait());
+}
+
+bool Gate::is_closed() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->closed;
+}
+
+std::size_t Gate::count() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->inside;
+}
+
+}  // namespace semper
