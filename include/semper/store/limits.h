@@ -1,0 +1,29 @@
+// Limits: how much a backend takes at once, for the layers above to size their work by.
+//
+// What for: cutting big values into chunks and batches into transactions before the backend refuses
+// them. When not: as a promise of speed; a transaction close to a limit is slow everywhere.
+//
+//   if (batch_bytes + next.size() > store.limits().transaction_bytes / 2) commit_now();
+//
+// A transaction past a limit fails with `exhausted` (too much) or `timeout` (too long), the message
+// names the limit and its value, and nothing of it is applied.
+#pragma once
+
+#include <cstddef>
+
+#include "semper/env/clock.h"
+
+namespace semper {
+
+struct Limits {
+  std::size_t key_bytes = 10'000;
+  std::size_t value_bytes = 100'000;
+  // Keys and values of all mutations, and keys of all conflict ranges, of one transaction.
+  std::size_t transaction_bytes = 10'000'000;
+  // Mutations of one transaction.
+  std::size_t transaction_operations = 100'000;
+  // From the first read to the commit.
+  Duration transaction_duration = std::chrono::seconds(5);
+};
+
+}  // namespace semper

@@ -1,0 +1,128 @@
+// Store: a handle on an open transactional store.
+//
+// What for: running transactions, on whichever backend the URL named. When not: on several machines
+// with a backend that serves one (see docs/backends.md).
+//
+//   SEMPER_CO_TRY(auto store, co_await semper::open_store("sqlite:./data.db"));
+//   auto total = co_await store.transact([](semper::Transaction& tx) -> semper::Async<int> { ...
+//   }); co_await store.close();
+//
+// A Store is a cheap handle; copies share one backend, which closes when the last one goes (close()
+// does it in order and reports errors). Threads: any.
+#pragma once
+
+#include <any>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "semper/env/backoff.h"
+#include "semper/store/transaction.h"
+
+namespace semper {
+
+struct TransactOptions {
+  // Runs of the function at most; then `conflict` with the number of attempts. Raise it only for
+  // keys that many transactions fight over; better make them not fight.
+  int max_attempts = 100;
+  // From the call to the last attempt's start; then `timeout`. Nothing was applied.
+  Duration timeout = std::chrono::seconds(30);
+  // Waits between attempts after the first retry, which is immediate.
+  BackoffOptions backoff = {.initial = std::chrono::microseconds(500),
+                            .maximum = std::chrono::milliseconds(100)};
+  // Where not null: gets the stamp of the commit.
+  Versionstamp* committed_at = nullptr;
+};
+
+namespace internal {
+
+// Decides about the next attempt of a transaction; the loop itself is Store::transact's.
+class RetryPolicy {
+ public:
+  RetryPolicy(const TransactOptions& options, Env env);
+  // Waits as long as it takes before the next attempt; the error ends the loop.
+  Async<void> before_retry(const Error& error);
+
+ private:
+  TransactOptions options_;
+  Env env_;
+  MonotonicTime deadline_;
+  int attempts_ = 1;
+  Backoff backoff_;
+};
+
+}  // namespace internal
+
+class Store {
+ public:
+  Store(std::shared_ptr<Backend> backend, Env env);
+
+  const Limits& limits() const { return shared_->backend->limits(); }
+  std::string url() const { return shared_->backend->url(); }
+  Env env() const { return shared_->env; }
+
+  Transaction begin(TransactionOptions options = {}) const;
+
+  // Runs `fn(Transaction&) -> Async<R>` and commits. On `conflict` runs it again from the start, so
+  // fn must have no effect besides the transaction; on any other error of fn nothing is applied and
+  // the error is returned. An exception out of fn passes through, nothing is applied.
+  template <class F>
+  auto transact(F fn, TransactOptions options = {}) const
+      -> std::invoke_result_t<F&, Transaction&> {
+    using ResultType = typename std::invoke_result_t<F&, Transaction&>::value_type;
+    auto keep_alive = shared_;
+    internal::RetryPolicy policy(options, keep_alive->env);
+    while (true) {
+      Transaction transaction(keep_alive->backend, keep_alive->env);
+      ResultType result = co_await fn(transaction);
+      Error error(ErrorKind::internal, "");
+      if (result) {
+        auto committed = co_await transaction.commit();
+        if (committed) {
+          if (options.committed_at != nullptr) *options.committed_at = *committed;
+          co_return result;
+        }
+        error = committed.error();
+      } else {
+        error = result.error();
+      }
+      // Here and not in before_retry: a cancelled coroutine can await nothing more.
+      if (error.kind() != ErrorKind::conflict) co_return fail(std::move(error));
+      SEMPER_CO_TRY_STATUS(co_await policy.before_retry(error));
+    }
+  }
+
+  // One object of type T per open store and process, made at the first call: for layers that keep
+  // something beside the store (the server room keeps its local hosts there).
+  template <class T, class... Arguments>
+  std::shared_ptr<T> attachment(const Arguments&... arguments) const {
+    std::lock_guard lock(shared_->mutex);
+    for (auto& item : shared_->attachments) {
+      if (auto* found = std::any_cast<std::shared_ptr<T>>(&item)) return *found;
+    }
+    auto made = std::make_shared<T>(arguments...);
+    shared_->attachments.emplace_back(made);
+    return made;
+  }
+
+  // Waits for the work under way. Later calls give `closed`.
+  Async<void> close() const;
+
+  Backend& backend() const { return *shared_->backend; }
+
+  friend bool operator==(const Store& a, const Store& b) { return a.shared_ == b.shared_; }
+
+ private:
+  struct Shared {
+    std::shared_ptr<Backend> backend;
+    Env env;
+    std::mutex mutex;
+    std::vector<std::any> attachments;
+  };
+  std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace semper

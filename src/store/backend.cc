@@ -1,0 +1,112 @@
+#include "semper/store/backend.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <utility>
+
+namespace semper {
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  std::map<std::string, BackendFactory, std::less<>> factories;
+};
+
+Registry& registry() {
+  static Registry the_registry;
+  return the_registry;
+}
+
+std::string join(const std::vector<std::string>& words) {
+  std::string joined;
+  for (const auto& word : words) joined += (joined.empty() ? "" : ", ") + word;
+  return joined;
+}
+
+std::vector<std::string> known_schemes() {
+  std::vector<std::string> schemes;
+  std::lock_guard lock(registry().mutex);
+  for (const auto& [scheme, factory] : registry().factories) schemes.push_back(scheme + ":");
+  return schemes;
+}
+
+}  // namespace
+
+Result<StoreUrl> StoreUrl::parse(std::string_view text) {
+  const auto colon = text.find(':');
+  if (colon == std::string_view::npos || colon == 0) {
+    return fail(ErrorKind::invalid_argument,
+                "store URL \"" + to_printable(text) +
+                    "\" has no scheme; write for example sqlite:./data.db or memory:");
+  }
+  StoreUrl url;
+  url.scheme = text.substr(0, colon);
+  auto rest = text.substr(colon + 1);
+  const auto question = rest.find('?');
+  url.path = rest.substr(0, question);
+  if (question == std::string_view::npos) return url;
+  rest.remove_prefix(question + 1);
+  while (!rest.empty()) {
+    const auto item = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+    const auto equals = item.find('=');
+    if (equals == std::string_view::npos || equals == 0) {
+      return fail(ErrorKind::invalid_argument, "store URL parameter \"" + to_printable(item) +
+                                                   "\" is not of the form name=value");
+    }
+    url.parameters.emplace_back(item.substr(0, equals), item.substr(equals + 1));
+  }
+  return url;
+}
+
+std::optional<std::string> StoreUrl::parameter(std::string_view name) const {
+  for (const auto& [key, value] : parameters) {
+    if (key == name) return value;
+  }
+  return std::nullopt;
+}
+
+Status StoreUrl::allow_only(std::initializer_list<std::string_view> names) const {
+  for (const auto& [key, value] : parameters) {
+    if (std::find(names.begin(), names.end(), key) != names.end()) continue;
+    const std::string known = join(std::vector<std::string>(names.begin(), names.end()));
+    return fail(ErrorKind::invalid_argument,
+                "store URL parameter \"" + to_printable(key) + "\" is not known to " + scheme +
+                    ": (" + (known.empty() ? "it takes none" : "it takes " + known) + ")");
+  }
+  return {};
+}
+
+std::string StoreUrl::to_string() const {
+  std::string text = scheme + ":" + path;
+  char separator = '?';
+  for (const auto& [key, value] : parameters) {
+    text += separator + key + "=" + value;
+    separator = '&';
+  }
+  return text;
+}
+
+void register_backend(std::string scheme, BackendFactory factory) {
+  std::lock_guard lock(registry().mutex);
+  registry().factories.insert_or_assign(std::move(scheme), std::move(factory));
+}
+
+Async<std::shared_ptr<Backend>> open_backend(std::string text, Env env) {
+  SEMPER_CO_TRY(auto url, StoreUrl::parse(text));
+  BackendFactory factory;
+  {
+    std::lock_guard lock(registry().mutex);
+    const auto found = registry().factories.find(url.scheme);
+    if (found != registry().factories.end()) factory = found->second;
+  }
+  if (!factory) {
+    co_return fail(ErrorKind::invalid_argument, "no store scheme \"" + to_printable(url.scheme) +
+                                                    ":\" in this build; it knows " +
+                                                    join(known_schemes()));
+  }
+  co_return co_await factory(std::move(url), env);
+}
+
+}  // namespace semper
