@@ -1,0 +1,96 @@
+// FaultyBackend: a store that does what networks and disks do, from a seed.
+//
+// What for: proving that code above a store survives conflicts, lost answers and late wake-ups.
+// It stands before any backend, mostly memory:. When not: performance; and no fault here damages
+// stored bytes or breaks a promise of Backend, it only uses the freedom that the promise leaves.
+//
+//   auto faulty = std::make_shared<FaultyBackend>(memory, Env{&clock, &random},
+//                                                 StoreFaults{.unknown_applied = 0.05});
+//   Store store(faulty, env);
+//   faulty->script({CommitFault::unknown_late});       // this one for certain, at the next commit
+//
+// The same seed, calls and clock give the same faults. Threads: any. The Env must outlive it.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "semper/store/backend.h"
+
+namespace semper::testing {
+
+// Each probability is from 0 to 1, by default 0; each time is drawn evenly from 0 up to its value.
+struct StoreFaults {
+  // commit() answers `conflict` although there was none; nothing is applied.
+  double conflict = 0;
+  // commit() answers `outcome_unknown`; the writes were applied,
+  double unknown_applied = 0;
+  // ... are never applied,
+  double unknown_lost = 0;
+  // ... or are still on their way, for up to late_by; if what they read has changed when they
+  // arrive, they are not applied.
+  double unknown_late = 0;
+  Duration late_by = std::chrono::milliseconds(50);
+  // snapshot() answers `retry`.
+  double snapshot_refused = 0;
+  // A read, or a commit before it is tried or after it was done, waits up to delay_by.
+  double delay = 0;
+  Duration delay_by = std::chrono::milliseconds(5);
+  // A watch fires up to watch_late_by after the change.
+  double watch_late = 0;
+  Duration watch_late_by = std::chrono::milliseconds(50);
+  // A wait on a watch returns within watch_late_by without any change.
+  double watch_spurious = 0;
+};
+
+enum class CommitFault : std::uint8_t {
+  none,
+  conflict,
+  unknown_applied,
+  unknown_lost,
+  unknown_late,
+};
+
+class FaultyBackend final : public Backend {
+ public:
+  FaultyBackend(std::shared_ptr<Backend> backend, Env env, StoreFaults faults = {});
+  ~FaultyBackend() override;
+
+  // From now on. FaultyBackend::calm() ends all faults but those on their way.
+  void set_faults(StoreFaults faults);
+  void calm() { set_faults({}); }
+
+  // What the next commits meet, whatever the probabilities say; also the fences by which
+  // Transaction learns the outcome of an earlier commit.
+  void script(std::initializer_list<CommitFault> next_commits);
+
+  // How many faults of each name happened: a test that saw none has tested none.
+  std::map<std::string, std::uint64_t> happened() const;
+
+  // Late commits that have not arrived yet.
+  std::size_t on_their_way() const;
+
+  const Limits& limits() const override;
+  BackendTraits traits() const override;
+  std::string url() const override;
+  Async<std::unique_ptr<Snapshot>> snapshot() override;
+  Async<CommitReceipt> commit(CommitRequest request) override;
+  Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override;
+  Async<std::string> check() override;
+  std::vector<std::pair<std::string, std::int64_t>> statistics() const override;
+  // Late commits are not waited for; they find the store closed and are never applied.
+  Async<void> close() override;
+
+ private:
+  struct Shared;
+  std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace semper::testing
