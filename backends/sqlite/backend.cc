@@ -1,0 +1,232 @@
+#include "backend.h"
+
+#include "snapshot.h"
+#include "sqlite.h"
+#include "store_file.h"
+
+namespace semper::sqlite {
+namespace {
+
+// A value of 1 MiB and a transaction of 32 MiB are far below what SQLite takes, and small enough
+// that one caller does not hold up all the others of its batch for long.
+constexpr Limits kLimits = {
+    .key_bytes = 10'000,
+    .value_bytes = std::size_t{4} << 20,
+    .transaction_bytes = std::size_t{32} << 20,
+    .transaction_operations = 200'000,
+    .transaction_duration = std::chrono::seconds(5),
+};
+
+Error closed_error() {
+  return Error(ErrorKind::closed, "the store was closed");
+}
+
+// Explicit write conflicts that a crash left behind: nobody's snapshot is that old any more.
+Status forget_old_conflicts(Writer& writer) {
+  SEMPER_TRY(const auto base, writer.begin());
+  if (!writer.has_write_conflicts()) {
+    writer.rollback();
+    return {};
+  }
+  SEMPER_TRY_STATUS(writer.forget_write_conflicts(base.version));
+  if (const int code = writer.commit(base.version); code != SQLITE_OK) {
+    return fail(writer.connection().error(code, "can not tidy up the store"));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env env) {
+  SEMPER_TRY_STATUS(refuse_network(options));
+  // Before anything is made beside it; again with the lock held.
+  SEMPER_TRY_STATUS(examine_file(options));
+  auto parts = std::make_unique<Parts>();
+  parts->options = std::move(options);
+  parts->env = env;
+  const auto prepare = [&]() -> Result<std::uint64_t> {
+    SEMPER_TRY(const FileState state, examine_file(parts->options));
+    if (state != FileState::store) SEMPER_TRY_STATUS(create_file(parts->options));
+    SEMPER_TRY(auto writer, Writer::open(parts->options, parts->statistics));
+    SEMPER_TRY_STATUS(forget_old_conflicts(*writer));
+    SEMPER_TRY(const auto base, writer->begin());
+    writer->rollback();
+    return base.version;
+  };
+  SEMPER_TRY(parts->sidecar, Sidecar::open(parts->options.path, prepare));
+  SEMPER_TRY_STATUS(examine_file(parts->options));
+  SEMPER_TRY(auto writer, Writer::open(parts->options, parts->statistics));
+  parts->options.page_size = writer->page_bytes();
+  parts->assemble(std::move(writer));
+  return std::shared_ptr<Backend>(new SqliteBackend(std::move(parts)));
+}
+
+void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
+  const Duration lifetime = kLimits.transaction_duration;
+  pool = std::make_shared<ReadPool>(ReadPool::Context{&options, sidecar.get(), &statistics, env,
+                                                      lifetime,
+                                                      [this] { checkpointer->on_activity(); }});
+  hub = std::make_shared<WatchHub>(
+      WatchHub::Context{&options, sidecar.get(), &statistics, env.clock, [this] {
+                          pool->tidy({Duration::zero(), kLimits.transaction_duration});
+                        }});
+  checkpointer = std::make_unique<Checkpointer>(Checkpointer::Context{
+      &options, &statistics, pool.get(), lifetime, [this] { check_sidecar(); }});
+  checker = std::make_unique<Checker>(options);
+  Committer::Context context;
+  context.options = &options;
+  context.sidecar = sidecar.get();
+  context.statistics = &statistics;
+  context.clock = env.clock;
+  context.snapshot_lifetime = lifetime;
+  context.hub = hub.get();
+  context.pool = pool.get();
+  context.checkpointer = checkpointer.get();
+  context.suspend_others = [this](const Error& reason) {
+    pool->suspend(reason);
+    hub->suspend();
+    checkpointer->suspend();
+    checker->suspend();
+  };
+  context.resume_others = [this] {
+    checker->resume();
+    checkpointer->resume();
+    hub->resume();
+    pool->resume();
+  };
+  context.end_long_reads = [this] {
+    checker->suspend();
+    checker->resume();
+  };
+  committer = std::make_unique<Committer>(std::move(context), std::move(writer));
+  checkpointer->start();
+  committer->start();
+}
+
+void SqliteBackend::Parts::check_sidecar() {
+  if (sidecar->is_in_place()) return;
+  const Error error(ErrorKind::io, options.path.sidecar() +
+                                       " was deleted or replaced while the store was open, so that "
+                                       "processes may not see each other's commits; close the "
+                                       "store everywhere and open it again");
+  committer->fail_for_good(error);
+  pool->stop(error);
+}
+
+void SqliteBackend::Parts::shut_down() {
+  std::lock_guard lock(closing);
+  if (closed) return;
+  closed = true;
+  // What waits is committed first. The writer's connection is closed last: it empties the WAL.
+  committer->finish_queue();
+  hub->close();
+  checker->suspend();
+  checkpointer->stop();
+  pool->stop(closed_error());
+  committer->close_writer();
+  sidecar->retire();
+}
+
+SqliteBackend::~SqliteBackend() {
+  if (parts_->fork.is_foreign()) {
+    static_cast<void>(parts_.release());
+    return;
+  }
+  if (parts_->closer.joinable()) parts_->closer.join();
+  parts_->shut_down();
+}
+
+const Limits& SqliteBackend::limits() const {
+  return kLimits;
+}
+
+BackendTraits SqliteBackend::traits() const {
+  return {.wants_row_counts = true, .resolves_outcomes = true, .versions_are_commits = true};
+}
+
+std::string SqliteBackend::url() const {
+  return parts_->options.url;
+}
+
+Async<std::unique_ptr<Snapshot>> SqliteBackend::snapshot() {
+  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  auto pool = parts_->pool;
+  SEMPER_CO_TRY(auto view, co_await pool->acquire());
+  SnapshotLife life;
+  life.clock = parts_->env.clock;
+  life.fork = parts_->fork;
+  life.expires = parts_->env.clock->after(kLimits.transaction_duration);
+  co_return std::make_unique<SqliteSnapshot>(std::move(pool), std::move(view), life);
+}
+
+Async<CommitReceipt> SqliteBackend::commit(CommitRequest request) {
+  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  co_return co_await parts_->committer->commit(std::move(request));
+}
+
+Async<std::unique_ptr<Watch>> SqliteBackend::watch(BytesView key, Snapshot& seen) {
+  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  auto& snapshot = static_cast<SqliteSnapshot&>(seen);
+  SEMPER_CO_TRY(const Version row, snapshot.row_version(key));
+  co_return parts_->hub->add(key, {snapshot.version(), row});
+}
+
+Async<std::string> SqliteBackend::check() {
+  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  co_return co_await parts_->checker->check();
+}
+
+std::vector<std::pair<std::string, std::int64_t>> SqliteBackend::statistics() const {
+  const auto& from = parts_->statistics;
+  return {
+      {"commits", from.commits},
+      {"conflicts", from.conflicts},
+      {"batches", from.batches},
+      {"largest_batch", from.largest_batch},
+      {"flush_time_us", from.flush_time_us},
+      {"turn_wait_us", from.turn_wait_us},
+      {"validations_by_log", from.validations_by_log},
+      {"validations_by_sql", from.validations_by_sql},
+      {"recoveries", from.recoveries},
+      {"wal_bytes", from.wal_bytes},
+      {"checkpoints", from.checkpoints},
+      {"wal_restarts", from.wal_restarts},
+      {"snapshots", from.snapshots},
+      {"snapshots_shared", from.snapshots_shared},
+      {"snapshots_revoked", from.snapshots_revoked},
+      {"readers_in_use", static_cast<std::int64_t>(parts_->pool->views_in_use())},
+      {"watches", from.watches},
+      {"wake_ups", from.wake_ups},
+  };
+}
+
+Async<void> SqliteBackend::close() {
+  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  OneShot<std::monostate> done;
+  {
+    std::lock_guard lock(parts_->closing);
+    if (parts_->closed) co_return Status{};
+    if (parts_->closer.joinable()) {
+      co_return fail(ErrorKind::closed, "the store is being closed by another caller");
+    }
+    parts_->closer = std::thread([parts = parts_.get(), done]() mutable {
+      parts->shut_down();
+      done.set({});
+    });
+  }
+  SEMPER_CO_TRY_STATUS(co_await done.wait());
+  co_return Status{};
+}
+
+}  // namespace semper::sqlite
+
+namespace semper {
+
+Async<std::shared_ptr<Backend>> open_sqlite(StoreUrl url, Env env) {
+  SEMPER_CO_TRY(auto options, sqlite::parse_options(url));
+  auto opened = sqlite::SqliteBackend::open(std::move(options), env);
+  if (!opened) co_return fail(opened.error().in(url.to_string()));
+  co_return std::move(*opened);
+}
+
+}  // namespace semper

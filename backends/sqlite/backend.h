@@ -1,0 +1,71 @@
+// SqliteBackend: the parts of an open sqlite: store, put together.
+//
+//   snapshot()  ->  ReadPool     read transactions, shared by version
+//   commit()    ->  Committer    one thread: turn, validation, one flush for many; Writer, ConflictLog
+//   watch()     ->  WatchHub     counters and futex in the Sidecar
+//                   Checkpointer keeps the WAL short
+//
+// Threads: any. Destroying it without close() does what close() does, on the calling thread.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "checker.h"
+#include "checkpointer.h"
+#include "committer.h"
+#include "fork_guard.h"
+#include "options.h"
+#include "read_pool.h"
+#include "sidecar.h"
+#include "statistics.h"
+#include "watch_hub.h"
+
+namespace semper::sqlite {
+
+class SqliteBackend final : public Backend {
+ public:
+  static Result<std::shared_ptr<Backend>> open(SqliteOptions options, Env env);
+
+  ~SqliteBackend() override;
+
+  const Limits& limits() const override;
+  BackendTraits traits() const override;
+  std::string url() const override;
+  Async<std::unique_ptr<Snapshot>> snapshot() override;
+  Async<CommitReceipt> commit(CommitRequest request) override;
+  Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override;
+  Async<std::string> check() override;
+  std::vector<std::pair<std::string, std::int64_t>> statistics() const override;
+  Async<void> close() override;
+
+ private:
+  // Everything that has threads and connections; left as it is in a forked child.
+  struct Parts {
+    SqliteOptions options;
+    Env env;
+    ForkGuard fork;
+    Statistics statistics;
+    std::unique_ptr<Sidecar> sidecar;
+    std::shared_ptr<ReadPool> pool;
+    std::shared_ptr<WatchHub> hub;
+    std::unique_ptr<Checkpointer> checkpointer;
+    std::unique_ptr<Checker> checker;
+    std::unique_ptr<Committer> committer;
+
+    std::mutex closing;
+    bool closed = false;
+    std::thread closer;
+
+    void assemble(std::unique_ptr<Writer> writer);
+    void check_sidecar();
+    void shut_down();
+  };
+
+  explicit SqliteBackend(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace semper::sqlite

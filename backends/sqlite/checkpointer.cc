@@ -1,0 +1,123 @@
+#include "checkpointer.h"
+
+#include <pthread.h>
+
+#include "semper/base/assert.h"
+
+namespace semper::sqlite {
+namespace {
+
+constexpr std::size_t kCacheKib = 256;
+
+}  // namespace
+
+Checkpointer::~Checkpointer() {
+  SEMPER_ASSERT(!thread_.joinable(), "a checkpointer is stopped before it goes");
+}
+
+void Checkpointer::start() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "semper-wal");
+    run();
+  });
+}
+
+void Checkpointer::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  suspend();
+}
+
+void Checkpointer::on_activity() {
+  if (!asleep_.load()) return;
+  std::lock_guard lock(mutex_);
+  wanted_ = true;
+  wake_.notify_all();
+}
+
+void Checkpointer::on_commit(std::int64_t wal_bytes) {
+  wal_bytes_.store(wal_bytes);
+  // Another process may have started it again.
+  if (wal_bytes < kWalSoftBytes) return on_restart();
+  if (wal_bytes < next_request_.load() || nearly_done_.load() || requested_.exchange(true)) return;
+  std::lock_guard lock(mutex_);
+  wanted_ = true;
+  wake_.notify_all();
+}
+
+void Checkpointer::on_restart() {
+  if (nearly_done_.load()) nearly_done_.store(false);
+  next_request_.store(kWalSoftBytes);
+}
+
+void Checkpointer::suspend() {
+  std::lock_guard lock(connection_mutex_);
+  suspended_ = true;
+  connection_.reset();
+}
+
+void Checkpointer::resume() {
+  std::lock_guard lock(connection_mutex_);
+  suspended_ = false;
+}
+
+void Checkpointer::run() {
+  std::unique_lock lock(mutex_);
+  bool anything_open = true;
+  while (!stopping_) {
+    if (!wanted_) {
+      if (anything_open) {
+        wake_.wait_for(lock, kTidyPeriod);
+      } else {
+        // Said first, then looked at once more: whoever opens a view in between sees it.
+        asleep_.store(true);
+        lock.unlock();
+        anything_open = context_.pool->tidy({kIdleView, context_.snapshot_lifetime});
+        lock.lock();
+        if (!anything_open) wake_.wait(lock, [this] { return stopping_ || wanted_; });
+        asleep_.store(false);
+      }
+    }
+    wanted_ = false;
+    if (stopping_) return;
+    lock.unlock();
+    context_.on_tick();
+    if (requested_.load()) checkpoint();
+    anything_open = context_.pool->tidy({kIdleView, context_.snapshot_lifetime});
+    lock.lock();
+  }
+}
+
+void Checkpointer::checkpoint() {
+  {
+    std::lock_guard lock(connection_mutex_);
+    if (!suspended_) {
+      if (!connection_) {
+        ConnectionOptions how;
+        how.path = context_.options->path.file;
+        how.vfs = context_.options->vfs;
+        how.cache_kib = kCacheKib;
+        auto opened = Connection::open(how);
+        if (opened) connection_.emplace(std::move(*opened));
+      }
+      int frames = 0;
+      int copied = 0;
+      if (connection_ &&
+          sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE,
+                                    &frames, &copied) == SQLITE_OK) {
+        Statistics::add(context_.statistics->checkpoints, 1);
+        const auto left = static_cast<std::int64_t>(frames - copied) *
+                          static_cast<std::int64_t>(context_.options->page_size);
+        nearly_done_.store(left <= kWalRemainderBytes);
+      }
+    }
+  }
+  next_request_.store(wal_bytes_.load() + kWalRemainderBytes);
+  requested_.store(false);
+}
+
+}  // namespace semper::sqlite

@@ -1,0 +1,349 @@
+#include "committer.h"
+
+#include <pthread.h>
+
+#include "semper/base/assert.h"
+
+namespace semper::sqlite {
+namespace {
+
+std::int64_t microseconds(Duration span) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(span).count();
+}
+
+std::size_t size_of(const CommitRequest& request) {
+  std::size_t bytes = sizeof request;
+  for (const auto& mutation : request.mutations) {
+    bytes += sizeof mutation + mutation.key.size() + mutation.value.size();
+  }
+  for (const auto& read : request.reads) {
+    bytes += sizeof read + read.range.begin.size() + read.range.end.size();
+  }
+  return bytes;
+}
+
+// Waiting for readers: a moment where there is no hurry; past the hard bound as long as it takes for
+// every snapshot to reach kPressedSnapshotAge, and some more.
+constexpr int kRestartWaitMs = 2;
+constexpr int kPressedWaitMs = 50;
+constexpr int kPressedAttempts = 30;
+
+}  // namespace
+
+Committer::Committer(Context context, std::unique_ptr<Writer> writer)
+    : context_(std::move(context)), writer_(std::move(writer)), turn_(*context_.sidecar) {}
+
+Committer::~Committer() {
+  SEMPER_ASSERT(!thread_.joinable(), "a committer is stopped before it goes");
+}
+
+void Committer::start() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "semper-commit");
+    run();
+  });
+}
+
+void Committer::finish_queue() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Committer::fail_for_good(const Error& error) {
+  std::lock_guard lock(mutex_);
+  if (!failed_) failed_ = error;
+}
+
+Async<CommitReceipt> Committer::commit(CommitRequest request) {
+  const auto pending = std::make_shared<Pending>();
+  pending->bytes = size_of(request);
+  pending->request = std::move(request);
+  SEMPER_CO_TRY_STATUS(enqueue(pending));
+  auto answer = co_await pending->done.wait();
+  if (answer) co_return *answer;
+  co_return fail(ErrorKind::outcome_unknown,
+                 "the caller was cancelled while its commit was under way: it is applied wholly or "
+                 "not at all");
+}
+
+Status Committer::enqueue(std::shared_ptr<Pending> pending) {
+  {
+    std::lock_guard lock(mutex_);
+    if (failed_) return fail(*failed_);
+    if (stopping_) return fail(ErrorKind::closed, "the store is closed");
+    if (queue_.size() >= kQueueRequests || queue_bytes_ >= kQueueBytes) {
+      return fail(ErrorKind::retry, std::to_string(queue_.size()) +
+                                        " commits wait already; try again later, or slow down");
+    }
+    queue_bytes_ += pending->bytes;
+    queue_.push_back(std::move(pending));
+    if (!sleeping_) return {};
+    sleeping_ = false;
+  }
+  work_.notify_one();
+  return {};
+}
+
+void Committer::run() {
+  while (wait_for_work()) take_turn();
+}
+
+bool Committer::wait_for_work() {
+  std::unique_lock lock(mutex_);
+  while (queue_.empty() && !stopping_) {
+    sleeping_ = true;
+    work_.wait(lock, [this] { return !sleeping_ || stopping_; });
+  }
+  return !queue_.empty();
+}
+
+Committer::Batch Committer::take_batch() {
+  Batch batch;
+  std::lock_guard lock(mutex_);
+  batch.reserve(std::min(queue_.size(), kBatchRequests));
+  std::size_t bytes = 0;
+  while (!queue_.empty() && batch.size() < kBatchRequests &&
+         (batch.empty() || bytes + queue_.front()->bytes <= kBatchBytes)) {
+    bytes += queue_.front()->bytes;
+    batch.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  queue_bytes_ -= bytes;
+  return batch;
+}
+
+void Committer::take_turn() {
+  const auto asked = context_.clock->now();
+  const auto turn = turn_.acquire();
+  Statistics::add(context_.statistics->turn_wait_us, microseconds(context_.clock->now() - asked));
+  Batch batch = take_batch();
+  if (!turn) {
+    answer_all(batch, turn.error());
+    return deliver(batch);
+  }
+  commit_batch(batch);
+  if (writer_ && writer_->wal_bytes() >= kWalSoftBytes) {
+    deliver(batch);
+    look_after_wal();
+    return turn_.release();
+  }
+  turn_.release();
+  deliver(batch);
+}
+
+void Committer::answer_all(Batch& batch, const Error& error) {
+  for (auto& pending : batch) pending->answer = fail(error);
+}
+
+void Committer::deliver(Batch& batch) {
+  std::vector<std::pair<OneShot<Answer>, Answer>> answers;
+  answers.reserve(batch.size());
+  for (auto& pending : batch) {
+    answers.emplace_back(pending->done, std::move(pending->answer));
+    pending.reset();
+  }
+  OneShot<Answer>::set_all(std::move(answers));
+}
+
+void Committer::commit_batch(Batch& batch) {
+  Version version = 0;
+  if (!begin(batch, version)) return;
+  switch (apply(batch, version)) {
+    case Applied::no:
+      return writer_->rollback();
+    case Applied::yes:
+      return finish(batch, version);
+    case Applied::failed:
+      writer_->rollback();
+      replace_broken_writer();
+      if (batch.size() > 1) commit_one_by_one(batch);
+  }
+}
+
+// Opens the SQLite transaction that will make `version`.
+bool Committer::begin(Batch& batch, Version& version) {
+  if (!writer_) {
+    std::lock_guard lock(mutex_);
+    answer_all(batch, *failed_);
+    return false;
+  }
+  const auto base = writer_->begin();
+  if (!base) {
+    answer_all(batch, base.error());
+    return false;
+  }
+  // Somebody died after a commit and before saying so, or does not say anything (a restored copy).
+  if (base->version > context_.sidecar->version()) {
+    context_.sidecar->shared().version.store(base->version);
+    context_.hub->on_unknown_commit();
+  }
+  version = base->version + 1;
+  return true;
+}
+
+// Each request gets a version of its own, from `version` on, so that whoever begins a transaction at the
+// version of its last commit is told of what came after it in the same batch. Leaves the last one there.
+Committer::Applied Committer::apply(Batch& batch, Version& version) {
+  const Version first = version;
+  Version next = version;
+  for (auto& pending : batch) {
+    const auto valid = writer_->is_unchanged(pending->request);
+    if (valid && !*valid) {
+      Statistics::add(context_.statistics->conflicts, 1);
+      pending->answer = fail(ErrorKind::conflict,
+                             "something this transaction has read was changed by another one; "
+                             "nothing was applied, run the whole transaction again");
+      continue;
+    }
+    const CommitReceipt stamp{next, 0};
+    const Status applied = valid ? writer_->apply(pending->request, stamp) : fail(valid.error());
+    if (!applied) {
+      pending->answer = fail(applied.error());
+      apply_error_ = applied.error();
+      return Applied::failed;
+    }
+    if (!pending->request.write_conflicts.empty() &&
+        (write_conflicts_.empty() || write_conflicts_.back().second != next)) {
+      write_conflicts_.emplace_back(context_.clock->now(), next);
+    }
+    pending->answer = stamp;
+    version = next++;
+  }
+  return next == first ? Applied::no : Applied::yes;
+}
+
+void Committer::commit_one_by_one(Batch& batch) {
+  for (auto& pending : batch) {
+    Batch alone{pending};
+    commit_batch(alone);
+  }
+}
+
+void Committer::finish(Batch& batch, Version version) {
+  forget_old_write_conflicts();
+  const auto started = context_.clock->now();
+  const int code = writer_->commit(version);
+  auto& statistics = *context_.statistics;
+  Statistics::add(statistics.flush_time_us, microseconds(context_.clock->now() - started));
+  if (code == SQLITE_OK) {
+    context_.sidecar->shared().version.store(version);
+    context_.hub->on_commit(writer_->written(), version);
+    std::int64_t applied = 0;
+    for (const auto& pending : batch) applied += pending->answer ? 1 : 0;
+    Statistics::add(statistics.commits, applied);
+    Statistics::add(statistics.batches, 1);
+    if (applied > statistics.largest_batch.load()) statistics.largest_batch.store(applied);
+    statistics.wal_bytes.store(writer_->wal_bytes());
+    context_.checkpointer->on_commit(writer_->wal_bytes());
+    return;
+  }
+  const Error error = writer_->connection().error(code, "the commit failed");
+  // A full disk is found while pages are being written, before the one that makes them a commit.
+  if ((code & 0xff) == SQLITE_FULL) return start_afresh(batch, error);
+  resolve(batch, version, error);
+}
+
+// A statement failed and was rolled back. Where the file was at fault, the writer's handle on it takes
+// nothing more.
+void Committer::replace_broken_writer() {
+  const auto kind = apply_error_->kind();
+  if (kind == ErrorKind::io || kind == ErrorKind::exhausted) replace_writer(*apply_error_);
+}
+
+// Nothing of the batch was applied. With a new writer the next commit finds out whether there is room
+// again.
+void Committer::start_afresh(Batch& batch, const Error& error) {
+  for (auto& pending : batch) {
+    if (pending->answer) pending->answer = fail(error);
+  }
+  replace_writer(error);
+}
+
+void Committer::replace_writer(const Error& cause) {
+  writer_->leave_wal_on_close();
+  writer_.reset();
+  auto writer = Writer::open(*context_.options, *context_.statistics);
+  if (writer) {
+    writer_ = std::move(*writer);
+    return;
+  }
+  const Error dead(ErrorKind::io,
+                   "this store can not be used any more, close it and open it again; first: " +
+                       cause.message() + "; then: " + writer.error().message());
+  fail_for_good(dead);
+  context_.pool->stop(dead);
+}
+
+void Committer::resolve(Batch& batch, Version version, const Error& error) {
+  const Error reopened(
+      ErrorKind::io,
+      "a commit failed and the store was opened again; begin anew (" + error.message() + ")");
+  context_.suspend_others(reopened);
+  writer_->leave_wal_on_close();
+  writer_.reset();
+  auto recovered = recover_store(*context_.options, *context_.statistics);
+  if (!recovered) {
+    const Error dead(ErrorKind::io,
+                     "this store can not be used any more, close it and open it again "
+                     "when the cause is gone; first: " +
+                         error.message() + "; then: " + recovered.error().message());
+    fail_for_good(dead);
+    context_.pool->stop(dead);
+    for (auto& pending : batch) {
+      if (pending->answer) pending->answer = fail(ErrorKind::outcome_unknown, dead.message());
+    }
+    return;
+  }
+  writer_ = std::move(recovered->writer);
+  context_.resume_others();
+  if (recovered->version >= version) {
+    context_.sidecar->shared().version.store(recovered->version);
+    context_.hub->on_unknown_commit();
+    return;
+  }
+  for (auto& pending : batch) {
+    if (pending->answer) {
+      pending->answer = fail(ErrorKind::io, "nothing was applied: " + error.message());
+    }
+  }
+}
+
+void Committer::forget_old_write_conflicts() {
+  const auto now = context_.clock->now();
+  Version forgotten = 0;
+  while (!write_conflicts_.empty() && now - write_conflicts_.front().first > kWriteConflictLife) {
+    forgotten = write_conflicts_.front().second;
+    write_conflicts_.pop_front();
+  }
+  // Where it fails, so does the commit that follows.
+  if (forgotten != 0) static_cast<void>(writer_->forget_write_conflicts(forgotten));
+}
+
+// With the turn held and nobody waiting for an answer.
+void Committer::look_after_wal() {
+  const auto bytes = writer_->wal_bytes();
+  const bool pressed = bytes >= kWalHardBytes;
+  if (!pressed && (!context_.checkpointer->is_nearly_done() || bytes < next_restart_bytes_)) return;
+  if (pressed) context_.end_long_reads();
+  context_.pool->tidy(
+      {Duration::zero(), pressed ? kPressedSnapshotAge : context_.snapshot_lifetime});
+  context_.hub->ask_for_wal();
+  bool done = writer_->restart_wal(kRestartWaitMs);
+  for (int attempt = 0; !done && pressed && attempt < kPressedAttempts; ++attempt) {
+    context_.pool->tidy({Duration::zero(), kPressedSnapshotAge});
+    done = writer_->restart_wal(kPressedWaitMs);
+  }
+  if (done) {
+    Statistics::add(context_.statistics->wal_restarts, 1);
+    context_.checkpointer->on_restart();
+    next_restart_bytes_ = 0;
+  } else {
+    next_restart_bytes_ = bytes + kWalRemainderBytes;
+  }
+}
+
+}  // namespace semper::sqlite

@@ -1,0 +1,124 @@
+// Committer: one thread that commits what all callers of a handle hand in, in batches.
+//
+// While one batch is being flushed the next requests gather, so the batch grows with the load by
+// itself; nobody waits for a timer, and a lone caller waits for nothing but its own flush. In its
+// turn (turn.h) the committer takes all that wait, validates and applies each within one SQLite
+// transaction, and flushes once. Every applied request has a version of its own, in the order of
+// the batch, so that a transaction that begins at the version of an earlier commit is told of
+// everything after it; a request that conflicts leaves no trace in the batch.
+//
+// Durability: a request is answered with success after the flush. An error of a statement rolls the
+// whole batch back; its requests are then tried one by one, so that only the one at fault fails. An
+// error of COMMIT is resolved by recovery.h.
+//
+// Threads: commit() from any; the rest from the owner.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "checkpointer.h"
+#include "recovery.h"
+#include "semper/env/one_shot.h"
+#include "turn.h"
+#include "watch_hub.h"
+#include "writer.h"
+
+namespace semper::sqlite {
+
+// What one SQLite transaction takes at most, and what may wait.
+inline constexpr std::size_t kBatchRequests = 4096;
+inline constexpr std::size_t kBatchBytes = std::size_t{16} << 20;
+inline constexpr std::size_t kQueueRequests = 100'000;
+inline constexpr std::size_t kQueueBytes = std::size_t{512} << 20;
+// Explicit write conflicts are kept this long.
+inline constexpr Duration kWriteConflictLife = std::chrono::seconds(60);
+
+class Committer {
+ public:
+  struct Context {
+    const SqliteOptions* options;
+    Sidecar* sidecar;
+    Statistics* statistics;
+    Clock* clock;
+    Duration snapshot_lifetime;
+    WatchHub* hub;
+    ReadPool* pool;
+    Checkpointer* checkpointer;
+    // Closes every other connection of the handle; allows them again.
+    std::function<void(const Error&)> suspend_others;
+    std::function<void()> resume_others;
+    // Ends checks, which read for long.
+    std::function<void()> end_long_reads;
+  };
+  Committer(Context context, std::unique_ptr<Writer> writer);
+  ~Committer();
+
+  void start();
+  // Refuses new requests, finishes those that wait, ends the thread.
+  void finish_queue();
+  // After that. Where this is the last connection of all, the WAL is emptied and removed.
+  void close_writer() { writer_.reset(); }
+
+  // See Backend::commit.
+  Async<CommitReceipt> commit(CommitRequest request);
+
+  // Every later commit gives this error.
+  void fail_for_good(const Error& error);
+
+ private:
+  using Answer = Result<CommitReceipt>;
+  struct Pending {
+    CommitRequest request;
+    std::size_t bytes = 0;
+    OneShot<Answer> done;
+    Answer answer = fail(ErrorKind::internal, "no answer yet");
+  };
+  // Shared with the coroutine that waits, so that it frees what it has made, on its own thread: freed
+  // here, memory of many threads would come back to one, and they would fight over the allocator.
+  using Batch = std::vector<std::shared_ptr<Pending>>;
+  enum class Applied : std::uint8_t { yes, no, failed };
+
+  Status enqueue(std::shared_ptr<Pending> pending);
+  void run();
+  bool wait_for_work();
+  Batch take_batch();
+  void take_turn();
+  void commit_batch(Batch& batch);
+  bool begin(Batch& batch, Version& version);
+  Applied apply(Batch& batch, Version& version);
+  void commit_one_by_one(Batch& batch);
+  void finish(Batch& batch, Version version);
+  void start_afresh(Batch& batch, const Error& error);
+  void replace_broken_writer();
+  void replace_writer(const Error& cause);
+  void resolve(Batch& batch, Version version, const Error& error);
+  void forget_old_write_conflicts();
+  void look_after_wal();
+  static void answer_all(Batch& batch, const Error& error);
+  static void deliver(Batch& batch);
+
+  Context context_;
+  std::unique_ptr<Writer> writer_;
+  Turn turn_;
+  std::int64_t next_restart_bytes_ = 0;
+  std::deque<std::pair<MonotonicTime, Version>> write_conflicts_;
+  std::optional<Error> apply_error_;  // of the last statement that failed
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<std::shared_ptr<Pending>> queue_;
+  std::size_t queue_bytes_ = 0;
+  bool sleeping_ = false;
+  bool stopping_ = false;
+  std::optional<Error> failed_;
+  std::thread thread_;
+};
+
+}  // namespace semper::sqlite

@@ -1,0 +1,102 @@
+#include "connection.h"
+
+namespace semper::sqlite {
+namespace {
+
+ErrorKind kind_of(int code) {
+  switch (code & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return ErrorKind::corrupt;
+    case SQLITE_FULL:
+    case SQLITE_NOMEM:
+      return ErrorKind::exhausted;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:
+      return ErrorKind::retry;
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_AUTH:
+      return ErrorKind::permission;
+    case SQLITE_TOOBIG:
+    case SQLITE_MISMATCH:
+      return ErrorKind::invalid_argument;
+    case SQLITE_INTERRUPT:
+      return ErrorKind::timeout;
+    case SQLITE_MISUSE:
+    case SQLITE_RANGE:
+      return ErrorKind::internal;
+    default:
+      return ErrorKind::io;
+  }
+}
+
+const char* advice_for(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::corrupt:
+      return "; nothing was overwritten: keep a copy of the file with its -wal, run `semper store "
+             "check`, restore a backup";
+    case ErrorKind::exhausted:
+      return "; nothing of this was applied: free space or memory and try again";
+    case ErrorKind::retry:
+      return "; another program holds SQLite's lock (a sqlite3 shell inside a transaction?), try "
+             "again when it has finished";
+    case ErrorKind::permission:
+      return "; this process needs to read and write the file and its directory";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+Result<Connection> Connection::open(const ConnectionOptions& options) {
+  sqlite3* handle = nullptr;
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+  if (options.create == ConnectionOptions::Create::yes) flags |= SQLITE_OPEN_CREATE;
+  const int code = sqlite3_open_v2(options.path.c_str(), &handle, flags,
+                                   options.vfs.empty() ? nullptr : options.vfs.c_str());
+  Connection connection(handle, options.path);
+  if (handle == nullptr) return fail(ErrorKind::exhausted, "no memory for an SQLite connection");
+  sqlite3_extended_result_codes(handle, 1);
+  if (code != SQLITE_OK) return fail(connection.error(code, "can not open"));
+  sqlite3_busy_timeout(handle, options.busy_timeout_ms);
+  if (options.on_close == ConnectionOptions::OnClose::leave_wal) {
+    sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  }
+  const std::string settings =
+      "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
+      "PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;"
+      "PRAGMA cache_size=-" +
+      std::to_string(options.cache_kib);
+  SEMPER_TRY_STATUS(connection.execute(settings.c_str()));
+  return connection;
+}
+
+Result<Statement> Connection::prepare(const char* sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int code =
+      sqlite3_prepare_v3(handle(), sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  if (code != SQLITE_OK) return fail(error(code, "can not prepare a statement"));
+  return Statement(statement);
+}
+
+Status Connection::execute(const char* sql) {
+  const int code = sqlite3_exec(handle(), sql, nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) return fail(error(code, sql));
+  return {};
+}
+
+Error Connection::error(int code, std::string_view what) const {
+  std::string message = "store file " + path_ + ": ";
+  message.append(what).append(": ").append(sqlite3_errstr(code));
+  if (handle_ && sqlite3_extended_errcode(handle()) == code) {
+    message.append(" (").append(sqlite3_errmsg(handle())).append(")");
+  }
+  message.append(" [SQLite code ").append(std::to_string(code)).append("]");
+  const ErrorKind kind = kind_of(code);
+  return Error(kind, message.append(advice_for(kind)));
+}
+
+}  // namespace semper::sqlite

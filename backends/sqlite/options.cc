@@ -1,0 +1,171 @@
+#include "options.h"
+
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <utility>
+
+namespace semper::sqlite {
+namespace {
+
+constexpr std::size_t kCacheMibMaximum = 64 * 1024;
+constexpr std::size_t kReadersMaximum = 1024;
+constexpr std::size_t kPathBytesMaximum = 4000;
+constexpr std::uint64_t kFuseMagic = 0x65735546;
+
+struct NumberRule {
+  const char* name;
+  std::size_t fallback;
+  std::size_t minimum;
+  std::size_t maximum;
+};
+
+Result<std::size_t> number_parameter(const StoreUrl& url, const NumberRule& rule) {
+  const auto text = url.parameter(rule.name);
+  if (!text) return rule.fallback;
+  std::size_t number = 0;
+  const char* end = text->data() + text->size();
+  const auto parsed = std::from_chars(text->data(), end, number);
+  if (parsed.ec != std::errc() || parsed.ptr != end || number < rule.minimum ||
+      number > rule.maximum) {
+    return fail(ErrorKind::invalid_argument,
+                std::string("store URL parameter ") + rule.name + "=" + to_printable(*text) +
+                    " is not a whole number from " + std::to_string(rule.minimum) + " to " +
+                    std::to_string(rule.maximum));
+  }
+  return number;
+}
+
+Result<std::string> real_path(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> resolved(::realpath(path.c_str(), nullptr),
+                                                             &std::free);
+  if (!resolved) return fail(error_from_errno(errno, "can not resolve " + to_printable(path)));
+  return std::string(resolved.get());
+}
+
+Result<StorePath> resolve(const std::string& given) {
+  if (given.empty() || given.size() > kPathBytesMaximum || given.find('\0') != std::string::npos) {
+    return fail(ErrorKind::invalid_argument,
+                "a sqlite: URL needs the path of a file, for example sqlite:./data.db");
+  }
+  const auto slash = given.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : given.substr(0, slash + 1);
+  const std::string name = slash == std::string::npos ? given : given.substr(slash + 1);
+  if (name.empty() || name == "." || name == "..") {
+    return fail(ErrorKind::invalid_argument,
+                to_printable(given) + " is a directory; a sqlite: URL needs the path of a file");
+  }
+  auto parent = real_path(directory);
+  if (!parent && parent.error().kind() == ErrorKind::not_found) {
+    return fail(ErrorKind::not_found, "the directory " + to_printable(directory) +
+                                          " of the store does not exist; make it first: mkdir -p " +
+                                          to_printable(directory));
+  }
+  if (!parent) return fail(parent.error());
+  StorePath path;
+  path.directory = *parent;
+  path.file = (*parent == "/" ? "" : *parent) + "/" + name;
+  // A link to a file elsewhere is that file; a dangling one is refused by its target's absence.
+  struct stat link {};
+  if (::lstat(path.file.c_str(), &link) == 0 && S_ISLNK(link.st_mode)) {
+    SEMPER_TRY(path.file, real_path(path.file));
+    path.directory = path.file.substr(0, std::max<std::size_t>(1, path.file.rfind('/')));
+  }
+  return path;
+}
+
+// The type of the mount with this device number, out of /proc/self/mountinfo.
+std::string mount_type_of(dev_t device) {
+  const std::string wanted = std::to_string(major(device)) + ":" + std::to_string(minor(device));
+  std::ifstream mounts("/proc/self/mountinfo");
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream words(line);
+    std::string id, parent, numbers, word;
+    words >> id >> parent >> numbers;
+    if (numbers != wanted) continue;
+    while (words >> word && word != "-") {
+    }
+    words >> word;
+    return word;
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<SqliteOptions> parse_options(const StoreUrl& url) {
+  SEMPER_TRY_STATUS(url.allow_only({"cache_mib", "readers", "page_size", "network", "vfs"}));
+  SqliteOptions options;
+  options.url = url.to_string();
+  SEMPER_TRY(options.cache_mib, number_parameter(url, {"cache_mib", 16, 1, kCacheMibMaximum}));
+  SEMPER_TRY(options.readers, number_parameter(url, {"readers", 16, 1, kReadersMaximum}));
+  SEMPER_TRY(options.page_size, number_parameter(url, {"page_size", 1024, 512, 65536}));
+  if (!std::has_single_bit(options.page_size)) {
+    return fail(ErrorKind::invalid_argument,
+                "store URL parameter page_size=" + std::to_string(options.page_size) +
+                    " is not a power of two");
+  }
+  if (const auto network = url.parameter("network")) {
+    if (*network != "force") {
+      return fail(ErrorKind::invalid_argument,
+                  "store URL parameter network=" + to_printable(*network) +
+                      " is not known; there is network=force");
+    }
+    options.network = SqliteOptions::Network::force;
+  }
+  options.vfs = url.parameter("vfs").value_or("");
+  SEMPER_TRY(options.path, resolve(url.path));
+  return options;
+}
+
+std::string network_file_system(std::uint64_t magic, std::string_view mount_type) {
+  static constexpr std::array<std::pair<std::uint64_t, const char*>, 12> kNetworkMagics = {{
+      {0x6969, "NFS"},
+      {0x517b, "SMB"},
+      {0xff534d42, "CIFS"},
+      {0xfe534d42, "SMB2"},
+      {0x01021997, "9p"},
+      {0x5346414f, "AFS"},
+      {0x73757245, "Coda"},
+      {0x00c36400, "Ceph"},
+      {0x0bd00bd0, "Lustre"},
+      {0x7461636f, "OCFS2"},
+      {0x01161970, "GFS2"},
+      {0x564c, "NCP"},
+  }};
+  for (const auto& [number, name] : kNetworkMagics) {
+    if (magic == number) return name;
+  }
+  // FUSE: block devices (fuseblk) are local; of the others nobody can tell but by name.
+  if (magic == kFuseMagic && mount_type.starts_with("fuse.")) return std::string(mount_type);
+  return "";
+}
+
+Status refuse_network(const SqliteOptions& options) {
+  if (options.network == SqliteOptions::Network::force) return {};
+  const std::string& directory = options.path.directory;
+  struct statfs file_system {};
+  struct stat place {};
+  if (::statfs(directory.c_str(), &file_system) != 0 || ::stat(directory.c_str(), &place) != 0) {
+    return fail(error_from_errno(errno, "can not look at the directory " + directory));
+  }
+  const auto magic = static_cast<std::uint64_t>(static_cast<std::uint32_t>(file_system.f_type));
+  const std::string name =
+      network_file_system(magic, magic == kFuseMagic ? mount_type_of(place.st_dev) : std::string());
+  if (name.empty()) return {};
+  return fail(ErrorKind::unsupported,
+              directory + " is on a network file system (" + name +
+                  "), whose locks and shared memory SQLite can not rely on; use a local disk, or, "
+                  "for one machine at a time and at your own risk, ?network=force");
+}
+
+}  // namespace semper::sqlite

@@ -1,0 +1,40 @@
+// SqliteOptions: what a sqlite: URL says, checked.
+#pragma once
+
+#include <string>
+
+#include "semper/store/backend.h"
+
+namespace semper::sqlite {
+
+// The store's file, and the names of what lies beside it.
+struct StorePath {
+  std::string file;  // absolute, symbolic links resolved: one file has one sidecar
+  std::string directory;
+
+  std::string sidecar() const { return file + "-semper"; }
+  std::string wal() const { return file + "-wal"; }
+  std::string newborn() const { return file + "-semper-new"; }
+};
+
+struct SqliteOptions {
+  std::string url;  // as given
+  StorePath path;
+  std::string vfs;
+  std::size_t cache_mib = 16;
+  std::size_t readers = 16;
+  std::size_t page_size = 1024;
+  enum class Network : std::uint8_t { refuse, force } network = Network::refuse;
+};
+
+// Errors: invalid_argument, not_found (no such directory, with the mkdir that makes it), permission.
+Result<SqliteOptions> parse_options(const StoreUrl& url);
+
+// The name of the network file system with this statfs magic and mount type; empty for a local one.
+// FUSE has one magic for both kinds, so its mount type decides.
+std::string network_file_system(std::uint64_t magic, std::string_view mount_type);
+
+// Error: unsupported where the directory lies on a network file system.
+Status refuse_network(const SqliteOptions& options);
+
+}  // namespace semper::sqlite

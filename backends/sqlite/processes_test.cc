@@ -1,0 +1,264 @@
+// What processes with one store do to each other: nobody loses anything, whoever dies when.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <charconv>
+
+#include "child_process.h"
+#include "store_file.h"
+#include "test_place.h"
+#include "turn.h"
+#include "writer.h"
+
+namespace semper::sqlite {
+namespace {
+
+constexpr int kIncrements = 150;
+
+std::int64_t number_in(const std::optional<Bytes>& value) {
+  std::int64_t number = 0;
+  if (value) std::from_chars(value->data(), value->data() + value->size(), number);
+  return number;
+}
+
+Result<std::int64_t> increment(const Store& store) {
+  return wait_for([](Store in) -> Async<std::int64_t> {
+    TransactOptions options;
+    options.max_attempts = 100'000;
+    co_return co_await in.transact(
+        [](Transaction& tx) -> Async<std::int64_t> {
+          SEMPER_CO_TRY(const auto old, co_await tx.get("counter"));
+          const std::int64_t next = number_in(old) + 1;
+          tx.set("counter", std::to_string(next));
+          co_return next;
+        },
+        options);
+  }(store));
+}
+
+Result<std::unique_ptr<Sidecar>> open_sidecar(const std::string& file) {
+  StorePath path;
+  path.file = file;
+  path.directory = file.substr(0, file.rfind('/'));
+  return Sidecar::open(path, [] { return Result<std::uint64_t>(0); });
+}
+
+SEMPER_CHILD(increments_a_counter) {
+  const Store store = must_open(child_argument());
+  for (int i = 0; i < kIncrements; ++i) {
+    const auto done = increment(store);
+    ASSERT_TRUE(done) << done.error().to_string();
+    if (i == 0) say("running");
+  }
+  ASSERT_TRUE(wait_for(store.close()));
+}
+
+SEMPER_CHILD(increments_until_it_is_killed) {
+  const Store store = must_open(child_argument());
+  while (true) {
+    const auto done = increment(store);
+    ASSERT_TRUE(done) << done.error().to_string();
+    say(std::to_string(*done));
+  }
+}
+
+SEMPER_CHILD(takes_the_turn_and_keeps_it) {
+  auto sidecar = open_sidecar(child_argument());
+  ASSERT_TRUE(sidecar) << sidecar.error().to_string();
+  Turn turn(**sidecar);
+  ASSERT_TRUE(turn.acquire());
+  say("mine");
+  ::pause();
+}
+
+// Commits as the committer does, but dies before it tells anybody.
+SEMPER_CHILD(commits_and_says_nothing) {
+  SqliteOptions options;
+  options.path.file = child_argument();
+  Statistics statistics;
+  auto writer = Writer::open(options, statistics);
+  ASSERT_TRUE(writer) << writer.error().to_string();
+  const auto base = (*writer)->begin();
+  ASSERT_TRUE(base);
+  CommitRequest request;
+  request.mutations.push_back({Mutation::Type::set, "silent", "changed", 0});
+  ASSERT_TRUE((*writer)->apply(request, {base->version + 1, 0}));
+  ASSERT_EQ((*writer)->commit(base->version + 1), SQLITE_OK);
+  say("done");
+  ::pause();
+}
+
+TEST(Processes, counting_together_loses_no_increment) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  constexpr int kProcesses = 4;
+  std::vector<ChildProcess> children;
+  for (int i = 0; i < kProcesses; ++i) children.emplace_back("increments_a_counter", place.url());
+  for (int i = 0; i < kIncrements; ++i) ASSERT_TRUE(increment(store));
+  for (auto& child : children) EXPECT_EQ(child.wait(), 0);
+  EXPECT_EQ(number_in(*get(store, "counter")), (kProcesses + 1) * kIncrements);
+}
+
+TEST(Processes, one_that_is_killed_while_it_writes_loses_nothing_that_it_was_told_of) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  std::int64_t mine = 0;
+  for (int round = 0; round < 8; ++round) {
+    ChildProcess child("increments_until_it_is_killed", place.url());
+    std::int64_t told = 0;
+    for (int i = 0; i < 10 + round; ++i) {
+      const std::string line = child.read_line();
+      ASSERT_FALSE(line.empty()) << "the child ended by itself";
+      told = std::stoll(line);
+      if (i % 3 == 0) {
+        ASSERT_TRUE(increment(store));
+        ++mine;
+      }
+    }
+    child.kill();
+    EXPECT_EQ(child.wait(), 128 + SIGKILL);
+    ASSERT_GE(number_in(*get(store, "counter")), told);
+    const auto mine_now = increment(store);
+    ASSERT_TRUE(mine_now) << mine_now.error().to_string();
+    ++mine;
+  }
+  EXPECT_GE(number_in(*get(store, "counter")), mine + 8 * 10);
+  EXPECT_TRUE(wait_for(store.backend().check()));
+}
+
+TEST(Processes, the_turn_of_a_killed_process_goes_to_the_next) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  ChildProcess child("takes_the_turn_and_keeps_it", place.file());
+  ASSERT_EQ(child.read_line(), "mine");
+  child.kill();
+  EXPECT_EQ(child.wait(), 128 + SIGKILL);
+  const auto next = put(store, "key", "2");
+  ASSERT_TRUE(next) << next.error().to_string();
+}
+
+TEST(Processes, a_turn_that_is_never_given_back_ends_in_retry_and_not_in_waiting_for_ever) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ChildProcess child("takes_the_turn_and_keeps_it", place.file());
+  ASSERT_EQ(child.read_line(), "mine");
+  auto sidecar = open_sidecar(place.file());
+  ASSERT_TRUE(sidecar) << sidecar.error().to_string();
+  Turn turn(**sidecar, std::chrono::milliseconds(50));
+  const auto refused = turn.acquire();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::retry);
+}
+
+TEST(Processes, a_commit_that_was_never_announced_still_fires_watches) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "silent", "unchanged"));
+  auto transaction = store.begin();
+  auto watch = wait_for(transaction.watch("silent"));
+  ASSERT_TRUE(watch);
+  ChildProcess child("commits_and_says_nothing", place.file());
+  ASSERT_EQ(child.read_line(), "done");
+  child.kill();
+  EXPECT_EQ(child.wait(), 128 + SIGKILL);
+  EXPECT_TRUE(wait_for((*watch)->changed()));
+}
+
+TEST(Processes, a_commit_that_was_never_announced_still_conflicts) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "silent", "unchanged"));
+  auto transaction = store.begin();
+  ASSERT_EQ(*wait_for(transaction.get("silent")), "unchanged");
+  transaction.set("silent", "overwritten");
+  ChildProcess child("commits_and_says_nothing", place.file());
+  ASSERT_EQ(child.read_line(), "done");
+  const auto refused = wait_for(transaction.commit());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::conflict);
+  EXPECT_EQ(*get(store, "silent"), "changed");
+}
+
+TEST(Processes, a_store_whose_sidecar_was_deleted_says_so_and_stops) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  ASSERT_EQ(::unlink((place.file() + "-semper").c_str()), 0);
+  // Noticed by whoever reads or writes, within a moment.
+  Result<std::optional<Bytes>> read = std::nullopt;
+  for (int i = 0; i < 1000 && read; ++i) {
+    read = get(store, "key");
+    ::usleep(5000);
+  }
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().kind(), ErrorKind::io);
+  EXPECT_EQ(put(store, "key", "2").error().kind(), ErrorKind::io);
+}
+
+TEST(Processes, a_sidecar_that_a_crash_left_is_not_trusted) {
+  const TestPlace place;
+  {
+    const Store store = must_open(place.url());
+    ASSERT_TRUE(put(store, "key", "1"));
+  }
+  // All bits set: every lock taken, every version in the future.
+  write_file(place.file() + "-semper", std::string(sizeof(SidecarLayout), '\xff'));
+  const Store store = must_open(place.url());
+  EXPECT_EQ(*get(store, "key"), "1");
+  EXPECT_TRUE(put(store, "key", "2"));
+}
+
+TEST(Processes, more_handles_than_the_sidecar_holds_are_refused_by_number) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  std::vector<std::unique_ptr<Sidecar>> handles;
+  Result<std::unique_ptr<Sidecar>> last = fail(ErrorKind::internal, "");
+  for (std::size_t i = 1; i < kHandlesMaximum; ++i) {
+    last = open_sidecar(place.file());
+    ASSERT_TRUE(last) << i << ": " << last.error().to_string();
+    handles.push_back(std::move(*last));
+  }
+  const auto refused = open_store_at(place.url());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::exhausted);
+  EXPECT_NE(refused.error().message().find("128"), std::string::npos);
+  handles.pop_back();
+  EXPECT_TRUE(open_store_at(place.url()));
+}
+
+// The child of a fork has its parent's store in memory, and must neither use nor damage it.
+TEST(Processes, a_forked_child_is_told_to_open_the_store_itself) {
+  const TestPlace place;
+  auto store = std::make_unique<Store>(must_open(place.url()));
+  ASSERT_TRUE(put(*store, "key", "1"));
+  auto transaction = store->begin();
+  ASSERT_TRUE(wait_for(transaction.get("key")));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto outcome = [&](Async<std::optional<Bytes>> work) {
+      asio::io_context context;
+      ErrorKind kind = ErrorKind::internal;
+      asio::co_spawn(context, std::move(work), [&](std::exception_ptr, auto result) {
+        if (!result) kind = result.error().kind();
+      });
+      context.run();
+      return kind;
+    };
+    const bool old_refused = outcome(transaction.get("key")) == ErrorKind::unsupported;
+    auto fresh = store->begin();
+    const bool new_refused = outcome(fresh.get("key")) == ErrorKind::unsupported;
+    store.reset();
+    ::_exit(old_refused && new_refused ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  EXPECT_EQ(*wait_for(transaction.get("key")), "1");
+  EXPECT_TRUE(put(*store, "key", "2"));
+  EXPECT_EQ(*get(*store, "key"), "2");
+}
+
+}  // namespace
+}  // namespace semper::sqlite

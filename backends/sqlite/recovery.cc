@@ -1,0 +1,85 @@
+#include "recovery.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace semper::sqlite {
+namespace {
+
+constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
+
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags) : number_(::open(path.c_str(), flags)) {}
+  ~Descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int number() const { return number_; }
+
+ private:
+  int number_;
+};
+
+// SQLite takes no lock on the WAL file itself, so that a descriptor of our own does no harm.
+Status rewrite_in_place(const std::string& path) {
+  const Descriptor file(path, O_RDWR | O_CLOEXEC);
+  if (file.number() < 0) {
+    if (errno == ENOENT) return {};
+    return fail(error_from_errno(errno, "can not open " + path));
+  }
+  Bytes chunk(kChunkBytes, '\0');
+  for (off_t offset = 0;;) {
+    const ssize_t got = ::pread(file.number(), chunk.data(), chunk.size(), offset);
+    if (got < 0) return fail(error_from_errno(errno, "can not read " + path));
+    if (got == 0) break;
+    const ssize_t put =
+        ::pwrite(file.number(), chunk.data(), static_cast<std::size_t>(got), offset);
+    if (put != got) return fail(error_from_errno(errno, "can not write " + path + " over itself"));
+    offset += got;
+  }
+  if (::fdatasync(file.number()) != 0) {
+    return fail(error_from_errno(errno, "can not sync " + path));
+  }
+  return {};
+}
+
+Status sync_file(const std::string& path) {
+  const Descriptor file(path, O_RDWR | O_CLOEXEC);
+  if (file.number() < 0 || ::fdatasync(file.number()) != 0) {
+    return fail(error_from_errno(errno, "can not sync " + path));
+  }
+  return {};
+}
+
+Status truncate_wal(Writer& writer) {
+  sqlite3* handle = writer.connection().handle();
+  sqlite3_busy_timeout(handle, kTruncateWaitMs);
+  const int code =
+      sqlite3_wal_checkpoint_v2(handle, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(handle, ConnectionOptions().busy_timeout_ms);
+  if (code != SQLITE_OK) return fail(writer.connection().error(code, "can not empty the WAL"));
+  return {};
+}
+
+}  // namespace
+
+Result<Recovered> recover_store(const SqliteOptions& options, Statistics& statistics) {
+  SEMPER_TRY(auto writer, Writer::open(options, statistics));
+  // Within a transaction, which keeps strangers from writing to the WAL meanwhile.
+  SEMPER_TRY_STATUS(writer->begin());
+  const auto rewritten = rewrite_in_place(options.path.wal());
+  writer->rollback();
+  SEMPER_TRY_STATUS(rewritten);
+  SEMPER_TRY_STATUS(truncate_wal(*writer));
+  SEMPER_TRY_STATUS(sync_file(options.path.wal()));
+  SEMPER_TRY(const auto base, writer->begin());
+  writer->rollback();
+  Statistics::add(statistics.recoveries, 1);
+  return Recovered{std::move(writer), base.version};
+}
+
+}  // namespace semper::sqlite

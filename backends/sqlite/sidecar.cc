@@ -1,0 +1,232 @@
+#include "sidecar.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <thread>
+
+#include "fork_guard.h"
+#include "semper/base/assert.h"
+
+namespace semper::sqlite {
+namespace {
+
+constexpr char kMagic[16] = "semper sidecar\n";
+constexpr off_t kOpenersByte = 0;
+constexpr off_t kFirstEntryByte = 1;
+
+// Opening again while others open or close: as many attempts with this pause between.
+constexpr int kOpenAttempts = 500;
+constexpr auto kOpenPause = std::chrono::milliseconds(10);
+
+bool set_lock(int descriptor, short type, off_t byte) {
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = byte;
+  lock.l_len = 1;
+  return ::fcntl(descriptor, F_OFD_SETLK, &lock) == 0;
+}
+
+bool is_locked_by_another(int descriptor, off_t byte) {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = byte;
+  lock.l_len = 1;
+  return ::fcntl(descriptor, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+}
+
+std::string boot_id() {
+  std::string id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+  return id.substr(0, sizeof(SidecarLayout::boot_id) - 1);
+}
+
+bool is_the_file_of_that_name(int descriptor, const std::string& path) {
+  struct stat open_file {};
+  struct stat named {};
+  return ::fstat(descriptor, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 &&
+         open_file.st_ino == named.st_ino && open_file.st_dev == named.st_dev;
+}
+
+// The permissions of the store's file, so that whoever may use the one may use the other.
+void adopt_permissions(int descriptor, const std::string& store_file) {
+  struct stat store {};
+  struct stat sidecar {};
+  if (::stat(store_file.c_str(), &store) != 0 || ::fstat(descriptor, &sidecar) != 0) return;
+  if ((store.st_mode & 0777) == (sidecar.st_mode & 0777)) return;
+  static_cast<void>(::fchmod(descriptor, store.st_mode & 0777));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Sidecar>> Sidecar::open(const StorePath& path, const FirstOpener& first) {
+  const std::string name = path.sidecar();
+  for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
+    if (attempt > 0) std::this_thread::sleep_for(kOpenPause);
+    const int descriptor = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (descriptor < 0) {
+      return fail(error_from_errno(errno, "can not open " + name + " beside the store"));
+    }
+    std::unique_ptr<Sidecar> sidecar(new Sidecar(descriptor, name));
+    if (!close_in_child(descriptor)) {
+      return fail(ErrorKind::exhausted, "this process has " + std::to_string(kCloseInChildMaximum) +
+                                            " stores open; close some");
+    }
+    if (set_lock(descriptor, F_WRLCK, kOpenersByte)) {
+      if (!is_the_file_of_that_name(descriptor, name)) continue;
+      SEMPER_TRY(const std::uint64_t version, first());
+      adopt_permissions(descriptor, path.file);
+      // From nothing: what an earlier set of processes left is not trusted.
+      if (::ftruncate(descriptor, 0) != 0 ||
+          ::posix_fallocate(descriptor, 0, sizeof(SidecarLayout)) != 0) {
+        return fail(ErrorKind::exhausted, "no room on the disk for " + name);
+      }
+      SEMPER_TRY_STATUS(sidecar->map());
+      sidecar->set_up(version);
+      SEMPER_TRY_STATUS(sidecar->claim_entry());
+      SEMPER_ASSERT(set_lock(descriptor, F_RDLCK, kOpenersByte), "a lock can be made weaker");
+      return sidecar;
+    }
+    if (!set_lock(descriptor, F_RDLCK, kOpenersByte)) continue;
+    if (!is_the_file_of_that_name(descriptor, name)) continue;
+    struct stat status {};
+    if (::fstat(descriptor, &status) != 0 || status.st_size < off_t{sizeof(SidecarLayout)}) {
+      continue;  // its first opener died halfway, or it was cut short: alone, we set it up anew
+    }
+    SEMPER_TRY_STATUS(sidecar->map());
+    if (sidecar->layout_->ready.load() == 0) continue;
+    SEMPER_TRY_STATUS(sidecar->check());
+    SEMPER_TRY_STATUS(sidecar->claim_entry());
+    return sidecar;
+  }
+  return fail(ErrorKind::retry,
+              name +
+                  " is kept by a process that does not finish opening or closing the store, or was "
+                  "cut short while others use it; end those processes and try again");
+}
+
+Sidecar::~Sidecar() {
+  retire();
+  if (layout_ != nullptr) ::munmap(layout_, sizeof(SidecarLayout));
+}
+
+void Sidecar::retire() {
+  if (retired_) return;
+  retired_ = true;
+  if (entry_ < kHandlesMaximum) {
+    mine().wants_turn.store(0);
+    mine().watches.store(0);
+    mine().in_use.store(0);
+  }
+  // The last one leaves nothing behind. An opener in between holds the lock, or sees that the file
+  // it locked has lost its name.
+  if (set_lock(descriptor_, F_WRLCK, kOpenersByte) &&
+      is_the_file_of_that_name(descriptor_, path_)) {
+    ::unlink(path_.c_str());
+  }
+  forget_descriptor(descriptor_);
+  ::close(descriptor_);
+}
+
+Status Sidecar::map() {
+  void* memory =
+      ::mmap(nullptr, sizeof(SidecarLayout), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
+  if (memory == MAP_FAILED) return fail(error_from_errno(errno, "can not map " + path_));
+  layout_ = static_cast<SidecarLayout*>(memory);
+  return {};
+}
+
+void Sidecar::set_up(std::uint64_t version) {
+  std::memcpy(layout_->magic, kMagic, sizeof kMagic);
+  layout_->layout = kSidecarLayout;
+  layout_->size = sizeof(SidecarLayout);
+  const std::string boot = boot_id();
+  std::memcpy(layout_->boot_id, boot.c_str(), boot.size() + 1);
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(&layout_->turn, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+  layout_->version.store(version);
+  layout_->ready.store(1);
+}
+
+Status Sidecar::check() const {
+  if (std::memcmp(layout_->magic, kMagic, sizeof kMagic) != 0 ||
+      layout_->layout != kSidecarLayout || layout_->size != sizeof(SidecarLayout)) {
+    return fail(ErrorKind::unsupported,
+                path_ +
+                    " is in use by processes with another version or word size of Semper; use the "
+                    "same for all, or end those first");
+  }
+  if (boot_id() != std::string(layout_->boot_id)) {
+    return fail(ErrorKind::unsupported,
+                path_ +
+                    " is in use by another machine or virtual machine; a sqlite: store serves the "
+                    "processes of one");
+  }
+  return {};
+}
+
+Status Sidecar::claim_entry() {
+  for (std::size_t i = 0; i < kHandlesMaximum; ++i) {
+    if (!set_lock(descriptor_, F_WRLCK, kFirstEntryByte + static_cast<off_t>(i))) continue;
+    entry_ = i;
+    auto& entry = layout_->entries[i];
+    entry.wants_turn.store(0);
+    entry.watches.store(0);
+    for (auto& word : entry.watched) word.store(0);
+    entry.pid.store(::getpid());
+    entry.in_use.store(1);
+    auto used = layout_->entries_used.load();
+    while (used < i + 1 &&
+           !layout_->entries_used.compare_exchange_weak(used, static_cast<std::uint32_t>(i + 1))) {
+    }
+    return {};
+  }
+  return fail(ErrorKind::exhausted, "the store is open " + std::to_string(kHandlesMaximum) +
+                                        " times already, which is the most; close some");
+}
+
+bool Sidecar::is_in_place() const {
+  return is_the_file_of_that_name(descriptor_, path_);
+}
+
+void Sidecar::reap_dead_entries() {
+  for (std::size_t i = 0; i < kHandlesMaximum; ++i) {
+    auto& entry = layout_->entries[i];
+    if (i == entry_ || entry.in_use.load() == 0) continue;
+    const off_t byte = kFirstEntryByte + static_cast<off_t>(i);
+    if (is_locked_by_another(descriptor_, byte)) continue;
+    // Held while it is cleared, so that nobody claims it in between.
+    if (!set_lock(descriptor_, F_WRLCK, byte)) continue;
+    entry.wants_turn.store(0);
+    entry.watches.store(0);
+    entry.in_use.store(0);
+    set_lock(descriptor_, F_UNLCK, byte);
+  }
+}
+
+void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t value, Duration at_most) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(at_most);
+  struct timespec timeout {};
+  timeout.tv_sec = seconds.count();
+  timeout.tv_nsec = (at_most - seconds).count();
+  ::syscall(SYS_futex, &word, FUTEX_WAIT, value, &timeout, nullptr, 0);
+}
+
+void futex_wake_all(std::atomic<std::uint32_t>& word) {
+  ::syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
+}
+
+}  // namespace semper::sqlite

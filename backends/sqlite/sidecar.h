@@ -1,0 +1,134 @@
+// Sidecar: the shared memory of all processes that have one store open.
+//
+// The file PATH-semper, mapped by every opener, holds nothing that matters once nobody has it open:
+// the current version, whose turn it is to commit, and who waits for which keys. What is durable is
+// in the database alone; all that reading a wrong sidecar could do is checked against it (the
+// committer compares SQLite's own data version before it trusts the version here).
+//
+// Lifetime. Each open handle keeps a shared lock (OFD, so the kernel drops it with the process) on
+// byte 0. Who gets that lock exclusively is alone: it sets the file up from nothing, so no state
+// outlives a crash or a reboot. The last handle to close cleanly removes the file; an opener checks
+// that the file it locked is still the one of that name. Each handle owns an entry of the table,
+// held by a lock on a byte of its own, so that a dead owner's entry is found out in any pid
+// namespace. A sidecar from another kernel (a directory shared by two virtual machines) is refused.
+//
+// Do not touch the file while the store is open. Deleted: handles that were open notice and fail
+// (io, "open again"). Cut short: the processes get SIGBUS, and the next opener starts from nothing.
+//
+// Threads: any; the shared words are atomic.
+#pragma once
+
+#include <pthread.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "options.h"
+#include "semper/env/clock.h"
+
+namespace semper::sqlite {
+
+inline constexpr std::uint32_t kSidecarLayout = 1;
+inline constexpr std::size_t kHandlesMaximum = 128;
+inline constexpr std::size_t kWatchSlots = 4096;
+
+struct SidecarEntry {
+  // Changed to wake the owner: a futex word.
+  alignas(64) std::atomic<std::uint32_t> wake;
+  std::atomic<std::uint32_t> in_use;
+  // The owner is waiting for its turn to commit.
+  std::atomic<std::uint32_t> wants_turn;
+  // For people who look; never for decisions.
+  std::atomic<std::int32_t> pid;
+  // The slots that the owner watches, one bit each, and whether there are any.
+  std::atomic<std::uint32_t> watches;
+  std::array<std::atomic<std::uint64_t>, kWatchSlots / 64> watched;
+};
+
+struct SidecarLayout {
+  char magic[16];
+  std::uint32_t layout;
+  std::uint32_t size;
+  std::atomic<std::uint32_t> ready;
+  char boot_id[40];
+  // Robust and shared between processes (turn.h).
+  alignas(64) pthread_mutex_t turn;
+  std::atomic<std::uint32_t> acquisitions;
+  // The version that commits have reached; grows.
+  alignas(64) std::atomic<std::uint64_t> version;
+  // Keys were changed that nobody listed: every watch is looked at again.
+  std::atomic<std::uint32_t> all_changed;
+  // One more than the highest entry that was ever in use.
+  std::atomic<std::uint32_t> entries_used;
+  // Somebody wants the WAL: give back what keeps it (read_pool.h).
+  std::atomic<std::uint32_t> wal_wanted;
+  alignas(64) std::array<std::atomic<std::uint32_t>, kWatchSlots> slots;
+  std::array<SidecarEntry, kHandlesMaximum> entries;
+};
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+class Sidecar {
+ public:
+  // Runs with the exclusive lock held, before anything is set up: makes the store's file where
+  // there is none, and returns the version it is at.
+  using FirstOpener = std::function<Result<std::uint64_t>()>;
+
+  // Errors: retry (others open and close it all the time), exhausted (kHandlesMaximum handles are
+  // open), unsupported (another kernel, another layout), permission, io, and the first opener's.
+  static Result<std::unique_ptr<Sidecar>> open(const StorePath& path, const FirstOpener& first);
+
+  ~Sidecar();
+
+  // Gives the entry and the locks up, and removes the file where nobody else has it open. The
+  // shared words stay readable until the destructor, but mean nothing any more.
+  void retire();
+  Sidecar(const Sidecar&) = delete;
+  Sidecar& operator=(const Sidecar&) = delete;
+
+  SidecarLayout& shared() { return *layout_; }
+  SidecarEntry& mine() { return layout_->entries[entry_]; }
+  std::size_t my_entry() const { return entry_; }
+
+  std::uint64_t version() const { return layout_->version.load(); }
+
+  // False where somebody deleted or replaced the file.
+  bool is_in_place() const;
+
+  // Gives the entries of dead handles back. Cheap where there are none.
+  void reap_dead_entries();
+
+  // Calls visit for each entry in use but this handle's.
+  template <class Visit>
+  void for_each_other(Visit visit) {
+    const std::size_t used = layout_->entries_used.load();
+    for (std::size_t i = 0; i < used && i < kHandlesMaximum; ++i) {
+      auto& entry = layout_->entries[i];
+      if (i != entry_ && entry.in_use.load(std::memory_order_relaxed) != 0) visit(entry);
+    }
+  }
+
+ private:
+  Sidecar(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
+
+  Status map();
+  Status check() const;
+  void set_up(std::uint64_t version);
+  Status claim_entry();
+
+  int descriptor_;
+  bool retired_ = false;
+  std::string path_;
+  SidecarLayout* layout_ = nullptr;
+  std::size_t entry_ = kHandlesMaximum;
+};
+
+// Sleeps while the word has this value, at most this long; returns early without cause at times.
+void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t value, Duration at_most);
+void futex_wake_all(std::atomic<std::uint32_t>& word);
+
+}  // namespace semper::sqlite

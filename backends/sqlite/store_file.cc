@@ -1,0 +1,202 @@
+#include "store_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "connection.h"
+#include "semper/base/crc32c.h"
+
+namespace semper::sqlite {
+namespace {
+
+constexpr std::size_t kHeaderBytes = 100;
+constexpr BytesView kMagic("SQLite format 3\0", 16);
+
+using Header = std::array<char, kHeaderBytes>;
+
+BytesView view(const Header& header) {
+  return {header.data(), header.size()};
+}
+
+BytesView field(const Header& header, std::size_t offset) {
+  return view(header).substr(offset, 4);
+}
+
+// Reads through SQLite's own file layer: a descriptor opened and closed beside it would drop the
+// locks that this process may hold on the file.
+Result<std::size_t> read_header(const SqliteOptions& options, Header& header) {
+  sqlite3_vfs* vfs = sqlite3_vfs_find(options.vfs.empty() ? nullptr : options.vfs.c_str());
+  if (vfs == nullptr) {
+    return fail(ErrorKind::invalid_argument, "no SQLite VFS is named " + to_printable(options.vfs));
+  }
+  const auto memory = std::make_unique<char[]>(static_cast<std::size_t>(vfs->szOsFile));
+  auto* file = reinterpret_cast<sqlite3_file*>(memory.get());
+  const std::string& path = options.path.file;
+  const std::unique_ptr<const char, decltype(&sqlite3_free_filename)> name(
+      sqlite3_create_filename(path.c_str(), "", "", 0, nullptr), &sqlite3_free_filename);
+  const int opened =
+      vfs->xOpen(vfs, name.get(), file, SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB, nullptr);
+  if (opened != SQLITE_OK) {
+    if (file->pMethods != nullptr) file->pMethods->xClose(file);
+    return fail(ErrorKind::permission, "can not open the store file " + path + " for reading [" +
+                                           sqlite3_errstr(opened) + "]");
+  }
+  sqlite3_int64 size = 0;
+  int read = file->pMethods->xFileSize(file, &size);
+  if (read == SQLITE_OK && size >= static_cast<sqlite3_int64>(header.size())) {
+    read = file->pMethods->xRead(file, header.data(), static_cast<int>(header.size()), 0);
+  }
+  file->pMethods->xClose(file);
+  if (read != SQLITE_OK) {
+    return fail(ErrorKind::io, "can not read the first bytes of the store file " + path + " [" +
+                                   sqlite3_errstr(read) + "]");
+  }
+  return static_cast<std::size_t>(size);
+}
+
+bool has_wal(const StorePath& path) {
+  struct stat status {};
+  return ::stat(path.wal().c_str(), &status) == 0 && status.st_size > 0;
+}
+
+Status check_header(const StorePath& path, const Header& header, std::size_t file_bytes) {
+  const std::string name = "the file " + path.file;
+  if (!view(header).starts_with(kMagic)) {
+    return fail(ErrorKind::corrupt,
+                name +
+                    " does not begin like an SQLite database: it is something else, or its first "
+                    "page is damaged; it was left untouched");
+  }
+  if (load_big_endian_u32(field(header, 68)) != kApplicationId) {
+    return fail(ErrorKind::invalid_argument,
+                name +
+                    " is an SQLite database of another program, not a Semper store; it was left "
+                    "untouched, give another path");
+  }
+  const std::uint32_t format = load_big_endian_u32(field(header, 60));
+  if (format > kFormatVersion) {
+    return fail(ErrorKind::unsupported, name + " was made by a newer version of Semper (format " +
+                                            std::to_string(format) + ", this one reads up to " +
+                                            std::to_string(kFormatVersion) +
+                                            "); it was left untouched, use that version");
+  }
+  std::size_t page_bytes = load_big_endian_u16(view(header).substr(16, 2));
+  if (page_bytes == 1) page_bytes = 65536;
+  const std::size_t pages = load_big_endian_u32(field(header, 28));
+  if (format == 0 || page_bytes < 512) {
+    return fail(ErrorKind::corrupt, name + " has a damaged first page; it was left untouched");
+  }
+  // With a WAL beside it the rest may still be there.
+  if (file_bytes < pages * page_bytes && !has_wal(path)) {
+    return fail(ErrorKind::corrupt, name + " was cut short: it has " + std::to_string(file_bytes) +
+                                        " bytes of " + std::to_string(pages * page_bytes) +
+                                        "; it was left untouched");
+  }
+  return {};
+}
+
+// SQLite would replay a WAL that lies beside a new file into it, whatever it came from.
+Result<FileState> without_wal(const StorePath& path, FileState state) {
+  if (!has_wal(path)) return state;
+  return fail(ErrorKind::corrupt, "there is no store at " + path.file + " but " + path.wal() +
+                                      " has data: put the file that belongs to it back, or move "
+                                      "it away if it is not needed");
+}
+
+constexpr const char* kSchema =
+    "CREATE TABLE kv(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL,"
+    " version INTEGER NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), version INTEGER NOT NULL,"
+    " forgotten_conflicts INTEGER NOT NULL, uuid BLOB NOT NULL);"
+    "CREATE TABLE write_conflicts(version INTEGER NOT NULL, first BLOB NOT NULL,"
+    " past BLOB NOT NULL);"
+    "INSERT INTO meta VALUES(1, 0, 0, randomblob(16));";
+
+Status fill_new_file(const SqliteOptions& options, const std::string& path) {
+  ConnectionOptions how;
+  how.path = path;
+  how.vfs = options.vfs;
+  how.create = ConnectionOptions::Create::yes;
+  how.on_close = ConnectionOptions::OnClose::checkpoint_if_last;
+  SEMPER_TRY(Connection connection, Connection::open(how));
+  const std::string settings = "PRAGMA page_size=" + std::to_string(options.page_size) +
+                               "; PRAGMA application_id=" + std::to_string(kApplicationId) +
+                               "; PRAGMA user_version=" + std::to_string(kFormatVersion) +
+                               "; PRAGMA journal_mode=WAL; BEGIN IMMEDIATE;";
+  SEMPER_TRY_STATUS(connection.execute(settings.c_str()));
+  SEMPER_TRY_STATUS(connection.execute(kSchema));
+  SEMPER_TRY_STATUS(connection.execute("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);"));
+  return {};
+}
+
+Status sync_path(const std::string& path, int flags) {
+  const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC);
+  if (descriptor < 0) return fail(error_from_errno(errno, "can not open " + path));
+  const int synced = ::fsync(descriptor);
+  const int number = errno;
+  ::close(descriptor);
+  if (synced != 0) return fail(error_from_errno(number, "can not sync " + path));
+  return {};
+}
+
+void remove_newborn(const StorePath& path) {
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    ::unlink((path.newborn() + suffix).c_str());
+  }
+}
+
+}  // namespace
+
+Result<FileState> examine_file(const SqliteOptions& options) {
+  const std::string& path = options.path.file;
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT) return without_wal(options.path, FileState::absent);
+    return fail(error_from_errno(errno, "can not look at the store file " + path));
+  }
+  if (!S_ISREG(status.st_mode)) {
+    return fail(ErrorKind::invalid_argument,
+                path + " is not a regular file; a sqlite: URL needs the path of a file");
+  }
+  Header header{};
+  SEMPER_TRY(const std::size_t size, read_header(options, header));
+  if (size == 0) return without_wal(options.path, FileState::empty);
+  SEMPER_TRY_STATUS(check_header(options.path, header, size));
+  return FileState::store;
+}
+
+Status create_file(const SqliteOptions& options) {
+  const StorePath& path = options.path;
+  remove_newborn(path);
+  auto made = fill_new_file(options, path.newborn());
+  if (made) made = sync_path(path.newborn(), O_RDONLY);
+  if (made && ::rename(path.newborn().c_str(), path.file.c_str()) != 0) {
+    made = fail(error_from_errno(errno, "can not move the new store to " + path.file));
+  }
+  if (!made) {
+    remove_newborn(path);
+    return fail(made.error().in("creating the store " + path.file));
+  }
+  return sync_path(path.directory, O_RDONLY | O_DIRECTORY);
+}
+
+std::uint32_t row_checksum(BytesView key, BytesView value, std::uint64_t version) noexcept {
+  char number[sizeof version];
+  std::memcpy(number, &version, sizeof version);
+  return crc32c(BytesView(number, sizeof number), crc32c(value, crc32c(key)));
+}
+
+Error damaged_row(const std::string& file, BytesView key) {
+  return Error(ErrorKind::corrupt,
+               "store file " + file + ": the row of key " + to_printable(key) +
+                   " is not what was written (its checksum is wrong); nothing was overwritten: "
+                   "keep a copy of the file, run `semper store check`, restore a backup");
+}
+
+}  // namespace semper::sqlite

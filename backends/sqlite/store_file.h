@@ -1,0 +1,44 @@
+// The store's file: what identifies it, how it is laid out, and how a new one comes to be.
+//
+// Format 1, an SQLite database in WAL mode with application_id "Smpr" and user_version 1:
+//
+//   kv(key, value, version, checksum)   one row per key, in key order (WITHOUT ROWID). `version` is
+//                                       that of the commit that wrote it, `checksum` the CRC32C of
+//                                       key, value and version: SQLite checks no page of a database
+//                                       file, so a byte that decayed would be read as data
+//   meta(version, ...)                  one row; `version` is that of the last commit
+//   write_conflicts(version, first, past)
+//                                       explicit write conflict ranges of recent commits
+//
+// A new file is made under another name and moved into place when it is whole and on disk, so that
+// no crash leaves a half-made store under its name. Format changes raise kFormatVersion.
+#pragma once
+
+#include <cstdint>
+
+#include "options.h"
+
+namespace semper::sqlite {
+
+inline constexpr std::uint32_t kApplicationId = 0x536d7072;  // "Smpr"
+inline constexpr std::uint32_t kFormatVersion = 1;
+
+enum class FileState : std::uint8_t { absent, empty, store };
+
+// Looks at the file's first bytes without letting SQLite touch it.
+// Errors: corrupt (not SQLite, cut short), invalid_argument (another program's database, not a
+// file), unsupported (made by a newer version), permission, io. The file stays as it is.
+Result<FileState> examine_file(const SqliteOptions& options);
+
+// Makes a new store at the path (absent or of 0 bytes). On success it is on disk, the directory
+// entry too; on error, or if it never returns, the path is as before. Only one at a time: the
+// caller holds the sidecar's exclusive lock.
+Status create_file(const SqliteOptions& options);
+
+// A row's checksum.
+std::uint32_t row_checksum(BytesView key, BytesView value, std::uint64_t version) noexcept;
+
+// `corrupt`: the row of this key does not have the checksum it was written with.
+Error damaged_row(const std::string& file, BytesView key);
+
+}  // namespace semper::sqlite

@@ -1,0 +1,241 @@
+#include "store_file.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <thread>
+
+#include "connection.h"
+#include "test_place.h"
+
+namespace semper::sqlite {
+namespace {
+
+// Everything that could have changed of a file and beside it.
+struct Trace {
+  std::string contents;
+  std::string listing;
+  std::int64_t modified_ns = 0;
+
+  explicit Trace(const TestPlace& place)
+      : contents(contents_of(place.file())), listing(place.listing()) {
+    struct stat status {};
+    ::stat(place.file().c_str(), &status);
+    modified_ns = status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec;
+  }
+  friend bool operator==(const Trace&, const Trace&) = default;
+};
+
+void execute(const std::string& file, const std::string& sql) {
+  sqlite3* handle = nullptr;
+  ASSERT_EQ(sqlite3_open(file.c_str(), &handle), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(handle, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+      << sqlite3_errmsg(handle);
+  sqlite3_close(handle);
+}
+
+Error refusal(const TestPlace& place) {
+  const Trace before(place);
+  const auto store = open_store_at(place.url());
+  EXPECT_FALSE(store);
+  EXPECT_TRUE(Trace(place) == before) << "the file was touched; now there is " << place.listing();
+  return store ? Error(ErrorKind::internal, "it was opened") : store.error();
+}
+
+void patch(const std::string& path, std::size_t offset, const std::string& bytes) {
+  auto contents = contents_of(path);
+  contents.replace(offset, bytes.size(), bytes);
+  write_file(path, contents);
+}
+
+// A store with some hundred rows, closed.
+void make_store(const TestPlace& place) {
+  const Store store = must_open(place.url());
+  const auto filled = wait_for([](Store in) -> Async<Versionstamp> {
+    auto transaction = in.begin();
+    for (int i = 0; i < 500; ++i) transaction.set("key" + std::to_string(i), Bytes(100, 'v'));
+    co_return co_await transaction.commit();
+  }(store));
+  ASSERT_TRUE(filled) << filled.error().to_string();
+  ASSERT_TRUE(wait_for(store.close()));
+}
+
+TEST(StoreFile, a_new_store_leaves_one_file_when_it_is_closed) {
+  const TestPlace place;
+  make_store(place);
+  EXPECT_EQ(place.listing(), "store.db");
+  const auto header = contents_of(place.file()).substr(0, 100);
+  EXPECT_EQ(header.substr(0, 16), std::string("SQLite format 3\0", 16));
+  EXPECT_EQ(header.substr(68, 4), "Smpr");
+}
+
+TEST(StoreFile, an_empty_file_becomes_a_store) {
+  const TestPlace place;
+  write_file(place.file(), "");
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "value"));
+  EXPECT_EQ(*get(store, "key"), "value");
+}
+
+TEST(StoreFile, what_is_no_database_is_refused_untouched) {
+  const TestPlace place;
+  write_file(place.file(), "dear diary, ...");
+  const Error error = refusal(place);
+  EXPECT_EQ(error.kind(), ErrorKind::corrupt);
+  EXPECT_NE(error.message().find(place.file()), std::string::npos);
+}
+
+TEST(StoreFile, a_store_with_a_damaged_first_page_is_refused_untouched) {
+  const TestPlace place;
+  make_store(place);
+  patch(place.file(), 0, std::string(16, '\xaa'));
+  EXPECT_EQ(refusal(place).kind(), ErrorKind::corrupt);
+}
+
+TEST(StoreFile, a_database_of_another_program_is_refused_untouched) {
+  const TestPlace place;
+  execute(place.file(), "CREATE TABLE notes(text); INSERT INTO notes VALUES('mine');");
+  EXPECT_EQ(refusal(place).kind(), ErrorKind::invalid_argument);
+}
+
+TEST(StoreFile, a_store_of_a_newer_version_is_refused_untouched) {
+  const TestPlace place;
+  make_store(place);
+  patch(place.file(), 60, std::string("\0\0\0\x02", 4));
+  const Error error = refusal(place);
+  EXPECT_EQ(error.kind(), ErrorKind::unsupported);
+  EXPECT_NE(error.message().find("newer"), std::string::npos);
+}
+
+TEST(StoreFile, a_store_that_was_cut_short_is_refused_untouched) {
+  const TestPlace place;
+  make_store(place);
+  std::filesystem::resize_file(place.file(), 8192);
+  EXPECT_EQ(refusal(place).kind(), ErrorKind::corrupt);
+}
+
+TEST(StoreFile, a_log_without_its_store_is_not_replayed_into_a_new_one) {
+  const TestPlace place;
+  write_file(place.file() + "-wal", "the rest of something");
+  EXPECT_EQ(refusal(place).kind(), ErrorKind::corrupt);
+}
+
+TEST(StoreFile, a_directory_in_its_place_is_refused) {
+  const TestPlace place;
+  std::filesystem::create_directory(place.file());
+  const auto store = open_store_at(place.url());
+  ASSERT_FALSE(store);
+  EXPECT_EQ(store.error().kind(), ErrorKind::invalid_argument);
+  EXPECT_EQ(place.listing(), "store.db");
+}
+
+TEST(StoreFile, what_an_interrupted_creation_left_is_replaced) {
+  const TestPlace place;
+  write_file(place.file() + "-semper-new", "half a store");
+  write_file(place.file() + "-semper-new-wal", "half a log");
+  make_store(place);
+  EXPECT_EQ(place.listing(), "store.db");
+}
+
+TEST(StoreFile, many_openers_at_once_make_one_store) {
+  const TestPlace place;
+  constexpr int kOpeners = 12;
+  std::vector<std::thread> openers;
+  std::array<Result<Versionstamp>, kOpeners> stamps;
+  for (int i = 0; i < kOpeners; ++i) {
+    openers.emplace_back([&, i] {
+      auto store = open_store_at(place.url());
+      stamps[static_cast<std::size_t>(i)] =
+          store ? put(*store, "from" + std::to_string(i), "x") : fail(store.error());
+    });
+  }
+  for (auto& opener : openers) opener.join();
+  const Store store = must_open(place.url());
+  for (std::size_t i = 0; i < kOpeners; ++i) {
+    ASSERT_TRUE(stamps[i]) << stamps[i].error().to_string();
+    EXPECT_EQ(*get(store, "from" + std::to_string(i)), "x");
+  }
+}
+
+TEST(StoreFile, a_byte_that_decayed_in_a_row_is_reported_and_not_returned) {
+  const TestPlace place;
+  make_store(place);
+  auto contents = contents_of(place.file());
+  const auto at = contents.find("key250") + 40;
+  contents[at] = 'w';
+  write_file(place.file(), contents);
+  const Store store = must_open(place.url());
+  const auto damaged = get(store, "key250");
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().kind(), ErrorKind::corrupt);
+  EXPECT_NE(damaged.error().message().find(place.file()), std::string::npos);
+  EXPECT_NE(damaged.error().message().find("key250"), std::string::npos);
+  EXPECT_EQ(*get(store, "key3"), Bytes(100, 'v'));
+  const auto checked = wait_for(store.backend().check());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().kind(), ErrorKind::corrupt);
+}
+
+TEST(StoreFile, adding_to_a_decayed_number_does_not_launder_it) {
+  const TestPlace place;
+  {
+    const Store store = must_open(place.url());
+    ASSERT_TRUE(put(store, "number", "12345678"));
+  }
+  auto contents = contents_of(place.file());
+  contents[contents.find("12345678")] = '9';
+  write_file(place.file(), contents);
+  const Store store = must_open(place.url());
+  auto transaction = store.begin();
+  transaction.add("number", 1);
+  const auto added = wait_for(transaction.commit());
+  ASSERT_FALSE(added);
+  EXPECT_EQ(added.error().kind(), ErrorKind::corrupt);
+  EXPECT_EQ(get(store, "number").error().kind(), ErrorKind::corrupt);
+}
+
+TEST(StoreFile, pages_full_of_rubbish_are_reported_and_never_overwritten) {
+  const TestPlace place;
+  make_store(place);
+  auto contents = contents_of(place.file());
+  for (std::size_t at = 3 * 4096; at < contents.size(); ++at) contents[at] = '\x5a';
+  write_file(place.file(), contents);
+  {
+    const auto store = open_store_at(place.url());
+    if (store) {
+      const auto read = get(*store, "key250");
+      ASSERT_FALSE(read);
+      EXPECT_EQ(read.error().kind(), ErrorKind::corrupt);
+      EXPECT_NE(read.error().message().find(place.file()), std::string::npos);
+      const auto checked = wait_for(store->backend().check());
+      ASSERT_FALSE(checked);
+      EXPECT_EQ(checked.error().kind(), ErrorKind::corrupt);
+    } else {
+      EXPECT_EQ(store.error().kind(), ErrorKind::corrupt) << store.error().to_string();
+    }
+  }
+  EXPECT_TRUE(contents_of(place.file()) == contents);
+}
+
+TEST(StoreFile, the_page_size_of_a_new_store_can_be_chosen) {
+  const TestPlace place;
+  {
+    const Store store = must_open(place.url("page_size=8192"));
+    ASSERT_TRUE(put(store, "key", Bytes(100'000, 'v')));
+  }
+  EXPECT_EQ(contents_of(place.file()).substr(16, 2), std::string("\x20\x00", 2));
+  const Store again = must_open(place.url());
+  EXPECT_EQ((*get(again, "key"))->size(), 100'000u);
+}
+
+TEST(StoreFile, a_healthy_store_is_described_by_the_check) {
+  const TestPlace place;
+  make_store(place);
+  const Store store = must_open(place.url());
+  const auto checked = wait_for(store.backend().check());
+  ASSERT_TRUE(checked) << checked.error().to_string();
+  EXPECT_NE(checked->find("500 keys"), std::string::npos) << *checked;
+}
+
+}  // namespace
+}  // namespace semper::sqlite
