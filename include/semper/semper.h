@@ -1,0 +1,26 @@
+// Semper: durable servers in one include.
+//
+// What for: programs that keep state and messages in durable servers: open_store, Host, Ref, inspect,
+// and a Scheduler to run coroutines on. When not: a library that needs one room (the store alone, the
+// codec alone) includes that room's headers and links its target.
+//
+//   #include "semper/semper.h"
+//
+//   semper::Task<int> application() {
+//     auto store = co_await semper::open_store("sqlite:./data.db");
+//     semper::Host host(store);
+//     host.serve<Counter>();                                  // a behaviour: server/behaviour.h
+//     auto hits = semper::ref<Counter>(store, "page/home");
+//     auto n = co_await hits.call(Counter::Add{});
+//     co_return n ? 0 : 1;
+//   }
+//   int main() { return semper::run(application()); }
+//
+// Link semper::semper. For a smaller include: behaviours need server/behaviour.h only.
+#pragma once
+
+#include "semper/env/scheduler.h"
+#include "semper/open_store.h"
+#include "semper/server/host.h"
+#include "semper/server/inspect.h"
+#include "semper/server/ref.h"

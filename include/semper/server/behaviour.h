@@ -1,0 +1,317 @@
+// Behaviour: the callbacks that make a type a durable server.
+//
+//   struct Counter {
+//     using State = std::int64_t;
+//     struct Add  { std::int64_t by = 1; using Reply = std::int64_t; };
+//     struct Read { using Reply = std::int64_t; };
+//     using Messages = semper::Messages<Add, Read>;
+//
+//     semper::Result<State> init(const semper::EntityId&) { return 0; }
+//     semper::Reply<std::int64_t> handle_call(const Add& m, State& s, semper::Context&) { return s
+//     += m.by; } semper::Reply<std::int64_t> handle_call(const Read&, State& s, semper::Context&) {
+//     return s; } void handle_cast(const Add& m, State& s, semper::Context&) { s += m.by; }
+//   };
+//
+// Callbacks, all optional but init, found by their argument types:
+//
+//   init(const EntityId&)                          Result<State>: the state before the first
+//   message handle_call(const M&, State&, Context&)        Reply<M::Reply> handle_cast(const M&,
+//   State&, Context&)        void or Outcome handle_info(const M&, State&, Context&)        void or
+//   Outcome handle_locked(const M&, State&, LockedContext&)  after `lock()`: Reply<M::Reply>,
+//   Outcome or void, or an
+//                                                  asio::awaitable of one of them (of Reply where M
+//                                                  has a Reply type)
+//   terminate(const State&, const std::string& reason)   after `stop`, when it has committed
+//
+// A message that a callback threw on is run again alone; one that keeps throwing is set aside (dead
+// letters) and its caller gets the error. State and messages need a Codec (base/codec.h).
+//
+// Names: the type's is type_name<B>(), a message's short_type_name<M>(); set kName to keep them
+// when a C++ type is renamed. Threads: one callback of one entity at a time; those of different
+// entities run at once on the same behaviour object. Source of the idea: Erlang's gen_server,
+// dgen's dgen_server.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "semper/base/codec.h"
+#include "semper/base/type_name.h"
+#include "semper/env/asio.h"
+#include "semper/server/context.h"
+#include "semper/server/reply.h"
+
+namespace semper {
+
+template <class... M>
+struct Messages {
+  using Tuple = std::tuple<M...>;
+};
+
+template <class B, class M>
+concept HandlesCall = requires(B& b, const M& m, typename B::State& s, Context& c) {
+  typename M::Reply;
+  Reply<typename M::Reply>(b.handle_call(m, s, c));
+};
+template <class B, class M>
+concept HandlesCast = requires(B& b, const M& m, typename B::State& s, Context& c) {
+  b.handle_cast(m, s, c);
+};
+template <class B, class M>
+concept HandlesInfo = requires(B& b, const M& m, typename B::State& s, Context& c) {
+  b.handle_info(m, s, c);
+};
+template <class B, class M>
+concept HandlesLocked = requires(B& b, const M& m, typename B::State& s, LockedContext& c) {
+  b.handle_locked(m, s, c);
+};
+
+template <class B>
+concept BehaviourType = requires(B& b, const EntityId& id) {
+  typename B::State;
+  typename B::Messages::Tuple;
+  { b.init(id) } -> std::convertible_to<Result<typename B::State>>;
+};
+
+namespace internal {
+
+// What came of one message, with the types forgotten.
+struct Handled {
+  ReplyControl control;
+  bool replied = false;
+  Bytes reply;                 // encoded, where replied without error
+  std::optional<Error> error;  // replied with this error
+};
+
+struct MessageInfo {
+  std::string name;
+  bool call = false;
+  bool cast = false;
+  bool info = false;
+  bool locked = false;
+};
+
+// A behaviour with its types forgotten: what a host works with. Errors of the handle functions:
+// not_found (no such message or callback) and invalid_argument (it does not decode): running it
+// again will not help; internal: the callback threw or failed.
+class Behaviour {
+ public:
+  virtual ~Behaviour() = default;
+  virtual std::string type() const = 0;
+  virtual std::vector<MessageInfo> messages() const = 0;
+
+  virtual Result<std::shared_ptr<void>> init(const EntityId& id) = 0;
+  virtual Result<std::shared_ptr<void>> decode_state(BytesView bytes) const = 0;
+  virtual void encode_state(const void* state, Bytes& out) const = 0;
+
+  virtual Result<Handled> handle(std::string_view message, BytesView payload, void* state,
+                                 Context& context) = 0;
+  virtual Async<Handled> handle_locked(std::string_view message, BytesView payload, void* state,
+                                       LockedContext& context) = 0;
+  virtual void terminate(const void* state, const std::string& reason) = 0;
+};
+
+Error exception_error(std::string_view where, std::exception_ptr thrown);
+Error no_callback_error(std::string_view type, std::string_view message, std::string_view callback);
+Error unknown_message_error(std::string_view type, std::string_view message,
+                            const std::vector<MessageInfo>& known);
+
+template <class T>
+Handled handled_from(Reply<T> reply) {
+  Handled handled{std::move(reply.control()), false, {}, std::nullopt};
+  if (reply.value()) {
+    handled.replied = true;
+    if (*reply.value()) {
+      handled.reply = encode(**reply.value());
+    } else {
+      handled.error = reply.value()->error();
+    }
+  }
+  return handled;
+}
+
+inline Result<Handled> handled_from(Outcome outcome) {
+  // Whatever its kind says to the callback: here it is a callback that failed, not a bad message.
+  if (outcome.error()) return fail(ErrorKind::internal, outcome.error()->to_string());
+  return Handled{std::move(outcome.control()), false, {}, std::nullopt};
+}
+
+template <class T>
+struct AwaitableValue {
+  using type = T;
+  static constexpr bool is_awaitable = false;
+};
+template <class T>
+struct AwaitableValue<asio::awaitable<T>> {
+  using type = T;
+  static constexpr bool is_awaitable = true;
+};
+
+template <BehaviourType B>
+class BehaviourOf final : public Behaviour {
+ public:
+  using State = typename B::State;
+  using MessageTuple = typename B::Messages::Tuple;
+
+  explicit BehaviourOf(std::shared_ptr<B> behaviour) : behaviour_(std::move(behaviour)) {}
+
+  std::string type() const override { return std::string(type_name<B>()); }
+
+  std::vector<MessageInfo> messages() const override {
+    std::vector<MessageInfo> infos;
+    for_each_message([&]<class M>() {
+      infos.push_back({std::string(short_type_name<M>()), HandlesCall<B, M>, HandlesCast<B, M>,
+                       HandlesInfo<B, M>, HandlesLocked<B, M>});
+      return false;
+    });
+    return infos;
+  }
+
+  Result<std::shared_ptr<void>> init(const EntityId& id) override {
+    try {
+      Result<State> state = behaviour_->init(id);
+      if (!state) return fail(state.error().in("init of " + id.to_string()));
+      return std::shared_ptr<void>(std::make_shared<State>(std::move(*state)));
+    } catch (...) {
+      return fail(exception_error("init of " + id.to_string(), std::current_exception()));
+    }
+  }
+
+  Result<std::shared_ptr<void>> decode_state(BytesView bytes) const override {
+    auto state = decode<State>(bytes);
+    if (!state) return fail(state.error());
+    return std::shared_ptr<void>(std::make_shared<State>(std::move(*state)));
+  }
+
+  void encode_state(const void* state, Bytes& out) const override {
+    Codec<State>::encode(*static_cast<const State*>(state), out);
+  }
+
+  Result<Handled> handle(std::string_view message, BytesView payload, void* state,
+                         Context& context) override {
+    Result<Handled> result = fail(ErrorKind::not_found, "");
+    const bool known = for_each_message([&]<class M>() {
+      if (short_type_name<M>() != message) return false;
+      result = handle_as<M>(payload, *static_cast<State*>(state), context);
+      return true;
+    });
+    if (!known) return fail(unknown_message_error(type_name<B>(), message, messages()));
+    return result;
+  }
+
+  Async<Handled> handle_locked(std::string_view message, BytesView payload, void* state,
+                               LockedContext& context) override {
+    return handle_locked_from<0>(message, payload, *static_cast<State*>(state), context);
+  }
+
+  void terminate(const void* state, const std::string& reason) override {
+    if constexpr (requires(const State& s) { behaviour_->terminate(s, reason); }) {
+      behaviour_->terminate(*static_cast<const State*>(state), reason);
+    }
+  }
+
+ private:
+  // Calls `visit.template operator()<M>()` until one returns true.
+  template <class Visit>
+  static bool for_each_message(Visit visit) {
+    return [&]<class... M>(std::type_identity<std::tuple<M...>>) {
+      return (visit.template operator()<M>() || ...);
+    }(std::type_identity<MessageTuple>());
+  }
+
+  template <class M>
+  Result<Handled> handle_as(BytesView payload, State& state, Context& context) {
+    auto message = decode<M>(payload);
+    if (!message) {
+      return fail(Error(ErrorKind::invalid_argument, message.error().message())
+                      .in("message " + std::string(short_type_name<M>())));
+    }
+    try {
+      switch (context.event()) {
+        case Event::call:
+          if constexpr (HandlesCall<B, M>) {
+            return handled_from(
+                Reply<typename M::Reply>(behaviour_->handle_call(*message, state, context)));
+          }
+          return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_call"));
+        case Event::cast:
+          if constexpr (HandlesCast<B, M>) {
+            return without_reply([&] { return behaviour_->handle_cast(*message, state, context); });
+          }
+          return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_cast"));
+        case Event::info:
+          if constexpr (HandlesInfo<B, M>) {
+            return without_reply([&] { return behaviour_->handle_info(*message, state, context); });
+          }
+          return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_info"));
+      }
+    } catch (...) {
+      return fail(exception_error(short_type_name<M>(), std::current_exception()));
+    }
+    return fail(ErrorKind::internal, "an event of no known kind");
+  }
+
+  template <class F>
+  static Result<Handled> without_reply(F callback) {
+    if constexpr (std::is_void_v<decltype(callback())>) {
+      callback();
+      return Handled{};
+    } else {
+      return handled_from(Outcome(callback()));
+    }
+  }
+
+  template <std::size_t I>
+  Async<Handled> handle_locked_from(std::string_view message, BytesView payload, State& state,
+                                    LockedContext& context) {
+    if constexpr (I == std::tuple_size_v<MessageTuple>) {
+      co_return fail(unknown_message_error(type_name<B>(), message, messages()));
+    } else {
+      using M = std::tuple_element_t<I, MessageTuple>;
+      if (short_type_name<M>() != message) {
+        co_return co_await handle_locked_from<I + 1>(message, payload, state, context);
+      }
+      co_return co_await handle_locked_as<M>(payload, state, context);
+    }
+  }
+
+  template <class M>
+  Async<Handled> handle_locked_as(BytesView payload, State& state, LockedContext& context) {
+    if constexpr (!HandlesLocked<B, M>) {
+      co_return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_locked"));
+    } else {
+      auto message = decode<M>(payload);
+      if (!message) co_return fail(Error(ErrorKind::invalid_argument, message.error().message()));
+      using Returned = decltype(behaviour_->handle_locked(*message, state, context));
+      using Value = typename AwaitableValue<Returned>::type;
+      try {
+        if constexpr (AwaitableValue<Returned>::is_awaitable) {
+          if constexpr (std::is_void_v<Value>) {
+            co_await behaviour_->handle_locked(*message, state, context);
+            co_return Handled{};
+          } else {
+            co_return handled_from(co_await behaviour_->handle_locked(*message, state, context));
+          }
+        } else if constexpr (std::is_void_v<Value>) {
+          behaviour_->handle_locked(*message, state, context);
+          co_return Handled{};
+        } else {
+          co_return handled_from(behaviour_->handle_locked(*message, state, context));
+        }
+      } catch (...) {
+        co_return fail(exception_error(short_type_name<M>(), std::current_exception()));
+      }
+    }
+  }
+
+  std::shared_ptr<B> behaviour_;
+};
+
+}  // namespace internal
+}  // namespace semper

@@ -1,0 +1,124 @@
+// Context, LockedContext, ReplyToken: what a callback may know and do besides its message and
+// state.
+//
+//   semper::Reply<int> handle_call(const Buy& m, State& s, semper::Context& ctx) {
+//     s.last = ctx.now();
+//     ctx.cast(semper::ref<Ledger>(ctx.tenant(), "main"), Ledger::Booked{m.amount});   // same
+//     commit s.waiting = ctx.reply_token(); return semper::no_reply;                       //
+//     ctx.reply(s.waiting, 42) some day
+//   }
+//
+// What a Context does becomes real with the transaction's commit, exactly once, and not at all if
+// the callback throws. A callback may run more than once before its transaction commits, so it has
+// no other effects; those belong into an action (reply.h) or into handle_locked.
+//
+// Ownership: borrowed; a Context is gone when the callback returns. Threads: the callback's own.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "semper/base/codec.h"
+#include "semper/base/type_name.h"
+#include "semper/env/env.h"
+#include "semper/server/entity_id.h"
+#include "semper/store/transaction.h"
+
+namespace semper {
+
+template <class Behaviour>
+class Ref;
+
+enum class Event : std::uint8_t { call, cast, info };
+
+// The address of a caller that still waits. A plain value: keep it in the state, send it on.
+struct ReplyToken {
+  Bytes session;             // of the process that waits; empty: nobody does
+  std::uint64_t number = 0;  // of the call in that process
+
+  bool is_empty() const { return session.empty(); }
+  friend bool operator==(const ReplyToken&, const ReplyToken&) = default;
+};
+
+class Context {
+ public:
+  struct Fields {
+    const Tenant* tenant;
+    const EntityId* id;
+    Transaction* transaction;
+    Env env;
+    WallTime now;
+    Event event;
+    ReplyToken caller;
+    // Queue segments that the transaction has written so far: shared by all contexts of one.
+    std::uint16_t* segments_sent;
+  };
+  explicit Context(Fields fields) : fields_(std::move(fields)) {}
+
+  const EntityId& id() const { return *fields_.id; }
+  const Tenant& tenant() const { return *fields_.tenant; }
+  Event event() const { return fields_.event; }
+
+  // The calendar time of this attempt, one for the whole transaction.
+  WallTime now() const { return fields_.now; }
+  Random& random() const { return *fields_.env.random; }
+
+  // The caller of this call, for an answer later; empty for casts and infos.
+  const ReplyToken& reply_token() const { return fields_.caller; }
+
+  // Answers that caller, in this transaction. A caller that gave up meanwhile gets nothing.
+  template <class T>
+  void reply(const ReplyToken& to, const T& value) {
+    send_reply(to, encode(value));
+  }
+  void reply_error(const ReplyToken& to, const Error& error);
+
+  // A cast to another entity of the same tenant: sent with this commit, or not at all.
+  template <class Behaviour, class Message>
+  void cast(const Ref<Behaviour>& to, const Message& message) {
+    send_cast(to.entity(), short_type_name<Message>(), encode(message));
+  }
+
+  // The transaction itself, for keys of your own. Reads and writes as in store/transaction.h.
+  Transaction& transaction() const { return *fields_.transaction; }
+
+ private:
+  void send_reply(const ReplyToken& to, BytesView encoded);
+  void send_cast(const EntityId& to, std::string_view message, BytesView payload);
+
+  Fields fields_;
+};
+
+// In handle_locked: outside any transaction, for as long as it takes, side effects allowed.
+class LockedContext {
+ public:
+  struct Fields {
+    const EntityId* id;
+    Env env;
+    Event event;
+    std::uint64_t fencing_token;
+    std::stop_token lost;
+  };
+  explicit LockedContext(Fields fields) : fields_(std::move(fields)) {}
+
+  const EntityId& id() const { return *fields_.id; }
+  Event event() const { return fields_.event; }
+  Clock& clock() const { return *fields_.env.clock; }
+  Random& random() const { return *fields_.env.random; }
+
+  // Grows with every lock of every entity: give it to an outside system that refuses older ones.
+  std::uint64_t fencing_token() const { return fields_.fencing_token; }
+
+  // Stop is requested when the lease was lost or the host shuts down: another host may hold the
+  // lock; whatever handle_locked returns then will be refused. End soon.
+  std::stop_token lost() const { return fields_.lost; }
+
+ private:
+  Fields fields_;
+};
+
+}  // namespace semper

@@ -1,0 +1,98 @@
+// Looking into a store's entities without their C++ types: for tools, dashboards and tests.
+//
+//   auto view = co_await semper::inspect(tenant, *EntityId::parse("Counter/page/home"));
+//   std::cout << cbor_to_json(view->state);
+//
+// Everything here reads in one transaction and changes nothing, except where the name says so.
+// Errors: not_found, invalid_argument, corrupt (the message names the key), and the store's own.
+// Threads: any.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "semper/server/behaviour.h"
+#include "semper/server/entity_id.h"
+#include "semper/server/ref.h"
+#include "semper/store/versionstamp.h"
+
+namespace semper {
+
+struct TypeView {
+  std::string type;
+  std::vector<internal::MessageInfo> messages;  // empty where only entities are known
+};
+
+struct HostView {
+  std::string id;
+  std::string name;
+  std::vector<std::string> types;
+  std::uint64_t renewals = 0;
+  WallTime renewed;  // by the host's own calendar; long ago: it has died
+};
+
+struct LockView {
+  std::string owner;
+  WallTime acquired;
+};
+
+struct EntityView {
+  EntityId id;
+  std::optional<Bytes> state;  // one CBOR item; empty before the first message
+  Versionstamp stamp;          // of the commit that last wrote it
+  std::uint64_t queue_length = 0;
+  std::uint64_t processed = 0;  // messages taken from the queue so far
+  std::optional<LockView> lock;
+  std::optional<std::string> parked;  // why its state can not be decoded
+  std::uint64_t dead_letters = 0;
+  bool indexed = false;  // a host will look at it
+};
+
+struct QueuedView {
+  Versionstamp stamp;
+  bool is_call = false;
+  RawMessage message;
+};
+
+struct DeadLetterView {
+  Versionstamp stamp;
+  bool was_call = false;
+  RawMessage message;
+  std::string reason;
+  WallTime time;
+};
+
+struct ListOptions {
+  std::string id_prefix = {};  // only ids that begin so
+  std::string after = {};      // only ids after this one
+  std::size_t limit = 100;
+};
+
+// Types that a host has registered or that have entities, by name.
+Async<std::vector<TypeView>> list_types(Tenant tenant);
+Async<std::vector<HostView>> list_hosts(Tenant tenant);
+// Ids in byte order. One seek per entity, whatever an entity holds.
+Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type,
+                                              ListOptions options = {});
+Async<EntityView> inspect(Tenant tenant, EntityId id);
+// The first `limit` messages that wait.
+Async<std::vector<QueuedView>> peek_queue(Tenant tenant, EntityId id, std::size_t limit = 20);
+Async<std::vector<DeadLetterView>> list_dead_letters(Tenant tenant, EntityId id,
+                                                     std::size_t limit = 100);
+// Puts the entity's dead letters back at the end of its queue, in order, at most `limit`; calls
+// come back as they were, though nobody may wait any more. Returns how many. Changes the store.
+Async<std::uint64_t> redrive_dead_letters(Tenant tenant, EntityId id, std::size_t limit = 100);
+
+// What lies in the store besides entities' states: for leak checks.
+struct Residue {
+  std::uint64_t index_entries = 0;
+  std::uint64_t sessions = 0;
+  std::uint64_t replies = 0;
+  std::uint64_t locks = 0;  // of entities with work
+  std::uint64_t hosts = 0;
+};
+Async<Residue> count_residue(Tenant tenant);
+
+}  // namespace semper

@@ -1,0 +1,282 @@
+#include "batch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "batch_effects.h"
+#include "semper/base/log.h"
+#include "served_type.h"
+#include "slot.h"
+
+namespace semper::internal {
+namespace {
+
+// Queue segments read at a time; a batch holds no more messages than HostOptions::batch_messages.
+constexpr std::size_t kSegmentsPerBatch = 256;
+// Batches after which works that the queue keeps from running join it at its end.
+constexpr int kBatchesBeforeQueueing = 3;
+
+}  // namespace
+
+Batch::Batch(Slot& slot, std::vector<LocalWork> works, Notice notice, Executor executor)
+    : slot_(slot),
+      entity_(slot.entity()),
+      works_(std::move(works)),
+      queue_noticed_(notice == Notice::queue),
+      executor_(std::move(executor)) {}
+
+Task<void> Batch::run() {
+  while (true) {
+    Result<bool> done = false;
+    try {
+      done = co_await attempt();
+    } catch (...) {
+      // A codec of the user's that throws, or memory that ran out.
+      entity_.spoil();
+      done = fail(exception_error(slot_.target().id.to_string(), std::current_exception()));
+    }
+    if (done && *done) co_return;
+    if (done) continue;
+    if (queue_noticed_ && works_.empty()) {
+      log_warning("server", "the queue of " + slot_.target().id.to_string() +
+                                " waits: " + done.error().to_string());
+    }
+    for (auto& work : works_) work.done.set_inline(fail(done.error()));
+    co_return;
+  }
+}
+
+Async<bool> Batch::attempt() {
+  auto& core = slot_.type().core();
+  Effects effects;
+  effects.was_known = !must_load_ && !queue_noticed_ && entity_.is_known() &&
+                      entity_.queue_length() == 0 && !entity_.header().lock;
+  TransactionOptions options;
+  if (effects.was_known) options.read_version = entity_.as_of();
+  Transaction transaction = core.store().begin(options);
+  if (effects.was_known) {
+    entity_.assume(transaction);
+  } else {
+    SEMPER_CO_TRY(const bool ready, co_await load(transaction));
+    if (!ready) co_return true;
+  }
+  execute(transaction, effects);
+  if (effects.failure) co_return co_await resolve_failure(effects);
+  if (effects.reroute) {
+    // What ran so far in this attempt is dropped and runs again without the work that can not.
+    entity_.forget();
+    reroute(effects.works_run);
+    co_return works_.empty() && !queue_noticed_;
+  }
+  if (!effects.replies.empty()) {
+    SEMPER_CO_TRY_STATUS(
+        co_await write_replies(transaction, slot_.target().tenant.prefix(), effects.replies));
+  }
+  write(transaction, effects);
+  if (transaction.operation_count() == 0) {
+    co_return co_await answer_unwritten(effects);
+  }
+  auto committed = co_await transaction.commit();
+  if (!committed) {
+    if (committed.error().kind() == ErrorKind::conflict) {
+      co_return co_await resolve_conflict(effects);
+    }
+    entity_.spoil();
+    co_return fail(committed.error().in(slot_.target().id.to_string()));
+  }
+  const bool claimed = effects.was_known || effects.works_run > 0 || effects.vacated;
+  const bool exact = core.store().backend().traits().versions_are_commits;
+  entity_.committed(*committed, claimed && exact);
+  if (effects.lock) effects.lock->fencing_token = committed->version();
+  core.counters.transactions.fetch_add(1, std::memory_order_relaxed);
+  core.counters.messages.fetch_add(effects.executed, std::memory_order_relaxed);
+  co_return finish(effects);
+}
+
+// Reads the entity. False: it is locked, or its queue is another host's to consume, and the works
+// have been put into the queue.
+Async<bool> Batch::load(Transaction& transaction) {
+  auto& core = slot_.type().core();
+  core.counters.cache_misses.fetch_add(1, std::memory_order_relaxed);
+  must_load_ = false;
+  const bool was_unreadable = entity_.unreadable().has_value();
+  auto loaded = co_await entity_.load(transaction, slot_.type().behaviour(), kSegmentsPerBatch);
+  if (!loaded) {
+    const Error error = loaded.error();
+    if (entity_.unreadable() && !was_unreadable) {
+      core.counters.parked.fetch_add(1, std::memory_order_relaxed);
+      log_error("server", slot_.target().id.to_string() + " is parked: " + error.message());
+      auto reason = co_await core.store().transact([&](Transaction& note) -> Async<void> {
+        note.set(slot_.target().keys.parked(), to_printable(error.message(), 4096));
+        co_return Status{};
+      });
+      if (!reason)
+        log_warning("server", "the reason could not be stored: " + reason.error().message());
+    }
+    co_return fail(error);
+  }
+  if (was_unreadable) transaction.clear(slot_.target().keys.parked());
+  if (entity_.header().lock) {
+    publish_works(slot_.shared_target(), std::move(works_), executor_);
+    if (slot_.type().consumes()) LockedTask::attend(slot_.shared_from_this(), std::nullopt);
+    co_return false;
+  }
+  if (!slot_.type().consumes() && entity_.queue_length() > 0) {
+    publish_works(slot_.shared_target(), std::move(works_), executor_);
+    co_return false;
+  }
+  co_return true;
+}
+
+// The message after the executed ones failed. Those are run again without it; then it is alone.
+Async<bool> Batch::resolve_failure(Effects& effects) {
+  auto& core = slot_.type().core();
+  entity_.forget();
+  must_load_ = true;
+  if (effects.executed > 0) {
+    limit_ = effects.executed;
+    co_return false;
+  }
+  core.counters.failures.fetch_add(1, std::memory_order_relaxed);
+  if (effects.failure_is_local) {
+    const bool hopeless = effects.failure->kind() != ErrorKind::internal;
+    if (works_.front().type == LocalWork::Type::cast && !hopeless) {
+      // It was promised to be durable: it is queued, and retried there.
+      reroute(0);
+    } else {
+      works_.front().done.set_inline(fail(effects.failure->in(slot_.target().id.to_string())));
+      works_.erase(works_.begin());
+    }
+    limit_ = kNoLimit;
+    co_return works_.empty() && !queue_noticed_;
+  }
+  queue_noticed_ = true;
+  limit_ = 1;
+  auto& memory = slot_.memory();
+  const std::uint64_t place = entity_.header().popped;
+  // Another host may have got on with the one that failed before.
+  if (memory.head_place != place) memory.head_failures = 0;
+  memory.head_place = place;
+  if (++memory.head_failures >= core.options.message_attempts) {
+    bury_head_ = effects.failure->in("after " + std::to_string(memory.head_failures) + " attempts");
+    co_return false;
+  }
+  BackoffOptions waits = core.options.message_backoff;
+  for (int i = 1; i < slot_.memory().head_failures; ++i)
+    waits.initial = std::min(waits.initial * 2, waits.maximum);
+  SEMPER_CO_TRY_STATUS(co_await sleep_for(core.clock(), Backoff(waits, *core.env().random).next()));
+  co_return false;
+}
+
+void Batch::write(Transaction& transaction, Effects& effects) {
+  const auto& keys = slot_.target().keys;
+  auto& header = entity_.header();
+  for (std::size_t i = 0; i < effects.finished_segments; ++i) {
+    transaction.clear(entity_.segments()[i].key);
+  }
+  header.popped += effects.popped;
+  header.head_offset = effects.head_offset;
+  if (effects.lock) {
+    const auto now = slot_.type().core().clock().wall_time().time_since_epoch();
+    header.lock = LockRecord{effects.lock->nonce, slot_.type().core().name,
+                             std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
+    transaction.add(keys.lock_renewal(), 1);
+  }
+  std::uint16_t letter = 0;
+  for (const auto& record : effects.dead_letters) {
+    transaction.set_versionstamped_key(keys.dead_letter(letter++), keys.stamp_offset(),
+                                       encode_dead_letter(record));
+  }
+  // The index entry goes with the last message; where publishers are quick, only once the queue was
+  // found empty, because every message that comes meanwhile would cost the whole batch.
+  const bool empty_now = effects.drained && !effects.lock;
+  effects.vacated =
+      empty_now && queue_noticed_ && (!slot_.memory().contended || effects.popped == 0);
+  if (effects.vacated) transaction.clear(keys.index());
+  if (!effects.was_known && (effects.works_run > 0 || effects.vacated)) {
+    entity_.claim_queue(transaction);
+  }
+  if (effects.executed > 0 || effects.lock) entity_.save(transaction, slot_.type().behaviour());
+}
+
+// Only answers, nothing to write: they hold if what was known still does.
+Async<bool> Batch::answer_unwritten(Effects& effects) {
+  if (effects.was_known && effects.works_run > 0) {
+    Transaction now = slot_.type().core().store().begin();
+    SEMPER_CO_TRY(const bool current, co_await entity_.is_current(now));
+    if (!current) {
+      entity_.forget();
+      co_return false;
+    }
+  }
+  slot_.type().core().counters.messages.fetch_add(effects.executed, std::memory_order_relaxed);
+  co_return finish(effects);
+}
+
+// The attempt has taken effect: answers, actions, and what is left. True: nothing is.
+bool Batch::finish(Effects& effects) {
+  auto& core = slot_.type().core();
+  conflicts_ = 0;
+  limit_ = kNoLimit;
+  if (effects.popped > 0) {
+    slot_.memory().head_failures = 0;
+    bury_head_.reset();
+    core.counters.dead_letters.fetch_add(effects.dead_letters.size(), std::memory_order_relaxed);
+  }
+  if (effects.vacated) {
+    queue_noticed_ = false;
+    slot_.memory().contended = false;
+  }
+  for (auto& actions : effects.actions) slot_.run_actions(actions);
+  if (effects.stop_reason) {
+    slot_.terminate(*effects.stop_reason);
+  }
+  if (effects.lock) {
+    effects.lock->encoded_state = entity_.encoded();
+    LockedTask::attend(slot_.shared_from_this(), std::move(effects.lock));
+    publish_works(slot_.shared_target(), std::move(works_), executor_);
+    return true;
+  }
+  std::vector<OneShot<Result<Bytes>>> done;
+  done.reserve(effects.works_run);
+  const auto rest = works_.begin() + static_cast<std::ptrdiff_t>(effects.works_run);
+  for (auto work = works_.begin(); work != rest; ++work) done.push_back(std::move(work->done));
+  works_.erase(works_.begin(), rest);
+  // Callers on this loop go on now, so that what they send next is in the next batch.
+  for (std::size_t i = 0; i < done.size(); ++i) done[i].set_inline(std::move(effects.answers[i]));
+  if (!effects.drained && ++undrained_batches_ >= kBatchesBeforeQueueing) {
+    publish_works(slot_.shared_target(), std::exchange(works_, {}), executor_);
+    undrained_batches_ = 0;
+  }
+  queue_noticed_ = queue_noticed_ || (slot_.type().consumes() && !effects.drained);
+  return works_.empty() && !queue_noticed_;
+}
+
+Async<bool> Batch::resolve_conflict(const Effects& effects) {
+  auto& core = slot_.type().core();
+  core.counters.conflicts.fetch_add(1, std::memory_order_relaxed);
+  entity_.forget();
+  if (effects.vacated) slot_.memory().contended = true;
+  if (++conflicts_ >= kConflictAttempts) {
+    co_return fail(ErrorKind::conflict,
+                   slot_.target().id.to_string() + ": other processes changed it " +
+                       std::to_string(conflicts_) + " times in a row; try again");
+  }
+  if (conflicts_ > 2) {
+    Backoff backoff({.initial = std::chrono::microseconds(200) * conflicts_,
+                     .maximum = std::chrono::milliseconds(20)},
+                    *core.env().random);
+    SEMPER_CO_TRY_STATUS(co_await sleep_for(core.clock(), backoff.next()));
+  }
+  co_return false;
+}
+
+void Batch::reroute(std::size_t place) {
+  const auto work = works_.begin() + static_cast<std::ptrdiff_t>(place);
+  std::vector<LocalWork> rerouted;
+  rerouted.push_back(std::move(*work));
+  works_.erase(work);
+  publish_works(slot_.shared_target(), std::move(rerouted), executor_);
+}
+
+}  // namespace semper::internal

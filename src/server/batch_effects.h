@@ -1,0 +1,38 @@
+// What the callbacks of one attempt of a Batch have asked for.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "batch.h"
+#include "locked_task.h"
+#include "replies.h"
+
+namespace semper::internal {
+
+struct Batch::Effects {
+  bool was_known = false;  // the attempt began without reading
+  std::size_t executed = 0;
+  std::size_t popped = 0;
+  std::size_t finished_segments = 0;
+  std::uint32_t head_offset = 0;
+  bool drained = false;  // nothing is left of the queue
+  bool vacated = false;  // the index entry is taken away
+
+  std::size_t works_run = 0;
+  std::vector<Result<Bytes>> answers;  // of the works run
+  bool reroute = false;                // the work after those must go through the queue
+
+  std::vector<OutgoingReply> replies;
+  std::vector<std::vector<Action>> actions;
+  std::vector<DeadLetterRecord> dead_letters;
+  std::optional<std::string> stop_reason;
+  std::optional<LockedTask::Held> lock;
+  std::uint16_t segments_sent = 0;
+
+  std::optional<Error> failure;  // of the message after the executed ones
+  bool failure_is_local = false;
+};
+
+}  // namespace semper::internal

@@ -1,0 +1,165 @@
+// The part of a Batch that runs callbacks; nothing here reads or commits.
+#include <algorithm>
+#include <utility>
+
+#include "batch_effects.h"
+#include "semper/base/log.h"
+#include "served_type.h"
+#include "slot.h"
+
+namespace semper::internal {
+namespace {
+
+std::string_view kind_name(Kind kind) {
+  return kind == Kind::call ? "call " : "cast ";
+}
+
+}  // namespace
+
+void Batch::execute(Transaction& transaction, Effects& effects) {
+  effects.head_offset = entity_.header().head_offset;
+  if (slot_.type().consumes()) run_queued(transaction, effects);
+  const bool interrupted =
+      effects.failure || effects.lock || effects.stop_reason || effects.executed >= limit_;
+  effects.drained =
+      entity_.has_all_segments() && effects.finished_segments == entity_.segments().size();
+  if (interrupted || !effects.drained) return;
+  run_local(transaction, effects);
+}
+
+void Batch::run_queued(Transaction& transaction, Effects& effects) {
+  auto& core = slot_.type().core();
+  const std::size_t most = std::min(limit_, core.options.batch_messages);
+  const MonotonicTime until = core.clock().after(core.options.batch_time);
+  for (auto& segment : entity_.segments()) {
+    while (effects.head_offset < segment.messages.size()) {
+      const bool over = effects.executed >= most ||
+                        (effects.executed > 0 && core.clock().now() >= until) ||
+                        transaction.size_bytes() > transaction.limits().transaction_bytes / 2;
+      if (over) return;
+      const QueuedMessage& message = segment.messages[effects.head_offset];
+      if (effects.executed == 0 && bury_head_ &&
+          entity_.header().popped == slot_.memory().head_place) {
+        bury(message, *bury_head_, effects);
+      } else if (!run_message(message, transaction, effects)) {
+        return;
+      }
+      ++effects.executed;
+      ++effects.popped;
+      ++effects.head_offset;
+      if (effects.stop_reason) break;
+    }
+    if (effects.head_offset < segment.messages.size()) return;
+    ++effects.finished_segments;
+    effects.head_offset = 0;
+    if (effects.stop_reason) return;
+  }
+}
+
+// Runs one queued message. False: it failed, or asked for the lock, and stays where it is.
+bool Batch::run_message(const QueuedMessage& message, Transaction& transaction, Effects& effects) {
+  auto& behaviour = slot_.type().behaviour();
+  const Event event = message.kind == Kind::call ? Event::call : Event::cast;
+  auto state = entity_.state(behaviour);
+  if (!state) {
+    effects.failure = state.error();
+    return false;
+  }
+  entity_.touch();
+  Context context = slot_.context_for(transaction, event, message.caller, effects.segments_sent);
+  auto handled = behaviour.handle(message.name, message.payload, *state, context);
+  if (!handled) {
+    if (handled.error().kind() != ErrorKind::internal) {
+      // No callback has run, and none will ever take it.
+      bury(message, handled.error(), effects);
+      return true;
+    }
+    effects.failure = handled.error();
+    return false;
+  }
+  if (handled->control.next == Next::lock) {
+    effects.lock = LockedTask::Held{slot_.type().core().env().random->next(), message, {}, 0};
+    return false;
+  }
+  if (handled->control.next == Next::stop) effects.stop_reason = handled->control.stop_reason;
+  if (message.kind == Kind::call && handled->error) {
+    effects.replies.push_back({message.caller, encode_reply_error(*handled->error)});
+  } else if (message.kind == Kind::call && handled->replied) {
+    effects.replies.push_back({message.caller, encode_reply(handled->reply)});
+  }
+  if (!handled->control.actions.empty()) {
+    effects.actions.push_back(std::move(handled->control.actions));
+  }
+  return true;
+}
+
+// A call's caller gets the error; a cast, which has nobody, becomes a dead letter.
+void Batch::bury(const QueuedMessage& message, const Error& reason, Effects& effects) const {
+  if (message.kind == Kind::call) {
+    effects.replies.push_back({message.caller, encode_reply_error(reason)});
+  }
+  const auto now = slot_.type().core().clock().wall_time().time_since_epoch();
+  effects.dead_letters.push_back(
+      {message, reason.to_string(),
+       std::chrono::duration_cast<std::chrono::milliseconds>(now).count()});
+  log_warning("server", slot_.target().id.to_string() + ": " +
+                            std::string(kind_name(message.kind)) + message.name +
+                            " was set aside: " + reason.message());
+}
+
+void Batch::run_local(Transaction& transaction, Effects& effects) {
+  auto& core = slot_.type().core();
+  const MonotonicTime until = core.clock().after(core.options.batch_time);
+  for (const auto& work : works_) {
+    const bool over = effects.executed >= limit_ ||
+                      (effects.executed > 0 && core.clock().now() >= until) ||
+                      transaction.size_bytes() > transaction.limits().transaction_bytes / 2;
+    if (over || effects.stop_reason) return;
+    switch (run_work(work, transaction, effects)) {
+      case Ran::yes:
+        ++effects.works_run;
+        ++effects.executed;
+        break;
+      case Ran::failed:
+        effects.failure_is_local = true;
+        return;
+      case Ran::needs_queue:
+        effects.reroute = true;
+        return;
+    }
+  }
+}
+
+Batch::Ran Batch::run_work(const LocalWork& work, Transaction& transaction, Effects& effects) {
+  auto& behaviour = slot_.type().behaviour();
+  const bool call = work.type == LocalWork::Type::call;
+  Result<Bytes> answer = Bytes();
+  for (const auto& message : work.messages) {
+    auto state = entity_.state(behaviour);
+    if (!state) {
+      effects.failure = state.error();
+      return Ran::failed;
+    }
+    entity_.touch();
+    Context context = slot_.context_for(transaction, work.event, {}, effects.segments_sent);
+    auto handled = behaviour.handle(message.name, message.payload, *state, context);
+    if (!handled) {
+      effects.failure = handled.error();
+      return Ran::failed;
+    }
+    if (handled->control.next == Next::lock || (call && !handled->replied)) return Ran::needs_queue;
+    if (handled->control.next == Next::stop) effects.stop_reason = handled->control.stop_reason;
+    if (!handled->control.actions.empty()) {
+      effects.actions.push_back(std::move(handled->control.actions));
+    }
+    if (call && handled->error) {
+      answer = fail(*handled->error);
+    } else if (call) {
+      answer = std::move(handled->reply);
+    }
+  }
+  effects.answers.push_back(std::move(answer));
+  return Ran::yes;
+}
+
+}  // namespace semper::internal

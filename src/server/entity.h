@@ -1,0 +1,117 @@
+// Entity: one entity's durable record and decoded state, as one host holds it between transactions.
+//
+// Invariants:
+//   - `state` is what `encoded` decodes to, unless a callback has run on it since (then `dirty`);
+//   - where `known`, header and pushed count are what the store held at version `as_of`, and a
+//     transaction that began then, and commits with both unchanged, may rely on them without
+//     reading;
+//   - only the slot's runner touches an Entity, one transaction at a time.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "records.h"
+#include "semper/server/behaviour.h"
+#include "semper/store/transaction.h"
+#include "target.h"
+
+namespace semper::internal {
+
+// States up to this size lie in the header itself; larger ones in chunks.
+inline constexpr std::size_t kInlineStateBytes = 4096;
+inline constexpr std::size_t kChunkBytes = 16u << 10;
+
+struct Segment {
+  Bytes key;
+  std::vector<QueuedMessage> messages;
+};
+
+class Entity {
+ public:
+  explicit Entity(std::shared_ptr<const Target> target) : target_(std::move(target)) {}
+
+  // True where a transaction may begin at as_of() without reading.
+  bool is_known() const { return known_; }
+  Version as_of() const { return as_of_; }
+  // Makes the transaction fail with `conflict` unless the entity is still what is known.
+  void assume(Transaction& transaction) const;
+
+  // Reads header, pushed count and up to `segments` queue segments, and decodes the state if it is
+  // not the one at hand. Errors: those of the store; corrupt and unsupported: the record or the
+  // state can not be read (see unreadable()); and init's.
+  Async<void> load(Transaction& transaction, Behaviour& behaviour, std::size_t segments);
+
+  // After load(): the transaction also fails with `conflict` if anything was enqueued meanwhile.
+  void claim_queue(Transaction& transaction) const;
+
+  // The state, with what the callbacks of this attempt have done to it. The next load() decodes a
+  // touched one again, unless committed() came before.
+  Result<void*> state(Behaviour& behaviour);
+  void touch() { dirty_ = true; }
+  // Another state, decoded by the same behaviour, takes its place; save() writes it.
+  void replace_state(std::shared_ptr<void> state) {
+    state_ = std::move(state);
+    dirty_ = false;
+  }
+  const Bytes& encoded() const { return encoded_; }
+  // The state as it is; null where none was decoded.
+  void* state_unchecked() const { return state_.get(); }
+
+  // Header of the next commit; change it, then save().
+  Header& header() { return header_; }
+  const Header& header() const { return header_; }
+  std::uint64_t queue_length() const { return pushed_ - header_.popped; }
+  bool has_all_segments() const { return all_segments_; }
+  std::vector<Segment>& segments() { return segments_; }
+
+  // Writes header and state. Returns false, having written nothing, where neither differs from what
+  // the store holds.
+  bool save(Transaction& transaction, Behaviour& behaviour);
+
+  // Whether what is known is still so at the transaction's version, for answers that wrote nothing.
+  Async<bool> is_current(Transaction& transaction);
+
+  // The transaction has committed. `queue_claimed`: it had claimed the queue as well.
+  void committed(const Versionstamp& stamp, bool queue_claimed);
+  // Nothing is known any more, but a state whose header is unchanged will not be decoded again.
+  void forget() { known_ = false; }
+  // The state at hand is not the store's, and must be decoded anew.
+  void spoil();
+
+  // Where load() failed because of the stored bytes: why. Held until the header changes.
+  const std::optional<Error>& unreadable() const { return unreadable_; }
+
+  std::size_t bytes() const { return encoded_.size() + header_raw_.size(); }
+  const Target& target() const { return *target_; }
+
+ private:
+  Async<void> load_state(Transaction& transaction, Behaviour& behaviour);
+  Status decode(Behaviour& behaviour);
+  void take_rows(RangePage page, std::size_t segments);
+
+  std::shared_ptr<const Target> target_;
+  Header header_;
+  Bytes header_raw_;  // as stored; empty: there is none
+  bool header_exists_ = false;
+  std::uint64_t pushed_ = 0;
+  bool pushed_exists_ = false;
+  std::vector<Segment> segments_;
+  bool all_segments_ = true;
+  Status segments_status_;
+
+  std::shared_ptr<void> state_;
+  Bytes encoded_;              // of state_, as stored
+  bool state_is_new_ = false;  // made by init, not stored yet
+  bool dirty_ = false;
+  bool saved_ = false;  // save() wrote in the transaction under way:
+  Bytes saved_encoding_;
+  Bytes saved_header_;
+
+  bool known_ = false;
+  Version as_of_ = 0;
+  std::optional<Error> unreadable_;
+};
+
+}  // namespace semper::internal

@@ -1,0 +1,212 @@
+#include "semper/server/host.h"
+
+#include <unistd.h>
+
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "keys.h"
+#include "membership.h"
+#include "peers.h"
+#include "scanner.h"
+#include "served_type.h"
+
+namespace semper {
+namespace {
+
+constexpr std::size_t kHostIdBytes = 8;
+
+std::string default_name() {
+  std::string name = "host";
+  if (program_invocation_short_name != nullptr) name = program_invocation_short_name;
+  return name + " " + std::to_string(getpid());
+}
+
+}  // namespace
+
+class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
+ public:
+  Impl(Tenant tenant, HostOptions options)
+      : core_(std::make_shared<internal::HostCore>(std::move(tenant), std::move(options))) {
+    core_->name = core_->options.name.empty() ? default_name() : core_->options.name;
+    if (!core_->tenant.store()) return;
+    core_->id = core_->env().random->bytes(kHostIdBytes);
+    if (core_->options.executor) {
+      core_->executor = core_->options.executor;
+    } else {
+      scheduler_ = std::make_unique<Scheduler>(
+          SchedulerOptions{std::max<std::size_t>(core_->options.threads, 1), "semper-host"});
+      core_->executor = scheduler_->executor();
+    }
+    membership_ = std::make_shared<internal::Membership>(core_);
+    permits_ = std::make_shared<internal::Permits>(core_->options.active_entities);
+    peers_ = internal::Peers::of(core_->store());
+  }
+
+  // Called by the owner of the host, not by one of its coroutines.
+  void abandon() {
+    withdraw();
+    core_->stopping.request_stop();
+    core_->gate.shut();
+    if (scheduler_) scheduler_.reset();  // destroys what still runs on it
+    forget_slots();
+  }
+
+  void serve(std::shared_ptr<internal::Behaviour> behaviour, ServeOptions options) {
+    if (!core_->tenant.store()) return;
+    auto type = std::make_shared<internal::ServedType>(core_, std::move(behaviour), options);
+    bool started = false;
+    {
+      std::lock_guard lock(mutex_);
+      types_.insert_or_assign(type->type(), type);
+      started = started_;
+    }
+    peers_->add_host(core_->tenant.prefix(), type);
+    if (!started) return;
+    asio::co_spawn(
+        core_->executor,
+        [](std::shared_ptr<Impl> self) -> Task<void> {
+          static_cast<void>(co_await self->start());
+        }(shared_from_this()),
+        asio::detached);
+  }
+
+  Async<void> start() {
+    auto self = shared_from_this();
+    if (!core_->tenant.store()) co_return fail(core_->tenant.store().error());
+    auto inside = core_->gate.enter();
+    if (!inside) co_return fail(inside.error());
+    std::vector<std::shared_ptr<internal::ServedType>> fresh;
+    std::set<std::string> consumed;
+    bool first = false;
+    {
+      std::lock_guard lock(mutex_);
+      first = !std::exchange(started_, true);
+      for (const auto& [name, type] : types_) {
+        if (type->consumes()) consumed.insert(name);
+        if (scanned_.insert(name).second) fresh.push_back(type);
+      }
+    }
+    Status status = co_await register_types(fresh);
+    if (status) status = co_await membership_->join(std::move(consumed));
+    if (!status) {
+      std::lock_guard lock(mutex_);
+      for (const auto& type : fresh) scanned_.erase(type->type());
+      if (first) started_ = false;
+      co_return status;
+    }
+    if (first) asio::co_spawn(core_->executor, keep_membership(self), asio::detached);
+    for (const auto& type : fresh) {
+      if (!type->consumes()) continue;
+      for (std::uint32_t shard = 0; shard < internal::kIndexShards; ++shard) {
+        asio::co_spawn(core_->executor, internal::Scanner::run(type, membership_, permits_, shard),
+                       asio::detached);
+      }
+    }
+    co_return Status{};
+  }
+
+  Async<void> stop() {
+    auto self = shared_from_this();
+    withdraw();
+    core_->stopping.request_stop();
+    co_await core_->gate.close();
+    forget_slots();
+    co_return Status{};
+  }
+
+  HostStatistics statistics() const {
+    const auto& counters = core_->counters;
+    HostStatistics figures;
+    figures.messages = counters.messages;
+    figures.transactions = counters.transactions;
+    figures.conflicts = counters.conflicts;
+    figures.failures = counters.failures;
+    figures.dead_letters = counters.dead_letters;
+    figures.parked = counters.parked;
+    figures.cache_misses = counters.cache_misses;
+    figures.locks = counters.locks;
+    figures.takeovers = counters.takeovers;
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, type] : types_) {
+      figures.cached_entities += type->cached_entities();
+      figures.cached_bytes += type->cached_bytes();
+    }
+    return figures;
+  }
+
+  const std::string& name() const { return core_->name; }
+
+ private:
+  Async<void> register_types(const std::vector<std::shared_ptr<internal::ServedType>>& fresh) {
+    if (fresh.empty()) co_return Status{};
+    const auto& prefix = core_->tenant.prefix();
+    co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
+      for (const auto& type : fresh) {
+        const Bytes key = internal::type_key(prefix, type->type());
+        const Bytes wanted = internal::encode_message_infos(type->behaviour().messages());
+        SEMPER_CO_TRY(const auto present, co_await transaction.get(key));
+        if (present != wanted) transaction.set(key, wanted);
+      }
+      co_return Status{};
+    });
+  }
+
+  static Task<void> keep_membership(std::shared_ptr<Impl> self) {
+    auto inside = self->core_->gate.enter();
+    if (!inside) co_return;
+    co_await internal::Membership::run(self->membership_);
+  }
+
+  void withdraw() {
+    std::lock_guard lock(mutex_);
+    if (!peers_) return;
+    for (const auto& [name, type] : types_) {
+      peers_->remove_host(core_->tenant.prefix(), *type);
+    }
+  }
+
+  void forget_slots() {
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, type] : types_) type->clear();
+  }
+
+  const std::shared_ptr<internal::HostCore> core_;
+  std::shared_ptr<internal::Membership> membership_;
+  std::shared_ptr<internal::Permits> permits_;
+  std::shared_ptr<internal::Peers> peers_;
+
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<internal::ServedType>> types_;
+  std::set<std::string> scanned_;
+  bool started_ = false;
+
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+Host::Host(Tenant tenant, HostOptions options)
+    : impl_(std::make_shared<Impl>(std::move(tenant), std::move(options))) {}
+
+Host::~Host() {
+  impl_->abandon();
+}
+
+void Host::serve_untyped(std::shared_ptr<internal::Behaviour> behaviour, ServeOptions options) {
+  impl_->serve(std::move(behaviour), options);
+}
+
+Async<void> Host::start() {
+  return impl_->start();
+}
+Async<void> Host::stop() {
+  return impl_->stop();
+}
+HostStatistics Host::statistics() const {
+  return impl_->statistics();
+}
+const std::string& Host::name() const {
+  return impl_->name();
+}
+
+}  // namespace semper

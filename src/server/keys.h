@@ -1,0 +1,109 @@
+// Where everything of the server room lies in a store. docs/formats.md says the same in words.
+//
+// All keys are tuples behind the tenant's prefix:
+//
+//   (0, type)                         the type's registration: its messages, for tools
+//   (1, type, id, 0)                  header: stamp, lock, popped count, and a small state itself
+//   (1, type, id, 1)                  pushed count: an atomic counter, so publishers never conflict
+//   (1, type, id, 2, versionstamp)    a queue segment: messages of one commit, in order
+//   (1, type, id, 3, n)               chunk n of a large state
+//   (1, type, id, 4)                  the lock's renewals: a counter
+//   (1, type, id, 5, versionstamp)    a dead letter
+//   (1, type, id, 6)                  why the entity is parked
+//   (2, type, shard, id)              the index: this entity's queue has work
+//   (3, type, shard)                  counter that is touched when the index gains an entry
+//   (4, session)                      a process that waits for replies, and its renewals
+//   (4, session, 0)                   counter that is touched when a reply is there
+//   (4, session, 1, number)           the reply to call `number`
+//   (5)                               counter that is touched when a host comes or goes
+//   (5, host)                         a host, its types, and its renewals
+//
+// All of one entity lies together, so that a message to a cold entity touches one leaf of the
+// store's tree for header, queue and state.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "semper/base/bytes.h"
+#include "semper/server/entity_id.h"
+#include "semper/store/keys.h"
+#include "semper/store/versionstamp.h"
+
+namespace semper::internal {
+
+// The index of one type is spread over this many shards, so that publishers and hosts of one type
+// do not meet on one key. Part of the format.
+inline constexpr std::uint32_t kIndexShards = 16;
+
+std::uint32_t shard_of(std::string_view id);
+
+class EntityKeys {
+ public:
+  // Borrows the id, which must outlive the keys. The keys that every message needs are made at once, the
+  // others when they are asked for.
+  EntityKeys(BytesView tenant_prefix, const EntityId& id);
+
+  const Bytes& header() const { return header_; }
+  const Bytes& pushed() const { return pushed_; }
+  KeyRange queue() const;
+  // A queue key with an incomplete stamp of this user version; the stamp is at stamp_offset().
+  Bytes queue_segment(std::uint16_t user_version) const;
+  Bytes dead_letter(std::uint16_t user_version) const;
+  std::size_t stamp_offset() const { return prefix_.size() + 3; }
+  Bytes queue_segment_at(const Versionstamp& stamp) const;
+  Bytes dead_letter_at(const Versionstamp& stamp) const;
+  KeyRange dead_letters() const;
+  Bytes chunk(std::uint32_t index) const;
+  KeyRange chunks() const;
+  Bytes lock_renewal() const;
+  Bytes parked() const;
+  Bytes index() const;
+  Bytes wake() const;
+  KeyRange everything() const;
+
+  // The stamp at the end of a queue or dead letter key.
+  static Result<Versionstamp> stamp_in(BytesView key);
+
+ private:
+  Bytes part(std::int64_t number) const;
+  KeyRange part_range(std::int64_t number) const;
+
+  BytesView tenant_prefix() const { return BytesView(prefix_).substr(0, tenant_prefix_bytes_); }
+
+  const EntityId* id_;
+  std::size_t tenant_prefix_bytes_;
+  Bytes prefix_;
+  Bytes header_;
+  Bytes pushed_;
+};
+
+Bytes type_key(BytesView tenant_prefix, std::string_view type);
+KeyRange type_range(BytesView tenant_prefix);
+KeyRange entities_of_type(BytesView tenant_prefix, std::string_view type);
+KeyRange all_entities(BytesView tenant_prefix);
+// The type and id of any key within (1, ...).
+Result<EntityId> entity_of_key(BytesView tenant_prefix, BytesView key);
+
+KeyRange index_range(BytesView tenant_prefix, std::string_view type, std::uint32_t shard);
+KeyRange index_of_type(BytesView tenant_prefix, std::string_view type);
+Bytes wake_key(BytesView tenant_prefix, std::string_view type, std::uint32_t shard);
+// The id at the end of an index key.
+Result<std::string> id_of_index_key(BytesView tenant_prefix, BytesView key);
+
+Bytes session_key(BytesView tenant_prefix, BytesView session);
+Bytes session_wake_key(BytesView tenant_prefix, BytesView session);
+Bytes reply_key(BytesView tenant_prefix, BytesView session, std::uint64_t number);
+KeyRange replies_of(BytesView tenant_prefix, BytesView session);
+KeyRange everything_of_session(BytesView tenant_prefix, BytesView session);
+KeyRange session_range(BytesView tenant_prefix);
+// The session of any key within (4, ...), and the call's number of a reply key.
+Result<Bytes> session_of_key(BytesView tenant_prefix, BytesView key);
+Result<std::uint64_t> number_of_reply_key(BytesView tenant_prefix, BytesView key);
+
+Bytes host_key(BytesView tenant_prefix, BytesView host);
+Bytes hosts_wake_key(BytesView tenant_prefix);
+KeyRange host_range(BytesView tenant_prefix);
+
+}  // namespace semper::internal

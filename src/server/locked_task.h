@@ -1,0 +1,55 @@
+// LockedTask: an entity's lock, from this process's side: holding it, or waiting for its holder.
+//
+// A callback that returned `lock` has committed a lock record with a nonce of its own. Its host
+// runs handle_locked outside any transaction and renews the lock by a counter; the result is
+// written back in a transaction that reads the record, so it is refused where the nonce is no
+// longer its own. Hosts that find the entity locked watch record and counter; where neither changed
+// for HostOptions::lock_lease by the watcher's own clock, the watcher takes the lock over with a
+// new nonce, and runs handle_locked with the same message and the state of the lock's commit. No
+// clock is compared between machines.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "records.h"
+#include "semper/env/asio.h"
+
+namespace semper::internal {
+
+class Slot;
+class Entity;
+
+class LockedTask {
+ public:
+  // A lock that this process holds.
+  struct Held {
+    std::uint64_t nonce = 0;
+    QueuedMessage message;  // the first of the queue
+    Bytes encoded_state;
+    std::uint64_t fencing_token = 0;  // version of the commit that took the lock
+  };
+
+  // Starts to hold the lock, or, without one held, to wait for its holder, unless this process does
+  // so already. When the lock is gone the slot is told to look at its queue.
+  static void attend(std::shared_ptr<Slot> slot, std::optional<Held> held);
+
+ private:
+  struct Renewal;
+  class Attending;
+
+  static Task<void> run(std::shared_ptr<Slot> slot, std::optional<Held> held);
+  static Async<std::optional<Held>> wait_for_holder(Slot& slot);
+  static Async<std::optional<Held>> take_over(Slot& slot, std::uint64_t nonce);
+  static Async<void> hold(const std::shared_ptr<Slot>& slot, const Held& held);
+  static Async<Handled> handle(Slot& slot, const Held& held, std::shared_ptr<void>& state,
+                               std::stop_token lost);
+  static Task<void> renew(std::shared_ptr<Slot> slot, std::uint64_t nonce,
+                          std::shared_ptr<Renewal> renewal);
+  static Async<void> release(Slot& slot, const Held& held, Result<Handled> handled,
+                             std::shared_ptr<void> state);
+  static Async<void> try_release(Slot& slot, const Held& held, const Result<Handled>& handled,
+                                 const std::shared_ptr<void>& state);
+};
+
+}  // namespace semper::internal

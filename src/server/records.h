@@ -1,0 +1,94 @@
+// What the values of the server room look like: CBOR, so that any tool can read them
+// (docs/formats.md).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "semper/base/bytes.h"
+#include "semper/base/result.h"
+#include "semper/server/behaviour.h"
+#include "semper/server/context.h"
+#include "semper/store/versionstamp.h"
+
+namespace semper::internal {
+
+struct LockRecord {
+  std::uint64_t nonce = 0;       // which acquisition this is
+  std::string owner;             // the host's name, for people
+  std::int64_t acquired_ms = 0;  // wall clock, for people
+
+  friend bool operator==(const LockRecord&, const LockRecord&) = default;
+};
+
+// (1, type, id, 0). Its first 10 bytes are the stamp of the commit that wrote it.
+struct Header {
+  static constexpr std::uint64_t kFormat = 1;
+
+  Versionstamp stamp;             // filled by the store; incomplete while encoding
+  std::uint64_t popped = 0;       // messages consumed since the entity began
+  std::uint32_t head_offset = 0;  // messages consumed of the first queue segment
+  std::optional<LockRecord> lock;
+  bool has_state = false;
+  std::uint32_t chunks = 0;  // 0: the state is here
+  Bytes state;               // one CBOR item, where chunks is 0
+
+  Bytes encode() const;
+  static Result<Header> decode(BytesView bytes);
+};
+
+enum class Kind : std::uint8_t { call = 0, cast = 1 };
+
+struct QueuedMessage {
+  Kind kind = Kind::cast;
+  std::string name;
+  Bytes payload;
+  ReplyToken caller;  // calls only
+};
+
+// (1, type, id, 2, stamp): an array of messages.
+class SegmentWriter {
+ public:
+  void add(const QueuedMessage& message);
+  std::size_t size_bytes() const { return body_.size(); }
+  std::uint32_t count() const { return count_; }
+  Bytes finish();
+
+ private:
+  Bytes body_;
+  std::uint32_t count_ = 0;
+};
+Result<std::vector<QueuedMessage>> decode_segment(BytesView bytes);
+
+// A reply, or the error that the caller gets.
+Bytes encode_reply(BytesView payload);
+Bytes encode_reply_error(const Error& error);
+Result<Result<Bytes>> decode_reply(BytesView bytes);
+
+struct DeadLetterRecord {
+  QueuedMessage message;
+  std::string reason;
+  std::int64_t time_ms = 0;  // wall clock
+};
+Bytes encode_dead_letter(const DeadLetterRecord& record);
+Result<DeadLetterRecord> decode_dead_letter(BytesView bytes);
+
+// (4, session) and (5, host).
+struct AliveRecord {
+  std::string name;
+  std::uint64_t renewals = 0;
+  std::int64_t renewed_ms = 0;  // wall clock: a first guess for who has not seen two renewals yet
+  std::vector<std::string> types;  // hosts only
+};
+Bytes encode_alive(const AliveRecord& record);
+Result<AliveRecord> decode_alive(BytesView bytes);
+
+Bytes encode_message_infos(const std::vector<MessageInfo>& messages);
+Result<std::vector<MessageInfo>> decode_message_infos(BytesView bytes);
+
+// The value of an atomic counter; absent or short counts as written by Mutation::Type::add.
+std::uint64_t counter_value(const std::optional<Bytes>& bytes);
+
+}  // namespace semper::internal

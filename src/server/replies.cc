@@ -1,0 +1,32 @@
+#include "replies.h"
+
+#include <map>
+
+#include "keys.h"
+
+namespace semper::internal {
+
+void write_reply(Transaction& transaction, BytesView tenant_prefix, const OutgoingReply& reply) {
+  transaction.set(reply_key(tenant_prefix, reply.to.session, reply.to.number), reply.encoded);
+  transaction.add(session_wake_key(tenant_prefix, reply.to.session), 1);
+}
+
+Async<void> write_replies(Transaction& transaction, BytesView tenant_prefix,
+                          const std::vector<OutgoingReply>& replies) {
+  std::map<Bytes, bool> alive;
+  for (const auto& reply : replies) {
+    auto known = alive.find(reply.to.session);
+    if (known == alive.end()) {
+      SEMPER_CO_TRY(const auto row,
+                    co_await transaction.get(session_key(tenant_prefix, reply.to.session),
+                                             ReadMode::snapshot));
+      known = alive.emplace(reply.to.session, row.has_value()).first;
+      if (row) transaction.add(session_wake_key(tenant_prefix, reply.to.session), 1);
+    }
+    if (!known->second) continue;
+    transaction.set(reply_key(tenant_prefix, reply.to.session, reply.to.number), reply.encoded);
+  }
+  co_return Status{};
+}
+
+}  // namespace semper::internal

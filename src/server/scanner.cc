@@ -1,0 +1,79 @@
+#include "scanner.h"
+
+#include <utility>
+
+#include "keys.h"
+#include "semper/base/log.h"
+
+namespace semper::internal {
+
+Async<std::shared_ptr<void>> Permits::acquire(HostCore& core) {
+  while (!core.stopping.stop_requested()) {
+    OneShot<std::monostate> freed;
+    {
+      std::lock_guard lock(mutex_);
+      if (free_ > 0) {
+        --free_;
+        co_return std::shared_ptr<void>(this,
+                                        [self = shared_from_this()](void*) { self->release(); });
+      }
+      waiting_.push_back(freed);
+    }
+    co_await wait_for_news(core, nullptr, freed, kSafetyInterval);
+  }
+  co_return fail(ErrorKind::closed, "the host is stopping");
+}
+
+void Permits::release() {
+  std::deque<OneShot<std::monostate>> to_wake;
+  {
+    std::lock_guard lock(mutex_);
+    ++free_;
+    to_wake.swap(waiting_);
+  }
+  for (auto& waiter : to_wake) waiter.set({});
+}
+
+Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Membership> membership,
+                        std::shared_ptr<Permits> permits, std::uint32_t shard) {
+  auto& core = type->core();
+  auto inside = core.gate.enter();
+  if (!inside) co_return;
+  while (!core.stopping.stop_requested()) {
+    auto news = membership->next_change();
+    std::unique_ptr<Watch> watch;
+    if (membership->prefers(type->type(), shard)) {
+      const Status scanned = co_await scan(*type, *permits, shard, watch);
+      if (!scanned && scanned.error().kind() != ErrorKind::closed) {
+        log_warning("server", "looking for work of type " + type->type() + ": " +
+                                  scanned.error().to_string());
+      }
+    }
+    co_await wait_for_news(core, std::move(watch), news, kSafetyInterval);
+  }
+}
+
+Async<void> Scanner::scan(ServedType& type, Permits& permits, std::uint32_t shard,
+                          std::unique_ptr<Watch>& watch) {
+  auto& core = type.core();
+  const auto& prefix = core.tenant.prefix();
+  KeyRange rest = index_range(prefix, type.type(), shard);
+  for (bool first = true;; first = false) {
+    Transaction transaction = core.store().begin();
+    if (first) {
+      SEMPER_CO_TRY(watch, co_await transaction.watch(wake_key(prefix, type.type(), shard)));
+    }
+    SEMPER_CO_TRY(const auto page,
+                  co_await transaction.get_range(
+                      rest, {.limit = kIndexRowsPerRead, .mode = ReadMode::snapshot}));
+    for (const auto& row : page.rows) {
+      SEMPER_CO_TRY(const auto id, id_of_index_key(prefix, row.key));
+      SEMPER_CO_TRY(auto permit, co_await permits.acquire(core));
+      type.slot(id)->notice_queue(core.executor, std::move(permit));
+    }
+    if (!page.more) co_return Status{};
+    rest.begin = key_after(page.rows.back().key);
+  }
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,49 @@
+// Scanner: finds the entities of one type that have work, through the sharded index.
+//
+// One coroutine per shard waits for the shard's counter to be touched, reads the index, and tells
+// each entity's slot. It costs nothing per idle entity: those are not in the index. Shards that
+// another host prefers are left to it. A slow safety round (kSafetyInterval) looks again at what is
+// still indexed: entities whose last attempt failed, or whose host died.
+//
+// Bound: HostOptions::active_entities slots at work for the scanners of one host.
+// Source of the idea: QuiCK: a queuing system in CloudKit, SIGMOD 2021.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include "membership.h"
+#include "served_type.h"
+
+namespace semper::internal {
+
+inline constexpr Duration kSafetyInterval = std::chrono::seconds(5);
+inline constexpr std::size_t kIndexRowsPerRead = 256;
+
+// Permits to be at work.
+class Permits : public std::enable_shared_from_this<Permits> {
+ public:
+  explicit Permits(std::size_t most) : free_(most) {}
+  // Waits for one; it is given back when the last copy of the pointer goes.
+  Async<std::shared_ptr<void>> acquire(HostCore& core);
+
+ private:
+  void release();
+  std::mutex mutex_;
+  std::size_t free_;
+  std::deque<OneShot<std::monostate>> waiting_;
+};
+
+class Scanner {
+ public:
+  // Scans one shard until the host stops.
+  static Task<void> run(std::shared_ptr<ServedType> type, std::shared_ptr<Membership> membership,
+                        std::shared_ptr<Permits> permits, std::uint32_t shard);
+
+ private:
+  static Async<void> scan(ServedType& type, Permits& permits, std::uint32_t shard,
+                          std::unique_ptr<Watch>& watch);
+};
+
+}  // namespace semper::internal

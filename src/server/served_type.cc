@@ -1,0 +1,85 @@
+#include "served_type.h"
+
+#include <utility>
+#include <vector>
+
+namespace semper::internal {
+
+ServedType::ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour> behaviour,
+                       ServeOptions options)
+    : core_(std::move(core)),
+      behaviour_(std::move(behaviour)),
+      options_(options),
+      type_(behaviour_->type()) {}
+
+std::shared_ptr<Slot> ServedType::slot(const std::shared_ptr<const Target>& target) {
+  std::lock_guard lock(mutex_);
+  auto& place = slots_[target->id.id];
+  if (!place) {
+    place = std::make_shared<Slot>(shared_from_this(), target);
+    place->cache_place.listed = true;
+  }
+  return place;
+}
+
+std::shared_ptr<Slot> ServedType::slot(const std::string& id) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = slots_.find(id);
+    if (found != slots_.end()) return found->second;
+  }
+  return slot(std::make_shared<const Target>(core_->tenant, EntityId{type_, id}));
+}
+
+void ServedType::rest(Slot& slot, std::size_t bytes) {
+  std::vector<std::shared_ptr<Slot>> dropped;  // destroyed without the lock
+  std::lock_guard lock(mutex_);
+  auto& place = slot.cache_place;
+  if (!place.listed) return;  // dropped meanwhile
+  if (place.resting) {
+    resting_.splice(resting_.end(), resting_, place.position);
+  } else {
+    place.position = resting_.insert(resting_.end(), &slot);
+    place.resting = true;
+  }
+  bytes_ += bytes - place.bytes;
+  place.bytes = bytes;
+  const auto& options = core_->options;
+  auto candidate = resting_.begin();
+  while (candidate != resting_.end() &&
+         (resting_.size() > options.cache_entities || bytes_ > options.cache_bytes)) {
+    Slot* oldest = *candidate;
+    // One that works is kept; it comes back here when it rests.
+    if (!oldest->is_idle()) {
+      ++candidate;
+      continue;
+    }
+    candidate = resting_.erase(candidate);
+    bytes_ -= oldest->cache_place.bytes;
+    oldest->cache_place = {};
+    const auto entry = slots_.find(oldest->target().id.id);
+    dropped.push_back(std::move(entry->second));
+    slots_.erase(entry);
+  }
+}
+
+void ServedType::clear() {
+  std::unordered_map<std::string, std::shared_ptr<Slot>> dropped;
+  std::lock_guard lock(mutex_);
+  dropped.swap(slots_);
+  for (auto& [id, slot] : dropped) slot->cache_place = {};
+  resting_.clear();
+  bytes_ = 0;
+}
+
+std::size_t ServedType::cached_entities() const {
+  std::lock_guard lock(mutex_);
+  return resting_.size();
+}
+
+std::size_t ServedType::cached_bytes() const {
+  std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,51 @@
+// ServedType: one behaviour in one host, with the slots of the entities that are at work or cached.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "host_core.h"
+#include "slot.h"
+
+namespace semper::internal {
+
+class ServedType : public std::enable_shared_from_this<ServedType> {
+ public:
+  ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour> behaviour,
+             ServeOptions options);
+
+  HostCore& core() const { return *core_; }
+  Behaviour& behaviour() const { return *behaviour_; }
+  const std::string& type() const { return type_; }
+  bool consumes() const { return options_.consume == ServeOptions::Consume::yes; }
+
+  // The entity's slot, made where there is none.
+  std::shared_ptr<Slot> slot(const std::shared_ptr<const Target>& target);
+  std::shared_ptr<Slot> slot(const std::string& id);
+
+  // A runner has ended: keeps the slot as most recently used, and drops the least recently used
+  // idle ones past the cache's bounds.
+  void rest(Slot& slot, std::size_t bytes);
+
+  // The host has stopped: forgets all slots.
+  void clear();
+
+  std::size_t cached_entities() const;
+  std::size_t cached_bytes() const;
+
+ private:
+  const std::shared_ptr<HostCore> core_;
+  const std::shared_ptr<Behaviour> behaviour_;
+  const ServeOptions options_;
+  const std::string type_;
+
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<Slot>> slots_;
+  std::list<Slot*> resting_;  // least recently used first
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace semper::internal

@@ -1,0 +1,96 @@
+// Slot: where the work of one entity meets in one process, one batch at a time.
+//
+// Calls and casts of this process wait in the mailbox; what others enqueued is noticed through the
+// index. At most one runner, a coroutine, works on a slot. It takes everything that waits and runs
+// it in one transaction: first the durable queue, in order, then, once that is empty, the mailbox.
+// A batch that loses against another process is run again from what is then stored.
+//
+// Bounds: kMailboxWorks waiting works, then `retry`; those of a batch are batch.h's.
+#pragma once
+
+#include <deque>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "entity.h"
+#include "host_core.h"
+#include "local_work.h"
+
+namespace semper::internal {
+
+inline constexpr std::size_t kMailboxWorks = 100'000;
+
+class ServedType;
+
+class Slot : public std::enable_shared_from_this<Slot> {
+ public:
+  Slot(std::shared_ptr<ServedType> type, std::shared_ptr<const Target> target);
+
+  // Hands the work to the runner, which is started on this executor where none runs.
+  Status submit(LocalWork work, const Executor& executor);
+
+  // The durable queue may hold messages. The permit is held until the slot rests.
+  void notice_queue(const Executor& executor, std::shared_ptr<void> permit = nullptr);
+
+  const Target& target() const { return *target_; }
+  const std::shared_ptr<const Target>& shared_target() const { return target_; }
+  bool is_idle() const;
+  // For the cache; written by the runner.
+  std::size_t cached_bytes() const { return cached_bytes_.load(std::memory_order_relaxed); }
+
+  // Where the cache keeps it; guarded by the ServedType's lock.
+  struct CachePlace {
+    bool listed = false;   // to be found by its id
+    bool resting = false;  // has a position among the least recently used
+    std::list<Slot*>::iterator position;
+    std::size_t bytes = 0;
+  };
+  CachePlace cache_place;
+
+  // For the batch that the runner is at.
+
+  ServedType& type() const { return *type_; }
+  Entity& entity() { return entity_; }
+  // What outlasts a batch.
+  struct Memory {
+    bool contended = false;  // taking the index entry away met publishers the last time
+    // Runs that the first queued message failed, alone; and which one it is, by the messages before it.
+    int head_failures = 0;
+    std::uint64_t head_place = 0;
+  };
+  Memory& memory() { return memory_; }
+  Context context_for(Transaction& transaction, Event event, ReplyToken caller,
+                      std::uint16_t& segments_sent) const;
+  void run_actions(std::vector<Action>& actions);
+  // Tells the behaviour, and drops the state from memory.
+  void terminate(const std::string& reason);
+
+ private:
+  friend class LockedTask;
+  class Running;
+
+  static Task<void> run(std::shared_ptr<Slot> self, Gate::Holder inside);
+  void start(const Executor& executor);
+  Task<void> run_priority(LocalWork work);
+  Async<Bytes> attempt_priority(const LocalWork& work);
+
+  const std::shared_ptr<ServedType> type_;
+  const std::shared_ptr<const Target> target_;
+
+  mutable std::mutex mutex_;
+  std::deque<LocalWork> priority_;
+  std::vector<LocalWork> mailbox_;
+  bool queue_noticed_ = false;
+  bool running_ = false;
+  std::shared_ptr<void> permit_;  // to be one of the host's active entities
+  bool lock_attended_ = false;    // a coroutine holds the lock, or waits for its holder
+
+  // The runner's own.
+  Entity entity_;
+  Memory memory_;
+  std::atomic<std::size_t> cached_bytes_{0};
+};
+
+}  // namespace semper::internal
