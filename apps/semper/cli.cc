@@ -1,0 +1,143 @@
+#include "cli.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <optional>
+#include <utility>
+
+#include "cli_commands.h"
+#include "exit_code.h"
+#include "semper/base/log.h"
+#include "semper/env/scheduler.h"
+
+#ifndef SEMPER_VERSION
+#define SEMPER_VERSION "of an unknown version"
+#endif
+
+namespace semper::cli {
+namespace {
+
+constexpr const char* kAfterHelp = R"(Exit codes:
+  0  done
+  1  it could not be done; the message says why
+  2  the command line, or an argument in it, is wrong
+  3  the store, type, entity or key is not there
+  4  no answer in time; the message may still be processed
+  5  the outcome is unknown: look before doing it again
+
+Examples:
+  export SEMPER_STORE=sqlite:./data.db
+  semper types
+  semper ls Counter --prefix page/
+  semper show Counter/page/home
+  semper call Counter/page/home Add '[1]'
+  semper COMMAND --help)";
+
+void report(Streams& streams, const Error& error) {
+  streams.err << "semper: " << error.message() << std::endl;
+}
+
+// The grammar of the whole program.
+class Program {
+ public:
+  Program() {
+    app_.name("semper");
+    app_.fallthrough();
+    app_.require_subcommand(1);
+    app_.set_version_flag("--version", "semper " SEMPER_VERSION);
+    app_.add_option("--store", settings.store,
+                    "URL of the store: sqlite:PATH, memory:; default: the variable SEMPER_STORE")
+        ->envname("SEMPER_STORE");
+    app_.add_option("--tenant", settings.tenant,
+                    "Directory in the store whose entities are meant, as a/b; default: none");
+    app_.add_flag("--json", settings.json, "Results as JSON: a document, or a line per event");
+    app_.add_flag("-y,--yes", settings.assume_yes, "Do not ask before deleting");
+    app_.footer(kAfterHelp);
+    add_entity_commands(app_, chosen);
+    add_store_commands(app_, chosen);
+    add_completion();
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  // The exit code where the words say all there is to do: a wrong command line, --help.
+  std::optional<int> parse(std::vector<std::string> words, Streams& streams) {
+    std::reverse(words.begin(), words.end());
+    try {
+      app_.parse(std::move(words));
+    } catch (const CLI::Success& success) {
+      return app_.exit(success, streams.out, streams.err) == 0 ? kSuccess : kFailure;
+    } catch (const CLI::ParseError& error) {
+      report(streams, Error(ErrorKind::invalid_argument, std::string(error.what()) +
+                                                             "; see `semper --help`, or `semper "
+                                                             "COMMAND --help`"));
+      return kUsage;
+    }
+    return std::nullopt;
+  }
+
+  Settings settings;
+  Command chosen;
+
+ private:
+  void add_completion() {
+    auto& command = add_command(
+        app_, {"completion", "A script that completes words of this tool in a shell",
+               "completion bash > ~/.local/share/bash-completion/completions/semper\ncompletion "
+               "fish | source"});
+    auto shell = std::make_shared<std::string>();
+    command.add_option("SHELL", *shell, "bash, zsh or fish")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+    command.callback([this, shell] {
+      chosen = [this, shell](Invocation& invocation) -> Async<void> {
+        invocation.print(completion_script(app_, *shell));
+        co_return Status{};
+      };
+    });
+  }
+
+  CLI::App app_{
+      "Looks into and works on durable servers in a store, whatever programs serve them."};
+};
+
+// The store is closed, and the output written, whatever came of the command.
+Async<void> run_command(const Command& command, Invocation& invocation) {
+  const Status status = co_await command(invocation);
+  const Status closed = co_await invocation.close();
+  const Status flushed = invocation.flush();
+  if (!status) co_return status;
+  co_return closed ? flushed : closed;
+}
+
+}  // namespace
+
+int run(std::vector<std::string> arguments, Streams streams) {
+  if (std::getenv("SEMPER_LOG") == nullptr) set_log_level(LogLevel::warning);
+  try {
+    Program program;
+    if (const auto code = program.parse(std::move(arguments), streams)) return *code;
+    Invocation invocation(program.settings, streams);
+    Scheduler scheduler;
+    const Status status = scheduler.block_on(run_command(program.chosen, invocation));
+    if (status) return kSuccess;
+    report(streams, status.error());
+    return exit_code(status.error().kind());
+  } catch (const std::exception& thrown) {
+    report(streams, Error(ErrorKind::internal,
+                          std::string("unexpected: ") + thrown.what() + "; please report this"));
+    return kFailure;
+  }
+}
+
+int run(int argc, const char* const* argv) {
+  const Streams streams{std::cin, std::cout, std::cerr,
+                        ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0};
+  return run(std::vector<std::string>(argv + 1, argv + argc), streams);
+}
+
+}  // namespace semper::cli

@@ -1,0 +1,32 @@
+// The command line: its grammar, and from words to an exit code. CLI11, which is slow to compile, is
+// used by the cli*.cc files only.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "invocation.h"
+
+namespace CLI {
+class App;
+}
+
+namespace semper::cli {
+
+// Runs one command. Errors go to streams.err as "semper: what; what to do next".
+int run(std::vector<std::string> arguments, Streams streams);
+// The same on the process's own streams.
+int run(int argc, const char* const* argv);
+
+// What the words have chosen.
+using Command = std::function<Async<void>(Invocation&)>;
+
+// Add the commands of one group; when one of them is parsed it becomes `chosen`.
+void add_entity_commands(CLI::App& program, Command& chosen);
+void add_store_commands(CLI::App& program, Command& chosen);
+
+// The text of a completion script for this grammar: bash, zsh or fish.
+std::string completion_script(const CLI::App& program, const std::string& shell);
+
+}  // namespace semper::cli

@@ -1,0 +1,46 @@
+// How a command is added to the grammar. For the cli*.cc files.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "cli.h"
+
+namespace semper::cli {
+
+struct CommandText {
+  const char* name;
+  const char* summary;
+  const char* examples;  // lines, without the "semper" in front
+};
+
+inline CLI::App& add_command(CLI::App& parent, const CommandText& text) {
+  CLI::App& command = *parent.add_subcommand(text.name, text.summary);
+  std::string footer = "Examples:";
+  std::string_view rest = text.examples;
+  while (!rest.empty()) {
+    const auto end = rest.find('\n');
+    footer += "\n  semper " + std::string(rest.substr(0, end));
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  }
+  command.footer(footer);
+  return command;
+}
+
+// Makes `run(Invocation&, arguments)` the chosen command where `command` is parsed. The arguments
+// are those that the options, bound to *arguments, have filled by then.
+template <class Arguments>
+void choose(CLI::App& command, Command& chosen, std::shared_ptr<Arguments> arguments,
+            Async<void> (*run)(Invocation&, Arguments)) {
+  command.callback([&chosen, arguments = std::move(arguments), run] {
+    chosen = [arguments, run](Invocation& invocation) { return run(invocation, *arguments); };
+  });
+}
+
+inline void choose(CLI::App& command, Command& chosen, Async<void> (*run)(Invocation&)) {
+  command.callback([&chosen, run] { chosen = run; });
+}
+
+}  // namespace semper::cli

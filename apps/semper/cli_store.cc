@@ -1,0 +1,97 @@
+// The grammar of the commands on the store itself, and of bench.
+#include "bench.h"
+#include "cli_commands.h"
+#include "store_commands.h"
+
+namespace semper::cli {
+namespace {
+
+constexpr const char* kKeyHelp = "A tuple ('(\"users\", 42)'), bytes with \\xHH, or 0xHEX";
+constexpr const char* kShownHelp = "Shown as auto (JSON if it is CBOR), json, text, hex, int, raw";
+
+void add_keys(CLI::App& store, Command& chosen) {
+  auto& get_command = add_command(store, {"get", "The value of a key",
+                                          "store get '(\"users\", 42)'\nstore get 0x6162 --as "
+                                          "hex"});
+  auto get_arguments = std::make_shared<KeyArguments>();
+  get_command.add_option("KEY", get_arguments->key, kKeyHelp)->required();
+  get_command.add_option("--as", get_arguments->form, kShownHelp)->capture_default_str();
+  choose(get_command, chosen, get_arguments, get);
+
+  auto& set_command =
+      add_command(store, {"set", "Store a value",
+                          "store set '(\"users\", 42)' '{\"name\": \"Ann\"}'\nstore set greeting "
+                          "hello --as text\nstore set '(\"hits\",)' 0 --as int"});
+  auto set_arguments = std::make_shared<KeyArguments>();
+  set_command.add_option("KEY", set_arguments->key, kKeyHelp)->required();
+  set_command.add_option("VALUE", set_arguments->value, "The value")->required();
+  set_command
+      .add_option("--as", set_arguments->form,
+                  "What it is: auto or json (stored as CBOR), text, hex, int (8-byte counter)")
+      ->capture_default_str();
+  choose(set_command, chosen, set_arguments, set);
+
+  auto& clear_command = add_command(store, {"clear", "Remove a key", "store clear greeting"});
+  auto clear_arguments = std::make_shared<KeyArguments>();
+  clear_command.add_option("KEY", clear_arguments->key, kKeyHelp)->required();
+  choose(clear_command, chosen, clear_arguments, clear);
+}
+
+void add_range_and_watch(CLI::App& store, Command& chosen) {
+  auto& range_command = add_command(
+      store,
+      {"range", "Keys and values in order; with --json a line each",
+       "store range '(\"users\",)'\nstore range --from '(\"a\",)' --to '(\"b\",)' --reverse"});
+  auto range_arguments = std::make_shared<RangeArguments>();
+  range_command.add_option("PREFIX", range_arguments->prefix,
+                           "Only keys that begin with this one; without it, all");
+  range_command.add_option("--from", range_arguments->from, "Only keys from this one on");
+  range_command.add_option("--to", range_arguments->to, "Only keys before this one");
+  range_command.add_option("--limit", range_arguments->limit, "At most so many; 0: all")
+      ->capture_default_str();
+  range_command.add_flag("--reverse", range_arguments->reverse, "The last ones first");
+  range_command.add_option("--as", range_arguments->form, kShownHelp)->capture_default_str();
+  choose(range_command, chosen, range_arguments, range);
+
+  auto& watch_command =
+      add_command(store, {"watch", "The value of a key, and again whenever it changes",
+                          "store watch '(\"users\", 42)'\n--json store watch greeting --count 2"});
+  auto watch_arguments = std::make_shared<WatchArguments>();
+  watch_command.add_option("KEY", watch_arguments->key, kKeyHelp)->required();
+  watch_command.add_option("--count", watch_arguments->count, "End after so many values; 0: go on")
+      ->capture_default_str();
+  watch_command.add_option("--as", watch_arguments->form, kShownHelp)->capture_default_str();
+  choose(watch_command, chosen, watch_arguments, watch);
+}
+
+}  // namespace
+
+void add_store_commands(CLI::App& program, Command& chosen) {
+  auto& store = add_command(program, {"store", "The store itself: keys, values, soundness",
+                                      "store range --limit 20\nstore check"});
+  store.require_subcommand(1);
+  add_keys(store, chosen);
+  add_range_and_watch(store, chosen);
+  choose(add_command(store, {"create", "Make a new store, or see that there is one",
+                             "--store sqlite:./data.db store create"}),
+         chosen, create);
+  choose(add_command(store, {"check", "Read everything and look for damage", "store check"}),
+         chosen, check);
+  choose(add_command(store, {"info", "Version, limits and counters of the store", "store info"}),
+         chosen, info);
+
+  auto& bench_command = add_command(
+      program, {"bench", "A short load that measures itself, on a store of its own or a given one",
+                "bench\nbench --duration 5s --callers 1000\n--store sqlite:./data.db bench"});
+  auto arguments = std::make_shared<BenchArguments>();
+  bench_command.add_option("--duration", arguments->duration, "Of each of the measurements")
+      ->capture_default_str();
+  bench_command.add_option("--callers", arguments->callers, "Callers at the same time")
+      ->capture_default_str();
+  bench_command.add_option(
+      "--directory", arguments->directory,
+      "Where to make the store, if none is given; default: TMPDIR or /var/tmp");
+  choose(bench_command, chosen, arguments, bench);
+}
+
+}  // namespace semper::cli

@@ -1,0 +1,126 @@
+#include <CLI/CLI.hpp>
+
+#include "cli.h"
+
+namespace semper::cli {
+namespace {
+
+// A place in the grammar, and what may come next there.
+struct Place {
+  std::string path;  // "", "ls", "store get"
+  std::vector<const CLI::App*> commands;
+  std::vector<const CLI::Option*> options;  // the program's own are known everywhere
+};
+
+void add_places(const CLI::App& command, const std::string& path, std::vector<Place>& places) {
+  Place place{
+      path, command.get_subcommands([](const CLI::App*) { return true; }),
+      command.get_options([](const CLI::Option* option) { return !option->get_lnames().empty(); })};
+  places.push_back(place);
+  for (const auto* below : place.commands) {
+    add_places(*below, path.empty() ? below->get_name() : path + " " + below->get_name(), places);
+  }
+}
+
+std::string words_of(const Place& place, const Place& root) {
+  std::string words;
+  for (const auto* command : place.commands) words += command->get_name() + " ";
+  for (const auto* option : place.options) words += "--" + option->get_lnames().front() + " ";
+  if (&place != &root) {
+    for (const auto* option : root.options) {
+      if (option->get_lnames().front() == "help") continue;
+      words += "--" + option->get_lnames().front() + " ";
+    }
+  }
+  words.pop_back();
+  return words;
+}
+
+// A function that prints the words that may follow a path of commands; nothing for no path.
+std::string words_function(const std::vector<Place>& places) {
+  std::string script = "_semper_words() {\n  case \"$1\" in\n";
+  for (const auto& place : places) {
+    script += "    \"" + place.path + "\") echo \"" + words_of(place, places.front()) + "\" ;;\n";
+  }
+  return script + "  esac\n}\n";
+}
+
+std::string bash_script(const std::vector<Place>& places) {
+  return "# bash completion for semper: source <(semper completion bash)\n" +
+         words_function(places) + R"sh(_semper() {
+  local word place="" next i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    next="${place:+$place }$word"
+    if [ -n "$word" ] && [ -n "$(_semper_words "$next")" ];
+  then place = $next;
+  fi done COMPREPLY = ($(compgen - W "$(_semper_words " $place ")" --"${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _semper semper
+)sh";
+}
+
+std::string zsh_script(const std::vector<Place>& places) {
+  return "#compdef semper\n# zsh completion for semper: source <(semper completion zsh)\n" +
+         words_function(places) + R"sh(_semper() {
+  local word place="" next
+  for word in ${words[2,CURRENT-1]}; do
+    next="${place:+$place }$word"
+    if [ -n "$(_semper_words "$next")" ];
+  then place = $next;
+  fi done compadd-- $ {
+    = $(_semper_words "$place")
+  }
+}
+compdef _semper semper
+)sh";
+}
+
+std::string fish_text(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text)
+    out += c == '\'' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+  return out + "'";
+}
+
+std::string fish_script(const std::vector<Place>& places) {
+  std::string script =
+      "# fish completion for semper: semper completion fish | source\ncomplete -c semper -f\n";
+  for (const auto& place : places) {
+    std::string condition;
+    if (!place.path.empty()) {
+      const auto space = place.path.find(' ');
+      condition = "__fish_seen_subcommand_from " + place.path.substr(0, space);
+      if (space != std::string::npos) {
+        condition += "; and __fish_seen_subcommand_from " + place.path.substr(space + 1);
+      }
+    }
+    std::string names;
+    for (const auto* command : place.commands) names += " " + command->get_name();
+    const std::string none_yet = condition.empty()
+                                     ? "__fish_use_subcommand"
+                                     : condition + "; and not __fish_seen_subcommand_from" + names;
+    for (const auto* command : place.commands) {
+      script += "complete -c semper -n " + fish_text(none_yet) + " -a " + command->get_name() +
+                " -d " + fish_text(command->get_description()) + "\n";
+    }
+    for (const auto* option : place.options) {
+      script += "complete -c semper" + (condition.empty() ? "" : " -n " + fish_text(condition)) +
+                " -l " + option->get_lnames().front() +
+                (option->get_items_expected_max() > 0 ? " -r" : "") + " -d " +
+                fish_text(option->get_description()) + "\n";
+    }
+  }
+  return script;
+}
+
+}  // namespace
+
+std::string completion_script(const CLI::App& program, const std::string& shell) {
+  std::vector<Place> places;
+  add_places(program, "", places);
+  if (shell == "bash") return bash_script(places);
+  return shell == "zsh" ? zsh_script(places) : fish_script(places);
+}
+
+}  // namespace semper::cli

@@ -1,0 +1,32 @@
+// What the tool's exit code says. Part of its interface: scripts decide by it.
+#pragma once
+
+#include "semper/base/result.h"
+
+namespace semper::cli {
+
+enum ExitCode : int {
+  kSuccess = 0,
+  kFailure = 1,         // it could not be done; the message says why
+  kUsage = 2,           // the command line, or an argument in it, is wrong
+  kNotFound = 3,        // the store, type, entity or key is not there
+  kTimeout = 4,         // no answer in time; the message may still be processed
+  kOutcomeUnknown = 5,  // it may have taken effect: look before doing it again
+};
+
+inline ExitCode exit_code(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::invalid_argument:
+      return kUsage;
+    case ErrorKind::not_found:
+      return kNotFound;
+    case ErrorKind::timeout:
+      return kTimeout;
+    case ErrorKind::outcome_unknown:
+      return kOutcomeUnknown;
+    default:
+      return kFailure;
+  }
+}
+
+}  // namespace semper::cli

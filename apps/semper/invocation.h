@@ -1,0 +1,73 @@
+// Invocation: what every command works with: the options common to all, the store they name, and
+// where results and questions go.
+//
+// Results go to `out`, as plain words or, with --json, as one document or one line of JSON per
+// event. Everything else (errors, notes, questions) goes to `err`, so that pipes carry results only.
+#pragma once
+
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "semper/server/entity_id.h"
+#include "semper/store/store.h"
+
+namespace semper::cli {
+
+struct Settings {
+  std::string store;   // a URL; empty: none was given
+  std::string tenant;  // a directory's path, "a/b"; empty: the default part of the store
+  bool json = false;
+  bool assume_yes = false;
+};
+
+struct Streams {
+  std::istream& in;
+  std::ostream& out;
+  std::ostream& err;
+  bool is_terminal = false;  // a person can be asked
+};
+
+class Invocation {
+ public:
+  Invocation(Settings settings, Streams streams);
+
+  const Settings& settings() const { return settings_; }
+  bool json() const { return settings_.json; }
+
+  enum class IfMissing { refuse, create };
+  // Opens the store. A file that is not there is not made, unless asked for: a misspelt path must
+  // not become an empty store. Errors: invalid_argument (no URL, or a wrong one), not_found, and
+  // open_store's.
+  Async<Store> open(IfMissing if_missing = IfMissing::refuse);
+  // Opens, or makes, another one than the settings name.
+  Async<Store> open_other(std::string url);
+  // The part of it that --tenant names. Error not_found, too: there is no such directory.
+  Async<Tenant> open_tenant();
+  // Closes the store, if it was opened.
+  Async<void> close();
+
+  // A line of plain words; nothing under --json.
+  void say(std::string_view line);
+  // Plain words as they are, line ends included.
+  void print(std::string_view text);
+  // A JSON document over several lines, or an event on one line, which is seen at once.
+  Status print_document(BytesView cbor);
+  Status print_event(BytesView cbor);
+  // What a person should know besides the result.
+  void note(std::string_view sentence);
+
+  // Asks whether to go on. Errors: cancelled (no), invalid_argument (nobody to ask, no --yes).
+  Status confirm(std::string_view what_will_happen);
+
+  // Error io where not all of the output could be written.
+  Status flush();
+
+ private:
+  Settings settings_;
+  Streams streams_;
+  std::optional<Store> store_;
+};
+
+}  // namespace semper::cli

@@ -1,0 +1,217 @@
+#include "messages.h"
+
+#include <algorithm>
+#include <iostream>
+#include <iterator>
+#include <utility>
+
+#include "document.h"
+#include "entities.h"
+#include "semper/base/cbor_json.h"
+#include "semper/server/inspect.h"
+#include "semper/server/ref.h"
+#include "text.h"
+
+namespace semper::cli {
+namespace {
+
+// Of a message read from the standard input.
+constexpr std::size_t kInputBytesMaximum = 64u << 20;
+
+enum class Way { call, cast };
+
+bool takes(const internal::MessageInfo& message, Way way) {
+  return way == Way::call ? message.call : message.cast;
+}
+
+// Error not_found where hosts have registered the type, or no type at all, but not this message:
+// it would wait in the queue, and be set aside by the first host that comes.
+Async<void> check_message(Tenant tenant, EntityId id, std::string name, Way way) {
+  SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
+  const auto type = std::find_if(types.begin(), types.end(),
+                                 [&](const TypeView& view) { return view.type == id.type; });
+  if (type == types.end() || type->messages.empty()) {
+    std::string known;
+    for (const auto& view : types) {
+      if (!view.messages.empty()) known += (known.empty() ? "" : ", ") + shown(view.type);
+    }
+    co_return fail(ErrorKind::not_found,
+                   "no host has ever served type " + shown(id.type) + " in this store (it knows " +
+                       (known.empty() ? "none" : known) +
+                       "); start the program that serves it, or queue the message all the same "
+                       "with --force");
+  }
+  std::string known;
+  for (const auto& message : type->messages) {
+    if (!takes(message, way)) continue;
+    if (message.name == name) co_return Status{};
+    known += (known.empty() ? "" : ", ") + shown(message.name);
+  }
+  co_return fail(ErrorKind::not_found, "type " + shown(id.type) + " has no message " + shown(name) +
+                                           " to " + (way == Way::call ? "call" : "cast") +
+                                           "; it has " + (known.empty() ? "none" : known));
+}
+
+Result<Bytes> read_payload(const SendArguments& arguments) {
+  std::string json = arguments.json;
+  if (json == "-") {
+    json.clear();
+    std::istreambuf_iterator<char> next(std::cin);
+    for (; next != std::istreambuf_iterator<char>(); ++next) {
+      if (json.size() == kInputBytesMaximum) {
+        return fail(ErrorKind::invalid_argument, "the standard input has more than " +
+                                                     std::to_string(kInputBytesMaximum) +
+                                                     " bytes; a message is smaller");
+      }
+      json.push_back(*next);
+    }
+  }
+  auto payload = json_to_cbor(json);
+  if (payload) return payload;
+  return fail(payload.error().in("content of message " + shown(arguments.message)));
+}
+
+struct Prepared {
+  Tenant tenant;
+  EntityId id;
+  RawMessage message;
+};
+
+Async<Prepared> prepare(Invocation& invocation, SendArguments arguments, Way way) {
+  SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
+  if (arguments.message.empty() || !is_utf8(arguments.message)) {
+    co_return fail(
+        ErrorKind::invalid_argument,
+        "the message's name \"" + to_printable(arguments.message, 64) + "\" is empty or not UTF-8");
+  }
+  SEMPER_CO_TRY(auto payload, read_payload(arguments));
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  if (!arguments.force) {
+    SEMPER_CO_TRY_STATUS(co_await check_message(tenant, id, arguments.message, way));
+  }
+  RawMessage message{arguments.message, std::move(payload)};
+  co_return Prepared{tenant, id, std::move(message)};
+}
+
+// Hosts that serve the type and have been heard of lately.
+Async<std::size_t> count_serving(Tenant tenant, std::string type) {
+  SEMPER_CO_TRY(const auto hosts, co_await list_hosts(tenant));
+  const WallTime now = tenant.store()->env().clock->wall_time();
+  co_return static_cast<std::size_t>(
+      std::count_if(hosts.begin(), hosts.end(), [&](const HostView& host) {
+        return now - host.renewed < kHostSilence &&
+               std::find(host.types.begin(), host.types.end(), type) != host.types.end();
+      }));
+}
+
+std::string serving_text(std::size_t hosts, const std::string& type) {
+  if (hosts == 0) {
+    return "no host serves " + shown(type) + " now, start the program that does";
+  }
+  return std::to_string(hosts) + (hosts == 1 ? " host serves " : " hosts serve ") + shown(type) +
+         ", see `semper queue` and `semper show` for what keeps it";
+}
+
+// What is about to be lost, in words; the entity must be there, but need not be readable.
+Async<std::string> describe_loss(Tenant tenant, EntityId id) {
+  auto view = co_await inspect(tenant, id);
+  if (!view && view.error().kind() == ErrorKind::corrupt) co_return "its unreadable state";
+  if (!view) co_return fail(view.error());
+  co_return (view->state ? "its state, " : "") + std::to_string(view->queue_length) +
+      " waiting messages and " + std::to_string(view->dead_letters) + " dead letters";
+}
+
+Status report(Invocation& invocation, const EntityId& id, const char* done, const char* words) {
+  if (invocation.json()) {
+    return invocation.print_document(
+        Fields().add("entity", text_item(id.to_string())).add("done", text_item(done)).item());
+  }
+  invocation.say(shown(id.to_string()) + ": " + words);
+  return {};
+}
+
+}  // namespace
+
+Async<void> cast(Invocation& invocation, SendArguments arguments) {
+  SEMPER_CO_TRY(auto prepared, co_await prepare(invocation, arguments, Way::cast));
+  const RawRef entity(prepared.tenant, prepared.id);
+  std::vector<RawMessage> messages;
+  messages.push_back(std::move(prepared.message));
+  SEMPER_CO_TRY_STATUS(co_await entity.cast(std::move(messages)));
+  // It is queued now: what goes wrong from here on is not the cast's failure.
+  const auto hosts = co_await count_serving(prepared.tenant, prepared.id.type);
+  if (invocation.json()) {
+    co_return invocation.print_document(Fields()
+                                            .add("entity", text_item(prepared.id.to_string()))
+                                            .add("message", text_item(arguments.message))
+                                            .add("queued", flag_item(true))
+                                            .add("hosts", hosts ? number_item(*hosts) : null_item())
+                                            .item());
+  }
+  invocation.say(shown(prepared.id.to_string()) + ": " + shown(arguments.message) + " is queued");
+  if (hosts && *hosts == 0) invocation.note(serving_text(*hosts, prepared.id.type));
+  co_return Status{};
+}
+
+Async<void> call(Invocation& invocation, SendArguments arguments) {
+  SEMPER_CO_TRY(const auto timeout, parse_span(arguments.timeout));
+  SEMPER_CO_TRY(auto prepared, co_await prepare(invocation, arguments, Way::call));
+  const RawRef entity(prepared.tenant, prepared.id);
+  auto reply = co_await entity.call(std::move(prepared.message), {.timeout = timeout});
+  if (!reply && reply.error().kind() == ErrorKind::timeout) {
+    const auto hosts = co_await count_serving(prepared.tenant, prepared.id.type);
+    co_return fail(ErrorKind::timeout,
+                   shown(prepared.id.to_string()) + " has not answered within " +
+                       (timeout == kForever ? "the time" : shown_span(timeout)) +
+                       "; the message is queued and may still be processed; " +
+                       (hosts ? serving_text(*hosts, prepared.id.type) : hosts.error().message()));
+  }
+  if (!reply) {
+    co_return fail(
+        reply.error().in(shown(prepared.id.to_string()) + ", call " + shown(arguments.message)));
+  }
+  if (invocation.json()) co_return invocation.print_document(stored_item(*reply));
+  invocation.say(shown_value(*reply));
+  co_return Status{};
+}
+
+Async<void> kill(Invocation& invocation, std::string entity) {
+  SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const auto loss, co_await describe_loss(tenant, id));
+  SEMPER_CO_TRY_STATUS(invocation.confirm("this deletes " + shown(id.to_string()) + ": " + loss));
+  const RawRef target(tenant, id);
+  SEMPER_CO_TRY_STATUS(co_await target.kill());
+  co_return report(invocation, id, "kill", "deleted; the next message starts it anew");
+}
+
+Async<void> reset(Invocation& invocation, std::string entity) {
+  SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY_STATUS(co_await describe_loss(tenant, id));
+  SEMPER_CO_TRY_STATUS(invocation.confirm("this deletes the state of " + shown(id.to_string()) +
+                                          ", its queue stays"));
+  const RawRef target(tenant, id);
+  SEMPER_CO_TRY_STATUS(co_await target.reset());
+  co_return report(invocation, id, "reset",
+                   "its state is deleted; the next message makes a new one");
+}
+
+Async<void> unlock(Invocation& invocation, std::string entity) {
+  SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const auto view, co_await inspect(tenant, id));
+  if (!view.lock) {
+    co_return fail(ErrorKind::not_found, shown(id.to_string()) + " is not locked");
+  }
+  const WallTime now = tenant.store()->env().clock->wall_time();
+  SEMPER_CO_TRY_STATUS(invocation.confirm(
+      "this takes the lock of " + shown(id.to_string()) + " away from " + shown(view.lock->owner) +
+      ", which has held it for " + shown_span(now - view.lock->acquired) +
+      "; its result will be refused and the message handled again"));
+  const RawRef target(tenant, id);
+  SEMPER_CO_TRY_STATUS(co_await target.unlock());
+  co_return report(invocation, id, "unlock", "the lock is free");
+}
+
+}  // namespace semper::cli
