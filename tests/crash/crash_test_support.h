@@ -1,0 +1,79 @@
+// A store in a folder of its own, and this process's own handle on it.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "semper/semper.h"
+
+namespace semper::testing {
+
+class CrashTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = ::testing::TempDir() + "semper-crash-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    url_ = "sqlite:" + folder_ + "/store.db";
+    auto store = scheduler_.block_on(open_store(url_));
+    ASSERT_TRUE(store.has_value()) << store.error().to_string();
+    store_ = std::move(*store);
+  }
+
+  void TearDown() override {
+    if (store_) {
+      const auto closed = scheduler_.block_on(store_->close());
+      EXPECT_TRUE(closed.has_value()) << closed.error().to_string();
+      store_.reset();
+    }
+    if (HasFailure()) {
+      std::cerr << "the store and the journals are kept in " << folder_ << std::endl;
+    } else {
+      std::filesystem::remove_all(folder_);
+    }
+  }
+
+  Residue residue() {
+    auto found = scheduler_.block_on(count_residue(*store_));
+    if (!found) {
+      ADD_FAILURE() << found.error().to_string();
+      return {};
+    }
+    return *found;
+  }
+
+  // For tests: a store that can not be read is a failure, and an empty view.
+  EntityView view(const std::string& type, const std::string& id) {
+    auto found = scheduler_.block_on(inspect(*store_, EntityId{type, id}));
+    if (found) return *found;
+    if (found.error().kind() != ErrorKind::not_found) ADD_FAILURE() << found.error().to_string();
+    return {};
+  }
+
+  template <class State>
+  State state(const EntityView& view) {
+    if (!view.state) return {};
+    auto decoded = decode<State>(*view.state);
+    if (!decoded) {
+      ADD_FAILURE() << view.id.to_string() << ": " << decoded.error().to_string();
+      return {};
+    }
+    return std::move(*decoded);
+  }
+
+  std::string folder_;
+  std::string url_;
+  Scheduler scheduler_;
+  std::optional<Store> store_;
+};
+
+inline std::string to_string(const Residue& residue) {
+  return std::to_string(residue.index_entries) + " index entries, " +
+         std::to_string(residue.sessions) + " sessions, " + std::to_string(residue.replies) +
+         " replies, " + std::to_string(residue.locks) + " locks, " + std::to_string(residue.hosts) +
+         " hosts";
+}
+
+}  // namespace semper::testing
