@@ -1,0 +1,20 @@
+// How fast durable servers on sqlite: are, beside bare SQLite in the same folder and the same run.
+//
+//   bench_durable_server [--json PATH] [--smoke] [--only PART] [--runs N]
+//
+// Parts: call, callers, casts, queue, entities, million, wake. Each run measures the reference
+// directly before or after the figure; the rows hold medians over the runs.
+#include "support/durable_server_parts.h"
+#include "support/report.h"
+
+int main(int argc, char** argv) {
+  using namespace semper::bench;
+  Settings settings;
+  if (!parse(argc, argv, settings)) return 2;
+  if (!settings.role.empty()) return run_role(settings);
+  Report report("durable_server", settings.json);
+  for (const auto& part : parts()) {
+    if (settings.only.empty() || settings.only == part.name) part.run(settings, report);
+  }
+  return report.finish();
+}
