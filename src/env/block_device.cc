@@ -4,7 +4,27 @@
 #include <new>
 #include <utility>
 
+#include "semper/base/assert.h"
+
 namespace semper {
+namespace {
+
+template <class Parts>
+void assert_fits(const BlockDevice& device, std::uint64_t offset, const Parts& parts) {
+  const std::uint64_t sector = device.sector_size();
+  SEMPER_ASSERT(offset % sector == 0, "an offset is a multiple of the sector size");
+  SEMPER_ASSERT(offset <= device.size(), "an access is inside the device");
+  std::uint64_t room = device.size() - offset;
+  for (const auto& part : parts) {
+    SEMPER_ASSERT(part.size() % sector == 0, "a length is a multiple of the sector size");
+    SEMPER_ASSERT(reinterpret_cast<std::uintptr_t>(part.data()) % sector == 0,
+                  "memory is aligned to the sector size");
+    SEMPER_ASSERT(part.size() <= room, "an access is inside the device");
+    room -= part.size();
+  }
+}
+
+}  // namespace
 
 AlignedBuffer::AlignedBuffer(std::size_t size) : size_(size) {
   if (size == 0) return;
@@ -19,6 +39,14 @@ void AlignedBuffer::Free::operator()(std::byte* memory) const noexcept {
 Async<void> BlockDevice::write_and_flush(std::uint64_t offset, WriteParts parts) {
   SEMPER_CO_TRY_STATUS(co_await write(offset, std::move(parts)));
   co_return co_await flush();
+}
+
+void BlockDevice::assert_access(std::uint64_t offset, const ReadParts& parts) const {
+  assert_fits(*this, offset, parts);
+}
+
+void BlockDevice::assert_access(std::uint64_t offset, const WriteParts& parts) const {
+  assert_fits(*this, offset, parts);
 }
 
 }  // namespace semper

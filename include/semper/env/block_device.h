@@ -4,7 +4,7 @@
 // anything that a store (semper::store) keeps for you.
 //
 //   AlignedBuffer page(4096);
-//   SEMPER_CO_TRY_STATUS(co_await device.write(0, {page.span()}));
+//   SEMPER_CO_TRY_STATUS(co_await device.write(0, page.span()));
 //   SEMPER_CO_TRY_STATUS(co_await device.flush());               // now it survives a power loss
 //
 // Shapes: offsets and lengths are in bytes, multiples of sector_size(), inside size(); memory is
@@ -98,13 +98,25 @@ class DeviceCompanion {
   virtual void notify(std::size_t index) noexcept = 0;
 
   // Returns when the word is no longer `seen` (at once where it is not now); `timeout` at the
-  // deadline. A change between the load and the wait is never missed.
+  // deadline, `closed` when this handle is closed. A change between the load and the wait is never
+  // missed.
   virtual Async<void> wait(std::size_t index, std::uint64_t seen, Clock& clock,
                            MonotonicTime deadline) = 0;
 };
 
-using ReadParts = std::vector<std::span<std::byte>>;
-using WriteParts = std::vector<std::span<const std::byte>>;
+// Pieces of memory, in order; a single piece is taken for a list of one. g++ 12 can not keep a list
+// in braces across a co_await: where there are several, fill a variable first.
+class ReadParts : public std::vector<std::span<std::byte>> {
+ public:
+  using vector::vector;
+  ReadParts(std::span<std::byte> part) : vector(1, part) {}
+};
+class WriteParts : public std::vector<std::span<const std::byte>> {
+ public:
+  using vector::vector;
+  WriteParts(std::span<const std::byte> part) : vector(1, part) {}
+  WriteParts(std::span<std::byte> part) : vector(1, part) {}
+};
 
 class BlockDevice {
  public:
@@ -145,6 +157,11 @@ class BlockDevice {
   // Waits for what is in flight, then frees the device; later use is `closed`. Does not flush.
   // Idempotent. The destructor closes too, and blocks while something is in flight.
   virtual Async<void> close() = 0;
+
+ protected:
+  // For implementations: asserts that the offset and the parts fit the device, as said above.
+  void assert_access(std::uint64_t offset, const ReadParts& parts) const;
+  void assert_access(std::uint64_t offset, const WriteParts& parts) const;
 };
 
 }  // namespace semper
