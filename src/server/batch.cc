@@ -82,6 +82,9 @@ Async<bool> Batch::attempt() {
       co_return co_await resolve_conflict(effects);
     }
     entity_.spoil();
+    const bool refused = committed.error().kind() == ErrorKind::exhausted ||
+                         committed.error().kind() == ErrorKind::invalid_argument;
+    if (refused && effects.executed > 0) co_return resolve_overflow(effects, committed.error());
     co_return fail(committed.error().in(slot_.target().id.to_string()));
   }
   const bool claimed = effects.was_known || effects.works_run > 0 || effects.vacated;
@@ -157,6 +160,10 @@ Async<bool> Batch::resolve_failure(Effects& effects) {
   // Another host may have got on with the one that failed before.
   if (memory.head_place != place) memory.head_failures = 0;
   memory.head_place = place;
+  if (effects.sends.refused) {
+    bury_head_ = effects.failure;  // the next time would be no better
+    co_return false;
+  }
   if (++memory.head_failures >= core.options.message_attempts) {
     bury_head_ = effects.failure->in("after " + std::to_string(memory.head_failures) + " attempts");
     co_return false;
@@ -166,6 +173,29 @@ Async<bool> Batch::resolve_failure(Effects& effects) {
     waits.initial = std::min(waits.initial * 2, waits.maximum);
   SEMPER_CO_TRY_STATUS(co_await sleep_for(core.clock(), Backoff(waits, *core.env().random).next()));
   co_return false;
+}
+
+Result<bool> Batch::resolve_overflow(const Effects& effects, const Error& error) {
+  must_load_ = true;
+  if (effects.executed > 1) {
+    limit_ = effects.executed / 2;
+    return false;
+  }
+  slot_.type().core().counters.failures.fetch_add(1, std::memory_order_relaxed);
+  limit_ = kNoLimit;
+  if (effects.works_run > 0) {
+    works_.front().done.set_inline(fail(error.in(slot_.target().id.to_string())));
+    works_.erase(works_.begin());
+    return works_.empty() && !queue_noticed_;
+  }
+  const std::uint64_t place = entity_.header().popped - effects.popped;
+  const bool was_buried = bury_head_ && slot_.memory().head_place == place;
+  if (was_buried) return fail(error.in(slot_.target().id.to_string()));  // not even that is possible
+  limit_ = 1;
+  queue_noticed_ = true;
+  slot_.memory().head_place = place;
+  bury_head_ = error;
+  return false;
 }
 
 void Batch::write(Transaction& transaction, Effects& effects) {

@@ -8,6 +8,8 @@
 //   conflict             the same again, on what is stored now
 //   a message fails      those before it, without it; then it alone; then, after
 //                        HostOptions::message_attempts runs, it is set aside
+//   more than the store takes at once   half as many messages; one that is too much alone is set
+//                        aside, or its caller told
 //   a work wants the lock, or to be answered later      it goes through the durable queue
 //   the queue stays long                                 the works join it at its end
 #pragma once
@@ -42,6 +44,8 @@ class Batch {
   Async<bool> attempt();
   Async<bool> load(Transaction& transaction);
   Async<bool> resolve_failure(Effects& effects);
+  // The transaction of these effects is more than the store takes at once.
+  Result<bool> resolve_overflow(const Effects& effects, const Error& error);
   void write(Transaction& transaction, Effects& effects);
   Async<bool> answer_unwritten(Effects& effects);
   bool finish(Effects& effects);
@@ -50,6 +54,7 @@ class Batch {
   void reroute(std::size_t place);
 
   // Callbacks (batch_execute.cc).
+  static bool is_half_full(const Transaction& transaction, const Effects& effects);
   void execute(Transaction& transaction, Effects& effects);
   void run_queued(Transaction& transaction, Effects& effects);
   bool run_message(const QueuedMessage& message, Transaction& transaction, Effects& effects);

@@ -11,6 +11,9 @@
 
 namespace semper::internal {
 
+// What a reply's key takes besides the session, at most, once for the write and once for the conflict.
+inline constexpr std::size_t kReplyKeyBytes = 64;
+
 struct Batch::Effects {
   bool was_known = false;  // the attempt began without reading
   std::size_t executed = 0;
@@ -29,7 +32,13 @@ struct Batch::Effects {
   std::vector<DeadLetterRecord> dead_letters;
   std::optional<std::string> stop_reason;
   std::optional<LockedTask::Held> lock;
-  std::uint16_t segments_sent = 0;
+  std::size_t reply_bytes = 0;  // of `replies`, with their keys
+  Context::Sends sends;
+
+  void reply(const ReplyToken& to, Bytes encoded) {
+    reply_bytes += to.session.size() + encoded.size() + kReplyKeyBytes;
+    replies.push_back({to, std::move(encoded)});
+  }
 
   std::optional<Error> failure;  // of the message after the executed ones
   bool failure_is_local = false;

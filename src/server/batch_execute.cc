@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "batch_effects.h"
+#include "enqueue.h"
 #include "semper/base/log.h"
 #include "served_type.h"
 #include "slot.h"
@@ -15,6 +16,14 @@ std::string_view kind_name(Kind kind) {
 }
 
 }  // namespace
+
+bool Batch::is_half_full(const Transaction& transaction, const Effects& effects) {
+  const auto& limits = transaction.limits();
+  return transaction.size_bytes() + effects.reply_bytes > limits.transaction_bytes / 2 ||
+         transaction.operation_count() + effects.replies.size() >
+             limits.transaction_operations / 2 ||
+         effects.sends.segments > kSegmentsPerTransaction / 2;
+}
 
 void Batch::execute(Transaction& transaction, Effects& effects) {
   effects.head_offset = entity_.header().head_offset;
@@ -35,7 +44,7 @@ void Batch::run_queued(Transaction& transaction, Effects& effects) {
     while (effects.head_offset < segment.messages.size()) {
       const bool over = effects.executed >= most ||
                         (effects.executed > 0 && core.clock().now() >= until) ||
-                        transaction.size_bytes() > transaction.limits().transaction_bytes / 2;
+                        is_half_full(transaction, effects);
       if (over) return;
       const QueuedMessage& message = segment.messages[effects.head_offset];
       if (effects.executed == 0 && bury_head_ &&
@@ -66,8 +75,12 @@ bool Batch::run_message(const QueuedMessage& message, Transaction& transaction, 
     return false;
   }
   entity_.touch();
-  Context context = slot_.context_for(transaction, event, message.caller, effects.segments_sent);
+  Context context = slot_.context_for(transaction, event, message.caller, effects.sends);
   auto handled = behaviour.handle(message.name, message.payload, *state, context);
+  if (effects.sends.refused) {
+    effects.failure = effects.sends.refused;
+    return false;
+  }
   if (!handled) {
     if (handled.error().kind() != ErrorKind::internal) {
       // No callback has run, and none will ever take it.
@@ -83,9 +96,9 @@ bool Batch::run_message(const QueuedMessage& message, Transaction& transaction, 
   }
   if (handled->control.next == Next::stop) effects.stop_reason = handled->control.stop_reason;
   if (message.kind == Kind::call && handled->error) {
-    effects.replies.push_back({message.caller, encode_reply_error(*handled->error)});
+    effects.reply(message.caller, encode_reply_error(*handled->error));
   } else if (message.kind == Kind::call && handled->replied) {
-    effects.replies.push_back({message.caller, encode_reply(handled->reply)});
+    effects.reply(message.caller, encode_reply_within(handled->reply, transaction.limits()));
   }
   if (!handled->control.actions.empty()) {
     effects.actions.push_back(std::move(handled->control.actions));
@@ -96,7 +109,7 @@ bool Batch::run_message(const QueuedMessage& message, Transaction& transaction, 
 // A call's caller gets the error; a cast, which has nobody, becomes a dead letter.
 void Batch::bury(const QueuedMessage& message, const Error& reason, Effects& effects) const {
   if (message.kind == Kind::call) {
-    effects.replies.push_back({message.caller, encode_reply_error(reason)});
+    effects.reply(message.caller, encode_reply_error(reason));
   }
   const auto now = slot_.type().core().clock().wall_time().time_since_epoch();
   effects.dead_letters.push_back(
@@ -113,7 +126,7 @@ void Batch::run_local(Transaction& transaction, Effects& effects) {
   for (const auto& work : works_) {
     const bool over = effects.executed >= limit_ ||
                       (effects.executed > 0 && core.clock().now() >= until) ||
-                      transaction.size_bytes() > transaction.limits().transaction_bytes / 2;
+                      is_half_full(transaction, effects);
     if (over || effects.stop_reason) return;
     switch (run_work(work, transaction, effects)) {
       case Ran::yes:
@@ -141,10 +154,10 @@ Batch::Ran Batch::run_work(const LocalWork& work, Transaction& transaction, Effe
       return Ran::failed;
     }
     entity_.touch();
-    Context context = slot_.context_for(transaction, work.event, {}, effects.segments_sent);
+    Context context = slot_.context_for(transaction, work.event, {}, effects.sends);
     auto handled = behaviour.handle(message.name, message.payload, *state, context);
-    if (!handled) {
-      effects.failure = handled.error();
+    if (!handled || effects.sends.refused) {
+      effects.failure = handled ? *effects.sends.refused : handled.error();
       return Ran::failed;
     }
     if (handled->control.next == Next::lock || (call && !handled->replied)) return Ran::needs_queue;

@@ -2,7 +2,6 @@
 
 #include "enqueue.h"
 #include "replies.h"
-#include "semper/base/assert.h"
 
 namespace semper {
 
@@ -14,16 +13,27 @@ void Context::reply_error(const ReplyToken& to, const Error& error) {
 
 void Context::send_reply(const ReplyToken& to, BytesView encoded) {
   if (to.is_empty()) return;
-  internal::write_reply(transaction(), tenant().prefix(), {to, internal::encode_reply(encoded)});
+  internal::write_reply(transaction(), tenant().prefix(),
+                        {to, internal::encode_reply_within(encoded, transaction().limits())});
 }
 
 void Context::send_cast(const EntityId& to, std::string_view message, BytesView payload) {
-  const Status valid = to.validate();
-  SEMPER_ASSERT(valid.has_value(), "a message goes to an entity with a valid id");
-  const internal::EntityKeys keys(tenant().prefix(), to);
+  if (fields_.sends->refused) return;
   const internal::QueuedMessage queued{
       internal::Kind::cast, std::string(message), Bytes(payload), {}};
-  internal::Enqueuer enqueuer(transaction(), (*fields_.segments_sent)++);
+  Status possible = to.validate();
+  if (possible) possible = internal::check_message_size(queued, transaction().limits());
+  if (possible && fields_.sends->segments == internal::kSegmentsPerTransaction) {
+    possible = fail(ErrorKind::exhausted,
+                    "one transaction sends at most " +
+                        std::to_string(internal::kSegmentsPerTransaction) + " messages");
+  }
+  if (!possible) {
+    fields_.sends->refused = possible.error().in("a message to " + to.to_string());
+    return;
+  }
+  const internal::EntityKeys keys(tenant().prefix(), to);
+  internal::Enqueuer enqueuer(transaction(), fields_.sends->segments++);
   enqueuer.add(keys, {&queued});
   enqueuer.finish();
 }

@@ -14,6 +14,9 @@ namespace semper::internal {
 // A segment is closed when it holds this much, so that consumers read it in pieces.
 inline constexpr std::size_t kSegmentBytes = 64u << 10;
 
+// Segments are numbered with 16 bits within their transaction.
+inline constexpr std::uint16_t kSegmentsPerTransaction = 0xffff;
+
 // The appends of one transaction. Segments get user versions in order of their making, so that the
 // order of add() calls is the order of the queue.
 class Enqueuer {
@@ -33,6 +36,9 @@ class Enqueuer {
   std::set<Bytes> wakes_;
   std::uint16_t next_segment_;
 };
+
+// What the message takes in a segment, at most.
+std::size_t queued_size(const QueuedMessage& message);
 
 // Error exhausted where a message can not be stored in one value.
 Status check_message_size(const QueuedMessage& message, const Limits& limits);

@@ -212,9 +212,16 @@ Task<void> LockedTask::renew(std::shared_ptr<Slot> slot, std::uint64_t nonce,
 
 Async<void> LockedTask::release(Slot& slot, const Held& held, Result<Handled> handled,
                                 std::shared_ptr<void> state) {
+  auto& core = slot.type_->core();
   Status released = fail(ErrorKind::conflict, "");
   for (int i = 0; i < kReleaseAttempts; ++i) {
     released = co_await try_release(slot, held, handled, state);
+    if (!released && released.error().kind() == ErrorKind::exhausted && handled) {
+      // What it returned is more than the store takes: the next holder would do no better.
+      core.counters.failures.fetch_add(1);
+      handled = fail(released.error());
+      continue;
+    }
     if (released || released.error().kind() != ErrorKind::conflict) break;
   }
   co_return released;
@@ -248,7 +255,8 @@ Async<void> LockedTask::try_release(Slot& slot, const Held& held, const Result<H
     if (call && handled->error) {
       replies.push_back({held.message.caller, encode_reply_error(*handled->error)});
     } else if (call && handled->replied) {
-      replies.push_back({held.message.caller, encode_reply(handled->reply)});
+      replies.push_back({held.message.caller,
+                         encode_reply_within(handled->reply, transaction.limits())});
     }
   } else {
     if (call) replies.push_back({held.message.caller, encode_reply_error(handled.error())});

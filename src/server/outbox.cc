@@ -14,7 +14,7 @@ Async<void> Outbox::publish(std::shared_ptr<const Target> target,
   Publication publication{std::move(target), std::move(messages), std::move(alongside), {}, 0};
   for (const auto& message : publication.messages) {
     SEMPER_CO_TRY_STATUS(check_message_size(message, limits));
-    publication.size_bytes += message.payload.size() + message.name.size();
+    publication.size_bytes += queued_size(message);
   }
   if (publication.size_bytes > limits.transaction_bytes / 2) {
     co_return fail(ErrorKind::exhausted,

@@ -64,6 +64,19 @@ bool read_lock(cbor::Reader& reader, LockRecord& lock) {
   return true;
 }
 
+// Text for a record: well-formed, and cut where it would be longer than `most` bytes.
+std::string readable(const std::string& text, std::size_t most) {
+  constexpr std::string_view kCut = " ... (cut)";
+  std::string whole = is_utf8(text) ? text : to_printable(text, text.size());
+  if (whole.size() <= most) return whole;
+  std::size_t size = most - kCut.size();
+  while (size > 0 && (static_cast<unsigned char>(whole[size]) & 0xc0) == 0x80) --size;
+  return whole.substr(0, size).append(kCut);
+}
+
+// Heads of the CBOR items around a reply's payload, at most.
+constexpr std::size_t kReplyHeadBytes = 16;
+
 // The reader's error as what it means here: the store holds something else than was written.
 Error damaged(const cbor::Reader& reader, std::string_view what) {
   return Error(ErrorKind::corrupt, reader.error().message()).in(what);
@@ -172,12 +185,21 @@ Bytes encode_reply(BytesView payload) {
   return out;
 }
 
+Bytes encode_reply_within(BytesView payload, const Limits& limits) {
+  if (payload.size() + kReplyHeadBytes <= limits.value_bytes) return encode_reply(payload);
+  return encode_reply_error(Error(
+      ErrorKind::exhausted, "the message was processed, but its reply of " +
+                                std::to_string(payload.size()) +
+                                " bytes is over the store's limit value_bytes = " +
+                                std::to_string(limits.value_bytes) + "; reply in parts"));
+}
+
 Bytes encode_reply_error(const Error& error) {
   Bytes out;
   cbor::Writer writer(out);
   writer.array(2);
   writer.text(to_string(error.kind()));
-  writer.text(is_utf8(error.message()) ? error.message() : to_printable(error.message()));
+  writer.text(readable(error.message(), kReplyErrorBytes));
   return out;
 }
 
@@ -203,7 +225,7 @@ Bytes encode_dead_letter(const DeadLetterRecord& record) {
   cbor::Writer writer(out);
   writer.array(3);
   write_message(writer, record.message);
-  writer.text(is_utf8(record.reason) ? record.reason : to_printable(record.reason));
+  writer.text(readable(record.reason, kDeadLetterReasonBytes));
   writer.integer(record.time_ms);
   return out;
 }

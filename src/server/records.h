@@ -11,6 +11,7 @@
 #include "semper/base/result.h"
 #include "semper/server/behaviour.h"
 #include "semper/server/context.h"
+#include "semper/store/limits.h"
 #include "semper/store/versionstamp.h"
 
 namespace semper::internal {
@@ -62,8 +63,14 @@ class SegmentWriter {
 };
 Result<std::vector<QueuedMessage>> decode_segment(BytesView bytes);
 
+// Longer texts are cut in what is stored.
+inline constexpr std::size_t kReplyErrorBytes = 4096;
+inline constexpr std::size_t kDeadLetterReasonBytes = 512;
+
 // A reply, or the error that the caller gets.
 Bytes encode_reply(BytesView payload);
+// The same, or `exhausted` where the reply does not fit into one value of the store.
+Bytes encode_reply_within(BytesView payload, const Limits& limits);
 Bytes encode_reply_error(const Error& error);
 Result<Result<Bytes>> decode_reply(BytesView bytes);
 

@@ -134,10 +134,10 @@ Task<void> Slot::run(std::shared_ptr<Slot> self, Gate::Holder inside) {
 }
 
 Context Slot::context_for(Transaction& transaction, Event event, ReplyToken caller,
-                          std::uint16_t& segments_sent) const {
+                          Context::Sends& sends) const {
   const auto& core = type_->core();
   return Context({&target_->tenant, &target_->id, &transaction, core.env(),
-                  core.clock().wall_time(), event, std::move(caller), &segments_sent});
+                  core.clock().wall_time(), event, std::move(caller), &sends});
 }
 
 void Slot::run_actions(std::vector<Action>& actions) {
@@ -184,13 +184,14 @@ Async<Bytes> Slot::attempt_priority(const LocalWork& work) {
   SEMPER_CO_TRY_STATUS(co_await entity_.load(transaction, behaviour, 0));
   SEMPER_CO_TRY(void* state, entity_.state(behaviour));
   entity_.touch();
-  std::uint16_t segments_sent = 0;
-  Context context = context_for(transaction, work.event, {}, segments_sent);
+  Context::Sends sends;
+  Context context = context_for(transaction, work.event, {}, sends);
   const RawMessage& message = work.messages.front();
   auto handled = behaviour.handle(message.name, message.payload, state, context);
   const bool locks = handled && handled->control.next == Next::lock;
-  if (!handled || locks) {
+  if (!handled || locks || sends.refused) {
     entity_.forget();
+    if (sends.refused) co_return fail(sends.refused->in(target_->id.to_string()));
     if (locks) co_return fail(ErrorKind::unsupported, "a priority message can not take the lock");
     co_return fail(handled.error().in(target_->id.to_string()));
   }

@@ -62,7 +62,7 @@ class Slot : public std::enable_shared_from_this<Slot> {
   };
   Memory& memory() { return memory_; }
   Context context_for(Transaction& transaction, Event event, ReplyToken caller,
-                      std::uint16_t& segments_sent) const;
+                      Context::Sends& sends) const;
   void run_actions(std::vector<Action>& actions);
   // Tells the behaviour, and drops the state from memory.
   void terminate(const std::string& reason);

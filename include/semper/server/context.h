@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -46,6 +47,11 @@ struct ReplyToken {
 
 class Context {
  public:
+  // What the callbacks of one transaction have in common.
+  struct Sends {
+    std::uint16_t segments = 0;    // of queues, written so far
+    std::optional<Error> refused;  // why the transaction can not commit
+  };
   struct Fields {
     const Tenant* tenant;
     const EntityId* id;
@@ -54,8 +60,7 @@ class Context {
     WallTime now;
     Event event;
     ReplyToken caller;
-    // Queue segments that the transaction has written so far: shared by all contexts of one.
-    std::uint16_t* segments_sent;
+    Sends* sends;
   };
   explicit Context(Fields fields) : fields_(std::move(fields)) {}
 
@@ -70,14 +75,18 @@ class Context {
   // The caller of this call, for an answer later; empty for casts and infos.
   const ReplyToken& reply_token() const { return fields_.caller; }
 
-  // Answers that caller, in this transaction. A caller that gave up meanwhile gets nothing.
+  // Answers that caller, in this transaction. A caller that gave up meanwhile gets nothing; one whose
+  // answer is larger than the store's limits allow gets `exhausted` instead.
   template <class T>
   void reply(const ReplyToken& to, const T& value) {
     send_reply(to, encode(value));
   }
   void reply_error(const ReplyToken& to, const Error& error);
 
-  // A cast to another entity of the same tenant: sent with this commit, or not at all.
+  // A cast to another entity of the same tenant: sent with this commit, or not at all. Where it can
+  // not be sent (the id is not valid, or the message or all that this callback sends is over the
+  // store's limits) the callback's own message fails, alone, with that error: it is not tried again
+  // but set aside, or its caller told, and nothing that this callback did takes effect.
   template <class Behaviour, class Message>
   void cast(const Ref<Behaviour>& to, const Message& message) {
     send_cast(to.entity(), short_type_name<Message>(), encode(message));
