@@ -102,6 +102,16 @@ TEST_F(TransactionTest, late_commits_and_late_fences_end_in_the_truth) {
   EXPECT_LT(applied, 200) << "no fence ever won";
 }
 
+TEST_F(TransactionTest, lost_answers_to_the_fence_are_resolved_too) {
+  const auto applied_fence = add_one({CommitFault::unknown_lost, CommitFault::unknown_applied});
+  ASSERT_FALSE(applied_fence);
+  EXPECT_EQ(applied_fence.error().kind(), ErrorKind::conflict);
+  const auto lost_fence = add_one({CommitFault::unknown_lost, CommitFault::unknown_lost});
+  ASSERT_FALSE(lost_fence);
+  EXPECT_EQ(lost_fence.error().kind(), ErrorKind::conflict);
+  EXPECT_EQ(n(), 0u);
+}
+
 TEST_F(TransactionTest, a_store_that_can_not_be_asked_leaves_the_outcome_unknown) {
   simulated_run(clock_, [&]() -> Task<void> {
     auto transaction = begin();
