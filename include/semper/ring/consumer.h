@@ -1,0 +1,148 @@
+// Consumer: the side of a ring that takes items out.
+//
+// What for: see producer.h. When not: several consumers at once.
+//
+//   SEMPER_CO_TRY(ring::Consumer consumer, co_await ring::Consumer::attach(device, options));
+//   for (;;) {
+//     auto items = co_await consumer.pop_many({}, {}, kNever);        // waits for the first
+//     if (!items) co_return semper::fail(items.error());
+//     for (const ring::Item& item : *items) handle(item.bytes);
+//     SEMPER_CO_TRY_STATUS(co_await consumer.advance(items->back().after));
+//   }
+//
+// pop does not remove: until advance(), each pop without `from` returns the same item, also after a
+// crash. Items are returned only when they are durable.
+// Ownership and threads: as in producer.h. Operations run one after another, in the order of calls.
+//
+// Errors of the calls below, and the next move:
+//   retry             no item now (pop), or an acknowledgement is due (suspend, resume): later
+//   timeout           the deadline came first
+//   invalid_argument  a position that this ring did not give out
+//   corrupt           the record at the position in the message is not what was written. The handle
+//                     goes on: pop from resync() to pass over it, or take a copy of the device first
+//   exhausted         an item larger than half of memory_bytes: attach with more
+//   closed            after detach()
+//   io, permission, … the device failed. After a failed write or flush the handle refuses everything
+//                     with the same error: detach, and attach again
+//   conflict          another consumer took over (semper-1): stop
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "semper/env/asio.h"
+#include "semper/env/block_device.h"
+#include "semper/ring/options.h"
+#include "semper/ring/position.h"
+
+namespace semper::ring {
+
+namespace internal {
+class ConsumerCore;
+}
+
+struct Item {
+  Position start;
+  // Where the next item is, and what advance() takes to remove this one and all before it.
+  Position after;
+  Bytes bytes;
+};
+
+// The same, borrowed.
+struct ItemView {
+  Position start;
+  Position after;
+  BytesView bytes;
+};
+
+// Bytes of the stream that were passed over.
+struct Damage {
+  Position start;
+  Position after;
+  std::string why;
+};
+
+struct PopLimits {
+  // At least one item is returned, however large.
+  std::size_t max_items = 1024;
+  std::size_t max_bytes = std::size_t{1} << 20;
+};
+
+class Consumer {
+ public:
+  // Opens a ring; errors and what is durable: as Producer::attach.
+  static Async<Consumer> attach(BlockDevice& device, AttachOptions options);
+
+  Consumer(Consumer&&) noexcept;
+  Consumer& operator=(Consumer&&) noexcept;
+  ~Consumer();
+
+  // As Producer::detach. Changes nothing about the items.
+  Async<void> detach();
+
+  // What the producer has last acknowledged.
+  Async<State> state();
+
+  Async<DebugInfo> debug_info();
+
+  // Asks the producer to stop, without waiting for its acknowledgement (see state()). Asking again
+  // is fine. Durable on success: the request. Error: retry (an earlier resume is not acknowledged).
+  Async<void> suspend();
+
+  // Lets the producer go on; fine where it does. Durable on success: the request. Error: retry (an
+  // earlier suspend is not acknowledged).
+  Async<void> resume();
+
+  // The item at `from` (an `after` of an earlier one); default: the first that was not removed.
+  // Changes nothing. With a deadline: waits for an item.
+  Async<Item> pop(std::optional<Position> from = {}, MonotonicTime deadline = kNoWait);
+
+  // As many items as are there, within the limits; one at least, otherwise the error.
+  Async<std::vector<Item>> pop_many(std::optional<Position> from = {}, PopLimits limits = {},
+                                    MonotonicTime deadline = kNoWait);
+
+  // Calls `visit` with every item that is there now, without copying; returns where it ended. An
+  // error that `visit` returns ends it and is returned. `visit` must not call this consumer.
+  Async<Position> for_each(std::function<Status(const ItemView&)> visit,
+                           std::optional<Position> from = {});
+
+  // Folds `f(item, accumulator)` over every item that is there now: (where it ended, the result).
+  template <class T, class F>
+  Async<std::pair<Position, T>> fold(F f, T init, std::optional<Position> from = {}) {
+    T accumulator = std::move(init);
+    std::function<Status(const ItemView&)> visit = [&](const ItemView& item) -> Status {
+      accumulator = f(item.bytes, std::move(accumulator));
+      return {};
+    };
+    SEMPER_CO_TRY(Position end, co_await for_each(std::move(visit), from));
+    co_return std::pair<Position, T>(end, std::move(accumulator));
+  }
+
+  // Removes everything before `position`; what is removed already is fine. Durable on success: that.
+  // On error, or where it never returns: removed or not.
+  Async<void> advance(Position position);
+
+  // Where the next valid record after the damaged one at `damaged` is; the end of what is exposed
+  // where there is none. Changes nothing: pop from there, and advance to remove both.
+  Async<Position> resync(Position damaged);
+
+  // What was passed over with OnDamage::skip: the latest 64.
+  std::vector<Damage> damage() const;
+
+  // Everything before it is removed.
+  Position consumed() const noexcept;
+  Format format() const noexcept;
+  std::uint64_t capacity() const noexcept;
+  // As Producer::identity.
+  std::string identity() const;
+
+ private:
+  explicit Consumer(std::shared_ptr<internal::ConsumerCore> core);
+
+  std::shared_ptr<internal::ConsumerCore> core_;
+};
+
+}  // namespace semper::ring

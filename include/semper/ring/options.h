@@ -1,0 +1,140 @@
+// What can be chosen about a ring, and the small types that its two sides share.
+//
+// What for: included by producer.h, consumer.h and ring.h; look here for a default and when to
+// change it. When not: there is nothing to call here.
+//
+//   ring::AttachOptions options;
+//   options.queue = "mail";
+//   options.client = "outbox of host 3";
+//   auto producer = co_await ring::Producer::attach(device, options);
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "semper/base/bytes.h"
+#include "semper/base/result.h"
+#include "semper/env/backoff.h"
+#include "semper/env/clock.h"
+#include "semper/env/env.h"
+
+namespace semper::ring {
+
+// How a ring lies on its device; docs/ring-format-semper-1.md and docs/ring-format-mirage-1.0.md.
+enum class Format : std::uint8_t {
+  // Checksums and positions everywhere, one flush for a published batch.
+  semper_1 = 1,
+  // Byte for byte that of the OCaml library shared-block-ring 3.0; two flushes, no checksums.
+  mirage_1_0,
+};
+
+// "semper-1", "mirage-1.0".
+std::string_view to_string(Format format) noexcept;
+// The inverse. Error: invalid_argument.
+Result<Format> format_from(std::string_view name);
+
+// What the producer has last acknowledged.
+enum class State : std::uint8_t { running, suspended };
+std::string_view to_string(State state) noexcept;
+
+// Whether what is acknowledged is on stable storage.
+enum class Flush : std::uint8_t {
+  always,
+  // In the page cache only: survives the death of the process, not that of the machine, after
+  // which the ring may be damaged. For work that can be produced again.
+  never,
+};
+
+enum class TakeOver : std::uint8_t {
+  no,
+  // Attach although the disk says that another machine is attached: only when it is known to be
+  // dead. A holder that lives on this machine is refused all the same.
+  yes,
+};
+
+// What a consumer does with a damaged record (semper-1; in mirage-1.0 damage mostly goes unseen).
+enum class OnDamage : std::uint8_t {
+  // `corrupt` with the position, every time, until the caller goes on from resync().
+  stop,
+  // Go on with the next valid record; debug_info() and damage() say what was passed over.
+  skip,
+};
+
+// What create may write over.
+enum class Overwrite : std::uint8_t {
+  // A device that begins with zeros, or a creation that was interrupted.
+  blank_only,
+  // Anything but a ring. What was there is lost.
+  anything,
+};
+
+// The deadline of an operation that is not to wait.
+inline constexpr MonotonicTime kNoWait = MonotonicTime::min();
+
+struct CreateOptions {
+  Format format = Format::semper_1;
+  // mirage-1.0: the bytes of a sector, which that format does not record. Default 0: the device's.
+  // 512 for a file that the OCaml library made. Must be a multiple of the device's.
+  std::uint32_t sector_size = 0;
+  Overwrite overwrite = Overwrite::blank_only;
+  // Its `random` gives a semper-1 ring its identity.
+  Env env = {};
+};
+
+struct AttachOptions {
+  // What the queue is called and who uses it: for people and debug_info; cut at 128 bytes each.
+  std::string queue = {};
+  std::string client = {};
+  // Who this machine is, where a device is shared between machines: attaching where the disk names
+  // another one as attached is then refused (semper-1). Default: empty, one machine only.
+  std::string machine = {};
+  TakeOver take_over = TakeOver::no;
+  Flush flush = Flush::always;
+  OnDamage on_damage = OnDamage::stop;
+  // Memory for all buffers of this handle, whatever the ring's size; from 64 KiB. An item can have
+  // a quarter of it. Raise it for larger items, lower it where there are many rings.
+  std::size_t memory_bytes = std::size_t{8} << 20;
+  // Calls that may wait for their turn at once; the next one gets `exhausted`.
+  std::size_t max_waiting = 65536;
+  // As in CreateOptions.
+  std::uint32_t sector_size = 0;
+  // How often the device is read while waiting for a side that can not wake this one.
+  BackoffOptions poll = {.initial = std::chrono::milliseconds(1),
+                         .maximum = std::chrono::milliseconds(100)};
+  Env env = {};
+};
+
+// Keys and values for a log. Nothing may be assumed about either.
+using DebugInfo = std::vector<std::pair<std::string, std::string>>;
+
+// One item or several, as arguments: borrowed until the operation they are given to completes.
+//   push("text")   push(bytes)   push(vector_of_bytes)   push(vector_of_views)
+class ItemList {
+ public:
+  template <class T>
+    requires std::is_convertible_v<const T&, BytesView>
+  ItemList(const T& one) : one_(one), count_(1) {}  // NOLINT: implicit on purpose
+  ItemList(const std::vector<Bytes>& items) : owned_(items.data()), count_(items.size()) {}
+  ItemList(const std::vector<BytesView>& items) : views_(items.data()), count_(items.size()) {}
+  ItemList(std::span<const BytesView> items) : views_(items.data()), count_(items.size()) {}
+
+  std::size_t size() const noexcept { return count_; }
+  BytesView operator[](std::size_t index) const noexcept {
+    if (views_ != nullptr) return views_[index];
+    return owned_ != nullptr ? BytesView(owned_[index]) : one_;
+  }
+
+ private:
+  BytesView one_;
+  const Bytes* owned_ = nullptr;
+  const BytesView* views_ = nullptr;
+  std::size_t count_;
+};
+
+}  // namespace semper::ring

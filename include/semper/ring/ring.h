@@ -1,0 +1,76 @@
+// A ring: a bounded queue of items of any size on a block device, shared by one producer and one
+// consumer, which may be two processes, or one process and itself after a crash.
+//
+// What for: work that must outlive the process that accepts it, at the speed of the disk. When not:
+// several producers or consumers, or an order other than first in, first out (semper::server).
+//
+//   SEMPER_CO_TRY_STATUS(co_await ring::create(device, {}));
+//   SEMPER_CO_TRY(auto producer, co_await ring::Producer::attach(device, options));
+//   SEMPER_CO_TRY(auto consumer, co_await ring::Consumer::attach(device, options));
+//
+// The contract is that of the OCaml library shared-block-ring by Citrix and the MirageOS project
+// (its modules Producer and Consumer); where it left a promise open, the stronger one is made here.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "semper/ring/consumer.h"
+#include "semper/ring/options.h"
+#include "semper/ring/position.h"
+#include "semper/ring/producer.h"
+
+namespace semper::ring {
+
+// Makes an empty ring. On a device that holds a ring of this format it changes nothing (a missing
+// second copy of the superblock is written again). The mark by which a ring is known is written
+// last, after everything else was flushed.
+// Durable on success: the ring. On error, or where it never returns: either no ring, and creating
+// it again is fine, or the ring.
+// Errors: already_exists (a ring of the other format), permission (something else is there: see
+// Overwrite; or the device is read-only), invalid_argument (the device is too small, or has no such
+// sectors), and the device's.
+Async<void> create(BlockDevice& device, CreateOptions options);
+
+// One side, as it is on the disk.
+struct SideInfo {
+  Position position;
+  // The consumer's request to suspend, or the producer's acknowledgement of it.
+  bool suspend = false;
+  // semper-1: whether a handle is (or died while) attached, and how often one was.
+  bool attached = false;
+  std::uint64_t epoch = 0;
+  // Who uses it. In mirage-1.0 the whole text of the sector.
+  std::string text;
+};
+
+struct Info {
+  Format format = Format::semper_1;
+  std::uint32_t sector_size = 0;
+  std::uint64_t device_bytes = 0;
+  std::uint64_t data_start = 0;
+  std::uint64_t capacity = 0;
+  // 32 hexadecimal digits; empty in mirage-1.0.
+  std::string identity;
+  SideInfo producer;
+  SideInfo consumer;
+  // Where the items really end: what a crash left behind the producer's position is counted.
+  Position exposed;
+};
+
+// Reads what a device says about its ring. Changes nothing, takes no role; both sides may be at
+// work. Errors: not_found (no ring), corrupt, invalid_argument (sector_size), and the device's.
+Async<Info> inspect(BlockDevice& device, std::uint32_t sector_size = 0);
+
+// True where the device begins with zeros, so that create() has nothing to ask.
+Async<bool> is_blank(BlockDevice& device);
+
+// Calls `visit` with every item that is not consumed, in order, and `damaged` with every stretch
+// that can not be read; an error that one of them returns ends it. Changes nothing, takes no role;
+// if a consumer is at work, what it frees meanwhile may be reported as damaged.
+Async<Position> read_all(BlockDevice& device, std::function<Status(const ItemView&)> visit,
+                         std::function<Status(const Damage&)> damaged,
+                         AttachOptions options);
+
+}  // namespace semper::ring
