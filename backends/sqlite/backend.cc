@@ -7,7 +7,7 @@
 namespace semper::sqlite {
 namespace {
 
-// A value of 1 MiB and a transaction of 32 MiB are far below what SQLite takes, and small enough
+// A value of 4 MiB and a transaction of 32 MiB are far below what SQLite takes, and small enough
 // that one caller does not hold up all the others of its batch for long.
 constexpr Limits kLimits = {
     .key_bytes = 10'000,
