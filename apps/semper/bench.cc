@@ -234,7 +234,7 @@ Async<void> run_loads(Invocation& invocation, Store store, Duration duration, st
 }  // namespace
 
 Async<void> bench(Invocation& invocation, BenchArguments arguments) {
-  SEMPER_CO_TRY(const Duration duration, parse_span(arguments.duration));
+  SEMPER_CO_TRY(const Duration duration, parse_span_option("--duration", arguments.duration));
   if (duration <= Duration(0) || duration > kDurationMaximum) {
     co_return fail(ErrorKind::invalid_argument, "--duration is more than 0 and 10m at most");
   }

@@ -7,10 +7,12 @@
 #include <exception>
 #include <iostream>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "cli_commands.h"
 #include "exit_code.h"
+#include "semper/base/bytes.h"
 #include "semper/base/log.h"
 #include "semper/env/scheduler.h"
 
@@ -70,11 +72,15 @@ class Program {
     try {
       app_.parse(std::move(words));
     } catch (const CLI::Success& success) {
-      return app_.exit(success, streams.out, streams.err) == 0 ? kSuccess : kFailure;
+      app_.exit(success, streams.out, streams.err);
+      streams.out.flush();
+      if (streams.out) return kSuccess;
+      report(streams, Error(ErrorKind::io, "the output could not be written; is the disk full?"));
+      return kFailure;
     } catch (const CLI::ParseError& error) {
-      report(streams, Error(ErrorKind::invalid_argument, std::string(error.what()) +
-                                                             "; see `semper --help`, or `semper "
-                                                             "COMMAND --help`"));
+      report(streams,
+             Error(ErrorKind::invalid_argument,
+                   complaint(error) + "; see `semper --help`, or `semper COMMAND --help`"));
       return kUsage;
     }
     return std::nullopt;
@@ -84,6 +90,19 @@ class Program {
   Command chosen;
 
  private:
+  // What is wrong with the words, in ours. A word that nothing knows says more than what was missing
+  // instead of it.
+  std::string complaint(const CLI::ParseError& error) const {
+    const bool lacks_command = std::string_view(error.what()).starts_with("A subcommand");
+    for (const std::string& stranger : app_.remaining(/*recurse=*/true)) {
+      const std::string word = to_printable(stranger, 64);
+      if (word.size() > 1 && word.starts_with('-')) return "there is no option " + word;
+      if (lacks_command) return "there is no command " + word;
+      return "there is one argument too many: " + word;
+    }
+    return lacks_command ? "a command is missing" : error.what();
+  }
+
   void add_completion() {
     auto& command = add_command(
         app_, {"completion", "A script that completes words of this tool in a shell",

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cli.h"
+#include "text.h"
 
 namespace semper::cli {
 
@@ -27,6 +28,20 @@ inline CLI::App& add_command(CLI::App& parent, const CommandText& text) {
   }
   command.footer(footer);
   return command;
+}
+
+// An option that takes a count. CLI11's own numbers would take -1 for 2^64 - 1, and 010 for 8.
+template <class Count>
+CLI::Option& add_count(CLI::App& command, const std::string& name, Count& count,
+                       const std::string& help) {
+  const auto read = [&count, name](const std::string& text) {
+    const auto parsed = parse_count(text);
+    if (!parsed) throw CLI::ValidationError(name, parsed.error().message());
+    count = *parsed;
+  };
+  auto& option = *command.add_option_function<std::string>(name, read, help);
+  option.type_name("COUNT")->default_str(std::to_string(count));
+  return option;
 }
 
 // Makes `run(Invocation&, arguments)` the chosen command where `command` is parsed. The arguments

@@ -21,7 +21,7 @@ void add_looking(CLI::App& program, Command& chosen) {
   ls.add_option("TYPE", list_arguments->type, "Type of the entities")->required();
   ls.add_option("--prefix", list_arguments->prefix, "Only ids that begin so");
   ls.add_option("--after", list_arguments->after, "Only ids after this one");
-  ls.add_option("--limit", list_arguments->limit, "At most so many; 0: all")->capture_default_str();
+  add_count(ls, "--limit", list_arguments->limit, "At most so many; 0: all");
   choose(ls, chosen, list_arguments, list);
 
   auto& show_command =
@@ -36,7 +36,7 @@ void add_looking(CLI::App& program, Command& chosen) {
                                       "1000"});
   auto queue_arguments = std::make_shared<MessagesArguments>();
   queue.add_option("ENTITY", queue_arguments->entity, kEntityHelp)->required();
-  queue.add_option("--limit", queue_arguments->limit, "At most so many")->capture_default_str();
+  add_count(queue, "--limit", queue_arguments->limit, "At most so many; 0: all");
   choose(queue, chosen, queue_arguments, show_queue);
 
   auto& hosts = add_command(program, {"hosts", "The processes that serve types", "hosts"});
@@ -49,7 +49,7 @@ void add_dead(CLI::App& program, Command& chosen) {
   auto arguments = std::make_shared<MessagesArguments>();
   auto again = std::make_shared<bool>(false);
   dead.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
-  dead.add_option("--limit", arguments->limit, "At most so many")->capture_default_str();
+  add_count(dead, "--limit", arguments->limit, "At most so many; 0: all");
   dead.add_flag("--redrive", *again,
                 "Put them back at the end of the queue, oldest first, to be processed again");
   dead.callback([&chosen, arguments, again] {
@@ -122,8 +122,7 @@ void add_stats(CLI::App& program, Command& chosen) {
                 "stats\nstats Counter/page/home\n--json stats --count 10 --interval 500ms"});
   auto arguments = std::make_shared<StatsArguments>();
   command.add_option("ENTITY", arguments->entity, "TYPE/ID; without it, the store as a whole");
-  command.add_option("--count", arguments->count, "End after so many lines; 0: go on")
-      ->capture_default_str();
+  add_count(command, "--count", arguments->count, "End after so many lines; 0: go on");
   command.add_option("--interval", arguments->interval, "Time between lines")
       ->capture_default_str();
   choose(command, chosen, arguments, stats);

@@ -47,8 +47,7 @@ void add_range_and_watch(CLI::App& store, Command& chosen) {
                            "Only keys that begin with this one; without it, all");
   range_command.add_option("--from", range_arguments->from, "Only keys from this one on");
   range_command.add_option("--to", range_arguments->to, "Only keys before this one");
-  range_command.add_option("--limit", range_arguments->limit, "At most so many; 0: all")
-      ->capture_default_str();
+  add_count(range_command, "--limit", range_arguments->limit, "At most so many; 0: all");
   range_command.add_flag("--reverse", range_arguments->reverse, "The last ones first");
   range_command.add_option("--as", range_arguments->form, kShownHelp)->capture_default_str();
   choose(range_command, chosen, range_arguments, range);
@@ -58,8 +57,7 @@ void add_range_and_watch(CLI::App& store, Command& chosen) {
                           "store watch '(\"users\", 42)'\n--json store watch greeting --count 2"});
   auto watch_arguments = std::make_shared<WatchArguments>();
   watch_command.add_option("KEY", watch_arguments->key, kKeyHelp)->required();
-  watch_command.add_option("--count", watch_arguments->count, "End after so many values; 0: go on")
-      ->capture_default_str();
+  add_count(watch_command, "--count", watch_arguments->count, "End after so many values; 0: go on");
   watch_command.add_option("--as", watch_arguments->form, kShownHelp)->capture_default_str();
   choose(watch_command, chosen, watch_arguments, watch);
 }
@@ -86,8 +84,7 @@ void add_store_commands(CLI::App& program, Command& chosen) {
   auto arguments = std::make_shared<BenchArguments>();
   bench_command.add_option("--duration", arguments->duration, "Of each of the measurements")
       ->capture_default_str();
-  bench_command.add_option("--callers", arguments->callers, "Callers at the same time")
-      ->capture_default_str();
+  add_count(bench_command, "--callers", arguments->callers, "Callers at the same time");
   bench_command.add_option(
       "--directory", arguments->directory,
       "Where to make the store, if none is given; default: TMPDIR or /var/tmp");

@@ -1,9 +1,40 @@
 #include <CLI/CLI.hpp>
+#include <string_view>
 
 #include "cli.h"
 
 namespace semper::cli {
 namespace {
+
+// Shell, which a formatter of C++ must leave alone. Options take part in finding the place as
+// words that lead nowhere.
+// clang-format off
+constexpr std::string_view kBashFunction = R"sh(_semper() {
+  local word place="" next i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    next="${place:+$place }$word"
+    if [ -n "$word" ] && [ -n "$(_semper_words "$next")" ]; then
+      place=$next
+    fi
+  done
+  COMPREPLY=($(compgen -W "$(_semper_words "$place")" -- "${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _semper semper
+)sh";
+constexpr std::string_view kZshFunction = R"sh(_semper() {
+  local word place="" next
+  for word in ${words[2,CURRENT-1]}; do
+    next="${place:+$place }$word"
+    if [ -n "$(_semper_words "$next")" ]; then
+      place=$next
+    fi
+  done
+  compadd -- ${=$(_semper_words "$place")}
+}
+compdef _semper semper
+)sh";
+// clang-format on
 
 // A place in the grammar, and what may come next there.
 struct Place {
@@ -47,33 +78,12 @@ std::string words_function(const std::vector<Place>& places) {
 
 std::string bash_script(const std::vector<Place>& places) {
   return "# bash completion for semper: source <(semper completion bash)\n" +
-         words_function(places) + R"sh(_semper() {
-  local word place="" next i
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    word=${COMP_WORDS[i]}
-    next="${place:+$place }$word"
-    if [ -n "$word" ] && [ -n "$(_semper_words "$next")" ];
-  then place = $next;
-  fi done COMPREPLY = ($(compgen - W "$(_semper_words " $place ")" --"${COMP_WORDS[COMP_CWORD]}"))
-}
-complete -o default -F _semper semper
-)sh";
+         words_function(places) + std::string(kBashFunction);
 }
 
 std::string zsh_script(const std::vector<Place>& places) {
   return "#compdef semper\n# zsh completion for semper: source <(semper completion zsh)\n" +
-         words_function(places) + R"sh(_semper() {
-  local word place="" next
-  for word in ${words[2,CURRENT-1]}; do
-    next="${place:+$place }$word"
-    if [ -n "$(_semper_words "$next")" ];
-  then place = $next;
-  fi done compadd-- $ {
-    = $(_semper_words "$place")
-  }
-}
-compdef _semper semper
-)sh";
+         words_function(places) + std::string(kZshFunction);
 }
 
 std::string fish_text(const std::string& text) {

@@ -16,6 +16,11 @@ constexpr std::size_t kIdsPerPage = 1000;
 // States longer than this as JSON are shown over several lines.
 constexpr std::size_t kStateOnOneLine = 72;
 
+// As people say it: 0 is all.
+std::size_t bound(std::size_t limit) {
+  return limit == 0 ? ~std::size_t{0} : limit;
+}
+
 std::string message_text(const internal::MessageInfo& message) {
   std::string ways;
   const auto add = [&](bool can, const char* way) {
@@ -144,7 +149,7 @@ Async<void> list(Invocation& invocation, ListArguments arguments) {
   options.id_prefix = arguments.prefix;
   options.after = arguments.after;
   List document;
-  std::size_t left = arguments.limit == 0 ? ~std::size_t{0} : arguments.limit;
+  std::size_t left = bound(arguments.limit);
   bool more = true;
   bool any = false;
   while (more && left > 0) {
@@ -191,7 +196,7 @@ Async<void> show(Invocation& invocation, std::string entity) {
 Async<void> show_queue(Invocation& invocation, MessagesArguments arguments) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
-  SEMPER_CO_TRY(const auto messages, co_await peek_queue(tenant, id, arguments.limit));
+  SEMPER_CO_TRY(const auto messages, co_await peek_queue(tenant, id, bound(arguments.limit)));
   List document;
   std::vector<std::vector<std::string>> rows = {{"VERSIONSTAMP", "KIND", "MESSAGE", "CONTENT"}};
   for (const auto& view : messages) {
@@ -217,7 +222,7 @@ Async<void> show_queue(Invocation& invocation, MessagesArguments arguments) {
 Async<void> show_dead_letters(Invocation& invocation, MessagesArguments arguments) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
-  SEMPER_CO_TRY(const auto letters, co_await list_dead_letters(tenant, id, arguments.limit));
+  SEMPER_CO_TRY(const auto letters, co_await list_dead_letters(tenant, id, bound(arguments.limit)));
   List document;
   std::vector<std::vector<std::string>> rows = {{"TIME", "KIND", "MESSAGE", "CONTENT", "REASON"}};
   for (const auto& view : letters) {
@@ -245,7 +250,7 @@ Async<void> show_dead_letters(Invocation& invocation, MessagesArguments argument
 Async<void> redrive(Invocation& invocation, MessagesArguments arguments) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
-  SEMPER_CO_TRY(const auto redriven, co_await redrive_dead_letters(tenant, id, arguments.limit));
+  SEMPER_CO_TRY(const auto redriven, co_await redrive_dead_letters(tenant, id, bound(arguments.limit)));
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(id.to_string()))

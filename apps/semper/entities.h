@@ -25,7 +25,7 @@ Async<void> show(Invocation& invocation, std::string entity);
 
 struct MessagesArguments {
   std::string entity;
-  std::size_t limit = 20;
+  std::size_t limit = 20;  // 0: all
 };
 Async<void> show_queue(Invocation& invocation, MessagesArguments arguments);
 Async<void> show_dead_letters(Invocation& invocation, MessagesArguments arguments);

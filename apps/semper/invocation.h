@@ -48,6 +48,9 @@ class Invocation {
   // Closes the store, if it was opened.
   Async<void> close();
 
+  // What a command was handed to read: messages, records.
+  std::istream& input() { return streams_.in; }
+
   // A line of plain words; nothing under --json.
   void say(std::string_view line);
   // Plain words as they are, line ends included.

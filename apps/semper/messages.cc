@@ -1,7 +1,7 @@
 #include "messages.h"
 
 #include <algorithm>
-#include <iostream>
+#include <istream>
 #include <iterator>
 #include <utility>
 
@@ -52,11 +52,11 @@ Async<void> check_message(Tenant tenant, EntityId id, std::string name, Way way)
                                            "; it has " + (known.empty() ? "none" : known));
 }
 
-Result<Bytes> read_payload(const SendArguments& arguments) {
+Result<Bytes> read_payload(const SendArguments& arguments, std::istream& input) {
   std::string json = arguments.json;
   if (json == "-") {
     json.clear();
-    std::istreambuf_iterator<char> next(std::cin);
+    std::istreambuf_iterator<char> next(input);
     for (; next != std::istreambuf_iterator<char>(); ++next) {
       if (json.size() == kInputBytesMaximum) {
         return fail(ErrorKind::invalid_argument, "the standard input has more than " +
@@ -84,7 +84,7 @@ Async<Prepared> prepare(Invocation& invocation, SendArguments arguments, Way way
         ErrorKind::invalid_argument,
         "the message's name \"" + to_printable(arguments.message, 64) + "\" is empty or not UTF-8");
   }
-  SEMPER_CO_TRY(auto payload, read_payload(arguments));
+  SEMPER_CO_TRY(auto payload, read_payload(arguments, invocation.input()));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
   if (!arguments.force) {
     SEMPER_CO_TRY_STATUS(co_await check_message(tenant, id, arguments.message, way));
@@ -110,6 +110,14 @@ std::string serving_text(std::size_t hosts, const std::string& type) {
   }
   return std::to_string(hosts) + (hosts == 1 ? " host serves " : " hosts serve ") + shown(type) +
          ", see `semper queue` and `semper show` for what keeps it";
+}
+
+// Why nobody has answered a call, as far as the store can tell.
+Async<std::string> explain_silence(Tenant tenant, EntityId id) {
+  auto view = co_await inspect(tenant, id);
+  if (view && view->parked) co_return "it is parked: " + shown(*view->parked);
+  SEMPER_CO_TRY(const auto hosts, co_await count_serving(tenant, id.type));
+  co_return serving_text(hosts, id.type);
 }
 
 // What is about to be lost, in words; the entity must be there, but need not be readable.
@@ -154,17 +162,17 @@ Async<void> cast(Invocation& invocation, SendArguments arguments) {
 }
 
 Async<void> call(Invocation& invocation, SendArguments arguments) {
-  SEMPER_CO_TRY(const auto timeout, parse_span(arguments.timeout));
+  SEMPER_CO_TRY(const auto timeout, parse_span_option("--timeout", arguments.timeout));
   SEMPER_CO_TRY(auto prepared, co_await prepare(invocation, arguments, Way::call));
   const RawRef entity(prepared.tenant, prepared.id);
   auto reply = co_await entity.call(std::move(prepared.message), {.timeout = timeout});
   if (!reply && reply.error().kind() == ErrorKind::timeout) {
-    const auto hosts = co_await count_serving(prepared.tenant, prepared.id.type);
+    const auto why = co_await explain_silence(prepared.tenant, prepared.id);
     co_return fail(ErrorKind::timeout,
                    shown(prepared.id.to_string()) + " has not answered within " +
                        (timeout == kForever ? "the time" : shown_span(timeout)) +
                        "; the message is queued and may still be processed; " +
-                       (hosts ? serving_text(*hosts, prepared.id.type) : hosts.error().message()));
+                       (why ? *why : why.error().message()));
   }
   if (!reply) {
     co_return fail(

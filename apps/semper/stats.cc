@@ -95,7 +95,7 @@ Bytes event(const Sample& before, const Sample& after, double seconds) {
 }  // namespace
 
 Async<void> stats(Invocation& invocation, StatsArguments arguments) {
-  SEMPER_CO_TRY(const Duration interval, parse_span(arguments.interval));
+  SEMPER_CO_TRY(const Duration interval, parse_span_option("--interval", arguments.interval));
   if (interval < kIntervalMinimum || interval == kForever) {
     co_return fail(ErrorKind::invalid_argument, "--interval is 10ms at least, and not forever");
   }

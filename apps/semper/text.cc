@@ -151,6 +151,20 @@ Result<Duration> parse_span(std::string_view text) {
   return fail(not_of_form("span of time", text, "500ms, 2s, 1.5m, 1h (a year at most), forever"));
 }
 
+Result<Duration> parse_span_option(std::string_view option, std::string_view text) {
+  auto span = parse_span(text);
+  if (!span) return fail(span.error().in(std::string(option)));
+  return span;
+}
+
+Result<std::uint64_t> parse_count(std::string_view text) {
+  std::uint64_t count = 0;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, count);
+  if (parsed.ec == std::errc() && parsed.ptr == end) return count;
+  return fail(not_of_form("count", text, "0, 1, 1000 (digits alone, 64 bits at most)"));
+}
+
 std::string table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {

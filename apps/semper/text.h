@@ -1,6 +1,7 @@
 // Words and figures as people type and read them.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,12 @@ std::string shown_latency(Duration span);
 // "500ms", "2s", "1.5m", "1h", "2" (seconds); "forever" is kForever.
 // Error: invalid_argument, naming the forms.
 Result<Duration> parse_span(std::string_view text);
+
+// The same, with the option that it was given to in the error.
+Result<Duration> parse_span_option(std::string_view option, std::string_view text);
+
+// "0", "1000": decimal digits alone. Error: invalid_argument.
+Result<std::uint64_t> parse_count(std::string_view text);
 
 // Columns padded to their widest cell, two spaces apart; the first row is the heading.
 std::string table(const std::vector<std::vector<std::string>>& rows);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,6 +36,29 @@ Pipe make_pipe() {
   return {ends[0], ends[1]};
 }
 
+// A file without a name that holds `text`, to be read from its beginning.
+int whole_input(const std::string& text) {
+  const int file = ::memfd_create("input", MFD_CLOEXEC);
+  if (file < 0) give_up("memfd_create");
+  for (std::size_t done = 0; done < text.size();) {
+    const auto wrote = ::write(file, text.data() + done, text.size() - done);
+    if (wrote < 0) give_up("write");
+    done += static_cast<std::size_t>(wrote);
+  }
+  ::lseek(file, 0, SEEK_SET);
+  return file;
+}
+
+void read_all(int from, std::string& into) {
+  std::array<char, 4096> buffer{};
+  while (from >= 0) {
+    const auto got = ::read(from, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return;
+    into.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+}
+
 }  // namespace
 
 bool wait_until(const std::function<bool()>& condition, std::chrono::milliseconds limit) {
@@ -47,28 +71,48 @@ bool wait_until(const std::function<bool()>& condition, std::chrono::millisecond
 }
 
 ChildProcess::ChildProcess(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "/proc/self/exe");
-  std::vector<char*> pointers;
-  for (auto& argument : arguments) pointers.push_back(argument.data());
-  pointers.push_back(nullptr);
-  const Pipe to_child = make_pipe();
+  ProgramToStart self{"/proc/self/exe"};
+  self.arguments = std::move(arguments);
+  start(std::move(self), /*catch_errors=*/false);
+}
+
+ChildProcess::ChildProcess(ProgramToStart program) {
+  start(std::move(program), /*catch_errors=*/true);
+}
+
+void ChildProcess::start(ProgramToStart program, bool catch_errors) {
+  std::vector<char*> arguments = {program.path.data()};
+  for (auto& argument : program.arguments) arguments.push_back(argument.data());
+  arguments.push_back(nullptr);
+  std::vector<char*> environment;  // the first of two settings of a name counts
+  for (auto& setting : program.environment) environment.push_back(setting.data());
+  for (char** setting = environ; *setting != nullptr; ++setting) environment.push_back(*setting);
+  environment.push_back(nullptr);
+
+  const Pipe to_child = program.input ? Pipe{whole_input(*program.input), -1} : make_pipe();
   const Pipe from_child = make_pipe();
+  const Pipe errors = catch_errors ? make_pipe() : Pipe{-1, -1};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, to_child.read, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, from_child.write, STDOUT_FILENO);
-  const int error =
-      ::posix_spawn(&pid_, "/proc/self/exe", &actions, nullptr, pointers.data(), environ);
+  if (catch_errors) posix_spawn_file_actions_adddup2(&actions, errors.write, STDERR_FILENO);
+  const int error = ::posix_spawn(&pid_, program.path.c_str(), &actions, nullptr, arguments.data(),
+                                  environment.data());
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
     errno = error;
     give_up("posix_spawn");
   }
-  ::close(to_child.read);
-  ::close(from_child.write);
+  for (const int end : {to_child.read, from_child.write, errors.write}) {
+    if (end >= 0) ::close(end);
+  }
   input_ = to_child.write;
   output_ = from_child.read;
-  ::fcntl(output_, F_SETFL, O_NONBLOCK);
+  errors_ = errors.read;
+  for (const int end : {output_, errors_}) {
+    if (end >= 0) ::fcntl(end, F_SETFL, O_NONBLOCK);
+  }
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept {
@@ -81,9 +125,11 @@ ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
   pid_ = std::exchange(other.pid_, -1);
   input_ = std::exchange(other.input_, -1);
   output_ = std::exchange(other.output_, -1);
+  errors_ = std::exchange(other.errors_, -1);
   status_ = other.status_;
   ended_ = other.ended_;
   text_ = std::move(other.text_);
+  error_text_ = std::move(other.error_text_);
   return *this;
 }
 
@@ -95,17 +141,18 @@ void ChildProcess::release() {
   if (pid_ > 0 && !ended_) kill_hard();
   if (input_ >= 0) ::close(input_);
   if (output_ >= 0) ::close(output_);
-  pid_ = input_ = output_ = -1;
+  if (errors_ >= 0) ::close(errors_);
+  pid_ = input_ = output_ = errors_ = -1;
 }
 
 const std::string& ChildProcess::output() {
-  std::array<char, 4096> buffer{};
-  while (true) {
-    const auto got = ::read(output_, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return text_;
-    text_.append(buffer.data(), static_cast<std::size_t>(got));
-  }
+  read_all(output_, text_);
+  return text_;
+}
+
+const std::string& ChildProcess::errors() {
+  read_all(errors_, error_text_);
+  return error_text_;
 }
 
 bool ChildProcess::has_written(const std::string& text) {
@@ -132,7 +179,13 @@ bool ChildProcess::is_running() {
 int ChildProcess::finish(std::chrono::milliseconds limit) {
   if (input_ >= 0) ::close(input_);
   input_ = -1;
-  if (!wait_until([this] { return !is_running(); }, limit)) return -1;
+  const auto ended = [this] {
+    // Whoever fills a pipe that nobody reads never ends.
+    output();
+    errors();
+    return !is_running();
+  };
+  if (!wait_until(ended, limit)) return -1;
   return WIFSIGNALED(status_) ? 128 + WTERMSIG(status_) : WEXITSTATUS(status_);
 }
 

@@ -1,0 +1,241 @@
+// Looking at entities, and sending to them: types, ls, show, queue, dead, hosts, cast, call, kill,
+// reset, unlock.
+#include "hosted.h"
+#include "tool.h"
+
+namespace semper::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using nlohmann::json;
+
+class CliEntities : public CliTest {
+ protected:
+  // Messages that no host has registered.
+  void queue(const std::string& entity, const std::string& content) {
+    must({"cast", entity, "Add", content, "--force"});
+  }
+};
+
+TEST_F(CliEntities, types_leaves_out_a_message_or_a_way_to_send_it) {
+  const HostedStore host(url());
+  const auto types = must_json({"types"});
+  ASSERT_EQ(types.size(), 4u) << types;
+  EXPECT_EQ(types[0]["type"], "Counter");
+  EXPECT_EQ(types[0]["registered"], true);
+  EXPECT_EQ(types[0]["messages"][0]["name"], "Add");
+  EXPECT_EQ(types[0]["messages"][0]["call"], true);
+  EXPECT_EQ(types[0]["messages"][0]["cast"], true);
+  EXPECT_EQ(types[0]["messages"][1]["name"], "Read");
+  EXPECT_EQ(types[0]["messages"][1]["cast"], false);
+  EXPECT_THAT(must({"types"}), HasSubstr("Add (call, cast)  Read (call)"));
+}
+
+TEST_F(CliEntities, ls_is_out_of_order_or_ignores_its_bounds) {
+  create_store();
+  for (const char* id : {"page/b", "page/a", "other", "page/c"}) {
+    queue(std::string("Counter/") + id, "[1]");
+  }
+  EXPECT_EQ(must({"ls", "Counter"}),
+            "Counter/other\nCounter/page/a\nCounter/page/b\nCounter/page/c\n");
+  EXPECT_EQ(must({"ls", "Counter", "--prefix", "page/", "--limit", "2"}),
+            "Counter/page/a\nCounter/page/b\n");
+  EXPECT_EQ(must({"ls", "Counter", "--prefix", "page/", "--after", "page/b", "--limit", "0"}),
+            "Counter/page/c\n");
+  const auto some = must_json({"ls", "Counter", "--limit", "2"});
+  EXPECT_EQ(some["ids"], json::parse(R"(["other", "page/a"])"));
+  EXPECT_EQ(some["more"], true);
+  EXPECT_EQ(must_json({"ls", "Counter", "--limit", "4"})["more"], false);
+  EXPECT_THAT(run({"ls", "Counter", "--limit", "2"}).err, HasSubstr("--after 'page/a'"));
+}
+
+TEST_F(CliEntities, a_queue_that_nobody_consumes_is_not_shown) {
+  create_store();
+  queue("Counter/page/home", "[1]");
+  queue("Counter/page/home", R"([{"$bytes": "00ff"}])");
+  const auto shown = must_json({"show", "Counter/page/home"});
+  EXPECT_EQ(shown["type"], "Counter");
+  EXPECT_EQ(shown["id"], "page/home");
+  EXPECT_EQ(shown["queue_length"], 2);
+  EXPECT_EQ(shown["has_state"], false);
+  EXPECT_EQ(shown["lock"], nullptr);
+  EXPECT_THAT(must({"show", "Counter/page/home"}), HasSubstr("2 waiting, 0 taken"));
+
+  const auto waiting = must_json({"queue", "Counter/page/home"});
+  ASSERT_EQ(waiting.size(), 2u);
+  EXPECT_EQ(waiting[0]["kind"], "cast");
+  EXPECT_EQ(waiting[0]["message"], "Add");
+  EXPECT_EQ(waiting[0]["content"], json::parse("[1]"));
+  EXPECT_EQ(waiting[1]["content"], json::parse(R"([{"$bytes": "00ff"}])"));
+  EXPECT_EQ(must_json({"queue", "Counter/page/home", "--limit", "1"}).size(), 1u);
+  EXPECT_EQ(must_json({"queue", "Counter/page/home", "--limit", "0"}).size(), 2u);
+  EXPECT_THAT(must({"queue", "Counter/page/home"}), HasSubstr(R"([{"$bytes":"00ff"}])"));
+  EXPECT_THAT(must({"types"}), HasSubstr("no host registered it"));
+}
+
+TEST_F(CliEntities, stored_text_steers_the_terminal) {
+  create_store();
+  queue("Counter/x", R"(["\u001b[2J\u009b"])");
+  const std::string out = must({"queue", "Counter/x"});
+  EXPECT_THAT(out, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(out, Not(HasSubstr("\xc2\x9b")));
+}
+
+TEST_F(CliEntities, a_call_does_not_reach_a_running_host_or_its_reply_not_the_caller) {
+  const HostedStore host(url());
+  EXPECT_EQ(must({"call", "Counter/page/home", "Add", "[2]"}), "2\n");
+  EXPECT_EQ(must_json({"call", "Counter/page/home", "Add", "[40]", "--timeout", "30s"}), 42);
+  EXPECT_EQ(must({"call", "Counter/page/home", "Read", "--timeout", "forever"}), "42\n");
+  EXPECT_EQ(must({"call", "Counter/page/home", "Add", "-"}, "[8]\n"), "50\n");
+  const auto shown = must_json({"show", "Counter/page/home"});
+  EXPECT_EQ(shown["state"], 50);
+  EXPECT_EQ(shown["queue_length"], 0);
+  EXPECT_TRUE(shown["versionstamp"].is_string());
+}
+
+TEST_F(CliEntities, a_cast_is_lost_or_its_answer_wrong) {
+  const HostedStore host(url());
+  const auto sent = must_json({"cast", "Counter/x", "Add", "[2]"});
+  EXPECT_EQ(sent["queued"], true);
+  EXPECT_EQ(sent["hosts"], 1);
+  EXPECT_EQ(must({"cast", "Counter/x", "Add", "-"}, "[3]"), "Counter/x: Add is queued\n");
+  EXPECT_EQ(must({"call", "Counter/x", "Read"}), "5\n") << "a call overtook a cast";
+}
+
+TEST_F(CliEntities, a_call_without_a_host_hangs_or_does_not_say_that_it_is_still_queued) {
+  { const HostedStore host(url()); }  // registers the type, and is gone
+  refused(4, "no host serves Counter", {"call", "Counter/x", "Add", "[1]", "--timeout", "100ms"});
+  const auto waiting = must_json({"queue", "Counter/x"});
+  ASSERT_EQ(waiting.size(), 1u);
+  EXPECT_EQ(waiting[0]["kind"], "call");
+  EXPECT_EQ(must_json({"show", "Counter/x"})["queue_length"], 1);
+}
+
+TEST_F(CliEntities, an_unknown_type_or_message_is_sent_all_the_same) {
+  const HostedStore host(url());
+  refused(3, "no host has ever served type Conter", {"cast", "Conter/x", "Add"});
+  refused(3, "has no message Ad to call; it has Add, Read", {"call", "Counter/x", "Ad"});
+  refused(3, "has no message Read to cast; it has Add", {"cast", "Counter/x", "Read"});
+  refused(3, "there is no type Conter in this store; it has Counter", {"ls", "Conter"});
+  refused(3, "there is no Counter/x", {"show", "Counter/x"});
+}
+
+TEST_F(CliEntities, content_of_the_wrong_shape_changes_the_entity) {
+  const HostedStore host(url());
+  must({"call", "Counter/x", "Add", "[2]"});
+  refused(2, "line 1, column", {"call", "Counter/x", "Add", "[2"});
+  refused(2, "line 1, column", {"cast", "Counter/x", "Add", "[2] [3]"});
+  refused(2, "content of message Add", {"cast", "Counter/x", "Add", ""});
+  refused(2, "content of message Add", {"cast", "Counter/x", "Add", R"({"$bytes": "0"})"});
+  refused(2, "Counter/x, call Add", {"call", "Counter/x", "Add", R"(["two"])"});
+  refused(2, "Counter/x, call Add", {"call", "Counter/x", "Add", "2"});
+  EXPECT_EQ(must({"call", "Counter/x", "Read"}), "2\n");
+}
+
+TEST_F(CliEntities, messages_set_aside_are_not_shown_or_can_not_be_put_back) {
+  const HostedStore host(url());
+  must({"cast", "Fragile/glass", "Break", R"(["loudly"])"});
+  ASSERT_TRUE(wait_until([&] {
+    return must_json({"show", "Fragile/glass"})["dead_letters"] == 1;
+  }));
+  const auto letters = must_json({"dead", "Fragile/glass"});
+  ASSERT_EQ(letters.size(), 1u);
+  EXPECT_EQ(letters[0]["message"], "Break");
+  EXPECT_EQ(letters[0]["content"], json::parse(R"(["loudly"])"));
+  EXPECT_THAT(letters[0]["reason"].get<std::string>(), HasSubstr("it broke: loudly"));
+  EXPECT_THAT(must({"dead", "Fragile/glass"}), HasSubstr("it broke: loudly"));
+  EXPECT_EQ(must_json({"dead", "Fragile/glass", "--redrive"})["redriven"], 1);
+  ASSERT_TRUE(wait_until([&] {  // and it breaks once more
+    return must_json({"show", "Fragile/glass"})["dead_letters"] == 1;
+  }));
+  must({"cast", "Fragile/other", "Break", "[]", "--force"});
+  EXPECT_THAT(run({"dead", "Counter/nobody"}).code, 3);
+}
+
+TEST_F(CliEntities, a_lock_is_not_shown_or_can_not_be_taken_away) {
+  HostedStore host(url());
+  auto caller = start({"call", "Keeper/k", "Hold", "--timeout", "forever"});
+  ASSERT_TRUE(wait_until([&] {
+    const Ran ran = run({"show", "Keeper/k", "--json"});
+    return ran.code == 0 && parse_json(ran.out)["lock"] != nullptr;
+  }));
+  const auto lock = must_json({"show", "Keeper/k"})["lock"];
+  EXPECT_THAT(lock["owner"].get<std::string>(), HasSubstr("host of the test"));
+  EXPECT_GE(lock["age_seconds"].get<double>(), 0.0);
+  EXPECT_THAT(must({"show", "Keeper/k"}), HasSubstr("held by host of the test"));
+  refused(2, "nobody can be asked", {"unlock", "Keeper/k"});
+  EXPECT_EQ(must_json({"unlock", "Keeper/k", "--yes"})["done"], "unlock");
+  host.release();
+  EXPECT_EQ(caller.finish(), 0) << caller.errors();
+  EXPECT_EQ(caller.output(), "1\n") << "the message was lost, or handled twice";
+  refused(3, "is not locked", {"unlock", "Keeper/k", "--yes"});
+}
+
+TEST_F(CliEntities, kill_or_reset_forgets_too_little_or_does_not_ask) {
+  const HostedStore host(url());
+  must({"call", "Counter/x", "Add", "[2]"});
+  refused(2, "this deletes Counter/x: its state, 0 waiting messages", {"kill", "Counter/x"});
+  refused(2, "this deletes the state of Counter/x", {"reset", "Counter/x"});
+  EXPECT_EQ(must({"call", "Counter/x", "Read"}), "2\n");
+  EXPECT_EQ(must_json({"reset", "Counter/x", "--yes"})["done"], "reset");
+  EXPECT_EQ(must({"call", "Counter/x", "Add", "[1]"}), "1\n");
+  EXPECT_EQ(must({"kill", "Counter/x", "-y"}),
+            "Counter/x: deleted; the next message starts it anew\n");
+  refused(3, "there is no Counter/x", {"show", "Counter/x"});
+  refused(3, "there is no Counter/x", {"kill", "Counter/x", "--yes"});
+  refused(3, "there is no Counter/x", {"reset", "Counter/x", "--yes"});
+}
+
+TEST_F(CliEntities, a_state_that_does_not_decode_is_overwritten_or_not_explained) {
+  {
+    const HostedStore host(url(), HostedStore::Shapes::old_ones);
+    must({"cast", "Shape/s", "Touch"});
+    must({"call", "Shape/s", "Touch"});
+  }
+  const auto before = must_json({"show", "Shape/s"});
+  EXPECT_EQ(before["state"], "written by the old program");
+  EXPECT_EQ(before["parked"], nullptr);
+  const HostedStore host(url(), HostedStore::Shapes::new_ones);
+  must({"cast", "Shape/s", "Touch"});
+  ASSERT_TRUE(wait_until([&] { return must_json({"show", "Shape/s"})["parked"] != nullptr; }));
+  const auto after = must_json({"show", "Shape/s"});
+  EXPECT_EQ(after["state"], before["state"]);
+  EXPECT_EQ(after["queue_length"], 1);
+  EXPECT_THAT(must({"show", "Shape/s"}), HasSubstr("  parked"));
+  refused(4, "it is parked: ", {"call", "Shape/s", "Touch", "--timeout", "100ms"});
+}
+
+TEST_F(CliEntities, hosts_are_not_shown_with_what_they_serve) {
+  create_store();
+  EXPECT_THAT(run({"hosts"}).err, HasSubstr("no host is running"));
+  const HostedStore host(url());
+  const auto hosts = must_json({"hosts"});
+  ASSERT_EQ(hosts.size(), 1u);
+  EXPECT_EQ(hosts[0]["name"], "host of the test");
+  EXPECT_EQ(hosts[0]["silent"], false);
+  EXPECT_EQ(hosts[0]["types"], json::parse(R"(["Counter", "Fragile", "Keeper", "Shape"])"));
+  EXPECT_THAT(must({"hosts"}), HasSubstr("Counter, Fragile"));
+}
+
+TEST_F(CliEntities, an_entity_of_no_valid_name_is_looked_for) {
+  create_store();
+  refused(2, "not of the form TYPE/ID", {"show", "Counter"});
+  refused(2, "id is empty", {"show", "Counter/"});
+  refused(2, "type is empty", {"queue", "/x"});
+  refused(2, "not UTF-8", {"cast", "Counter/\xff", "Add", "--force"});
+  refused(2, "the limit is 1024", {"call", "Counter/" + std::string(1025, 'x'), "Add", "--force"});
+  refused(2, "the limit is 128", {"kill", std::string(129, 'T') + "/x", "--yes"});
+  refused(2, "empty or not UTF-8", {"cast", "Counter/x", "", "--force"});
+  refused(2, "id is empty", {"stats", "Counter/"});
+}
+
+TEST_F(CliEntities, a_tenant_that_is_not_there_is_made) {
+  create_store();
+  refused(3, "tenant shops/north", {"--tenant", "shops/north", "types"});
+  EXPECT_EQ(must({"store", "range"}), "") << "something was written";
+}
+
+}  // namespace
+}  // namespace semper::testing

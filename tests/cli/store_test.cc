@@ -1,0 +1,175 @@
+// Keys and values, watching, rates, and the bench: store get|set|clear|range|watch|create|check|
+// info, stats, bench.
+#include <filesystem>
+
+#include "hosted.h"
+#include "tool.h"
+
+#include <signal.h>
+
+namespace semper::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using nlohmann::json;
+
+class CliStore : public CliTest {
+ protected:
+  void SetUp() override {
+    CliTest::SetUp();
+    create_store();
+  }
+
+  // Starts a command that runs until it is told to end, waits for `text`, sends the signal.
+  void ends_in_order(Words words, const std::string& text, int signal_number) {
+    auto tool = start(std::move(words));
+    ASSERT_TRUE(wait_until([&] { return tool.has_written(text); })) << tool.errors();
+    tool.send_signal(signal_number);
+    EXPECT_EQ(tool.finish(), 0) << tool.errors();
+    EXPECT_EQ(tool.errors(), "");
+  }
+};
+
+TEST_F(CliStore, a_value_does_not_come_back_as_it_was_set) {
+  must({"store", "set", R"(("users", 42))", R"({"name": "Ann", "age": 1.0})"});
+  EXPECT_EQ(must({"store", "get", R"(("users",42))"}), "{\"name\":\"Ann\",\"age\":1.0}\n");
+  const auto row = must_json({"store", "get", R"(("users", 42))"});
+  EXPECT_EQ(row["key"], R"(("users", 42))");
+  EXPECT_EQ(row["value"]["name"], "Ann");
+  EXPECT_EQ(row["key_hex"], "02757365727300152a");
+  must({"store", "set", "greeting", "hello", "--as", "text"});
+  EXPECT_EQ(must({"store", "get", "greeting", "--as", "text"}), "hello\n");
+  EXPECT_EQ(must({"store", "get", "greeting", "--as", "raw"}), "hello");
+  EXPECT_EQ(must({"store", "get", "0x6772656574696e67", "--as", "hex"}), "68656c6c6f\n");
+  must({"store", "set", "a\\x00", "00ff", "--as", "hex"});
+  EXPECT_EQ(must({"store", "get", "0x6100"}), "\\x00\\xff\n");
+  must({"store", "set", R"(("hits",))", "-7", "--as", "int"});
+  EXPECT_EQ(must({"store", "get", R"(("hits",))", "--as", "int"}), "-7\n");
+  EXPECT_EQ(must_json({"store", "clear", "greeting"})["done"], "clear");
+  refused(3, "nothing is stored at key", {"store", "get", "greeting"});
+  refused(3, "nothing is stored at key", {"store", "clear", "greeting"});
+}
+
+TEST_F(CliStore, a_range_is_out_of_order_or_ignores_its_bounds) {
+  for (int i = 0; i < 4; ++i) {
+    must({"store", "set", "(\"n\", " + std::to_string(i) + ")", std::to_string(i * i)});
+  }
+  must({"store", "set", R"(("m",))", "true"});
+  EXPECT_EQ(must({"store", "range", R"(("n",))"}),
+            "(\"n\", 0)  0\n(\"n\", 1)  1\n(\"n\", 2)  4\n(\"n\", 3)  9\n");
+  EXPECT_EQ(must({"store", "range", "--from", R"(("n", 1))", "--to", R"(("n", 3))", "--reverse"}),
+            "(\"n\", 2)  4\n(\"n\", 1)  1\n");
+  const auto rows = must_json_lines({"store", "range", "--limit", "2"});
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0]["key"], R"(("m"))");
+  EXPECT_EQ(rows[1]["value"], 0);
+  EXPECT_EQ(must_json_lines({"store", "range", "--limit", "0"}).size(), 5u);
+  EXPECT_THAT(run({"store", "range", "--limit", "2"}).err, HasSubstr("--limit 0"));
+}
+
+TEST_F(CliStore, keys_of_entities_are_written_without_asking) {
+  must({"cast", "Counter/x", "Add", "--force"});
+  const auto rows = must_json_lines({"store", "range"});
+  ASSERT_FALSE(rows.empty());
+  const std::string key = rows[0]["key"];
+  refused(2, "belongs to entities", {"store", "set", key, "1"});
+  refused(2, "belongs to entities", {"store", "clear", key});
+  refused(2, "belongs to the directories", {"store", "set", "0xfe01", "1"});
+  refused(2, "belongs to Semper itself", {"store", "set", "0xff01", "1", "--as", "text"});
+  EXPECT_EQ(must_json_lines({"store", "range"}), rows);
+  must({"store", "clear", key, "--yes"});
+  EXPECT_EQ(must_json_lines({"store", "range"}).size(), rows.size() - 1);
+}
+
+TEST_F(CliStore, a_key_or_value_that_can_not_be_read_is_stored) {
+  refused(2, "byte 6", {"store", "set", R"(("a",1)", "1"});
+  refused(2, "not hexadecimal", {"store", "get", "0x0g"});
+  refused(2, "a key is empty", {"store", "get", ""});
+  refused(2, "--as text", {"store", "set", "k", "hello"});
+  refused(2, "--as", {"store", "set", "k", "1", "--as", "number"});
+  refused(2, "not an integer of 64 bits", {"store", "set", "k", "9223372036854775808", "--as", "int"});
+  refused(2, "two digits a byte", {"store", "set", "k", "abc", "--as", "hex"});
+  refused(1, "10000", {"store", "set", std::string(10001, 'k'), "1"});
+  EXPECT_EQ(must({"store", "range"}), "");
+  must({"store", "set", "k", "abc", "--as", "text"});
+  refused(2, "8", {"store", "get", "k", "--as", "int"});
+}
+
+TEST_F(CliStore, a_watch_misses_a_change_of_another_process) {
+  auto watch = start({"store", "watch", R"(("w",))", "--count", "3", "--json"});
+  ASSERT_TRUE(wait_until([&] { return lines_of(watch.output()).size() == 1; })) << watch.errors();
+  must({"store", "set", R"(("w",))", "1"});
+  ASSERT_TRUE(wait_until([&] { return lines_of(watch.output()).size() == 2; })) << watch.errors();
+  must({"store", "clear", R"(("w",))"});
+  EXPECT_EQ(watch.finish(), 0) << watch.errors();
+  const Words lines = lines_of(watch.output());
+  ASSERT_EQ(lines.size(), 3u);
+  for (const auto& line : lines) parse_json(line);
+  EXPECT_EQ(parse_json(lines[1])["value"], 1);
+}
+
+TEST_F(CliStore, a_watch_does_not_end_in_order_when_told_to) {
+  must({"store", "set", "w", "1"});
+  ends_in_order({"store", "watch", "w"}, "1\n", SIGTERM);
+  ends_in_order({"--json", "store", "watch", "w"}, "\n", SIGINT);
+}
+
+TEST_F(CliStore, stats_do_not_end_in_order_when_told_to) {
+  ends_in_order({"stats", "--interval", "10ms"}, "versions/s", SIGINT);
+  ends_in_order({"stats", "--interval", "10ms", "--json"}, "\n", SIGTERM);
+}
+
+TEST_F(CliStore, stats_count_wrongly) {
+  const HostedStore host(url());
+  must({"call", "Counter/x", "Add", "[1]"});
+  const auto all = must_json_lines({"stats", "--count", "3", "--interval", "10ms"});
+  ASSERT_EQ(all.size(), 3u);
+  for (const char* name : {"seconds", "versions_per_second", "entities_with_work", "locked",
+                           "waiting_processes", "hosts"}) {
+    EXPECT_TRUE(all[0][name].is_number()) << name << " in " << all[0];
+  }
+  EXPECT_EQ(all[0]["hosts"], 1);
+  const auto one = must_json_lines({"stats", "Counter/x", "--count", "1", "--interval", "10ms"});
+  ASSERT_EQ(one.size(), 1u);
+  for (const char* name : {"queued_per_second", "processed_per_second", "queue_length",
+                           "dead_letters", "locked"}) {
+    EXPECT_TRUE(one[0][name].is_number()) << name << " in " << one[0];
+  }
+  EXPECT_EQ(lines_of(must({"stats", "--count", "2", "--interval", "10ms"})).size(), 3u);
+  refused(3, "there is no Counter/y", {"stats", "Counter/y", "--count", "1"});
+}
+
+TEST_F(CliStore, info_or_check_say_nothing_that_a_script_can_use) {
+  must({"store", "set", "k", "1"});
+  const auto info = must_json({"store", "info"});
+  EXPECT_EQ(info["url"], url());
+  EXPECT_EQ(info["limits"]["key_bytes"], 10000);
+  EXPECT_EQ(info["version"], 1);
+  EXPECT_THAT(must({"store", "info"}), HasSubstr("limit key_bytes"));
+  const auto check = must_json({"store", "check"});
+  EXPECT_EQ(check["sound"], true);
+  EXPECT_THAT(must({"store", "check"}), HasSubstr("no damage found"));
+  EXPECT_EQ(must_json({"store", "create"})["url"], url()) << "what is there is no error";
+}
+
+TEST_F(CliStore, a_bench_leaves_something_behind) {
+  const std::string place = path("bench");
+  std::filesystem::create_directory(place);
+  const Ran own = run_tool({"bench", "--json", "--duration", "20ms", "--callers", "2",
+                            "--directory", place});
+  ASSERT_EQ(own.code, 0) << own;
+  const Words lines = lines_of(own.out);
+  ASSERT_EQ(lines.size(), 3u) << own;
+  for (const auto& line : lines) EXPECT_GT(parse_json(line)["messages"].get<int>(), 0) << line;
+  EXPECT_TRUE(std::filesystem::is_empty(place));
+  EXPECT_THAT(must({"bench", "--duration", "20ms", "--callers", "2"}), HasSubstr("casts, one"));
+  for (const auto& row : must_json_lines({"store", "range"})) {
+    EXPECT_THAT(row["key"].get<std::string>(), Not(HasSubstr("bench/")));
+  }
+  EXPECT_EQ(must({"ls", "semper.bench"}), "") << "its entities were left in a given store";
+  EXPECT_EQ(run_tool({"bench", "--directory", path("nowhere")}).code, 3);
+}
+
+}  // namespace
+}  // namespace semper::testing
