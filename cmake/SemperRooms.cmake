@@ -164,6 +164,14 @@ function(semper_discover_tests target label)
     PROPERTIES LABELS ${label} TIMEOUT ${SEMPER_TEST_TIMEOUT_SECONDS})
 endfunction()
 
+# The allocator of a program. Many small blocks live at once in ours (a coroutine or two for each
+# operation under way), more than glibc keeps at hand for a thread. Libraries leave the choice to theirs.
+function(semper_allocator target)
+  if(SEMPER_WITH_MIMALLOC)
+    target_link_libraries(${target} PRIVATE mimalloc)
+  endif()
+endfunction()
+
 # A program out of the given sources; those named *_test.cc, with all others but main.cc, make its unit
 # tests, TARGET_test. They find the program itself under the macro SEMPER_PROGRAM.
 function(semper_program_with_tests target sources)
@@ -176,6 +184,7 @@ function(semper_program_with_tests target sources)
 
   add_executable(${target} ${main})
   semper_warnings(${target})
+  semper_allocator(${target})
   target_link_libraries(${target} PRIVATE ${ARGN})
   if(NOT tests OR NOT SEMPER_BUILD_TESTS)
     target_sources(${target} PRIVATE ${parts})

@@ -67,9 +67,13 @@ void WaiterRegistry::shut_down() {
   }
 }
 
-bool WaiterRegistry::is_shut_down() {
-  std::lock_guard lock(mutex_);
-  return shut_down_;
+bool runs_here(const Executor& executor) noexcept {
+  using Untracked = asio::io_context::executor_type;
+  using Tracked =
+      decltype(asio::prefer(std::declval<Untracked>(), asio::execution::outstanding_work.tracked));
+  if (const auto* tracked = executor.target<Tracked>()) return tracked->running_in_this_thread();
+  if (const auto* plain = executor.target<Untracked>()) return plain->running_in_this_thread();
+  return false;
 }
 
 }  // namespace semper::internal

@@ -54,6 +54,7 @@ class Batch {
   void reroute(std::size_t place);
 
   // Callbacks (batch_execute.cc).
+  static bool is_time_to_look(const Effects& effects);
   static bool is_half_full(const Transaction& transaction, const Effects& effects);
   void execute(Transaction& transaction, Effects& effects);
   void run_queued(Transaction& transaction, Effects& effects);

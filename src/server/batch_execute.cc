@@ -17,6 +17,12 @@ std::string_view kind_name(Kind kind) {
 
 }  // namespace
 
+// The clock is read once in so many messages.
+bool Batch::is_time_to_look(const Effects& effects) {
+  constexpr std::size_t kMessagesPerLook = 8;
+  return effects.executed > 0 && effects.executed % kMessagesPerLook == 0;
+}
+
 bool Batch::is_half_full(const Transaction& transaction, const Effects& effects) {
   const auto& limits = transaction.limits();
   return transaction.size_bytes() + effects.reply_bytes > limits.transaction_bytes / 2 ||
@@ -43,7 +49,7 @@ void Batch::run_queued(Transaction& transaction, Effects& effects) {
   for (auto& segment : entity_.segments()) {
     while (effects.head_offset < segment.messages.size()) {
       const bool over = effects.executed >= most ||
-                        (effects.executed > 0 && core.clock().now() >= until) ||
+                        (is_time_to_look(effects) && core.clock().now() >= until) ||
                         is_half_full(transaction, effects);
       if (over) return;
       const QueuedMessage& message = segment.messages[effects.head_offset];
@@ -122,10 +128,11 @@ void Batch::bury(const QueuedMessage& message, const Error& reason, Effects& eff
 
 void Batch::run_local(Transaction& transaction, Effects& effects) {
   auto& core = slot_.type().core();
+  effects.answers.reserve(works_.size());
   const MonotonicTime until = core.clock().after(core.options.batch_time);
   for (const auto& work : works_) {
     const bool over = effects.executed >= limit_ ||
-                      (effects.executed > 0 && core.clock().now() >= until) ||
+                      (is_time_to_look(effects) && core.clock().now() >= until) ||
                       is_half_full(transaction, effects);
     if (over || effects.stop_reason) return;
     switch (run_work(work, transaction, effects)) {

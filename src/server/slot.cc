@@ -40,7 +40,12 @@ namespace {
 
 // The first `most` of what waits.
 std::vector<LocalWork> take_works(std::vector<LocalWork>& waiting, std::size_t most) {
-  if (waiting.size() <= most) return std::exchange(waiting, {});
+  if (waiting.size() <= most) {
+    std::vector<LocalWork> all;
+    all.reserve(waiting.size());  // those that are answered come back, as many
+    all.swap(waiting);
+    return all;
+  }
   const auto end = waiting.begin() + static_cast<std::ptrdiff_t>(most);
   std::vector<LocalWork> taken(std::make_move_iterator(waiting.begin()),
                                std::make_move_iterator(end));
@@ -136,8 +141,9 @@ Task<void> Slot::run(std::shared_ptr<Slot> self, Gate::Holder inside) {
 Context Slot::context_for(Transaction& transaction, Event event, ReplyToken caller,
                           Context::Sends& sends) const {
   const auto& core = type_->core();
-  return Context({&target_->tenant, &target_->id, &transaction, core.env(),
-                  core.clock().wall_time(), event, std::move(caller), &sends});
+  if (!sends.now) sends.now = core.clock().wall_time();
+  return Context({&target_->tenant, &target_->id, &transaction, core.env(), *sends.now, event,
+                  std::move(caller), &sends});
 }
 
 void Slot::run_actions(std::vector<Action>& actions) {

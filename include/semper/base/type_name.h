@@ -123,10 +123,16 @@ constexpr std::string_view type_name() noexcept {
   }
 }
 
+namespace type_name_internal {
+// Made by the compiler: a host finds a message's type by it, each time.
+template <class T>
+inline constexpr std::string_view kShortName = last_part(type_name<T>());
+}  // namespace type_name_internal
+
 // The part after the last "::".
 template <class T>
 constexpr std::string_view short_type_name() noexcept {
-  return type_name_internal::last_part(type_name<T>());
+  return type_name_internal::kShortName<T>;
 }
 
 }  // namespace semper

@@ -13,11 +13,13 @@
 // cancelled (the waiting coroutine was cancelled).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -65,13 +67,17 @@ class WaiterRegistry {
 
   // The context is being destroyed.
   void shut_down();
-  bool is_shut_down();
+  bool is_shut_down() const noexcept { return shut_down_.load(std::memory_order_acquire); }
 
  private:
   std::mutex mutex_;
   WaiterHook* first_ = nullptr;
-  bool shut_down_ = false;
+  std::atomic<bool> shut_down_ = false;  // written with the lock
 };
+
+// True where this thread is running handlers of that executor's loop, so that a handler may be called
+// here and now.
+bool runs_here(const Executor& executor) noexcept;
 
 // The waiting coroutine, with its type forgotten. Resumes it on its own executor: inline where the
 // calling thread already runs that executor and `Resume::inline_if_possible` is asked for.
@@ -101,6 +107,7 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
   }
 
   ~WaiterOf() override {
+    if (completed_) return;  // by this thread
     auto locked = registry_->lock();
     registry_->unlink(*this);
   }
@@ -108,14 +115,18 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
   void complete(Result<T> result, Resume how) override {
     auto locked = registry_->lock();
     registry_->unlink(*this);
+    completed_ = true;
     if (!resumption_) return;
-    auto executor = resumption_->executor;
+    auto executor = std::move(resumption_->executor);
     auto run = [handler = std::move(resumption_->handler), result = std::move(result)]() mutable {
       std::move(handler)(std::move(result));
     };
     resumption_.reset();
     if (how == Resume::inline_if_possible) {
       locked.unlock();
+      if constexpr (std::is_same_v<decltype(executor), Executor>) {
+        if (runs_here(executor)) return run();
+      }
       asio::dispatch(executor, std::move(run));
     } else {
       asio::post(executor, std::move(run));
@@ -149,6 +160,7 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
 
   std::optional<Resumption> resumption_;
   std::shared_ptr<WaiterRegistry> registry_;
+  bool completed_ = false;
 };
 
 }  // namespace internal
@@ -189,7 +201,7 @@ class OneShot {
   }
 
   // At most one wait at a time. May be called again after a timeout.
-  Async<T> wait() { return start(state_, state_->next_wait()); }
+  Async<T> wait() { return start(state_, kNextWait); }
 
   Async<T> wait_until(Clock& clock, MonotonicTime deadline) {
     return deadline == kNever ? wait() : timed_wait(state_, clock, deadline);
@@ -254,6 +266,8 @@ class OneShot {
   };
 
   static constexpr std::size_t kWakeTogether = 64;
+  // In the place of a wait's number: it gets its own when it starts.
+  static constexpr std::uint64_t kNextWait = 0;
   using Wakes = std::vector<std::pair<std::unique_ptr<internal::Waiter<T>>, T>>;
 
   static void wake(std::shared_ptr<Wakes> together) {
@@ -298,6 +312,7 @@ class OneShot {
           std::unique_ptr<internal::Waiter<T>> waiter =
               std::make_unique<internal::WaiterOf<T, Handler>>(std::move(handler));
           std::unique_lock lock(shared->mutex);
+          if (wait_number == kNextWait) wait_number = ++shared->last_wait;
           shared->waiting = wait_number;
           if (shared->value) {
             Result<T> ready(std::move(*shared->value));

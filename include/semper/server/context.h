@@ -51,6 +51,7 @@ class Context {
   struct Sends {
     std::uint16_t segments = 0;    // of queues, written so far
     std::optional<Error> refused;  // why the transaction can not commit
+    std::optional<WallTime> now;   // read once
   };
   struct Fields {
     const Tenant* tenant;
