@@ -5,7 +5,6 @@
 #include <thread>
 
 #include "block_device_contract_test_support.h"
-#include "semper/env/memory_block_device.h"
 #include "semper/env/one_shot.h"
 
 namespace semper::testing {
@@ -14,24 +13,13 @@ namespace {
 using namespace std::chrono_literals;
 using Access = DeviceWorld::Access;
 
-class MemoryWorld final : public DeviceWorld {
- public:
-  explicit MemoryWorld(std::uint32_t sector_size)
-      : disk_({.size = kContractDiskSize, .sector_size = sector_size}) {}
-  Result<std::unique_ptr<BlockDevice>> open(Access access) override {
-    return disk_.open({.read_only = access == Access::read_only});
-  }
-
- private:
-  MemoryDisk disk_;
-};
-
 class BlockDeviceContract : public ::testing::TestWithParam<DeviceKind> {
  protected:
   void SetUp() override {
     world_ = GetParam().make();
     if (!world_) GTEST_SKIP() << GetParam().name << " is not possible here; the reason is above";
     device_ = open();
+    ASSERT_NE(device_, nullptr);
     sector_ = device_->sector_size();
   }
 
@@ -251,26 +239,23 @@ TEST_P(BlockDeviceContract, close_waits_for_what_is_in_flight) {
 }
 
 TEST_P(BlockDeviceContract, what_is_not_aligned_is_the_callers_bug) {
-  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  // On this thread: the child of a death test has no other.
+  ::testing::GTEST_FLAG(death_test_style) = "fast";
+  const auto here = [](Async<void> operation) {
+    asio::io_context context(1);
+    asio::co_spawn(context, std::move(operation), asio::detached);
+    context.run();
+  };
   AlignedBuffer buffer(2 * sector_);
-  EXPECT_DEATH(static_cast<void>(run(device_->read(1, buffer.span()))),
-               "multiple of the sector size");
-  EXPECT_DEATH(
-      static_cast<void>(run(device_->write(0, buffer.span().first(sector_ - 1)))),
-      "multiple of the sector size");
-  EXPECT_DEATH(
-      static_cast<void>(run(device_->write(0, buffer.span().subspan(8, sector_)))),
-      "memory is aligned");
-  EXPECT_DEATH(static_cast<void>(run(device_->read(device_->size(), buffer.span()))),
-               "inside the device");
+  const auto whole = buffer.span();
+  EXPECT_DEATH(here(device_->read(1, whole)), "multiple of the sector size");
+  EXPECT_DEATH(here(device_->write(0, whole.first(sector_ - 1))), "multiple of the sector size");
+  EXPECT_DEATH(here(device_->write(0, whole.subspan(8, sector_))), "memory is aligned");
+  EXPECT_DEATH(here(device_->read(device_->size(), whole)), "inside the device");
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Devices, BlockDeviceContract,
-    ::testing::Values(
-        DeviceKind{"memory_512", [] { return std::make_unique<MemoryWorld>(512); }},
-        DeviceKind{"memory_4096", [] { return std::make_unique<MemoryWorld>(4096); }}),
-    [](const auto& kind) { return kind.param.name; });
+INSTANTIATE_TEST_SUITE_P(Devices, BlockDeviceContract, ::testing::ValuesIn(all_device_kinds()),
+                         [](const auto& kind) { return kind.param.name; });
 
 }  // namespace
 }  // namespace semper::testing

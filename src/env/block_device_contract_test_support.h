@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "semper/env/block_device.h"
 #include "semper/env/scheduler.h"
@@ -24,6 +25,8 @@ struct DeviceKind {
   // Null with a printed reason where this machine does not have it.
   std::function<std::unique_ptr<DeviceWorld>()> make;
 };
+
+std::vector<DeviceKind> all_device_kinds();
 
 // Bytes of the disks that the contract is run on.
 inline constexpr std::uint64_t kContractDiskSize = std::uint64_t{1} << 20;

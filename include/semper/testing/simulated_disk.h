@@ -1,0 +1,165 @@
+// SimulatedDisk: a disk that does what disks do when the power goes, from a seed.
+//
+// What for: crash tests of whatever owns its on-disk format. When not: speed, and data that is to be
+// kept (memory_block_device.h, file_block_device.h).
+//
+//   SimulatedDisk disk({.size = 1 << 20}, Env{&clock, &random});
+//   auto device = disk.open();
+//   ... writes and flushes ...
+//   disk.power_cycle();                    // draws a fate for each sector that was not flushed
+//   auto again = disk.open();              // and recovery runs on what is left
+//
+//   for (std::uint64_t kept = 0; kept < disk.crash_count(); ++kept)     // or all of them
+//     recover(*disk.crash_image(kept).open());
+//
+// The fault model. A write is visible to every reader at once and is split into its sectors; each is
+// unsynced until a flush that was called after the write completed has succeeded.
+//   power loss   each unsynced sector write by itself, in any order and any subset, is kept, dropped
+//                (whole writes are thereby torn at sectors), or leaves garbage in its sector; of
+//                several writes to one sector any may be the one that stays. Flushed sectors keep
+//                their bytes. What was in flight counts as unsynced. All handles are dead and the
+//                companion is as new
+//   io, no room  a failed write has written any subset of its sectors
+//   flush error  what was unsynced becomes durable or not, sector by sector, and no later flush, of
+//                any handle, changes that, while readers see the new bytes (as in a page cache);
+//                the handle refuses everything from then on
+//   lying flush  succeeds and makes nothing durable. No format survives it; tests use it to see that
+//                the loss is detected
+//   misdirected  one sector of the write goes to another place, and its own keeps the old bytes
+//   bit rot      one bit of a sector that was written flips, for good
+//   delay, stuck an operation completes later, or not before release() or a power loss
+//   unplugged    every operation of every handle fails with io, open with not_found
+//   resized      open handles keep the size that they saw; what lies beyond the end is io
+// Not modelled: sectors torn inside, reads that differ each time.
+//
+// The same seed and calls give the same faults. Threads: any. The Env must outlive the disk and its
+// handles. Sources of the ideas: FoundationDB's AsyncFileNonDurable, TigerBeetle's testing/storage.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "semper/env/block_device.h"
+#include "semper/env/env.h"
+
+namespace semper::testing {
+
+// Each probability is from 0 to 1 and per operation, by default 0.
+struct DiskFaults {
+  double read_error = 0;
+  double write_error = 0;
+  double write_no_room = 0;
+  double flush_error = 0;
+  double lying_flush = 0;
+  double misdirected_write = 0;
+  // At a flush: a bit of one sector flips.
+  double bit_rot = 0;
+  // Any operation takes up to delay_by longer.
+  double delay = 0;
+  Duration delay_by = std::chrono::milliseconds(5);
+  // At a power loss, for each unsynced sector: dropped, garbage, and else kept.
+  double dropped_at_crash = 0.5;
+  double garbage_at_crash = 0.1;
+};
+
+enum class ReadFault : std::uint8_t { io_error, stuck };
+enum class WriteFault : std::uint8_t { io_error, no_room, misdirected, stuck };
+enum class FlushFault : std::uint8_t { io_error, lies, stuck };
+enum class SectorFate : std::uint8_t { dropped, kept, garbage };
+
+// One sector of a write that no flush has made durable.
+struct SectorWrite {
+  std::uint64_t sector = 0;
+  // The number of the write() that it belongs to, counted from 1.
+  std::uint64_t write = 0;
+  std::shared_ptr<const Bytes> content;
+};
+
+struct SimulatedDiskOptions {
+  std::uint64_t size = std::uint64_t{1} << 20;
+  std::uint32_t sector_size = 4096;
+  DiskFaults faults = {};
+  // Keeps what was written between any two flushes, so that one run of a workload serves crashes in
+  // all of its intervals. Costs memory for each write.
+  bool keep_history = false;
+};
+
+struct SimulatedHandleOptions {
+  bool read_only = false;
+  std::string name = "simulated disk";
+};
+
+// Copies are the same disk; handles keep it alive.
+class SimulatedDisk {
+ public:
+  SimulatedDisk(SimulatedDiskOptions options, Env env);
+
+  // Errors: not_found (unplugged).
+  Result<std::unique_ptr<BlockDevice>> try_open(SimulatedHandleOptions options = {}) const;
+  // The same where it can not fail (asserted).
+  std::unique_ptr<BlockDevice> open(SimulatedHandleOptions options = {}) const;
+
+  // What happens from now on by chance.
+  void set_faults(DiskFaults faults);
+  void calm() { set_faults({}); }
+
+  // What happens for certain to the nth such operation from now; 1 is the next one.
+  void fail_read(std::uint64_t nth, ReadFault fault);
+  void fail_write(std::uint64_t nth, WriteFault fault);
+  void fail_flush(std::uint64_t nth, FlushFault fault);
+
+  // Stuck operations go on.
+  void release();
+
+  void flip_bit(std::uint64_t sector, std::uint64_t bit);
+  void unplug();
+  // After unplug(): a power_cycle().
+  void plug_in();
+  void resize(std::uint64_t size);
+
+  // Crashes. Intervals are what lies between two flushes: the first has number 0, the last, which no
+  // flush has ended yet, interval(). Earlier ones only with keep_history.
+  std::size_t interval() const;
+  std::vector<SectorWrite> unsynced() const { return unsynced(interval()); }
+  std::vector<SectorWrite> unsynced(std::size_t interval) const;
+
+  // How many subsets of unsynced sectors there are; all ones where 64 bits can not hold it.
+  std::uint64_t crash_count() const { return crash_count(interval()); }
+  std::uint64_t crash_count(std::size_t interval) const;
+
+  // A new disk without faults, as a power loss leaves it that keeps the sector writes whose bit in
+  // `kept` is set (bit 0: unsynced()[0]; those from the 65th on are dropped), or gives each its fate.
+  SimulatedDisk crash_image(std::uint64_t kept) const { return crash_image(interval(), kept); }
+  SimulatedDisk crash_image(std::size_t interval, std::uint64_t kept) const;
+  SimulatedDisk crash_image(std::size_t interval, const std::vector<SectorFate>& fates) const;
+
+  // A power loss on this very disk: with fates drawn as the faults say, or with these.
+  void power_cycle();
+  void power_cycle(const std::vector<SectorFate>& fates);
+
+  // What a reader would see now, any alignment, also while it is unplugged (precondition: inside the
+  // disk, asserted), and how to put an image there, durably.
+  Bytes contents(std::uint64_t offset, std::size_t length) const;
+  void overwrite(std::uint64_t offset, BytesView bytes);
+
+  std::uint64_t size() const;
+  std::uint32_t sector_size() const;
+  std::uint64_t reads() const;
+  std::uint64_t writes() const;
+  std::uint64_t flushes() const;
+
+  // How many faults of each name happened: a test that saw none has tested none.
+  std::map<std::string, std::uint64_t> happened() const;
+
+ private:
+  class State;
+  class Handle;
+  explicit SimulatedDisk(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace semper::testing

@@ -1,0 +1,314 @@
+#include "semper/env/file_block_device.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "file_device_internal.h"
+#include "file_device_probe.h"
+#include "io_engine.h"
+#include "semper/base/assert.h"
+#include "semper/env/gate.h"
+#include "semper/env/one_shot.h"
+#include "shared_companion.h"
+
+namespace semper::internal {
+namespace {
+
+struct IoResult {
+  Status status;
+};
+
+const char* verb(IoKind kind) {
+  return kind == IoKind::read ? "reading" : kind == IoKind::flush ? "flushing" : "writing";
+}
+
+class FileBlockDevice final : public BlockDevice {
+ public:
+  FileBlockDevice(std::string path, FileDeviceOptions options, ProbedDevice device)
+      : path_(std::move(path)),
+        options_(options),
+        descriptor_(std::make_shared<FileDescriptor>(std::move(device.descriptor))),
+        is_block_device_(device.is_block_device),
+        is_direct_(device.is_direct),
+        sector_size_(device.sector_size),
+        true_size_(device.true_size),
+        size_(device.size),
+        gate_(path_) {}
+
+  // The engine first: it does what is in flight.
+  ~FileBlockDevice() override {
+    shut();
+    engine_.reset();
+  }
+
+  Status start(const struct stat& status, const IoCalls& calls);
+
+  std::string_view name() const noexcept override { return path_; }
+  std::uint64_t size() const noexcept override { return size_; }
+  std::uint32_t sector_size() const noexcept override { return sector_size_; }
+  bool is_read_only() const noexcept override { return options_.read_only; }
+  DeviceCompanion* companion() noexcept override { return companion_.get(); }
+
+  std::string description() const override {
+    return way_ + (is_direct_ ? ", O_DIRECT" : ", page cache") +
+           (options_.durability == Durability::none ? ", no flush" : "");
+  }
+
+  Async<void> read(std::uint64_t offset, ReadParts parts) override {
+    assert_access(offset, parts);
+    return run(IoKind::read, offset, vectors(parts));
+  }
+  Async<void> write(std::uint64_t offset, WriteParts parts) override {
+    assert_access(offset, parts);
+    return run(IoKind::write, offset, vectors(parts));
+  }
+  Async<void> flush() override { return run(IoKind::flush, 0, {}); }
+  Async<void> write_and_flush(std::uint64_t offset, WriteParts parts) override {
+    assert_access(offset, parts);
+    return run(IoKind::write_and_flush, offset, vectors(parts));
+  }
+
+  Async<void> close() override {
+    shut();
+    co_await gate_.close();
+    engine_.reset();
+    co_return Status{};
+  }
+
+ private:
+  static std::vector<iovec> vectors(const auto& parts) {
+    std::vector<iovec> list;
+    list.reserve(parts.size());
+    for (const auto& part : parts) {
+      if (part.empty()) continue;
+      auto* memory = const_cast<void*>(static_cast<const void*>(part.data()));
+      list.push_back({.iov_base = memory, .iov_len = part.size()});
+    }
+    return list;
+  }
+
+  void shut() {
+    gate_.shut();
+    if (companion_) companion_->close();
+  }
+
+  Async<void> run(IoKind kind, std::uint64_t offset, std::vector<iovec> parts);
+  // What must hold before anything is asked of the kernel.
+  Status admit(IoKind kind) const;
+  // Turns what became of an operation into what the caller is told, and remembers what is final.
+  Status settle(IoKind kind, std::uint64_t offset, std::uint64_t length, const IoOutcome& outcome);
+  Error describe(IoKind kind, std::uint64_t offset, std::uint64_t length,
+                 const IoOutcome& outcome) const;
+  Status check_in_place() const;
+
+  const std::string path_;
+  const FileDeviceOptions options_;
+  const std::shared_ptr<FileDescriptor> descriptor_;
+  const bool is_block_device_;
+  const bool is_direct_;
+  const std::uint32_t sector_size_;
+  const std::uint64_t true_size_;
+  const std::uint64_t size_;
+  std::string way_;
+  const IoCalls* calls_ = nullptr;
+
+  mutable std::mutex mutex_;
+  std::optional<Error> failed_;  // a flush
+  std::atomic<bool> has_failed_ = false;
+  std::atomic<std::size_t> in_flight_ = 0;
+
+  Gate gate_;
+  std::unique_ptr<SharedCompanion> companion_;
+  std::unique_ptr<IoEngine> engine_;
+};
+
+Status FileBlockDevice::start(const struct stat& status, const IoCalls& calls) {
+  calls_ = &calls;
+  const IoEngineOptions chosen{
+      .max_threads = options_.max_threads, .spin = options_.spin, .calls = &calls};
+  std::string why;
+  if (options_.mode == IoMode::automatic || options_.mode == IoMode::io_uring) {
+    auto ring = start_io_uring(chosen);
+    if (!ring && options_.mode == IoMode::io_uring) return fail(ring.error().in(path_));
+    if (ring) {
+      engine_ = std::move(*ring);
+    } else {
+      why = " (" + ring.error().message() + ")";
+    }
+  }
+  if (options_.mode == IoMode::inline_blocking) {
+    way_ = "on the caller's thread";
+  } else {
+    if (!engine_) engine_ = start_io_threads(chosen);
+    way_ = engine_->description() + why;
+  }
+  if (options_.companion == CompanionUse::none) return {};
+  auto memory = SharedMemory::open(path_, status);
+  if (!memory) return options_.read_only ? Status{} : fail(memory.error());
+  SharedCompanion::Context context{.device = path_,
+                                   .read_only = options_.read_only,
+                                   .descriptor = descriptor_,
+                                   .memory = std::move(*memory)};
+  companion_ = std::make_unique<SharedCompanion>(std::move(context));
+  return {};
+}
+
+Status FileBlockDevice::admit(IoKind kind) const {
+  if (has_failed_.load()) {
+    std::lock_guard lock(mutex_);
+    return fail(*failed_);
+  }
+  if (kind == IoKind::read) return {};
+  if (kind != IoKind::flush && options_.read_only) {
+    return fail(ErrorKind::permission, path_ + " was opened read-only");
+  }
+  return check_in_place();
+}
+
+// A file that was cut short would grow again by the next write, with a hole in it, and one that was
+// deleted takes everything into its grave. Costs a third of a microsecond.
+Status FileBlockDevice::check_in_place() const {
+  if (is_block_device_) return {};
+  struct stat status {};
+  if (::fstat(descriptor_->get(), &status) != 0) {
+    return fail(error_from_errno(errno, "can not look at " + path_));
+  }
+  if (status.st_nlink == 0) {
+    return fail(ErrorKind::io, path_ + " was deleted while it was open; what is written to it is "
+                                       "lost when it is closed");
+  }
+  const auto present = static_cast<std::uint64_t>(status.st_size);
+  if (present < size_) {
+    return fail(ErrorKind::io, path_ + " has changed its size from " + std::to_string(true_size_) +
+                                   " to " + std::to_string(present) +
+                                   " bytes while it was open; open it again");
+  }
+  return {};
+}
+
+Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<iovec> parts) {
+  auto inside = gate_.enter();
+  if (!inside) co_return fail(ErrorKind::closed, path_ + " was closed; open it again");
+  SEMPER_CO_TRY_STATUS(admit(kind));
+  std::uint64_t length = 0;
+  for (const auto& part : parts) length += part.iov_len;
+  const bool no_flush = options_.durability == Durability::none || options_.read_only;
+  if (length == 0 && (kind == IoKind::read || kind == IoKind::write || no_flush)) {
+    co_return Status{};
+  }
+
+  auto operation = std::make_unique<IoOperation>();
+  operation->kind = kind;
+  operation->descriptor = descriptor_->get();
+  operation->skip_flush = no_flush;
+  operation->offset = offset;
+  operation->parts = std::move(parts);
+  if (!engine_) {
+    const auto outcome = perform(*operation, *calls_);
+    co_return settle(kind, offset, length, outcome);
+  }
+
+  if (in_flight_.fetch_add(1) >= options_.max_in_flight) {
+    in_flight_.fetch_sub(1);
+    co_return fail(ErrorKind::exhausted, path_ + " has " + std::to_string(options_.max_in_flight) +
+                                             " operations in flight, which is the most "
+                                             "(max_in_flight); wait for some");
+  }
+  OneShot<IoResult> ended;
+  // The gate is held until the engine has let go, also where nobody waits any more.
+  auto held = std::make_shared<Gate::Holder>(std::move(*inside));
+  operation->done = [this, kind, offset, length, ended,
+                     held = std::move(held)](const IoOutcome& outcome) mutable {
+    auto status = settle(kind, offset, length, outcome);
+    in_flight_.fetch_sub(1);
+    ended.set(IoResult{std::move(status)});
+    held.reset();
+  };
+  engine_->submit(std::move(operation));
+  auto result = co_await ended.wait();
+  if (!result) co_return fail(result.error().in(std::string(verb(kind)) + " " + path_));
+  co_return std::move(result->status);
+}
+
+Status FileBlockDevice::settle(IoKind kind, std::uint64_t offset, std::uint64_t length,
+                               const IoOutcome& outcome) {
+  if (outcome.error == 0 && !outcome.hit_the_end) return {};
+  auto error = describe(kind, offset, length, outcome);
+  if (!outcome.in_flush) return fail(std::move(error));
+  std::lock_guard lock(mutex_);
+  if (!failed_) {
+    failed_ = Error(ErrorKind::io,
+                    error.message() + "; what was written before this flush may be lost, and the "
+                                      "handle takes nothing more: find out why, open " +
+                        path_ + " again, recover");
+    has_failed_.store(true);
+  }
+  return fail(*failed_);
+}
+
+Error FileBlockDevice::describe(IoKind kind, std::uint64_t offset, std::uint64_t length,
+                                const IoOutcome& outcome) const {
+  std::string what = std::string(verb(outcome.in_flush ? IoKind::flush : kind)) + " ";
+  if (!outcome.in_flush) {
+    what += std::to_string(length) + " bytes at offset " + std::to_string(offset) + " of ";
+  }
+  what += path_;
+  const auto present = size_now(descriptor_->get(), is_block_device_);
+  if (is_block_device_ && (!present || *present == 0)) {
+    return Error(ErrorKind::io, what + ": the device is gone (unplugged?); plug it in and open it "
+                                       "again");
+  }
+  if (present && *present < size_) {
+    return Error(ErrorKind::io, what + ": it has changed its size from " +
+                                    std::to_string(true_size_) + " to " +
+                                    std::to_string(*present) +
+                                    " bytes while it was open; open it again");
+  }
+  if (outcome.hit_the_end) return Error(ErrorKind::io, what + ": nothing more was moved there");
+  switch (outcome.error) {
+    case ENODEV:
+    case ENXIO:
+    case ENOMEDIUM:
+      return Error(ErrorKind::io, what + ": the device is gone (unplugged?); plug it in and open it "
+                                         "again");
+    case ENOSPC:
+    case EDQUOT:
+      return Error(ErrorKind::exhausted,
+                   what + ": no room is left below it; make room (the file was not written in "
+                          "full when it was made)");
+    default:
+      return Error(ErrorKind::io, what + ": " + std::strerror(outcome.error) + " (errno " +
+                                      std::to_string(outcome.error) +
+                                      "); see the kernel's log about the device");
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BlockDevice>> open_block_device_with(const std::string& path,
+                                                            FileDeviceOptions options,
+                                                            const IoCalls& calls) {
+  SEMPER_TRY(auto probed, probe_device(path, options));
+  const struct stat status = probed.status;
+  auto device = std::make_unique<FileBlockDevice>(path, options, std::move(probed));
+  SEMPER_TRY_STATUS(device->start(status, calls));
+  return device;
+}
+
+}  // namespace semper::internal
+
+namespace semper {
+
+Result<std::unique_ptr<BlockDevice>> open_block_device(const std::string& path,
+                                                       FileDeviceOptions options) {
+  return internal::open_block_device_with(path, options, internal::system_io_calls());
+}
+
+}  // namespace semper

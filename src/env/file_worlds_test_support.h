@@ -1,0 +1,90 @@
+// Files and loop devices for tests, and a second process that has them open.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "block_device_contract_test_support.h"
+#include "semper/env/file_block_device.h"
+
+namespace semper::testing {
+
+// A folder of its own, removed at the end. Under the build folder, because /tmp may be a tmpfs.
+class ScratchFolder {
+ public:
+  ScratchFolder();
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+ private:
+  std::filesystem::path folder_;
+};
+
+class FileWorld : public DeviceWorld {
+ public:
+  explicit FileWorld(FileDeviceOptions options);
+  Result<std::unique_ptr<BlockDevice>> open(Access access) override;
+  const std::string& path() const { return path_; }
+
+ protected:
+  ScratchFolder folder_;
+  std::string path_;
+  FileDeviceOptions options_;
+};
+
+// A loop device over a file; needs root. Null with a printed reason where there is none.
+class LoopWorld final : public FileWorld {
+ public:
+  static std::unique_ptr<LoopWorld> make(std::uint32_t sector_size, FileDeviceOptions options = {});
+  ~LoopWorld() override;
+  const std::string& backing_file() const { return backing_; }
+
+ private:
+  LoopWorld(FileDeviceOptions options) : FileWorld(options) {}
+  std::string backing_;
+};
+
+// Runs a program, waits, and returns its standard output without the last newline. `ok` says
+// whether it succeeded.
+struct CommandResult {
+  bool ok = false;
+  std::string output;
+};
+CommandResult run_command(const std::vector<std::string>& arguments);
+
+// A part of this test program in another process: TEST(Child, DISABLED_role).
+class ChildProcess {
+ public:
+  ChildProcess(const std::string& role, const std::string& argument);
+  ~ChildProcess();  // kills it where it still runs
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  // The next line that the child said; empty where it has ended.
+  std::string read_line();
+  // Lets the child's next hear() return.
+  void tell();
+  void kill();
+  // Its exit code; 128 + the signal that ended it.
+  int wait();
+
+ private:
+  pid_t pid_ = -1;
+  int from_child_ = -1;
+  int to_child_ = -1;
+};
+
+// In the child.
+std::string child_argument();
+void say(const std::string& line);
+void hear();
+
+}  // namespace semper::testing
+
+#define SEMPER_CHILD(role) TEST(Child, DISABLED_##role)
