@@ -1,0 +1,136 @@
+#include "ring/attachment.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace semper::ring::internal {
+namespace {
+
+Status check_options(const BlockDevice& device, const AttachOptions& options) {
+  if (options.memory_bytes < kMinMemoryBytes) {
+    return fail(ErrorKind::invalid_argument, "memory_bytes is less than " +
+                                                 std::to_string(kMinMemoryBytes));
+  }
+  if (device.is_read_only()) {
+    return fail(ErrorKind::permission,
+                std::string(device.name()) + " is open for reading only; a side writes to it");
+  }
+  return {};
+}
+
+// Words about another ring (the device was created anew) say nothing about this one.
+void adopt_words(DeviceCompanion& companion, const FormatOnDevice& format) {
+  auto& identity = companion.word(kIdentityWord);
+  if (identity.load() == format.identity_word()) return;
+  for (const std::size_t index : {kExposedWord, kConsumedWord}) companion.word(index).store(0);
+  identity.store(format.identity_word());
+}
+
+Status check_not_attached(const Attachment& attachment) {
+  const Pointer& own = attachment.own;
+  const bool here = attachment.companion != nullptr && own.machine == attachment.options.machine;
+  if (!own.attached || here || attachment.options.take_over == TakeOver::yes) return {};
+  return fail(ErrorKind::conflict,
+              std::string(attachment.format->device().name()) + ": the ring has a " +
+                  std::string(to_string(attachment.side)) + ", \"" + to_printable(own.client) +
+                  "\" on machine \"" + to_printable(own.machine) +
+                  "\"; where it is known to be dead, attach with TakeOver::yes");
+}
+
+Status take_role(Attachment& attachment) {
+  if (attachment.companion == nullptr) return {};
+  auto role = attachment.companion->take(static_cast<std::size_t>(attachment.side));
+  if (!role) {
+    if (role.error().kind() != ErrorKind::conflict) return fail(role.error());
+    return fail(ErrorKind::conflict,
+                std::string(attachment.format->device().name()) + ": another " +
+                       std::string(to_string(attachment.side)) +
+                       " on this machine is attached; wait until it detaches or ends");
+  }
+  attachment.role = std::move(*role);
+  return {};
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> Attachment::shared_position(std::size_t index) const {
+  const std::uint64_t value = word(index);
+  if (value == 0) return std::nullopt;
+  return value - 1;
+}
+
+void Attachment::share_position(std::size_t index, std::uint64_t position) const {
+  if (companion == nullptr) return;
+  companion->word(index).store(position + 1);
+  companion->notify(index);
+}
+
+void Attachment::count(std::size_t index) const {
+  if (companion == nullptr) return;
+  companion->word(index).fetch_add(1);
+  companion->notify(index);
+}
+
+std::uint64_t Attachment::word(std::size_t index) const {
+  return companion == nullptr ? 0 : companion->word(index).load();
+}
+
+Async<void> Attachment::wait(std::size_t index, std::uint64_t seen, Backoff& backoff,
+                             MonotonicTime deadline) const {
+  Clock& time = clock();
+  if (companion == nullptr) {
+    co_return co_await sleep_until(time, std::min(deadline, time.after(backoff.next())));
+  }
+  const auto waited =
+      co_await companion->wait(index, seen, time, std::min(deadline, time.after(kCompanionPoll)));
+  if (!waited && waited.error().kind() != ErrorKind::timeout) co_return fail(waited.error());
+  co_return Result<void>();
+}
+
+Async<void> Attachment::check_owner() const {
+  if (companion != nullptr || format->id() != Format::semper_1) co_return Result<void>();
+  SEMPER_CO_TRY(const Pointer stored, co_await format->read_pointer(side));
+  if (stored.epoch == own.epoch) co_return Result<void>();
+  co_return fail(ErrorKind::conflict, std::string(format->device().name()) + ": another " +
+                                          std::string(to_string(side)) + ", \"" +
+                                          to_printable(stored.client) + "\", took over");
+}
+
+Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side side) {
+  Attachment attachment;
+  attachment.side = side;
+  SEMPER_CO_TRY_STATUS(check_options(device, options));
+  SEMPER_CO_TRY(attachment.format, co_await open_format(device, options.sector_size));
+  attachment.companion = device.companion();
+  attachment.options = std::move(options);
+  const auto& format = attachment.format;
+  SEMPER_CO_TRY_STATUS(take_role(attachment));
+  if (attachment.companion != nullptr) adopt_words(*attachment.companion, *format);
+
+  // The consumer's first: it never passes what it could see of the producer's.
+  const bool producer_side = side == Side::producer;
+  Pointer& consumer = producer_side ? attachment.other : attachment.own;
+  Pointer& producer = producer_side ? attachment.own : attachment.other;
+  SEMPER_CO_TRY(consumer, co_await format->read_pointer(Side::consumer));
+  SEMPER_CO_TRY(producer, co_await format->read_pointer(Side::producer));
+  SEMPER_CO_TRY_STATUS(check_not_attached(attachment));
+  SEMPER_CO_TRY(attachment.recovered, co_await format->recover(producer, consumer));
+  SEMPER_CO_TRY_STATUS(
+      check_positions(*format, consumer.position, attachment.recovered.exposed));
+  // What was read may be in a cache only; nothing may be built on it before it is durable.
+  if (attachment.options.flush == Flush::always) SEMPER_CO_TRY_STATUS(co_await device.flush());
+
+  Pointer& own = attachment.own;
+  own.queue = attachment.options.queue;
+  own.client = attachment.options.client;
+  own.machine = attachment.options.machine;
+  if (producer_side) {
+    own.position = attachment.recovered.exposed;
+    own.pending_epoch =
+        attachment.recovered.pushed.empty() ? 0 : attachment.recovered.pushed_epoch;
+  }
+  SEMPER_CO_TRY_STATUS(co_await format->claim(own, attachment.options.flush));
+  co_return std::move(attachment);
+}
+
+}  // namespace semper::ring::internal

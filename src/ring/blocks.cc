@@ -1,0 +1,128 @@
+#include "ring/blocks.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "semper/base/assert.h"
+#include "semper/base/crc32c.h"
+
+namespace semper::ring::internal {
+namespace {
+
+constexpr BytesView kSuperMagic("semper ring\r\n\x1a\n\0", 16);
+constexpr BytesView kPointerMagic("semperPT", 8);
+
+// Both kinds end with the place of the block and the checksum.
+constexpr std::size_t kPlaceAt = 496;
+constexpr std::size_t kCrcAt = 508;
+
+// Superblock.
+constexpr std::size_t kVersionAt = 16;
+constexpr std::size_t kBlockSizeAt = 20;
+constexpr std::size_t kIdentityAt = 24;
+constexpr std::size_t kDataStartAt = 40;
+constexpr std::size_t kCapacityAt = 48;
+
+// Pointer.
+constexpr std::size_t kSideAt = 8;
+constexpr std::size_t kFlagsAt = 12;
+constexpr std::size_t kSequenceAt = 16;
+constexpr std::size_t kPositionAt = 24;
+constexpr std::size_t kEpochAt = 32;
+constexpr std::size_t kPendingEpochAt = 36;
+constexpr std::size_t kQueueAt = 64;
+constexpr std::size_t kClientAt = 192;
+constexpr std::size_t kMachineAt = 320;
+constexpr std::size_t kNameBytes = 128;
+constexpr std::uint32_t kFlagSuspend = 1;
+constexpr std::uint32_t kFlagAttached = 2;
+
+void store_name(const std::string& name, char* out) {
+  std::memcpy(out, name.data(), std::min(name.size(), kNameBytes));
+}
+
+std::string load_name(const char* in) {
+  return std::string(in, static_cast<std::size_t>(std::find(in, in + kNameBytes, '\0') - in));
+}
+
+std::uint32_t seal(char* block, std::uint64_t place, std::uint32_t seed) {
+  store_u64(block + kPlaceAt, place);
+  const std::uint32_t crc = crc32c(BytesView(block, kCrcAt), seed);
+  store_u32(block + kCrcAt, crc);
+  return crc;
+}
+
+bool is_sealed(const char* block, std::uint64_t place, std::uint32_t seed) {
+  return load_u64(block + kPlaceAt) == place &&
+         load_u32(block + kCrcAt) == crc32c(BytesView(block, kCrcAt), seed);
+}
+
+}  // namespace
+
+void store_superblock(const Superblock& superblock, std::span<std::byte> block) {
+  SEMPER_ASSERT(block.size() == kBlockBytes, "a superblock is one block");
+  std::memset(block.data(), 0, block.size());
+  char* const out = reinterpret_cast<char*>(block.data());
+  std::memcpy(out, kSuperMagic.data(), kSuperMagic.size());
+  store_u32(out + kVersionAt, superblock.version);
+  store_u32(out + kBlockSizeAt, static_cast<std::uint32_t>(kBlockBytes));
+  std::memcpy(out + kIdentityAt, superblock.identity.data(), superblock.identity.size());
+  store_u64(out + kDataStartAt, superblock.data_start);
+  store_u64(out + kCapacityAt, superblock.capacity);
+  seal(out, superblock.place, 0);
+}
+
+BlockCheck load_superblock(BytesView block, std::uint64_t place, Superblock& out) {
+  if (block.substr(0, kSuperMagic.size()) != kSuperMagic) return BlockCheck::absent;
+  const char* const in = block.data();
+  if (!is_sealed(in, place, 0)) return BlockCheck::damaged;
+  out.version = load_u32(in + kVersionAt);
+  std::memcpy(out.identity.data(), in + kIdentityAt, out.identity.size());
+  out.data_start = load_u64(in + kDataStartAt);
+  out.capacity = load_u64(in + kCapacityAt);
+  out.place = place;
+  return BlockCheck::valid;
+}
+
+void store_pointer(const Pointer& pointer, std::uint32_t identity_crc,
+                   std::span<std::byte> block) {
+  SEMPER_ASSERT(block.size() == kBlockBytes, "a pointer is one block");
+  std::memset(block.data(), 0, block.size());
+  char* const out = reinterpret_cast<char*>(block.data());
+  std::memcpy(out, kPointerMagic.data(), kPointerMagic.size());
+  store_u32(out + kSideAt, static_cast<std::uint32_t>(pointer.side));
+  store_u32(out + kFlagsAt,
+            (pointer.flag ? kFlagSuspend : 0) | (pointer.attached ? kFlagAttached : 0));
+  store_u64(out + kSequenceAt, pointer.sequence);
+  store_u64(out + kPositionAt, pointer.position);
+  store_u32(out + kEpochAt, pointer.epoch);
+  store_u32(out + kPendingEpochAt, pointer.pending_epoch);
+  store_name(pointer.queue, out + kQueueAt);
+  store_name(pointer.client, out + kClientAt);
+  store_name(pointer.machine, out + kMachineAt);
+  seal(out, pointer_place(pointer.side, pointer.sequence), identity_crc);
+}
+
+std::optional<Pointer> load_pointer(BytesView block, Side side, std::uint64_t place,
+                                    std::uint32_t identity_crc) {
+  if (block.substr(0, kPointerMagic.size()) != kPointerMagic) return std::nullopt;
+  const char* const in = block.data();
+  if (!is_sealed(in, place, identity_crc)) return std::nullopt;
+  Pointer pointer;
+  pointer.side = side;
+  if (load_u32(in + kSideAt) != static_cast<std::uint32_t>(side)) return std::nullopt;
+  const std::uint32_t flags = load_u32(in + kFlagsAt);
+  pointer.flag = (flags & kFlagSuspend) != 0;
+  pointer.attached = (flags & kFlagAttached) != 0;
+  pointer.sequence = load_u64(in + kSequenceAt);
+  pointer.position = load_u64(in + kPositionAt);
+  pointer.epoch = load_u32(in + kEpochAt);
+  pointer.pending_epoch = load_u32(in + kPendingEpochAt);
+  if (pointer_place(side, pointer.sequence) != place) return std::nullopt;
+  pointer.queue = load_name(in + kQueueAt);
+  pointer.client = load_name(in + kClientAt);
+  pointer.machine = load_name(in + kMachineAt);
+  return pointer;
+}
+
+}  // namespace semper::ring::internal

@@ -1,0 +1,43 @@
+// The blocks of semper-1 that are not data: superblock and pointers.
+//
+// Each keeps all that matters in its first 512 bytes, so that no sector size can tear it, with a
+// checksum over content, place and identity.
+#pragma once
+
+#include <optional>
+
+#include "ring/record.h"
+
+namespace semper::ring::internal {
+
+inline constexpr std::size_t kBlockContentBytes = 512;
+inline constexpr std::uint64_t kDataStart = 8 * kBlockBytes;
+inline constexpr std::uint64_t kMinDataBytes = 2 * kBlockBytes;
+inline constexpr std::uint32_t kSemperVersion = 1;
+// A published batch never begins further than this behind the durable producer's position.
+inline constexpr std::uint64_t kPointerLagBytes = std::uint64_t{16} << 20;
+
+struct Superblock {
+  std::uint32_t version = kSemperVersion;
+  Identity identity{};
+  std::uint64_t data_start = kDataStart;
+  std::uint64_t capacity = 0;
+  // Where this copy lies.
+  std::uint64_t place = 0;
+};
+
+enum class BlockCheck : std::uint8_t { valid, absent, damaged };
+
+void store_superblock(const Superblock& superblock, std::span<std::byte> block);
+BlockCheck load_superblock(BytesView block, std::uint64_t place, Superblock& out);
+
+// Where the two copies of a side's pointer are, by the sequence number.
+constexpr std::uint64_t pointer_place(Side side, std::uint64_t sequence) {
+  return (1 + 2 * static_cast<std::uint64_t>(side) + sequence % 2) * kBlockBytes;
+}
+
+void store_pointer(const Pointer& pointer, std::uint32_t identity_crc, std::span<std::byte> block);
+std::optional<Pointer> load_pointer(BytesView block, Side side, std::uint64_t place,
+                                    std::uint32_t identity_crc);
+
+}  // namespace semper::ring::internal

@@ -1,0 +1,78 @@
+#include "semper/ring/consumer.h"
+
+#include <utility>
+
+#include "ring/consumer_core.h"
+
+namespace semper::ring {
+
+Consumer::Consumer(std::shared_ptr<internal::ConsumerCore> core) : core_(std::move(core)) {}
+Consumer::Consumer(Consumer&&) noexcept = default;
+Consumer& Consumer::operator=(Consumer&&) noexcept = default;
+Consumer::~Consumer() = default;
+
+Async<Consumer> Consumer::attach(BlockDevice& device, AttachOptions options) {
+  SEMPER_CO_TRY(internal::Attachment attachment,
+                co_await internal::attach_side(device, std::move(options),
+                                               internal::Side::consumer));
+  co_return Consumer(std::make_shared<internal::ConsumerCore>(std::move(attachment)));
+}
+
+// An operation keeps the core alive from the call on, not only once it is awaited.
+namespace {
+
+using Core = std::shared_ptr<internal::ConsumerCore>;
+
+Async<void> detach(Core core) { co_return co_await core->detach(); }
+Async<State> state(Core core) { co_return co_await core->state(); }
+Async<DebugInfo> debug_info(Core core) { co_return co_await core->debug_info(); }
+Async<void> set_suspend(Core core, bool suspend) {
+  co_return co_await core->set_suspend(suspend);
+}
+Async<std::vector<Item>> pop_many(Core core, std::optional<Position> from, PopLimits limits,
+                                  MonotonicTime deadline) {
+  co_return co_await core->pop_many(from, limits, deadline);
+}
+Async<Item> pop(Core core, std::optional<Position> from, MonotonicTime deadline) {
+  const PopLimits one{.max_items = 1};
+  SEMPER_CO_TRY(std::vector<Item> items, co_await core->pop_many(from, one, deadline));
+  co_return std::move(items.front());
+}
+Async<Position> for_each(Core core, std::function<Status(const ItemView&)> visit,
+                         std::optional<Position> from) {
+  co_return co_await core->for_each(std::move(visit), from);
+}
+Async<void> advance(Core core, Position position) { co_return co_await core->advance(position); }
+Async<Position> resync(Core core, Position damaged) { co_return co_await core->resync(damaged); }
+
+}  // namespace
+
+Async<void> Consumer::detach() { return ring::detach(core_); }
+Async<State> Consumer::state() { return ring::state(core_); }
+Async<DebugInfo> Consumer::debug_info() { return ring::debug_info(core_); }
+Async<void> Consumer::suspend() { return set_suspend(core_, true); }
+Async<void> Consumer::resume() { return set_suspend(core_, false); }
+
+Async<Item> Consumer::pop(std::optional<Position> from, MonotonicTime deadline) {
+  return ring::pop(core_, from, deadline);
+}
+
+Async<std::vector<Item>> Consumer::pop_many(std::optional<Position> from, PopLimits limits,
+                                            MonotonicTime deadline) {
+  return ring::pop_many(core_, from, limits, deadline);
+}
+
+Async<Position> Consumer::for_each(std::function<Status(const ItemView&)> visit,
+                                   std::optional<Position> from) {
+  return ring::for_each(core_, std::move(visit), from);
+}
+
+Async<void> Consumer::advance(Position position) { return ring::advance(core_, position); }
+Async<Position> Consumer::resync(Position damaged) { return ring::resync(core_, damaged); }
+std::vector<Damage> Consumer::damage() const { return core_->damage(); }
+Position Consumer::consumed() const noexcept { return core_->consumed(); }
+Format Consumer::format() const noexcept { return core_->format().id(); }
+std::uint64_t Consumer::capacity() const noexcept { return core_->format().geometry().capacity; }
+std::string Consumer::identity() const { return core_->format().identity(); }
+
+}  // namespace semper::ring

@@ -1,0 +1,263 @@
+#include "ring/consumer_core.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace semper::ring::internal {
+namespace {
+constexpr std::size_t kReaderShare = 2;
+}
+
+ConsumerCore::ConsumerCore(Attachment attachment)
+    : attachment_(std::move(attachment)),
+      turn_(attachment_.options.max_waiting),
+      reader_(attachment_.format, attachment_.options.memory_bytes / kReaderShare),
+      exposed_(attachment_.recovered.exposed),
+      consumed_(attachment_.own.position) {
+  attachment_.share_position(kConsumedWord, consumed_);
+  if (const auto shared = attachment_.shared_position(kExposedWord)) accept_exposed(*shared);
+}
+
+Position ConsumerCore::consumed() const {
+  std::lock_guard lock(mutex_);
+  return Position::from_offset(consumed_);
+}
+
+void ConsumerCore::set_consumed(std::uint64_t position) {
+  std::lock_guard lock(mutex_);
+  consumed_ = position;
+}
+
+std::vector<Damage> ConsumerCore::damage() const {
+  std::lock_guard lock(mutex_);
+  return {damage_.begin(), damage_.end()};
+}
+
+Status ConsumerCore::check_usable() const {
+  if (detached_) return fail(ErrorKind::closed, "the consumer is detached");
+  if (dead_) return fail(*dead_);
+  return {};
+}
+
+Result<std::uint64_t> ConsumerCore::begin_at(std::optional<Position> from) const {
+  if (!from) return consumed_;
+  if (from->offset() >= consumed_ && from->offset() <= exposed_) return from->offset();
+  return fail(ErrorKind::invalid_argument,
+              "position " + from->to_string() + " is not between what is consumed, " +
+                  std::to_string(consumed_) + ", and what is exposed, " +
+                  std::to_string(exposed_));
+}
+
+bool ConsumerCore::accept_exposed(std::uint64_t position) {
+  if (position <= exposed_ || position - consumed_ > format().geometry().capacity) return false;
+  exposed_ = position;
+  return true;
+}
+
+Async<void> ConsumerCore::refresh_exposed() {
+  if (const auto shared = attachment_.shared_position(kExposedWord)) {
+    if (accept_exposed(*shared)) co_return Result<void>();
+  }
+  SEMPER_CO_TRY(const Pointer producer, co_await attachment_.format->read_pointer(Side::producer));
+  if (producer.position <= exposed_) co_return Result<void>();
+  // It was read, which does not mean that it is durable.
+  if (attachment_.options.flush == Flush::always) {
+    const auto flushed = co_await format().device().flush();
+    if (!flushed) {
+      dead_ = flushed.error();
+      co_return fail(flushed.error());
+    }
+  }
+  accept_exposed(producer.position);
+  co_return Result<void>();
+}
+
+Async<std::optional<Parsed>> ConsumerCore::next(std::uint64_t& position) {
+  while (position < exposed_) {
+    SEMPER_CO_TRY(const Parsed parsed, co_await reader_.at(position, exposed_));
+    if (parsed.kind == Parsed::Kind::item) co_return parsed;
+    if (attachment_.options.on_damage == OnDamage::stop) {
+      co_return fail(ErrorKind::corrupt, reader_.describe(position, parsed.why));
+    }
+    SEMPER_CO_TRY(const std::uint64_t valid, co_await reader_.search(position + 1, exposed_));
+    std::lock_guard lock(mutex_);
+    const Position start = Position::from_offset(position);
+    // Popping the same item again passes the same damage.
+    if (damage_.empty() || damage_.back().start < start) {
+      if (damage_.size() == kMaxDamageRemembered) damage_.pop_front();
+      damage_.push_back({start, Position::from_offset(valid),
+                         reader_.describe(position, parsed.why)});
+      skipped_bytes_ += valid - position;
+    }
+    position = valid;
+  }
+  co_return std::optional<Parsed>();
+}
+
+Async<std::vector<Item>> ConsumerCore::take_items(std::uint64_t position, PopLimits limits) {
+  std::vector<Item> items;
+  std::size_t bytes = 0;
+  while (items.size() < std::max<std::size_t>(limits.max_items, 1)) {
+    auto parsed = co_await next(position);
+    if (!parsed) {
+      // What is whole comes first; the next call meets the error.
+      if (items.empty()) co_return fail(parsed.error());
+      break;
+    }
+    if (!*parsed) break;
+    bytes += (*parsed)->payload.size();
+    if (!items.empty() && bytes > limits.max_bytes) break;
+    Item& item = items.emplace_back();
+    item.start = Position::from_offset(position);
+    item.after = Position::from_offset((*parsed)->after);
+    item.bytes.assign((*parsed)->payload);
+    position = (*parsed)->after;
+  }
+  items_ += items.size();
+  co_return items;
+}
+
+Async<std::vector<Item>> ConsumerCore::pop_many(std::optional<Position> from, PopLimits limits,
+                                                MonotonicTime deadline) {
+  Clock& clock = attachment_.clock();
+  Backoff backoff(attachment_.options.poll, *attachment_.options.env.random);
+  for (;;) {
+    const std::uint64_t seen = attachment_.word(kExposedWord);
+    {
+      SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(clock));
+      SEMPER_CO_TRY_STATUS(check_usable());
+      SEMPER_CO_TRY(const std::uint64_t position, begin_at(from));
+      if (position >= exposed_) SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
+      SEMPER_CO_TRY(std::vector<Item> items, co_await take_items(position, limits));
+      if (!items.empty()) co_return items;
+    }
+    if (deadline == kNoWait) co_return fail(ErrorKind::retry, "there is no item in the ring now");
+    if (clock.now() >= deadline) {
+      co_return fail(ErrorKind::timeout, "the deadline passed without an item in the ring");
+    }
+    SEMPER_CO_TRY_STATUS(co_await attachment_.wait(kExposedWord, seen, backoff, deadline));
+  }
+}
+
+Async<Position> ConsumerCore::for_each(std::function<Status(const ItemView&)> visit,
+                                       std::optional<Position> from) {
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  SEMPER_CO_TRY_STATUS(check_usable());
+  SEMPER_CO_TRY(std::uint64_t position, begin_at(from));
+  SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
+  for (;;) {
+    SEMPER_CO_TRY(const auto parsed, co_await next(position));
+    if (!parsed) break;
+    const ItemView item{Position::from_offset(position), Position::from_offset(parsed->after),
+                        parsed->payload};
+    SEMPER_CO_TRY_STATUS(visit(item));
+    ++items_;
+    position = parsed->after;
+  }
+  co_return Position::from_offset(position);
+}
+
+Async<Position> ConsumerCore::resync(Position damaged) {
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  SEMPER_CO_TRY_STATUS(check_usable());
+  SEMPER_CO_TRY(const std::uint64_t position, begin_at(damaged));
+  SEMPER_CO_TRY(const std::uint64_t valid, co_await reader_.search(position + 1, exposed_));
+  co_return Position::from_offset(valid);
+}
+
+Async<void> ConsumerCore::write_pointer() {
+  // A coroutine that is destroyed half-way leaves it unknown what is on the disk.
+  struct Guard {
+    ConsumerCore& core;
+    bool finished;
+    ~Guard() {
+      if (!finished && !core.dead_) {
+        core.dead_ = Error(ErrorKind::cancelled, "a write to the ring was abandoned");
+      }
+    }
+  } guard{*this, false};
+  FormatOnDevice& format = *attachment_.format;
+  Status status = co_await attachment_.check_owner();
+  if (status) status = co_await format.write_pointer(attachment_.own);
+  if (status && attachment_.options.flush == Flush::always) {
+    status = co_await format.device().flush();
+  }
+  guard.finished = true;
+  if (!status) dead_ = status.error();
+  co_return status;
+}
+
+Async<void> ConsumerCore::advance(Position position) {
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  SEMPER_CO_TRY_STATUS(check_usable());
+  const std::uint64_t to = position.offset();
+  if (to <= consumed_) co_return Result<void>();
+  const std::uint64_t step = std::max<std::uint64_t>(format().record_step(), 4);
+  if (to > exposed_ || to % step != 0) {
+    co_return fail(ErrorKind::invalid_argument, "no item that was exposed ends at position " +
+                                                    position.to_string());
+  }
+  attachment_.own.position = to;
+  SEMPER_CO_TRY_STATUS(co_await write_pointer());
+  set_consumed(to);
+  attachment_.share_position(kConsumedWord, to);
+  co_return Result<void>();
+}
+
+Async<State> ConsumerCore::state() {
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  SEMPER_CO_TRY_STATUS(check_usable());
+  SEMPER_CO_TRY(const Pointer producer, co_await attachment_.format->read_pointer(Side::producer));
+  co_return producer.flag ? State::suspended : State::running;
+}
+
+Async<void> ConsumerCore::set_suspend(bool suspend) {
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  SEMPER_CO_TRY_STATUS(check_usable());
+  if (attachment_.own.flag == suspend) co_return Result<void>();
+  SEMPER_CO_TRY(const Pointer producer, co_await attachment_.format->read_pointer(Side::producer));
+  if (producer.flag != attachment_.own.flag) {
+    co_return fail(ErrorKind::retry, std::string("the producer has not acknowledged the last ") +
+                                         (suspend ? "resume" : "suspend") + " yet");
+  }
+  attachment_.own.flag = suspend;
+  SEMPER_CO_TRY_STATUS(co_await write_pointer());
+  attachment_.count(kConsumerFlagsWord);
+  co_return Result<void>();
+}
+
+Async<void> ConsumerCore::detach() {
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  if (detached_) co_return Result<void>();
+  detached_ = true;
+  Status status;
+  if (!dead_ && format().id() == Format::semper_1) {
+    attachment_.own.attached = false;
+    status = co_await write_pointer();
+  }
+  attachment_.role.reset();
+  co_return status;
+}
+
+Async<DebugInfo> ConsumerCore::debug_info() {
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  SEMPER_CO_TRY_STATUS(check_usable());
+  const auto number = [](std::uint64_t value) { return std::to_string(value); };
+  DebugInfo info{{"side", "consumer"},
+                 {"format", std::string(to_string(format().id()))},
+                 {"device", std::string(format().device().name())},
+                 {"queue", attachment_.options.queue},
+                 {"client", attachment_.options.client},
+                 {"identity", format().identity()},
+                 {"capacity", number(format().geometry().capacity)},
+                 {"consumed", number(consumed_)},
+                 {"exposed", number(exposed_)},
+                 {"suspend", attachment_.own.flag ? "true" : "false"},
+                 {"epoch", number(attachment_.own.epoch)},
+                 {"items", number(items_)},
+                 {"skipped_bytes", number(skipped_bytes_)},
+                 {"buffer_bytes", number(reader_.memory_bytes())}};
+  co_return info;
+}
+
+}  // namespace semper::ring::internal

@@ -1,0 +1,67 @@
+// The working parts of a Consumer: calls one after another, each doing its own reading and writing.
+//
+// Invariants: consumed_ <= exposed_; nothing at or behind exposed_ is ever returned; exposed_ grows
+// only to what is durable, so that no crash takes back what was returned. consumed_ is told to the
+// producer only after the flush that makes it durable.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "ring/attachment.h"
+#include "ring/reader.h"
+#include "ring/turn.h"
+#include "semper/ring/consumer.h"
+
+namespace semper::ring::internal {
+
+inline constexpr std::size_t kMaxDamageRemembered = 64;
+
+class ConsumerCore {
+ public:
+  ConsumerCore(Attachment attachment);
+
+  Async<void> detach();
+  Async<State> state();
+  Async<DebugInfo> debug_info();
+  Async<void> set_suspend(bool suspend);
+  Async<std::vector<Item>> pop_many(std::optional<Position> from, PopLimits limits,
+                                    MonotonicTime deadline);
+  Async<Position> for_each(std::function<Status(const ItemView&)> visit,
+                           std::optional<Position> from);
+  Async<void> advance(Position position);
+  Async<Position> resync(Position damaged);
+  std::vector<Damage> damage() const;
+  Position consumed() const;
+  const FormatOnDevice& format() const { return *attachment_.format; }
+
+ private:
+  Status check_usable() const;
+  Result<std::uint64_t> begin_at(std::optional<Position> from) const;
+  // Looks whether more is exposed; reads the device only where nobody has said so.
+  Async<void> refresh_exposed();
+  bool accept_exposed(std::uint64_t position);
+  // The record at `position`, which may be moved over damage; nothing where the end is reached.
+  Async<std::optional<Parsed>> next(std::uint64_t& position);
+  Async<std::vector<Item>> take_items(std::uint64_t position, PopLimits limits);
+  Async<void> write_pointer();
+  void set_consumed(std::uint64_t position);
+
+  Attachment attachment_;
+  Turn turn_;
+  Reader reader_;
+  std::uint64_t exposed_;
+  std::optional<Error> dead_;
+  bool detached_ = false;
+  std::uint64_t items_ = 0;
+  std::uint64_t skipped_bytes_ = 0;
+
+  mutable std::mutex mutex_;  // what is asked without a turn
+  std::uint64_t consumed_;
+  std::deque<Damage> damage_;
+};
+
+}  // namespace semper::ring::internal

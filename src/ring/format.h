@@ -1,0 +1,202 @@
+// What the two on-disk formats have in common, behind one interface: pointers of the two sides,
+// records in the stream, and an encoder that turns items into what is written.
+//
+// A position is a byte offset in an endless stream; its place on the device is
+// data_start + position % capacity. Everything here works on positions; StreamIo knows the places.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "semper/env/block_device.h"
+#include "semper/ring/options.h"
+#include "semper/ring/position.h"
+#include "semper/ring/ring.h"
+
+namespace semper::ring::internal {
+
+enum class Side : std::uint8_t { producer = 0, consumer = 1 };
+std::string_view to_string(Side side) noexcept;
+
+// Roles and words of the device's companion. A position is stored plus one: zero is "not known".
+inline constexpr std::size_t kExposedWord = 0;
+inline constexpr std::size_t kConsumedWord = 1;
+inline constexpr std::size_t kProducerFlagsWord = 2;  // counts changes of the acknowledgement
+inline constexpr std::size_t kConsumerFlagsWord = 3;  // counts changes of the request
+inline constexpr std::size_t kIdentityWord = 4;       // the ring that the other words are about
+
+// No ring gets there; so sums of positions and sizes never overflow.
+inline constexpr std::uint64_t kMaxPosition = std::uint64_t{1} << 62;
+
+struct Geometry {
+  std::uint64_t data_start = 0;
+  std::uint64_t capacity = 0;
+  // Data is written in whole units of this many bytes: 4096, or a sector.
+  std::uint32_t unit = 4096;
+};
+
+// What is stored of one side.
+struct Pointer {
+  Side side = Side::producer;
+  std::uint64_t position = 0;
+  bool flag = false;  // producer: suspend_ack; consumer: suspend
+  bool attached = false;
+  std::uint64_t sequence = 0;
+  std::uint32_t epoch = 0;
+  // The epoch of records behind `position` that an earlier producer pushed and did not expose.
+  std::uint32_t pending_epoch = 0;
+  std::string queue;
+  std::string client;
+  std::string machine;
+};
+
+// What the bytes at a position are.
+struct Parsed {
+  enum class Kind : std::uint8_t { item, more, damaged };
+  Kind kind = Kind::damaged;
+  std::uint64_t need = 0;  // more: bytes from the position on, to decide
+  BytesView payload;
+  std::uint64_t after = 0;
+  std::uint32_t epoch = 0;
+  std::uint32_t flags = 0;
+  std::uint64_t group_start = 0;
+  const char* why = "";
+};
+
+struct Recovered {
+  std::uint64_t exposed = 0;
+  // Ends of what was pushed behind it, in order.
+  std::vector<std::uint64_t> pushed;
+  std::uint32_t pushed_epoch = 0;
+  // False: the pointer on the disk says it all, and nothing was read.
+  bool scanned = false;
+};
+
+// Reads and writes stretches of the stream, around the end of the data area.
+class StreamIo {
+ public:
+  StreamIo(BlockDevice& device, Geometry geometry) : device_(&device), geometry_(geometry) {}
+
+  // `position` and the size of `into` are multiples of the unit; at most one lap.
+  Async<void> read(std::uint64_t position, std::span<std::byte> into);
+  Async<void> write(std::uint64_t position, std::span<const std::byte> from, Flush flush);
+
+  std::uint64_t place(std::uint64_t position) const noexcept {
+    return geometry_.data_start + position % geometry_.capacity;
+  }
+  const Geometry& geometry() const noexcept { return geometry_; }
+  BlockDevice& device() const noexcept { return *device_; }
+
+ private:
+  BlockDevice* device_;
+  Geometry geometry_;
+};
+
+enum class Exposure : std::uint8_t { push, publish };
+
+// What one write brings to the disk. `bytes` stays as it is until the next seal().
+struct Group {
+  std::uint64_t write_start = 0;  // a position, multiple of the unit
+  std::span<const std::byte> bytes;
+  std::uint64_t end = 0;
+  // The end of each batch, by the number that append() returned.
+  std::vector<std::uint64_t> batch_ends;
+};
+
+// Gathers items for the next write while the one before is under way. One thread at a time.
+class Encoder {
+ public:
+  virtual ~Encoder() = default;
+
+  enum class Fit : std::uint8_t { fits, buffer_full, needs_base, too_large };
+
+  // Where the stream would end with these items; for the check of room.
+  virtual std::uint64_t end_with(const ItemList& items, Exposure exposure) const = 0;
+  // The last position that may be written when everything before `consumed` is free.
+  virtual std::uint64_t limit(std::uint64_t consumed) const = 0;
+  virtual Fit fit(const ItemList& items, Exposure exposure) const = 0;
+  // What they take of the stream, from a fresh start.
+  virtual std::uint64_t bytes_for(const ItemList& items) const = 0;
+
+  // needs_base: reads what lies where the items go. Nothing gathered, nothing under way.
+  virtual Async<void> load_base(const ItemList& items) = 0;
+
+  // Precondition: fit() == fits. Returns the number of the batch in the group.
+  virtual std::size_t append(const ItemList& items, Exposure exposure) = 0;
+  virtual bool empty() const = 0;
+  virtual Group seal() = 0;
+
+  // Goes on from another position. Precondition: empty, nothing under way.
+  virtual void restart(std::uint64_t position, std::uint32_t epoch) = 0;
+  virtual std::size_t memory_bytes() const = 0;
+};
+
+class FormatOnDevice {
+ public:
+  FormatOnDevice(BlockDevice& device, Geometry geometry) : io_(device, geometry) {}
+  virtual ~FormatOnDevice() = default;
+
+  virtual Format id() const noexcept = 0;
+  virtual std::string identity() const = 0;
+  // Tells rings apart in the companion's words.
+  virtual std::uint64_t identity_word() const noexcept = 0;
+  virtual std::uint32_t sector_size() const noexcept = 0;
+  // Whether one flush is enough for publish, because the records say what is exposed.
+  virtual bool records_publish() const noexcept = 0;
+
+  virtual Async<Pointer> read_pointer(Side side) = 0;
+  // Writes the next copy; does not flush. Precondition: the copy before is durable.
+  virtual Async<void> write_pointer(Pointer& pointer) = 0;
+  // The text of a side, for inspect().
+  virtual Async<std::string> side_text(Side side) = 0;
+  // Records who is attached, durably. mirage-1.0: nothing.
+  virtual Async<void> claim(Pointer& pointer, Flush flush) = 0;
+
+  // What is exposed, and what was pushed behind it. Changes nothing.
+  virtual Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) = 0;
+
+  // `bytes` lie at `position`; the record must end at or before `limit`.
+  virtual Parsed parse(BytesView bytes, std::uint64_t position, std::uint64_t limit) const = 0;
+  // The next position from `position` on at which a record may begin, for a search.
+  virtual std::uint64_t record_step() const noexcept = 0;
+
+  virtual std::uint64_t max_item_bytes(std::size_t buffer_bytes) const noexcept = 0;
+  virtual std::unique_ptr<Encoder> encoder(std::uint64_t position, std::uint32_t epoch,
+                                           std::size_t buffer_bytes) = 0;
+
+  StreamIo& io() noexcept { return io_; }
+  const Geometry& geometry() const noexcept { return io_.geometry(); }
+  BlockDevice& device() const noexcept { return io_.device(); }
+
+ protected:
+  StreamIo io_;
+};
+
+// Asks the device which format it holds. Error: not_found.
+Async<std::shared_ptr<FormatOnDevice>> open_format(BlockDevice& device, std::uint32_t sector_size);
+
+// Null: no ring of that format there.
+Async<std::shared_ptr<FormatOnDevice>> open_semper(BlockDevice& device);
+Async<std::shared_ptr<FormatOnDevice>> open_mirage(BlockDevice& device, std::uint32_t sector_size);
+
+Async<void> create_semper(BlockDevice& device, const CreateOptions& options);
+Async<void> create_mirage(BlockDevice& device, const CreateOptions& options);
+
+// Consumed up to exposed, at most one lap apart. Error: corrupt.
+Status check_positions(const FormatOnDevice& format, std::uint64_t consumed,
+                       std::uint64_t exposed);
+
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+constexpr std::uint64_t round_down(std::uint64_t value, std::uint64_t unit) {
+  return value / unit * unit;
+}
+
+}  // namespace semper::ring::internal

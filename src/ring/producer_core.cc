@@ -1,0 +1,312 @@
+// The calls: how items get into the encoder. The drain is in producer_drain.cc.
+#include "ring/producer_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "semper/base/assert.h"
+
+namespace semper::ring::internal {
+namespace {
+// Two buffers, one gathering and one under way, are half of the memory.
+constexpr std::size_t kBufferShare = 4;
+}  // namespace
+
+ProducerCore::ProducerCore(Attachment attachment)
+    : attachment_(std::move(attachment)),
+      buffer_bytes_(attachment_.options.memory_bytes / kBufferShare),
+      turn_(attachment_.options.max_waiting),
+      room_turn_(attachment_.options.max_waiting),
+      encoder_(attachment_.format->encoder(attachment_.own.position, attachment_.own.epoch,
+                                           buffer_bytes_)),
+      consumed_(attachment_.other.position),
+      exposed_(attachment_.own.position),
+      durable_end_(exposed_),
+      unexposed_(attachment_.recovered.pushed.begin(), attachment_.recovered.pushed.end()),
+      kept_(!unexposed_.empty()),
+      suspended_(attachment_.own.flag),
+      durable_pointer_(exposed_) {
+  attachment_.share_position(kExposedWord, exposed_);
+}
+
+Position ProducerCore::exposed() const {
+  std::lock_guard lock(mutex_);
+  return Position::from_offset(exposed_);
+}
+
+Status ProducerCore::check_usable() const {
+  if (leaving_) return fail(ErrorKind::closed, "the producer is detached");
+  if (dead_) return fail(*dead_);
+  return {};
+}
+
+Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, MonotonicTime deadline) {
+  if (items.size() == 0) co_return exposed();
+  Clock& clock = attachment_.clock();
+  const bool may_wait = deadline != kNoWait;
+  std::optional<Turn::Holder> room_turn;
+  if (may_wait) {
+    auto taken = co_await room_turn_.take(clock, deadline);
+    if (!taken) co_return fail(taken.error());
+    room_turn.emplace(std::move(*taken));
+  }
+  Backoff backoff(attachment_.options.poll, *attachment_.options.env.random);
+  for (;;) {
+    const std::uint64_t consumed_seen = attachment_.word(kConsumedWord);
+    const std::uint64_t flags_seen = attachment_.word(kConsumerFlagsWord);
+    auto placed = co_await place(items, exposure, may_wait);
+    if (placed) {
+      room_turn.reset();
+      SEMPER_CO_TRY(const Outcome outcome, co_await answer(placed->done));
+      co_return Position::from_offset(outcome.position);
+    }
+    const ErrorKind kind = placed.error().kind();
+    const bool suspended = kind == ErrorKind::suspended;
+    if (!may_wait || (kind != ErrorKind::retry && !suspended)) co_return fail(placed.error());
+    if (clock.now() >= deadline) {
+      co_return fail(ErrorKind::timeout, "the deadline passed: " + placed.error().message());
+    }
+    struct Count {
+      ProducerCore& core;
+      explicit Count(ProducerCore& owner) : core(owner) {
+        std::lock_guard lock(core.mutex_);
+        ++core.waiting_for_room_;
+      }
+      ~Count() {
+        std::lock_guard lock(core.mutex_);
+        --core.waiting_for_room_;
+      }
+    } count(*this);
+    SEMPER_CO_TRY_STATUS(
+        co_await attachment_.wait(suspended ? kConsumerFlagsWord : kConsumedWord,
+                                  suspended ? flags_seen : consumed_seen, backoff, deadline));
+  }
+}
+
+Async<ProducerCore::Outcome> ProducerCore::answer(OneShot<Outcome> done) {
+  SEMPER_CO_TRY(Outcome outcome, co_await done.wait());
+  if (outcome.error) co_return fail(*outcome.error);
+  co_return outcome;
+}
+
+Status ProducerCore::check_size(const ItemList& items, Encoder::Fit fit) const {
+  const std::uint64_t capacity = format().geometry().capacity;
+  if (encoder_->bytes_for(items) > capacity) {
+    return fail(ErrorKind::invalid_argument,
+                "the ring is too small: its " + std::to_string(capacity) +
+                    " bytes can never hold " + std::to_string(encoder_->bytes_for(items)));
+  }
+  if (fit != Encoder::Fit::too_large) return {};
+  return fail(ErrorKind::exhausted,
+              "the items of one call take " + std::to_string(encoder_->bytes_for(items)) +
+                  " bytes, a quarter of memory_bytes is " + std::to_string(buffer_bytes_) +
+                  "; raise it, or give fewer at once");
+}
+
+void ProducerCore::drop_kept() {
+  if (!kept_) return;
+  kept_ = false;
+  unexposed_.clear();
+}
+
+Async<ProducerCore::Place> ProducerCore::place(const ItemList& items, Exposure exposure,
+                                               bool may_wait) {
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  if (attachment_.word(kConsumerFlagsWord) != consumer_flags_seen_ ||
+      (may_wait && suspended_ && attachment_.companion == nullptr)) {
+    SEMPER_CO_TRY_STATUS(co_await look_for_suspension());
+  }
+  const auto executor = co_await asio::this_coro::executor;
+  for (bool refreshed = false;;) {
+    Encoder::Fit fit{};
+    bool room = false;
+    {
+      std::lock_guard lock(mutex_);
+      SEMPER_CO_TRY_STATUS(check_usable());
+      fit = encoder_->fit(items, exposure);
+      SEMPER_CO_TRY_STATUS(check_size(items, fit));
+      if (suspended_) {
+        co_return fail(ErrorKind::suspended, "the consumer asked the producer to pause");
+      }
+      const std::size_t waiters = gathering_.waiters.size();
+      if (exposure == Exposure::push && unexposed_.size() + waiters >= kMaxUnexposedPushes) {
+        co_return fail(ErrorKind::exhausted, "more than " + std::to_string(kMaxUnexposedPushes) +
+                                                 " pushes are not exposed; advance first");
+      }
+      if (waiting_for_room_ != 0 && !may_wait) {
+        co_return fail(ErrorKind::retry, "others wait for room in the ring already");
+      }
+      room = encoder_->end_with(items, exposure) <= encoder_->limit(consumed_);
+      if (kept_ && (round_under_way_ || !gathering_.is_empty())) {
+        fit = Encoder::Fit::needs_base;  // an advance decides first where the stream goes on
+      }
+      if (room && fit == Encoder::Fit::fits) {
+        drop_kept();
+        Waiter waiter;
+        waiter.exposure = exposure;
+        waiter.batch = encoder_->append(items, exposure);
+        gathering_.waiters.push_back(waiter);
+        items_ += items.size();
+        start_drain(executor);
+        co_return Place{waiter.done};
+      }
+      if (!room && refreshed) {
+        co_return fail(ErrorKind::retry, "there is no room in the ring until the consumer advances");
+      }
+    }
+    if (!room) {
+      refreshed = true;
+      SEMPER_CO_TRY_STATUS(co_await refresh_consumed());
+    } else {
+      SEMPER_CO_TRY_STATUS(co_await make_way(items, exposure));
+    }
+  }
+}
+
+Async<void> ProducerCore::make_way(const ItemList& items, Exposure exposure) {
+  std::optional<OneShot<bool>> round_ended;
+  bool load = false;
+  {
+    std::lock_guard lock(mutex_);
+    SEMPER_CO_TRY_STATUS(check_usable());
+    const bool idle = gathering_.is_empty() && !round_under_way_;
+    const Encoder::Fit fit = encoder_->fit(items, exposure);
+    // Reading what lies where the items go must see what was written last.
+    load = fit == Encoder::Fit::needs_base && idle;
+    if (!idle && (kept_ || fit != Encoder::Fit::fits)) changed_.push_back(round_ended.emplace());
+  }
+  if (round_ended) SEMPER_CO_TRY_STATUS(co_await round_ended->wait());
+  if (!load) co_return Result<void>();
+  co_return co_await encoder_->load_base(items);  // nobody else touches it: we hold the turn
+}
+
+Async<void> ProducerCore::refresh_consumed() {
+  std::uint64_t known = 0;
+  std::uint64_t exposed = 0;
+  {
+    std::lock_guard lock(mutex_);
+    known = consumed_;
+    exposed = exposed_;
+  }
+  const auto acceptable = [&](std::uint64_t position) {
+    return position > known && position <= exposed;
+  };
+  auto position = attachment_.shared_position(kConsumedWord);
+  if (!position || !acceptable(*position)) {
+    SEMPER_CO_TRY(const Pointer consumer,
+                  co_await attachment_.format->read_pointer(Side::consumer));
+    if (!acceptable(consumer.position)) co_return Result<void>();
+    // It may be in a cache only; what it frees must stay free.
+    if (attachment_.options.flush == Flush::always) {
+      SEMPER_CO_TRY_STATUS(co_await attachment_.format->device().flush());
+    }
+    position = consumer.position;
+  }
+  std::lock_guard lock(mutex_);
+  consumed_ = std::max(consumed_, *position);
+  co_return Result<void>();
+}
+
+Async<State> ProducerCore::look_for_suspension() {
+  const std::uint64_t seen = attachment_.word(kConsumerFlagsWord);
+  SEMPER_CO_TRY(const Pointer consumer, co_await attachment_.format->read_pointer(Side::consumer));
+  bool acknowledged = false;
+  {
+    std::lock_guard lock(mutex_);
+    acknowledged = suspended_;
+  }
+  if (consumer.flag != acknowledged) {
+    Round wanted;
+    wanted.flag = consumer.flag;
+    SEMPER_CO_TRY_STATUS(co_await request(wanted));
+  }
+  consumer_flags_seen_ = seen;
+  co_return consumer.flag ? State::suspended : State::running;
+}
+
+Async<State> ProducerCore::state() {
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  {
+    std::lock_guard lock(mutex_);
+    SEMPER_CO_TRY_STATUS(check_usable());
+  }
+  co_return co_await look_for_suspension();
+}
+
+Async<ProducerCore::Outcome> ProducerCore::request(Round& wanted) {
+  const auto executor = co_await asio::this_coro::executor;
+  OneShot<Outcome> done;
+  {
+    std::lock_guard lock(mutex_);
+    if (!wanted.leave) SEMPER_CO_TRY_STATUS(check_usable());
+    if (dead_) co_return fail(*dead_);
+    gathering_.advance_to = std::max(gathering_.advance_to, wanted.advance_to);
+    if (wanted.flag) gathering_.flag = wanted.flag;
+    gathering_.leave = gathering_.leave || wanted.leave;
+    gathering_.pointer_waiters.push_back(done);
+    start_drain(executor);
+  }
+  co_return co_await answer(std::move(done));
+}
+
+Async<void> ProducerCore::advance(Position position) {
+  Round wanted;
+  wanted.advance_to = position.offset();
+  {
+    std::lock_guard lock(mutex_);
+    SEMPER_CO_TRY_STATUS(check_usable());
+    if (position.offset() <= exposed_) co_return Result<void>();
+    if (!std::binary_search(unexposed_.begin(), unexposed_.end(), position.offset())) {
+      co_return fail(ErrorKind::invalid_argument,
+                     "nothing that was pushed ends at position " + position.to_string());
+    }
+  }
+  SEMPER_CO_TRY_STATUS(co_await request(wanted));
+  co_return Result<void>();
+}
+
+Async<void> ProducerCore::detach() {
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  bool dead = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (leaving_) co_return Result<void>();
+    leaving_ = true;
+    dead = dead_.has_value();
+  }
+  Status status;
+  if (!dead) {  // otherwise the calls have said why
+    Round wanted;
+    wanted.leave = true;
+    const auto left = co_await request(wanted);
+    if (!left) status = fail(left.error());
+  }
+  std::unique_ptr<DeviceCompanion::Role> role;
+  std::lock_guard lock(mutex_);
+  role = std::move(attachment_.role);
+  co_return status;
+}
+
+Async<DebugInfo> ProducerCore::debug_info() {
+  std::lock_guard lock(mutex_);
+  SEMPER_CO_TRY_STATUS(check_usable());
+  const auto number = [](std::uint64_t value) { return std::to_string(value); };
+  DebugInfo info{{"side", "producer"},
+                 {"format", std::string(to_string(format().id()))},
+                 {"device", std::string(format().device().name())},
+                 {"queue", attachment_.options.queue},
+                 {"client", attachment_.options.client},
+                 {"identity", format().identity()},
+                 {"capacity", number(format().geometry().capacity)},
+                 {"consumed", number(consumed_)},
+                 {"exposed", number(exposed_)},
+                 {"pushed", number(durable_end_)},
+                 {"suspended", suspended_ ? "true" : "false"},
+                 {"epoch", number(attachment_.own.epoch)},
+                 {"items", number(items_)},
+                 {"writes", number(rounds_)},
+                 {"buffer_bytes", number(encoder_->memory_bytes())}};
+  co_return info;
+}
+
+}  // namespace semper::ring::internal

@@ -1,0 +1,123 @@
+// The working parts of a Producer.
+//
+// Calls put their items into the encoder, one after another, and wait; one coroutine, the drain,
+// takes what has gathered, writes it, flushes it, and answers. While it does so the next calls
+// gather: that is the whole of the group commit, there is no timer.
+//
+// Invariants:
+//   consumed_ <= exposed_ <= durable_end_, at most one lap apart; nothing is written beyond
+//   encoder_->limit(consumed_); consumed_ grows only to what is durable on the disk.
+//   Only the drain writes, and one thing after another. Once something failed, nothing is written
+//   any more (dead_).
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "ring/attachment.h"
+#include "ring/turn.h"
+#include "semper/ring/producer.h"
+
+namespace semper::ring::internal {
+
+// Calls of push that advance may still name one by one.
+inline constexpr std::size_t kMaxUnexposedPushes = 65536;
+
+class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
+ public:
+  ProducerCore(Attachment attachment);
+
+  Async<Position> submit(ItemList items, Exposure exposure, MonotonicTime deadline);
+  Async<void> advance(Position position);
+  Async<State> state();
+  Async<DebugInfo> debug_info();
+  Async<void> detach();
+
+  Position exposed() const;
+  const FormatOnDevice& format() const { return *attachment_.format; }
+  std::uint64_t max_item_bytes() const { return format().max_item_bytes(buffer_bytes_); }
+
+ private:
+  struct Outcome {
+    std::uint64_t position = 0;
+    std::optional<Error> error;
+  };
+  struct Waiter {
+    std::size_t batch = 0;
+    Exposure exposure = Exposure::push;
+    OneShot<Outcome> done;
+  };
+  // What one round of the drain does.
+  struct Round {
+    Group group;
+    std::vector<Waiter> waiters;
+    std::uint64_t advance_to = 0;
+    std::optional<bool> flag;  // the acknowledgement to record
+    bool leave = false;        // record that nobody is attached
+    std::vector<OneShot<Outcome>> pointer_waiters;
+
+    bool has_pointer_work() const { return advance_to != 0 || flag || leave; }
+    bool is_empty() const { return waiters.empty() && pointer_waiters.empty(); }
+  };
+  struct Place {
+    OneShot<Outcome> done;
+  };
+
+  // Under the turn: puts the items into the encoder. Errors: retry, suspended, and the final ones.
+  Async<Place> place(const ItemList& items, Exposure exposure, bool may_wait);
+  Status check_usable() const;  // with mutex_
+  Status check_size(const ItemList& items, Encoder::Fit fit) const;
+  void drop_kept();  // with mutex_
+  // Waits for the round that makes room in the buffer, or reads what the encoder needs.
+  Async<void> make_way(const ItemList& items, Exposure exposure);
+  Async<void> refresh_consumed();
+  Async<State> look_for_suspension();
+  Async<Outcome> request(Round& wanted);
+  Async<Outcome> answer(OneShot<Outcome> done);
+
+  struct DrainGuard;
+  Task<void> drain(std::shared_ptr<DrainGuard> guard);
+  std::optional<Round> next_round();
+  Async<void> perform(Round& round);
+  Async<void> write_data(const Round& round);
+  Async<void> write_pointer(bool flush_after);
+  Async<void> write_final_position(const Round& round, std::uint64_t published);
+  void finish(Round& round, const Status& status);
+  void die(const Error& error);
+  void start_drain(const Executor& executor);  // with mutex_
+  static void wake_all(std::vector<OneShot<bool>>& waiting);
+
+  Attachment attachment_;
+  std::size_t buffer_bytes_;
+  Turn turn_;       // who puts items into the encoder
+  Turn room_turn_;  // who waits for room
+
+  mutable std::mutex mutex_;
+  std::unique_ptr<Encoder> encoder_;
+  std::uint64_t consumed_;
+  std::uint64_t exposed_;
+  std::uint64_t durable_end_;
+  std::deque<std::uint64_t> unexposed_;  // ends of what was pushed behind exposed_
+  bool kept_ = false;                    // ... by an earlier producer
+  bool suspended_;
+  Round gathering_;
+  bool draining_ = false;
+  bool round_under_way_ = false;
+  std::vector<OneShot<bool>> changed_;  // wait for the end of a round
+  std::optional<Error> dead_;
+  bool leaving_ = false;
+  std::size_t waiting_for_room_ = 0;
+  std::uint64_t rounds_ = 0;
+  std::uint64_t items_ = 0;
+
+  // The drain's own, and before it the attaching coroutine's.
+  std::uint64_t durable_pointer_;
+  bool pointer_unflushed_ = false;
+  // Set by the calls under the turn.
+  std::uint64_t consumer_flags_seen_ = 0;
+};
+
+}  // namespace semper::ring::internal

@@ -1,0 +1,202 @@
+// The drain: what has gathered goes to the disk, round by round.
+#include <algorithm>
+#include <utility>
+
+#include "ring/blocks.h"
+#include "ring/producer_core.h"
+#include "semper/base/assert.h"
+
+namespace semper::ring::internal {
+
+// An io_context that is destroyed takes the drain with it, started or not; nobody may then wait for
+// ever.
+struct ProducerCore::DrainGuard {
+  explicit DrainGuard(std::shared_ptr<ProducerCore> owner) : core(std::move(owner)) {}
+  DrainGuard(const DrainGuard&) = delete;
+  DrainGuard& operator=(const DrainGuard&) = delete;
+  ~DrainGuard() {
+    if (finished) return;
+    bool lost = false;
+    {
+      std::lock_guard lock(core->mutex_);
+      core->draining_ = false;
+      lost = core->round_under_way_ || !core->gathering_.is_empty();
+    }
+    if (!lost) return;
+    core->die(Error(ErrorKind::cancelled,
+                    "the thread that wrote to the ring was shut down; the outcome is unknown"));
+  }
+
+  std::shared_ptr<ProducerCore> core;
+  bool finished = false;
+};
+
+void ProducerCore::start_drain(const Executor& executor) {
+  if (draining_) return;
+  draining_ = true;
+  auto guard = std::make_shared<DrainGuard>(shared_from_this());
+  asio::co_spawn(
+      executor,
+      [guard = std::move(guard)]() -> Task<void> { return guard->core->drain(guard); },
+      asio::detached);
+}
+
+Task<void> ProducerCore::drain(std::shared_ptr<DrainGuard> guard) {
+  while (auto round = next_round()) {
+    const Status status = co_await perform(*round);
+    finish(*round, status);
+  }
+  guard->finished = true;
+}
+
+std::optional<ProducerCore::Round> ProducerCore::next_round() {
+  std::lock_guard lock(mutex_);
+  if (gathering_.is_empty() || dead_) {
+    draining_ = false;
+    return std::nullopt;
+  }
+  Round round = std::exchange(gathering_, Round());
+  if (!round.waiters.empty()) round.group = encoder_->seal();
+  round_under_way_ = true;
+  ++rounds_;
+  return round;
+}
+
+Async<void> ProducerCore::perform(Round& round) {
+  std::uint64_t published = 0;
+  for (const Waiter& waiter : round.waiters) {
+    if (waiter.exposure == Exposure::publish) published = round.group.batch_ends[waiter.batch];
+  }
+  SEMPER_CO_TRY_STATUS(co_await attachment_.check_owner());
+  if (!round.waiters.empty()) SEMPER_CO_TRY_STATUS(co_await write_data(round));
+  co_return co_await write_final_position(round, published);
+}
+
+Async<void> ProducerCore::write_data(const Round& round) {
+  FormatOnDevice& format = *attachment_.format;
+  attachment_.own.pending_epoch = 0;  // what an earlier producer pushed is written over
+  // A crash looks for exposed records only so far behind the position on the disk; it goes out with
+  // this write's flush.
+  const bool lags = format.records_publish() && exposed_ > durable_pointer_ &&
+                    round.group.end - durable_pointer_ > kPointerLagBytes / 2;
+  if (lags) {
+    attachment_.own.position = exposed_;
+    SEMPER_CO_TRY_STATUS(co_await write_pointer(false));
+  }
+  SEMPER_CO_TRY_STATUS(co_await format.io().write(round.group.write_start, round.group.bytes,
+                                                  attachment_.options.flush));
+  if (pointer_unflushed_) durable_pointer_ = attachment_.own.position;
+  pointer_unflushed_ = false;
+  co_return Result<void>();
+}
+
+Async<void> ProducerCore::write_pointer(bool flush_after) {
+  FormatOnDevice& format = *attachment_.format;
+  const bool flushes = attachment_.options.flush == Flush::always;
+  // Of the two copies, one is always durable.
+  if (pointer_unflushed_ && flushes) SEMPER_CO_TRY_STATUS(co_await format.device().flush());
+  SEMPER_CO_TRY_STATUS(co_await format.write_pointer(attachment_.own));
+  pointer_unflushed_ = true;
+  if (!flush_after) co_return Result<void>();
+  if (flushes) SEMPER_CO_TRY_STATUS(co_await format.device().flush());
+  pointer_unflushed_ = false;
+  durable_pointer_ = attachment_.own.position;
+  co_return Result<void>();
+}
+
+Async<void> ProducerCore::write_final_position(const Round& round, std::uint64_t published) {
+  const bool semper = attachment_.format->records_publish();
+  Pointer& own = attachment_.own;
+  const std::uint64_t position = std::max({exposed_, published, round.advance_to});
+  const bool advances = round.advance_to > std::max(exposed_, published) ||
+                        (!semper && position > exposed_);
+  // Far behind what is on the disk already: a batch as large as all that is looked at.
+  const bool lags = semper && position - durable_pointer_ > kPointerLagBytes / 2 &&
+                    round.group.bytes.size() > kPointerLagBytes / 2;
+  own.position = position;
+  if (round.flag) own.flag = *round.flag;
+  // mirage-1.0 records nobody's coming or going.
+  const bool leaves = round.leave && semper;
+  if (round.leave) own.attached = false;
+  if (advances || lags || round.flag || leaves) {
+    SEMPER_CO_TRY_STATUS(co_await write_pointer(true));
+  } else if (semper && published != 0 && attachment_.companion == nullptr) {
+    // Nobody can be told but by the disk; what it says is durable already.
+    SEMPER_CO_TRY_STATUS(co_await write_pointer(false));
+  }
+  co_return Result<void>();
+}
+
+void ProducerCore::finish(Round& round, const Status& status) {
+  if (!status) {
+    {
+      std::lock_guard lock(mutex_);
+      // Its callers are told with all others.
+      for (Waiter& waiter : round.waiters) gathering_.waiters.push_back(std::move(waiter));
+      for (auto& waiter : round.pointer_waiters) {
+        gathering_.pointer_waiters.push_back(std::move(waiter));
+      }
+    }
+    die(status.error());
+    return;
+  }
+  std::vector<std::pair<OneShot<Outcome>, Outcome>> answers;
+  std::vector<OneShot<bool>> changed;
+  bool exposed_more = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!round.waiters.empty()) durable_end_ = round.group.end;
+    for (Waiter& waiter : round.waiters) {
+      const std::uint64_t end = round.group.batch_ends[waiter.batch];
+      if (waiter.exposure == Exposure::push) unexposed_.push_back(end);
+      answers.emplace_back(std::move(waiter.done), Outcome{end, std::nullopt});
+    }
+    exposed_more = attachment_.own.position > exposed_;
+    if (exposed_more) {
+      const bool kept = kept_;
+      exposed_ = attachment_.own.position;
+      while (!unexposed_.empty() && unexposed_.front() <= exposed_) unexposed_.pop_front();
+      durable_end_ = std::max(durable_end_, exposed_);
+      // What an earlier producer pushed is exposed now: go on behind it.
+      if (kept) encoder_->restart(exposed_, attachment_.own.epoch);
+    }
+    if (round.flag) suspended_ = *round.flag;
+    for (auto& waiter : round.pointer_waiters) answers.emplace_back(std::move(waiter), Outcome());
+    round_under_way_ = false;
+    changed.swap(changed_);
+  }
+  if (exposed_more) attachment_.share_position(kExposedWord, attachment_.own.position);
+  if (round.flag) attachment_.count(kProducerFlagsWord);
+  wake_all(changed);
+  if (answers.size() == 1) {
+    answers.front().first.set_inline(std::move(answers.front().second));
+  } else {
+    OneShot<Outcome>::set_all(std::move(answers));
+  }
+}
+
+void ProducerCore::die(const Error& error) {
+  std::vector<std::pair<OneShot<Outcome>, Outcome>> answers;
+  std::vector<OneShot<bool>> changed;
+  {
+    std::lock_guard lock(mutex_);
+    if (!dead_) dead_ = error;
+    Round abandoned = std::exchange(gathering_, Round());
+    for (Waiter& waiter : abandoned.waiters) {
+      answers.emplace_back(std::move(waiter.done), Outcome{0, error});
+    }
+    for (auto& waiter : abandoned.pointer_waiters) {
+      answers.emplace_back(std::move(waiter), Outcome{0, error});
+    }
+    round_under_way_ = false;
+    changed.swap(changed_);
+  }
+  wake_all(changed);
+  OneShot<Outcome>::set_all(std::move(answers));
+}
+
+void ProducerCore::wake_all(std::vector<OneShot<bool>>& waiting) {
+  for (auto& one : waiting) one.set(true);
+}
+
+}  // namespace semper::ring::internal

@@ -1,0 +1,236 @@
+#include "ring/semper_format.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "ring/recovery.h"
+#include "ring/semper_encoder.h"
+#include "semper/base/crc32c.h"
+
+namespace semper::ring::internal {
+namespace {
+
+BytesView view(const Identity& identity) { return {identity.data(), identity.size()}; }
+
+// Where the second copy of the superblock is.
+std::uint64_t copy_place(const BlockDevice& device) {
+  return round_down(device.size(), kBlockBytes) - kBlockBytes;
+}
+
+Async<void> write_block(BlockDevice& device, std::uint64_t place, const AlignedBuffer& block) {
+  WriteParts parts{block.span()};
+  co_return co_await device.write(place, std::move(parts));
+}
+
+Async<void> read_block(BlockDevice& device, std::uint64_t place, AlignedBuffer& block) {
+  ReadParts parts{block.span()};
+  co_return co_await device.read(place, std::move(parts));
+}
+
+struct Copies {
+  std::array<BlockCheck, 2> checks{BlockCheck::absent, BlockCheck::absent};
+  std::array<Superblock, 2> superblocks;
+
+  const Superblock* valid() const {
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (checks[i] == BlockCheck::valid) return &superblocks[i];
+    }
+    return nullptr;
+  }
+};
+
+Async<Copies> read_copies(BlockDevice& device) {
+  Copies copies;
+  if (device.size() < 2 * kBlockBytes) co_return copies;
+  AlignedBuffer block(kBlockBytes);
+  const std::array<std::uint64_t, 2> places{0, copy_place(device)};
+  for (std::size_t i = 0; i < 2; ++i) {
+    SEMPER_CO_TRY_STATUS(co_await read_block(device, places[i], block));
+    copies.checks[i] = load_superblock(block.view(), places[i], copies.superblocks[i]);
+  }
+  co_return copies;
+}
+
+Status check_superblock(const BlockDevice& device, const Superblock& superblock) {
+  const std::string where = std::string(device.name()) + ": ";
+  if (superblock.version != kSemperVersion) {
+    return fail(ErrorKind::unsupported,
+                where + "a ring of version " + std::to_string(superblock.version) +
+                    "; this program knows version " + std::to_string(kSemperVersion));
+  }
+  if (superblock.data_start < kDataStart || superblock.data_start % kBlockBytes != 0 ||
+      superblock.capacity < kMinDataBytes || superblock.capacity % kBlockBytes != 0 ||
+      superblock.capacity > std::numeric_limits<std::uint64_t>::max() / 4 ||
+      superblock.data_start > std::numeric_limits<std::uint64_t>::max() / 4) {
+    return fail(ErrorKind::corrupt, where + "the superblock's sizes are impossible");
+  }
+  if (superblock.data_start + superblock.capacity > device.size()) {
+    return fail(ErrorKind::corrupt,
+                where + "the ring needs " +
+                    std::to_string(superblock.data_start + superblock.capacity) +
+                    " bytes, the device has only " + std::to_string(device.size()));
+  }
+  return {};
+}
+
+Async<void> write_initial_pointers(BlockDevice& device, const Identity& identity) {
+  const std::uint32_t seed = crc32c(view(identity));
+  AlignedBuffer block(kBlockBytes);
+  for (const Side side : {Side::producer, Side::consumer}) {
+    for (const std::uint64_t sequence : {0, 1}) {
+      Pointer pointer;
+      pointer.side = side;
+      pointer.sequence = sequence;
+      store_pointer(pointer, seed, block.span());
+      SEMPER_CO_TRY_STATUS(co_await write_block(device, pointer_place(side, sequence), block));
+    }
+  }
+  co_return co_await device.flush();
+}
+
+Async<void> write_superblock(BlockDevice& device, Superblock superblock, std::uint64_t place) {
+  AlignedBuffer block(kBlockBytes);
+  superblock.place = place;
+  store_superblock(superblock, block.span());
+  SEMPER_CO_TRY_STATUS(co_await write_block(device, place, block));
+  co_return co_await device.flush();
+}
+
+Identity draw_identity(Random& random) {
+  Identity identity{};
+  const Bytes drawn = random.bytes(identity.size());
+  std::copy(drawn.begin(), drawn.end(), identity.begin());
+  return identity;
+}
+
+}  // namespace
+
+Async<std::shared_ptr<FormatOnDevice>> open_semper(BlockDevice& device) {
+  std::shared_ptr<FormatOnDevice> format;
+  SEMPER_CO_TRY(const Copies copies, co_await read_copies(device));
+  if (const Superblock* superblock = copies.valid()) {
+    SEMPER_CO_TRY_STATUS(check_superblock(device, *superblock));
+    format = std::make_shared<SemperFormat>(device, *superblock);
+  } else if (copies.checks[0] == BlockCheck::damaged) {
+    co_return fail(ErrorKind::corrupt, std::string(device.name()) +
+                                           ": the superblock (byte 0) is damaged, and there is no "
+                                           "good copy of it at the device's end");
+  }
+  co_return format;
+}
+
+Async<void> create_semper(BlockDevice& device, const CreateOptions& options) {
+  SEMPER_CO_TRY(const Copies copies, co_await read_copies(device));
+  const std::array<std::uint64_t, 2> places{0, device.size() < kBlockBytes ? 0 : copy_place(device)};
+  if (const Superblock* valid = copies.valid()) {
+    SEMPER_CO_TRY_STATUS(check_superblock(device, *valid));
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (copies.checks[i] == BlockCheck::valid) continue;
+      SEMPER_CO_TRY_STATUS(co_await write_superblock(device, *valid, places[i]));
+    }
+    co_return Result<void>();
+  }
+  if (device.size() < kDataStart + kMinDataBytes + kBlockBytes) {
+    co_return fail(ErrorKind::invalid_argument,
+                   std::string(device.name()) + ": too small for a ring: " +
+                       std::to_string(device.size()) + " bytes, the least is " +
+                       std::to_string(kDataStart + kMinDataBytes + kBlockBytes));
+  }
+  Superblock superblock;
+  superblock.identity = draw_identity(*options.env.random);
+  superblock.capacity = places[1] - kDataStart;
+  SEMPER_CO_TRY_STATUS(co_await write_initial_pointers(device, superblock.identity));
+  SEMPER_CO_TRY_STATUS(co_await write_superblock(device, superblock, places[0]));
+  co_return co_await write_superblock(device, superblock, places[1]);
+}
+
+SemperFormat::SemperFormat(BlockDevice& device, const Superblock& superblock)
+    : FormatOnDevice(device, Geometry{superblock.data_start, superblock.capacity,
+                                      static_cast<std::uint32_t>(kBlockBytes)}),
+      identity_(superblock.identity),
+      identity_crc_(crc32c(view(superblock.identity))) {}
+
+std::string SemperFormat::identity() const { return to_hex(view(identity_)); }
+
+std::uint64_t SemperFormat::identity_word() const noexcept {
+  return load_u64(identity_.data()) | 1;
+}
+
+Async<Pointer> SemperFormat::read_pointer(Side side) {
+  AlignedBuffer blocks(2 * kBlockBytes);
+  const std::uint64_t place = pointer_place(side, 0);
+  ReadParts parts{blocks.span()};
+  SEMPER_CO_TRY_STATUS(co_await device().read(place, std::move(parts)));
+  std::optional<Pointer> newest;
+  for (const std::uint64_t slot : {0, 1}) {
+    const BytesView block = blocks.view().substr(slot * kBlockBytes, kBlockBytes);
+    auto pointer = load_pointer(block, side, place + slot * kBlockBytes, identity_crc_);
+    if (pointer && (!newest || pointer->sequence > newest->sequence)) newest = std::move(pointer);
+  }
+  if (!newest) {
+    co_return fail(ErrorKind::corrupt, std::string(device().name()) + ": both copies of the " +
+                                           std::string(to_string(side)) +
+                                           "'s position (bytes " + std::to_string(place) + " and " +
+                                           std::to_string(place + kBlockBytes) + ") are damaged");
+  }
+  co_return std::move(*newest);
+}
+
+Async<void> SemperFormat::write_pointer(Pointer& pointer) {
+  ++pointer.sequence;
+  AlignedBuffer block(kBlockBytes);
+  store_pointer(pointer, identity_crc_, block.span());
+  co_return co_await write_block(device(), pointer_place(pointer.side, pointer.sequence), block);
+}
+
+Async<std::string> SemperFormat::side_text(Side side) {
+  SEMPER_CO_TRY(const Pointer pointer, co_await read_pointer(side));
+  if (pointer.queue.empty() && pointer.client.empty()) co_return std::string();
+  co_return pointer.queue + " used by " + pointer.client;
+}
+
+Async<void> SemperFormat::claim(Pointer& pointer, Flush flush) {
+  ++pointer.epoch;
+  pointer.attached = true;
+  // Twice: whichever copy is lost later, the other one knows the epoch.
+  for (int copy = 0; copy < 2; ++copy) {
+    SEMPER_CO_TRY_STATUS(co_await write_pointer(pointer));
+    if (flush == Flush::never) continue;
+    SEMPER_CO_TRY_STATUS(co_await device().flush());
+  }
+  co_return Result<void>();
+}
+
+Async<Recovered> SemperFormat::recover(const Pointer& producer, const Pointer& consumer) {
+  if (producer.position % kBlockBytes != 0 || consumer.position % kRecordAlign != 0 ||
+      std::max(producer.position, consumer.position) > kMaxPosition) {
+    co_return fail(ErrorKind::corrupt, std::string(device().name()) +
+                                           ": a stored position is not where a record can be");
+  }
+  if (consumer.position < producer.position) {
+    SEMPER_CO_TRY_STATUS(check_positions(*this, consumer.position, producer.position));
+  }
+  Recovery recovery(io_, identity_crc_, producer, consumer);
+  SEMPER_CO_TRY(Recovered recovered, co_await recovery.run());
+  co_return recovered;
+}
+
+Parsed SemperFormat::parse(BytesView bytes, std::uint64_t position, std::uint64_t limit) const {
+  return parse_record(bytes, position, limit, identity_crc_);
+}
+
+std::uint64_t SemperFormat::max_item_bytes(std::size_t buffer_bytes) const noexcept {
+  const std::uint64_t buffer = round_down(buffer_bytes, kBlockBytes);
+  return std::min<std::uint64_t>({buffer, geometry().capacity, std::uint64_t{1} << 32}) -
+         kRecordHeaderBytes;
+}
+
+std::unique_ptr<Encoder> SemperFormat::encoder(std::uint64_t position, std::uint32_t epoch,
+                                               std::size_t buffer_bytes) {
+  return std::make_unique<SemperEncoder>(geometry(), identity_crc_, position, epoch, buffer_bytes);
+}
+
+}  // namespace semper::ring::internal
