@@ -34,11 +34,11 @@ struct ProducerCore::DrainGuard {
 void ProducerCore::start_drain(const Executor& executor) {
   if (draining_) return;
   draining_ = true;
-  auto guard = std::make_shared<DrainGuard>(shared_from_this());
-  asio::co_spawn(
-      executor,
-      [guard = std::move(guard)]() -> Task<void> { return guard->core->drain(guard); },
-      asio::detached);
+  // Posted: who is ready to run now puts its items into the same round.
+  asio::post(executor, [executor, guard = std::make_shared<DrainGuard>(shared_from_this())] {
+    asio::co_spawn(
+        executor, [guard]() -> Task<void> { return guard->core->drain(guard); }, asio::detached);
+  });
 }
 
 Task<void> ProducerCore::drain(std::shared_ptr<DrainGuard> guard) {
