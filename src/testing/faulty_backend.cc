@@ -1,6 +1,7 @@
 #include "semper/testing/faulty_backend.h"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 
 namespace semper::testing {
@@ -69,6 +70,7 @@ struct FaultyBackend::Shared {
   std::deque<CommitFault> scripted;
   std::map<std::string, std::uint64_t> counts;
   std::size_t on_their_way = 0;
+  std::atomic<bool> closed = false;
 };
 
 namespace {
@@ -190,6 +192,8 @@ Async<std::unique_ptr<Snapshot>> FaultyBackend::snapshot() {
 Async<CommitReceipt> FaultyBackend::commit(CommitRequest request) {
   auto shared = shared_;
   SEMPER_CO_TRY_STATUS(co_await shared->maybe_delay());
+  // A store that is closed says so for certain.
+  if (shared->closed) co_return co_await shared->backend->commit(std::move(request));
   switch (shared->commit_fault()) {
     case CommitFault::none:
       break;
@@ -237,6 +241,7 @@ std::vector<std::pair<std::string, std::int64_t>> FaultyBackend::statistics() co
 }
 
 Async<void> FaultyBackend::close() {
+  shared_->closed = true;
   co_return co_await shared_->backend->close();
 }
 

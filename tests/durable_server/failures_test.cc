@@ -353,7 +353,11 @@ SERVER_TEST(Failures, one_messages_failures_are_not_counted_against_the_next) {
   quick.kill();
   must(co_await entity.cast(Fussy::Work{2}));
   co_await world.until_processed(entity.untyped());
-  EXPECT_EQ(fussy->runs[2].load(), 3);
+  // Where commits fail by chance, a run that had succeeded is repeated.
+  if (world.is_steady()) {
+    EXPECT_EQ(fussy->runs[2].load(), 3);
+  }
+  EXPECT_GE(fussy->runs[2].load(), 3);
   EXPECT_TRUE(must(co_await list_dead_letters(world.store(), entity.entity())).empty());
   static_cast<void>(slow);
 }
