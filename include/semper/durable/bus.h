@@ -1,0 +1,154 @@
+// Bus<T>: a value that changes, and callbacks that are told.
+//
+// What for: "is it intact?", "who leads?", anything where each listener needs the present value at
+// once and every change after it. When not: a stream that must not lose one item for a slow reader,
+// or that a coroutine reads (stream.h).
+//
+//   semper::Bus<bool> open;
+//   auto heard = open.subscribe([](bool now) { lamp(now); });   // called at once if there is a value
+//   open.publish(true);                                         // calls every subscriber
+//   heard.unsubscribe();                                        // or destroy it
+//
+// Order: each subscriber is called for one value at a time, in the order of publishing, beginning
+// with the last value published before it subscribed. The bus compares nothing: publish on change.
+//
+// Threads: everything from any thread, also inside a callback. One thread delivers at a time, with
+// no lock held: a publish (or subscribe) that finds another thread delivering, or that happens
+// inside a callback, leaves its value to that thread and returns before the callbacks have run.
+// At most kMaxPending values wait so; past that the newest one waiting is replaced and counted in
+// skipped(). The last value always arrives.
+//
+// Callbacks should be short. What one throws is logged and harms nobody.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace semper {
+
+namespace internal {
+
+// The bus with the type of its value forgotten.
+class BusCore {
+ public:
+  using Value = std::shared_ptr<const void>;
+  using Callback = std::function<void(const void*)>;
+  static constexpr std::size_t kMaxPending = 1024;
+
+  struct Entry {
+    Callback callback;
+    std::uint64_t first_event = 0;  // events before it are not for this one
+    bool active = true;
+  };
+
+  void post(Value value);
+  void deliver();
+  std::shared_ptr<Entry> subscribe(Callback callback);
+  void unsubscribe(const std::shared_ptr<Entry>& entry);
+
+  Value last() const;
+  std::size_t subscribers() const;
+  std::uint64_t skipped() const;
+
+ private:
+  struct Event {
+    Value value;
+    std::uint64_t number;
+    std::shared_ptr<Entry> only;  // null: for all
+  };
+  void deliver_event(Event event, std::unique_lock<std::mutex>& lock);
+
+  mutable std::mutex mutex_;
+  std::condition_variable callback_returned_;
+  std::vector<std::shared_ptr<Entry>> entries_;
+  std::deque<Event> pending_;
+  Value last_;
+  std::uint64_t events_ = 0;
+  std::uint64_t skipped_ = 0;
+  bool delivering_ = false;
+  std::thread::id deliverer_;
+  const Entry* running_ = nullptr;  // whose callback runs now
+};
+
+}  // namespace internal
+
+// One subscription; it ends when this is destroyed. May outlive the bus.
+class [[nodiscard]] BusSubscription {
+ public:
+  BusSubscription() = default;
+  BusSubscription(std::shared_ptr<internal::BusCore> bus,
+                  std::shared_ptr<internal::BusCore::Entry> entry)
+      : bus_(std::move(bus)), entry_(std::move(entry)) {}
+  BusSubscription(BusSubscription&&) noexcept = default;
+  BusSubscription& operator=(BusSubscription&& other) noexcept {
+    if (this != &other) {
+      unsubscribe();
+      bus_ = std::move(other.bus_);
+      entry_ = std::move(other.entry_);
+    }
+    return *this;
+  }
+  ~BusSubscription() { unsubscribe(); }
+
+  // The callback is not called again. If another thread is inside it, waits until it returns, so
+  // that what it refers to may be freed; inside a callback of the same bus, returns at once.
+  void unsubscribe() {
+    auto entry = std::exchange(entry_, nullptr);
+    if (entry) bus_->unsubscribe(entry);
+    bus_ = nullptr;
+  }
+
+ private:
+  std::shared_ptr<internal::BusCore> bus_;
+  std::shared_ptr<internal::BusCore::Entry> entry_;
+};
+
+template <class T>
+class Bus {
+ public:
+  static constexpr std::size_t kMaxPending = internal::BusCore::kMaxPending;
+
+  Bus() : core_(std::make_shared<internal::BusCore>()) {}
+  Bus(const Bus&) = delete;
+  Bus& operator=(const Bus&) = delete;
+
+  BusSubscription subscribe(std::function<void(const T&)> callback) const {
+    return BusSubscription(core_, core_->subscribe([call = std::move(callback)](const void* value) {
+      call(*static_cast<const T*>(value));
+    }));
+  }
+
+  void publish(T value) {
+    post(std::move(value));
+    deliver();
+  }
+
+  // The two halves of publish, for publishers whose own lock decides the order of values: post()
+  // with the lock held (no callback runs), deliver() after it is released.
+  void post(T value) { core_->post(std::make_shared<const T>(std::move(value))); }
+  void deliver() { core_->deliver(); }
+
+  // The value published last.
+  std::optional<T> last() const {
+    const auto value = core_->last();
+    if (!value) return std::nullopt;
+    return *static_cast<const T*>(value.get());
+  }
+  std::size_t subscribers() const { return core_->subscribers(); }
+  // Values that were replaced by a newer one before anybody saw them.
+  std::uint64_t skipped() const { return core_->skipped(); }
+
+ private:
+  std::shared_ptr<internal::BusCore> core_;
+};
+
+}  // namespace semper

@@ -1,0 +1,110 @@
+// Eager repair: a loop beside the callers that looks, probes and heals.
+#include <exception>
+#include <utility>
+
+#include "semper/base/assert.h"
+#include "semper/durable/durable_core.h"
+
+namespace semper::internal {
+
+void DurableCore::start_repair() {
+  if (!settings_.repair_every) return;
+  SEMPER_ASSERT(settings_.executor, "eager repair (repair_every) needs an executor to run on");
+  SEMPER_ASSERT(*settings_.repair_every > Duration::zero(), "repair_every is a time between looks");
+  auto loop = std::make_shared<Cancellable>();
+  {
+    std::lock_guard lock(mutex_);
+    repair_ = loop;
+  }
+  Cancellable::start(loop, asio::make_strand(settings_.executor), repair_loop(shared_from_this()));
+}
+
+Task<void> DurableCore::repair_loop(std::shared_ptr<DurableCore> core) {
+  try {
+    while (true) {
+      OneShot<std::monostate> wake;
+      {
+        std::lock_guard lock(core->mutex_);
+        if (core->closed_) co_return;
+        core->repair_wake_ = wake;
+      }
+      const bool intact = co_await core->repair_once();
+      static_cast<void>(
+          co_await wake.wait_until(*core->settings_.env.clock, core->next_repair(intact)));
+    }
+  } catch (const std::exception&) {
+    // Cancelled by close(): Asio throws out of the next wait.
+  }
+}
+
+// Looks, and heals what is broken. True: it is intact.
+Task<bool> DurableCore::repair_once() {
+  HeldPointer held;
+  {
+    std::lock_guard lock(mutex_);
+    if (!attempt_) held = value_;
+  }
+  if (held) {
+    auto broken = is_broken(*held);
+    if (!broken) co_return false;  // it can not be judged: look again later
+    if (!*broken && hooks_.probe) {
+      auto probed = co_await probe(held);
+      if (!probed) held->marked_broken.store(true, std::memory_order_relaxed);
+      *broken = !probed;
+    }
+    if (!*broken) {
+      if (!held->announced_intact.load(std::memory_order_relaxed)) announce_intact(held);
+      co_return true;
+    }
+  }
+  co_return (co_await heal(held)).has_value();
+}
+
+Async<void> DurableCore::probe(HeldPointer held) {
+  OneShot<Status> answer;
+  auto task = std::make_shared<Cancellable>();
+  CancelOnExit cancel(task);
+  CancellableDeadline deadline;
+  if (settings_.attempt_deadline != kForever) {
+    deadline.clock = settings_.env.clock;
+    deadline.when = settings_.env.clock->after(settings_.attempt_deadline);
+    deadline.on_passed = [answer]() mutable {
+      answer.set(fail(ErrorKind::timeout, "the probe passed attempt_deadline"));
+    };
+  }
+  Cancellable::start(task, asio::make_strand(settings_.executor),
+                     ask_probe(shared_from_this(), std::move(held), answer), std::move(deadline));
+  auto answered = co_await answer.wait();
+  if (!answered) co_return fail(answered.error());
+  co_return std::move(*answered);
+}
+
+Task<void> DurableCore::ask_probe(std::shared_ptr<DurableCore> core, HeldPointer held,
+                                  OneShot<Status> answer) {
+  Status probed = fail(ErrorKind::internal, core->settings_.name + ": the probe threw");
+  try {
+    probed = co_await core->hooks_.probe(std::move(held));
+  } catch (...) {
+    // As it is above.
+  }
+  answer.set(std::move(probed));
+}
+
+MonotonicTime DurableCore::next_repair(bool intact) {
+  const auto next_look = settings_.env.clock->after(*settings_.repair_every);
+  std::lock_guard lock(mutex_);
+  if (intact || !pace_) return next_look;
+  const auto next_attempt = pace_->next_attempt();
+  return next_attempt > settings_.env.clock->now() ? next_attempt : next_look;
+}
+
+void DurableCore::wake_repair() {
+  OneShot<std::monostate> wake;
+  {
+    std::lock_guard lock(mutex_);
+    wake = repair_wake_;
+  }
+  wake.set({});
+}
+
+}  // namespace semper::internal
