@@ -20,9 +20,9 @@ void Cancellable::start(const std::shared_ptr<Cancellable>& self, const Executor
 }
 
 Task<void> Cancellable::watch(std::shared_ptr<Cancellable> self, CancellableDeadline deadline) {
-  auto stopped = deadline.when == kNever
-                     ? co_await self->stop_.wait()
-                     : co_await self->stop_.wait_until(*deadline.clock, deadline.when);
+  // Without a deadline there may be no clock; the clock of a kNever is not asked.
+  Clock& clock = deadline.clock != nullptr ? *deadline.clock : system_clock();
+  auto stopped = co_await self->stop_.wait_until(clock, deadline.when);
   if (self->ended_) co_return;
   const bool passed = !stopped && stopped.error().kind() == ErrorKind::timeout;
   if (passed && deadline.on_passed) deadline.on_passed();

@@ -88,7 +88,7 @@ Result<bool> DurableCore::is_broken(HeldBase& held) const {
 Async<HeldPointer> DurableCore::heal(HeldPointer seen) {
   Executor executor = settings_.executor;
   if (!executor) executor = co_await asio::this_coro::executor;
-  OneShot<Outcome> outcome;
+  OneShot<Outcome> answer;
   AttemptPointer begun;
   std::optional<Error> refused;
   {
@@ -110,13 +110,13 @@ Async<HeldPointer> DurableCore::heal(HeldPointer seen) {
                                                 std::to_string(settings_.max_waiters) +
                                                 ") wait for the attempt already");
     }
-    if (!refused) attempt_->waiters.push_back(outcome);
+    if (!refused) attempt_->waiters.push_back(answer);
   }
   seen = nullptr;  // who waits does not keep what is replaced
   is_intact_.deliver();
   if (begun) start(begun, executor);
   if (refused) co_return fail(std::move(*refused));
-  auto answered = co_await outcome.wait();
+  auto answered = co_await answer.wait();
   if (!answered) {
     co_return fail(answered.error().kind(), settings_.name + ": the wait for the attempt ended");
   }
