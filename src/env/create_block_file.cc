@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +29,17 @@ Status sync_folder(const std::string& path) {
 }
 
 Status fill(int descriptor, const std::string& path, const CreateFileOptions& options) {
+  // Asked first: a reservation that does not fit may fill the disk before it fails, under everybody
+  // else's feet.
+  struct statvfs room {};
+  if (::fstatvfs(descriptor, &room) == 0 && room.f_blocks > 0) {
+    const auto free = std::uint64_t{room.f_bavail} * room.f_frsize;
+    if (options.size > free) {
+      return fail(ErrorKind::exhausted,
+                  "no room for " + std::to_string(options.size) + " bytes of " + path + ", there are " +
+                      std::to_string(free) + " free; make room or ask for less");
+    }
+  }
   // Reserved in one piece first, so that a lack of room shows at once and the file lies together;
   // then written. Where it can not be reserved, it is only written.
   if (::fallocate(descriptor, 0, 0, static_cast<off_t>(options.size)) != 0 && errno == ENOSPC) {

@@ -45,7 +45,7 @@ class FileBlockDevice final : public BlockDevice {
   // The engine first: it does what is in flight.
   ~FileBlockDevice() override {
     shut();
-    engine_.reset();
+    stop_engine();
   }
 
   Status start(const struct stat& status, const IoCalls& calls);
@@ -78,7 +78,7 @@ class FileBlockDevice final : public BlockDevice {
   Async<void> close() override {
     shut();
     co_await gate_.close();
-    engine_.reset();
+    stop_engine();
     co_return Status{};
   }
 
@@ -92,6 +92,15 @@ class FileBlockDevice final : public BlockDevice {
       list.push_back({.iov_base = memory, .iov_len = part.size()});
     }
     return list;
+  }
+
+  // Taken away first: close() may be called twice at once.
+  void stop_engine() {
+    std::unique_ptr<IoEngine> ending;
+    {
+      std::lock_guard lock(mutex_);
+      ending.swap(engine_);
+    }
   }
 
   void shut() {
@@ -194,8 +203,11 @@ Status FileBlockDevice::check_in_place() const {
 }
 
 Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<iovec> parts) {
-  auto inside = gate_.enter();
-  if (!inside) co_return fail(ErrorKind::closed, path_ + " was closed; open it again");
+  auto entered = gate_.enter();
+  auto entered_again = gate_.enter();
+  if (!entered || !entered_again) {
+    co_return fail(ErrorKind::closed, path_ + " was closed; open it again");
+  }
   SEMPER_CO_TRY_STATUS(admit(kind));
   std::uint64_t length = 0;
   for (const auto& part : parts) length += part.iov_len;
@@ -222,8 +234,10 @@ Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<
                                              "(max_in_flight); wait for some");
   }
   OneShot<IoResult> ended;
-  // The gate is held until the engine has let go, also where nobody waits any more.
-  auto held = std::make_shared<Gate::Holder>(std::move(*inside));
+  // The gate is held until the engine has let go, also where nobody waits any more; and here until
+  // submit() has returned, for the engine may be done before that.
+  std::optional<Gate::Holder> inside(std::move(*entered));
+  auto held = std::make_shared<Gate::Holder>(std::move(*entered_again));
   operation->done = [this, kind, offset, length, ended,
                      held = std::move(held)](const IoOutcome& outcome) mutable {
     auto status = settle(kind, offset, length, outcome);
@@ -232,6 +246,7 @@ Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<
     held.reset();
   };
   engine_->submit(std::move(operation));
+  inside.reset();
   auto result = co_await ended.wait();
   if (!result) co_return fail(result.error().in(std::string(verb(kind)) + " " + path_));
   co_return std::move(result->status);
