@@ -1,0 +1,106 @@
+// What a file device does where io_uring is not allowed, and where nobody waits any more.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <semaphore>
+
+#include "file_device_internal.h"
+#include "file_worlds_test_support.h"
+
+namespace semper::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+// From now on this process is refused io_uring, as containers refuse it.
+bool forbid_io_uring() {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{.len = std::size(program), .filter = program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+SEMPER_CHILD(works_without_io_uring) {
+  if (!forbid_io_uring()) {
+    say("no seccomp");
+    return;
+  }
+  const auto refused = open_block_device(child_argument(), {.mode = IoMode::io_uring});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::unsupported);
+  auto device = open_block_device(child_argument());
+  ASSERT_TRUE(device);
+  const auto bytes = pattern(4096, 1);
+  AlignedBuffer back(4096);
+  EXPECT_TRUE(run_on_a_scheduler((*device)->write_and_flush(0, bytes.span())));
+  EXPECT_TRUE(run_on_a_scheduler((*device)->read(0, back.span())));
+  EXPECT_TRUE(same_bytes(bytes, back));
+  say((*device)->description());
+}
+
+TEST(FileBlockDeviceModes, where_io_uring_is_forbidden_threads_do_it_and_the_description_says_why) {
+  FileWorld world({});
+  ChildProcess child("works_without_io_uring", world.path());
+  const auto said = child.read_line();
+  EXPECT_EQ(child.wait(), 0);
+  if (said == "no seccomp") GTEST_SKIP() << said;
+  EXPECT_THAT(said, HasSubstr("threads (io_uring"));
+  EXPECT_THAT(said, HasSubstr("not permitted"));
+}
+
+std::binary_semaphore flush_may_end{0};
+std::atomic<int> flushes_called = 0;
+int flush_that_waits_and_fails(int) {
+  ++flushes_called;
+  flush_may_end.acquire();
+  errno = EIO;
+  return -1;
+}
+
+TEST(FileBlockDeviceModes, a_flush_that_fails_after_its_caller_was_cancelled_is_final_all_the_same) {
+  FileWorld world({});
+  internal::IoCalls calls = internal::system_io_calls();
+  calls.fdatasync = flush_that_waits_and_fails;
+  auto device = internal::open_block_device_with(
+      world.path(), {.mode = IoMode::threads, .max_threads = 1}, calls);
+  ASSERT_TRUE(device);
+  asio::io_context context(1);
+  asio::cancellation_signal signal;
+  Status status;
+  AlignedBuffer bytes(4096);
+  auto write = [&]() -> Task<void> {
+    status = co_await (*device)->write_and_flush(0, bytes.span());
+  };
+  asio::co_spawn(context, write(), asio::bind_cancellation_slot(signal.slot(), asio::detached));
+  context.poll();
+  signal.emit(asio::cancellation_type::terminal);
+  context.restart();
+  context.run();
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().kind(), ErrorKind::cancelled);
+
+  flush_may_end.release();
+  // The one thread does this after the flush has failed, where it is not refused already.
+  static_cast<void>(run_on_a_scheduler((*device)->read(0, bytes.span())));
+  const auto refused = run_on_a_scheduler((*device)->flush());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::io);
+  EXPECT_THAT(refused.error().message(), HasSubstr("takes nothing more"));
+  EXPECT_EQ(flushes_called.load(), 1);
+}
+
+}  // namespace
+}  // namespace semper::testing
