@@ -204,6 +204,7 @@ void Batch::write(Transaction& transaction, Effects& effects) {
   for (std::size_t i = 0; i < effects.finished_segments; ++i) {
     transaction.clear(entity_.segments()[i].key);
   }
+  if (effects.popped > 0 || effects.lock) entity_.claim_first_segment(transaction);
   header.popped += effects.popped;
   header.head_offset = effects.head_offset;
   if (effects.lock) {

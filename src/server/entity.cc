@@ -13,6 +13,11 @@ void Entity::claim_queue(Transaction& transaction) const {
   transaction.assume_unchanged(KeyRange::point(target_->keys.pushed()), pushed_exists_ ? 1 : 0);
 }
 
+void Entity::claim_first_segment(Transaction& transaction) const {
+  if (header_exists_ || segments_.empty()) return;
+  transaction.assume_unchanged(KeyRange::point(segments_.front().key), 1);
+}
+
 Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::size_t segments) {
   known_ = false;
   saved_ = false;

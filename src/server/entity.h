@@ -46,6 +46,11 @@ class Entity {
   // After load(): the transaction also fails with `conflict` if anything was enqueued meanwhile.
   void claim_queue(Transaction& transaction) const;
 
+  // The transaction consumes from the first segment at hand, and fails with `conflict` if it was taken
+  // away meanwhile. Where there is a header, that says so already; a kill of an entity without one
+  // leaves no other trace.
+  void claim_first_segment(Transaction& transaction) const;
+
   // The state, with what the callbacks of this attempt have done to it. The next load() decodes a
   // touched one again, unless committed() came before.
   Result<void*> state(Behaviour& behaviour);

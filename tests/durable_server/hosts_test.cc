@@ -80,7 +80,8 @@ SERVER_TEST(HostTimes, a_clean_stop_hands_over_at_once_and_a_death_after_the_lea
       EXPECT_LT(took, 2s);
     } else {
       EXPECT_GT(took, 10s) << "it had a share of the work";
-      EXPECT_LT(took, 120s);
+      // Renewals that fail by chance make a host look dead, and the work moves once more.
+      EXPECT_LT(took, world.is_steady() ? 120s : 600s);
     }
     must(co_await second.run(second.host().stop()));
   }
