@@ -37,18 +37,30 @@ Status check_not_attached(const Attachment& attachment) {
                   "\"; where it is known to be dead, attach with TakeOver::yes");
 }
 
-Status take_role(Attachment& attachment) {
-  if (attachment.companion == nullptr) return {};
-  auto role = attachment.companion->take(static_cast<std::size_t>(attachment.side));
-  if (!role) {
-    if (role.error().kind() != ErrorKind::conflict) return fail(role.error());
-    return fail(ErrorKind::conflict,
-                std::string(attachment.format->device().name()) + ": another " +
-                       std::string(to_string(attachment.side)) +
-                       " on this machine is attached; wait until it detaches or ends");
+// The kernel goes on with what a killed process had handed to it (io_uring) and keeps its role until
+// that is done. Rightly so, for those writes must not meet ours; it takes milliseconds.
+constexpr Duration kRoleGrace = std::chrono::milliseconds(250);
+
+Async<void> take_role(Attachment& attachment) {
+  if (attachment.companion == nullptr) co_return Result<void>();
+  Clock& clock = attachment.clock();
+  const MonotonicTime deadline = clock.after(kRoleGrace);
+  Backoff backoff({.initial = std::chrono::milliseconds(2), .maximum = kRoleGrace / 4},
+                  *attachment.options.env.random);
+  for (;;) {
+    auto role = attachment.companion->take(static_cast<std::size_t>(attachment.side));
+    if (role) {
+      attachment.role = std::move(*role);
+      co_return Result<void>();
+    }
+    if (role.error().kind() != ErrorKind::conflict) co_return fail(role.error());
+    if (clock.now() >= deadline) break;
+    SEMPER_CO_TRY_STATUS(co_await sleep_for(clock, backoff.next()));
   }
-  attachment.role = std::move(*role);
-  return {};
+  co_return fail(ErrorKind::conflict,
+                 std::string(attachment.format->device().name()) + ": another " +
+                     std::string(to_string(attachment.side)) +
+                     " on this machine is attached; wait until it detaches or ends");
 }
 
 }  // namespace
@@ -104,7 +116,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   attachment.companion = device.companion();
   attachment.options = std::move(options);
   const auto& format = attachment.format;
-  SEMPER_CO_TRY_STATUS(take_role(attachment));
+  SEMPER_CO_TRY_STATUS(co_await take_role(attachment));
   if (attachment.companion != nullptr) adopt_words(*attachment.companion, *format);
 
   // The consumer's first: it never passes what it could see of the producer's.

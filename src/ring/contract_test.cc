@@ -206,7 +206,22 @@ TEST_P(RingContract, use_after_detach_is_closed) {
 }
 
 TEST_P(RingContract, a_second_producer_or_consumer_is_refused_while_the_first_lives) {
+  if (!world.has_companion() && GetParam().format == Format::mirage_1_0) {
+    GTEST_SKIP() << "mirage-1.0 has no place to say who is attached";
+  }
   attach();
+  if (!world.has_companion()) {
+    AttachOptions options = world.options();
+    options.take_over = TakeOver::no;
+    const auto another = world.open();
+    EXPECT_EQ(kind_of(world.run(Producer::attach(*another, options))), ErrorKind::conflict);
+    EXPECT_EQ(kind_of(world.run(Consumer::attach(*another, options))), ErrorKind::conflict);
+    auto heir = world.producer(*another);
+    ASSERT_OK(heir);
+    EXPECT_EQ(kind_of(world.run(producer->publish("late"))), ErrorKind::conflict);
+    EXPECT_OK(world.run(heir->publish("in time")));
+    return;
+  }
   const auto other = world.open();
   EXPECT_EQ(kind_of(world.producer(*other)), ErrorKind::conflict);
   EXPECT_EQ(kind_of(world.consumer(*other)), ErrorKind::conflict);
@@ -239,6 +254,7 @@ TEST_P(RingContract, a_suspended_ring_can_be_attached_by_its_producer) {
   attach();
   EXPECT_EQ(kind_of(world.run(producer->push("x"))), ErrorKind::suspended);
   ASSERT_OK(world.run(consumer->resume()));
+  EXPECT_EQ(*world.run(producer->state()), State::running);
   ASSERT_OK(world.run(producer->publish("x")));
 }
 
@@ -283,7 +299,7 @@ TEST_P(RingContract, waiting_calls_are_woken_by_the_other_side) {
   EXPECT_LT(world.clock.now() - before, 1s);
   const auto nothing = world.run(consumer->pop(producer->exposed(), world.clock.after(5s)));
   EXPECT_EQ(kind_of(nothing), ErrorKind::timeout);
-  EXPECT_EQ(world.clock.now() - before, 5s);
+  EXPECT_GE(world.clock.now() - before, 5s);
 }
 
 TEST_P(RingContract, a_waiting_push_gets_the_room_that_the_consumer_makes) {
