@@ -1,0 +1,135 @@
+// Journal: work that is written down first and done afterwards, at least once, in order, whatever
+// happens to the process in between.
+//
+// What for: accepting work faster, or more surely, than it can be done: the disk takes it, the
+// caller goes on, and `perform` does it. When not: work that must not be done twice (make it
+// idempotent, or drain into a durable server, semper/journal_drain.h), and work of several
+// processes (each has its own journal).
+//
+//   auto perform = [&](const std::vector<ring::Item>& batch) -> Async<void> {
+//     for (const auto& item : batch) SEMPER_CO_TRY_STATUS(co_await send(item.bytes));
+//     co_return Status{};
+//   };
+//   SEMPER_CO_TRY(auto journal, co_await ring::Journal::start(device, perform, options));
+//   SEMPER_CO_TRY(auto written, co_await journal.push("an operation"));   // durable from here on
+//   SEMPER_CO_TRY_STATUS(co_await written.sync());                        // performed
+//   co_await journal.shutdown();
+//
+// The journal owns a ring on the device, both sides of it, and one coroutine that performs. What a
+// crash left in the ring is performed first, before anything new. A perform that returns an error,
+// or throws, is repeated with the same items after the retry interval, for as long as it takes; no
+// later item overtakes it. An item is removed after a perform that has succeeded, so a crash
+// between the two performs it again.
+//
+// Bounds: the ring's capacity (then push waits, and what is there is performed at once), and
+// AttachOptions::memory_bytes.
+// Ownership: device, clock and random outlive the journal. Call shutdown() before it is destroyed
+// (asserted). Threads: push and the waiters from any; perform runs on the executor of start().
+// Source of the idea: shared-block-ring's Journal (Citrix, MirageOS); unlike there, an error that
+// perform returns is retried as an exception is, and pushing steadily does not put performing off.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "semper/env/asio.h"
+#include "semper/env/block_device.h"
+#include "semper/ring/consumer.h"
+#include "semper/ring/options.h"
+#include "semper/ring/producer.h"
+
+namespace semper::ring {
+
+namespace internal {
+class JournalCore;
+}
+
+struct JournalOptions {
+  // What the journal is called, and who uses it: for people, in the ring's debug texts.
+  std::string name = "journal";
+  std::string client = "journal";
+  // How long items may gather before they are performed, counted from the first of them. Default:
+  // zero, they are performed at once. Raise it where perform is dearer than waiting.
+  Duration flush_interval = Duration::zero();
+  // The wait after a perform that failed.
+  Duration retry_interval = std::chrono::seconds(5);
+  // What one perform is given at most.
+  PopLimits batch = {};
+  // Of a device that holds no ring yet and begins with zeros, which start() makes into one.
+  Format format = Format::semper_1;
+  // Everything else about the ring; queue and client are taken from above.
+  AttachOptions ring = {};
+};
+
+struct JournalStatistics {
+  std::uint64_t pushed = 0;     // by this handle
+  std::uint64_t performed = 0;  // items, with those left by a crash
+  std::uint64_t performs = 0;   // that succeeded
+  std::uint64_t failures = 0;   // of perform, each retried
+};
+
+class Journal {
+ public:
+  // Does the work of these items, in this order; success removes them. Called again with the same
+  // items, and perhaps more behind them, after an error, an exception or a crash.
+  using Perform = std::function<Async<void>(const std::vector<Item>&)>;
+
+  // One pushed operation. Copies are the same; may outlive the journal.
+  class Waiter {
+   public:
+    // Ends the flush interval now. Does not wait.
+    void flush() const;
+
+    // Waits until the operation was performed. Errors: that of the device which ended the journal,
+    // or `closed` after a shutdown that came first: the operation is in the ring and will be
+    // performed by the next start. timeout: the deadline came first.
+    Async<void> sync(MonotonicTime deadline = kNever) const;
+
+    Position position() const noexcept { return position_; }
+
+   private:
+    friend class Journal;
+    Waiter(std::shared_ptr<internal::JournalCore> core, Position position)
+        : core_(std::move(core)), position_(position) {}
+    std::shared_ptr<internal::JournalCore> core_;
+    Position position_;
+  };
+
+  // Opens the ring on the device, or makes one on a blank device, and begins to perform what is in
+  // it; does not wait for that. Errors: those of ring::create, Producer::attach and
+  // Consumer::attach; on error nothing was performed.
+  static Async<Journal> start(BlockDevice& device, Perform perform, JournalOptions options);
+
+  Journal(Journal&&) noexcept;
+  Journal& operator=(Journal&&) noexcept;
+  ~Journal();
+
+  // Writes the operation down. Where the ring is full it waits for room, and everything that is
+  // there is performed at once; with a deadline it gives up then (kNoWait: at once).
+  // Durable on success: the operation, which will be performed at least once before any later one.
+  // On error: it is not in the journal, unless the error is the device's: then it may be. Never
+  // returns: it may be in the journal.
+  // Errors: retry or timeout (full until the deadline: try again later), invalid_argument or
+  // exhausted (larger than the ring, or its memory, takes: never), closed (shut down), and the
+  // device's error that ended the journal (start a new one when the cause is gone).
+  Async<Waiter> push(BytesView operation, MonotonicTime deadline = kNever);
+
+  // Performs what waits, once; what fails then, or can not be read, stays for the next start. Then
+  // frees everything; later pushes are `closed`, and waiters whose operation was not performed get
+  // `closed` too. Idempotent. Returns the device's error where that had ended the journal before.
+  Async<void> shutdown();
+
+  // The device's error that ended the journal; success while it works.
+  Status status() const;
+  JournalStatistics statistics() const;
+  // See Producer::identity.
+  std::string identity() const;
+
+ private:
+  explicit Journal(std::shared_ptr<internal::JournalCore> core);
+
+  std::shared_ptr<internal::JournalCore> core_;
+};
+
+}  // namespace semper::ring
