@@ -1,0 +1,378 @@
+// StreamDriver: the coroutine that keeps a stream connected, and the buffer its reader takes from.
+//
+// What for: BasicStream (stream.h) is a handle to it. When not: never used directly.
+//
+// Invariants: events leave the buffer in the order they came; a batch enters it whole; the resume token
+// is that of the last batch (or State) that entered it, or none.
+#pragma once
+
+#include <deque>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "semper/base/assert.h"
+#include "semper/durable/stream_core.h"
+
+namespace semper::internal {
+
+// What a stream reads from: the driver, or another stream with a change on the way (map_update).
+template <class Event>
+class EventSource {
+ public:
+  virtual ~EventSource() = default;
+  virtual Async<Event> next() = 0;
+  virtual void close() = 0;
+  virtual Task<void> join() = 0;
+  virtual StreamStatistics statistics() const = 0;
+};
+
+template <class S, class Update, class Metadata, class Event>
+class StreamDriver final
+    : public EventSource<Event>,
+      public StreamCore,
+      public std::enable_shared_from_this<StreamDriver<S, Update, Metadata, Event>> {
+ public:
+  using Connection = stream::Connection<S, Update, Metadata>;
+  using Dispatched = stream::Dispatched<Connection>;
+  using Batch = stream::UpdateBatch<Update>;
+  static constexpr bool kHasState = !std::is_same_v<S, stream::NoState>;
+
+  StreamDriver(stream::Dispatch<Connection> dispatch, StreamOptions options)
+      : StreamCore(std::move(options)),
+        dispatch_(std::move(dispatch)),
+        token_(options_.resume_after) {
+    SEMPER_ASSERT(kHasState || options_.when_full != WhenFull::fresh_state,
+                  "only a StateStream can go on from a fresh state");
+  }
+
+  void start(const Executor& executor) {
+    strand_ = asio::make_strand(executor);
+    Cancellable::start(driver_, strand_, run(this->shared_from_this()));
+  }
+
+  // The same with the outcome of the first attempt.
+  OneShot<Status> start_and_tell(const Executor& executor) {
+    OneShot<Status> outcome;
+    first_outcome_ = outcome;
+    start(executor);
+    return outcome;
+  }
+
+  Async<Event> next() override { return next_event(this->shared_from_this()); }
+
+  void close() override {
+    std::deque<Event> dropped;  // destroyed without the lock
+    {
+      std::lock_guard lock(mutex_);
+      dropped.swap(buffer_);
+      statistics_.buffered_updates = statistics_.buffered_events = 0;
+    }
+    StreamCore::close();
+  }
+  Task<void> join() override { return join_driver(this->shared_from_this()); }
+  StreamStatistics statistics() const override { return StreamCore::statistics(); }
+
+ private:
+  using Self = std::shared_ptr<StreamDriver>;
+
+  // However a wait of the reader ends, its coroutine destroyed included.
+  struct NobodyWaits {
+    explicit NobodyWaits(StreamDriver& of) : driver(of) {}
+    NobodyWaits(const NobodyWaits&) = delete;
+    NobodyWaits& operator=(const NobodyWaits&) = delete;
+    ~NobodyWaits() {
+      std::lock_guard lock(driver.mutex_);
+      driver.reader_waits_.reset();
+    }
+    StreamDriver& driver;
+  };
+
+  // By value: the stream may be destroyed while its reader waits.
+  static Async<Event> next_event(Self self) {
+    while (true) {
+      OneShot<std::monostate> arrived;
+      {
+        std::unique_lock lock(self->mutex_);
+        if (self->closed_) co_return fail(ErrorKind::closed, self->options_.name + " is closed");
+        if (!self->buffer_.empty()) {
+          Event event = self->take();
+          const bool wake = self->driver_waits_ && self->has_room(self->driver_waits_for_);
+          lock.unlock();
+          if (wake) self->wake_driver();
+          co_return event;
+        }
+        if (self->ended_) co_return fail(*self->ended_);
+        SEMPER_ASSERT(!self->reader_waits_, "a stream has one reader");
+        self->reader_waits_ = arrived;
+      }
+      const NobodyWaits leave(*self);
+      auto woken = co_await arrived.wait();
+      if (!woken) co_return fail(woken.error());
+    }
+  }
+
+  static Task<void> join_driver(Self self) {
+    self->close();
+    co_await self->driver_gate_.close();
+  }
+
+  // Ends the stream when the driver does, however that comes.
+  struct EndGuard {
+    explicit EndGuard(StreamDriver& of) : driver(of) {}
+    EndGuard(const EndGuard&) = delete;
+    EndGuard& operator=(const EndGuard&) = delete;
+    ~EndGuard() {
+      driver.end(Error(ErrorKind::closed, driver.options_.name + ": its executor is gone"));
+    }
+    StreamDriver& driver;
+  };
+
+  static Task<void> run(Self self) {
+    EndGuard guard(*self);
+    auto inside = self->driver_gate_.enter();
+    if (!inside) co_return;
+    try {
+      bool goes_on = true;
+      while (goes_on && !self->is_over()) goes_on = co_await self->one_cycle();
+    } catch (const std::exception& thrown) {
+      // Cancelled by close(), when nobody reads this any more; anything else is out of memory.
+      self->end(Error(ErrorKind::internal, self->options_.name + ": " + thrown.what()));
+    }
+  }
+
+  // From one attempt to the end of the delay after it. False: the stream has ended.
+  Task<bool> one_cycle() {
+    Event attempting = stream::AttemptingNewConnection();
+    co_await emit(std::move(attempting));
+    if (is_over()) co_return false;
+    note_attempt();
+    Dispatched dispatched = co_await attempt();
+    dispatched = checked(std::move(dispatched));
+    if (is_over()) co_return false;
+    if (dispatched) {
+      co_await serve(std::move(*dispatched));
+    } else {
+      const auto& failure = dispatched.error();
+      if (failure.stage == stream::DispatchFailure::Stage::connect) {
+        Event event = stream::FailedToConnect{failure.error};
+        co_await emit(std::move(event));
+      } else {
+        Event event = stream::RpcError{failure.error};
+        co_await emit(std::move(event));
+      }
+      if (is_over() || !note_failed(failure)) co_return false;
+    }
+    if (is_over()) co_return false;
+    static_cast<void>(co_await sleep_for(*options_.env.clock, next_delay()));
+    co_return true;
+  }
+
+  Task<Dispatched> attempt() {
+    OneShot<Dispatched> answer;
+    auto task = std::make_shared<Cancellable>();
+    CancelOnExit cancel(task);
+    CancellableDeadline deadline;
+    if (options_.dispatch_deadline != kForever) {
+      deadline.clock = options_.env.clock;
+      deadline.when = options_.env.clock->after(options_.dispatch_deadline);
+      deadline.on_passed = [answer, name = options_.name]() mutable {
+        answer.set(stream::failed_to_connect(
+            Error(ErrorKind::timeout, name + ": the dispatch passed dispatch_deadline")));
+      };
+    }
+    Cancellable::start(task, strand_, dispatch(this->shared_from_this(), answer),
+                       std::move(deadline));
+    auto answered = co_await answer.wait();
+    if (!answered) co_return stream::failed_to_connect(answered.error());
+    co_return std::move(*answered);
+  }
+
+  static Task<void> dispatch(Self self, OneShot<Dispatched> answer) {
+    const std::string place = self->options_.name + ": the dispatch function";
+    std::optional<Error> thrown;
+    try {
+      stream::DispatchRequest request(self->token_);
+      Dispatched dispatched = co_await self->dispatch_(std::move(request));
+      answer.set(std::move(dispatched));
+      co_return;
+    } catch (const std::exception& caught) {
+      thrown = Error(ErrorKind::internal, place + " threw: " + caught.what());
+    } catch (...) {
+      thrown = Error(ErrorKind::internal, place + " threw no std::exception");
+    }
+    answer.set(stream::failed_to_connect(std::move(*thrown)));
+  }
+
+  // Refuses a connection that is not what was agreed.
+  Dispatched checked(Dispatched dispatched) const {
+    if (!dispatched) return dispatched;
+    const bool resumed = dispatched->continuity == stream::Continuity::resumed;
+    const char* wrong = nullptr;
+    if (!dispatched->updates) wrong = "it has no source of updates";
+    if (resumed && !token_) wrong = "it resumes, and nobody asked for that";
+    if (kHasState && !resumed && !dispatched->state) wrong = "it has no state";
+    if (wrong == nullptr) return dispatched;
+    return stream::rpc_error(
+        Error(ErrorKind::internal, options_.name + ": a connection of no use: " + wrong));
+  }
+
+  Task<void> serve(Connection connection) {
+    const bool resumed = connection.continuity == stream::Continuity::resumed;
+    if (!resumed && token_) {
+      token_.reset();
+      note_gap(0);
+      const Error reason(ErrorKind::not_found,
+                         options_.name + ": the other side does not go on after the last batch");
+      Event event = stream::Gap{reason, 0};
+      co_await emit(std::move(event));
+    }
+    note_connected(resumed);
+    if (resumed) {
+      Event event = stream::ConnectionResumed<Metadata>{std::move(connection.metadata)};
+      co_await emit(std::move(event));
+    } else {
+      Event success = stream::ConnectionSuccess<Metadata>{std::move(connection.metadata)};
+      co_await emit(std::move(success));
+      if (!connection.start_token.empty()) token_ = connection.start_token;
+      if constexpr (kHasState) {
+        Event event =
+            stream::State<S>{std::move(*connection.state), std::move(connection.start_token)};
+        co_await emit(std::move(event));
+      }
+    }
+    Error reason = co_await forward(*connection.updates);
+    if (is_over()) co_return;
+    connection.updates = nullptr;  // released before the reader hears of it
+    note_lost();
+    Event event = stream::LostConnection{std::move(reason)};
+    co_await emit(std::move(event));
+    if (was_dropped_) co_await wait_for_room(Room::all);
+    was_dropped_ = false;
+  }
+
+  // Pulls until the connection is lost; returns why.
+  Task<Error> forward(stream::UpdateSource<Update>& source) {
+    while (true) {
+      if (options_.when_full == WhenFull::back_pressure) co_await wait_for_room(Room::updates);
+      if (is_over()) co_return Error(ErrorKind::closed, "the stream is over");
+      std::optional<Error> lost;
+      try {
+        auto batch = co_await source.next();
+        if (!batch) {
+          lost = batch.error();
+        } else if (!*batch) {
+          lost = Error(ErrorKind::closed, "the other side ended the updates");
+        } else if (!store(std::move(**batch))) {
+          co_return co_await drop_updates();
+        }
+      } catch (const std::exception& thrown) {
+        lost = Error(ErrorKind::internal, options_.name + ": the source threw: " + thrown.what());
+      }
+      if (lost) co_return std::move(*lost);
+    }
+  }
+
+  // False: there is no room for it, and updates are to be dropped.
+  bool store(Batch batch) {
+    const std::size_t updates = batch.updates.size();
+    const std::size_t weight = weight_of_batch(updates);
+    {
+      std::unique_lock lock(mutex_);
+      if (closed_ || ended_) return true;
+      const bool overflows = statistics_.buffered_updates != 0 &&
+                             statistics_.buffered_updates + weight > options_.max_buffered_updates;
+      if (overflows && options_.when_full == WhenFull::fresh_state) {
+        dropped_now_ = updates;
+        return false;
+      }
+      if (overflows && options_.when_full == WhenFull::fail) {
+        lock.unlock();
+        end(Error(ErrorKind::exhausted, options_.name +
+                                            ": the reader is too slow for max_buffered_updates (" +
+                                            std::to_string(options_.max_buffered_updates) + ")"));
+        return true;
+      }
+      if (batch.resume_token.empty()) {
+        token_.reset();
+      } else {
+        token_ = batch.resume_token;
+      }
+      statistics_.buffered_updates += weight;
+      buffer_.push_back(std::move(batch));
+    }
+    note_batch(updates);
+    wake_reader();
+    return true;
+  }
+
+  // Takes the updates out of the buffer, and says so to the reader.
+  Task<Error> drop_updates() {
+    std::deque<Event> kept, dropped;
+    std::size_t updates = dropped_now_;
+    {
+      std::lock_guard lock(mutex_);
+      for (auto& event : buffer_) {
+        const Batch* batch = std::get_if<Batch>(&event);
+        if (batch != nullptr) updates += batch->updates.size();
+        (batch != nullptr ? dropped : kept).push_back(std::move(event));
+      }
+      buffer_.swap(kept);
+      statistics_.buffered_updates = 0;
+    }
+    token_.reset();
+    was_dropped_ = true;
+    note_gap(updates);
+    const Error reason(ErrorKind::exhausted,
+                       options_.name + ": the reader is too slow for max_buffered_updates (" +
+                           std::to_string(options_.max_buffered_updates) + ")");
+    Event event = stream::Gap{reason, updates};
+    co_await emit(std::move(event));
+    co_return reason;
+  }
+
+  // Puts an event that is no batch into the buffer, as soon as there is room for it.
+  // Callers name the event first: g++ 12 destroys an aggregate made inside a co_await twice.
+  Task<void> emit(Event event) {
+    if (options_.when_full != WhenFull::fail) co_await wait_for_room(Room::events);
+    {
+      std::unique_lock lock(mutex_);
+      if (closed_ || ended_) co_return;
+      if (!has_room(Room::events)) {
+        lock.unlock();
+        end(Error(ErrorKind::exhausted, options_.name +
+                                            ": the reader is too slow for max_buffered_events (" +
+                                            std::to_string(options_.max_buffered_events) + ")"));
+        co_return;
+      }
+      ++statistics_.buffered_events;
+      buffer_.push_back(std::move(event));
+    }
+    wake_reader();
+  }
+
+  // With the lock held.
+  Event take() {
+    Event event = std::move(buffer_.front());
+    buffer_.pop_front();
+    if (const Batch* batch = std::get_if<Batch>(&event)) {
+      statistics_.buffered_updates -= weight_of_batch(batch->updates.size());
+    } else {
+      --statistics_.buffered_events;
+    }
+    return event;
+  }
+
+  const stream::Dispatch<Connection> dispatch_;
+  Executor strand_;
+  std::deque<Event> buffer_;  // with the lock
+
+  // Of the driver's coroutine.
+  std::optional<Bytes> token_;
+  std::size_t dropped_now_ = 0;
+  bool was_dropped_ = false;
+};
+
+}  // namespace semper::internal

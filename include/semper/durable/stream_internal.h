@@ -1,0 +1,115 @@
+// What stream.h is put together from: dispatch over a durable value, and streams with a change on the
+// way.
+//
+// What for: stream::over() is of use by itself where a dispatch function is composed by hand. When not:
+// everything in namespace internal.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "semper/durable/durable.h"
+#include "semper/durable/stream_driver.h"
+
+namespace semper {
+
+namespace internal {
+
+template <class Dispatched, class F, class C>
+Task<Dispatched> dispatch_on(std::shared_ptr<F> dispatch, C& connection,
+                             stream::DispatchRequest request) {
+  std::string thrown;
+  try {
+    auto answer = co_await (*dispatch)(connection, std::move(request));
+    if constexpr (std::is_same_v<decltype(answer), Dispatched>) {
+      co_return answer;
+    } else {
+      if (!answer) co_return stream::rpc_error(std::move(answer).error());
+      co_return std::move(*answer);
+    }
+  } catch (const std::exception& caught) {
+    thrown = caught.what();
+  } catch (...) {
+    thrown = "something that is no std::exception";
+  }
+  co_return stream::rpc_error(Error(ErrorKind::internal, "the dispatch function threw: " + thrown));
+}
+
+template <class Dispatched, class C, class F>
+Task<Dispatched> dispatch_with(Durable<C> durable, std::shared_ptr<F> dispatch,
+                               stream::DispatchRequest request) {
+  auto call = [&](C& connection) {
+    return dispatch_on<Dispatched>(dispatch, connection, std::move(request));
+  };
+  auto answer = co_await durable.with(std::move(call));
+  if (!answer) co_return stream::failed_to_connect(std::move(answer).error());
+  co_return std::move(*answer);
+}
+
+// Changes for map_event: one is called for the event it is about, and no other.
+template <class From, class To, class F>
+struct ChangeUpdates {
+  F change;
+  stream::UpdateBatch<To> operator()(stream::UpdateBatch<From> batch) {
+    stream::UpdateBatch<To> changed({}, std::move(batch.resume_token));
+    changed.updates.reserve(batch.updates.size());
+    for (auto& update : batch.updates) changed.updates.push_back(change(std::move(update)));
+    return changed;
+  }
+};
+template <class From, class To, class F>
+struct ChangeState {
+  F change;
+  stream::State<To> operator()(stream::State<From> state) {
+    return stream::State<To>{change(std::move(state.state)), std::move(state.resume_token)};
+  }
+};
+
+template <class From, class To, class F>
+class MappedSource final : public EventSource<To> {
+ public:
+  MappedSource(std::shared_ptr<EventSource<From>> inner, F change)
+      : inner_(std::move(inner)), change_(std::move(change)) {}
+
+  Async<To> next() override {
+    auto event = co_await inner_->next();
+    if (!event) co_return fail(std::move(event).error());
+    std::string thrown;
+    try {
+      co_return stream::map_event<To>(std::move(*event), change_);
+    } catch (const std::exception& caught) {
+      thrown = caught.what();
+    } catch (...) {
+      thrown = "something that is no std::exception";
+    }
+    co_return fail(ErrorKind::internal, "the function that maps an event threw: " + thrown);
+  }
+  void close() override { inner_->close(); }
+  Task<void> join() override { return inner_->join(); }
+  StreamStatistics statistics() const override { return inner_->statistics(); }
+
+ private:
+  std::shared_ptr<EventSource<From>> inner_;
+  F change_;
+};
+
+}  // namespace internal
+
+namespace stream {
+
+// A dispatch function of `Stream` out of a durable value and a function of (C&, DispatchRequest).
+template <class Stream, class C, class F>
+typename Stream::Dispatch over(Durable<C> connection, F dispatch) {
+  return [connection = std::move(connection),
+          shared = std::make_shared<F>(std::move(dispatch))](DispatchRequest request) {
+    return internal::dispatch_with<typename Stream::Dispatched>(connection, shared,
+                                                                std::move(request));
+  };
+}
+
+}  // namespace stream
+}  // namespace semper

@@ -1,0 +1,208 @@
+// Versioned: streams to servers that speak older or newer versions of the same updates.
+//
+// What for: a client that must work while servers are upgraded one by one. When not: formats that grow
+// compatibly by themselves (protobuf fields); one dispatch function does there.
+//
+//   using Prices = semper::stream::Versioned<Table, Row>;             // what the reader gets
+//   Prices prices([&]() { return ask_for_versions(); });              // the other side's menu
+//   prices.add(1, subscribe_v1, from_row_v1, from_table_v1);
+//   prices.add(2, subscribe_v2, from_row_v2, from_table_v2);
+//   auto stream = Prices::Stream::create(executor, prices);           // updates are Result<Row>
+//
+// Each attempt asks for the menu anew and dispatches the highest version that both sides have. No
+// common one is a FailedToConnect of kind `unsupported` that names both sides' versions, and ends the
+// stream. A menu that fails is an RpcError. An update that can not be converted is delivered in its
+// place as its own error; a state that can not is an RpcError of the attempt.
+//
+// Over a durable value, Versioned<Table, Row, Metadata, Channel> takes functions with a Channel& first,
+// and `Stream::create(executor, channel, prices)` gives it one: menu and dispatch use the same one.
+//
+// Threads: add everything before the first use; after that the functions run on the streams' strands.
+// Idea: Versioned_rpc's menus and Caller_converts (Jane Street).
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "semper/base/assert.h"
+#include "semper/durable/stream.h"
+
+namespace semper::stream {
+
+using Version = std::uint32_t;
+
+// Error: unsupported, naming what each side has.
+Result<Version> highest_common_version(const std::vector<Version>& ours,
+                                       const std::vector<Version>& theirs);
+
+namespace versioned_internal {
+
+// convert(from) as a Result<To>, whether it returns that or a To, or throws.
+template <class To, class From, class F>
+Result<To> converted(F& convert, From&& from) {
+  try {
+    return Result<To>(convert(std::forward<From>(from)));
+  } catch (const std::exception& thrown) {
+    return fail(ErrorKind::internal, std::string("the conversion threw: ") + thrown.what());
+  } catch (...) {
+    return fail(ErrorKind::internal, "the conversion threw no std::exception");
+  }
+}
+
+template <class From, class To, class F>
+class ConvertingSource final : public UpdateSource<Result<To>> {
+ public:
+  ConvertingSource(std::unique_ptr<UpdateSource<From>> inner, std::shared_ptr<F> convert)
+      : inner_(std::move(inner)), convert_(std::move(convert)) {}
+
+  Async<std::optional<UpdateBatch<Result<To>>>> next() override {
+    SEMPER_CO_TRY(auto batch, co_await inner_->next());
+    std::optional<UpdateBatch<Result<To>>> changed;
+    if (batch) {
+      changed.emplace();
+      changed->resume_token = std::move(batch->resume_token);
+      changed->updates.reserve(batch->updates.size());
+      for (auto& update : batch->updates) {
+        changed->updates.push_back(converted<To>(*convert_, std::move(update)));
+      }
+    }
+    co_return changed;
+  }
+
+ private:
+  std::unique_ptr<UpdateSource<From>> inner_;
+  std::shared_ptr<F> convert_;
+};
+
+template <class T>
+struct WireConnection;  // of what a dispatch function returns
+template <class C>
+struct WireConnection<Task<Dispatched<C>>> {
+  using Type = C;
+};
+template <class C>
+struct WireConnection<Async<C>> {
+  using Type = C;
+};
+
+}  // namespace versioned_internal
+
+template <class S, class Update, class Metadata = NoMetadata, class... On>
+class Versioned {
+ public:
+  using Stream = BasicStream<S, Result<Update>, Metadata>;
+  using Connection = typename Stream::Connection;
+  using Dispatched = typename Stream::Dispatched;
+  using Menu = std::function<Async<std::vector<Version>>(On&...)>;
+
+  explicit Versioned(Menu menu) : table_(std::make_shared<Table>()) {
+    table_->menu = std::move(menu);
+  }
+
+  // `dispatch` takes (On&..., DispatchRequest) and returns Async or Task<Dispatched> of a Connection
+  // with this version's own types and our Metadata. The conversions return the reader's type, or a
+  // Result of it. Each version once (asserted).
+  template <class F, class ConvertUpdate, class ConvertState>
+  Versioned& add(Version version, F dispatch, ConvertUpdate update, ConvertState state) {
+    using Wire = typename versioned_internal::WireConnection<
+        std::invoke_result_t<F&, On&..., DispatchRequest>>::Type;
+    auto entry = std::make_shared<Entry<Wire, F, ConvertUpdate, ConvertState>>(
+        std::move(dispatch), std::move(update), std::move(state));
+    const bool added = table_->entries
+                           .emplace(version,
+                                    [entry](On&... on, DispatchRequest request) {
+                                      return dispatch_entry<Wire>(entry, on..., std::move(request));
+                                    })
+                           .second;
+    SEMPER_ASSERT(added, "each version has one dispatch function");
+    return *this;
+  }
+  // Of a PipeStream.
+  template <class F, class ConvertUpdate>
+  Versioned& add(Version version, F dispatch, ConvertUpdate update) {
+    static_assert(!Stream::kHasState, "a StateStream needs a conversion of its state too");
+    return add(version, std::move(dispatch), std::move(update), [](NoState none) { return none; });
+  }
+
+  // The dispatch function.
+  Task<Dispatched> operator()(On&... on, DispatchRequest request) const {
+    return choose(table_, on..., std::move(request));
+  }
+
+ private:
+  struct Table {
+    Menu menu;
+    std::map<Version, std::function<Task<Dispatched>(On&..., DispatchRequest)>> entries;
+  };
+  template <class Wire, class F, class ConvertUpdate, class ConvertState>
+  struct Entry {
+    Entry(F f, ConvertUpdate u, ConvertState s)
+        : dispatch(std::move(f)),
+          update(std::make_shared<ConvertUpdate>(std::move(u))),
+          state(std::move(s)) {}
+    F dispatch;
+    std::shared_ptr<ConvertUpdate> update;
+    ConvertState state;
+  };
+
+  static Task<Dispatched> choose(std::shared_ptr<const Table> table, On&... on,
+                                 DispatchRequest request) {
+    auto theirs = co_await table->menu(on...);
+    if (!theirs) co_return rpc_error(theirs.error().in("the menu of versions"));
+    std::vector<Version> ours;
+    for (const auto& [version, entry] : table->entries) ours.push_back(version);
+    const auto version = highest_common_version(ours, *theirs);
+    if (!version) co_return permanently(failed_to_connect(version.error()));
+    const auto& dispatch = table->entries.at(*version);
+    co_return co_await dispatch(on..., std::move(request));
+  }
+
+  template <class Wire, class E>
+  static Task<Dispatched> dispatch_entry(std::shared_ptr<E> entry, On&... on,
+                                         DispatchRequest request) {
+    auto answer = co_await entry->dispatch(on..., std::move(request));
+    if (!answer) {
+      if constexpr (std::is_same_v<decltype(answer), Result<Wire>>) {
+        co_return rpc_error(answer.error());
+      } else {
+        co_return tl::unexpected<DispatchFailure>(answer.error());
+      }
+    }
+    co_return convert<Wire>(std::move(*answer), *entry);
+  }
+
+  template <class Wire, class E>
+  static Dispatched convert(Wire wire, E& entry) {
+    std::optional<S> state;
+    if (wire.state) {
+      auto changed = versioned_internal::converted<S>(entry.state, std::move(*wire.state));
+      if (!changed) return rpc_error(changed.error().in("the state"));
+      state.emplace(std::move(*changed));
+    }
+    Connection connection(convert_source(std::move(wire.updates), entry.update),
+                          std::move(wire.metadata), std::move(state));
+    connection.start_token = std::move(wire.start_token);
+    connection.continuity = wire.continuity;
+    return connection;
+  }
+
+  template <class From, class F>
+  static std::unique_ptr<UpdateSource<Result<Update>>> convert_source(
+      std::unique_ptr<UpdateSource<From>> source, std::shared_ptr<F> change) {
+    if (!source) return nullptr;
+    return std::make_unique<versioned_internal::ConvertingSource<From, Update, F>>(
+        std::move(source), std::move(change));
+  }
+
+  std::shared_ptr<Table> table_;
+};
+
+}  // namespace semper::stream

@@ -1,0 +1,210 @@
+#include "semper/durable/stream_core.h"
+
+#include <utility>
+
+#include "semper/base/assert.h"
+
+namespace semper::internal {
+
+struct StreamCore::Meters {
+  Meters(metrics::Registry& registry, const std::string& name)
+      : connected(attempts(registry, name, "connected")),
+        failed(attempts(registry, name, "failed")),
+        updates(registry.counter({"semper_stream_updates_total", "Updates received by streams"},
+                                 {{"name", name}})),
+        dropped(registry.counter({"semper_stream_dropped_updates_total",
+                                  "Updates that streams dropped for slow readers"},
+                                 {{"name", name}})),
+        open(registry.gauge({"semper_stream_connected", "Streams that are connected"},
+                            {{"name", name}})) {}
+
+  static metrics::Counter& attempts(metrics::Registry& registry, const std::string& name,
+                                    const char* result) {
+    return registry.counter({"semper_stream_attempts_total", "Attempts of streams to connect"},
+                            {{"name", name}, {"result", result}});
+  }
+
+  metrics::Counter& connected;
+  metrics::Counter& failed;
+  metrics::Counter& updates;
+  metrics::Counter& dropped;
+  metrics::Gauge& open;
+};
+
+StreamCore::StreamCore(StreamOptions options)
+    : options_(std::move(options)),
+      driver_gate_(options_.name),
+      meters_(options_.metrics != nullptr
+                  ? std::make_unique<Meters>(*options_.metrics, options_.name)
+                  : nullptr) {
+  SEMPER_ASSERT(options_.max_buffered_updates > 0, "a stream needs room for an update");
+  SEMPER_ASSERT(options_.max_buffered_events >= 4, "a stream needs room for the events of a cycle");
+  if (options_.retry) {
+    const auto& retry = *options_.retry;
+    backoff_.emplace(BackoffOptions{retry.initial, retry.maximum, retry.factor},
+                     *options_.env.random);
+  }
+}
+
+StreamCore::~StreamCore() {
+  if (statistics_.connected && meters_) meters_->open.add(-1);
+}
+
+void StreamCore::close() {
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(closed_, true)) return;
+    if (std::exchange(statistics_.connected, false) && meters_) meters_->open.add(-1);
+  }
+  driver_gate_.shut();
+  driver_->cancel();
+  wake_reader();
+  wake_driver();
+}
+
+StreamStatistics StreamCore::statistics() const {
+  std::lock_guard lock(mutex_);
+  return statistics_;
+}
+
+bool StreamCore::has_room(Room room) const {
+  switch (room) {
+    case Room::updates:
+      return statistics_.buffered_updates < options_.max_buffered_updates;
+    case Room::events:
+      return statistics_.buffered_events < options_.max_buffered_events;
+    case Room::all:
+      return statistics_.buffered_updates + statistics_.buffered_events == 0;
+  }
+  return true;
+}
+
+bool StreamCore::is_over() const {
+  std::lock_guard lock(mutex_);
+  return closed_ || ended_;
+}
+
+Task<void> StreamCore::wait_for_room(Room room) {
+  while (true) {
+    OneShot<std::monostate> taken;
+    {
+      std::lock_guard lock(mutex_);
+      if (closed_ || ended_ || has_room(room)) co_return;
+      driver_waits_ = taken;
+      driver_waits_for_ = room;
+    }
+    static_cast<void>(co_await taken.wait());
+  }
+}
+
+void StreamCore::wake_driver() {
+  std::optional<OneShot<std::monostate>> waiting;
+  {
+    std::lock_guard lock(mutex_);
+    waiting.swap(driver_waits_);
+  }
+  if (waiting) waiting->set({});
+}
+
+// The reader runs on at once, inside the driver, where both share a thread: one hop less for each
+// update.
+void StreamCore::wake_reader() {
+  std::optional<OneShot<std::monostate>> waiting;
+  {
+    std::lock_guard lock(mutex_);
+    waiting.swap(reader_waits_);
+  }
+  if (waiting) waiting->set_inline({});
+}
+
+void StreamCore::end(Error error) {
+  std::optional<OneShot<Status>> first;
+  {
+    std::lock_guard lock(mutex_);
+    if (!closed_ && !ended_) ended_ = error;
+    if (std::exchange(statistics_.connected, false) && meters_) meters_->open.add(-1);
+    first.swap(first_outcome_);
+  }
+  if (first) first->set(fail(std::move(error)));
+  wake_reader();
+}
+
+void StreamCore::note_attempt() {
+  std::lock_guard lock(mutex_);
+  ++statistics_.attempts;
+}
+
+void StreamCore::note_connected(bool resumed) {
+  std::optional<OneShot<Status>> first;
+  {
+    std::lock_guard lock(mutex_);
+    failures_in_a_row_ = 0;
+    connected_at_ = options_.env.clock->now();
+    ++statistics_.connections;
+    if (resumed) ++statistics_.resumed;
+    if (!closed_) {
+      statistics_.connected = true;
+      if (meters_) meters_->open.add(1);
+    }
+    if (meters_) meters_->connected.add();
+    first.swap(first_outcome_);
+  }
+  if (first) first->set(Status());
+}
+
+void StreamCore::note_lost() {
+  std::lock_guard lock(mutex_);
+  ++statistics_.lost;
+  if (std::exchange(statistics_.connected, false) && meters_) meters_->open.add(-1);
+}
+
+bool StreamCore::note_failed(const stream::DispatchFailure& failure) {
+  std::optional<Error> last;
+  std::optional<OneShot<Status>> first;
+  if (meters_) meters_->failed.add();
+  const bool permanent =
+      failure.permanent || (options_.is_permanent && options_.is_permanent(failure.error));
+  {
+    std::lock_guard lock(mutex_);
+    ++failures_in_a_row_;
+    first.swap(first_outcome_);
+    if (permanent) {
+      last = failure.error;
+    } else if (options_.attempt_limit != 0 && failures_in_a_row_ >= options_.attempt_limit) {
+      last = Error(ErrorKind::exhausted,
+                   options_.name + ": attempt_limit (" + std::to_string(options_.attempt_limit) +
+                       ") is reached; the last failure: " + failure.error.to_string());
+    }
+  }
+  if (first) first->set(fail(failure.error));
+  if (!last) return true;
+  end(std::move(*last));
+  return false;
+}
+
+void StreamCore::note_batch(std::size_t updates) {
+  if (meters_) meters_->updates.add(updates);
+  std::lock_guard lock(mutex_);
+  ++statistics_.batches;
+  statistics_.updates += updates;
+}
+
+void StreamCore::note_gap(std::size_t dropped) {
+  if (meters_) meters_->dropped.add(dropped);
+  std::lock_guard lock(mutex_);
+  ++statistics_.gaps;
+  statistics_.dropped_updates += dropped;
+}
+
+Duration StreamCore::next_delay() {
+  std::lock_guard lock(mutex_);
+  if (!backoff_) return options_.resubscribe_delay;
+  const auto connected_at = std::exchange(connected_at_, kNever);
+  if (connected_at != kNever &&
+      options_.env.clock->now() - connected_at >= options_.retry->healthy_after) {
+    backoff_->reset();
+  }
+  return backoff_->next();
+}
+
+}  // namespace semper::internal
