@@ -11,7 +11,7 @@ namespace semper::internal {
 namespace {
 
 enum Space : std::int64_t { kTypes = 0, kEntities, kIndex, kWake, kSessions, kHosts };
-enum Part : std::int64_t { kHeader = 0, kPushed, kQueue, kChunks, kLockRenewal, kDead, kParked };
+enum Part : std::int64_t { kHeader = 0, kPushed, kQueue, kChunks, kLockRenewal, kDead, kParked, kOnce };
 
 template <class... Elements>
 Bytes make(BytesView prefix, const Elements&... elements) {
@@ -71,6 +71,9 @@ Bytes EntityKeys::lock_renewal() const {
 }
 Bytes EntityKeys::parked() const {
   return part(kParked);
+}
+Bytes EntityKeys::once(std::string_view source) const {
+  return make(prefix_, kOnce, source);
 }
 Bytes EntityKeys::index() const {
   return make(tenant_prefix(), kIndex, id_->type, shard_of(id_->id), id_->id);

@@ -10,6 +10,7 @@
 //   (1, type, id, 4)                  the lock's renewals: a counter
 //   (1, type, id, 5, versionstamp)    a dead letter
 //   (1, type, id, 6)                  why the entity is parked
+//   (1, type, id, 7, source)          the highest sequence number of a source: see cast_once.h
 //   (2, type, shard, id)              the index: this entity's queue has work
 //   (3, type, shard)                  counter that is touched when the index gains an entry
 //   (4, session)                      a process that waits for replies, and its renewals
@@ -59,6 +60,7 @@ class EntityKeys {
   KeyRange chunks() const;
   Bytes lock_renewal() const;
   Bytes parked() const;
+  Bytes once(std::string_view source) const;
   Bytes index() const;
   Bytes wake() const;
   KeyRange everything() const;

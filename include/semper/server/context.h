@@ -3,9 +3,9 @@
 //
 //   semper::Reply<int> handle_call(const Buy& m, State& s, semper::Context& ctx) {
 //     s.last = ctx.now();
-//     ctx.cast(semper::ref<Ledger>(ctx.tenant(), "main"), Ledger::Booked{m.amount});   // same
-//     commit s.waiting = ctx.reply_token(); return semper::no_reply;                       //
-//     ctx.reply(s.waiting, 42) some day
+//     ctx.cast(semper::ref<Ledger>(ctx.tenant(), "main"), Ledger::Booked{m.amount});  // same commit
+//     s.waiting = ctx.reply_token();
+//     return semper::no_reply;               // some day, in another callback: ctx.reply(s.waiting, 42)
 //   }
 //
 // What a Context does becomes real with the transaction's commit, exactly once, and not at all if

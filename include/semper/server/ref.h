@@ -3,17 +3,14 @@
 //   auto hits = semper::ref<Counter>(store, "page/home");
 //   Result<std::int64_t> n = co_await hits.call(Counter::Add{2});
 //   co_await hits.cast(Counter::Add{});
-//   co_await hits.cast(semper::Batch<Counter>().add(Counter::Add{1}).add(Counter::Add{2}));   //
-//   atomic
+//   co_await hits.cast(semper::Batch<Counter>().add(Counter::Add{1}).add(Counter::Add{2}));
 //
 // What is durable when:
 //   cast, batch   success: the message is on stable storage (or already processed) and will take
-//   effect
-//                 exactly once, in commit order. outcome_unknown: it may. Other errors: it will
-//                 not. If it never returns: all of it or nothing.
+//                 effect exactly once, in commit order; a batch as a whole. outcome_unknown: it may.
+//                 Other errors: it will not. If it never returns: all of it or nothing.
 //   call          success: the message's effect and the reply are committed. timeout: the message
-//   may
-//                 still be processed later, as with gen_server; its reply keys are cleared. An
+//                 may still be processed later, as with gen_server; its reply keys are cleared. An
 //                 error that the callback replied comes back as it is.
 //   priority_*, info   not durable before they return; on success their effect is.
 //

@@ -1,0 +1,70 @@
+// JournalDrain: casts to durable servers that are accepted while their store can not be reached.
+//
+// What for: a device, an edge, a process that must take orders although the store, the network to it
+// or the machine behind it is away: each cast is written to a journal on the local disk, and goes on
+// to its entity when the store is there. Each takes effect exactly once, whatever crashes, and those
+// from one journal to one entity in order. When not: the store is a local file that is always there
+// (a Ref's cast is the shorter way); replies (send a call when the store is reachable).
+//
+//   auto open = [] { return semper::open_store("sqlite:./data.db"); };
+//   SEMPER_CO_TRY(auto drain, co_await semper::JournalDrain::start(device, open, options));
+//   SEMPER_CO_TRY(auto written, co_await drain.cast<Counter>("page/home", Counter::Add{1}));
+//   ... // durable, on this disk; to wait until it is in the entity's queue:
+//   SEMPER_CO_TRY_STATUS(co_await written.sync());
+//   co_await drain.shutdown();
+//
+// How: the journal performs by cast_once, with the ring's identity as the source and an item's
+// position as its number; so what a crash makes it send again is passed over.
+// A store that can not be opened, or fails, is tried again after JournalOptions::retry_interval, for
+// as long as it takes; opened anew after an error that says it is of no more use.
+// Bounds, ownership, threads: as Journal's. Errors of cast: Journal::push's, and invalid_argument.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "semper/base/type_name.h"
+#include "semper/env/block_device.h"
+#include "semper/ring/journal.h"
+#include "semper/server/ref.h"
+#include "semper/store/store.h"
+
+namespace semper {
+
+// Messages past this are refused when they are written, because not every store could take them.
+inline constexpr std::size_t kDrainMessageBytes = 64u << 10;
+
+class JournalDrain {
+ public:
+  using OpenStore = std::function<Async<Store>()>;
+
+  // Opens the journal, or makes one on a blank device (JournalOptions::format must be semper_1: the
+  // other has no identity), and begins to drain it. Errors: Journal::start's; unsupported (format).
+  static Async<JournalDrain> start(BlockDevice& device, OpenStore open,
+                                   ring::JournalOptions options);
+
+  // Durable on success: the message, here; it will take effect exactly once.
+  template <class B, class M>
+  requires HandlesCast<B, M> Async<ring::Journal::Waiter> cast(std::string id, const M& message,
+                                                               MonotonicTime deadline = kNever) {
+    return cast_raw(EntityId{std::string(type_name<B>()), std::move(id)},
+                    RawMessage{std::string(short_type_name<M>()), encode(message)}, deadline);
+  }
+  Async<ring::Journal::Waiter> cast_raw(EntityId to, RawMessage message,
+                                        MonotonicTime deadline = kNever);
+
+  // As Journal's: drains what it can at once, the rest stays for the next start.
+  Async<void> shutdown();
+  Status status() const { return journal_.status(); }
+  ring::JournalStatistics statistics() const { return journal_.statistics(); }
+
+ private:
+  struct Target;
+  JournalDrain(ring::Journal journal, std::shared_ptr<Target> target);
+
+  ring::Journal journal_;
+  std::shared_ptr<Target> target_;
+};
+
+}  // namespace semper

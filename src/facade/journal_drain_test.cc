@@ -1,0 +1,210 @@
+// A journal that drains into durable servers: while the store is away, and through crashes of both.
+#include "semper/journal_drain.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backends/memory/memory.h"
+#include "semper/ring/ring.h"
+#include "semper/server/host.h"
+#include "semper/testing/faulty_backend.h"
+#include "semper/testing/seed.h"
+#include "semper/testing/simulated_disk.h"
+#include "semper/testing/simulated_run.h"
+
+namespace semper {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::simulated_run;
+using Texts = std::vector<std::string>;
+
+struct Orders {
+  using State = std::vector<std::string>;
+  struct Take {
+    std::string order;
+  };
+  struct List {
+    using Reply = std::vector<std::string>;
+  };
+  using Messages = semper::Messages<Take, List>;
+
+  Result<State> init(const EntityId&) { return State(); }
+  void handle_cast(const Take& m, State& s, Context&) { s.push_back(m.order); }
+  Reply<std::vector<std::string>> handle_call(const List&, State& s, Context&) { return s; }
+};
+
+class JournalDrainTest : public ::testing::Test {
+ protected:
+  JournalDrainTest() {
+    auto memory = *simulated_run(clock_, open_memory(*StoreUrl::parse("memory:"), env_));
+    faulty_ = std::make_shared<testing::FaultyBackend>(memory, env_);
+  }
+
+  ring::JournalOptions options() {
+    ring::JournalOptions options;
+    options.retry_interval = 1s;
+    options.ring.memory_bytes = std::size_t{512} << 10;
+    options.ring.env = env_;
+    return options;
+  }
+
+  JournalDrain::OpenStore open() {
+    return [this]() -> Async<Store> {
+      ++opened_;
+      if (away_) co_return fail(ErrorKind::io, "nobody answers");
+      co_return Store(faulty_, env_);
+    };
+  }
+
+  Texts orders(const std::string& of) {
+    return simulated_run(clock_, [&]() -> Task<Texts> {
+      const Store store(faulty_, env_);
+      Host host(store);
+      host.serve<Orders>();
+      EXPECT_TRUE(co_await host.start());
+      auto read = co_await ref<Orders>(store, of).call(Orders::List{}, CallOptions{1min});
+      EXPECT_TRUE(read) << read.error().to_string();
+      EXPECT_TRUE(co_await host.stop());
+      co_return *read;
+    }());
+  }
+
+  static Task<void> take(JournalDrain& drain, std::string shop, std::string order) {
+    const Orders::Take message{std::move(order)};
+    auto written = co_await drain.cast<Orders>(std::move(shop), message);
+    EXPECT_TRUE(written) << written.error().to_string();
+  }
+
+  testing::SimulatedClock clock_;
+  SeededRandom random_{testing::test_seed()};
+  Env env_{&clock_, &random_};
+  testing::SimulatedDisk disk_{{.size = 512u << 10, .sector_size = 4096}, env_};
+  std::shared_ptr<testing::FaultyBackend> faulty_;
+  bool away_ = false;
+  int opened_ = 0;
+};
+
+TEST_F(JournalDrainTest, what_is_accepted_while_the_store_is_away_arrives_when_it_is_back) {
+  away_ = true;
+  auto device = disk_.open();
+  simulated_run(clock_, [&]() -> Task<void> {
+    auto drain = co_await JournalDrain::start(*device, open(), options());
+    EXPECT_TRUE(drain) << drain.error().to_string();
+    if (!drain) co_return;
+    for (int i = 0; i < 5; ++i) co_await take(*drain, "shop", std::to_string(i));
+    EXPECT_TRUE(co_await sleep_for(clock_, 10s));
+    EXPECT_GT(opened_, 3) << "it did not try again";
+    EXPECT_EQ(drain->statistics().performed, 0u);
+    away_ = false;
+    EXPECT_TRUE(co_await sleep_for(clock_, 10s));
+    EXPECT_EQ(drain->statistics().performed, 5u);
+    EXPECT_TRUE(co_await drain->shutdown());
+  }());
+  EXPECT_EQ(orders("shop"), Texts({"0", "1", "2", "3", "4"}));
+}
+
+TEST_F(JournalDrainTest, what_the_store_never_saw_is_sent_by_the_next_start) {
+  away_ = true;
+  for (int run = 0; run < 2; ++run) {
+    auto device = disk_.open();
+    simulated_run(clock_, [&]() -> Task<void> {
+      auto drain = co_await JournalDrain::start(*device, open(), options());
+      EXPECT_TRUE(drain) << drain.error().to_string();
+      if (!drain) co_return;
+      co_await take(*drain, "shop", std::to_string(run));
+      co_await drain->shutdown();
+    }());
+    away_ = false;
+  }
+  EXPECT_EQ(orders("shop"), Texts({"0", "1"}));
+}
+
+TEST_F(JournalDrainTest, a_message_that_no_store_takes_is_refused_before_it_is_written) {
+  auto device = disk_.open();
+  simulated_run(clock_, [&]() -> Task<void> {
+    auto drain = co_await JournalDrain::start(*device, open(), options());
+    EXPECT_TRUE(drain);
+    if (!drain) co_return;
+    const Orders::Take large{std::string(100'000, 'x')};
+    EXPECT_EQ((co_await drain->cast<Orders>("shop", large)).error().kind(),
+              ErrorKind::invalid_argument);
+    const Orders::Take small{"x"};
+    EXPECT_EQ((co_await drain->cast<Orders>("", small)).error().kind(),
+              ErrorKind::invalid_argument);
+    EXPECT_EQ(drain->statistics().pushed, 0u);
+    co_await drain->shutdown();
+  }());
+}
+
+TEST_F(JournalDrainTest, a_ring_without_an_identity_is_refused) {
+  auto device = disk_.open();
+  auto wrong = options();
+  wrong.format = ring::Format::mirage_1_0;
+  const auto kind = simulated_run(clock_, [&]() -> Task<ErrorKind> {
+    auto drain = co_await JournalDrain::start(*device, open(), wrong);
+    if (drain) co_await drain->shutdown();
+    co_return drain ? ErrorKind{} : drain.error().kind();
+  }());
+  EXPECT_EQ(kind, ErrorKind::unsupported);
+}
+
+// The disk loses its power, or the process dies, in the middle of everything; the store loses answers.
+TEST_F(JournalDrainTest, every_accepted_order_arrives_once_and_in_order_through_any_crash) {
+  testing::StoreFaults faults;
+  faults.conflict = 0.1;
+  faults.unknown_applied = 0.1;
+  faults.unknown_lost = 0.1;
+  faults.delay = 0.3;
+  for (int round = 0; round < 30; ++round) {
+    const std::string shop = "shop " + std::to_string(round);
+    std::optional<testing::SimulatedDisk> disk(std::in_place,
+                                               testing::SimulatedDiskOptions{512u << 10, 4096},
+                                               env_);
+    Texts accepted;
+    Texts tried;
+    for (int life = 0; life < 4; ++life) {
+      faulty_->set_faults(faults);
+      auto device = disk->open();
+      std::optional<testing::SimulatedDisk> image;
+      simulated_run(clock_, [&]() -> Task<void> {
+        auto drain = co_await JournalDrain::start(*device, open(), options());
+        EXPECT_TRUE(drain) << drain.error().to_string();
+        if (!drain) co_return;
+        const auto count = random_.below(10);
+        for (std::uint64_t i = 0; i < count; ++i) {
+          const Orders::Take message{std::to_string(life) + "/" + std::to_string(i)};
+          tried.push_back(message.order);
+          if ((co_await drain->cast<Orders>(shop, message))) accepted.push_back(message.order);
+          if (random_.below(4) == 0) {
+            EXPECT_TRUE(co_await sleep_for(clock_, 300ms));
+          }
+        }
+        std::vector<testing::SectorFate> fates;
+        for (std::size_t i = 0; i < disk->unsynced().size(); ++i) {
+          fates.push_back(static_cast<testing::SectorFate>(random_.below(3)));
+        }
+        image = disk->crash_image(disk->interval(), fates);
+        disk->power_cycle();
+        co_await drain->shutdown();
+      }());
+      faulty_->calm();
+      disk = std::move(image);
+    }
+    auto device = disk->open();
+    simulated_run(clock_, [&]() -> Task<void> {
+      auto drain = co_await JournalDrain::start(*device, open(), options());
+      EXPECT_TRUE(drain) << drain.error().to_string();
+      if (!drain) co_return;
+      EXPECT_TRUE(co_await sleep_for(clock_, 1min));
+      EXPECT_TRUE(co_await drain->shutdown());
+    }());
+    EXPECT_EQ(orders(shop), accepted) << "in round " << round;
+  }
+}
+
+}  // namespace
+}  // namespace semper
