@@ -63,7 +63,9 @@ class JournalDrainTest : public ::testing::Test {
   Texts orders(const std::string& of) {
     return simulated_run(clock_, [&]() -> Task<Texts> {
       const Store store(faulty_, env_);
-      Host host(store);
+      HostOptions options;
+      options.executor = co_await asio::this_coro::executor;
+      Host host(store, options);
       host.serve<Orders>();
       EXPECT_TRUE(co_await host.start());
       auto read = co_await ref<Orders>(store, of).call(Orders::List{}, CallOptions{1min});

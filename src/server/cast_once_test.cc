@@ -50,7 +50,9 @@ class CastOnceTest : public ::testing::Test {
 
   std::vector<std::string> lines(const std::string& of) {
     return simulated_run(clock_, [&]() -> Task<std::vector<std::string>> {
-      Host host(*store_);
+      HostOptions options;
+      options.executor = co_await asio::this_coro::executor;
+      Host host(*store_, options);
       host.serve<Diary>();
       EXPECT_TRUE(co_await host.start());
       auto read = co_await ref<Diary>(*store_, of).call(Diary::Lines{}, CallOptions{1min});
