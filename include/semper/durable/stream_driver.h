@@ -49,8 +49,7 @@ class StreamDriver final
   }
 
   void start(const Executor& executor) {
-    strand_ = asio::make_strand(executor);
-    Cancellable::start(driver_, strand_, run(this->shared_from_this()));
+    Cancellable::start(driver_, asio::make_strand(executor), run(this->shared_from_this()));
   }
 
   // The same with the outcome of the first attempt.
@@ -171,6 +170,8 @@ class StreamDriver final
   }
 
   Task<Dispatched> attempt() {
+    // Not kept in a member: the stream may outlive the executor, and a strand must not.
+    const Executor strand = co_await asio::this_coro::executor;
     OneShot<Dispatched> answer;
     auto task = std::make_shared<Cancellable>();
     CancelOnExit cancel(task);
@@ -183,7 +184,7 @@ class StreamDriver final
             Error(ErrorKind::timeout, name + ": the dispatch passed dispatch_deadline")));
       };
     }
-    Cancellable::start(task, strand_, dispatch(this->shared_from_this(), answer),
+    Cancellable::start(task, strand, dispatch(this->shared_from_this(), answer),
                        std::move(deadline));
     auto answered = co_await answer.wait();
     if (!answered) co_return stream::failed_to_connect(answered.error());
@@ -366,7 +367,6 @@ class StreamDriver final
   }
 
   const stream::Dispatch<Connection> dispatch_;
-  Executor strand_;
   std::deque<Event> buffer_;  // with the lock
 
   // Of the driver's coroutine.

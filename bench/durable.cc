@@ -1,0 +1,175 @@
+// What a durable value costs while it is intact, and how fast many heal at once.
+//
+//   bench_durable [--json PATH] [--smoke] [--runs N]
+//
+// `with` is compared with a call of the same function through one coroutine; healing with the same
+// number of bare reconnects. A reconnect here is a wait of fixed length on the system's clock, so that
+// what is added to it is ours. Each run measures the reference directly before the figure.
+#include "semper/durable/durable.h"
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "semper/env/scheduler.h"
+#include "support/report.h"
+
+namespace semper::bench {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct DurableSettings {
+  std::string json;
+  bool smoke = false;
+  int runs = 7;
+
+  int rounds() const { return smoke ? 1 : runs; }
+  int calls() const { return smoke ? 2'000 : 2'000'000; }
+  int values() const { return smoke ? 200 : 10'000; }
+};
+
+bool parse_durable(int argc, char** argv, DurableSettings& settings) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string name = argv[i];
+    const auto value = [&]() -> std::string { return i + 1 < argc ? argv[++i] : ""; };
+    if (name == "--json") {
+      settings.json = value();
+    } else if (name == "--smoke") {
+      settings.smoke = true;
+    } else if (name == "--runs") {
+      settings.runs = std::max(1, std::atoi(value().c_str()));
+    } else {
+      std::fprintf(stderr,
+                   "bench_durable: unknown argument %s\n"
+                   "usage: bench_durable [--json PATH] [--smoke] [--runs N]\n",
+                   name.c_str());
+      return false;
+    }
+  }
+  return true;
+}
+
+using Nanoseconds = std::chrono::duration<double, std::nano>;
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+std::chrono::steady_clock::time_point now() {
+  return std::chrono::steady_clock::now();
+}
+
+Async<int> bump(int& value) {
+  co_return ++value;
+}
+
+// A function called through one coroutine: its own.
+Task<double> bare_calls(int calls) {
+  int value = 0;
+  const auto begun = now();
+  for (int i = 0; i < calls; ++i) {
+    if (!co_await bump(value)) std::abort();
+  }
+  co_return Nanoseconds(now() - begun).count() / calls;
+}
+
+Task<double> durable_calls(int calls) {
+  auto durable = Durable<int>::create([]() -> Async<int> { co_return 0; },
+                                      [](const int& value) { return value < 0; });
+  if (!co_await durable.with(bump)) std::abort();
+  const auto begun = now();
+  for (int i = 0; i < calls; ++i) {
+    if (!co_await durable.with(bump)) std::abort();
+  }
+  co_return Nanoseconds(now() - begun).count() / calls;
+}
+
+void measure_with(const DurableSettings& settings, Report& report) {
+  Row row{.name = "with() on an intact value, uncontended",
+          .values = {},
+          .unit = "ns",
+          .reference_name = "one coroutine"};
+  row.bar = {Bar::Kind::at_most_difference, 100};
+  for (int run = 0; run < settings.rounds(); ++run) {
+    progress("with(): run " + std::to_string(run + 1));
+    Scheduler scheduler;
+    row.references.push_back(scheduler.block_on(bare_calls(settings.calls())));
+    row.values.push_back(scheduler.block_on(durable_calls(settings.calls())));
+  }
+  report.add(std::move(row));
+}
+
+constexpr auto kReconnect = 20ms;
+
+Async<int> reconnect() {
+  SEMPER_CO_TRY_STATUS(co_await sleep_for(system_clock(), kReconnect));
+  co_return 1;
+}
+
+// Runs `one` for each number at once; the milliseconds until the last has ended.
+template <class F>
+Task<double> all_at_once(int count, F one) {
+  const auto executor = co_await asio::this_coro::executor;
+  OneShot<int> ended;
+  int left = count;
+  const auto begun = now();
+  for (int i = 0; i < count; ++i) {
+    asio::co_spawn(
+        executor,
+        [](F& run, int number, int& waiting, OneShot<int> all) -> Task<void> {
+          co_await run(number);
+          if (--waiting == 0) all.set(0);
+        }(one, i, left, ended),
+        asio::detached);
+  }
+  if (!co_await ended.wait()) std::abort();
+  co_return Milliseconds(now() - begun).count();
+}
+
+Task<double> bare_reconnects(int count) {
+  co_return co_await all_at_once(count, [](int) -> Task<void> {
+    if (!co_await reconnect()) std::abort();
+  });
+}
+
+Task<double> healing(int count) {
+  std::vector<Durable<int>> values;
+  for (int i = 0; i < count; ++i) {
+    values.push_back(Durable<int>::create(reconnect, [](const int&) { return false; }));
+  }
+  auto use = [&values](int number) -> Task<void> {
+    if (!co_await values[static_cast<std::size_t>(number)].with(bump)) std::abort();
+  };
+  co_await all_at_once(count, use);
+  for (auto& value : values) value.invalidate();
+  co_return co_await all_at_once(count, use);
+}
+
+void measure_healing(const DurableSettings& settings, Report& report) {
+  Row row{.name = std::to_string(settings.values()) + " values broken at once, all healed",
+          .values = {},
+          .unit = "ms",
+          .reference_name = "bare reconnects"};
+  row.bar = {Bar::Kind::at_most_ratio, 2};
+  for (int run = 0; run < settings.rounds(); ++run) {
+    progress("healing: run " + std::to_string(run + 1));
+    Scheduler scheduler;
+    row.references.push_back(scheduler.block_on(bare_reconnects(settings.values())));
+    row.values.push_back(scheduler.block_on(healing(settings.values())));
+  }
+  report.add(std::move(row));
+}
+
+}  // namespace
+}  // namespace semper::bench
+
+int main(int argc, char** argv) {
+  using namespace semper::bench;
+  DurableSettings settings;
+  if (!parse_durable(argc, argv, settings)) return 2;
+  Report report("durable", settings.json);
+  measure_with(settings, report);
+  measure_healing(settings, report);
+  return report.finish();
+}
