@@ -242,6 +242,10 @@ semper::Status Coordinator::start_all() {
       own_path(), "publisher", "--store", options_.store,
       "--run",    run_,        "--until", to_string(log_.events.back().entry.position)};
   for (const auto& file : log_.files) arguments.insert(arguments.end(), {"--log", file});
+  if (!options_.journal.empty()) {
+    arguments.insert(arguments.end(), {"--journal", options_.journal});
+    say("journal: " + options_.journal);
+  }
   SEMPER_TRY(publisher_, Child::start(std::move(arguments)));
   say("processes: " + std::to_string(consumers_.size()) + " consumers (" + pids.substr(1) +
       "), 1 publisher (" + std::to_string(publisher_->pid()) + ")");

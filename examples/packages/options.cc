@@ -26,6 +26,8 @@ the log, and what is installed with dpkg-query. Run it again: nothing is applied
   --store URL      where the servers live
                    (default sqlite:${XDG_STATE_HOME:-~/.local/state}/semper/packages.db)
   --consumers N    consuming processes, 1 to 64 (default 3)
+  --journal FILE   the publisher writes every event to a journal on this file first (made where there is
+                   none), which drains into the servers: it would go on if the store were away
   --log FILE       a dpkg log, plain or .gz, instead of this machine's; may be repeated. Then nothing is
                    compared with dpkg-query: the log may be another machine's
   --fresh          forget what earlier runs left in the store (kills the package servers in it)
@@ -38,6 +40,7 @@ signal N (what was done stays done: run it again to go on)
 examples:
   semper-packages
   semper-packages --consumers 6 --fresh
+  semper-packages --journal ./packages.ring
   semper-packages --store sqlite:./packages.db --log ./dpkg.log --log ./dpkg.log.1.gz
 )";
 
@@ -76,6 +79,8 @@ semper::Status parse_option(const std::vector<std::string>& arguments, std::size
     options.json = true;
   } else if (name == "--store") {
     SEMPER_TRY(options.store, value_of(arguments, at));
+  } else if (name == "--journal") {
+    SEMPER_TRY(options.journal, value_of(arguments, at));
   } else if (name == "--log") {
     SEMPER_TRY(auto path, value_of(arguments, at));
     options.logs.push_back(std::move(path));

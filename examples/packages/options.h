@@ -22,6 +22,8 @@ struct Options {
   std::string store;  // filled with the default where none was given
   std::vector<std::string> logs;
   int consumers = 3;
+  // Of a ring that the publisher writes every event to first; empty: it sends directly.
+  std::string journal;
   bool fresh = false;
   bool json = false;
   bool help = false;

@@ -142,6 +142,18 @@ TEST_F(PackagesTest, FreshForgetsEarlierRuns) {
   EXPECT_EQ(outcome.json()["new"], 500);
 }
 
+TEST_F(PackagesTest, ThroughAJournalNothingIsLostOrAppliedTwiceEither) {
+  const auto log = write("dpkg.log", events(0, 2'000));
+  auto arguments = with_log({log});
+  arguments.insert(arguments.end(), {"--journal", path("packages.ring")});
+  const auto first = run(arguments);
+  expect_good(first);
+  EXPECT_EQ(first.json()["new"], 2'000) << first.output;
+  const auto second = run(arguments);
+  expect_good(second);
+  EXPECT_EQ(second.json()["new"], 0) << second.output;
+}
+
 TEST_F(PackagesTest, OneConsumerIsEnoughAlsoWhenItIsKilled) {
   auto arguments = with_log({write("dpkg.log", events(0, 500))});
   arguments.insert(arguments.end(), {"--consumers", "1"});
@@ -204,7 +216,7 @@ TEST_F(PackagesTest, WrongUsageIsExitCodeTwo) {
 TEST_F(PackagesTest, HelpNamesEveryOption) {
   const auto outcome = run({"--help"});
   EXPECT_EQ(outcome.end, "");
-  for (const char* option : {"--store", "--consumers", "--log", "--fresh", "--json", "--help"}) {
+  for (const char* option : {"--store", "--consumers", "--journal", "--log", "--fresh", "--json", "--help"}) {
     EXPECT_NE(outcome.output.find(option), std::string::npos) << option;
   }
 }
