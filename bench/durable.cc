@@ -3,8 +3,8 @@
 //   bench_durable [--json PATH] [--smoke] [--runs N]
 //
 // `with` is compared with a call of the same function through one coroutine; healing with the same
-// number of bare reconnects. A reconnect here is a wait of fixed length on the system's clock, so that
-// what is added to it is ours. Each run measures the reference directly before the figure.
+// number of bare reconnects. A reconnect here is a wait of fixed length on the system's clock, so
+// that what is added to it is ours. Each run measures the reference directly before the figure.
 #include "semper/durable/durable.h"
 
 #include <chrono>

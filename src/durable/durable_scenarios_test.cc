@@ -1,10 +1,11 @@
-// What a Durable promises, as a table: what happens to it, and what must be seen, in this order. The
-// table was written from the promises alone.
+// What a Durable promises, as a table: what happens to it, and what must be seen, in this order.
+// The table was written from the promises alone.
 //
 // Builds, one per attempt: ok, error, throw, broken (built, but broken), hang (until cancelled),
-// slow and slowerror (after 1 s), permanent. Steps: with, with3 (three at once), break, mend, sleep (1 s), check,
-// invalidate, reset, close, hold (an f that runs until `release`), badcheck (is_broken throws from now on),
-// goodcheck. Seen: create, rebuild(N), f(N), the kind of an error, intact, lost, disposed(N).
+// slow and slowerror (after 1 s), permanent. Steps: with, with3 (three at once), break, mend,
+// sleep (1 s), long (11 s), check, invalidate, reset, close, hold (an f that runs until `release`),
+// badcheck (is_broken throws from now on), goodcheck. Seen: create, rebuild(N), f(N), the kind of
+// an error, intact, lost, disposed(N).
 #include <gtest/gtest.h>
 
 #include <set>
@@ -99,6 +100,9 @@ const Scenario kScenarios[] = {
     {"what_breaks_soon_after_its_build_waits_too", "ok ok",
      "with break with sleep sleep sleep sleep with",
      "lost create intact f(1) lost retry create disposed(1) intact f(2)", false, 0, true},
+    {"a_value_that_was_healthy_for_long_is_built_again_at_once", "error ok ok",
+     "with sleep sleep sleep sleep with long break with",
+     "lost create io create intact f(2) lost create disposed(2) intact f(3)", false, 0, true},
     {"reset_ends_the_pause", "error ok", "with reset with", "lost create io create intact f(2)",
      false, 0, true},
     {"an_attempt_past_its_deadline_fails_its_callers", "hang ok", "with3 with",
@@ -221,6 +225,8 @@ Task<void> World::run(Durable<Value> durable) {
       EXPECT_TRUE(co_await sleep_for(clock_, 10ms));
     } else if (step == "sleep") {
       EXPECT_TRUE(co_await sleep_for(clock_, 1s));
+    } else if (step == "long") {
+      EXPECT_TRUE(co_await sleep_for(clock_, 11s));
     } else if (step == "break") {
       broken_.insert(last_id_);
     } else if (step == "mend") {

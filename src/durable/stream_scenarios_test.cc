@@ -1,6 +1,6 @@
-// What a stream promises, as a table: what the other side does (stream_test_support.h), and what its
-// reader must see, each with the second at which it sees it. The table was written from the promises
-// alone. The delay is 5 s.
+// What a stream promises, as a table: what the other side does (stream_test_support.h), and what
+// its reader must see, each with the second at which it sees it. The table was written from the
+// promises alone. The delay is 5 s.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -1,10 +1,11 @@
 // A scripted other side for the tests of streams: attempts and connections in one line of text.
 //
-// Attempts, one word each: no (no connection), rpc (refused), throw, hang (until cancelled), never (a
-// permanent refusal), bare (a connection without state or source), c:ITEMS (a connection), r:ITEMS
-// (one that resumes), s:ITEMS (a connection after 1 s). Items, separated by dots: digits are a batch
-// of updates, with a t behind it a batch with a resume token; wait (1 s), stay (for ever), end (in
-// good order), cut (an error), boom (an exception). The last attempt is repeated for ever.
+// Attempts, one word each: no (no connection), rpc (refused), throw, hang (until cancelled), never
+// (a permanent refusal), bare (a connection without state or source), c:ITEMS (a connection),
+// r:ITEMS (one that resumes), s:ITEMS (a connection after 1 s). Items, separated by dots: digits
+// are a batch of updates, with a t behind it a batch with a resume token; wait (1 s), stay (for
+// ever), end (in good order), cut (an error), boom (an exception). The last attempt is repeated for
+// ever.
 #pragma once
 
 #include <gtest/gtest.h>

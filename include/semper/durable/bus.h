@@ -5,7 +5,7 @@
 // or that a coroutine reads (stream.h).
 //
 //   semper::Bus<bool> open;
-//   auto heard = open.subscribe([](bool now) { lamp(now); });   // called at once if there is a value
+//   auto heard = open.subscribe([](bool now) { lamp(now); });   // at once if there is a value
 //   open.publish(true);                                         // calls every subscriber
 //   heard.unsubscribe();                                        // or destroy it
 //

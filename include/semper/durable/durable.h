@@ -18,7 +18,7 @@
 //   internal                   to_create, to_rebuild or is_broken threw; nothing is left of it
 //   retry                      the value was broken right after its build, or (RetryOptions) the
 //                              pause after a failure is not over: the message says until when
-//   timeout                    the attempt passed its deadline; its value, should it come, is dropped
+//   timeout                    the attempt passed its deadline; a value that comes later is dropped
 //   closed                     close() was called, or the executor of the attempt is gone
 //   cancelled                  this caller was cancelled while it waited; the attempt goes on
 //   exhausted                  too many callers wait, or attempt_limit is reached: see reset()
@@ -26,10 +26,11 @@
 //
 // If the process dies, nothing is left: a Durable keeps nothing on disk.
 //
-// Threads: everything from any thread. is_broken runs on the callers' threads and may run on several
-// at once; to_create and to_rebuild run on a strand over the executor of the `with` that began the
-// attempt (or Options::executor), one attempt at a time, unless an abandoned one (deadline, close)
-// ignores its cancellation. f runs where its caller runs, and several f may use the value at once.
+// Threads: everything from any thread. is_broken runs on the callers' threads and may run on
+// several at once; to_create and to_rebuild run on a strand over the executor of the `with` that
+// began the attempt (or Options::executor), one attempt at a time, unless an abandoned one
+// (deadline, close) ignores its cancellation. f runs where its caller runs, and several f may use
+// the value at once.
 //
 // Ownership: a Durable is a handle; copies share the value. The last handle's end is a close(). A
 // value lives until it was replaced or closed and the last f on it returned; then `dispose` runs.
@@ -72,9 +73,9 @@ struct DurableOptions {
   // With eager repair: asked each time about a value that is_broken calls intact; an error means
   // that it is broken after all. Bounded by attempt_deadline.
   std::function<Async<void>(T&)> probe = nullptr;
-  // Called once for each value that was replaced, dropped or closed, when nobody uses it any more, on
-  // the thread of the last user. Not for a value that a to_rebuild took over with success. It must
-  // not throw.
+  // Called once for each value that was replaced, dropped or closed, when nobody uses it any more,
+  // on the thread of the last user. Not for a value that a to_rebuild took over with success. It
+  // must not throw.
   std::function<void(T&)> dispose = nullptr;
   // Callers that wait for one attempt, at most; more get `exhausted`.
   std::size_t max_waiters = 100'000;
@@ -126,8 +127,8 @@ class Durable {
   using Options = DurableOptions<T>;
   using Create = std::function<Async<T>()>;
   using IsBroken = std::function<bool(const T&)>;
-  // Gets the broken value, on which functions of earlier `with`s may still run, and returns the fixed
-  // one: a copy of the handle, or what it moved out if nobody else can hold it.
+  // Gets the broken value, on which functions of earlier `with`s may still run, and returns the
+  // fixed one: a copy of the handle, or what it moved out if nobody else can hold it.
   using Rebuild = std::function<Async<T>(T&)>;
 
   // Builds nothing yet (unless Options::repair_every says so).
@@ -137,7 +138,8 @@ class Durable {
                    std::move(options));
   }
 
-  // Builds at once; the error is that of the attempt, or `retry` for a value that is broken already.
+  // Builds at once; the error is that of the attempt, or `retry` for a value that is broken
+  // already.
   static Async<Durable> create_or_fail(Create to_create, IsBroken is_broken,
                                        Rebuild to_rebuild = nullptr, Options options = Options()) {
     Durable made(std::move(to_create), std::move(is_broken), std::move(to_rebuild),
@@ -148,6 +150,11 @@ class Durable {
 
   // See above. `f` takes T& and returns a Task<R>, an Async<R>, or a plain R; `with` returns
   // Async<R>. `f` is kept until it has ended; the value too.
+  //
+  // With g++ 12, a lambda with captures by value is given a name first: `auto f = [s](T&) {...};
+  // co_await durable.with(f);`. Written inside the co_await, what it captured is destroyed twice (a
+  // fault of that compiler, docs/testing.md). Captures by reference are harmless, and the caller's
+  // coroutine outlives f anyway. The same holds for the arguments of create_or_fail.
   template <class F>
   requires std::is_invocable_v<F&, T&>
   auto with(F f) const {

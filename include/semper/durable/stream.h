@@ -4,7 +4,8 @@
 // PipeStream has updates; a StateStream begins each connection with the whole state, so that a copy
 // of it is right again. When not: calls with one answer (durable.h).
 //
-//   auto prices = semper::StateStream<Table, Row>::create(executor, channel, subscribe, {.name = "prices"});
+//   using Prices = semper::StateStream<Table, Row>;
+//   auto prices = Prices::create(executor, channel, subscribe, {.name = "prices"});
 //   while (auto event = co_await prices.next()) {
 //     std::visit(overloaded{
 //         [&](semper::stream::State<Table>& now) { table = std::move(now.state); },
@@ -20,9 +21,9 @@
 // Bounds: what the reader has not read waits in a buffer (StreamOptions::max_buffered_updates and
 // max_buffered_events); WhenFull says what happens past it. Nothing is dropped without a Gap.
 //
-// Errors of next(): each says that the stream has ended and stays so, besides `cancelled` (the waiting
-// reader was cancelled; nothing is lost, call again) and `internal` from a function of map_update or
-// map_state that threw (that event is gone; the next call goes on).
+// Errors of next(): each says that the stream has ended and stays so, besides `cancelled` (the
+// waiting reader was cancelled; nothing is lost, call again) and `internal` from a function of
+// map_update or map_state that threw (that event is gone; the next call goes on).
 //   closed       close() was called, or the stream's executor is gone
 //   exhausted    the reader was too slow (WhenFull::fail), or attempt_limit is reached
 //   any other    a permanent failure, after its FailedToConnect or RpcError
@@ -116,8 +117,8 @@ class BasicStream {
 
   StreamStatistics statistics() const { return source_->statistics(); }
 
-  // The same stream with another type of update, or of state. `change` runs in next(), once for each
-  // update; batches stay batches.
+  // The same stream with another type of update, or of state. `change` runs in next(), once for
+  // each update; batches stay batches.
   template <class F>
   auto map_update(F change) && {
     using To = std::decay_t<std::invoke_result_t<F&, Update>>;

@@ -24,8 +24,9 @@ namespace semper {
 enum class WhenFull : std::uint8_t {
   // Nothing is pulled until there is room: the transport's own flow control slows the other side.
   back_pressure,
-  // StateStream only. The updates in the buffer are dropped: Gap (with their number), LostConnection
-  // (exhausted), and once the reader has caught up, a new connection with a fresh State.
+  // StateStream only. The updates in the buffer are dropped: Gap (with their number),
+  // LostConnection (exhausted), and once the reader has caught up, a new connection with a fresh
+  // State.
   fresh_state,
   // The stream ends: next() gives what is in the buffer, then the error `exhausted`.
   fail,

@@ -2,8 +2,8 @@
 //
 // What for: BasicStream (stream.h) is a handle to it. When not: never used directly.
 //
-// Invariants: events leave the buffer in the order they came; a batch enters it whole; the resume token
-// is that of the last batch (or State) that entered it, or none.
+// Invariants: events leave the buffer in the order they came; a batch enters it whole; the resume
+// token is that of the last batch (or State) that entered it, or none.
 #pragma once
 
 #include <deque>

@@ -4,7 +4,7 @@
 // values that are fetched once.
 //
 // The order, exactly. An attempt:
-//   AttemptingNewConnection, then FailedToConnect or RpcError, then the delay, then the next attempt;
+//   AttemptingNewConnection, FailedToConnect or RpcError, then the delay, then the next attempt;
 // or AttemptingNewConnection, ConnectionSuccess, (StateStream: State at once,) any UpdateBatches,
 // LostConnection, then the delay, then the next attempt.
 // The first attempt has no delay. Streams whose source gives resume tokens have two more events:
@@ -102,7 +102,8 @@ class UpdateSource {
  public:
   virtual ~UpdateSource() = default;
 
-  // The next whole batch. Nothing: the other side has ended in good order. Error: it is lost, and why.
+  // The next whole batch. Nothing: the other side has ended in good order. Error: it is lost, and
+  // why.
   virtual Async<std::optional<UpdateBatch<Update>>> next() = 0;
 };
 

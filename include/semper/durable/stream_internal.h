@@ -1,8 +1,8 @@
-// What stream.h is put together from: dispatch over a durable value, and streams with a change on the
-// way.
+// What stream.h is put together from: dispatch over a durable value, and streams with a change on
+// the way.
 //
-// What for: stream::over() is of use by itself where a dispatch function is composed by hand. When not:
-// everything in namespace internal.
+// What for: stream::over() is of use by itself where a dispatch function is composed by hand. When
+// not: everything in namespace internal.
 #pragma once
 
 #include <exception>

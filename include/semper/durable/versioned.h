@@ -1,7 +1,7 @@
 // Versioned: streams to servers that speak older or newer versions of the same updates.
 //
-// What for: a client that must work while servers are upgraded one by one. When not: formats that grow
-// compatibly by themselves (protobuf fields); one dispatch function does there.
+// What for: a client that must work while servers are upgraded one by one. When not: formats that
+// grow compatibly by themselves (protobuf fields); one dispatch function does there.
 //
 //   using Prices = semper::stream::Versioned<Table, Row>;             // what the reader gets
 //   Prices prices([&]() { return ask_for_versions(); });              // the other side's menu
@@ -10,15 +10,16 @@
 //   auto stream = Prices::Stream::create(executor, prices);           // updates are Result<Row>
 //
 // Each attempt asks for the menu anew and dispatches the highest version that both sides have. No
-// common one is a FailedToConnect of kind `unsupported` that names both sides' versions, and ends the
-// stream. A menu that fails is an RpcError. An update that can not be converted is delivered in its
-// place as its own error; a state that can not is an RpcError of the attempt.
+// common one is a FailedToConnect of kind `unsupported` that names both sides' versions, and ends
+// the stream. A menu that fails is an RpcError. An update that can not be converted is delivered in
+// its place as its own error; a state that can not is an RpcError of the attempt.
 //
-// Over a durable value, Versioned<Table, Row, Metadata, Channel> takes functions with a Channel& first,
-// and `Stream::create(executor, channel, prices)` gives it one: menu and dispatch use the same one.
+// Over a durable value, Versioned<Table, Row, Metadata, Channel> takes functions with a Channel&
+// first, and `Stream::create(executor, channel, prices)` gives it one: menu and dispatch use the
+// same one.
 //
-// Threads: add everything before the first use; after that the functions run on the streams' strands.
-// Idea: Versioned_rpc's menus and Caller_converts (Jane Street).
+// Threads: add everything before the first use; after that the functions run on the streams'
+// strands. Idea: Versioned_rpc's menus and Caller_converts (Jane Street).
 #pragma once
 
 #include <cstdint>
@@ -107,9 +108,9 @@ class Versioned {
     table_->menu = std::move(menu);
   }
 
-  // `dispatch` takes (On&..., DispatchRequest) and returns Async or Task<Dispatched> of a Connection
-  // with this version's own types and our Metadata. The conversions return the reader's type, or a
-  // Result of it. Each version once (asserted).
+  // `dispatch` takes (On&..., DispatchRequest) and returns Async or Task<Dispatched> of a
+  // Connection with this version's own types and our Metadata. The conversions return the reader's
+  // type, or a Result of it. Each version once (asserted).
   template <class F, class ConvertUpdate, class ConvertState>
   Versioned& add(Version version, F dispatch, ConvertUpdate update, ConvertState state) {
     using Wire = typename versioned_internal::WireConnection<
