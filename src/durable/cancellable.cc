@@ -9,24 +9,57 @@ namespace semper::internal {
 
 void Cancellable::start(const std::shared_ptr<Cancellable>& self, const Executor& serial,
                         Task<void> work, CancellableDeadline deadline) {
+  auto emit = [self, on_passed = std::move(deadline.on_passed)](const Fired& how) {
+    if (self->ended_) return;
+    if (!how && on_passed) on_passed();
+    self->signal_.emit(asio::cancellation_type::terminal);
+  };
+  auto bound = asio::bind_executor(serial, std::move(emit));
+  std::unique_ptr<Waiter<std::monostate>> trigger =
+      std::make_unique<WaiterOf<std::monostate, decltype(bound)>>(std::move(bound));
+  bool cancelled = false;
+  {
+    std::lock_guard lock(self->mutex_);
+    self->trigger_ = std::move(trigger);
+    cancelled = self->cancelled_early_;
+    if (deadline.when != kNever) {
+      self->clock_ = deadline.clock;
+      self->timer_ =
+          deadline.clock->call_at(deadline.when, [weak = std::weak_ptr<Cancellable>(self)] {
+            auto alive = weak.lock();
+            if (alive) alive->fire(fail(ErrorKind::timeout, "the deadline passed"));
+          });
+    }
+  }
   asio::co_spawn(
       serial, std::move(work),
       asio::bind_cancellation_slot(self->signal_.slot(), [self](std::exception_ptr thrown) {
         SEMPER_ASSERT(!thrown, "what runs beside its owner reports errors, it does not throw");
-        self->ended_ = true;
-        self->stop_.set({});
+        self->end();
       }));
-  asio::co_spawn(serial, watch(self, std::move(deadline)), asio::detached);
+  if (cancelled) self->cancel();
 }
 
-Task<void> Cancellable::watch(std::shared_ptr<Cancellable> self, CancellableDeadline deadline) {
-  // Without a deadline there may be no clock; the clock of a kNever is not asked.
-  Clock& clock = deadline.clock != nullptr ? *deadline.clock : system_clock();
-  auto stopped = co_await self->stop_.wait_until(clock, deadline.when);
-  if (self->ended_) co_return;
-  const bool passed = !stopped && stopped.error().kind() == ErrorKind::timeout;
-  if (passed && deadline.on_passed) deadline.on_passed();
-  self->signal_.emit(asio::cancellation_type::terminal);
+void Cancellable::fire(Fired how) {
+  std::unique_ptr<Waiter<std::monostate>> taken;
+  {
+    std::lock_guard lock(mutex_);
+    if (!trigger_) cancelled_early_ = true;
+    taken = std::move(trigger_);
+  }
+  if (taken) taken->complete(std::move(how), Resume::posted);
+}
+
+void Cancellable::end() {
+  ended_ = true;
+  std::unique_ptr<Waiter<std::monostate>> dropped;  // it owns this
+  std::optional<Clock::TimerId> timer;
+  {
+    std::lock_guard lock(mutex_);
+    dropped = std::move(trigger_);
+    timer.swap(timer_);
+  }
+  if (timer) clock_->cancel(*timer);
 }
 
 }  // namespace semper::internal

@@ -150,14 +150,14 @@ Task<void> DurableCore::run(std::shared_ptr<DurableCore> core, AttemptPointer at
 }
 
 Task<DurableCore::Outcome> DurableCore::build(const HeldPointer& broken) {
-  const std::string builder = settings_.name + (broken ? ": to_rebuild" : ": to_create");
+  const char* const builder = broken ? ": to_rebuild" : ": to_create";
   try {
     if (broken) co_return co_await hooks_.rebuild(broken);
     co_return co_await hooks_.create();
   } catch (const std::exception& thrown) {
-    co_return fail(ErrorKind::internal, builder + " threw: " + thrown.what());
+    co_return fail(ErrorKind::internal, settings_.name + builder + " threw: " + thrown.what());
   } catch (...) {
-    co_return fail(ErrorKind::internal, builder + " threw no std::exception");
+    co_return fail(ErrorKind::internal, settings_.name + builder + " threw no std::exception");
   }
 }
 

@@ -7,13 +7,15 @@
 //   Cancellable::start(attempt, asio::make_strand(executor), work(), {&clock, deadline, late});
 //   attempt->cancel();                         // before start() too: then it begins cancelled
 //
-// Asio's cancellation signals are not thread-safe. Here the signal is only ever emitted by a second
-// coroutine on the same serial executor, which waits for cancel() or the deadline, so that nobody
-// else posts to an executor that may be gone.
+// Asio's cancellation signals are not thread-safe, and an executor may be gone when somebody cancels.
+// So cancel() completes a waiter (one_shot.h) whose handler emits the signal on the coroutine's own
+// serial executor; a waiter's handler is dropped with its execution context.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <variant>
 
 #include "semper/env/asio.h"
@@ -39,14 +41,22 @@ class Cancellable {
   static void start(const std::shared_ptr<Cancellable>& self, const Executor& serial,
                     Task<void> work, CancellableDeadline deadline = {});
 
-  void cancel() { stop_.set({}); }
+  void cancel() { fire(std::monostate()); }
 
  private:
-  static Task<void> watch(std::shared_ptr<Cancellable> self, CancellableDeadline deadline);
+  using Fired = Result<std::monostate>;  // the error: the deadline has passed
+
+  void fire(Fired how);
+  void end();
 
   asio::cancellation_signal signal_;
-  OneShot<std::monostate> stop_;
   bool ended_ = false;  // on the executor only
+
+  std::mutex mutex_;
+  std::unique_ptr<Waiter<std::monostate>> trigger_;
+  bool cancelled_early_ = false;  // before start()
+  Clock* clock_ = nullptr;
+  std::optional<Clock::TimerId> timer_;
 };
 
 // Cancels what it holds when it goes.
