@@ -9,6 +9,13 @@ namespace semper::internal {
 
 void Cancellable::start(const std::shared_ptr<Cancellable>& self, const Executor& serial,
                         Task<void> work, CancellableDeadline deadline) {
+  asio::co_spawn(
+      serial, std::move(work),
+      asio::bind_cancellation_slot(self->signal_.slot(), [self](std::exception_ptr thrown) {
+        SEMPER_ASSERT(!thrown, "what runs beside its owner reports errors, it does not throw");
+        self->end();
+      }));
+  // Only now: co_spawn uses the signal on this thread.
   auto emit = [self, on_passed = std::move(deadline.on_passed)](const Fired& how) {
     if (self->ended_) return;
     if (!how && on_passed) on_passed();
@@ -20,6 +27,7 @@ void Cancellable::start(const std::shared_ptr<Cancellable>& self, const Executor
   bool cancelled = false;
   {
     std::lock_guard lock(self->mutex_);
+    if (self->over_) return;
     self->trigger_ = std::move(trigger);
     cancelled = self->cancelled_early_;
     if (deadline.when != kNever) {
@@ -31,12 +39,6 @@ void Cancellable::start(const std::shared_ptr<Cancellable>& self, const Executor
           });
     }
   }
-  asio::co_spawn(
-      serial, std::move(work),
-      asio::bind_cancellation_slot(self->signal_.slot(), [self](std::exception_ptr thrown) {
-        SEMPER_ASSERT(!thrown, "what runs beside its owner reports errors, it does not throw");
-        self->end();
-      }));
   if (cancelled) self->cancel();
 }
 
@@ -56,6 +58,7 @@ void Cancellable::end() {
   std::optional<Clock::TimerId> timer;
   {
     std::lock_guard lock(mutex_);
+    over_ = true;
     dropped = std::move(trigger_);
     timer.swap(timer_);
   }

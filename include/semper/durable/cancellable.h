@@ -54,7 +54,8 @@ class Cancellable {
 
   std::mutex mutex_;
   std::unique_ptr<Waiter<std::monostate>> trigger_;
-  bool cancelled_early_ = false;  // before start()
+  bool cancelled_early_ = false;  // before there was a trigger
+  bool over_ = false;
   Clock* clock_ = nullptr;
   std::optional<Clock::TimerId> timer_;
 };
