@@ -147,6 +147,29 @@ TEST(Durable, a_builder_that_ignores_its_cancellation_has_its_late_value_dispose
   EXPECT_EQ(slow.disposed, 1);
 }
 
+TEST(Durable, a_value_that_comes_after_its_deadline_does_not_replace_the_next_one) {
+  Slow slow;
+  OneShot<int> number;
+  std::vector<std::string> seen;
+  simulated_run(slow.clock, [&]() -> Task<void> {
+    auto stubborn_once = [&]() -> Async<int> {
+      if (++slow.builds > 1) co_return 2;
+      co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+      co_return co_await number.wait();
+    };
+    slow.options.attempt_deadline = 1s;
+    auto durable = Durable<int>::create(stubborn_once, never_broken, nullptr, slow.options);
+    co_await call(durable, seen);
+    co_await call(durable, seen);
+    number.set(1);
+    static_cast<void>(co_await sleep_for(slow.clock, 1s));
+    EXPECT_EQ(slow.disposed, 1) << "the late one";
+    co_await call(durable, seen);
+    EXPECT_EQ(durable.statistics().attempts, 2u);
+  }());
+  EXPECT_EQ(seen, (std::vector<std::string>{"timeout", "2", "2"}));
+}
+
 TEST(Durable, the_end_of_the_last_handle_closes_it) {
   Slow slow;
   simulated_run(slow.clock, [&]() -> Task<void> {
