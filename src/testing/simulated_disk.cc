@@ -30,6 +30,7 @@ class SimulatedDisk::Handle final : public BlockDevice {
   Async<void> read(std::uint64_t offset, ReadParts parts) override;
   Async<void> write(std::uint64_t offset, WriteParts parts) override;
   Async<void> flush() override;
+  Async<void> write_and_flush(std::uint64_t offset, WriteParts parts) override;
 
   Async<void> close() override {
     closed_.store(true);
@@ -57,6 +58,10 @@ class SimulatedDisk::Handle final : public BlockDevice {
     }
     return {};
   }
+
+  // What write() and flush() do once they are inside; close() waits for both together.
+  Async<void> do_write(std::uint64_t offset, WriteParts parts);
+  Async<void> do_flush();
 
   Result<Gate::Holder> enter() {
     if (closed_.load()) return fail(error(ErrorKind::closed, "was closed; open it again"));
@@ -140,6 +145,22 @@ Async<void> SimulatedDisk::Handle::read(std::uint64_t offset, ReadParts parts) {
 Async<void> SimulatedDisk::Handle::write(std::uint64_t offset, WriteParts parts) {
   assert_access(offset, parts);
   SEMPER_CO_TRY(const auto inside, enter());
+  co_return co_await do_write(offset, std::move(parts));
+}
+
+Async<void> SimulatedDisk::Handle::flush() {
+  SEMPER_CO_TRY(const auto inside, enter());
+  co_return co_await do_flush();
+}
+
+Async<void> SimulatedDisk::Handle::write_and_flush(std::uint64_t offset, WriteParts parts) {
+  assert_access(offset, parts);
+  SEMPER_CO_TRY(const auto inside, enter());
+  SEMPER_CO_TRY_STATUS(co_await do_write(offset, std::move(parts)));
+  co_return co_await do_flush();
+}
+
+Async<void> SimulatedDisk::Handle::do_write(std::uint64_t offset, WriteParts parts) {
   if (options_.read_only) co_return fail(error(ErrorKind::permission, "was opened read-only"));
   std::optional<WriteFault> fault;
   std::uint64_t number = 0;
@@ -170,8 +191,7 @@ Async<void> SimulatedDisk::Handle::write(std::uint64_t offset, WriteParts parts)
   co_return Status{};
 }
 
-Async<void> SimulatedDisk::Handle::flush() {
-  SEMPER_CO_TRY(const auto inside, enter());
+Async<void> SimulatedDisk::Handle::do_flush() {
   std::optional<FlushFault> fault;
   std::vector<std::uint64_t> to_sync;
   {
