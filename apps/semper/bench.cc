@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <utility>
 #include <variant>
@@ -13,6 +11,7 @@
 #include "semper/env/one_shot.h"
 #include "semper/server/host.h"
 #include "semper/server/ref.h"
+#include "temporary_folder.h"
 #include "text.h"
 
 namespace semper::cli {
@@ -170,35 +169,6 @@ Bytes figures_item(const Load& load, const Figures& figures) {
       .add("max_us", microseconds(figures.slowest))
       .item();
 }
-
-// A folder for a store of the bench's own, removed with all it holds.
-class TemporaryFolder {
- public:
-  static Result<std::unique_ptr<TemporaryFolder>> make(std::string parent) {
-    if (parent.empty()) {
-      const char* given = std::getenv("TMPDIR");
-      parent = given != nullptr && *given != '\0' ? given : "/var/tmp";
-    }
-    std::string pattern = parent + "/semper-bench-XXXXXX";
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      return fail(error_from_errno(
-          errno, "can not make a folder in " + parent + "; name another one with --directory"));
-    }
-    return std::unique_ptr<TemporaryFolder>(new TemporaryFolder(std::move(pattern)));
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::string& path() const { return path_; }
-
- private:
-  explicit TemporaryFolder(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
 
 Async<void> run_loads(Invocation& invocation, Store store, Duration duration, std::size_t callers) {
   const std::vector<Load> loads = {

@@ -27,9 +27,11 @@ constexpr const char* kAfterHelp = R"(Exit codes:
   0  done
   1  it could not be done; the message says why
   2  the command line, or an argument in it, is wrong
-  3  the store, type, entity or key is not there
+  3  the store, type, entity, key or ring is not there
   4  no answer in time; the message may still be processed
   5  the outcome is unknown: look before doing it again
+  6  what is stored is damaged; the message says where
+  7  not now: suspended, in use, or an acknowledgement is due; try again later
 
 Examples:
   export SEMPER_STORE=sqlite:./data.db
@@ -61,6 +63,7 @@ class Program {
     app_.footer(kAfterHelp);
     add_entity_commands(app_, chosen);
     add_store_commands(app_, chosen);
+    add_ring_commands(app_, chosen);
     add_completion();
   }
   Program(const Program&) = delete;
@@ -155,7 +158,8 @@ int run(std::vector<std::string> arguments, Streams streams) {
 
 int run(int argc, const char* const* argv) {
   const Streams streams{std::cin, std::cout, std::cerr,
-                        ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0};
+                        ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0,
+                        ::isatty(STDERR_FILENO) != 0};
   return run(std::vector<std::string>(argv + 1, argv + argc), streams);
 }
 

@@ -9,9 +9,11 @@ enum ExitCode : int {
   kSuccess = 0,
   kFailure = 1,         // it could not be done; the message says why
   kUsage = 2,           // the command line, or an argument in it, is wrong
-  kNotFound = 3,        // the store, type, entity or key is not there
+  kNotFound = 3,        // the store, type, entity, key or ring is not there
   kTimeout = 4,         // no answer in time; the message may still be processed
   kOutcomeUnknown = 5,  // it may have taken effect: look before doing it again
+  kDamaged = 6,         // what is stored is damaged; the message says where
+  kNotNow = 7,          // suspended, in use, or an acknowledgement is due; try again later
 };
 
 inline ExitCode exit_code(ErrorKind kind) {
@@ -24,6 +26,12 @@ inline ExitCode exit_code(ErrorKind kind) {
       return kTimeout;
     case ErrorKind::outcome_unknown:
       return kOutcomeUnknown;
+    case ErrorKind::corrupt:
+      return kDamaged;
+    case ErrorKind::retry:
+    case ErrorKind::suspended:
+    case ErrorKind::conflict:
+      return kNotNow;
     default:
       return kFailure;
   }

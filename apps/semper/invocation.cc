@@ -105,6 +105,11 @@ void Invocation::note(std::string_view sentence) {
   streams_.err << "semper: " << sentence << std::endl;
 }
 
+Progress Invocation::progress(Clock& clock) {
+  return Progress(streams_.err, streams_.shows_progress ? Progress::Show::yes : Progress::Show::no,
+                  clock);
+}
+
 Status Invocation::confirm(std::string_view what_will_happen) {
   if (settings_.assume_yes) return {};
   if (!streams_.is_terminal) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "progress.h"
 #include "semper/server/entity_id.h"
 #include "semper/store/store.h"
 
@@ -27,6 +28,7 @@ struct Streams {
   std::ostream& out;
   std::ostream& err;
   bool is_terminal = false;  // a person can be asked
+  bool shows_progress = false;  // err is a terminal
 };
 
 class Invocation {
@@ -60,6 +62,9 @@ class Invocation {
   Status print_event(BytesView cbor);
   // What a person should know besides the result.
   void note(std::string_view sentence);
+
+  // A line on the terminal, if there is one, that says how far a command is.
+  Progress progress(Clock& clock);
 
   // Asks whether to go on. Errors: cancelled (no), invalid_argument (nobody to ask, no --yes).
   Status confirm(std::string_view what_will_happen);

@@ -19,6 +19,7 @@ constexpr std::size_t kTimeBytes = 32;
 // Spans longer than this are taken for a slip of the finger.
 constexpr double kSecondsMaximum = 365.0 * 24 * 3600;
 constexpr std::size_t kCounterBytes = 8;
+constexpr std::string_view kSizeUnits = " KMGT";  // each 1,024 of the one before
 
 template <class... Arguments>
 std::string formatted(const char* format, Arguments... arguments) {
@@ -163,6 +164,30 @@ Result<std::uint64_t> parse_count(std::string_view text) {
   const auto parsed = std::from_chars(text.data(), end, count);
   if (parsed.ec == std::errc() && parsed.ptr == end) return count;
   return fail(not_of_form("count", text, "0, 1, 1000 (digits alone, 64 bits at most)"));
+}
+
+Result<std::uint64_t> parse_size(std::string_view text) {
+  std::uint64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, number);
+  if (parsed.ec == std::errc()) {
+    std::string_view unit(parsed.ptr, static_cast<std::size_t>(end - parsed.ptr));
+    if (unit.size() == 3 && unit.ends_with("iB")) unit.remove_suffix(2);
+    const std::size_t power = kSizeUnits.find(unit.empty() ? ' ' : unit.front());
+    if (unit.size() <= 1 && power != std::string_view::npos &&
+        number <= (~std::uint64_t{0} >> (10 * power))) {
+      return number << (10 * power);
+    }
+  }
+  return fail(not_of_form("size", text, "4096, 64KiB, 8MiB, 1GiB, 1TiB"));
+}
+
+std::string shown_size(std::uint64_t bytes) {
+  if (bytes < 1024) return std::to_string(bytes) + " B";
+  double figure = static_cast<double>(bytes);
+  std::size_t power = 0;
+  for (; figure >= 1024 && power + 1 < kSizeUnits.size(); ++power) figure /= 1024;
+  return formatted("%.1f %ciB", figure, kSizeUnits[power]);
 }
 
 std::string table(const std::vector<std::vector<std::string>>& rows) {

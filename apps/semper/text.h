@@ -38,6 +38,12 @@ Result<Duration> parse_span_option(std::string_view option, std::string_view tex
 // "0", "1000": decimal digits alone. Error: invalid_argument.
 Result<std::uint64_t> parse_count(std::string_view text);
 
+// "4096", "64KiB", "8MiB", "1GiB", "1TiB"; K, M, G, T mean the same. Error: invalid_argument.
+Result<std::uint64_t> parse_size(std::string_view text);
+
+// "512 B", "4.0 KiB", "1.5 GiB".
+std::string shown_size(std::uint64_t bytes);
+
 // Columns padded to their widest cell, two spaces apart; the first row is the heading.
 std::string table(const std::vector<std::vector<std::string>>& rows);
 

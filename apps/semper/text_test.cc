@@ -42,6 +42,19 @@ TEST(Text, a_count_is_read_as_another_one) {
   }
 }
 
+TEST(Text, a_size_is_read_as_another_one) {
+  EXPECT_EQ(parse_size("4096"), 4096u);
+  EXPECT_EQ(parse_size("64KiB"), 65536u);
+  EXPECT_EQ(parse_size("8M"), 8u << 20);
+  EXPECT_EQ(parse_size("1TiB"), std::uint64_t{1} << 40);
+  for (const char* wrong : {"", "K", "-1", "1.5G", "1kB", "1KB", "1iB", "1 K", "16777216T", "1KiBs"}) {
+    EXPECT_FALSE(parse_size(wrong)) << wrong;
+  }
+  EXPECT_EQ(shown_size(512), "512 B");
+  EXPECT_EQ(shown_size(1536), "1.5 KiB");
+  EXPECT_EQ(shown_size(std::uint64_t{3} << 40), "3.0 TiB");
+}
+
 TEST(Text, a_span_or_a_latency_is_shown_with_the_wrong_unit) {
   EXPECT_EQ(shown_span(milliseconds(400)), "0.4 s");
   EXPECT_EQ(shown_span(seconds(12)), "12 s");

@@ -1,0 +1,303 @@
+// Rings: semper ring create|produce|consume|info|suspend|resume|verify|dump|bench.
+#include <signal.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "tool.h"
+
+namespace semper::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using nlohmann::json;
+
+class CliRing : public CliTest {
+ protected:
+  std::string ring() const { return path("queue.ring"); }
+
+  // On the test's own ring: WORDS PATH MORE.
+  Words on_ring(Words words, const Words& more = {}) const {
+    words.insert(words.begin(), "ring");
+    words.push_back(ring());
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  void create_ring(const Words& more = {"--size", "1MiB"}) { must(on_ring({"create"}, more)); }
+  std::string produce(const std::string& input, const Words& more = {}) {
+    return must(on_ring({"produce"}, more), input);
+  }
+  std::string consume(const Words& more = {}) { return must(on_ring({"consume"}, more)); }
+  json info() { return must_json(on_ring({"info"})); }
+};
+
+TEST_F(CliRing, items_are_lost_reordered_or_delivered_twice) {
+  create_ring();
+  produce("one\n\nthree");
+  produce("four\n");
+  EXPECT_EQ(consume({"--count", "2"}), "one\n\n");
+  EXPECT_EQ(consume(), "three\nfour\n");
+  EXPECT_EQ(consume(), "") << "an empty ring is no error";
+  EXPECT_EQ(info()["used"], 0);
+}
+
+TEST_F(CliRing, items_that_are_only_shown_are_removed) {
+  create_ring();
+  produce("one\ntwo\n");
+  EXPECT_EQ(consume({"--keep"}), "one\ntwo\n");
+  EXPECT_EQ(consume({"--keep", "--count", "1"}), "one\n");
+  const auto items = must_json_lines(on_ring({"consume"}, {"--keep"}));
+  ASSERT_EQ(items.size(), 2u);
+  EXPECT_EQ(items[0]["text"], "one");
+  EXPECT_EQ(items[1]["hex"], "74776f");
+  EXPECT_LT(items[0]["start"].get<int>(), items[0]["after"].get<int>());
+  EXPECT_EQ(items[0]["after"], items[1]["start"]);
+  EXPECT_EQ(consume(), "one\ntwo\n");
+}
+
+TEST_F(CliRing, framed_records_with_any_bytes_do_not_come_back) {
+  create_ring();
+  const std::string records("\x03\0\0\0a\n\0\0\0\0\0\x01\0\0\0\xff", 16);
+  produce(records, {"--framed"});
+  const auto kept = must_json_lines(on_ring({"consume"}, {"--keep"}));
+  ASSERT_EQ(kept.size(), 3u);
+  EXPECT_EQ(kept[2]["text"], nullptr);
+  EXPECT_EQ(consume({"--framed"}), records);
+}
+
+TEST_F(CliRing, a_long_input_does_not_pass_through_a_small_ring) {
+  create_ring({"--size", "64KiB"});
+  std::string input;
+  for (int i = 0; i < 20'000; ++i) input += "line " + std::to_string(i) + "\n";
+  auto producer = start_tool(on_ring({"produce"}), input);
+  auto consumer = start_tool(on_ring({"consume"}, {"--follow", "--count", "20000", "--no-flush"}));
+  EXPECT_EQ(consumer.finish(), 0) << consumer.errors();
+  EXPECT_EQ(producer.finish(), 0) << producer.errors();
+  EXPECT_EQ(consumer.output(), input);
+  EXPECT_THAT(producer.errors(), HasSubstr("20000 items"));
+}
+
+TEST_F(CliRing, a_full_ring_hangs_a_producer_that_gave_a_time) {
+  create_ring({"--size", "64KiB"});
+  std::string input;
+  for (int i = 0; i < 20'000; ++i) input += "line " + std::to_string(i) + "\n";
+  const Ran ran = run_tool(on_ring({"produce"}, {"--timeout", "50ms"}), input);
+  EXPECT_EQ(ran.code, 4) << ran;
+  EXPECT_THAT(ran.err, HasSubstr("are in the ring"));
+  const std::string out = consume();
+  EXPECT_THAT(input, StartsWith(out));
+  EXPECT_THAT(ran.err, HasSubstr(" " + std::to_string(lines_of(out).size()) + " items"));
+}
+
+TEST_F(CliRing, a_record_that_does_not_fit_is_waited_for_or_cut) {
+  create_ring({"--size", "64KiB"});
+  const Ran large = run_tool(on_ring({"produce"}), "ok\n" + std::string(200'000, 'x') + "\n");
+  EXPECT_EQ(large.code, 2) << large;
+  EXPECT_THAT(large.err, HasSubstr("the record at byte 3 of the input"));
+  EXPECT_THAT(large.err, HasSubstr("1 items"));
+  const Ran cut = run_tool(on_ring({"produce"}, {"--framed"}), std::string("\x05\0\0\0ab", 6));
+  EXPECT_EQ(cut.code, 2) << cut;
+  EXPECT_THAT(cut.err, HasSubstr("ends inside a record"));
+  EXPECT_EQ(consume(), "ok\n");
+}
+
+TEST_F(CliRing, create_forgets_what_a_ring_holds) {
+  create_ring();
+  produce("one\n");
+  const std::string before = read_whole_file(ring());
+  must(on_ring({"create"}));
+  EXPECT_EQ(read_whole_file(ring()), before);
+  refused(2, "leave --size out", on_ring({"create"}, {"--size", "2MiB"}));
+  refused(1, "", on_ring({"create"}, {"--format", "mirage-1.0"}));
+  EXPECT_EQ(read_whole_file(ring()), before);
+  EXPECT_EQ(consume(), "one\n");
+}
+
+TEST_F(CliRing, create_destroys_what_is_no_ring_without_asking) {
+  const std::string notes(64u << 10, 'n');
+  write_whole_file(ring(), notes);
+  refused(2, "this destroys what is there", on_ring({"create"}));
+  EXPECT_EQ(read_whole_file(ring()), notes);
+  must(on_ring({"create"}, {"--force"}));
+  produce("one\n");
+  EXPECT_EQ(consume(), "one\n");
+}
+
+TEST_F(CliRing, a_path_of_the_wrong_kind_is_used_or_made) {
+  refused(3, "--size 64MiB", on_ring({"create"}));
+  for (const char* command : {"info", "verify", "dump", "consume", "produce", "suspend"}) {
+    refused(3, "queue.ring", on_ring({command}));
+  }
+  EXPECT_FALSE(std::filesystem::exists(ring()));
+  refused(2, "--size", on_ring({"create"}, {"--size", "lots"}));
+  refused(2, "--sector-size", on_ring({"create"}, {"--size", "1MiB", "--sector-size", "500"}));
+  refused(2, "format", on_ring({"create"}, {"--size", "1MiB", "--format", "mirage"}));
+  EXPECT_FALSE(std::filesystem::exists(ring()));
+  EXPECT_EQ(run_tool({"ring", "info", folder_}).code, 2);
+  write_whole_file(ring(), std::string(64u << 10, '\0'));
+  refused(3, "queue.ring", on_ring({"info"}));
+  refused(3, "queue.ring", on_ring({"dump"}));
+}
+
+TEST_F(CliRing, info_is_not_what_the_ring_says) {
+  create_ring();
+  auto before = info();
+  EXPECT_EQ(before["format"], "semper-1");
+  EXPECT_EQ(before["device_bytes"], 1 << 20);
+  EXPECT_EQ(before["identity"].get<std::string>().size(), 32u);
+  produce("one\n");
+  const auto after = info();
+  EXPECT_EQ(after["identity"], before["identity"]);
+  EXPECT_GT(after["used"].get<int>(), 0);
+  EXPECT_EQ(after["producer"]["attached"], false);
+  EXPECT_THAT(must(on_ring({"info"})), HasSubstr("running"));
+}
+
+TEST_F(CliRing, a_side_that_a_process_has_is_taken_by_another) {
+  create_ring();
+  auto consumer = start_tool(on_ring({"consume"}, {"--follow"}));
+  produce("one\n");
+  ASSERT_TRUE(wait_until([&] { return consumer.has_written("one\n"); })) << consumer.errors();
+  refused(7, "", on_ring({"consume"}));
+  refused(7, "", on_ring({"suspend"}));
+  must(on_ring({"info"}));
+  must(on_ring({"verify"}));
+  consumer.send_signal(SIGTERM);
+  EXPECT_EQ(consumer.finish(), 0) << consumer.errors();
+  EXPECT_THAT(consumer.errors(), HasSubstr("1 items"));
+  EXPECT_EQ(consume(), "");
+}
+
+TEST_F(CliRing, a_producer_at_a_terminal_does_not_end_in_order_when_told_to) {
+  create_ring();
+  auto producer = start_tool(on_ring({"produce"}), std::nullopt);
+  ASSERT_TRUE(wait_until([&] { return info()["producer"]["attached"] == true; }));
+  producer.send_signal(SIGINT);
+  ASSERT_TRUE(wait_until([&] { return !producer.is_running(); })) << "it waits for input";
+  EXPECT_EQ(producer.finish(), 0) << producer.errors();
+}
+
+TEST_F(CliRing, a_suspended_ring_takes_items) {
+  create_ring();
+  EXPECT_EQ(must_json(on_ring({"suspend"}))["asked"], "suspend");
+  const Ran stopped = run_tool(on_ring({"produce"}, {"--timeout", "0"}), "one\n");
+  EXPECT_TRUE(stopped.code == 7 || stopped.code == 4) << stopped;
+  EXPECT_THAT(must(on_ring({"info"})), HasSubstr("suspend"));
+  EXPECT_EQ(consume(), "");
+  EXPECT_EQ(must_json(on_ring({"resume"}))["asked"], "resume");
+  produce("two\n");
+  EXPECT_EQ(consume(), "two\n");
+}
+
+TEST_F(CliRing, damage_is_not_named_or_read_as_data) {
+  create_ring();
+  produce(std::string(5000, 'a') + "\n" + std::string(5000, 'b') + "\n");
+  EXPECT_EQ(must_json(on_ring({"verify"}))["sound"], true);
+  EXPECT_THAT(must(on_ring({"verify"})), HasSubstr("no damage found: 2 items"));
+  std::string contents = read_whole_file(ring());
+  const auto at = contents.find(std::string(2000, 'a'));
+  ASSERT_NE(at, std::string::npos);
+  contents[at + 1000] = 'x';
+  write_whole_file(ring(), contents);
+
+  const Ran verified = run_tool(on_ring({"verify"}, {"--json"}));
+  EXPECT_EQ(verified.code, 6) << verified;
+  const auto verdict = parse_json(verified.out);
+  EXPECT_EQ(verdict["sound"], false);
+  ASSERT_EQ(verdict["damaged"].size(), 1u) << verified;
+  const std::size_t sector = (at + 1000) / verdict["sector_size"].get<std::size_t>();
+  EXPECT_LE(verdict["damaged"][0]["first_sector"].get<std::size_t>(), sector);
+  EXPECT_GE(verdict["damaged"][0]["last_sector"].get<std::size_t>(), sector);
+  EXPECT_THAT(run_tool(on_ring({"verify"})).out, HasSubstr("sector"));
+  EXPECT_EQ(read_whole_file(ring()), contents) << "verify changed something";
+
+  refused(6, "", on_ring({"consume"}));
+  const Ran skipped = run_tool(on_ring({"consume"}, {"--skip-damage"}));
+  EXPECT_EQ(skipped.code, 0) << skipped;
+  EXPECT_EQ(skipped.out, std::string(5000, 'b') + "\n");
+  EXPECT_THAT(skipped.err, HasSubstr("passed over damage from position "));
+}
+
+TEST_F(CliRing, a_dump_differs_from_what_was_made_or_changes_it) {
+  create_ring({"--size", "16KiB", "--format", "mirage-1.0", "--sector-size", "512"});
+  produce("*\nOZ\n", {"--sector-size", "512"});
+  const std::string before = read_whole_file(ring());
+  const auto dump = must_json(on_ring({"dump"}, {"--sector-size", "512"}));
+  EXPECT_EQ(read_whole_file(ring()), before);
+  EXPECT_EQ(dump["format"], "mirage-1.0");
+  EXPECT_EQ(dump["sector_size"], 512);
+  EXPECT_EQ(dump["total_sectors"], 32);
+  EXPECT_EQ(dump["producer_offset"], 16);
+  EXPECT_EQ(dump["consumer_offset"], 0);
+  EXPECT_EQ(dump["suspend"], false);
+  EXPECT_EQ(dump["suspend_ack"], false);
+  EXPECT_TRUE(dump["producer_text"].is_string());
+  EXPECT_TRUE(dump["consumer_text"].is_string());
+  EXPECT_EQ(dump["items"], json::parse(R"([
+      {"start": 0, "length": 1, "after": 8, "hex": "2a"},
+      {"start": 8, "length": 2, "after": 16, "hex": "4f5a"}])"));
+  EXPECT_EQ(dump.size(), 10u);
+  EXPECT_THAT(must(on_ring({"dump"}, {"--sector-size", "512"})), HasSubstr("OZ"));
+}
+
+// Images made by the OCaml library, NAME.img beside NAME.json, where there are any.
+TEST_F(CliRing, an_image_of_the_ocaml_library_is_dumped_as_something_else) {
+  const char* given = std::getenv("SEMPER_RING_IMAGES");
+  const std::string folder =
+      given != nullptr ? given : std::string(SEMPER_SOURCES) + "/tests/ring/images";
+  if (!std::filesystem::is_directory(folder)) GTEST_SKIP() << "there are no images in " << folder;
+  int images = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".json") continue;
+    const json wanted = parse_json(read_whole_file(entry.path().string()));
+    auto image = entry.path();
+    write_whole_file(ring(), read_whole_file(image.replace_extension(".img").string()));
+    const std::string sector_size = std::to_string(wanted["sector_size"].get<int>());
+    const Ran ran = run_tool(on_ring({"dump"}, {"--json", "--sector-size", sector_size}));
+    if (!wanted.contains("producer_offset") || wanted["producer_offset"].is_null()) {
+      EXPECT_NE(ran.code, 0) << entry.path();
+      continue;
+    }
+    ASSERT_EQ(ran.code, 0) << entry.path() << ran;
+    const json dump = parse_json(ran.out);
+    for (const char* field : {"sector_size", "total_sectors", "producer_offset", "consumer_offset",
+                              "suspend", "suspend_ack", "producer_text", "consumer_text"}) {
+      EXPECT_EQ(dump[field], wanted[field]) << entry.path() << " " << field;
+    }
+    EXPECT_EQ(dump["items"], wanted["items"]) << entry.path();
+    ++images;
+  }
+  EXPECT_GT(images, 0);
+}
+
+TEST_F(CliRing, a_bench_leaves_something_behind) {
+  const std::string place = path("bench");
+  std::filesystem::create_directory(place);
+  const Ran ran = run_tool({"ring", "bench", "--json", "--duration", "20ms", "--callers", "4",
+                            "--size", "4MiB", "--directory", place});
+  ASSERT_EQ(ran.code, 0) << ran;
+  const Words lines = lines_of(ran.out);
+  ASSERT_EQ(lines.size(), 2u) << ran;
+  for (const auto& line : lines) EXPECT_GT(parse_json(line)["items"].get<int>(), 0) << line;
+  EXPECT_TRUE(std::filesystem::is_empty(place));
+}
+
+TEST_F(CliRing, a_loop_device_is_no_place_for_a_ring) {
+  write_whole_file(path("disk"), std::string(1u << 20, '\0'));
+  ProgramToStart losetup{"/bin/sh"};
+  losetup.arguments = {"-c", "losetup --find --show \"$0\"", path("disk")};
+  ChildProcess attaching(std::move(losetup));
+  if (attaching.finish() != 0) GTEST_SKIP() << "no loop device here: " << attaching.errors();
+  std::string loop = attaching.output();
+  loop.erase(loop.find_last_not_of('\n') + 1);
+  EXPECT_EQ(run_tool({"ring", "create", loop}).code, 0);
+  EXPECT_EQ(run_tool({"ring", "produce", loop}, "one\n").code, 0);
+  EXPECT_EQ(run_tool({"ring", "consume", loop}).out, "one\n");
+  ProgramToStart detach{"/bin/sh"};
+  detach.arguments = {"-c", "losetup --detach \"$0\"", loop};
+  EXPECT_EQ(ChildProcess(std::move(detach)).finish(), 0);
+}
+
+}  // namespace
+}  // namespace semper::testing
