@@ -258,6 +258,20 @@ TEST_P(RingContract, a_suspended_ring_can_be_attached_by_its_producer) {
   ASSERT_OK(world.run(producer->publish("x")));
 }
 
+TEST_P(RingContract, a_pause_that_was_asked_for_before_the_producer_came_is_kept) {
+  attach();
+  ASSERT_OK(world.run(producer->detach()));
+  ASSERT_OK(world.run(consumer->suspend()));
+  ASSERT_OK(world.run(consumer->detach()));
+  attach();
+  EXPECT_EQ(kind_of(world.run(producer->publish("x"))), ErrorKind::suspended);
+  EXPECT_EQ(*world.run(consumer->state()), State::suspended) << "not acknowledged";
+  ASSERT_OK(world.run(consumer->resume()));
+  EXPECT_EQ(*world.run(producer->state()), State::running);
+  ASSERT_OK(world.run(producer->publish("y")));
+  EXPECT_THAT(all_items(world, *consumer), ElementsAre("y"));
+}
+
 TEST_P(RingContract, an_item_that_can_never_fit_is_refused_and_the_largest_is_not) {
   attach();
   const Bytes largest(producer->max_item_bytes(), 'x');

@@ -117,7 +117,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   std::uint64_t durable_pointer_;
   bool pointer_unflushed_ = false;
   // Set by the calls under the turn.
-  std::uint64_t consumer_flags_seen_ = 0;
+  // None yet: what a consumer asked for before this handle was there is on the disk alone.
+  std::uint64_t consumer_flags_seen_ = ~std::uint64_t{0};
 };
 
 }  // namespace semper::ring::internal

@@ -62,9 +62,9 @@ TEST_F(CliBadInput, a_store_that_is_not_there_is_made_by_mistake) {
 
 TEST_F(CliBadInput, a_file_that_is_no_store_is_opened_or_changed) {
   write_whole_file(path("store.db"), "These are the notes of a person, and no store.\n");
-  refused_untouched(1, "store.db");
+  refused_untouched(6, "store.db");
   write_whole_file(path("store.db"), std::string(8192, '\xaa'));
-  refused_untouched(1, "store.db");
+  refused_untouched(6, "store.db");
 }
 
 TEST_F(CliBadInput, a_store_of_a_newer_version_is_opened_or_changed) {
@@ -86,13 +86,13 @@ TEST_F(CliBadInput, a_damaged_store_is_read_as_if_it_were_whole) {
   contents[middle + 200] = 'w';
   write_whole_file(path("store.db"), contents);
   const Ran check = run({"store", "check"});
-  EXPECT_EQ(check.code, 1) << check;
+  EXPECT_EQ(check.code, 6) << check;
   EXPECT_EQ(check.out, "");
   EXPECT_THAT(check.err, HasSubstr("n\\x00")) << "it does not say where";
-  EXPECT_EQ(run({"store", "range"}).code, 1);
+  EXPECT_EQ(run({"store", "range"}).code, 6);
   contents.resize(contents.size() / 2);
   write_whole_file(path("store.db"), contents);
-  refused(1, "store.db", {"types"});
+  refused(6, "store.db", {"types"});
 }
 
 TEST_F(CliBadInput, an_unknown_command_or_option_is_called_something_else) {
