@@ -91,6 +91,14 @@ class Producing {
   Async<void> publish(std::span<const BytesView> batch) {
     const MonotonicTime deadline = clock_.after(patience_);
     while (!interrupt_.requested()) {
+      // Acknowledges what the consumer asks for; a push looks by itself only where the consumer is on
+      // this machine.
+      SEMPER_CO_TRY(const ring::State state, co_await producer_.state());
+      if (state == ring::State::suspended) {
+        if (clock_.now() >= deadline) co_return fail(paused());
+        co_await interrupt_.sleep_until(clock_, std::min(deadline, clock_.after(kWaitSlice)));
+        continue;
+      }
       const ring::ItemList items(batch);
       const MonotonicTime slice = std::min(deadline, clock_.after(kWaitSlice));
       const auto end = co_await producer_.publish(items, slice);
@@ -115,6 +123,12 @@ class Producing {
       if (clock_.now() >= deadline) co_return fail(not_in_time(end.error()));
     }
     co_return Status{};
+  }
+
+  static Error paused() {
+    return Error(ErrorKind::suspended,
+                 "the consumer has suspended the ring, and did not resume it in time; see "
+                 "`semper ring resume`");
   }
 
   static Error not_in_time(const Error& error) {
