@@ -22,10 +22,14 @@ if(TARGET semper_testing)
   install(EXPORT semperTestingTargets NAMESPACE semper:: DESTINATION "${package_dir}")
 endif()
 
+if(TARGET semper_rpc)
+  install(EXPORT semperRpcTargets NAMESPACE semper:: DESTINATION "${package_dir}")
+endif()
+
 # pkg-config: the libraries that have code, dependents first. They are static by default, so what they
 # use is named for every link and not for --static alone.
 get_property(rooms GLOBAL PROPERTY SEMPER_ROOMS)
-list(REMOVE_ITEM rooms testing)
+list(REMOVE_ITEM rooms testing rpc)
 list(REVERSE rooms)
 set(SEMPER_PKGCONFIG_LIBS "")
 foreach(room IN ITEMS facade ${rooms})

@@ -7,7 +7,7 @@
 # or where a public header includes a private one or a heavy third party.
 cmake_minimum_required(VERSION 3.25)
 
-set(heavy "^<(sqlite3|spdlog/|fmt/|CLI/|google/protobuf/)")
+set(heavy "^<(sqlite3|spdlog/|fmt/|CLI/|google/protobuf/|grpc)")
 set(rooms "")
 string(REPLACE "|" ";" LAYERS "${LAYERS}")
 foreach(layer IN LISTS LAYERS)

@@ -1,0 +1,104 @@
+// A durable gRPC channel: a connection to a server that is made again when it breaks.
+//
+// What for: every call and stream of this room goes over one. When not: a program that has
+// channels of its own from generated code and needs no healing.
+//
+//   auto channel = rpc::durable_channel({.address = "prices.example:443",
+//                                        .credentials = rpc::Credentials::tls()});
+//   auto answer = co_await channel.with(
+//       [&](rpc::Channel& c) { return rpc::call(c, "/prices.Prices/Get", request); });
+//
+// A channel is broken when gRPC does not call it ready (Channel::is_ready): its transport is lost,
+// or it was shut down. It is made again by the next `with`, at the pace of DurableOptions, not of
+// gRPC, whose own pauses are turned down; each attempt asks for the address anew (`resolve`) and for
+// its name's addresses anew, and shares no connection with another channel.
+//
+// A peer that is stopped or unreachable closes nothing: set keepalive (or a DurableOptions::probe
+// with check_health), so that it is noticed.
+//
+// Errors of an attempt:
+//   io                 nobody there, refused, or the handshake (TLS) failed; try later
+//   timeout            not ready within connect_deadline; try later
+//   invalid_argument   an address or credentials that gRPC can not use; correct them
+//   any of `resolve`
+//
+// Threads: everything from any thread. A Channel is a handle; copies share the connection, which
+// ends with the last of them and of the calls on it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "semper/durable/durable.h"
+
+namespace semper::rpc {
+
+// Who the two sides are to each other. A value; the secrets stay in memory while it does.
+struct Credentials {
+  enum class Kind { insecure, tls };
+  Kind kind = Kind::insecure;
+  // PEM: who may have signed the server's certificate. Empty: the machine's usual list.
+  std::string root_certificates = {};
+  // PEM: ours, for mutual TLS. Both or none.
+  std::string certificate = {};
+  std::string private_key = {};
+  // Asked before each call; sent as `authorization: Bearer TOKEN`. It must not block: gRPC's
+  // threads call it. Its error fails the call. Needs tls; not sent over an open connection.
+  std::function<Result<std::string>()> token = nullptr;
+
+  // Everybody on the way reads and changes what is sent: for loopback and tests.
+  static Credentials insecure() { return Credentials(); }
+  static Credentials tls(std::string roots = {});
+  static Credentials mutual_tls(std::string roots, std::string certificate, std::string key);
+};
+
+struct ChannelOptions {
+  // HOST:PORT, or any target of gRPC (dns:///..., unix:PATH). Not used where `resolve` is given.
+  std::string address = {};
+  // Asked for the address on every attempt.
+  std::function<Async<std::string>()> resolve = nullptr;
+  Credentials credentials = Credentials();
+  // How long one attempt may take until the channel is ready. Default 10 s.
+  Duration connect_deadline = std::chrono::seconds(10);
+  // A ping after so long without traffic, and the longest wait for its answer. Default 20 s and
+  // 10 s; kForever for the first: no pings. Servers may refuse pings more often than each 10 s (ours
+  // allows them: ServerOptions::min_keepalive).
+  Duration keepalive = std::chrono::seconds(20);
+  Duration keepalive_timeout = std::chrono::seconds(10);
+  // One message received, at most. Default 4 MiB.
+  std::size_t max_message_bytes = std::size_t{4} << 20;
+  // In the place of the host name that a certificate is checked against; for tests.
+  std::string tls_name_override = {};
+};
+
+class Channel {
+ public:
+  // False from the moment gRPC has noticed the loss. Does not wait.
+  bool is_ready() const;
+  const std::string& address() const;
+
+ private:
+  friend class ChannelAccess;
+  struct Impl;
+  explicit Channel(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<Impl> impl_;
+};
+
+// One attempt: a channel that was ready when it was returned.
+Async<Channel> connect(ChannelOptions options);
+
+// `durable` says the pace, deadlines and repair. Builds lazily.
+Durable<Channel> durable_channel(ChannelOptions options,
+                                 DurableOptions<Channel> durable = DurableOptions<Channel>());
+// The first attempt at once; its error is the answer.
+Async<Durable<Channel>> durable_channel_or_fail(
+    ChannelOptions options, DurableOptions<Channel> durable = DurableOptions<Channel>());
+
+// Asks the server's grpc.health.v1 service whether it serves `service` (empty: the server itself).
+// Errors: not_found (it knows no such service), unsupported (no health service), retry (not
+// serving), or those of a call. For DurableOptions::probe:
+//   options.probe = [](rpc::Channel& c) { return rpc::check_health(c, "", 2s); };
+Async<void> check_health(Channel channel, std::string service, Duration deadline);
+
+}  // namespace semper::rpc

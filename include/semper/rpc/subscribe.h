@@ -1,0 +1,179 @@
+// Server-streaming calls as PipeStream and StateStream: dispatch functions for durable/stream.h.
+//
+// What for: a stream over a durable channel. When not: one answer (call.h).
+//
+//   using Prices = semper::StateStream<Table, Row>;
+//   auto prices = Prices::create(executor, channel,                      // a Durable<rpc::Channel>
+//                                rpc::subscribe<Prices>("/prices.Prices/Watch", request));
+//
+// subscribe() speaks the convention of frame.h, with resume tokens: a State RPC for a StateStream, a Pipe
+// RPC for a PipeStream. State, updates and metadata are read by semper::decode.
+//
+// For servers that know nothing of it: subscribe_messages() makes each message of any
+// server-streaming method one update, and for a StateStream the first message the state. `decode`
+// takes the message's Bytes and returns a Result. There are no resume tokens. A PipeStream of that
+// kind reports ConnectionSuccess as soon as the call is sent; that the server refused is then the
+// reason of the LostConnection that follows.
+//
+// Errors: those of call.h as RpcError, or as the reason of LostConnection; invalid_argument where a
+// message can not be decoded (the connection is given up). Set StreamOptions::dispatch_deadline, for
+// a server that takes the call and then says nothing.
+//
+// Threads: those of the stream.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "semper/base/codec.h"
+#include "semper/durable/stream.h"
+#include "semper/rpc/call.h"
+#include "semper/rpc/frame.h"
+
+namespace semper::rpc {
+
+namespace internal {
+
+template <class C>
+struct ConnectionTypes;
+template <class S, class U, class M>
+struct ConnectionTypes<stream::Connection<S, U, M>> {
+  using State = S;
+  using Update = U;
+  using Metadata = M;
+};
+
+// The next frame; nothing at the end.
+Async<std::optional<StreamFrame>> next_frame(MessageStream& messages);
+// The first one, checked: begins the stream, with a state where one is due.
+Async<StreamFrame> first_frame(MessageStream& messages, bool has_state);
+Error ended_early(const std::string& method);
+
+template <class U>
+class FrameSource final : public stream::UpdateSource<U> {
+ public:
+  explicit FrameSource(MessageStream messages) : messages_(std::move(messages)) {}
+
+  Async<std::optional<stream::UpdateBatch<U>>> next() override {
+    SEMPER_CO_TRY(auto frame, co_await next_frame(messages_));
+    std::optional<stream::UpdateBatch<U>> batch;
+    if (!frame) co_return batch;
+    batch.emplace();
+    batch->resume_token = std::move(frame->resume_token);
+    batch->updates.reserve(frame->updates.size());
+    for (const auto& bytes : frame->updates) {
+      SEMPER_CO_TRY(auto update, decode<U>(bytes));
+      batch->updates.push_back(std::move(update));
+    }
+    co_return batch;
+  }
+
+ private:
+  MessageStream messages_;
+};
+
+template <class Connection>
+Async<Connection> begin(Channel channel, std::string method, Bytes request, CallOptions options,
+                        stream::DispatchRequest dispatch) {
+  using Types = ConnectionTypes<Connection>;
+  constexpr bool kHasState = !std::is_same_v<typename Types::State, stream::NoState>;
+  StreamRequest asked;
+  asked.request = std::move(request);
+  asked.resume_after = std::move(dispatch.resume_after);
+  auto messages = open_stream(channel, method, encode_request(asked), options);
+  SEMPER_CO_TRY(auto frame, co_await first_frame(messages, kHasState));
+  Connection connection(nullptr);
+  if constexpr (kHasState) {
+    if (frame.state) {
+      SEMPER_CO_TRY(connection.state, decode<typename Types::State>(*frame.state));
+    }
+  }
+  if constexpr (!std::is_same_v<typename Types::Metadata, stream::NoMetadata>) {
+    SEMPER_CO_TRY(connection.metadata, decode<typename Types::Metadata>(frame.metadata));
+  }
+  if (frame.begin == StreamFrame::Begin::resumed) {
+    connection.continuity = stream::Continuity::resumed;
+  }
+  connection.start_token = std::move(frame.resume_token);
+  connection.updates = std::make_unique<FrameSource<typename Types::Update>>(std::move(messages));
+  co_return connection;
+}
+
+template <class U, class Decode>
+class DecodedSource final : public stream::UpdateSource<U> {
+ public:
+  DecodedSource(MessageStream messages, std::shared_ptr<Decode> decode)
+      : messages_(std::move(messages)), decode_(std::move(decode)) {}
+
+  Async<std::optional<stream::UpdateBatch<U>>> next() override {
+    SEMPER_CO_TRY(auto message, co_await messages_.next());
+    std::optional<stream::UpdateBatch<U>> batch;
+    if (!message) co_return batch;
+    SEMPER_CO_TRY(U update, (*decode_)(std::move(*message)));
+    batch.emplace();
+    batch->updates.push_back(std::move(update));
+    co_return batch;
+  }
+
+ private:
+  MessageStream messages_;
+  std::shared_ptr<Decode> decode_;
+};
+
+template <class Connection, class DecodeState, class Decode>
+Async<Connection> begin_messages(Channel channel, std::string method, Bytes request,
+                                 CallOptions options, std::shared_ptr<DecodeState> decode_state,
+                                 std::shared_ptr<Decode> decode) {
+  using Types = ConnectionTypes<Connection>;
+  auto messages = open_stream(channel, method, std::move(request), options);
+  Connection connection(nullptr);
+  if constexpr (!std::is_same_v<typename Types::State, stream::NoState>) {
+    SEMPER_CO_TRY(auto first, co_await messages.next());
+    if (!first) co_return fail(ended_early(method));
+    SEMPER_CO_TRY(connection.state, (*decode_state)(std::move(*first)));
+  }
+  connection.updates = std::make_unique<DecodedSource<typename Types::Update, Decode>>(
+      std::move(messages), std::move(decode));
+  co_return connection;
+}
+
+}  // namespace internal
+
+template <class Stream>
+auto subscribe(std::string method, Bytes request = {}, CallOptions options = CallOptions()) {
+  return [method = std::move(method), request = std::move(request), options = std::move(options)](
+             Channel& channel, stream::DispatchRequest dispatch) {
+    return internal::begin<typename Stream::Connection>(channel, method, request, options,
+                                                        std::move(dispatch));
+  };
+}
+
+template <class Stream, class Decode>
+auto subscribe_messages(std::string method, Bytes request, Decode decode,
+                        CallOptions options = CallOptions()) {
+  static_assert(!Stream::kHasState, "a StateStream needs a function that decodes its state too");
+  auto shared = std::make_shared<Decode>(std::move(decode));
+  return [method = std::move(method), request = std::move(request), options = std::move(options),
+          shared](Channel& channel, stream::DispatchRequest) {
+    return internal::begin_messages<typename Stream::Connection>(
+        channel, method, request, options, std::shared_ptr<Decode>(), shared);
+  };
+}
+
+template <class Stream, class DecodeState, class Decode>
+auto subscribe_messages(std::string method, Bytes request, DecodeState decode_state, Decode decode,
+                        CallOptions options) {
+  static_assert(Stream::kHasState, "a PipeStream has no state to decode");
+  auto state = std::make_shared<DecodeState>(std::move(decode_state));
+  auto update = std::make_shared<Decode>(std::move(decode));
+  return [method = std::move(method), request = std::move(request), options = std::move(options),
+          state, update](Channel& channel, stream::DispatchRequest) {
+    return internal::begin_messages<typename Stream::Connection>(channel, method, request, options,
+                                                                 state, update);
+  };
+}
+
+}  // namespace semper::rpc

@@ -1,0 +1,192 @@
+#include "semper/rpc/call.h"
+
+#include <grpcpp/generic/generic_stub.h>
+
+#include <deque>
+#include <mutex>
+
+#include "rpc/grpc_support.h"
+
+namespace semper::rpc {
+namespace {
+
+void prepare(grpc::ClientContext& context, const CallOptions& options) {
+  if (options.deadline != kForever) context.set_deadline(grpc_time_after(options.deadline));
+  for (const auto& [key, value] : options.metadata) context.AddMetadata(key, value);
+}
+
+struct UnaryCall {
+  grpc::ClientContext context;
+  grpc::ByteBuffer request;
+  grpc::ByteBuffer response;
+  OneShot<grpc::Status> done;
+};
+
+// Cancels a call whose coroutine is cancelled or destroyed; harmless after its end.
+struct CancelCall {
+  explicit CancelCall(std::shared_ptr<UnaryCall> of) : call(std::move(of)) {}
+  CancelCall(const CancelCall&) = delete;
+  CancelCall& operator=(const CancelCall&) = delete;
+  ~CancelCall() { call->context.TryCancel(); }
+  std::shared_ptr<UnaryCall> call;
+};
+
+}  // namespace
+
+Async<Bytes> call(Channel channel, std::string method, Bytes request, CallOptions options) {
+  auto running = std::make_shared<UnaryCall>();
+  prepare(running->context, options);
+  running->request = to_buffer(request);
+  grpc::GenericStub stub(ChannelAccess::native(channel));
+  stub.UnaryCall(&running->context, method, {}, &running->request, &running->response,
+                 [running](grpc::Status status) { running->done.set(std::move(status)); });
+  const CancelCall cancel(running);
+  auto status = co_await running->done.wait();
+  if (!status) co_return fail(status.error().in(method));
+  if (!status->ok()) co_return fail(error_from(*status, running->context, method));
+  co_return from_buffer(running->response);
+}
+
+// Invariants: at most one read is under way; while none is and the call goes on, a hold keeps the
+// reactor alive; `self_` does so until OnDone, after which gRPC does not touch it.
+struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+  Call(std::string of, std::size_t ahead)
+      : method(std::move(of)), read_ahead(std::max<std::size_t>(ahead, 1)) {}
+
+  void start(const Channel& channel, const Bytes& bytes, std::shared_ptr<Call> self) {
+    self_ = std::move(self);
+    request = to_buffer(bytes);
+    grpc::GenericStub stub(ChannelAccess::native(channel));
+    stub.PrepareBidiStreamingCall(&context, method, {}, this);
+    AddHold();
+    StartWriteLast(&request, grpc::WriteOptions());
+    reading = true;
+    StartRead(&incoming);
+    StartCall();
+  }
+
+  void OnReadDone(bool ok) override {
+    std::optional<OneShot<std::monostate>> wake;
+    bool read_on = false;
+    bool release = false;
+    {
+      std::lock_guard lock(mutex);
+      reading = false;
+      if (!ok) {
+        no_more = true;
+        release = std::exchange(held, false);
+      } else {
+        messages.push_back(from_buffer(incoming));
+        read_on = reading = !abandoned && messages.size() < read_ahead;
+        wake = std::exchange(waiting, std::nullopt);
+      }
+    }
+    if (read_on) StartRead(&incoming);
+    if (release) RemoveHold();
+    if (wake) wake->set({});
+  }
+
+  void OnDone(const grpc::Status& status) override {
+    std::optional<OneShot<std::monostate>> wake;
+    std::shared_ptr<Call> last;  // released without the lock
+    {
+      std::lock_guard lock(mutex);
+      if (status.ok()) {
+        outcome = Status();
+      } else {
+        outcome = fail(error_from(status, context, method));
+      }
+      wake = std::exchange(waiting, std::nullopt);
+      last = std::move(self_);
+    }
+    if (wake) wake->set({});
+  }
+
+  // Nobody reads any more.
+  void abandon() {
+    context.TryCancel();
+    bool release = false;
+    {
+      std::lock_guard lock(mutex);
+      abandoned = true;
+      messages.clear();
+      release = std::exchange(held, false);
+    }
+    if (release) RemoveHold();
+  }
+
+  static Async<std::optional<Bytes>> next(std::shared_ptr<Call> self) {
+    while (true) {
+      OneShot<std::monostate> arrived;
+      {
+        std::unique_lock lock(self->mutex);
+        if (!self->messages.empty()) {
+          std::optional<Bytes> message(std::move(self->messages.front()));
+          self->messages.pop_front();
+          // Half of it free: then several reads follow one another without this side.
+          const bool read = !self->reading && !self->no_more && !self->abandoned &&
+                            self->messages.size() <= self->read_ahead / 2;
+          if (read) self->reading = true;
+          lock.unlock();
+          if (read) self->StartRead(&self->incoming);
+          co_return message;
+        }
+        if (self->outcome) {
+          if (!*self->outcome) co_return fail(self->outcome->error());
+          co_return std::nullopt;
+        }
+        self->waiting = arrived;
+      }
+      auto woken = co_await arrived.wait();
+      if (!woken) co_return fail(woken.error());
+    }
+  }
+
+  const std::string method;
+  const std::size_t read_ahead;
+  grpc::ClientContext context;
+  grpc::ByteBuffer request;
+  grpc::ByteBuffer incoming;
+
+  std::mutex mutex;
+  std::deque<Bytes> messages;
+  std::optional<OneShot<std::monostate>> waiting;
+  std::optional<Status> outcome;
+  bool reading = false;
+  bool no_more = false;
+  bool abandoned = false;
+  bool held = true;
+
+ private:
+  std::shared_ptr<Call> self_;
+};
+
+MessageStream::~MessageStream() {
+  if (call_) call_->abandon();
+}
+
+MessageStream& MessageStream::operator=(MessageStream&& other) noexcept {
+  if (this != &other) {
+    if (call_) call_->abandon();
+    call_ = std::move(other.call_);
+  }
+  return *this;
+}
+
+Async<std::optional<Bytes>> MessageStream::next() {
+  return Call::next(call_);
+}
+
+void MessageStream::cancel() {
+  call_->context.TryCancel();
+}
+
+MessageStream open_stream(const Channel& channel, const std::string& method, Bytes request,
+                          const CallOptions& options) {
+  auto call = std::make_shared<MessageStream::Call>(method, options.read_ahead);
+  prepare(call->context, options);
+  call->start(channel, request, call);
+  return MessageStream(std::move(call));
+}
+
+}  // namespace semper::rpc

@@ -1,0 +1,245 @@
+#include "semper/rpc/channel.h"
+
+#include <climits>
+#include <thread>
+
+#include "rpc/grpc_support.h"
+#include "semper/rpc/call.h"
+#include "semper/rpc/native.h"
+
+namespace semper::rpc {
+namespace {
+
+// How long a watch of a state may outlive the attempt that asked for it.
+constexpr Duration kWatchSlice = std::chrono::seconds(1);
+// gRPC's own pauses: short, for an attempt of ours ends at its first failure anyway.
+constexpr int kBackoffMilliseconds = 100;
+
+// gRPC tells of changes of state through a completion queue only. One thread takes them for the
+// whole process; it is never joined, because channels may be used until the process ends.
+class StateWatcher {
+ public:
+  static StateWatcher& instance() {
+    static auto* const watcher = new StateWatcher();
+    return *watcher;
+  }
+
+  // Set when the state is no longer `last`, or the slice has passed.
+  OneShot<std::monostate> watch(const std::shared_ptr<grpc::Channel>& channel,
+                                grpc_connectivity_state last, Duration slice) {
+    OneShot<std::monostate> changed;
+    auto* const tag = new Watch{channel, changed};
+    channel->NotifyOnStateChange(last, grpc_time_after(slice), &queue_, tag);
+    return changed;
+  }
+
+ private:
+  struct Watch {
+    std::shared_ptr<grpc::Channel> channel;
+    OneShot<std::monostate> changed;
+  };
+
+  StateWatcher() {
+    std::thread([this] {
+      void* tag = nullptr;
+      bool ok = false;
+      while (queue_.Next(&tag, &ok)) {
+        const std::unique_ptr<Watch> watch(static_cast<Watch*>(tag));
+        watch->changed.set({});
+      }
+    }).detach();
+  }
+
+  grpc::CompletionQueue queue_;
+};
+
+class TokenPlugin final : public grpc::MetadataCredentialsPlugin {
+ public:
+  explicit TokenPlugin(std::function<Result<std::string>()> token) : token_(std::move(token)) {}
+  bool IsBlocking() const override { return false; }
+  const char* GetType() const override { return "semper-token"; }
+  grpc::Status GetMetadata(grpc::string_ref, grpc::string_ref, const grpc::AuthContext&,
+                           std::multimap<grpc::string, grpc::string>* metadata) override {
+    try {
+      auto token = token_();
+      if (!token) return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, token.error().message());
+      metadata->emplace("authorization", "Bearer " + *token);
+      return grpc::Status::OK;
+    } catch (const std::exception& thrown) {
+      return grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                          std::string("the function that gives the token threw: ") + thrown.what());
+    }
+  }
+
+ private:
+  std::function<Result<std::string>()> token_;
+};
+
+Result<std::shared_ptr<grpc::ChannelCredentials>> native_credentials(const Credentials& given) {
+  if (given.kind == Credentials::Kind::insecure) {
+    if (given.token) {
+      return fail(ErrorKind::invalid_argument,
+                  "a token is sent over TLS only; the credentials are insecure");
+    }
+    return grpc::InsecureChannelCredentials();
+  }
+  if (given.certificate.empty() != given.private_key.empty()) {
+    return fail(ErrorKind::invalid_argument,
+                "mutual TLS needs a certificate and its private key, and one is missing");
+  }
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = given.root_certificates;
+  options.pem_cert_chain = given.certificate;
+  options.pem_private_key = given.private_key;
+  auto credentials = grpc::SslCredentials(options);
+  if (given.token) {
+    credentials = grpc::CompositeChannelCredentials(
+        credentials,
+        grpc::MetadataCredentialsFromPlugin(std::make_unique<TokenPlugin>(given.token)));
+  }
+  if (!credentials) {
+    return fail(ErrorKind::invalid_argument, "gRPC can not use these TLS credentials");
+  }
+  return credentials;
+}
+
+int milliseconds(Duration span) {
+  const auto count = std::chrono::ceil<std::chrono::milliseconds>(span).count();
+  return static_cast<int>(std::min<std::int64_t>(count, INT_MAX));
+}
+
+grpc::ChannelArguments arguments(const ChannelOptions& options) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kBackoffMilliseconds);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, milliseconds(options.connect_deadline));
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kBackoffMilliseconds);
+  // Otherwise a new channel finds the connection, and the pause, of an old one to the same address.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS, INT_MAX);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  if (options.keepalive != kForever) {
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(options.keepalive));
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds(options.keepalive_timeout));
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  }
+  arguments.SetMaxReceiveMessageSize(
+      static_cast<int>(std::min<std::size_t>(options.max_message_bytes, INT_MAX)));
+  if (!options.tls_name_override.empty()) {
+    arguments.SetSslTargetNameOverride(options.tls_name_override);
+  }
+  return arguments;
+}
+
+Async<void> until_ready(std::shared_ptr<grpc::Channel> channel, std::string address,
+                        Duration within) {
+  const auto started = system_clock().now();
+  bool tried = false;
+  while (true) {
+    const auto state = channel->GetState(true);
+    if (state == GRPC_CHANNEL_READY) co_return Status();
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN ||
+        (tried && state == GRPC_CHANNEL_IDLE)) {
+      co_return fail(ErrorKind::io, "can not connect to " + address +
+                                        ": nobody listens there, or the handshake failed");
+    }
+    tried = tried || state == GRPC_CHANNEL_CONNECTING;
+    const Duration passed = system_clock().now() - started;
+    if (passed >= within) {
+      co_return fail(ErrorKind::timeout, address + " did not answer within " +
+                                             std::to_string(milliseconds(within)) + " ms");
+    }
+    auto changed =
+        StateWatcher::instance().watch(channel, state, std::min(kWatchSlice, within - passed));
+    auto woken = co_await changed.wait();
+    if (!woken) co_return fail(woken.error());
+  }
+}
+
+}  // namespace
+
+Credentials Credentials::tls(std::string roots) {
+  Credentials made;
+  made.kind = Kind::tls;
+  made.root_certificates = std::move(roots);
+  return made;
+}
+
+Credentials Credentials::mutual_tls(std::string roots, std::string certificate, std::string key) {
+  Credentials made = tls(std::move(roots));
+  made.certificate = std::move(certificate);
+  made.private_key = std::move(key);
+  return made;
+}
+
+bool Channel::is_ready() const {
+  return impl_->channel->GetState(false) == GRPC_CHANNEL_READY;
+}
+
+const std::string& Channel::address() const {
+  return impl_->address;
+}
+
+std::shared_ptr<grpc::Channel> native(const Channel& channel) {
+  return ChannelAccess::native(channel);
+}
+
+Async<Channel> connect(ChannelOptions options) {
+  std::string address = options.address;
+  if (options.resolve) {
+    auto resolved = co_await options.resolve();
+    if (!resolved) co_return fail(resolved.error().in("the address of a channel"));
+    address = std::move(*resolved);
+  }
+  if (address.empty()) {
+    co_return fail(ErrorKind::invalid_argument, "a channel needs an address, HOST:PORT");
+  }
+  SEMPER_CO_TRY(auto credentials, native_credentials(options.credentials));
+  auto impl = std::make_shared<ChannelAccess::Impl>();
+  impl->address = address;
+  impl->channel = grpc::CreateCustomChannel(address, credentials, arguments(options));
+  SEMPER_CO_TRY_STATUS(co_await until_ready(impl->channel, address, options.connect_deadline));
+  co_return ChannelAccess::make(std::move(impl));
+}
+
+Durable<Channel> durable_channel(ChannelOptions options, DurableOptions<Channel> durable) {
+  auto shared = std::make_shared<const ChannelOptions>(std::move(options));
+  return Durable<Channel>::create([shared] { return connect(*shared); },
+                                  [](const Channel& channel) { return !channel.is_ready(); },
+                                  nullptr, std::move(durable));
+}
+
+Async<Durable<Channel>> durable_channel_or_fail(ChannelOptions options,
+                                                DurableOptions<Channel> durable) {
+  auto made = durable_channel(std::move(options), std::move(durable));
+  auto nothing = [](Channel&) {};
+  SEMPER_CO_TRY_STATUS(co_await made.with(nothing));
+  co_return made;
+}
+
+Async<void> check_health(Channel channel, std::string service, Duration deadline) {
+  // HealthCheckRequest { string service = 1; } and HealthCheckResponse { enum status = 1; } of
+  // grpc.health.v1, small enough to write by hand.
+  constexpr std::size_t kLongestName = 127;  // a length of one byte
+  constexpr char kServing = 1;
+  if (service.size() > kLongestName) {
+    co_return fail(ErrorKind::invalid_argument, "the name of a service is at most 127 bytes long");
+  }
+  Bytes request;
+  if (!service.empty()) {
+    request.push_back('\x0a');
+    request.push_back(static_cast<char>(service.size()));
+    request.append(service);
+  }
+  CallOptions options;
+  options.deadline = deadline;
+  SEMPER_CO_TRY(const Bytes answer, co_await call(std::move(channel), "/grpc.health.v1.Health/Check",
+                                                  std::move(request), std::move(options)));
+  const Bytes serving{'\x08', kServing};
+  if (answer != serving) {
+    co_return fail(ErrorKind::retry, "the server says that it does not serve '" + service + "' now");
+  }
+  co_return Status();
+}
+
+}  // namespace semper::rpc

@@ -1,0 +1,71 @@
+// What the source files that know gRPC share. The only private header that includes it.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/support/byte_buffer.h>
+
+#include <string>
+
+#include "semper/base/bytes.h"
+#include "semper/env/clock.h"
+#include "semper/rpc/channel.h"
+#include "semper/rpc/status.h"
+
+namespace semper::rpc {
+
+inline constexpr char kErrorKindKey[] = "semper-error-kind";
+
+struct Channel::Impl {
+  std::string address;
+  std::shared_ptr<grpc::Channel> channel;
+};
+
+class ChannelAccess {
+ public:
+  using Impl = Channel::Impl;
+  static Channel make(std::shared_ptr<Impl> impl) { return Channel(std::move(impl)); }
+  static const std::shared_ptr<grpc::Channel>& native(const Channel& channel) {
+    return channel.impl_->channel;
+  }
+};
+
+inline grpc::ByteBuffer to_buffer(const Bytes& bytes) {
+  const grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+// One copy; gRPC has bounded its length already.
+inline Bytes from_buffer(const grpc::ByteBuffer& buffer) {
+  grpc::Slice single;
+  if (buffer.TrySingleSlice(&single).ok()) {
+    return Bytes(reinterpret_cast<const char*>(single.begin()), single.size());
+  }
+  std::vector<grpc::Slice> slices;
+  Bytes bytes;
+  if (!buffer.Dump(&slices).ok()) return bytes;
+  bytes.reserve(buffer.Length());
+  for (const auto& slice : slices) {
+    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return bytes;
+}
+
+// gRPC keeps deadlines by a clock of its own.
+inline gpr_timespec grpc_time_after(Duration span) {
+  if (span == kForever) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(span.count(), GPR_TIMESPAN));
+}
+
+inline Error error_from(const grpc::Status& status, const grpc::ClientContext& context,
+                        const std::string& method) {
+  const Error plain =
+      error_from_status(static_cast<StatusCode>(status.error_code()), status.error_message());
+  ErrorKind kind = plain.kind();
+  const auto& trailing = context.GetServerTrailingMetadata();
+  if (const auto found = trailing.find(kErrorKindKey); found != trailing.end()) {
+    kind = error_kind_from(std::string_view(found->second.data(), found->second.size()));
+  }
+  return Error(kind, plain.message()).in(method);
+}
+
+}  // namespace semper::rpc

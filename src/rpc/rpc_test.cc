@@ -1,0 +1,403 @@
+// Channels, calls and streams against a server in this process, on loopback.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rpc/tls_test_support.h"
+#include "semper/env/scheduler.h"
+#include "semper/rpc/publisher.h"
+#include "semper/rpc/server.h"
+#include "semper/rpc/subscribe.h"
+
+namespace semper::rpc::rpc_test {
+namespace {
+
+using namespace std::chrono_literals;
+using Table = std::map<std::string, int>;
+using Row = std::pair<std::string, int>;
+using Tables = StateStream<Table, Row>;
+using Numbers = PipeStream<int>;
+
+constexpr char kEcho[] = "/test.Echo/Echo";
+constexpr char kFail[] = "/test.Echo/Fail";
+constexpr char kThrow[] = "/test.Echo/Throw";
+constexpr char kHang[] = "/test.Echo/Hang";
+constexpr char kWatch[] = "/test.Tables/Watch";
+constexpr char kCount[] = "/test.Numbers/Count";
+constexpr char kBare[] = "/test.Bare/Messages";
+
+Async<Bytes> echo(CallInfo, Bytes request) {
+  co_return request;
+}
+
+Async<Bytes> fail_as_asked(CallInfo, Bytes request) {
+  co_return fail(error_kind_from(request), "as asked");
+}
+
+Async<Bytes> throw_up(CallInfo, Bytes) {
+  throw std::runtime_error("the handler's trouble");
+  co_return Bytes();
+}
+
+Async<void> bare_messages(CallInfo, Bytes request, StreamWriter writer) {
+  for (const char one : request) {
+    SEMPER_CO_TRY_STATUS(co_await writer.write(Bytes(1, one)));
+  }
+  co_return Status();
+}
+
+class Rpc : public ::testing::Test {
+ protected:
+  Rpc() { start(); }
+  ~Rpc() override {
+    if (server) server->shutdown(0s);
+  }
+
+  Async<Bytes> hang() {
+    ++hanging;
+    OneShot<int> never;
+    auto woken = co_await never.wait();
+    if (!woken) {
+      ++cancelled;
+      ended.set(1);
+      co_return fail(woken.error());
+    }
+    co_return Bytes();
+  }
+
+  void start(ServerOptions options = ServerOptions()) {
+    Methods methods;
+    methods.unary(kEcho, echo)
+        .unary(kFail, fail_as_asked)
+        .unary(kThrow, throw_up)
+        .unary(kHang, [this](CallInfo, Bytes) { return hang(); })
+        .streaming(kWatch, tables.handler())
+        .streaming(kCount, numbers.handler())
+        .streaming(kBare, bare_messages);
+    options.executor = scheduler.executor();
+    if (port != 0) options.address = "127.0.0.1:" + std::to_string(port);
+    auto started = Server::start(methods, options);
+    ASSERT_TRUE(started) << started.error().to_string();
+    server.emplace(std::move(*started));
+    port = server->port();
+  }
+  void stop() {
+    server->shutdown(0s);
+    server.reset();
+  }
+
+  ChannelOptions to_server() {
+    ChannelOptions options;
+    options.address = "localhost:" + std::to_string(port);
+    options.connect_deadline = 10s;
+    return options;
+  }
+
+  Result<Bytes> call_once(const char* method, Bytes request, CallOptions options = CallOptions()) {
+    auto task = [](ChannelOptions to, std::string name, Bytes bytes, CallOptions with) -> Async<Bytes> {
+      SEMPER_CO_TRY(auto channel, co_await connect(std::move(to)));
+      co_return co_await call(channel, std::move(name), std::move(bytes), std::move(with));
+    };
+    return scheduler.block_on(task(to_server(), method, std::move(request), std::move(options)));
+  }
+
+  StreamOptions quickly() {
+    StreamOptions options;
+    options.resubscribe_delay = 5ms;
+    return options;
+  }
+
+  template <class Stream>
+  typename Stream::Event next(Stream& stream) {
+    auto event = scheduler.block_on(stream.next());
+    if (!event) throw std::runtime_error(event.error().to_string());
+    return std::move(*event);
+  }
+  // Skips events until one of that type.
+  template <class E, class Stream>
+  E until(Stream& stream) {
+    while (true) {
+      auto event = next(stream);
+      if (auto* found = std::get_if<E>(&event)) return std::move(*found);
+    }
+  }
+
+  Scheduler scheduler{{.threads = 2}};
+  StatePublisher<Table, Row> tables{Table{{"a", 1}},
+                                    [](Table& t, const Row& row) { t[row.first] = row.second; }};
+  PipePublisher<int> numbers;
+  std::atomic<int> hanging = 0;
+  std::atomic<int> cancelled = 0;
+  OneShot<int> ended;
+  std::uint16_t port = 0;
+  std::optional<Server> server;
+};
+
+TEST_F(Rpc, a_call_gets_its_answer) {
+  const Bytes big(300'000, 'x');
+  EXPECT_EQ(call_once(kEcho, "hello").value(), "hello");
+  EXPECT_EQ(call_once(kEcho, "").value(), "");
+  EXPECT_EQ(call_once(kEcho, big).value(), big);
+}
+
+TEST_F(Rpc, every_kind_of_error_arrives_as_itself) {
+  for (int i = 1; i <= static_cast<int>(ErrorKind::internal); ++i) {
+    const auto kind = static_cast<ErrorKind>(i);
+    const auto answer = call_once(kFail, Bytes(to_string(kind)));
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().kind(), kind) << answer.error().to_string();
+    EXPECT_NE(answer.error().message().find("as asked"), std::string::npos);
+  }
+}
+
+TEST_F(Rpc, a_handler_that_throws_is_an_internal_error) {
+  const auto answer = call_once(kThrow, "");
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().kind(), ErrorKind::internal);
+  EXPECT_NE(answer.error().message().find("the handler's trouble"), std::string::npos);
+}
+
+TEST_F(Rpc, a_method_that_is_not_there_is_unsupported) {
+  EXPECT_EQ(call_once("/test.Echo/Nothing", "").error().kind(), ErrorKind::unsupported);
+}
+
+TEST_F(Rpc, a_deadline_ends_the_call_and_the_handler) {
+  CallOptions options;
+  options.deadline = 50ms;
+  EXPECT_EQ(call_once(kHang, "", options).error().kind(), ErrorKind::timeout);
+  EXPECT_TRUE(scheduler.block_on(ended.wait()));
+  EXPECT_EQ(cancelled, 1);
+}
+
+TEST_F(Rpc, a_request_that_is_too_large_is_exhausted) {
+  stop();
+  ServerOptions options;
+  options.max_message_bytes = 1000;
+  start(options);
+  EXPECT_EQ(call_once(kEcho, Bytes(2000, 'x')).error().kind(), ErrorKind::exhausted);
+}
+
+TEST_F(Rpc, a_call_past_the_bound_is_refused) {
+  stop();
+  ServerOptions options;
+  options.max_calls = 0;
+  start(options);
+  EXPECT_EQ(call_once(kEcho, "").error().kind(), ErrorKind::exhausted);
+}
+
+TEST_F(Rpc, nobody_at_the_address_is_an_io_error) {
+  stop();
+  EXPECT_EQ(call_once(kEcho, "").error().kind(), ErrorKind::io);
+}
+
+TEST_F(Rpc, an_address_that_is_taken_is_an_io_error) {
+  ServerOptions options;
+  options.executor = scheduler.executor();
+  options.address = "127.0.0.1:" + std::to_string(port);
+  EXPECT_EQ(Server::start(Methods(), options).error().kind(), ErrorKind::io);
+}
+
+TEST_F(Rpc, a_call_that_is_not_authorized_is_refused) {
+  stop();
+  ServerOptions options;
+  options.authorize = [](const CallInfo& info) -> Status {
+    if (info.metadata.contains("pass")) return Status();
+    return fail(ErrorKind::permission, "no pass");
+  };
+  start(options);
+  EXPECT_EQ(call_once(kEcho, "x").error().kind(), ErrorKind::permission);
+  CallOptions with_pass;
+  with_pass.metadata.emplace("pass", "1");
+  EXPECT_EQ(call_once(kEcho, "x", with_pass).value(), "x");
+}
+
+TEST_F(Rpc, mutual_tls_refuses_a_caller_without_a_certificate) {
+  stop();
+  ServerOptions options;
+  options.credentials = {identity().certificate, identity().private_key, identity().certificate};
+  options.authorize = [](const CallInfo& info) -> Status {
+    if (info.authorization() == "Bearer sesame") return Status();
+    return fail(ErrorKind::permission, "wrong token");
+  };
+  start(options);
+  auto attempt = [&](Credentials credentials) {
+    auto task = [](ChannelOptions to) -> Async<Bytes> {
+      SEMPER_CO_TRY(auto channel, co_await connect(std::move(to)));
+      co_return co_await call(channel, kEcho, "x");
+    };
+    auto to = to_server();
+    to.credentials = std::move(credentials);
+    return scheduler.block_on(task(std::move(to)));
+  };
+  auto good = Credentials::mutual_tls(identity().certificate, identity().certificate,
+                                      identity().private_key);
+  EXPECT_EQ(attempt(good).error().kind(), ErrorKind::permission) << "no token";
+  good.token = []() -> Result<std::string> { return "sesame"; };
+  const auto answer = attempt(good);
+  ASSERT_TRUE(answer) << answer.error().to_string();
+  EXPECT_FALSE(attempt(Credentials::tls(identity().certificate))) << "no certificate";
+  EXPECT_FALSE(attempt(Credentials::insecure())) << "no TLS";
+  auto open = Credentials::insecure();
+  open.token = good.token;
+  EXPECT_EQ(attempt(open).error().kind(), ErrorKind::invalid_argument);
+}
+
+TEST_F(Rpc, health_says_what_the_server_says) {
+  auto ask = [&](std::string service) {
+    auto task = [](ChannelOptions to, std::string name) -> Async<void> {
+      SEMPER_CO_TRY(auto channel, co_await connect(std::move(to)));
+      co_return co_await check_health(channel, std::move(name), 10s);
+    };
+    return scheduler.block_on(task(to_server(), std::move(service)));
+  };
+  EXPECT_TRUE(ask(""));
+  EXPECT_TRUE(ask("test.Echo"));
+  EXPECT_EQ(ask("no.Such").error().kind(), ErrorKind::not_found);
+  server->set_serving(false);
+  EXPECT_EQ(ask("").error().kind(), ErrorKind::retry);
+}
+
+TEST_F(Rpc, a_durable_channel_heals_at_another_address) {
+  auto asked = std::make_shared<std::atomic<int>>(0);
+  ChannelOptions options;
+  options.resolve = [this, asked]() -> Async<std::string> {
+    ++*asked;
+    co_return "127.0.0.1:" + std::to_string(port);
+  };
+  auto channel = durable_channel(options);
+  auto use = [](Channel& c) { return call(c, kEcho, "x"); };
+  EXPECT_EQ(*asked, 0) << "built before its first use";
+  EXPECT_TRUE(scheduler.block_on(channel.with(use)));
+  stop();
+  for (int i = 0; i < 1000 && scheduler.block_on(channel.with(use)); ++i) continue;
+  EXPECT_FALSE(scheduler.block_on(channel.with(use)));
+  port = 0;
+  start();
+  const auto answer = scheduler.block_on(channel.with(use));
+  EXPECT_TRUE(answer) << answer.error().to_string();
+  EXPECT_GE(*asked, 3);
+}
+
+TEST_F(Rpc, a_state_stream_follows_its_publisher) {
+  auto stream = Tables::create(scheduler.executor(), durable_channel(to_server()),
+                               subscribe<Tables>(kWatch), quickly());
+  EXPECT_TRUE(std::holds_alternative<stream::AttemptingNewConnection>(next(stream)));
+  EXPECT_TRUE(std::holds_alternative<stream::ConnectionSuccess<stream::NoMetadata>>(next(stream)));
+  auto state = next(stream);
+  ASSERT_TRUE(std::holds_alternative<stream::State<Table>>(state));
+  EXPECT_EQ(std::get<stream::State<Table>>(state).state, (Table{{"a", 1}}));
+  tables.publish({Row("b", 2), Row("c", 3)});
+  tables.publish({Row("d", 4)});
+  const auto first = until<stream::UpdateBatch<Row>>(stream);
+  EXPECT_EQ(first.updates, (std::vector<Row>{Row("b", 2), Row("c", 3)})) << "a batch stays whole";
+  EXPECT_EQ(until<stream::UpdateBatch<Row>>(stream).updates.size(), 1u);
+  tables.close();
+  EXPECT_EQ(until<stream::LostConnection>(stream).reason.kind(), ErrorKind::closed);
+}
+
+TEST_F(Rpc, a_stream_goes_on_after_a_restart_without_loss_or_repetition) {
+  auto stream = Numbers::create(scheduler.executor(), durable_channel(to_server()),
+                                subscribe<Numbers>(kCount), quickly());
+  until<stream::ConnectionSuccess<stream::NoMetadata>>(stream);
+  int published = 0;
+  int seen = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 5; ++i) numbers.publish({published++});
+    while (seen < published) {
+      const auto batch = until<stream::UpdateBatch<int>>(stream);
+      for (const int number : batch.updates) ASSERT_EQ(number, seen++);
+    }
+    stop();
+    for (int i = 0; i < 5; ++i) numbers.publish({published++});
+    start();
+    until<stream::ConnectionResumed<stream::NoMetadata>>(stream);
+  }
+  while (seen < published) {
+    const auto batch = until<stream::UpdateBatch<int>>(stream);
+    for (const int number : batch.updates) ASSERT_EQ(number, seen++);
+  }
+  EXPECT_EQ(stream.statistics().gaps, 0u);
+}
+
+TEST_F(Rpc, a_refused_stream_is_an_rpc_error) {
+  auto stream = Tables::create(scheduler.executor(), durable_channel(to_server()),
+                               subscribe<Tables>("/test.Tables/Nothing"), quickly());
+  EXPECT_EQ(until<stream::RpcError>(stream).error.kind(), ErrorKind::unsupported);
+}
+
+TEST_F(Rpc, a_stream_to_nobody_fails_to_connect) {
+  stop();
+  auto stream = Tables::create(scheduler.executor(), durable_channel(to_server()),
+                               subscribe<Tables>(kWatch), quickly());
+  EXPECT_EQ(until<stream::FailedToConnect>(stream).error.kind(), ErrorKind::io);
+}
+
+TEST_F(Rpc, a_pipe_where_a_state_is_due_is_an_rpc_error) {
+  auto stream = Tables::create(scheduler.executor(), durable_channel(to_server()),
+                               subscribe<Tables>(kCount), quickly());
+  EXPECT_EQ(until<stream::RpcError>(stream).error.kind(), ErrorKind::invalid_argument);
+}
+
+TEST_F(Rpc, a_server_of_plain_messages_is_a_pipe_too) {
+  auto decode = [](Bytes bytes) -> Result<Bytes> { return bytes; };
+  using Pipe = PipeStream<Bytes>;
+  auto stream = Pipe::create(scheduler.executor(), durable_channel(to_server()),
+                             subscribe_messages<Pipe>(kBare, "xyz", decode), quickly());
+  Bytes seen;
+  for (int i = 0; i < 3; ++i) seen += until<stream::UpdateBatch<Bytes>>(stream).updates.at(0);
+  EXPECT_EQ(seen, "xyz");
+  EXPECT_EQ(until<stream::LostConnection>(stream).reason.kind(), ErrorKind::closed);
+}
+
+TEST_F(Rpc, a_closed_stream_releases_its_call) {
+  {
+    auto stream = Tables::create(scheduler.executor(), durable_channel(to_server()),
+                                 subscribe<Tables>(kWatch), quickly());
+    until<stream::State<Table>>(stream);
+    EXPECT_EQ(server->calls(), 1u);
+    scheduler.block_on(stream.join());
+  }
+  server->shutdown(10s);  // waits for the calls that are left
+  EXPECT_EQ(server->calls(), 0u);
+}
+
+TEST_F(Rpc, a_reader_that_falls_out_of_the_history_gets_a_new_state) {
+  PublisherOptions options;
+  options.history_batches = 2;
+  StatePublisher<Table, Row> small(Table{}, [](Table& t, const Row& r) { t[r.first] = r.second; },
+                                   options);
+  stop();
+  tables = small;
+  start();
+  auto stream = Tables::create(scheduler.executor(), durable_channel(to_server()),
+                               subscribe<Tables>(kWatch), quickly());
+  until<stream::State<Table>>(stream);
+  stop();
+  for (int i = 0; i < 5; ++i) small.publish({Row("x", i)});
+  start();
+  until<stream::Gap>(stream);
+  EXPECT_EQ(until<stream::State<Table>>(stream).state, (Table{{"x", 4}}));
+}
+
+TEST_F(Rpc, a_thousand_streams_share_one_channel) {
+  auto channel = durable_channel(to_server());
+  std::vector<Tables> streams;
+  for (int i = 0; i < 1000; ++i) {
+    streams.push_back(
+        Tables::create(scheduler.executor(), channel, subscribe<Tables>(kWatch), quickly()));
+  }
+  for (auto& stream : streams) until<stream::State<Table>>(stream);
+  tables.publish({Row("z", 26)});
+  for (auto& stream : streams) {
+    EXPECT_EQ(until<stream::UpdateBatch<Row>>(stream).updates.at(0).second, 26);
+  }
+  EXPECT_EQ(channel.statistics().attempts, 1u);
+  for (auto& stream : streams) stream.close();
+}
+
+}  // namespace
+}  // namespace semper::rpc::rpc_test

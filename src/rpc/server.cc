@@ -1,0 +1,398 @@
+#include "semper/rpc/server.h"
+
+#include <grpcpp/generic/async_generic_service.h>
+
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "rpc/grpc_support.h"
+#include "semper/base/assert.h"
+#include "semper/durable/cancellable.h"
+
+namespace semper::rpc {
+namespace {
+
+constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
+
+grpc::Status to_status(const Error& error) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status_from_kind(error.kind())),
+                      error.message());
+}
+
+// What all calls of a server share; calls that are late keep it.
+struct Shared {
+  Executor executor;
+  std::function<Result<void>(const CallInfo&)> authorize;
+  std::size_t max_calls = 0;
+  std::set<std::string> services;
+  std::atomic<bool> serving = true;
+  std::atomic<std::size_t> calls = 0;
+};
+
+CallInfo info_of(grpc::GenericCallbackServerContext& context) {
+  CallInfo info;
+  info.method = context.method();
+  info.peer = context.peer();
+  for (const auto& [key, value] : context.client_metadata()) {
+    info.metadata.emplace(std::string(key.data(), key.size()),
+                          std::string(value.data(), value.size()));
+  }
+  return info;
+}
+
+// "/package.Service/Method" -> "package.Service"
+std::string service_of(const std::string& method) {
+  return method.substr(1, method.rfind('/') - 1);
+}
+
+Result<Bytes> answer_health(const Shared& shared, const Bytes& request) {
+  std::string service;
+  if (!request.empty()) {
+    // HealthCheckRequest { string service = 1; }, which is the first field of ours too.
+    SEMPER_TRY(auto decoded, decode_request(request));
+    service = std::move(decoded.request);
+  }
+  if (!service.empty() && !shared.services.contains(service)) {
+    return fail(ErrorKind::not_found, "no service of the name '" + service + "'");
+  }
+  constexpr char kServing = 1;
+  constexpr char kNotServing = 2;
+  return Bytes{'\x08', shared.serving ? kServing : kNotServing};
+}
+
+}  // namespace
+
+// One call, from its arrival to OnDone. Invariants: Finish is called once, when no write is under
+// way; at most one write is; the context is used before Finish only.
+struct StreamWriter::Call final : grpc::ServerGenericBidiReactor {
+  Call(grpc::GenericCallbackServerContext& context, std::shared_ptr<Shared> shared)
+      : context_(&context), shared_(std::move(shared)), task_(std::make_shared<Cancellable>()) {
+    ++shared_->calls;
+  }
+  ~Call() override { --shared_->calls; }
+
+  using Run = std::function<Task<void>(std::shared_ptr<Call>, Bytes)>;
+  using Cancellable = semper::internal::Cancellable;
+
+  void start(std::shared_ptr<Call> self, Run run) {
+    self_ = std::move(self);
+    run_ = std::move(run);
+    StartRead(&incoming_);
+  }
+  void refuse(std::shared_ptr<Call> self, const Error& error) {
+    self_ = std::move(self);
+    finish(fail(error));
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return finish(fail(ErrorKind::invalid_argument, "the call came without a request"));
+    auto self = self_;
+    if (!self) return;
+    const auto strand = asio::make_strand(shared_->executor);
+    // Gives its threads back at once, also where they run the executor.
+    asio::post(strand, [self, strand, request = from_buffer(incoming_)]() mutable {
+      auto work = self->run_(self, std::move(request));
+      Cancellable::start(self->task_, strand, std::move(work));
+    });
+  }
+
+  void OnWriteDone(bool ok) override {
+    std::optional<OneShot<bool>> written;
+    std::optional<Status> end;
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = false;
+      broken_ = broken_ || !ok;
+      written = std::exchange(waiting_, std::nullopt);
+      end = std::exchange(end_after_write_, std::nullopt);
+    }
+    if (end) finish(*end);
+    if (written) written->set(ok);
+  }
+
+  void OnCancel() override {
+    task_->cancel();
+    finish(fail(ErrorKind::cancelled, "the caller has cancelled or gone, or its deadline passed"));
+  }
+
+  void OnDone() override {
+    auto last = std::move(self_);
+    task_->cancel();
+  }
+
+  // The first one counts.
+  void finish(Status status) {
+    {
+      std::lock_guard lock(mutex_);
+      if (finished_) return;
+      if (writing_) {
+        if (!end_after_write_) end_after_write_ = std::move(status);
+        return;
+      }
+      finished_ = true;
+    }
+    if (status) return Finish(grpc::Status::OK);
+    const std::string kind(to_string(status.error().kind()));
+    context_->AddTrailingMetadata(kErrorKindKey, kind);
+    Finish(to_status(status.error()));
+  }
+
+  // The only message of a unary call, and its end.
+  void answer(const Bytes& message) {
+    {
+      std::lock_guard lock(mutex_);
+      if (finished_ || writing_) return;
+      finished_ = true;
+      outgoing_ = to_buffer(message);
+    }
+    StartWriteAndFinish(&outgoing_, grpc::WriteOptions(), grpc::Status::OK);
+  }
+
+  static Async<void> write(std::shared_ptr<Call> self, Bytes message) {
+    OneShot<bool> written;
+    {
+      std::lock_guard lock(self->mutex_);
+      SEMPER_ASSERT(!self->writing_, "one write at a time");
+      if (self->finished_ || self->broken_) {
+        co_return fail(ErrorKind::closed, "the caller has gone");
+      }
+      self->writing_ = true;
+      self->waiting_ = written;
+      self->outgoing_ = to_buffer(message);
+    }
+    self->StartWrite(&self->outgoing_);
+    auto done = co_await written.wait();
+    if (!done) co_return fail(done.error());
+    if (!*done) co_return fail(ErrorKind::closed, "the caller has gone");
+    co_return Status();
+  }
+
+ private:
+  grpc::GenericCallbackServerContext* const context_;
+  const std::shared_ptr<Shared> shared_;
+  const std::shared_ptr<Cancellable> task_;
+  std::shared_ptr<Call> self_;
+  Run run_;
+  grpc::ByteBuffer incoming_;
+  grpc::ByteBuffer outgoing_;
+
+  std::mutex mutex_;
+  std::optional<OneShot<bool>> waiting_;
+  std::optional<Status> end_after_write_;
+  bool writing_ = false;
+  bool finished_ = false;
+  bool broken_ = false;
+};
+
+namespace {
+
+// The call ends however its handler does: also where the executor is destroyed under it.
+struct EndCall {
+  explicit EndCall(std::shared_ptr<StreamWriter::Call> of) : call(std::move(of)) {}
+  EndCall(const EndCall&) = delete;
+  EndCall& operator=(const EndCall&) = delete;
+  ~EndCall() { call->finish(fail(ErrorKind::closed, "the handler was ended by the server")); }
+  std::shared_ptr<StreamWriter::Call> call;
+};
+
+Task<void> run_unary(Methods::Unary handler, CallInfo info,
+                     std::shared_ptr<StreamWriter::Call> call, Bytes request) {
+  const EndCall end(call);
+  std::string thrown;
+  try {
+    auto answer = co_await handler(std::move(info), std::move(request));
+    if (answer) {
+      call->answer(*answer);
+    } else {
+      call->finish(fail(answer.error()));
+    }
+    co_return;
+  } catch (const std::exception& caught) {
+    thrown = caught.what();
+  } catch (...) {
+    thrown = "something that is no std::exception";
+  }
+  call->finish(fail(ErrorKind::internal, "the handler threw: " + thrown));
+}
+
+Task<void> run_streaming(Methods::Streaming handler, CallInfo info,
+                         std::shared_ptr<StreamWriter::Call> call, Bytes request) {
+  const EndCall end(call);
+  std::string thrown;
+  try {
+    StreamWriter writer(call);
+    call->finish(co_await handler(std::move(info), std::move(request), std::move(writer)));
+    co_return;
+  } catch (const std::exception& caught) {
+    thrown = caught.what();
+  } catch (...) {
+    thrown = "something that is no std::exception";
+  }
+  call->finish(fail(ErrorKind::internal, "the handler threw: " + thrown));
+}
+
+}  // namespace
+
+std::string CallInfo::authorization() const {
+  const auto found = metadata.find("authorization");
+  return found == metadata.end() ? std::string() : found->second;
+}
+
+Async<void> StreamWriter::write(Bytes message) {
+  return Call::write(call_, std::move(message));
+}
+
+Methods& Methods::unary(const std::string& name, Unary handler) {
+  SEMPER_ASSERT(name.size() > 1 && name[0] == '/', "a method is named /package.Service/Method");
+  const bool added = handlers_.emplace(name, Handler{std::move(handler), nullptr}).second;
+  SEMPER_ASSERT(added, "each method has one handler");
+  return *this;
+}
+
+Methods& Methods::streaming(const std::string& name, Streaming handler) {
+  SEMPER_ASSERT(name.size() > 1 && name[0] == '/', "a method is named /package.Service/Method");
+  const bool added = handlers_.emplace(name, Handler{nullptr, std::move(handler)}).second;
+  SEMPER_ASSERT(added, "each method has one handler");
+  return *this;
+}
+
+struct Server::Impl final : grpc::CallbackGenericService {
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
+    auto call = std::make_shared<StreamWriter::Call>(*context, shared);
+    auto* const reactor = call.get();
+    CallInfo info = info_of(*context);
+    if (shared->calls > shared->max_calls) {
+      call->refuse(call, Error(ErrorKind::exhausted,
+                               "the server has " + std::to_string(shared->max_calls) +
+                                   " calls under way already (ServerOptions::max_calls)"));
+      return reactor;
+    }
+    if (info.method == kHealthCheck) {
+      const Methods::Unary health = [with = shared](CallInfo, Bytes request) {
+        return health_of(with, std::move(request));
+      };
+      begin(call, health, nullptr, std::move(info));
+      return reactor;
+    }
+    if (const auto allowed = authorized(info); !allowed) {
+      call->refuse(call, allowed.error());
+      return reactor;
+    }
+    const auto found = methods.handlers_.find(info.method);
+    if (found == methods.handlers_.end()) {
+      call->refuse(call, Error(ErrorKind::unsupported, "no method " + info.method));
+      return reactor;
+    }
+    begin(call, found->second.unary, found->second.streaming, std::move(info));
+    return reactor;
+  }
+
+  Status authorized(const CallInfo& info) const {
+    if (!shared->authorize) return Status();
+    try {
+      return shared->authorize(info);
+    } catch (const std::exception& thrown) {
+      return fail(ErrorKind::permission,
+                  std::string("the function that authorizes threw: ") + thrown.what());
+    }
+  }
+
+  static Async<Bytes> health_of(std::shared_ptr<Shared> with, Bytes request) {
+    co_return answer_health(*with, request);
+  }
+
+  static void begin(const std::shared_ptr<StreamWriter::Call>& call, const Methods::Unary& unary,
+                    const Methods::Streaming& streaming, CallInfo info) {
+    call->start(call, [unary, streaming, info = std::move(info)](
+                          std::shared_ptr<StreamWriter::Call> on, Bytes request) {
+      return unary ? run_unary(unary, info, std::move(on), std::move(request))
+                   : run_streaming(streaming, info, std::move(on), std::move(request));
+    });
+  }
+
+  Methods methods;
+  std::shared_ptr<Shared> shared = std::make_shared<Shared>();
+  std::unique_ptr<grpc::Server> server;
+  int port = 0;
+};
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::Server(Server&&) noexcept = default;
+
+Server& Server::operator=(Server&& other) noexcept {
+  if (this != &other) {
+    if (impl_) shutdown(Duration::zero());
+    impl_ = std::move(other.impl_);
+  }
+  return *this;
+}
+
+Server::~Server() {
+  if (impl_) shutdown(Duration::zero());
+}
+
+Result<Server> Server::start(const Methods& methods, ServerOptions options) {
+  if (!options.executor) return fail(ErrorKind::invalid_argument, "a server needs an executor");
+  const auto& given = options.credentials;
+  if (given.certificate.empty() != given.private_key.empty() ||
+      (given.certificate.empty() && !given.client_roots.empty())) {
+    return fail(ErrorKind::invalid_argument,
+                "a server's certificate and private key go together, and mutual TLS needs both");
+  }
+  auto impl = std::make_unique<Impl>();
+  impl->methods = methods;
+  impl->shared->executor = options.executor;
+  impl->shared->authorize = std::move(options.authorize);
+  impl->shared->max_calls = options.max_calls;
+  for (const auto& [name, handler] : methods.handlers_) {
+    impl->shared->services.insert(service_of(name));
+  }
+  auto credentials = grpc::InsecureServerCredentials();
+  if (!given.certificate.empty()) {
+    grpc::SslServerCredentialsOptions tls(
+        given.client_roots.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                                   : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+    tls.pem_root_certs = given.client_roots;
+    tls.pem_key_cert_pairs.push_back({given.private_key, given.certificate});
+    credentials = grpc::SslServerCredentials(tls);
+  }
+  const auto min_ping = std::chrono::ceil<std::chrono::milliseconds>(options.min_keepalive).count();
+  grpc::ServerBuilder builder;
+  // Without it two servers could share a port, each getting some of the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             static_cast<int>(std::min<std::int64_t>(min_ping, INT_MAX)));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.SetMaxReceiveMessageSize(
+      static_cast<int>(std::min<std::size_t>(options.max_message_bytes, INT_MAX)));
+  builder.AddListeningPort(options.address, credentials, &impl->port);
+  builder.RegisterCallbackGenericService(impl.get());
+  impl->server = builder.BuildAndStart();
+  if (!impl->server || impl->port == 0) {
+    return fail(ErrorKind::io, "can not listen on " + options.address +
+                                   ": the address is taken, not ours, or the credentials do not fit");
+  }
+  return Server(std::move(impl));
+}
+
+std::uint16_t Server::port() const {
+  return static_cast<std::uint16_t>(impl_->port);
+}
+
+void Server::set_serving(bool serving) {
+  impl_->shared->serving = serving;
+}
+
+void Server::shutdown(Duration grace) {
+  impl_->server->Shutdown(grpc_time_after(grace));
+  impl_->server->Wait();
+}
+
+std::size_t Server::calls() const {
+  return impl_->shared->calls;
+}
+
+}  // namespace semper::rpc
