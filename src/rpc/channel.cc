@@ -195,6 +195,7 @@ Async<Channel> connect(ChannelOptions options) {
     co_return fail(ErrorKind::invalid_argument, "a channel needs an address, HOST:PORT");
   }
   SEMPER_CO_TRY(auto credentials, native_credentials(options.credentials));
+  keep_callback_threads();
   auto impl = std::make_shared<ChannelAccess::Impl>();
   impl->address = address;
   impl->channel = grpc::CreateCustomChannel(address, credentials, arguments(options));

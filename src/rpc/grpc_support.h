@@ -29,6 +29,11 @@ class ChannelAccess {
   }
 };
 
+// Before the first channel or server. gRPC 1.51 ends its threads for callbacks with the last channel
+// that used them, and aborts if that goes on one of these threads: a call that outlives its channel
+// does that. This keeps them until the process ends.
+void keep_callback_threads();
+
 inline grpc::ByteBuffer to_buffer(const Bytes& bytes) {
   const grpc::Slice slice(bytes);
   return grpc::ByteBuffer(&slice, 1);

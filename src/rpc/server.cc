@@ -71,7 +71,6 @@ struct StreamWriter::Call final : grpc::ServerGenericBidiReactor {
       : context_(&context), shared_(std::move(shared)), task_(std::make_shared<Cancellable>()) {
     ++shared_->calls;
   }
-  ~Call() override { --shared_->calls; }
 
   using Run = std::function<Task<void>(std::shared_ptr<Call>, Bytes)>;
   using Cancellable = semper::internal::Cancellable;
@@ -119,6 +118,7 @@ struct StreamWriter::Call final : grpc::ServerGenericBidiReactor {
 
   void OnDone() override {
     auto last = std::move(self_);
+    --shared_->calls;
     task_->cancel();
   }
 
@@ -342,6 +342,7 @@ Result<Server> Server::start(const Methods& methods, ServerOptions options) {
     return fail(ErrorKind::invalid_argument,
                 "a server's certificate and private key go together, and mutual TLS needs both");
   }
+  keep_callback_threads();
   auto impl = std::make_unique<Impl>();
   impl->methods = methods;
   impl->shared->executor = options.executor;
