@@ -1,0 +1,213 @@
+#include "processes.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "semper/env/scheduler.h"
+#include "semper/rpc/publisher.h"
+#include "semper/rpc/server.h"
+
+extern char** environ;
+
+namespace semper::rpc_faults {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::int64_t wall_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+sockaddr_in loopback(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  return address;
+}
+
+// A reset instead of an orderly end.
+void reset(int socket) {
+  const linger hard{1, 0};
+  setsockopt(socket, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  shutdown(socket, SHUT_RDWR);
+}
+
+}  // namespace
+
+int serve(int port, std::int64_t epoch_ms) {
+  Scheduler scheduler;
+  rpc::PublisherOptions options;
+  options.epoch = static_cast<std::uint64_t>(epoch_ms);
+  // A second of history from before this process, so that those who saw it can go on.
+  const std::int64_t now = wall_ms() - epoch_ms;
+  const std::int64_t first = std::max<std::int64_t>(0, now - 20'000);
+  options.first_number = static_cast<std::uint64_t>(first);
+  options.history_batches = 1'000'000;
+  rpc::PipePublisher<std::int64_t> pipe(options);
+  rpc::StatePublisher<std::int64_t, std::int64_t> state(
+      first, [](std::int64_t& last, const std::int64_t& number) { last = number; }, options);
+  std::int64_t published = first;
+  const auto catch_up = [&] {
+    for (const std::int64_t until = wall_ms() - epoch_ms; published < until;) {
+      ++published;
+      pipe.publish({published});
+      state.publish({published});
+    }
+  };
+  catch_up();
+  rpc::Methods methods;
+  methods.streaming("/test.Count/Pipe", pipe.handler());
+  methods.streaming("/test.Count/State", state.handler());
+  rpc::ServerOptions server_options;
+  server_options.executor = scheduler.executor();
+  server_options.address = "127.0.0.1:" + std::to_string(port);
+  auto server = rpc::Server::start(methods, server_options);
+  if (!server) {
+    std::fprintf(stderr, "%s\n", server.error().to_string().c_str());
+    return 1;
+  }
+  std::printf("%d\n", server->port());
+  std::fflush(stdout);
+  while (getppid() != 1) {
+    catch_up();
+    std::this_thread::sleep_for(1ms);
+  }
+  return 0;
+}
+
+ServerProcess::~ServerProcess() {
+  if (process_ != 0) kill(SIGKILL);
+}
+
+void ServerProcess::start(int port) {
+  int ends[2];
+  if (pipe(ends) != 0) throw std::runtime_error("no pipe");
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+  posix_spawn_file_actions_addclose(&actions, ends[0]);
+  std::string arguments[] = {"rpc_faults_test", "--serve", std::to_string(port),
+                             std::to_string(epoch_ms_)};
+  char* argv[] = {arguments[0].data(), arguments[1].data(), arguments[2].data(),
+                  arguments[3].data(), nullptr};
+  const int failed =
+      posix_spawn(&process_, "/proc/self/exe", &actions, nullptr, argv, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  close(ends[1]);
+  if (failed != 0) throw std::runtime_error("the server process does not start");
+  std::FILE* const out = fdopen(ends[0], "r");
+  char line[32] = "";
+  const bool said = std::fgets(line, sizeof line, out) != nullptr;
+  std::fclose(out);
+  if (!said) throw std::runtime_error("the server process does not listen");
+  port_ = std::atoi(line);
+}
+
+void ServerProcess::kill(int signal) {
+  ::kill(process_, signal);
+  if (signal == SIGKILL) {
+    waitpid(process_, nullptr, 0);
+    process_ = 0;
+  }
+}
+
+Proxy::Proxy(int target) : target_(target) {
+  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  auto address = loopback(0);
+  socklen_t length = sizeof address;
+  if (bind(listener_, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+      listen(listener_, 64) != 0 ||
+      getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+    throw std::runtime_error("the proxy can not listen");
+  }
+  port_ = ntohs(address.sin_port);
+  threads_.emplace_back([this] { accept_all(); });
+}
+
+Proxy::~Proxy() {
+  over_ = true;
+  shutdown(listener_, SHUT_RDWR);
+  threads_.front().join();
+  cut();
+  for (std::size_t i = 1; i < threads_.size(); ++i) threads_[i].join();
+  for (const auto& pair : pairs_) {
+    close(pair.client);
+    close(pair.server);
+  }
+  close(listener_);
+}
+
+void Proxy::accept_all() {
+  while (!over_) {
+    const int client = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client < 0) continue;
+    const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const auto address = loopback(target_);
+    if (connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+      reset(client);
+      close(client);
+      close(server);
+      continue;
+    }
+    std::lock_guard lock(mutex_);
+    auto& pair = pairs_.emplace_back();
+    pair.client = client;
+    pair.server = server;
+    threads_.emplace_back([this, &pair] { pump(pair, true); });
+    threads_.emplace_back([this, &pair] { pump(pair, false); });
+  }
+}
+
+void Proxy::pump(Pair& pair, bool from_server) {
+  const int from = from_server ? pair.server : pair.client;
+  const int to = from_server ? pair.client : pair.server;
+  char bytes[4096];
+  while (true) {
+    const auto count = recv(from, bytes, sizeof bytes, 0);
+    if (count <= 0) break;
+    if (delay_ms_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms_));
+    if (hole_) continue;
+    auto pass = static_cast<std::size_t>(count);
+    bool last = false;
+    if (from_server && cut_in_ >= 0) {
+      last = static_cast<int>(pass) > cut_in_;
+      if (last) pass = static_cast<std::size_t>(cut_in_);
+      cut_in_ = last ? -1 : cut_in_ - static_cast<int>(pass);
+    }
+    if (send(to, bytes, pass, MSG_NOSIGNAL) < 0) break;
+    if (last) {
+      shutdown(from, SHUT_RDWR);
+      break;
+    }
+  }
+  shutdown(to, SHUT_WR);
+}
+
+void Proxy::cut() {
+  std::lock_guard lock(mutex_);
+  for (const auto& pair : pairs_) {
+    reset(pair.client);
+    reset(pair.server);
+  }
+}
+
+void Proxy::half_close() {
+  std::lock_guard lock(mutex_);
+  for (const auto& pair : pairs_) shutdown(pair.client, SHUT_WR);
+}
+
+}  // namespace semper::rpc_faults

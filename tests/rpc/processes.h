@@ -1,0 +1,73 @@
+// A server in another process (this program again, --serve), and a proxy in this one.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace semper::rpc_faults {
+
+// Serves /test.Count/Pipe and /test.Count/State: one batch {n} every millisecond, the same numbers in
+// every process, since they are counted from the time that the whole test began. Does not return.
+int serve(int port, std::int64_t epoch_ms);
+
+class ServerProcess {
+ public:
+  explicit ServerProcess(std::int64_t epoch_ms) : epoch_ms_(epoch_ms) {}
+  ~ServerProcess();
+  ServerProcess(const ServerProcess&) = delete;
+  ServerProcess& operator=(const ServerProcess&) = delete;
+
+  // Returns when it listens; the port is that of the last one where 0 is not asked for.
+  void start(int port);
+  void kill(int signal);  // SIGKILL waits for the end
+  int port() const { return port_; }
+
+ private:
+  std::int64_t epoch_ms_;
+  pid_t process_ = 0;
+  int port_ = 0;
+};
+
+// Passes bytes both ways between loopback ports, and does harm on request.
+class Proxy {
+ public:
+  explicit Proxy(int target);
+  ~Proxy();
+  int port() const { return port_; }
+  void retarget(int port) { target_ = port; }
+
+  void cut();                                    // resets all connections
+  void cut_after(int bytes) { cut_in_ = bytes; }  // in the middle of what the server sends
+  void half_close();                             // ends what the server says, and nothing else
+  void black_hole(bool on) { hole_ = on; }       // takes bytes and passes none on
+  void delay_ms(int each) { delay_ms_ = each; }  // before each piece
+
+ private:
+  struct Pair {
+    int client = -1;
+    int server = -1;
+  };
+  void accept_all();
+  void pump(Pair& pair, bool from_server);
+
+  int listener_ = -1;
+  int port_ = 0;
+  std::atomic<int> target_;
+  std::atomic<int> cut_in_ = -1;
+  std::atomic<bool> hole_ = false;
+  std::atomic<int> delay_ms_ = 0;
+  std::atomic<bool> over_ = false;
+  std::mutex mutex_;
+  std::list<Pair> pairs_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace semper::rpc_faults
