@@ -182,18 +182,20 @@ Status FileBlockDevice::admit(IoKind kind) const {
 }
 
 // A file that was cut short would grow again by the next write, with a hole in it, and one that was
-// deleted takes everything into its grave. Costs a third of a microsecond.
+// deleted takes everything into its grave. Asked by statx without the times, for a third of a
+// microsecond: who reads the times (fstat) makes the next write record a finer one in the inode
+// (multigrain timestamps, Linux 6.13), which adds half of a durable write's cost to it.
 Status FileBlockDevice::check_in_place() const {
   if (is_block_device_) return {};
-  struct stat status {};
-  if (::fstat(descriptor_->get(), &status) != 0) {
+  struct statx status {};
+  if (::statx(descriptor_->get(), "", AT_EMPTY_PATH, STATX_NLINK | STATX_SIZE, &status) != 0) {
     return fail(error_from_errno(errno, "can not look at " + path_));
   }
-  if (status.st_nlink == 0) {
+  if (status.stx_nlink == 0) {
     return fail(ErrorKind::io, path_ + " was deleted while it was open; what is written to it is "
                                        "lost when it is closed");
   }
-  const auto present = static_cast<std::uint64_t>(status.st_size);
+  const auto present = std::uint64_t{status.stx_size};
   if (present < size_) {
     return fail(ErrorKind::io, path_ + " has changed its size from " + std::to_string(true_size_) +
                                    " to " + std::to_string(present) +

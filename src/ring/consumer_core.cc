@@ -178,10 +178,7 @@ Async<void> ConsumerCore::write_pointer() {
   } guard{*this, false};
   FormatOnDevice& format = *attachment_.format;
   Status status = co_await attachment_.check_owner();
-  if (status) status = co_await format.write_pointer(attachment_.own);
-  if (status && attachment_.options.flush == Flush::always) {
-    status = co_await format.device().flush();
-  }
+  if (status) status = co_await format.write_pointer(attachment_.own, attachment_.options.flush);
   guard.finished = true;
   if (!status) dead_ = status.error();
   co_return status;

@@ -151,8 +151,9 @@ class FormatOnDevice {
   virtual bool records_publish() const noexcept = 0;
 
   virtual Async<Pointer> read_pointer(Side side) = 0;
-  // Writes the next copy; does not flush. Precondition: the copy before is durable.
-  virtual Async<void> write_pointer(Pointer& pointer) = 0;
+  // Writes the next copy, and with Flush::always flushes, in one trip to the device. Precondition:
+  // the copy before is durable.
+  virtual Async<void> write_pointer(Pointer& pointer, Flush flush) = 0;
   // The text of a side, for inspect().
   virtual Async<std::string> side_text(Side side) = 0;
   // Records who is attached, durably. mirage-1.0: nothing.

@@ -52,7 +52,7 @@ class MirageFormat final : public FormatOnDevice {
   bool records_publish() const noexcept override { return false; }
 
   Async<Pointer> read_pointer(Side side) override;
-  Async<void> write_pointer(Pointer& pointer) override;
+  Async<void> write_pointer(Pointer& pointer, Flush flush) override;
   Async<std::string> side_text(Side side) override;
   Async<void> claim(Pointer&, Flush) override { co_return Result<void>(); }
   Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) override;
@@ -78,11 +78,13 @@ Async<Pointer> MirageFormat::read_pointer(Side side) {
   co_return pointer;
 }
 
-Async<void> MirageFormat::write_pointer(Pointer& pointer) {
+Async<void> MirageFormat::write_pointer(Pointer& pointer, Flush flush) {
   AlignedBuffer sector(sector_size_);
   store_side(pointer, sector.span());
   WriteParts parts{std::as_const(sector).span()};
-  co_return co_await device().write(side_place(pointer.side, sector_size_), std::move(parts));
+  const std::uint64_t place = side_place(pointer.side, sector_size_);
+  if (flush == Flush::never) co_return co_await device().write(place, std::move(parts));
+  co_return co_await device().write_and_flush(place, std::move(parts));
 }
 
 Async<std::string> MirageFormat::side_text(Side side) {

@@ -95,10 +95,10 @@ Async<void> ProducerCore::write_pointer(bool flush_after) {
   const bool flushes = attachment_.options.flush == Flush::always;
   // Of the two copies, one is always durable.
   if (pointer_unflushed_ && flushes) SEMPER_CO_TRY_STATUS(co_await format.device().flush());
-  SEMPER_CO_TRY_STATUS(co_await format.write_pointer(attachment_.own));
+  const Flush flush = flush_after ? attachment_.options.flush : Flush::never;
+  SEMPER_CO_TRY_STATUS(co_await format.write_pointer(attachment_.own, flush));
   pointer_unflushed_ = true;
   if (!flush_after) co_return Result<void>();
-  if (flushes) SEMPER_CO_TRY_STATUS(co_await format.device().flush());
   pointer_unflushed_ = false;
   durable_pointer_ = attachment_.own.position;
   co_return Result<void>();

@@ -179,11 +179,14 @@ Async<Pointer> SemperFormat::read_pointer(Side side) {
   co_return std::move(*newest);
 }
 
-Async<void> SemperFormat::write_pointer(Pointer& pointer) {
+Async<void> SemperFormat::write_pointer(Pointer& pointer, Flush flush) {
   ++pointer.sequence;
   AlignedBuffer block(kBlockBytes);
   store_pointer(pointer, identity_crc_, block.span());
-  co_return co_await write_block(device(), pointer_place(pointer.side, pointer.sequence), block);
+  const std::uint64_t place = pointer_place(pointer.side, pointer.sequence);
+  WriteParts parts{std::as_const(block).span()};
+  if (flush == Flush::never) co_return co_await device().write(place, std::move(parts));
+  co_return co_await device().write_and_flush(place, std::move(parts));
 }
 
 Async<std::string> SemperFormat::side_text(Side side) {
@@ -197,9 +200,7 @@ Async<void> SemperFormat::claim(Pointer& pointer, Flush flush) {
   pointer.attached = true;
   // Twice: whichever copy is lost later, the other one knows the epoch.
   for (int copy = 0; copy < 2; ++copy) {
-    SEMPER_CO_TRY_STATUS(co_await write_pointer(pointer));
-    if (flush == Flush::never) continue;
-    SEMPER_CO_TRY_STATUS(co_await device().flush());
+    SEMPER_CO_TRY_STATUS(co_await write_pointer(pointer, flush));
   }
   co_return Result<void>();
 }

@@ -16,7 +16,7 @@ class SemperFormat final : public FormatOnDevice {
   bool records_publish() const noexcept override { return true; }
 
   Async<Pointer> read_pointer(Side side) override;
-  Async<void> write_pointer(Pointer& pointer) override;
+  Async<void> write_pointer(Pointer& pointer, Flush flush) override;
   Async<std::string> side_text(Side side) override;
   Async<void> claim(Pointer& pointer, Flush flush) override;
   Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) override;
