@@ -63,10 +63,6 @@ Status fill(int descriptor, const std::string& path, const CreateFileOptions& op
     }
   }
   if (::fsync(descriptor) != 0) return fail(error_from_errno(errno, "can not flush " + path));
-  // The zeros leave the page cache: where they stay, each first O_DIRECT write to a page has to throw
-  // it out, which costs half as much again as the write and its flush. Only advice, so a refusal is
-  // no error.
-  static_cast<void>(::posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED));
   return {};
 }
 

@@ -97,7 +97,7 @@ inline TestDisk file_disk(std::uint64_t size, IoMode mode) {
             if (!device) throw std::runtime_error(device.error().to_string());
             return std::move(*device);
           },
-          std::chrono::milliseconds(20)};
+          std::chrono::milliseconds(60)};
 }
 
 // Every format on every device.
