@@ -64,6 +64,7 @@ class Program {
     add_entity_commands(app_, chosen);
     add_store_commands(app_, chosen);
     add_ring_commands(app_, chosen);
+    add_journal_commands(app_, chosen);
     add_completion();
   }
   Program(const Program&) = delete;

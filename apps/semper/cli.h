@@ -26,6 +26,7 @@ using Command = std::function<Async<void>(Invocation&)>;
 void add_entity_commands(CLI::App& program, Command& chosen);
 void add_store_commands(CLI::App& program, Command& chosen);
 void add_ring_commands(CLI::App& program, Command& chosen);
+void add_journal_commands(CLI::App& program, Command& chosen);
 
 // The text of a completion script for this grammar: bash, zsh or fish.
 std::string completion_script(const CLI::App& program, const std::string& shell);

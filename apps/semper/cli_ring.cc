@@ -1,5 +1,6 @@
 // The grammar of the commands on rings.
 #include "cli_commands.h"
+#include "journal_commands.h"
 #include "ring_commands.h"
 
 namespace semper::cli {
@@ -138,6 +139,39 @@ void add_ring_commands(CLI::App& program, Command& chosen) {
   bench.add_option("--directory", arguments->directory,
                    "Where to make the file; default: TMPDIR or /var/tmp");
   choose(bench, chosen, arguments, ring_bench);
+}
+
+void add_journal_commands(CLI::App& program, Command& chosen) {
+  auto& journal = add_command(
+      program, {"journal", "Journals: rings whose items are work to be done, at least once and in order",
+                "ring create work.ring --size 64MiB\njournal push work.ring < jobs.txt\njournal run "
+                "work.ring -- ./do-one"});
+  journal.require_subcommand(1);
+
+  auto& push = add_command(journal, {"push", "Write lines or records from the standard input down",
+                                     "journal push work.ring < jobs.txt"});
+  auto push_arguments = std::make_shared<RingProduceArguments>();
+  add_place(push, push_arguments->place);
+  push.add_flag("--framed", push_arguments->framed, kFramedHelp);
+  push.add_option("--timeout", push_arguments->timeout, "How long to wait for room; forever")
+      ->capture_default_str();
+  choose(push, chosen, push_arguments, ring_produce);
+
+  auto& list = add_command(journal, {"list", "What waits to be performed; changes nothing",
+                                     "journal list work.ring\n--json journal list work.ring"});
+  auto list_arguments = std::make_shared<RingPlace>();
+  add_place(list, *list_arguments);
+  choose(list, chosen, list_arguments, ring_dump);
+
+  auto& run = add_command(
+      journal, {"run", "Perform what waits: run a command for each item, with the item as its input",
+                "journal run work.ring -- ./do-one --quickly"});
+  auto arguments = std::make_shared<JournalRunArguments>();
+  add_place(run, arguments->place);
+  run.add_option("COMMAND", arguments->command,
+                 "A program and its arguments, after --; an item is removed when it has ended with 0")
+      ->required();
+  choose(run, chosen, arguments, journal_run);
 }
 
 }  // namespace semper::cli

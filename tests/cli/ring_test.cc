@@ -191,6 +191,34 @@ TEST_F(CliRing, a_suspended_ring_takes_items) {
   EXPECT_EQ(consume(), "two\n");
 }
 
+TEST_F(CliRing, a_journal_loses_or_repeats_work_that_was_done) {
+  create_ring();
+  EXPECT_EQ(run_tool({"journal", "push", ring()}, "one\ntwo\nthree\n").code, 0);
+  EXPECT_THAT(run_tool({"journal", "list", ring(), "--json"}).out, HasSubstr("\"items\""));
+  const std::string done = path("done");
+  // Fails at the second item, the first time.
+  const std::vector<std::string> work = {
+      "journal", "run", ring(), "--", "sh", "-c",
+      "read item; test -e \"$0.again\" || { touch \"$0.$item\"; test \"$item\" != two || exit 3; };"
+      " echo $item >> \"$0\"",
+      done};
+  const Ran failed = run_tool(work);
+  EXPECT_EQ(failed.code, 1) << failed;
+  EXPECT_THAT(failed.err, HasSubstr("exit code 3"));
+  EXPECT_THAT(failed.err, HasSubstr("position"));
+  EXPECT_EQ(read_whole_file(done), "one\n");
+  write_whole_file(done + ".again", "");
+  EXPECT_EQ(run_tool(work).code, 0);
+  EXPECT_EQ(read_whole_file(done), "one\ntwo\nthree\n");
+  EXPECT_EQ(run_tool(work).code, 0) << "nothing is left";
+  EXPECT_EQ(read_whole_file(done), "one\ntwo\nthree\n");
+  EXPECT_EQ(run_tool({"journal", "run", ring(), "--", path("no-such-program")}).code, 0);
+  EXPECT_EQ(run_tool({"journal", "push", ring()}, "four\n").code, 0);
+  EXPECT_NE(run_tool({"journal", "run", ring(), "--", path("no-such-program")}).code, 0);
+  write_whole_file(path("letter"), std::string(8192, 'x'));
+  EXPECT_EQ(run_tool({"journal", "run", path("letter"), "--", "true"}).code, 3) << "no journal there";
+}
+
 TEST_F(CliRing, damage_is_not_named_or_read_as_data) {
   create_ring();
   produce(std::string(5000, 'a') + "\n" + std::string(5000, 'b') + "\n");

@@ -1,0 +1,106 @@
+#include "journal_commands.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+#include "document.h"
+#include "semper/ring/journal.h"
+#include "semper/ring/ring.h"
+
+extern char** environ;
+
+namespace semper::cli {
+namespace {
+
+// Writes the item and closes the pipe; a command that does not read all of it is no error.
+void feed(int descriptor, BytesView bytes) {
+  while (!bytes.empty()) {
+    const ssize_t wrote = ::write(descriptor, bytes.data(), bytes.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) break;
+    bytes.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+  ::close(descriptor);
+}
+
+std::string how_it_ended(int status) {
+  if (WIFSIGNALED(status)) return "was ended by signal " + std::to_string(WTERMSIG(status));
+  return "ended with exit code " + std::to_string(WEXITSTATUS(status));
+}
+
+// Runs the command to its end with these bytes as its standard input.
+Status run_command(const std::vector<std::string>& command, BytesView input) {
+  int pipe_ends[2];
+  if (::pipe2(pipe_ends, O_CLOEXEC) != 0) return fail(error_from_errno(errno, "can not make a pipe"));
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, pipe_ends[0], STDIN_FILENO);
+  std::vector<char*> words;
+  for (const auto& word : command) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  pid_t child = 0;
+  const int error = ::posix_spawnp(&child, words[0], &actions, nullptr, words.data(), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::close(pipe_ends[0]);
+  if (error != 0) {
+    ::close(pipe_ends[1]);
+    return fail(error_from_errno(error, "can not run " + command.front()));
+  }
+  feed(pipe_ends[1], input);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  return fail(ErrorKind::internal, command.front() + " " + how_it_ended(status));
+}
+
+}  // namespace
+
+Async<void> journal_run(Invocation& invocation, JournalRunArguments arguments) {
+  // A command that ends without reading must not end us.
+  static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
+  SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_write));
+  SEMPER_CO_TRY_STATUS(co_await ring::inspect(*device));  // a blank device is not made into a journal
+  ring::JournalOptions options;
+  options.name = arguments.place.path;
+  options.client = "semper journal run";
+  options.batch.max_items = 1;  // each is removed before the next one runs
+  SEMPER_CO_TRY(options.ring.sector_size, sector_size_of(arguments.place));
+  Status failure;
+  std::uint64_t performed = 0;
+  const auto perform = [&](const std::vector<ring::Item>& items) -> Async<void> {
+    for (const auto& item : items) {
+      if (!failure) co_return failure;  // nothing overtakes it
+      const Status done = run_command(arguments.command, item.bytes);
+      if (!done) {
+        failure = fail(done.error().in("the item at position " + item.start.to_string()));
+        co_return failure;
+      }
+      ++performed;
+    }
+    co_return Status{};
+  };
+  SEMPER_CO_TRY(auto journal,
+                co_await ring::Journal::start(*device, perform, std::move(options)));
+  const Status ended = co_await journal.shutdown();
+  const std::string count = std::to_string(performed) + " items were performed";
+  if (!failure) {
+    co_return fail(failure.error().kind(), failure.error().message() + "; " + count +
+                                               ", this one and those behind it stay in the journal");
+  }
+  SEMPER_CO_TRY_STATUS(ended);
+  if (!invocation.json()) {
+    invocation.note(count);
+    co_return Status{};
+  }
+  co_return invocation.print_document(
+      Fields().add("done", text_item("run")).add("performed", number_item(performed)).item());
+}
+
+}  // namespace semper::cli
