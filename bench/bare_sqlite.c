@@ -37,7 +37,8 @@ static sqlite3* open_database(const char* file) {
   must(sqlite3_exec(db, "PRAGMA journal_mode=WAL", NULL, NULL, NULL), db);
   must(sqlite3_exec(db, "PRAGMA synchronous=FULL", NULL, NULL, NULL), db);
   must(sqlite3_exec(db, "CREATE TABLE IF NOT EXISTS t(k INTEGER PRIMARY KEY, v BLOB)", NULL, NULL,
-                    NULL), db);
+                    NULL),
+       db);
   return db;
 }
 

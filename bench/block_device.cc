@@ -38,7 +38,6 @@ void must(const Status& status) {
   if (!status) give_up(status.error().to_string());
 }
 
-
 double microseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
 }
@@ -76,16 +75,16 @@ double device_p50(const std::string& path, IoMode mode, std::size_t count) {
   if (!device) give_up(device.error().to_string());
   Scheduler scheduler;
   std::vector<double> times;
-  must(scheduler.block_on([](BlockDevice& on, std::size_t rounds,
-                             std::vector<double>& into) -> Async<void> {
-    const AlignedBuffer page(kPage);
-    for (std::size_t i = 0; i < rounds; ++i) {
-      const auto start = Clock::now();
-      SEMPER_CO_TRY_STATUS(co_await on.write_and_flush(i * kPage % kFileSize, page.span()));
-      into.push_back(microseconds_since(start));
-    }
-    co_return Status{};
-  }(**device, count, times)));
+  must(scheduler.block_on(
+      [](BlockDevice& on, std::size_t rounds, std::vector<double>& into) -> Async<void> {
+        const AlignedBuffer page(kPage);
+        for (std::size_t i = 0; i < rounds; ++i) {
+          const auto start = Clock::now();
+          SEMPER_CO_TRY_STATUS(co_await on.write_and_flush(i * kPage % kFileSize, page.span()));
+          into.push_back(microseconds_since(start));
+        }
+        co_return Status{};
+      }(**device, count, times)));
   return median(std::move(times));
 }
 

@@ -24,9 +24,10 @@ void add_place(CLI::App& command, RingPlace& place) {
 
 void add_making(CLI::App& ring, Command& chosen) {
   auto& create = add_command(
-      ring, {"create", "Make an empty ring; asks before it destroys what is no ring",
-             "ring create queue.ring --size 64MiB\nring create /dev/sdx --force\nring create old.img "
-             "--size 1MiB --format mirage-1.0 --sector-size 512"});
+      ring,
+      {"create", "Make an empty ring; asks before it destroys what is no ring",
+       "ring create queue.ring --size 64MiB\nring create /dev/sdx --force\nring create old.img "
+       "--size 1MiB --format mirage-1.0 --sector-size 512"});
   auto arguments = std::make_shared<RingCreateArguments>();
   add_place(create, arguments->place);
   create.add_option("--size", arguments->size, "Of a file that is not there yet: 64MiB")
@@ -40,9 +41,10 @@ void add_making(CLI::App& ring, Command& chosen) {
 
 void add_flow(CLI::App& ring, Command& chosen) {
   auto& produce = add_command(
-      ring, {"produce", "Put lines or records from the standard input into a ring",
-             "ring produce queue.ring < lines.txt\ntail -f log | semper ring produce queue.ring\nring "
-             "produce queue.ring --framed --timeout 10s < records"});
+      ring,
+      {"produce", "Put lines or records from the standard input into a ring",
+       "ring produce queue.ring < lines.txt\ntail -f log | semper ring produce queue.ring\nring "
+       "produce queue.ring --framed --timeout 10s < records"});
   auto produce_arguments = std::make_shared<RingProduceArguments>();
   add_place(produce, produce_arguments->place);
   produce.add_flag("--framed", produce_arguments->framed, kFramedHelp);
@@ -143,9 +145,10 @@ void add_ring_commands(CLI::App& program, Command& chosen) {
 
 void add_journal_commands(CLI::App& program, Command& chosen) {
   auto& journal = add_command(
-      program, {"journal", "Journals: rings whose items are work to be done, at least once and in order",
-                "ring create work.ring --size 64MiB\njournal push work.ring < jobs.txt\njournal run "
-                "work.ring -- ./do-one"});
+      program,
+      {"journal", "Journals: rings whose items are work to be done, at least once and in order",
+       "ring create work.ring --size 64MiB\njournal push work.ring < jobs.txt\njournal run "
+       "work.ring -- ./do-one"});
   journal.require_subcommand(1);
 
   auto& push = add_command(journal, {"push", "Write lines or records from the standard input down",
@@ -164,12 +167,14 @@ void add_journal_commands(CLI::App& program, Command& chosen) {
   choose(list, chosen, list_arguments, ring_dump);
 
   auto& run = add_command(
-      journal, {"run", "Perform what waits: run a command for each item, with the item as its input",
-                "journal run work.ring -- ./do-one --quickly"});
+      journal,
+      {"run", "Perform what waits: run a command for each item, with the item as its input",
+       "journal run work.ring -- ./do-one --quickly"});
   auto arguments = std::make_shared<JournalRunArguments>();
   add_place(run, arguments->place);
-  run.add_option("COMMAND", arguments->command,
-                 "A program and its arguments, after --; an item is removed when it has ended with 0")
+  run.add_option(
+         "COMMAND", arguments->command,
+         "A program and its arguments, after --; an item is removed when it has ended with 0")
       ->required();
   choose(run, chosen, arguments, journal_run);
 }

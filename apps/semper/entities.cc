@@ -250,7 +250,8 @@ Async<void> show_dead_letters(Invocation& invocation, MessagesArguments argument
 Async<void> redrive(Invocation& invocation, MessagesArguments arguments) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
-  SEMPER_CO_TRY(const auto redriven, co_await redrive_dead_letters(tenant, id, bound(arguments.limit)));
+  SEMPER_CO_TRY(const auto redriven,
+                co_await redrive_dead_letters(tenant, id, bound(arguments.limit)));
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(id.to_string()))

@@ -27,7 +27,7 @@ struct Streams {
   std::istream& in;
   std::ostream& out;
   std::ostream& err;
-  bool is_terminal = false;  // a person can be asked
+  bool is_terminal = false;     // a person can be asked
   bool shows_progress = false;  // err is a terminal
 };
 

@@ -37,7 +37,8 @@ std::string how_it_ended(int status) {
 // Runs the command to its end with these bytes as its standard input.
 Status run_command(const std::vector<std::string>& command, BytesView input) {
   int pipe_ends[2];
-  if (::pipe2(pipe_ends, O_CLOEXEC) != 0) return fail(error_from_errno(errno, "can not make a pipe"));
+  if (::pipe2(pipe_ends, O_CLOEXEC) != 0)
+    return fail(error_from_errno(errno, "can not make a pipe"));
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, pipe_ends[0], STDIN_FILENO);
@@ -66,7 +67,8 @@ Async<void> journal_run(Invocation& invocation, JournalRunArguments arguments) {
   // A command that ends without reading must not end us.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_write));
-  SEMPER_CO_TRY_STATUS(co_await ring::inspect(*device));  // a blank device is not made into a journal
+  SEMPER_CO_TRY_STATUS(
+      co_await ring::inspect(*device));  // a blank device is not made into a journal
   ring::JournalOptions options;
   options.name = arguments.place.path;
   options.client = "semper journal run";
@@ -86,13 +88,13 @@ Async<void> journal_run(Invocation& invocation, JournalRunArguments arguments) {
     }
     co_return Status{};
   };
-  SEMPER_CO_TRY(auto journal,
-                co_await ring::Journal::start(*device, perform, std::move(options)));
+  SEMPER_CO_TRY(auto journal, co_await ring::Journal::start(*device, perform, std::move(options)));
   const Status ended = co_await journal.shutdown();
   const std::string count = std::to_string(performed) + " items were performed";
   if (!failure) {
-    co_return fail(failure.error().kind(), failure.error().message() + "; " + count +
-                                               ", this one and those behind it stay in the journal");
+    co_return fail(failure.error().kind(),
+                   failure.error().message() + "; " + count +
+                       ", this one and those behind it stay in the journal");
   }
   SEMPER_CO_TRY_STATUS(ended);
   if (!invocation.json()) {

@@ -58,9 +58,9 @@ Result<std::optional<BytesView>> RecordCutter::last() {
   if (record || taken_ == buffer_.size()) return record;
   const std::size_t rest = buffer_.size() - taken_;
   if (form_ == RecordForm::lines) return take(taken_, rest, rest);
-  return fail(ErrorKind::invalid_argument,
-              "the input ends inside a record, that at byte " + std::to_string(before_ + taken_) +
-                  ", of which " + std::to_string(rest) + " bytes are there");
+  return fail(ErrorKind::invalid_argument, "the input ends inside a record, that at byte " +
+                                               std::to_string(before_ + taken_) + ", of which " +
+                                               std::to_string(rest) + " bytes are there");
 }
 
 Error RecordCutter::too_long(std::uint64_t bytes) const {

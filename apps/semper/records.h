@@ -42,8 +42,8 @@ class RecordCutter {
   const RecordForm form_;
   const std::size_t record_bytes_maximum_;
   Bytes buffer_;
-  std::size_t taken_ = 0;    // bytes of the buffer that were given out
-  std::size_t scanned_ = 0;  // bytes of the buffer known to hold no line end, from taken_ on
+  std::size_t taken_ = 0;     // bytes of the buffer that were given out
+  std::size_t scanned_ = 0;   // bytes of the buffer known to hold no line end, from taken_ on
   std::uint64_t before_ = 0;  // bytes of the input that have left the buffer
 };
 

@@ -66,8 +66,9 @@ TEST(Records, a_record_without_an_end_is_waited_for) {
               ElementsAre("ok", HasSubstr("the record at byte 3 of the input has at least 101")));
   EXPECT_THAT(cut(RecordForm::framed, std::string("\x01\0\0\0a\xff\xff\xff\x7f", 9), 9),
               ElementsAre("a", HasSubstr("at byte 5 of the input has 2147483647 bytes")));
-  EXPECT_THAT(cut(RecordForm::framed, std::string("\x01\0\0\0a\x05\0\0\0bc", 11), 4),
-              ElementsAre("a", HasSubstr("ends inside a record, that at byte 5, of which 6 bytes")));
+  EXPECT_THAT(
+      cut(RecordForm::framed, std::string("\x01\0\0\0a\x05\0\0\0bc", 11), 4),
+      ElementsAre("a", HasSubstr("ends inside a record, that at byte 5, of which 6 bytes")));
   EXPECT_THAT(cut(RecordForm::framed, std::string("\x01\0", 2), 2),
               ElementsAre(HasSubstr("ends inside a record, that at byte 0")));
 }

@@ -165,7 +165,8 @@ Async<void> run_loads(Invocation& invocation, RingBench& bench, std::uint64_t ca
   for (const RingShape& shape : shapes) {
     SEMPER_CO_TRY(const RingFigures figures, co_await bench.publish(shape));
     if (bench.interrupted()) break;
-    if (invocation.json()) SEMPER_CO_TRY_STATUS(invocation.print_event(figures_item(shape, figures)));
+    if (invocation.json())
+      SEMPER_CO_TRY_STATUS(invocation.print_event(figures_item(shape, figures)));
     rows.push_back({shape.words, std::to_string(static_cast<std::uint64_t>(figures.per_second)),
                     shown_latency(figures.median), shown_latency(figures.percentile_99)});
   }
@@ -193,8 +194,8 @@ Async<void> ring_bench(Invocation& invocation, RingBenchArguments arguments) {
   SEMPER_CO_TRY_STATUS(make_ring_file(invocation, place.path, *size));
   SEMPER_CO_TRY(const auto writing, open_ring_device(place, DeviceAccess::read_write));
   SEMPER_CO_TRY(const auto reading, open_ring_device(place, DeviceAccess::read_write));
-  invocation.say("on " + shown(place.path) + ", which is removed afterwards: " +
-                 writing->description());
+  invocation.say("on " + shown(place.path) +
+                 ", which is removed afterwards: " + writing->description());
   const ring::CreateOptions create_options;
   SEMPER_CO_TRY_STATUS(co_await ring::create(*writing, create_options));
   SEMPER_CO_TRY(const auto options, attach_options(place, "bench"));

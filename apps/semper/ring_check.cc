@@ -31,8 +31,8 @@ struct Verdict {
 
 std::string sectors_text(const Sectors& sectors) {
   if (sectors.wraps) {
-    return "sector " + std::to_string(sectors.first) + " to the last one and the first of the data to " +
-           std::to_string(sectors.last);
+    return "sector " + std::to_string(sectors.first) +
+           " to the last one and the first of the data to " + std::to_string(sectors.last);
   }
   if (sectors.first == sectors.last) return "sector " + std::to_string(sectors.first);
   return "sectors " + std::to_string(sectors.first) + " to " + std::to_string(sectors.last);
@@ -92,8 +92,7 @@ Bytes verdict_item(const ring::Info& info, const Verdict& verdict) {
   }
   List unreadable;
   for (const auto& [sector, why] : verdict.unreadable) {
-    unreadable.add(
-        Fields().add("sector", number_item(sector)).add("why", text_item(why)).item());
+    unreadable.add(Fields().add("sector", number_item(sector)).add("why", text_item(why)).item());
   }
   return Fields()
       .add("sound", flag_item(verdict.sound()))

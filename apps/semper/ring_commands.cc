@@ -86,8 +86,7 @@ Async<void> ask_producer(Invocation& invocation, RingAskArguments arguments, Wis
   SEMPER_CO_TRY(const Duration patience, parse_span_option("--timeout", arguments.timeout));
   const char* command = wish == Wish::suspend ? "suspend" : "resume";
   SEMPER_CO_TRY(const auto options, attach_options(arguments.place, command));
-  SEMPER_CO_TRY(const auto device,
-                open_ring_device(arguments.place, DeviceAccess::read_write));
+  SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_write));
   SEMPER_CO_TRY(ring::Consumer consumer, co_await ring::Consumer::attach(*device, options));
   if (wish == Wish::suspend) {
     SEMPER_CO_TRY_STATUS(co_await consumer.suspend());
@@ -146,12 +145,11 @@ Async<void> ring_create(Invocation& invocation, RingCreateArguments arguments) {
   }
   SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_write));
   if (is_there && size != 0 && size != device->size()) {
-    co_return fail(ErrorKind::invalid_argument,
-                   shown(path) + " is there and has " + std::to_string(device->size()) +
-                       " bytes; leave --size out to use it as it is");
+    co_return fail(ErrorKind::invalid_argument, shown(path) + " is there and has " +
+                                                    std::to_string(device->size()) +
+                                                    " bytes; leave --size out to use it as it is");
   }
-  SEMPER_CO_TRY(options.overwrite,
-                co_await ask_to_overwrite(invocation, *device, arguments.force));
+  SEMPER_CO_TRY(options.overwrite, co_await ask_to_overwrite(invocation, *device, arguments.force));
   SEMPER_CO_TRY_STATUS(co_await ring::create(*device, options));
   SEMPER_CO_TRY(const auto info, co_await ring::inspect(*device, options.sector_size));
   SEMPER_CO_TRY_STATUS(co_await device->close());

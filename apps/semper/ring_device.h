@@ -12,7 +12,7 @@ namespace semper::cli {
 
 // Where a ring is, and how to look at it.
 struct RingPlace {
-  std::string path;            // a regular file, a loop device, a raw disk
+  std::string path;               // a regular file, a loop device, a raw disk
   std::string sector_size = "0";  // mirage-1.0 does not record it; 0: the device's
 };
 

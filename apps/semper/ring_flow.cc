@@ -117,8 +117,8 @@ class Producing {
         batch = batch.subspan(batch.size() / 2);
         continue;
       }
-      const bool waiting = kind == ErrorKind::timeout || kind == ErrorKind::retry ||
-                           kind == ErrorKind::suspended;
+      const bool waiting =
+          kind == ErrorKind::timeout || kind == ErrorKind::retry || kind == ErrorKind::suspended;
       if (!waiting) co_return fail(end.error());
       if (clock_.now() >= deadline) co_return fail(not_in_time(end.error()));
     }
@@ -229,8 +229,8 @@ Async<void> ring_produce(Invocation& invocation, RingProduceArguments arguments)
   SEMPER_CO_TRY(auto options, attach_options(arguments.place, "produce"));
   options.flush = flush_of(arguments.no_flush);
   options.take_over = take_over(arguments.take_over);
-  SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_write,
-                                                    options.flush));
+  SEMPER_CO_TRY(const auto device,
+                open_ring_device(arguments.place, DeviceAccess::read_write, options.flush));
   SEMPER_CO_TRY(ring::Producer producer, co_await ring::Producer::attach(*device, options));
   Flow flow;
   Status status;
@@ -238,8 +238,10 @@ Async<void> ring_produce(Invocation& invocation, RingProduceArguments arguments)
     Producing producing(invocation, producer, *options.env.clock, patience);
     status = co_await producing.run(arguments.framed ? RecordForm::framed : RecordForm::lines);
     flow = producing.flow();
-    if (producing.interrupted()) invocation.note("interrupted; what was read and is not counted "
-                                                 "below is not in the ring");
+    if (producing.interrupted())
+      invocation.note(
+          "interrupted; what was read and is not counted "
+          "below is not in the ring");
   }
   const Status detached = co_await producer.detach();
   if (!status) {
@@ -258,8 +260,8 @@ Async<void> ring_consume(Invocation& invocation, RingConsumeArguments arguments)
   options.flush = flush_of(arguments.no_flush);
   options.take_over = take_over(arguments.take_over);
   if (arguments.skip_damage) options.on_damage = ring::OnDamage::skip;
-  SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_write,
-                                                    options.flush));
+  SEMPER_CO_TRY(const auto device,
+                open_ring_device(arguments.place, DeviceAccess::read_write, options.flush));
   SEMPER_CO_TRY(ring::Consumer consumer, co_await ring::Consumer::attach(*device, options));
   Flow flow;
   Status status;
@@ -276,7 +278,8 @@ Async<void> ring_consume(Invocation& invocation, RingConsumeArguments arguments)
   SEMPER_CO_TRY_STATUS(status);
   SEMPER_CO_TRY_STATUS(detached);
   if (!invocation.json()) {
-    invocation.note(flow_text(flow) + (arguments.keep ? " were shown, and stay" : " were taken out"));
+    invocation.note(flow_text(flow) +
+                    (arguments.keep ? " were shown, and stay" : " were taken out"));
   }
   co_return Status{};
 }

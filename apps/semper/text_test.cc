@@ -24,8 +24,8 @@ TEST(Text, a_span_is_read_as_another_one) {
   EXPECT_EQ(parse_span("1h"), seconds(3600));
   EXPECT_EQ(parse_span("0"), seconds(0));
   EXPECT_EQ(parse_span("forever"), kForever);
-  for (const char* wrong : {"", "s", "-1s", "+1s", "1 s", " 1s", "1e3", "0x10", "nan", "inf", "1d",
-                            "9000h", "1s2"}) {
+  for (const char* wrong :
+       {"", "s", "-1s", "+1s", "1 s", " 1s", "1e3", "0x10", "nan", "inf", "1d", "9000h", "1s2"}) {
     const auto parsed = parse_span(wrong);
     ASSERT_FALSE(parsed) << wrong;
     EXPECT_EQ(parsed.error().kind(), ErrorKind::invalid_argument);
@@ -37,7 +37,8 @@ TEST(Text, a_count_is_read_as_another_one) {
   EXPECT_EQ(parse_count("0"), 0u);
   EXPECT_EQ(parse_count("010"), 10u);
   EXPECT_EQ(parse_count("18446744073709551615"), ~std::uint64_t{0});
-  for (const char* wrong : {"", "-1", "+1", " 1", "1 ", "0x10", "1.0", "1k", "18446744073709551616"}) {
+  for (const char* wrong :
+       {"", "-1", "+1", " 1", "1 ", "0x10", "1.0", "1k", "18446744073709551616"}) {
     EXPECT_FALSE(parse_count(wrong)) << wrong;
   }
 }
@@ -47,7 +48,8 @@ TEST(Text, a_size_is_read_as_another_one) {
   EXPECT_EQ(parse_size("64KiB"), 65536u);
   EXPECT_EQ(parse_size("8M"), 8u << 20);
   EXPECT_EQ(parse_size("1TiB"), std::uint64_t{1} << 40);
-  for (const char* wrong : {"", "K", "-1", "1.5G", "1kB", "1KB", "1iB", "1 K", "16777216T", "1KiBs"}) {
+  for (const char* wrong :
+       {"", "K", "-1", "1.5G", "1kB", "1KB", "1iB", "1 K", "16777216T", "1KiBs"}) {
     EXPECT_FALSE(parse_size(wrong)) << wrong;
   }
   EXPECT_EQ(shown_size(512), "512 B");
@@ -69,7 +71,8 @@ TEST(Text, a_span_or_a_latency_is_shown_with_the_wrong_unit) {
 }
 
 TEST(Text, columns_do_not_line_up_or_lines_end_in_spaces) {
-  EXPECT_EQ(table({{"A", "LONG"}, {"caf\xc3\xa9", ""}, {"x", "y"}}), "A     LONG\ncaf\xc3\xa9\nx     y\n");
+  EXPECT_EQ(table({{"A", "LONG"}, {"caf\xc3\xa9", ""}, {"x", "y"}}),
+            "A     LONG\ncaf\xc3\xa9\nx     y\n");
   EXPECT_EQ(table({}), "");
 }
 
@@ -97,7 +100,9 @@ TEST(Text, a_value_does_not_come_back_in_the_form_it_was_typed) {
 TEST(Text, a_key_is_taken_for_another_one) {
   EXPECT_EQ(parse_key("0x6100"), Bytes("a\0", 2));
   EXPECT_EQ(parse_key("a\\x00"), Bytes("a\0", 2));
-  EXPECT_EQ(parse_key("(\"a\",)"), Bytes("\x02" "a\0", 3));
+  EXPECT_EQ(parse_key("(\"a\",)"), Bytes("\x02"
+                                         "a\0",
+                                         3));
   for (const char* wrong : {"", "0x", "0x0", "0xgg", "(\"a\"", "\\x0"}) {
     const auto key = parse_key(wrong);
     ASSERT_FALSE(key) << wrong;

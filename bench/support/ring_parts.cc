@@ -202,7 +202,8 @@ void run_single(const Settings& settings, Report& report) {
     double limit;
   };
   for (const Way way :
-       {Way{ring::Format::semper_1, IoMode::inline_blocking, "semper-1 publish 1 KiB p50, inline", 1.15},
+       {Way{ring::Format::semper_1, IoMode::inline_blocking, "semper-1 publish 1 KiB p50, inline",
+            1.15},
         Way{ring::Format::semper_1, IoMode::automatic, "semper-1 publish 1 KiB p50, default", 1.15},
         Way{ring::Format::mirage_1_0, IoMode::inline_blocking,
             "mirage-1.0 push+advance 1 KiB p50, inline", 2.3},
@@ -237,7 +238,8 @@ void run_bandwidth(const Settings& settings, Report& report) {
   for (const Way way :
        {Way{"16 KiB items one by one, 64 coroutines", {64, settings.scaled(90, 2), 1, bytes}},
         Way{"16 KiB items one by one, 256 coroutines", {256, settings.scaled(22, 1), 1, bytes}},
-        Way{"16 KiB items in batches of 64, 4 coroutines", {4, settings.scaled(22, 1), 64, bytes}}}) {
+        Way{"16 KiB items in batches of 64, 4 coroutines",
+            {4, settings.scaled(22, 1), 64, bytes}}}) {
     Row row{.name = way.name,
             .values = {},
             .unit = "MB/s",
@@ -320,7 +322,7 @@ double two_processes(const std::string& path, const Settings& settings, std::siz
   ring::AttachOptions attach;
   attach.flush = ring::Flush::never;
   auto producer = must(scheduler.block_on(ring::Producer::attach(*device, attach)));
-  std::vector<std::string> words{"bench_ring", "--role", batch == 1 ? "one" : "batches", "--file",
+  std::vector<std::string> words{"bench_ring", "--role",  batch == 1 ? "one" : "batches", "--file",
                                  path,         "--count", std::to_string(count)};
   std::vector<char*> arguments;
   for (auto& word : words) arguments.push_back(word.data());
@@ -465,10 +467,10 @@ bool parse(int argc, char** argv, Settings& settings) {
 }
 
 const std::vector<Part>& parts() {
-  static const std::vector<Part> all = {{"memory", run_memory}, {"single", run_single},
-                                        {"bandwidth", run_bandwidth}, {"small", run_small},
-                                        {"pop", run_pop}, {"cache", run_cache},
-                                        {"journal", run_journal}};
+  static const std::vector<Part> all = {
+      {"memory", run_memory},  {"single", run_single}, {"bandwidth", run_bandwidth},
+      {"small", run_small},    {"pop", run_pop},       {"cache", run_cache},
+      {"journal", run_journal}};
   return all;
 }
 

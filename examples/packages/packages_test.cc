@@ -216,7 +216,8 @@ TEST_F(PackagesTest, WrongUsageIsExitCodeTwo) {
 TEST_F(PackagesTest, HelpNamesEveryOption) {
   const auto outcome = run({"--help"});
   EXPECT_EQ(outcome.end, "");
-  for (const char* option : {"--store", "--consumers", "--journal", "--log", "--fresh", "--json", "--help"}) {
+  for (const char* option :
+       {"--store", "--consumers", "--journal", "--log", "--fresh", "--json", "--help"}) {
     EXPECT_NE(outcome.output.find(option), std::string::npos) << option;
   }
 }

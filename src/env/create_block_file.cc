@@ -36,15 +36,15 @@ Status fill(int descriptor, const std::string& path, const CreateFileOptions& op
     const auto free = std::uint64_t{room.f_bavail} * room.f_frsize;
     if (options.size > free) {
       return fail(ErrorKind::exhausted,
-                  "no room for " + std::to_string(options.size) + " bytes of " + path + ", there are " +
-                      std::to_string(free) + " free; make room or ask for less");
+                  "no room for " + std::to_string(options.size) + " bytes of " + path +
+                      ", there are " + std::to_string(free) + " free; make room or ask for less");
     }
   }
   // Reserved in one piece first, so that a lack of room shows at once and the file lies together;
   // then written. Where it can not be reserved, it is only written.
   if (::fallocate(descriptor, 0, 0, static_cast<off_t>(options.size)) != 0 && errno == ENOSPC) {
-    return fail(ErrorKind::exhausted, "no room for " + std::to_string(options.size) +
-                                          " bytes of " + path + "; make room or ask for less");
+    return fail(ErrorKind::exhausted, "no room for " + std::to_string(options.size) + " bytes of " +
+                                          path + "; make room or ask for less");
   }
   const AlignedBuffer zeros(kPiece);
   for (std::uint64_t at = 0; at < options.size;) {

@@ -74,7 +74,8 @@ TEST_P(DeviceCompanionContract, a_role_is_held_by_one_handle_until_it_is_given_u
   EXPECT_TRUE(other_->companion()->take(3));
 }
 
-TEST_P(DeviceCompanionContract, a_role_outlives_the_close_of_its_handle_only_as_long_as_it_is_held) {
+TEST_P(DeviceCompanionContract,
+       a_role_outlives_the_close_of_its_handle_only_as_long_as_it_is_held) {
   auto held = one_->companion()->take(0);
   ASSERT_TRUE(held);
   ASSERT_TRUE(run(one_->close()));

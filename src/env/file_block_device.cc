@@ -192,8 +192,9 @@ Status FileBlockDevice::check_in_place() const {
     return fail(error_from_errno(errno, "can not look at " + path_));
   }
   if (status.stx_nlink == 0) {
-    return fail(ErrorKind::io, path_ + " was deleted while it was open; what is written to it is "
-                                       "lost when it is closed");
+    return fail(ErrorKind::io, path_ +
+                                   " was deleted while it was open; what is written to it is "
+                                   "lost when it is closed");
   }
   const auto present = std::uint64_t{status.stx_size};
   if (present < size_) {
@@ -261,10 +262,10 @@ Status FileBlockDevice::settle(IoKind kind, std::uint64_t offset, std::uint64_t 
   if (!outcome.in_flush) return fail(std::move(error));
   std::lock_guard lock(mutex_);
   if (!failed_) {
-    failed_ = Error(ErrorKind::io,
-                    error.message() + "; what was written before this flush may be lost, and the "
-                                      "handle takes nothing more: find out why, open " +
-                        path_ + " again, recover");
+    failed_ = Error(ErrorKind::io, error.message() +
+                                       "; what was written before this flush may be lost, and the "
+                                       "handle takes nothing more: find out why, open " +
+                                       path_ + " again, recover");
     has_failed_.store(true);
   }
   return fail(*failed_);
@@ -279,13 +280,13 @@ Error FileBlockDevice::describe(IoKind kind, std::uint64_t offset, std::uint64_t
   what += path_;
   const auto present = size_now(descriptor_->get(), is_block_device_);
   if (is_block_device_ && (!present || *present == 0)) {
-    return Error(ErrorKind::io, what + ": the device is gone (unplugged?); plug it in and open it "
-                                       "again");
+    return Error(ErrorKind::io, what +
+                                    ": the device is gone (unplugged?); plug it in and open it "
+                                    "again");
   }
   if (present && *present < size_) {
     return Error(ErrorKind::io, what + ": it has changed its size from " +
-                                    std::to_string(true_size_) + " to " +
-                                    std::to_string(*present) +
+                                    std::to_string(true_size_) + " to " + std::to_string(*present) +
                                     " bytes while it was open; open it again");
   }
   if (outcome.hit_the_end) return Error(ErrorKind::io, what + ": nothing more was moved there");
@@ -293,13 +294,15 @@ Error FileBlockDevice::describe(IoKind kind, std::uint64_t offset, std::uint64_t
     case ENODEV:
     case ENXIO:
     case ENOMEDIUM:
-      return Error(ErrorKind::io, what + ": the device is gone (unplugged?); plug it in and open it "
-                                         "again");
+      return Error(ErrorKind::io, what +
+                                      ": the device is gone (unplugged?); plug it in and open it "
+                                      "again");
     case ENOSPC:
     case EDQUOT:
       return Error(ErrorKind::exhausted,
-                   what + ": no room is left below it; make room (the file was not written in "
-                          "full when it was made)");
+                   what +
+                       ": no room is left below it; make room (the file was not written in "
+                       "full when it was made)");
     default:
       return Error(ErrorKind::io, what + ": " + std::strerror(outcome.error) + " (errno " +
                                       std::to_string(outcome.error) +

@@ -70,7 +70,8 @@ int flush_that_waits_and_fails(int) {
   return -1;
 }
 
-TEST(FileBlockDeviceModes, a_flush_that_fails_after_its_caller_was_cancelled_is_final_all_the_same) {
+TEST(FileBlockDeviceModes,
+     a_flush_that_fails_after_its_caller_was_cancelled_is_final_all_the_same) {
   FileWorld world({});
   internal::IoCalls calls = internal::system_io_calls();
   calls.fdatasync = flush_that_waits_and_fails;

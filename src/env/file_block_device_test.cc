@@ -147,7 +147,8 @@ ssize_t write_that_is_short(int descriptor, const iovec* parts, int, off_t offse
     errno = EINTR;
     return -1;
   }
-  const iovec first{.iov_base = parts->iov_base, .iov_len = std::min<std::size_t>(parts->iov_len, 512)};
+  const iovec first{.iov_base = parts->iov_base,
+                    .iov_len = std::min<std::size_t>(parts->iov_len, 512)};
   return internal::system_io_calls().pwritev(descriptor, &first, 1, offset);
 }
 
@@ -206,10 +207,9 @@ TEST_F(FileBlockDeviceTest, creating_refuses_what_is_there_and_replaces_it_when_
   AlignedBuffer back(4096);
   ASSERT_TRUE(run_on_a_scheduler(open()->read(0, back.span())));
   EXPECT_EQ(back.view(), Bytes(4096, '\0'));
-  EXPECT_EQ(create_block_file("/dev/null", {.size = 8192, .existing = Existing::replace})
-                .error()
-                .kind(),
-            ErrorKind::invalid_argument);
+  EXPECT_EQ(
+      create_block_file("/dev/null", {.size = 8192, .existing = Existing::replace}).error().kind(),
+      ErrorKind::invalid_argument);
   EXPECT_EQ(create_block_file(folder_.path("odd"), {.size = 1000}).error().kind(),
             ErrorKind::invalid_argument);
 }

@@ -31,8 +31,9 @@ Error open_error(int number, const std::string& path, const FileDeviceOptions& o
     case ENXIO:
     case ENODEV:
     case ENOMEDIUM:
-      return Error(ErrorKind::not_found, path + " is a device without anything behind it; plug it "
-                                                "in, or load its driver");
+      return Error(ErrorKind::not_found, path +
+                                             " is a device without anything behind it; plug it "
+                                             "in, or load its driver");
     case EACCES:
     case EPERM:
       return Error(ErrorKind::permission,
@@ -41,8 +42,9 @@ Error open_error(int number, const std::string& path, const FileDeviceOptions& o
                        " by this user; change its owner or mode");
     case EROFS:
       return Error(ErrorKind::permission,
-                   path + " is on a file system, or is a device, that is read-only; open it "
-                          "read-only or make it writable");
+                   path +
+                       " is on a file system, or is a device, that is read-only; open it "
+                       "read-only or make it writable");
     case EISDIR:
       return Error(ErrorKind::invalid_argument,
                    path + " is a directory; give a regular file or a block device");
@@ -87,8 +89,9 @@ Status check_not_in_use(const std::string& path, const FileDeviceOptions& option
     if (errno != EBUSY) return fail(open_error(errno, path, options));
   }
   return fail(ErrorKind::permission,
-              path + " is in use: mounted, swapped to, or part of a RAID or volume group; take it "
-                     "out of use first");
+              path +
+                  " is in use: mounted, swapped to, or part of a RAID or volume group; take it "
+                  "out of use first");
 }
 
 Status probe_block_device(ProbedDevice& device, const std::string& path,
@@ -123,8 +126,9 @@ Status choose_cache(ProbedDevice& device, const std::string& path,
   }
   if (unit == 0 || unit > kLargestSector) {
     if (options.cache == DeviceCache::direct) {
-      return fail(ErrorKind::unsupported, path + ": its file system has no O_DIRECT; use another, "
-                                                 "or allow the page cache");
+      return fail(ErrorKind::unsupported, path +
+                                              ": its file system has no O_DIRECT; use another, "
+                                              "or allow the page cache");
     }
     return {};
   }
@@ -149,8 +153,8 @@ Status choose_sector_size(ProbedDevice& device, const std::string& path,
   }
   if (wanted == 0) return {};
   if (!std::has_single_bit(wanted) || wanted < kSmallestSector || wanted > kLargestSector) {
-    return fail(ErrorKind::invalid_argument, "a sector size of " + std::to_string(wanted) +
-                                                 " was asked for; use 512 or 4096");
+    return fail(ErrorKind::invalid_argument,
+                "a sector size of " + std::to_string(wanted) + " was asked for; use 512 or 4096");
   }
   if (wanted < least && device.is_direct) {
     return fail(ErrorKind::invalid_argument,
@@ -207,9 +211,9 @@ Result<ProbedDevice> probe_device(const std::string& path, const FileDeviceOptio
   device.size = *size / device.sector_size * device.sector_size;
   const auto minimum = std::max<std::uint64_t>(options.minimum_size, device.sector_size);
   if (device.size < minimum) {
-    return fail(ErrorKind::invalid_argument,
-                path + " holds " + std::to_string(device.true_size) + " bytes, and " +
-                    std::to_string(minimum) + " are needed; make it larger or take another");
+    return fail(ErrorKind::invalid_argument, path + " holds " + std::to_string(device.true_size) +
+                                                 " bytes, and " + std::to_string(minimum) +
+                                                 " are needed; make it larger or take another");
   }
   return device;
 }

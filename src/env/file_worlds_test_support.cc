@@ -39,8 +39,7 @@ ScratchFolder::~ScratchFolder() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-FileWorld::FileWorld(FileDeviceOptions options)
-    : path_(folder_.path("device")), options_(options) {
+FileWorld::FileWorld(FileDeviceOptions options) : path_(folder_.path("device")), options_(options) {
   const auto made = create_block_file(path_, {.size = kContractDiskSize});
   EXPECT_TRUE(made) << made.error().to_string();
 }
@@ -57,8 +56,8 @@ std::unique_ptr<LoopWorld> LoopWorld::make(std::uint32_t sector_size, FileDevice
     return nullptr;
   }
   std::unique_ptr<LoopWorld> world(new LoopWorld(options));
-  const auto made = run_command({"losetup", "--find", "--show", "--sector-size",
-                                 std::to_string(sector_size), world->path_});
+  const auto made = run_command(
+      {"losetup", "--find", "--show", "--sector-size", std::to_string(sector_size), world->path_});
   if (!made.ok) {
     std::cout << "no loop device: losetup failed\n";
     return nullptr;

@@ -23,7 +23,8 @@ void pause_cpu() {
 }  // namespace
 
 const IoCalls& system_io_calls() {
-  static constexpr IoCalls calls{.preadv = ::preadv, .pwritev = ::pwritev, .fdatasync = ::fdatasync};
+  static constexpr IoCalls calls{
+      .preadv = ::preadv, .pwritev = ::pwritev, .fdatasync = ::fdatasync};
   return calls;
 }
 
@@ -46,8 +47,8 @@ IoOutcome perform(IoOperation& operation, const IoCalls& calls) {
   bool more = operation.moves_bytes();
   while (more) {
     const iovec* first = operation.parts.data() + operation.first_part;
-    const auto count = static_cast<int>(
-        std::min(operation.parts.size() - operation.first_part, kPartsPerCall));
+    const auto count =
+        static_cast<int>(std::min(operation.parts.size() - operation.first_part, kPartsPerCall));
     const auto offset = static_cast<off_t>(operation.offset);
     const ssize_t moved = operation.kind == IoKind::read
                               ? calls.preadv(operation.descriptor, first, count, offset)

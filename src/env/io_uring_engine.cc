@@ -59,7 +59,8 @@ class IoUring final : public IoEngine {
   }
 
   void submit(IoOperationPtr operation) override {
-    if (operation->flushes() && in_ring_.load() == 0 && blocking_->submit_if_idle(operation)) return;
+    if (operation->flushes() && in_ring_.load() == 0 && blocking_->submit_if_idle(operation))
+      return;
     in_ring_.fetch_add(1);
     {
       std::lock_guard lock(mutex_);
@@ -81,16 +82,17 @@ class IoUring final : public IoEngine {
   int set_up() {
     wake_descriptor_ = ::eventfd(0, EFD_CLOEXEC);
     if (wake_descriptor_ < 0) return errno;
-    int error = io_uring_queue_init(kDepth, &ring_, IORING_SETUP_SINGLE_ISSUER |
-                                                        IORING_SETUP_DEFER_TASKRUN |
-                                                        IORING_SETUP_COOP_TASKRUN);
+    int error = io_uring_queue_init(
+        kDepth, &ring_,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN);
     if (error == -EINVAL) error = io_uring_queue_init(kDepth, &ring_, 0);  // before Linux 6.1
     return -error;
   }
 
   void wake() {
     const std::uint64_t one = 1;
-    SEMPER_ASSERT(::write(wake_descriptor_, &one, sizeof one) == sizeof one, "an eventfd takes one");
+    SEMPER_ASSERT(::write(wake_descriptor_, &one, sizeof one) == sizeof one,
+                  "an eventfd takes one");
   }
 
   io_uring_sqe* request() {
@@ -194,9 +196,9 @@ class IoUring final : public IoEngine {
       if (stopping_.load() && in_kernel_ == 0) none_waits = false;
       const int submitted = io_uring_submit_and_wait(&ring_, none_waits ? 1 : 0);
       sleeping_.store(false);
-      SEMPER_ASSERT(submitted >= 0 || submitted == -EINTR || submitted == -EAGAIN ||
-                        submitted == -EBUSY,
-                    "io_uring takes what was prepared");
+      SEMPER_ASSERT(
+          submitted >= 0 || submitted == -EINTR || submitted == -EAGAIN || submitted == -EBUSY,
+          "io_uring takes what was prepared");
       reap();
     }
     io_uring_queue_exit(&ring_);

@@ -132,8 +132,8 @@ Async<void> LocalCompanion::wait(std::size_t index, std::uint64_t seen, Clock& c
     Result<Wake> woken = Wake::closed;
     if (!closed) woken = co_await registration.event().wait_until(clock, deadline);
     if (!woken) {
-      co_return fail(woken.error().in("waiting for word " + std::to_string(index) + " of " +
-                                      handle->device));
+      co_return fail(
+          woken.error().in("waiting for word " + std::to_string(index) + " of " + handle->device));
     }
     if (*woken == Wake::closed) {
       co_return fail(ErrorKind::closed, handle->device + " was closed; open it again");

@@ -96,8 +96,8 @@ class SharedCompanion::Registration {
 
 SharedCompanion::SharedCompanion(Context context) : shared_(std::make_shared<Shared>()) {
   const int descriptor = context.descriptor->get();
-  shared_->locks_on_device =
-      role_lock(descriptor, F_OFD_GETLK, context.read_only ? F_RDLCK : F_WRLCK, kRolesOnDevice) == 0;
+  shared_->locks_on_device = role_lock(descriptor, F_OFD_GETLK,
+                                       context.read_only ? F_RDLCK : F_WRLCK, kRolesOnDevice) == 0;
   shared_->context = std::move(context);
 }
 
@@ -128,15 +128,17 @@ Result<std::unique_ptr<DeviceCompanion::Role>> SharedCompanion::take(std::size_t
   SEMPER_ASSERT(role < kRoles, "a role's number is below kRoles");
   const auto& context = shared_->context;
   std::lock_guard lock(shared_->mutex);
-  if (shared_->closed) return fail(ErrorKind::closed, context.device + " was closed; open it again");
+  if (shared_->closed)
+    return fail(ErrorKind::closed, context.device + " was closed; open it again");
   if (context.read_only) {
-    return fail(ErrorKind::permission, context.device + " was opened read-only, and roles are for "
-                                                        "those who write");
+    return fail(ErrorKind::permission, context.device +
+                                           " was opened read-only, and roles are for "
+                                           "those who write");
   }
   const int descriptor =
       shared_->locks_on_device ? context.descriptor->get() : context.memory->descriptor();
-  const off_t byte = (shared_->locks_on_device ? kRolesOnDevice : kRolesOnMemory) +
-                     static_cast<off_t>(role);
+  const off_t byte =
+      (shared_->locks_on_device ? kRolesOnDevice : kRolesOnMemory) + static_cast<off_t>(role);
   const int error =
       shared_->taken.test(role) ? EAGAIN : role_lock(descriptor, F_OFD_SETLK, F_WRLCK, byte);
   if (error == EAGAIN || error == EACCES) {
@@ -145,8 +147,8 @@ Result<std::unique_ptr<DeviceCompanion::Role>> SharedCompanion::take(std::size_t
                     " is held by another handle or process; end that one first");
   }
   if (error != 0) {
-    return fail(error_from_errno(error, "can not lock role " + std::to_string(role) + " of " +
-                                            context.device));
+    return fail(error_from_errno(
+        error, "can not lock role " + std::to_string(role) + " of " + context.device));
   }
   shared_->taken.set(role);
   return std::make_unique<HeldRole>(shared_, descriptor, byte, role);

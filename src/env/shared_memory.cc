@@ -118,8 +118,9 @@ Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& devi
     if (std::memcmp(memory->words_->magic, kMagic, sizeof kMagic) != 0 ||
         memory->words_->layout != kLayout || memory->words_->size != sizeof(SharedWords)) {
       return fail(ErrorKind::unsupported,
-                  path + " is in use by processes with another version of Semper; use the same for "
-                         "all, or end those first");
+                  path +
+                      " is in use by processes with another version of Semper; use the same for "
+                      "all, or end those first");
     }
     return memory;
   }

@@ -163,9 +163,8 @@ TEST_F(JournalDrainTest, every_accepted_order_arrives_once_and_in_order_through_
   faults.delay = 0.3;
   for (int round = 0; round < 30; ++round) {
     const std::string shop = "shop " + std::to_string(round);
-    std::optional<testing::SimulatedDisk> disk(std::in_place,
-                                               testing::SimulatedDiskOptions{512u << 10, 4096},
-                                               env_);
+    std::optional<testing::SimulatedDisk> disk(
+        std::in_place, testing::SimulatedDiskOptions{512u << 10, 4096}, env_);
     Texts accepted;
     Texts tried;
     for (int life = 0; life < 4; ++life) {

@@ -8,8 +8,8 @@ namespace {
 
 Status check_options(const BlockDevice& device, const AttachOptions& options) {
   if (options.memory_bytes < kMinMemoryBytes) {
-    return fail(ErrorKind::invalid_argument, "memory_bytes is less than " +
-                                                 std::to_string(kMinMemoryBytes));
+    return fail(ErrorKind::invalid_argument,
+                "memory_bytes is less than " + std::to_string(kMinMemoryBytes));
   }
   if (device.is_read_only()) {
     return fail(ErrorKind::permission,
@@ -127,8 +127,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   SEMPER_CO_TRY(producer, co_await format->read_pointer(Side::producer));
   SEMPER_CO_TRY_STATUS(check_not_attached(attachment));
   SEMPER_CO_TRY(attachment.recovered, co_await format->recover(producer, consumer));
-  SEMPER_CO_TRY_STATUS(
-      check_positions(*format, consumer.position, attachment.recovered.exposed));
+  SEMPER_CO_TRY_STATUS(check_positions(*format, consumer.position, attachment.recovered.exposed));
   // What was read may be in a cache only; nothing may be built on it before it is durable.
   if (attachment.options.flush == Flush::always) SEMPER_CO_TRY_STATUS(co_await device.flush());
 
@@ -138,8 +137,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   own.machine = attachment.options.machine;
   if (producer_side) {
     own.position = attachment.recovered.exposed;
-    own.pending_epoch =
-        attachment.recovered.pushed.empty() ? 0 : attachment.recovered.pushed_epoch;
+    own.pending_epoch = attachment.recovered.pushed.empty() ? 0 : attachment.recovered.pushed_epoch;
   }
   SEMPER_CO_TRY_STATUS(co_await format->claim(own, attachment.options.flush));
   co_return std::move(attachment);

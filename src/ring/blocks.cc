@@ -84,8 +84,7 @@ BlockCheck load_superblock(BytesView block, std::uint64_t place, Superblock& out
   return BlockCheck::valid;
 }
 
-void store_pointer(const Pointer& pointer, std::uint32_t identity_crc,
-                   std::span<std::byte> block) {
+void store_pointer(const Pointer& pointer, std::uint32_t identity_crc, std::span<std::byte> block) {
   SEMPER_ASSERT(block.size() == kBlockBytes, "a pointer is one block");
   std::memset(block.data(), 0, block.size());
   char* const out = reinterpret_cast<char*>(block.data());

@@ -12,9 +12,9 @@ Consumer& Consumer::operator=(Consumer&&) noexcept = default;
 Consumer::~Consumer() = default;
 
 Async<Consumer> Consumer::attach(BlockDevice& device, AttachOptions options) {
-  SEMPER_CO_TRY(internal::Attachment attachment,
-                co_await internal::attach_side(device, std::move(options),
-                                               internal::Side::consumer));
+  SEMPER_CO_TRY(
+      internal::Attachment attachment,
+      co_await internal::attach_side(device, std::move(options), internal::Side::consumer));
   co_return Consumer(std::make_shared<internal::ConsumerCore>(std::move(attachment)));
 }
 
@@ -23,9 +23,15 @@ namespace {
 
 using Core = std::shared_ptr<internal::ConsumerCore>;
 
-Async<void> detach(Core core) { co_return co_await core->detach(); }
-Async<State> state(Core core) { co_return co_await core->state(); }
-Async<DebugInfo> debug_info(Core core) { co_return co_await core->debug_info(); }
+Async<void> detach(Core core) {
+  co_return co_await core->detach();
+}
+Async<State> state(Core core) {
+  co_return co_await core->state();
+}
+Async<DebugInfo> debug_info(Core core) {
+  co_return co_await core->debug_info();
+}
 Async<void> set_suspend(Core core, bool suspend) {
   co_return co_await core->set_suspend(suspend);
 }
@@ -42,16 +48,30 @@ Async<Position> for_each(Core core, std::function<Status(const ItemView&)> visit
                          std::optional<Position> from) {
   co_return co_await core->for_each(std::move(visit), from);
 }
-Async<void> advance(Core core, Position position) { co_return co_await core->advance(position); }
-Async<Position> resync(Core core, Position damaged) { co_return co_await core->resync(damaged); }
+Async<void> advance(Core core, Position position) {
+  co_return co_await core->advance(position);
+}
+Async<Position> resync(Core core, Position damaged) {
+  co_return co_await core->resync(damaged);
+}
 
 }  // namespace
 
-Async<void> Consumer::detach() { return ring::detach(core_); }
-Async<State> Consumer::state() { return ring::state(core_); }
-Async<DebugInfo> Consumer::debug_info() { return ring::debug_info(core_); }
-Async<void> Consumer::suspend() { return set_suspend(core_, true); }
-Async<void> Consumer::resume() { return set_suspend(core_, false); }
+Async<void> Consumer::detach() {
+  return ring::detach(core_);
+}
+Async<State> Consumer::state() {
+  return ring::state(core_);
+}
+Async<DebugInfo> Consumer::debug_info() {
+  return ring::debug_info(core_);
+}
+Async<void> Consumer::suspend() {
+  return set_suspend(core_, true);
+}
+Async<void> Consumer::resume() {
+  return set_suspend(core_, false);
+}
 
 Async<Item> Consumer::pop(std::optional<Position> from, MonotonicTime deadline) {
   return ring::pop(core_, from, deadline);
@@ -67,12 +87,26 @@ Async<Position> Consumer::for_each(std::function<Status(const ItemView&)> visit,
   return ring::for_each(core_, std::move(visit), from);
 }
 
-Async<void> Consumer::advance(Position position) { return ring::advance(core_, position); }
-Async<Position> Consumer::resync(Position damaged) { return ring::resync(core_, damaged); }
-std::vector<Damage> Consumer::damage() const { return core_->damage(); }
-Position Consumer::consumed() const noexcept { return core_->consumed(); }
-Format Consumer::format() const noexcept { return core_->format().id(); }
-std::uint64_t Consumer::capacity() const noexcept { return core_->format().geometry().capacity; }
-std::string Consumer::identity() const { return core_->format().identity(); }
+Async<void> Consumer::advance(Position position) {
+  return ring::advance(core_, position);
+}
+Async<Position> Consumer::resync(Position damaged) {
+  return ring::resync(core_, damaged);
+}
+std::vector<Damage> Consumer::damage() const {
+  return core_->damage();
+}
+Position Consumer::consumed() const noexcept {
+  return core_->consumed();
+}
+Format Consumer::format() const noexcept {
+  return core_->format().id();
+}
+std::uint64_t Consumer::capacity() const noexcept {
+  return core_->format().geometry().capacity;
+}
+std::string Consumer::identity() const {
+  return core_->format().identity();
+}
 
 }  // namespace semper::ring

@@ -44,8 +44,7 @@ Result<std::uint64_t> ConsumerCore::begin_at(std::optional<Position> from) const
   if (from->offset() >= consumed_ && from->offset() <= exposed_) return from->offset();
   return fail(ErrorKind::invalid_argument,
               "position " + from->to_string() + " is not between what is consumed, " +
-                  std::to_string(consumed_) + ", and what is exposed, " +
-                  std::to_string(exposed_));
+                  std::to_string(consumed_) + ", and what is exposed, " + std::to_string(exposed_));
 }
 
 bool ConsumerCore::accept_exposed(std::uint64_t position) {
@@ -85,8 +84,8 @@ Async<std::optional<Parsed>> ConsumerCore::next(std::uint64_t& position) {
     // Popping the same item again passes the same damage.
     if (damage_.empty() || damage_.back().start < start) {
       if (damage_.size() == kMaxDamageRemembered) damage_.pop_front();
-      damage_.push_back({start, Position::from_offset(valid),
-                         reader_.describe(position, parsed.why)});
+      damage_.push_back(
+          {start, Position::from_offset(valid), reader_.describe(position, parsed.why)});
       skipped_bytes_ += valid - position;
     }
     position = valid;
@@ -191,8 +190,8 @@ Async<void> ConsumerCore::advance(Position position) {
   if (to <= consumed_) co_return Result<void>();
   const std::uint64_t step = std::max<std::uint64_t>(format().record_step(), 4);
   if (to > exposed_ || to % step != 0) {
-    co_return fail(ErrorKind::invalid_argument, "no item that was exposed ends at position " +
-                                                    position.to_string());
+    co_return fail(ErrorKind::invalid_argument,
+                   "no item that was exposed ends at position " + position.to_string());
   }
   attachment_.own.position = to;
   SEMPER_CO_TRY_STATUS(co_await write_pointer());

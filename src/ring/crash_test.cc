@@ -17,7 +17,13 @@ using semper::testing::SimulatedDisk;
 using testing::all_items;
 using testing::World;
 
-enum class Step : char { push = 'p', publish = 's', publish_batch = 'b', advance = 'a', consume = 'c' };
+enum class Step : char {
+  push = 'p',
+  publish = 's',
+  publish_batch = 'b',
+  advance = 'a',
+  consume = 'c'
+};
 constexpr Step kSteps[] = {Step::push, Step::publish, Step::publish_batch, Step::advance,
                            Step::consume};
 
@@ -74,7 +80,8 @@ class CrashRun {
   // Returns how many disks were looked at.
   std::size_t crash_everywhere() {
     std::size_t crashes = 0;
-    for (std::size_t interval = moments_.front().finished; interval <= disk_.interval(); ++interval) {
+    for (std::size_t interval = moments_.front().finished; interval <= disk_.interval();
+         ++interval) {
       const std::uint64_t subsets = disk_.crash_count(interval);
       const bool all = subsets <= shape_.max_subsets;
       const std::uint64_t count = all ? subsets : shape_.max_subsets;
@@ -169,10 +176,9 @@ class CrashRun {
   SeededRandom& random_;
   semper::testing::SimulatedClock clock_;
   SeededRandom disk_random_{1};
-  SimulatedDisk disk_{{.size = shape_.disk_bytes,
-                       .sector_size = shape_.sector_size,
-                       .keep_history = true},
-                      Env{&clock_, &disk_random_}};
+  SimulatedDisk disk_{
+      {.size = shape_.disk_bytes, .sector_size = shape_.sector_size, .keep_history = true},
+      Env{&clock_, &disk_random_}};
   World world_{{[this] { return disk_.open(); }}, shape_.format};
   std::unique_ptr<BlockDevice> device_;
   std::optional<Producer> producer_;
@@ -246,10 +252,9 @@ TEST_P(RingCrash, crash_after_crash_loses_nothing_that_was_acknowledged) {
   semper::testing::DiskFaults faults;
   // In mirage-1.0 a sector can hold acknowledged items and be written again: garbage destroys them.
   faults.garbage_at_crash = GetParam().format == Format::semper_1 ? 0.2 : 0;
-  SimulatedDisk disk({.size = GetParam().disk_bytes * 2,
-                      .sector_size = GetParam().sector_size,
-                      .faults = faults},
-                     Env{&clock, &random});
+  SimulatedDisk disk(
+      {.size = GetParam().disk_bytes * 2, .sector_size = GetParam().sector_size, .faults = faults},
+      Env{&clock, &random});
   World world({[&] { return disk.open(); }}, GetParam().format);
   {
     const auto device = world.open();

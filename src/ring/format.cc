@@ -66,8 +66,7 @@ Async<void> StreamIo::write(std::uint64_t position, std::span<const std::byte> f
   co_return co_await device_->write_and_flush(place(position), std::move(parts));
 }
 
-Async<std::shared_ptr<FormatOnDevice>> open_format(BlockDevice& device,
-                                                   std::uint32_t sector_size) {
+Async<std::shared_ptr<FormatOnDevice>> open_format(BlockDevice& device, std::uint32_t sector_size) {
   SEMPER_CO_TRY(auto semper, co_await open_semper(device));
   if (semper) co_return semper;
   SEMPER_CO_TRY(auto mirage, co_await open_mirage(device, sector_size));
@@ -79,11 +78,11 @@ Async<std::shared_ptr<FormatOnDevice>> open_format(BlockDevice& device,
 Status check_positions(const FormatOnDevice& format, std::uint64_t consumed,
                        std::uint64_t exposed) {
   if (consumed <= exposed && exposed - consumed <= format.geometry().capacity) return {};
-  return fail(ErrorKind::corrupt,
-              std::string(format.device().name()) + ": the producer's position " +
-                  std::to_string(exposed) + " and the consumer's " + std::to_string(consumed) +
-                  " can not both be right in a ring of " +
-                  std::to_string(format.geometry().capacity) + " bytes");
+  return fail(ErrorKind::corrupt, std::string(format.device().name()) +
+                                      ": the producer's position " + std::to_string(exposed) +
+                                      " and the consumer's " + std::to_string(consumed) +
+                                      " can not both be right in a ring of " +
+                                      std::to_string(format.geometry().capacity) + " bytes");
 }
 
 }  // namespace internal

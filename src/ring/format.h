@@ -190,8 +190,7 @@ Async<void> create_semper(BlockDevice& device, const CreateOptions& options);
 Async<void> create_mirage(BlockDevice& device, const CreateOptions& options);
 
 // Consumed up to exposed, at most one lap apart. Error: corrupt.
-Status check_positions(const FormatOnDevice& format, std::uint64_t consumed,
-                       std::uint64_t exposed);
+Status check_positions(const FormatOnDevice& format, std::uint64_t consumed, std::uint64_t exposed);
 
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
   return (value + unit - 1) / unit * unit;

@@ -30,12 +30,22 @@ Async<Journal::Waiter> Journal::push(BytesView operation, MonotonicTime deadline
   co_return Waiter(core, position);
 }
 
-Async<void> Journal::shutdown() { return core_->shutdown(); }
-Status Journal::status() const { return core_->status(); }
-JournalStatistics Journal::statistics() const { return core_->statistics(); }
-std::string Journal::identity() const { return core_->identity(); }
+Async<void> Journal::shutdown() {
+  return core_->shutdown();
+}
+Status Journal::status() const {
+  return core_->status();
+}
+JournalStatistics Journal::statistics() const {
+  return core_->statistics();
+}
+std::string Journal::identity() const {
+  return core_->identity();
+}
 
-void Journal::Waiter::flush() const { core_->hurry(); }
+void Journal::Waiter::flush() const {
+  core_->hurry();
+}
 Async<void> Journal::Waiter::sync(MonotonicTime deadline) const {
   return core_->sync(position_, deadline);
 }

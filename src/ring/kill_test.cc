@@ -76,8 +76,8 @@ TEST(RingKillChild, DISABLED_child) {
   auto device = open_block_device(path);
   ASSERT_OK(device);
   Scheduler scheduler;
-  const Status status =
-      scheduler.block_on(next != nullptr ? produce(**device, std::stoull(next)) : consume(**device));
+  const Status status = scheduler.block_on(next != nullptr ? produce(**device, std::stoull(next))
+                                                           : consume(**device));
   ADD_FAILURE() << status.error().to_string();
 }
 

@@ -49,9 +49,9 @@ Async<void> MirageEncoder::load_base(const ItemList& items) {
   const Geometry& geometry = io_.geometry();
   const bool small_ring = geometry.capacity <= max_bytes_;
   const std::uint64_t base = round_down(cursor_, geometry.unit);
-  const std::uint64_t wanted = std::max(
-      round_up(cursor_ + bytes_for(items), geometry.unit) - base,
-      std::min<std::uint64_t>(round_up(kReadAheadBytes, geometry.unit), max_bytes_));
+  const std::uint64_t wanted =
+      std::max(round_up(cursor_ + bytes_for(items), geometry.unit) - base,
+               std::min<std::uint64_t>(round_up(kReadAheadBytes, geometry.unit), max_bytes_));
   const auto size = static_cast<std::size_t>(small_ring ? geometry.capacity : wanted);
   loaded_ = false;
   if (window_.size() != size) window_ = AlignedBuffer(size);
@@ -88,8 +88,8 @@ Group MirageEncoder::seal() {
   const Geometry& geometry = io_.geometry();
   Group group;
   group.write_start = round_down(start_, geometry.unit);
-  const auto size = static_cast<std::size_t>(std::min(
-      round_up(cursor_, geometry.unit) - group.write_start, geometry.capacity));
+  const auto size = static_cast<std::size_t>(
+      std::min(round_up(cursor_, geometry.unit) - group.write_start, geometry.capacity));
   // A copy: the last sector goes on being filled while this one is under way.
   if (flight_.size() < size) flight_ = AlignedBuffer(round_up(size, AlignedBuffer::kAlignment));
   const auto at = static_cast<std::size_t>((group.write_start - base_) % window_.size());

@@ -153,8 +153,8 @@ Result<std::uint32_t> choose_sector_size(const BlockDevice& device, std::uint32_
       (chosen & (chosen - 1)) != 0) {
     return fail(ErrorKind::invalid_argument,
                 std::string(device.name()) + ": sectors of " + std::to_string(chosen) +
-                    " bytes are impossible on a device of " +
-                    std::to_string(device.sector_size()) + "-byte sectors");
+                    " bytes are impossible on a device of " + std::to_string(device.sector_size()) +
+                    "-byte sectors");
   }
   return chosen;
 }
@@ -185,9 +185,9 @@ Async<std::shared_ptr<FormatOnDevice>> open_mirage(BlockDevice& device, std::uin
 Async<void> create_mirage(BlockDevice& device, const CreateOptions& options) {
   SEMPER_CO_TRY(const std::uint32_t sector_size, choose_sector_size(device, options.sector_size));
   if (device.size() / sector_size < kMinSectors) {
-    co_return fail(ErrorKind::invalid_argument,
-                   std::string(device.name()) + ": too small for a ring; the least is " +
-                       std::to_string(kMinSectors) + " sectors");
+    co_return fail(ErrorKind::invalid_argument, std::string(device.name()) +
+                                                    ": too small for a ring; the least is " +
+                                                    std::to_string(kMinSectors) + " sectors");
   }
   SEMPER_CO_TRY(const bool is_ring, co_await has_magic(device, device.sector_size()));
   if (is_ring) co_return Result<void>();

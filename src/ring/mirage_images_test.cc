@@ -113,15 +113,16 @@ TEST_P(MirageImages, holds_what_its_description_says_and_reading_changes_nothing
   EXPECT_EQ(count, expected["items"].size());
   EXPECT_EQ(there.contents(), bytes);
   for (const std::size_t size : {0u, 1u, 4u}) {
-    const std::string key = "next_push_of_" + std::to_string(size) + "_byte" + (size == 1 ? "" : "s");
+    const std::string key =
+        "next_push_of_" + std::to_string(size) + "_byte" + (size == 1 ? "" : "s");
     if (!expected.contains(key) || expected[key] != "Retry") continue;
     EXPECT_EQ(kind_of(world.run(producer->push(Bytes(size, 'x')))), ErrorKind::retry) << key;
   }
 }
 
 TEST(MirageWrites, the_same_pushes_give_the_same_bytes) {
-  for (const char* name : {"b_lengths", "c_header_last4_of_sector", "e_full_exact", "e3_full_4_free",
-                           "k2_min_full"}) {
+  for (const char* name :
+       {"b_lengths", "c_header_last4_of_sector", "e_full_exact", "e3_full_4_free", "k2_min_full"}) {
     SCOPED_TRACE(name);
     const Bytes expected = image_bytes(image_named(name));
     ImageDisk there(Bytes(expected.size(), '\0'));

@@ -12,9 +12,9 @@ Producer& Producer::operator=(Producer&&) noexcept = default;
 Producer::~Producer() = default;
 
 Async<Producer> Producer::attach(BlockDevice& device, AttachOptions options) {
-  SEMPER_CO_TRY(internal::Attachment attachment,
-                co_await internal::attach_side(device, std::move(options),
-                                               internal::Side::producer));
+  SEMPER_CO_TRY(
+      internal::Attachment attachment,
+      co_await internal::attach_side(device, std::move(options), internal::Side::producer));
   co_return Producer(std::make_shared<internal::ProducerCore>(std::move(attachment)));
 }
 
@@ -23,10 +23,18 @@ namespace {
 
 using Core = std::shared_ptr<internal::ProducerCore>;
 
-Async<void> detach(Core core) { co_return co_await core->detach(); }
-Async<State> state(Core core) { co_return co_await core->state(); }
-Async<DebugInfo> debug_info(Core core) { co_return co_await core->debug_info(); }
-Async<void> advance(Core core, Position position) { co_return co_await core->advance(position); }
+Async<void> detach(Core core) {
+  co_return co_await core->detach();
+}
+Async<State> state(Core core) {
+  co_return co_await core->state();
+}
+Async<DebugInfo> debug_info(Core core) {
+  co_return co_await core->debug_info();
+}
+Async<void> advance(Core core, Position position) {
+  co_return co_await core->advance(position);
+}
 Async<Position> submit(Core core, ItemList items, internal::Exposure exposure,
                        MonotonicTime deadline) {
   co_return co_await core->submit(items, exposure, deadline);
@@ -34,10 +42,18 @@ Async<Position> submit(Core core, ItemList items, internal::Exposure exposure,
 
 }  // namespace
 
-Async<void> Producer::detach() { return ring::detach(core_); }
-Async<State> Producer::state() { return ring::state(core_); }
-Async<DebugInfo> Producer::debug_info() { return ring::debug_info(core_); }
-Async<void> Producer::advance(Position position) { return ring::advance(core_, position); }
+Async<void> Producer::detach() {
+  return ring::detach(core_);
+}
+Async<State> Producer::state() {
+  return ring::state(core_);
+}
+Async<DebugInfo> Producer::debug_info() {
+  return ring::debug_info(core_);
+}
+Async<void> Producer::advance(Position position) {
+  return ring::advance(core_, position);
+}
 
 Async<Position> Producer::push(ItemList items, MonotonicTime deadline) {
   return submit(core_, items, internal::Exposure::push, deadline);
@@ -47,10 +63,20 @@ Async<Position> Producer::publish(ItemList items, MonotonicTime deadline) {
   return submit(core_, items, internal::Exposure::publish, deadline);
 }
 
-Position Producer::exposed() const noexcept { return core_->exposed(); }
-Format Producer::format() const noexcept { return core_->format().id(); }
-std::uint64_t Producer::capacity() const noexcept { return core_->format().geometry().capacity; }
-std::uint64_t Producer::max_item_bytes() const noexcept { return core_->max_item_bytes(); }
-std::string Producer::identity() const { return core_->format().identity(); }
+Position Producer::exposed() const noexcept {
+  return core_->exposed();
+}
+Format Producer::format() const noexcept {
+  return core_->format().id();
+}
+std::uint64_t Producer::capacity() const noexcept {
+  return core_->format().geometry().capacity;
+}
+std::uint64_t Producer::max_item_bytes() const noexcept {
+  return core_->max_item_bytes();
+}
+std::string Producer::identity() const {
+  return core_->format().identity();
+}
 
 }  // namespace semper::ring

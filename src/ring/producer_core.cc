@@ -77,9 +77,9 @@ Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, Monotoni
         --core.waiting_for_room_;
       }
     } count(*this);
-    SEMPER_CO_TRY_STATUS(
-        co_await attachment_.wait(suspended ? kConsumerFlagsWord : kConsumedWord,
-                                  suspended ? flags_seen : consumed_seen, backoff, deadline));
+    SEMPER_CO_TRY_STATUS(co_await attachment_.wait(suspended ? kConsumerFlagsWord : kConsumedWord,
+                                                   suspended ? flags_seen : consumed_seen, backoff,
+                                                   deadline));
   }
 }
 
@@ -151,7 +151,8 @@ Async<ProducerCore::Place> ProducerCore::place(const ItemList& items, Exposure e
         co_return Place{waiter.done};
       }
       if (!room && refreshed) {
-        co_return fail(ErrorKind::retry, "there is no room in the ring until the consumer advances");
+        co_return fail(ErrorKind::retry,
+                       "there is no room in the ring until the consumer advances");
       }
     }
     if (!room) {

@@ -108,8 +108,8 @@ Async<void> ProducerCore::write_final_position(const Round& round, std::uint64_t
   const bool semper = attachment_.format->records_publish();
   Pointer& own = attachment_.own;
   const std::uint64_t position = std::max({exposed_, published, round.advance_to});
-  const bool advances = round.advance_to > std::max(exposed_, published) ||
-                        (!semper && position > exposed_);
+  const bool advances =
+      round.advance_to > std::max(exposed_, published) || (!semper && position > exposed_);
   // Far behind what is on the disk already: a batch as large as all that is looked at.
   const bool lags = semper && position - durable_pointer_ > kPointerLagBytes / 2 &&
                     round.group.bytes.size() > kPointerLagBytes / 2;

@@ -18,8 +18,7 @@ std::string Reader::describe(std::uint64_t position, const char* why) const {
          std::string(format_->device().name()) + ") is damaged: " + why;
 }
 
-Async<BytesView> Reader::window(std::uint64_t position, std::uint64_t need,
-                                std::uint64_t exposed) {
+Async<BytesView> Reader::window(std::uint64_t position, std::uint64_t need, std::uint64_t exposed) {
   const std::uint64_t until = std::min(position + need, exposed);
   const Geometry& geometry = format_->geometry();
   if (position < start_ || until > end_) {
@@ -31,9 +30,9 @@ Async<BytesView> Reader::window(std::uint64_t position, std::uint64_t need,
     const std::uint64_t whole = std::min(wanted, there);
     const std::uint64_t size = std::min(whole, geometry.capacity);
     if (whole > memory_bytes_) {
-      co_return fail(ErrorKind::exhausted,
-                     "the item at position " + std::to_string(position) + " takes " +
-                         std::to_string(need) + " bytes; attach with a memory_bytes of twice that");
+      co_return fail(ErrorKind::exhausted, "the item at position " + std::to_string(position) +
+                                               " takes " + std::to_string(need) +
+                                               " bytes; attach with a memory_bytes of twice that");
     }
     start_ = end_ = 0;
     if (buffer_.size() < whole) {

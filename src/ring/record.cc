@@ -9,8 +9,12 @@ namespace semper::ring::internal {
 
 static_assert(std::endian::native == std::endian::little, "fields are copied as they lie");
 
-void store_u32(char* out, std::uint32_t value) { std::memcpy(out, &value, sizeof(value)); }
-void store_u64(char* out, std::uint64_t value) { std::memcpy(out, &value, sizeof(value)); }
+void store_u32(char* out, std::uint32_t value) {
+  std::memcpy(out, &value, sizeof(value));
+}
+void store_u64(char* out, std::uint64_t value) {
+  std::memcpy(out, &value, sizeof(value));
+}
 
 std::uint32_t load_u32(const char* in) {
   std::uint32_t value = 0;

@@ -73,8 +73,7 @@ Async<BytesView> Recovery::window(std::uint64_t position, std::size_t wanted) {
   if (position < buffer_start_ || until > buffer_end_) {
     buffer_start_ = round_down(position, kBlockBytes);
     buffer_end_ = std::min(limit_, buffer_start_ + buffer_.size());
-    const auto into =
-        buffer_.span().first(static_cast<std::size_t>(buffer_end_ - buffer_start_));
+    const auto into = buffer_.span().first(static_cast<std::size_t>(buffer_end_ - buffer_start_));
     const auto read = co_await io_.read(buffer_start_, into);
     if (!read) {
       buffer_end_ = buffer_start_ = 0;

@@ -58,9 +58,9 @@ Async<void> create(BlockDevice& device, CreateOptions options) {
   const auto there = co_await internal::open_format(device, options.sector_size);
   const bool is_ring = there || there.error().kind() != ErrorKind::not_found;
   if (there && (*there)->id() != options.format) {
-    co_return fail(ErrorKind::already_exists,
-                   std::string(device.name()) + " holds a ring of the format " +
-                       std::string(to_string((*there)->id())));
+    co_return fail(ErrorKind::already_exists, std::string(device.name()) +
+                                                  " holds a ring of the format " +
+                                                  std::string(to_string((*there)->id())));
   }
   if (!there && is_ring) co_return fail(there.error());
   if (!is_ring && options.overwrite == Overwrite::blank_only && device.size() > 0) {
@@ -106,8 +106,7 @@ Async<Position> read_all(BlockDevice& device, std::function<Status(const ItemVie
   SEMPER_CO_TRY(const internal::Pointer consumer, co_await format->read_pointer(Side::consumer));
   SEMPER_CO_TRY(const internal::Pointer producer, co_await format->read_pointer(Side::producer));
   SEMPER_CO_TRY(const internal::Recovered recovered, co_await format->recover(producer, consumer));
-  SEMPER_CO_TRY_STATUS(
-      internal::check_positions(*format, consumer.position, recovered.exposed));
+  SEMPER_CO_TRY_STATUS(internal::check_positions(*format, consumer.position, recovered.exposed));
   internal::Reader reader(format, options.memory_bytes / 2);
   std::uint64_t position = consumer.position;
   while (position < recovered.exposed) {

@@ -106,8 +106,9 @@ inline std::vector<Kind> all_kinds() {
   for (const Format format : {Format::semper_1, Format::mirage_1_0}) {
     const std::string name = format == Format::semper_1 ? "semper" : "mirage";
     for (const std::uint32_t sector_size : {512u, 4096u}) {
-      kinds.push_back({name + "_memory_" + std::to_string(sector_size), format,
-                       [sector_size](std::uint64_t size) { return memory_disk(size, sector_size); }});
+      kinds.push_back(
+          {name + "_memory_" + std::to_string(sector_size), format,
+           [sector_size](std::uint64_t size) { return memory_disk(size, sector_size); }});
     }
     kinds.push_back({name + "_simulated", format, simulated_disk});
     kinds.push_back({name + "_other_machine", format, lonely_disk});
@@ -155,8 +156,12 @@ class World {
 
   bool has_companion() const { return disk_.has_companion; }
 
-  Result<Producer> producer(BlockDevice& device) { return run(Producer::attach(device, options())); }
-  Result<Consumer> consumer(BlockDevice& device) { return run(Consumer::attach(device, options())); }
+  Result<Producer> producer(BlockDevice& device) {
+    return run(Producer::attach(device, options()));
+  }
+  Result<Consumer> consumer(BlockDevice& device) {
+    return run(Consumer::attach(device, options()));
+  }
   Env env() { return {&clock, &random}; }
 
   semper::testing::SimulatedClock clock;
@@ -188,13 +193,13 @@ ErrorKind kind_of(const Result<T>& result) {
 
 }  // namespace semper::ring::testing
 
-#define ASSERT_OK(expression)                                \
-  do {                                                       \
-    const auto& status_ = (expression);                      \
-    ASSERT_TRUE(status_) << status_.error().to_string();     \
+#define ASSERT_OK(expression)                            \
+  do {                                                   \
+    const auto& status_ = (expression);                  \
+    ASSERT_TRUE(status_) << status_.error().to_string(); \
   } while (false)
-#define EXPECT_OK(expression)                                \
-  do {                                                       \
-    const auto& status_ = (expression);                      \
-    EXPECT_TRUE(status_) << status_.error().to_string();     \
+#define EXPECT_OK(expression)                            \
+  do {                                                   \
+    const auto& status_ = (expression);                  \
+    EXPECT_TRUE(status_) << status_.error().to_string(); \
   } while (false)

@@ -60,7 +60,9 @@ std::uint64_t SemperEncoder::bytes_for(const ItemList& items) const {
   return round_up(bytes_of(items), kBlockBytes);
 }
 
-Async<void> SemperEncoder::load_base(const ItemList&) { co_return Result<void>(); }
+Async<void> SemperEncoder::load_base(const ItemList&) {
+  co_return Result<void>();
+}
 
 void SemperEncoder::grow(std::uint64_t bytes) {
   if (bytes <= gather_.size()) return;

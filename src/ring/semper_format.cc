@@ -13,7 +13,9 @@
 namespace semper::ring::internal {
 namespace {
 
-BytesView view(const Identity& identity) { return {identity.data(), identity.size()}; }
+BytesView view(const Identity& identity) {
+  return {identity.data(), identity.size()};
+}
 
 // Where the second copy of the superblock is.
 std::uint64_t copy_place(const BlockDevice& device) {
@@ -124,7 +126,8 @@ Async<std::shared_ptr<FormatOnDevice>> open_semper(BlockDevice& device) {
 
 Async<void> create_semper(BlockDevice& device, const CreateOptions& options) {
   SEMPER_CO_TRY(const Copies copies, co_await read_copies(device));
-  const std::array<std::uint64_t, 2> places{0, device.size() < kBlockBytes ? 0 : copy_place(device)};
+  const std::array<std::uint64_t, 2> places{0,
+                                            device.size() < kBlockBytes ? 0 : copy_place(device)};
   if (const Superblock* valid = copies.valid()) {
     SEMPER_CO_TRY_STATUS(check_superblock(device, *valid));
     for (std::size_t i = 0; i < 2; ++i) {
@@ -134,10 +137,10 @@ Async<void> create_semper(BlockDevice& device, const CreateOptions& options) {
     co_return Result<void>();
   }
   if (device.size() < kDataStart + kMinDataBytes + kBlockBytes) {
-    co_return fail(ErrorKind::invalid_argument,
-                   std::string(device.name()) + ": too small for a ring: " +
-                       std::to_string(device.size()) + " bytes, the least is " +
-                       std::to_string(kDataStart + kMinDataBytes + kBlockBytes));
+    co_return fail(
+        ErrorKind::invalid_argument,
+        std::string(device.name()) + ": too small for a ring: " + std::to_string(device.size()) +
+            " bytes, the least is " + std::to_string(kDataStart + kMinDataBytes + kBlockBytes));
   }
   Superblock superblock;
   superblock.identity = draw_identity(*options.env.random);
@@ -153,7 +156,9 @@ SemperFormat::SemperFormat(BlockDevice& device, const Superblock& superblock)
       identity_(superblock.identity),
       identity_crc_(crc32c(view(superblock.identity))) {}
 
-std::string SemperFormat::identity() const { return to_hex(view(identity_)); }
+std::string SemperFormat::identity() const {
+  return to_hex(view(identity_));
+}
 
 std::uint64_t SemperFormat::identity_word() const noexcept {
   return load_u64(identity_.data()) | 1;
@@ -172,8 +177,8 @@ Async<Pointer> SemperFormat::read_pointer(Side side) {
   }
   if (!newest) {
     co_return fail(ErrorKind::corrupt, std::string(device().name()) + ": both copies of the " +
-                                           std::string(to_string(side)) +
-                                           "'s position (bytes " + std::to_string(place) + " and " +
+                                           std::string(to_string(side)) + "'s position (bytes " +
+                                           std::to_string(place) + " and " +
                                            std::to_string(place + kBlockBytes) + ") are damaged");
   }
   co_return std::move(*newest);

@@ -234,11 +234,13 @@ Async<void> check_health(Channel channel, std::string service, Duration deadline
   }
   CallOptions options;
   options.deadline = deadline;
-  SEMPER_CO_TRY(const Bytes answer, co_await call(std::move(channel), "/grpc.health.v1.Health/Check",
-                                                  std::move(request), std::move(options)));
+  SEMPER_CO_TRY(const Bytes answer,
+                co_await call(std::move(channel), "/grpc.health.v1.Health/Check",
+                              std::move(request), std::move(options)));
   const Bytes serving{'\x08', kServing};
   if (answer != serving) {
-    co_return fail(ErrorKind::retry, "the server says that it does not serve '" + service + "' now");
+    co_return fail(ErrorKind::retry,
+                   "the server says that it does not serve '" + service + "' now");
   }
   co_return Status();
 }

@@ -50,8 +50,8 @@ TEST(StreamFrame, the_bytes_are_those_of_protobuf) {
 
 TEST(StreamFrame, unknown_fields_are_skipped) {
   // Field 9 of each wire type, then an update.
-  const Bytes bytes = bytes_of({0x48, 0x7f, 0x49, 1, 2, 3, 4, 5, 6, 7, 8, 0x4a, 2, 9, 9, 0x4d, 1, 2, 3, 4,
-                                0x2a, 1, 'u'});
+  const Bytes bytes = bytes_of(
+      {0x48, 0x7f, 0x49, 1, 2, 3, 4, 5, 6, 7, 8, 0x4a, 2, 9, 9, 0x4d, 1, 2, 3, 4, 0x2a, 1, 'u'});
   const auto frame = decode_frame(bytes);
   ASSERT_TRUE(frame) << frame.error().to_string();
   EXPECT_EQ(frame->updates, std::vector<Bytes>{"u"});

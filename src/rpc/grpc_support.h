@@ -58,7 +58,8 @@ inline Bytes from_buffer(const grpc::ByteBuffer& buffer) {
 // gRPC keeps deadlines by a clock of its own.
 inline gpr_timespec grpc_time_after(Duration span) {
   if (span == kForever) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(span.count(), GPR_TIMESPAN));
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                      gpr_time_from_nanos(span.count(), GPR_TIMESPAN));
 }
 
 inline Error error_from(const grpc::Status& status, const grpc::ClientContext& context,

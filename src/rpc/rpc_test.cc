@@ -98,7 +98,8 @@ class Rpc : public ::testing::Test {
   }
 
   Result<Bytes> call_once(const char* method, Bytes request, CallOptions options = CallOptions()) {
-    auto task = [](ChannelOptions to, std::string name, Bytes bytes, CallOptions with) -> Async<Bytes> {
+    auto task = [](ChannelOptions to, std::string name, Bytes bytes,
+                   CallOptions with) -> Async<Bytes> {
       SEMPER_CO_TRY(auto channel, co_await connect(std::move(to)));
       co_return co_await call(channel, std::move(name), std::move(bytes), std::move(with));
     };
@@ -368,8 +369,8 @@ TEST_F(Rpc, a_closed_stream_releases_its_call) {
 TEST_F(Rpc, a_reader_that_falls_out_of_the_history_gets_a_new_state) {
   PublisherOptions options;
   options.history_batches = 2;
-  StatePublisher<Table, Row> small(Table{}, [](Table& t, const Row& r) { t[r.first] = r.second; },
-                                   options);
+  StatePublisher<Table, Row> small(
+      Table{}, [](Table& t, const Row& r) { t[r.first] = r.second; }, options);
   stop();
   tables = small;
   start();

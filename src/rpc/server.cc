@@ -373,8 +373,9 @@ Result<Server> Server::start(const Methods& methods, ServerOptions options) {
   builder.RegisterCallbackGenericService(impl.get());
   impl->server = builder.BuildAndStart();
   if (!impl->server || impl->port == 0) {
-    return fail(ErrorKind::io, "can not listen on " + options.address +
-                                   ": the address is taken, not ours, or the credentials do not fit");
+    return fail(ErrorKind::io,
+                "can not listen on " + options.address +
+                    ": the address is taken, not ours, or the credentials do not fit");
   }
   return Server(std::move(impl));
 }

@@ -26,8 +26,8 @@ Async<StreamFrame> first_frame(MessageStream& messages, bool has_state) {
   }
   const bool state_due = has_state && frame.begin == StreamFrame::Begin::fresh;
   if (state_due != frame.state.has_value()) {
-    co_return fail(ErrorKind::invalid_argument, state_due ? "the first frame has no state"
-                                                          : "the first frame has a state");
+    co_return fail(ErrorKind::invalid_argument,
+                   state_due ? "the first frame has no state" : "the first frame has a state");
   }
   co_return frame;
 }

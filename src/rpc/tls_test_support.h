@@ -28,8 +28,8 @@ inline TestIdentity make_identity() {
   const std::string command =
       "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 "
       "-subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 "
-      "-keyout '" + (folder / "key").string() + "' -out '" + (folder / "certificate").string() +
-      "' 2>/dev/null";
+      "-keyout '" +
+      (folder / "key").string() + "' -out '" + (folder / "certificate").string() + "' 2>/dev/null";
   const int code = std::system(command.c_str());
   TestIdentity identity{whole_file(folder / "certificate"), whole_file(folder / "key")};
   std::filesystem::remove_all(folder);

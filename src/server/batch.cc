@@ -190,7 +190,8 @@ Result<bool> Batch::resolve_overflow(const Effects& effects, const Error& error)
   }
   const std::uint64_t place = entity_.header().popped - effects.popped;
   const bool was_buried = bury_head_ && slot_.memory().head_place == place;
-  if (was_buried) return fail(error.in(slot_.target().id.to_string()));  // not even that is possible
+  if (was_buried)
+    return fail(error.in(slot_.target().id.to_string()));  // not even that is possible
   limit_ = 1;
   queue_noticed_ = true;
   slot_.memory().head_place = place;

@@ -36,8 +36,8 @@ Status check(const OnceCast& cast, const Limits& limits) {
         {internal::Kind::cast, cast.message.name, cast.message.payload, {}}, limits);
   }
   if (valid) return {};
-  return fail(valid.error().in("cast " + std::to_string(cast.sequence) + " to " +
-                               cast.to.to_string()));
+  return fail(
+      valid.error().in("cast " + std::to_string(cast.sequence) + " to " + cast.to.to_string()));
 }
 
 // The first casts from `next` on, as many as one transaction takes; moves `next` behind them.
@@ -47,8 +47,8 @@ Shares take(std::vector<OnceCast>& casts, std::size_t& next, BytesView prefix,
   std::size_t bytes = 0;
   for (std::size_t count = 0; next < casts.size() && count < kCastsPerTransaction; ++count) {
     OnceCast& cast = casts[next];
-    QueuedMessage message{internal::Kind::cast, std::move(cast.message.name),
-                          std::move(cast.message.payload), {}};
+    QueuedMessage message{
+        internal::Kind::cast, std::move(cast.message.name), std::move(cast.message.payload), {}};
     bytes += internal::queued_size(message) + 4 * (prefix.size() + cast.to.id.size() + 64);
     auto& share = shares[{cast.to.type, cast.to.id}];
     if (!share) share = std::make_unique<Share>(prefix, cast.to);

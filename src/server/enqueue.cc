@@ -18,7 +18,8 @@ static_assert(kDeadLetterRoomBytes > kDeadLetterReasonBytes + 64);
 void Enqueuer::add(const EntityKeys& keys, const std::vector<const QueuedMessage*>& messages) {
   SegmentWriter segment;
   const auto close = [&] {
-    SEMPER_ASSERT(next_segment_ < kSegmentsPerTransaction, "a transaction's segments are numbered with 16 bits");
+    SEMPER_ASSERT(next_segment_ < kSegmentsPerTransaction,
+                  "a transaction's segments are numbered with 16 bits");
     transaction_->set_versionstamped_key(keys.queue_segment(next_segment_++), keys.stamp_offset(),
                                          segment.finish());
   };

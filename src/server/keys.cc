@@ -11,7 +11,16 @@ namespace semper::internal {
 namespace {
 
 enum Space : std::int64_t { kTypes = 0, kEntities, kIndex, kWake, kSessions, kHosts };
-enum Part : std::int64_t { kHeader = 0, kPushed, kQueue, kChunks, kLockRenewal, kDead, kParked, kOnce };
+enum Part : std::int64_t {
+  kHeader = 0,
+  kPushed,
+  kQueue,
+  kChunks,
+  kLockRenewal,
+  kDead,
+  kParked,
+  kOnce
+};
 
 template <class... Elements>
 Bytes make(BytesView prefix, const Elements&... elements) {

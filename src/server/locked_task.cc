@@ -255,8 +255,8 @@ Async<void> LockedTask::try_release(Slot& slot, const Held& held, const Result<H
     if (call && handled->error) {
       replies.push_back({held.message.caller, encode_reply_error(*handled->error)});
     } else if (call && handled->replied) {
-      replies.push_back({held.message.caller,
-                         encode_reply_within(handled->reply, transaction.limits())});
+      replies.push_back(
+          {held.message.caller, encode_reply_within(handled->reply, transaction.limits())});
     }
   } else {
     if (call) replies.push_back({held.message.caller, encode_reply_error(handled.error())});

@@ -178,8 +178,7 @@ Async<void> SimulatedDisk::Handle::do_write(std::uint64_t offset, WriteParts par
       fault = WriteFault::misdirected;
     }
     const bool fails = fault == WriteFault::io_error || fault == WriteFault::no_room;
-    number =
-        disk_->start_write(offset, parts, fails ? 0.5 : 1.0, fault == WriteFault::misdirected);
+    number = disk_->start_write(offset, parts, fails ? 0.5 : 1.0, fault == WriteFault::misdirected);
   }
   SEMPER_CO_TRY_STATUS(co_await take_time(fault == WriteFault::stuck));
   std::lock_guard lock(disk_->mutex);
@@ -327,7 +326,8 @@ SimulatedDisk SimulatedDisk::crash_image(std::size_t interval,
   options.size = state_->size;
   options.faults = {};
   auto copy = std::make_shared<State>(options, state_->env, state_->garbage_seed);
-  copy->durable = interval == state_->intervals ? state_->durable : state_->history[interval].durable;
+  copy->durable =
+      interval == state_->intervals ? state_->durable : state_->history[interval].durable;
   state_->settle(copy->durable, writes, fates);
   copy->visible = copy->durable;
   copy->interval_began = copy->durable;

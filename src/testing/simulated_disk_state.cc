@@ -9,8 +9,7 @@
 
 namespace semper::testing {
 
-SimulatedDisk::State::State(SimulatedDiskOptions chosen, Env given,
-                            std::uint64_t seed_of_garbage)
+SimulatedDisk::State::State(SimulatedDiskOptions chosen, Env given, std::uint64_t seed_of_garbage)
     : options(chosen), env(given), size(chosen.size), garbage_seed(seed_of_garbage) {
   SEMPER_ASSERT(std::has_single_bit(options.sector_size) && options.sector_size >= 512 &&
                     options.sector_size <= 4096,

@@ -226,8 +226,8 @@ TEST_F(SimulatedDiskTest, chance_makes_faults_of_every_kind_and_slow_operations_
     ASSERT_TRUE(run(device->flush()));
   }
   const auto happened = disk_.happened();
-  for (const char* fault : {"read_error", "write_error", "write_no_room", "misdirected_write",
-                            "bit_rot", "delay"}) {
+  for (const char* fault :
+       {"read_error", "write_error", "write_no_room", "misdirected_write", "bit_rot", "delay"}) {
     EXPECT_TRUE(happened.contains(fault)) << fault;
   }
 }

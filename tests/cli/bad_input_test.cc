@@ -54,7 +54,8 @@ TEST_F(CliBadInput, a_store_that_is_not_there_is_made_by_mistake) {
   refused(3, "store create", {"store", "set", "k", "1"});
   refused(3, "there is no store at", {"bench"});
   EXPECT_FALSE(std::filesystem::exists(path("store.db")));
-  const Ran nowhere = run_tool({"--store", "sqlite:" + path("missing/store.db"), "store", "create"});
+  const Ran nowhere =
+      run_tool({"--store", "sqlite:" + path("missing/store.db"), "store", "create"});
   EXPECT_EQ(nowhere.code, 3) << nowhere;
   EXPECT_THAT(nowhere.err, HasSubstr("missing/ of the store does not exist"));
   EXPECT_FALSE(std::filesystem::exists(path("missing")));
@@ -78,7 +79,8 @@ TEST_F(CliBadInput, a_store_of_a_newer_version_is_opened_or_changed) {
 TEST_F(CliBadInput, a_damaged_store_is_read_as_if_it_were_whole) {
   create_store();
   for (int i = 0; i < 20; ++i) {
-    must({"store", "set", "(\"n\", " + std::to_string(i) + ")", "\"" + std::string(500, 'v') + "\""});
+    must({"store", "set", "(\"n\", " + std::to_string(i) + ")",
+          "\"" + std::string(500, 'v') + "\""});
   }
   std::string contents = read_whole_file(path("store.db"));
   const std::size_t middle = contents.find(std::string(400, 'v'));
@@ -111,8 +113,8 @@ TEST_F(CliBadInput, an_unknown_command_or_option_is_called_something_else) {
 
 TEST_F(CliBadInput, a_count_or_a_time_of_the_wrong_shape_is_taken_for_another) {
   create_store();
-  for (const char* count : {"-1", "+1", "1x", "0x10", "1.5", "", " 1", "ten",
-                            "18446744073709551616"}) {
+  for (const char* count :
+       {"-1", "+1", "1x", "0x10", "1.5", "", " 1", "ten", "18446744073709551616"}) {
     refused(2, "--count", {"stats", std::string("--count=") + count});
     refused(2, "--limit", {"ls", "Counter", std::string("--limit=") + count});
     refused(2, "--limit", {"queue", "Counter/x", std::string("--limit=") + count});

@@ -125,7 +125,8 @@ SERVER_TEST(States, one_grows_into_chunks_and_shrinks_back) {
   co_await world.serve<Hoard>();
   auto hoard = world.ref<Hoard>("h");
   const CallOptions patient{world.patience()};
-  for (const std::int64_t size : {10, 4'000, 5'000, 100'000, 1'000'000, 16'384, 70'000, 4'096, 3, 0}) {
+  for (const std::int64_t size :
+       {10, 4'000, 5'000, 100'000, 1'000'000, 16'384, 70'000, 4'096, 3, 0}) {
     const auto message = resize(size);
     EXPECT_EQ(must(co_await hoard.call(message, patient)), size);
     const auto view = co_await world.look(hoard);
@@ -202,7 +203,8 @@ SERVER_TEST_WITH(SmallStores, a_queued_message_that_grows_the_state_past_the_lim
   co_await world.until_clean();
 }
 
-SERVER_TEST_WITH(SmallStores, the_caller_of_a_queued_call_that_grows_the_state_too_far_is_told, kSmall) {
+SERVER_TEST_WITH(SmallStores, the_caller_of_a_queued_call_that_grows_the_state_too_far_is_told,
+                 kSmall) {
   co_await world.serve<Hoard>();
   auto hoard = world.ref<Hoard>("h");
   const auto large = resize(kTooMuch);
@@ -213,7 +215,8 @@ SERVER_TEST_WITH(SmallStores, the_caller_of_a_queued_call_that_grows_the_state_t
   co_await world.until_clean();
 }
 
-SERVER_TEST_WITH(SmallStores, a_locked_result_over_the_limits_is_refused_and_the_lock_given_back, kSmall) {
+SERVER_TEST_WITH(SmallStores, a_locked_result_over_the_limits_is_refused_and_the_lock_given_back,
+                 kSmall) {
   co_await world.serve<Hoard>();
   auto hoard = world.ref<Hoard>("h");
   const Hoard::ResizeLocked large{kTooMuch};
@@ -248,7 +251,8 @@ SERVER_TEST_WITH(SmallStores, many_large_replies_of_one_batch_are_all_delivered,
   co_await world.until_clean();
 }
 
-SERVER_TEST_WITH(SmallStores, a_reply_over_the_stores_limits_is_an_error_to_its_caller_alone, kSmall) {
+SERVER_TEST_WITH(SmallStores, a_reply_over_the_stores_limits_is_an_error_to_its_caller_alone,
+                 kSmall) {
   co_await world.serve<Hoard>();
   auto hoard = world.ref<Hoard>("h");
   const CallOptions patient{world.patience()};
@@ -281,7 +285,8 @@ SERVER_TEST_WITH(SmallStores, a_late_answer_over_the_stores_limits_is_an_error_t
   co_await world.until_clean();
 }
 
-SERVER_TEST_WITH(SmallStores, a_message_that_sends_more_than_a_transaction_holds_fails_alone, kSmall) {
+SERVER_TEST_WITH(SmallStores, a_message_that_sends_more_than_a_transaction_holds_fails_alone,
+                 kSmall) {
   co_await world.serve<Diary>();
   auto hoard = world.ref<Hoard>("h");
   for (int i = 0; i < 10; ++i) {
@@ -314,7 +319,8 @@ SERVER_TEST_WITH(SmallStores, messages_that_together_send_more_than_a_transactio
   EXPECT_EQ((co_await world.rows(entity_range(hoard.entity(), 5))).size(), 0u);
 }
 
-SERVER_TEST_WITH(SmallStores, a_message_sent_that_fits_into_no_value_fails_its_sender_alone, kSmall) {
+SERVER_TEST_WITH(SmallStores, a_message_sent_that_fits_into_no_value_fails_its_sender_alone,
+                 kSmall) {
   auto& server = *co_await world.serve<Hoard>();
   auto hoard = server.ref<Hoard>("h");
   const auto message = send("d", 1, kTooMuchForAValue);

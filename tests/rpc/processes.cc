@@ -104,8 +104,7 @@ void ServerProcess::start(int port) {
                              std::to_string(epoch_ms_)};
   char* argv[] = {arguments[0].data(), arguments[1].data(), arguments[2].data(),
                   arguments[3].data(), nullptr};
-  const int failed =
-      posix_spawn(&process_, "/proc/self/exe", &actions, nullptr, argv, environ);
+  const int failed = posix_spawn(&process_, "/proc/self/exe", &actions, nullptr, argv, environ);
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
   if (failed != 0) throw std::runtime_error("the server process does not start");

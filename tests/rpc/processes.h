@@ -44,11 +44,11 @@ class Proxy {
   int port() const { return port_; }
   void retarget(int port) { target_ = port; }
 
-  void cut();                                    // resets all connections
+  void cut();                                     // resets all connections
   void cut_after(int bytes) { cut_in_ = bytes; }  // in the middle of what the server sends
-  void half_close();                             // ends what the server says, and nothing else
-  void black_hole(bool on) { hole_ = on; }       // takes bytes and passes none on
-  void delay_ms(int each) { delay_ms_ = each; }  // before each piece
+  void half_close();                              // ends what the server says, and nothing else
+  void black_hole(bool on) { hole_ = on; }        // takes bytes and passes none on
+  void delay_ms(int each) { delay_ms_ = each; }   // before each piece
 
  private:
   struct Pair {

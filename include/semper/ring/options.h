@@ -118,8 +118,8 @@ using DebugInfo = std::vector<std::pair<std::string, std::string>>;
 class ItemList {
  public:
   template <class T>
-    requires std::is_convertible_v<const T&, BytesView>
-  ItemList(const T& one) : one_(one), count_(1) {}  // NOLINT: implicit on purpose
+  requires std::is_convertible_v<const T&, BytesView> ItemList(const T& one)
+      : one_(one), count_(1) {}  // NOLINT: implicit on purpose
   ItemList(const std::vector<Bytes>& items) : owned_(items.data()), count_(items.size()) {}
   ItemList(const std::vector<BytesView>& items) : views_(items.data()), count_(items.size()) {}
   ItemList(std::span<const BytesView> items) : views_(items.data()), count_(items.size()) {}

@@ -70,7 +70,6 @@ Async<bool> is_blank(BlockDevice& device);
 // that can not be read; an error that one of them returns ends it. Changes nothing, takes no role;
 // if a consumer is at work, what it frees meanwhile may be reported as damaged.
 Async<Position> read_all(BlockDevice& device, std::function<Status(const ItemView&)> visit,
-                         std::function<Status(const Damage&)> damaged,
-                         AttachOptions options);
+                         std::function<Status(const Damage&)> damaged, AttachOptions options);
 
 }  // namespace semper::ring

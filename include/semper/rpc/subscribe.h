@@ -158,8 +158,8 @@ auto subscribe_messages(std::string method, Bytes request, Decode decode,
   auto shared = std::make_shared<Decode>(std::move(decode));
   return [method = std::move(method), request = std::move(request), options = std::move(options),
           shared](Channel& channel, stream::DispatchRequest) {
-    return internal::begin_messages<typename Stream::Connection>(
-        channel, method, request, options, std::shared_ptr<Decode>(), shared);
+    return internal::begin_messages<typename Stream::Connection>(channel, method, request, options,
+                                                                 std::shared_ptr<Decode>(), shared);
   };
 }
 
