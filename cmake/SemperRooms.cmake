@@ -63,9 +63,12 @@ function(semper_room name)
   endif()
 endfunction()
 
-# semper_backend(NAME ...): a room under backends/ that every store URL may name.
+# semper_backend(NAME [DEPENDS rooms...] ...): a room under backends/ that every store URL may name;
+# it depends on store, and on what it names besides.
 function(semper_backend name)
-  semper_room(${name} DIR "backends/${name}" DEPENDS store ${ARGN})
+  cmake_parse_arguments(PARSE_ARGV 1 backend "" "" "DEPENDS;PRIVATE_LINKS;TEST_LINKS")
+  semper_room(${name} DIR "backends/${name}" DEPENDS store ${backend_DEPENDS}
+              PRIVATE_LINKS ${backend_PRIVATE_LINKS} TEST_LINKS ${backend_TEST_LINKS})
   set_property(GLOBAL APPEND PROPERTY SEMPER_BACKENDS ${name})
 endfunction()
 
