@@ -3,6 +3,9 @@
 #include <mutex>
 #include <utility>
 
+#ifdef SEMPER_HAS_FOUNDATIONDB
+#include "backends/foundationdb/foundationdb.h"
+#endif
 #ifdef SEMPER_HAS_MEMORY
 #include "backends/memory/memory.h"
 #endif
@@ -15,6 +18,9 @@ namespace semper {
 void register_builtin_backends() {
   static std::once_flag once;
   std::call_once(once, [] {
+#ifdef SEMPER_HAS_FOUNDATIONDB
+    register_backend("fdb", open_foundationdb);
+#endif
 #ifdef SEMPER_HAS_MEMORY
     register_backend("memory", open_memory);
 #endif

@@ -1,0 +1,122 @@
+#include "client.h"
+
+#include <pthread.h>
+
+#include <mutex>
+#include <utility>
+
+#include "errors.h"
+#include "library.h"
+#include "semper/base/log.h"
+
+namespace semper::foundationdb {
+namespace {
+
+Error start_error(const FdbApi& api, FdbError code, const char* what) {
+  const char* text = api.get_error(code);
+  return Error(ErrorKind::io,
+               std::string("FoundationDB's client can not be started (") + what + ": " +
+                   (text == nullptr ? "unknown error" : text) + ", error " + std::to_string(code) +
+                   "); it starts once in a process: another part of this program may "
+                   "use it already");
+}
+
+// Starts the client with the first store and stops it at the process's end.
+class Owner {
+ public:
+  ~Owner() {
+    if (client_ && fork_.is_foreign()) {
+      // Its thread is the parent's.
+      static_cast<void>(new std::shared_ptr<Client>(std::move(client_)));
+    } else if (client_) {
+      client_->stop();
+    }
+  }
+
+  Result<std::shared_ptr<Client>> get(const Client::Settings& settings) {
+    std::lock_guard lock(mutex_);
+    if (client_) {
+      SEMPER_TRY_STATUS(fork_.check());
+      SEMPER_TRY_STATUS(check_same(settings));
+      return client_;
+    }
+    SEMPER_TRY(const FdbApi api, load_library(settings.library));
+    SEMPER_TRY(client_, Client::start(api, settings));
+    fork_ = ForkGuard();
+    return client_;
+  }
+
+ private:
+  Status check_same(const Client::Settings& settings) const {
+    if (!settings.library.empty() && settings.library != client_->library()) {
+      return fail(ErrorKind::invalid_argument,
+                  "this process uses FoundationDB's client library " +
+                      (client_->library().empty() ? kLibraryName : client_->library()) +
+                      " already, and can not load " + settings.library + " beside it");
+    }
+    if (settings.api_version && *settings.api_version != client_->api_version()) {
+      return fail(ErrorKind::invalid_argument,
+                  "this process runs FoundationDB's client at API version " +
+                      std::to_string(client_->api_version()) +
+                      " already; leave api=" + std::to_string(*settings.api_version) + " out");
+    }
+    return {};
+  }
+
+  std::mutex mutex_;
+  std::shared_ptr<Client> client_;
+  ForkGuard fork_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<Client>> Client::start(const FdbApi& api, Settings settings) {
+  SEMPER_TRY(const int version, choose_api_version(api, settings.api_version, settings.library));
+  std::shared_ptr<Client> client(new Client(api, std::move(settings)));
+  client->api_version_ = version;
+  SEMPER_TRY_STATUS(client->run());
+  return client;
+}
+
+Status Client::run() {
+  if (const auto code = api_.select_api_version(api_version_, api_version_); code != 0) {
+    return fail(start_error(api_, code, "selecting the API version"));
+  }
+  if (const auto code = api_.setup_network(); code != 0) {
+    return fail(start_error(api_, code, "setting up the network"));
+  }
+  running_.store(true, std::memory_order_release);
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "fdb-network");
+    const auto code = api_.run_network();
+    running_.store(false, std::memory_order_release);
+    if (code == 0) return;
+    const char* text = api_.get_error(code);
+    log_error("fdb", "FoundationDB's network thread ended: " +
+                         std::string(text == nullptr ? "unknown error" : text) + " (error " +
+                         std::to_string(code) + "); every fdb: store of this process hangs");
+  });
+  return {};
+}
+
+Client::~Client() {
+  stop();
+}
+
+void Client::stop() {
+  if (fork_.is_foreign()) {
+    // The thread object stands for one of the parent's, and must not end the child.
+    if (thread_.joinable()) thread_.detach();
+    return;
+  }
+  if (!thread_.joinable()) return;
+  static_cast<void>(api_.stop_network());
+  thread_.join();
+}
+
+Result<std::shared_ptr<Client>> process_client(const Client::Settings& settings) {
+  static Owner owner;
+  return owner.get(settings);
+}
+
+}  // namespace semper::foundationdb

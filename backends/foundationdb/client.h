@@ -1,0 +1,66 @@
+// Client: the client library at work, with its one thread.
+//
+// FoundationDB's client does everything on one network thread. It is started once in a process, and can
+// not be started again after it was stopped: so it starts with the first store, survives the opening
+// and closing of any number, and ends when the process does (process_client's owner is a static object;
+// it stops the thread and joins it). All stores of a process share one library and one API version.
+//
+// Threads: any, but process_client() must not be called while the process is already ending.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "fdb_c_api.h"
+#include "fork_guard.h"
+
+namespace semper::foundationdb {
+
+class Client {
+ public:
+  struct Settings {
+    std::string library;  // as named; for messages, and to tell two of them apart
+    std::optional<int> api_version;
+  };
+
+  // Selects the API version, sets up the network and starts its thread.
+  // Errors: unsupported (library.h), io (the library refused; the client can not be started again).
+  static Result<std::shared_ptr<Client>> start(const FdbApi& api, Settings settings);
+
+  ~Client();  // stop()
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  const FdbApi& api() const { return api_; }
+  int api_version() const { return api_version_; }
+  const std::string& library() const { return settings_.library; }
+
+  // False once the thread has ended: nothing completes any more, and nothing may be called but what
+  // frees memory of this process alone.
+  bool is_running() const noexcept { return running_.load(std::memory_order_acquire); }
+
+  // Ends the thread and waits for it. In a forked child it does nothing.
+  void stop();
+
+ private:
+  Client(const FdbApi& api, Settings settings) : api_(api), settings_(std::move(settings)) {}
+  Status run();
+
+  const FdbApi api_;
+  const Settings settings_;
+  int api_version_ = 0;
+  ForkGuard fork_;
+  std::atomic<bool> running_ = false;
+  std::thread thread_;
+};
+
+// The process's client: loads the library and starts it at the first call, hands it out later.
+// Errors: as load_library and Client::start; unsupported also in a forked child of a process that
+// started one; invalid_argument where a store asks for another library or API version than the one that
+// runs.
+Result<std::shared_ptr<Client>> process_client(const Client::Settings& settings);
+
+}  // namespace semper::foundationdb
