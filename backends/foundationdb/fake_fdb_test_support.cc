@@ -1,0 +1,684 @@
+#include "fake_fdb_test_support.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "errors.h"
+
+namespace semper::foundationdb {
+
+namespace {
+
+FakeFdb* current = nullptr;
+
+constexpr FdbError kNoCommitVersion = 2021;
+constexpr BytesView kTenantMap = "\xff\xff/management/tenant/map/";
+constexpr BytesView kOldTenantMap = "\xff\xff/management/tenant_map/";
+
+FakeFdb& fake() {
+  if (current == nullptr) throw std::logic_error("a fake FoundationDB is not there");
+  return *current;
+}
+
+Bytes bytes_of(const std::uint8_t* data, int length) {
+  return {reinterpret_cast<const char*>(data), static_cast<std::size_t>(length)};
+}
+
+const std::uint8_t* data_of(const Bytes& bytes) {
+  return reinterpret_cast<const std::uint8_t*>(bytes.data());
+}
+
+// The name of a tenant out of its management key; empty for other keys.
+std::string tenant_of(BytesView key) {
+  for (const BytesView map : {kTenantMap, kOldTenantMap}) {
+    if (key.starts_with(map)) return std::string(key.substr(map.size()));
+  }
+  return "";
+}
+
+}  // namespace
+
+// Lives longer than its user wants it (make_future).
+struct FdbFuture {
+  std::mutex mutex;
+  bool ready = false;
+  bool destroyed = false;
+  FdbError code = 0;
+  std::int64_t number = 0;
+  Bytes key;
+  std::optional<Bytes> value;
+  RangePage page;
+  std::vector<FdbKeyValue> rows;
+  FdbCallback callback = nullptr;
+  void* parameter = nullptr;
+
+  bool is_ready() {
+    std::lock_guard lock(mutex);
+    return ready;
+  }
+
+  void complete(FdbError with) {
+    FdbCallback call = nullptr;
+    {
+      std::lock_guard lock(mutex);
+      if (ready) return;
+      ready = true;
+      code = with;
+      call = std::exchange(callback, nullptr);
+    }
+    if (call != nullptr) call(this, parameter);
+  }
+};
+
+struct FdbDatabase {};
+
+struct FdbTenant {
+  std::string name;
+};
+
+struct FdbTransaction {
+  std::string tenant;
+  std::int64_t timeout_ms = 0;
+  bool special_writes = false;
+  std::optional<Version> read_version;
+  CommitRequest request;
+  std::vector<std::string> new_tenants;
+  std::vector<std::pair<Bytes, FdbFuture*>> watches;
+  FdbFuture* versionstamp = nullptr;
+  Bytes stamp;
+
+  void reset() {
+    read_version.reset();
+    request = {};
+    new_tenants.clear();
+    watches.clear();
+    versionstamp = nullptr;
+    special_writes = false;
+  }
+};
+
+FakeFdb::FakeFdb() {
+  if (current != nullptr) throw std::logic_error("there is a fake FoundationDB already");
+  current = this;
+}
+
+FakeFdb::~FakeFdb() {
+  current = nullptr;
+}
+
+void FakeFdb::fail_next(Call call, std::vector<FdbError> codes) {
+  std::lock_guard lock(mutex_);
+  failures_[call].assign(codes.begin(), codes.end());
+}
+
+void FakeFdb::lose_next_answer(FdbError code) {
+  std::lock_guard lock(mutex_);
+  lost_answer_ = code;
+}
+
+void FakeFdb::hold(Call call) {
+  std::lock_guard lock(mutex_);
+  held_.insert(call);
+}
+
+void FakeFdb::release() {
+  std::lock_guard lock(mutex_);
+  held_.clear();
+  held_counts_.clear();
+  for (auto& work : std::exchange(held_work_, {})) work_.push_back(std::move(work));
+  changed_.notify_all();
+}
+
+void FakeFdb::set_reachable(bool reachable) {
+  std::lock_guard lock(mutex_);
+  reachable_ = reachable;
+}
+
+void FakeFdb::recover() {
+  std::lock_guard lock(mutex_);
+  // A commit in each key space, so that the newest version is not one of the old ones.
+  for (auto& [tenant, map] : maps_) {
+    CommitRequest nothing;
+    std::vector<Bytes> none;
+    oldest_ = std::max(oldest_, map.apply(nothing, none));
+  }
+}
+
+void FakeFdb::set_watches_maximum(std::size_t maximum) {
+  std::lock_guard lock(mutex_);
+  watches_maximum_ = maximum;
+}
+
+void FakeFdb::set_tenants_enabled(bool enabled) {
+  std::lock_guard lock(mutex_);
+  tenants_enabled_ = enabled;
+}
+
+void FakeFdb::fail_watches(FdbError code) {
+  std::lock_guard lock(mutex_);
+  for (const auto& watching : std::exchange(watching_, {})) {
+    work_.push_back([future = watching.future, code] { future->complete(code); });
+  }
+  changed_.notify_all();
+}
+
+FakeFdb::Counts FakeFdb::counts() const {
+  std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+bool FakeFdb::is_held(Call call) const {
+  std::lock_guard lock(mutex_);
+  const auto found = held_counts_.find(call);
+  return found != held_counts_.end() && found->second > 0;
+}
+
+std::size_t FakeFdb::watches() const {
+  std::lock_guard lock(mutex_);
+  return watching_.size();
+}
+
+std::vector<KeyValue> FakeFdb::rows(const std::string& tenant) const {
+  std::lock_guard lock(mutex_);
+  const auto found = maps_.find(tenant);
+  if (found == maps_.end()) return {};
+  const PageRequest all({"", "\xff\xff"}, 100'000);
+  return found->second.get_range(all, found->second.version()).rows;
+}
+
+void FakeFdb::post(std::function<void()> work) {
+  std::lock_guard lock(mutex_);
+  work_.push_back(std::move(work));
+  changed_.notify_all();
+}
+
+void FakeFdb::run() {
+  std::unique_lock lock(mutex_);
+  ++counts_.networks_run;
+  while (true) {
+    changed_.wait(lock, [this] { return stopping_ || !work_.empty(); });
+    if (stopping_) break;
+    auto work = std::move(work_.front());
+    work_.pop_front();
+    lock.unlock();
+    work();
+    work = nullptr;
+    lock.lock();
+  }
+  stopping_ = false;
+}
+
+void FakeFdb::stop() {
+  std::lock_guard lock(mutex_);
+  ++counts_.networks_stopped;
+  stopping_ = true;
+  changed_.notify_all();
+}
+
+FdbError FakeFdb::next_failure(Call call) {
+  auto& codes = failures_[call];
+  if (codes.empty()) return 0;
+  const FdbError code = codes.front();
+  codes.pop_front();
+  return code;
+}
+
+// Counts the call, and fails it or keeps it open where a test said so; otherwise `then` runs.
+void FakeFdb::begin_call(FdbTransaction& transaction, Call call, FdbFuture& future,
+                         std::function<void()> then) {
+  ++counts_.calls[call];
+  FdbError code = next_failure(call);
+  if (code == 0 && !reachable_ && transaction.timeout_ms > 0) code = code::kTransactionTimedOut;
+  if (code != 0) {
+    // What waits for the commit of the transaction fails with it.
+    if (call == Call::commit && transaction.versionstamp != nullptr) {
+      work_.push_back([stamp = transaction.versionstamp, code] { stamp->complete(code); });
+    }
+    work_.push_back([&future, code] { future.complete(code); });
+    changed_.notify_all();
+    return;
+  }
+  // Once it is ready (cancelled), the transaction may be gone.
+  auto unless_cancelled = [&future, then = std::move(then)] {
+    if (!future.is_ready()) then();
+  };
+  if (held_.contains(call)) {
+    ++held_counts_[call];
+    held_work_.push_back(std::move(unless_cancelled));
+    return;
+  }
+  work_.push_back(std::move(unless_cancelled));
+  changed_.notify_all();
+}
+
+void FakeFdb::fire_watches(const std::string& tenant) {
+  const auto& map = map_of(tenant);
+  std::erase_if(watching_, [&](const Watching& watching) {
+    if (watching.tenant != tenant || map.get(watching.key, map.version()) == watching.value) {
+      return false;
+    }
+    work_.push_back([future = watching.future] { future->complete(0); });
+    return true;
+  });
+  changed_.notify_all();
+}
+
+FdbError FakeFdb::set_watch(const Watching& watching) {
+  if (watching_.size() >= watches_maximum_) return code::kTooManyWatches;
+  watching_.push_back(watching);
+  return 0;
+}
+
+// The transaction takes effect, or not: FoundationDB's code.
+FdbError FakeFdb::apply(FdbTransaction& transaction) {
+  auto& map = map_of(transaction.tenant);
+  if (!transaction.new_tenants.empty()) {
+    if (!tenants_enabled_) return code::kTenantsDisabled;
+    counts_.tenant_names.insert(transaction.new_tenants.begin(), transaction.new_tenants.end());
+    return 0;
+  }
+  auto& request = transaction.request;
+  request.read_version = transaction.read_version.value_or(map.version());
+  if (request.read_version < oldest_) return code::kTransactionTooOld;
+  for (const auto& read : request.reads) {
+    if (map.changed_since(read, request.read_version)) return code::kNotCommitted;
+  }
+  std::vector<Bytes> changed;
+  append_big_endian_u64(transaction.stamp, map.apply(request, changed));
+  append_big_endian_u16(transaction.stamp, 0);
+  fire_watches(transaction.tenant);
+  return 0;
+}
+
+void FakeFdb::commit(FdbTransaction& transaction, FdbFuture& future) {
+  std::unique_lock lock(mutex_);
+  FdbError code = 0;
+  FdbError stamped = kNoCommitVersion;
+  const bool writes = !transaction.request.mutations.empty() ||
+                      !transaction.request.write_conflicts.empty() ||
+                      !transaction.new_tenants.empty();
+  if (writes) {
+    code = stamped = apply(transaction);
+    if (code == 0 && lost_answer_ != 0) code = std::exchange(lost_answer_, 0);
+  }
+  auto* stamp = transaction.versionstamp;
+  const Bytes written = transaction.stamp;
+  std::vector<std::pair<FdbFuture*, FdbError>> watches;
+  const auto& map = map_of(transaction.tenant);
+  const Version at = transaction.read_version.value_or(map.version());
+  for (const auto& [key, watch] : transaction.watches) {
+    if (at < oldest_) {
+      code = code::kTransactionTooOld;
+      watches.emplace_back(watch, code);
+      continue;
+    }
+    const Watching watching{transaction.tenant, key, map.get(key, at), watch};
+    const FdbError set = set_watch(watching);
+    if (set != 0) watches.emplace_back(watch, set);
+  }
+  if (!transaction.watches.empty()) fire_watches(transaction.tenant);
+  lock.unlock();
+  for (const auto& [watch, failed] : watches) watch->complete(failed);
+  if (stamp != nullptr) {
+    stamp->key = written;
+    stamp->complete(stamped);
+  }
+  future.complete(code);
+}
+
+// The C functions.
+struct FakeCalls {
+  static int get_max_api_version() { return kApiVersionMaximum; }
+  static int get_max_api_version_of_6_3() { return kApiVersionMinimum; }
+  static FdbError select_api_version(int runtime, int header) {
+    if (runtime > header || header > kApiVersionMaximum) return 2203;
+    std::lock_guard lock(fake().mutex_);
+    fake().counts_.api_versions.push_back(runtime);
+    return 0;
+  }
+  static FdbError setup_network() { return 0; }
+  static FdbError run_network() {
+    fake().run();
+    return 0;
+  }
+  static FdbError stop_network() {
+    fake().stop();
+    return 0;
+  }
+  static const char* get_error(FdbError) { return "FoundationDB's own words"; }
+  static FdbBool error_predicate(int which, FdbError code) {
+    static const std::set<FdbError> passing = {
+        code::kNotCommitted,     code::kTransactionTooOld,      code::kFutureVersion,
+        code::kDatabaseLocked,   code::kProcessBehind,          code::kBatchThrottled,
+        code::kTagThrottled,     code::kCommitProxyMemoryLimit, code::kGrvProxyMemoryLimit,
+        code::kProxyTagThrottled};
+    return which == predicate::kRetryableNotCommitted && passing.contains(code) ? 1 : 0;
+  }
+
+  static FdbError future_set_callback(FdbFuture* future, FdbCallback callback, void* parameter) {
+    {
+      std::lock_guard lock(future->mutex);
+      if (!future->ready) {
+        future->callback = callback;
+        future->parameter = parameter;
+        return 0;
+      }
+    }
+    callback(future, parameter);
+    return 0;
+  }
+  static FdbError future_get_error(FdbFuture* future) {
+    std::lock_guard lock(future->mutex);
+    return future->ready ? future->code : 2015;
+  }
+  static FdbError future_get_int64(FdbFuture* future, std::int64_t* out) {
+    *out = future->number;
+    return future_get_error(future);
+  }
+  static FdbError future_get_key(FdbFuture* future, const std::uint8_t** key, int* length) {
+    *key = data_of(future->key);
+    *length = static_cast<int>(future->key.size());
+    return future_get_error(future);
+  }
+  static FdbError future_get_value(FdbFuture* future, FdbBool* present, const std::uint8_t** value,
+                                   int* length) {
+    *present = future->value ? 1 : 0;
+    if (future->value) {
+      *value = data_of(*future->value);
+      *length = static_cast<int>(future->value->size());
+    }
+    return future_get_error(future);
+  }
+  static FdbError future_get_keyvalue_array(FdbFuture* future, const FdbKeyValue** rows, int* count,
+                                            FdbBool* more) {
+    future->rows.clear();
+    for (const auto& row : future->page.rows) {
+      future->rows.push_back({data_of(row.key), static_cast<int>(row.key.size()),
+                              data_of(row.value), static_cast<int>(row.value.size())});
+    }
+    *rows = future->rows.data();
+    *count = static_cast<int>(future->rows.size());
+    *more = future->page.more ? 1 : 0;
+    return future_get_error(future);
+  }
+  // Ready on the network thread, as the real one.
+  static void future_cancel(FdbFuture* future) {
+    {
+      std::lock_guard lock(fake().mutex_);
+      std::erase_if(fake().watching_, [&](const auto& one) { return one.future == future; });
+    }
+    fake().post([future] { future->complete(code::kOperationCancelled); });
+  }
+  static void future_destroy(FdbFuture* future) {
+    std::lock_guard lock(fake().mutex_);
+    if (std::exchange(future->destroyed, true)) throw std::logic_error("destroyed twice");
+    --fake().counts_.futures;
+  }
+  static FdbFuture* make_future() {
+    ++fake().counts_.futures;
+    // Never freed: a few bytes for each, and no question who may still know it.
+    static auto& all = *new std::deque<std::unique_ptr<FdbFuture>>();
+    return all.emplace_back(std::make_unique<FdbFuture>()).get();
+  }
+
+  static FdbError create_database(const char*, FdbDatabase** out) {
+    std::lock_guard lock(fake().mutex_);
+    ++fake().counts_.databases;
+    *out = new FdbDatabase();
+    return 0;
+  }
+  static void database_destroy(FdbDatabase* database) {
+    std::lock_guard lock(fake().mutex_);
+    --fake().counts_.databases;
+    delete database;
+  }
+  static FdbError database_set_option(FdbDatabase*, int option, const std::uint8_t*, int length) {
+    return option == option::kMaxWatches && length == 8 ? 0 : 2007;
+  }
+  static FdbError database_create_transaction(FdbDatabase*, FdbTransaction** out) {
+    return create(out, "");
+  }
+  static FdbError database_open_tenant(FdbDatabase*, const std::uint8_t* name, int length,
+                                       FdbTenant** out) {
+    std::lock_guard lock(fake().mutex_);
+    ++fake().counts_.tenants;
+    *out = new FdbTenant{bytes_of(name, length)};
+    return 0;
+  }
+  static FdbError tenant_create_transaction(FdbTenant* tenant, FdbTransaction** out) {
+    return create(out, tenant->name);
+  }
+  static void tenant_destroy(FdbTenant* tenant) {
+    std::lock_guard lock(fake().mutex_);
+    --fake().counts_.tenants;
+    delete tenant;
+  }
+  static FdbError create(FdbTransaction** out, const std::string& tenant) {
+    std::lock_guard lock(fake().mutex_);
+    ++fake().counts_.transactions;
+    *out = new FdbTransaction();
+    (*out)->tenant = tenant;
+    return 0;
+  }
+  static void transaction_destroy(FdbTransaction* transaction) {
+    std::lock_guard lock(fake().mutex_);
+    --fake().counts_.transactions;
+    delete transaction;
+  }
+  static FdbError transaction_set_option(FdbTransaction* transaction, int option,
+                                         const std::uint8_t* value, int length) {
+    if (option == option::kTimeout && length == 8) {
+      transaction->timeout_ms =
+          static_cast<std::int64_t>(load_little_endian_u64(bytes_of(value, length)));
+      return 0;
+    }
+    if (option == option::kSpecialKeySpaceEnableWrites) transaction->special_writes = true;
+    return length == 0 ? 0 : 2006;
+  }
+  static void transaction_set_read_version(FdbTransaction* transaction, std::int64_t version) {
+    transaction->read_version = static_cast<Version>(version);
+  }
+  static FdbFuture* transaction_get_read_version(FdbTransaction* transaction) {
+    std::lock_guard lock(fake().mutex_);
+    FdbFuture* future = make_future();
+    fake().begin_call(*transaction, Call::get_read_version, *future, [transaction, future] {
+      {
+        std::lock_guard held(fake().mutex_);
+        future->number = static_cast<std::int64_t>(fake().map_of(transaction->tenant).version());
+        transaction->read_version = static_cast<Version>(future->number);
+      }
+      future->complete(0);
+    });
+    return future;
+  }
+  // With the mutex held: the version to read at, or 0 with a code.
+  static FdbError read_version(FdbTransaction& transaction, Version& version) {
+    auto& map = fake().map_of(transaction.tenant);
+    if (!transaction.read_version) transaction.read_version = map.version();
+    version = *transaction.read_version;
+    return version < fake().oldest_ ? code::kTransactionTooOld : 0;
+  }
+  static FdbFuture* transaction_get(FdbTransaction* transaction, const std::uint8_t* key,
+                                    int length, FdbBool) {
+    std::lock_guard lock(fake().mutex_);
+    FdbFuture* future = make_future();
+    fake().begin_call(*transaction, Call::get, *future,
+                      [transaction, future, wanted = bytes_of(key, length)] {
+                        FdbError code = 0;
+                        {
+                          std::lock_guard held(fake().mutex_);
+                          Version version = 0;
+                          code = read_version(*transaction, version);
+                          const auto tenant = tenant_of(wanted);
+                          if (!tenant.empty()) {
+                            if (fake().counts_.tenant_names.contains(tenant)) future->value = "{}";
+                          } else if (code == 0) {
+                            future->value = fake().map_of(transaction->tenant).get(wanted, version);
+                          }
+                        }
+                        future->complete(code);
+                      });
+    return future;
+  }
+  static FdbFuture* transaction_get_range(FdbTransaction* transaction, const std::uint8_t* begin,
+                                          int begin_length, FdbBool begin_or_equal,
+                                          int begin_offset, const std::uint8_t* end, int end_length,
+                                          FdbBool end_or_equal, int end_offset, int limit, int, int,
+                                          int, FdbBool, FdbBool reverse) {
+    if (begin_or_equal != 0 || begin_offset != 1 || end_or_equal != 0 || end_offset != 1) {
+      throw std::logic_error("the fake knows the selectors of plain ranges only");
+    }
+    const PageRequest request({bytes_of(begin, begin_length), bytes_of(end, end_length)},
+                              static_cast<std::size_t>(limit),
+                              reverse != 0 ? Order::descending : Order::ascending);
+    std::lock_guard lock(fake().mutex_);
+    FdbFuture* future = make_future();
+    fake().begin_call(*transaction, Call::get_range, *future, [transaction, future, request] {
+      FdbError code = 0;
+      {
+        std::lock_guard held(fake().mutex_);
+        Version version = 0;
+        code = read_version(*transaction, version);
+        if (code == 0) {
+          future->page = fake().map_of(transaction->tenant).get_range(request, version);
+        }
+      }
+      future->complete(code);
+    });
+    return future;
+  }
+  static void add(FdbTransaction* transaction, Mutation::Type type, Bytes key, Bytes value) {
+    const auto tenant = tenant_of(key);
+    if (!tenant.empty()) return transaction->new_tenants.push_back(tenant);
+    Mutation mutation{type, std::move(key), std::move(value), 0};
+    const auto take_offset = [&](Bytes& from) {
+      const BytesView tail = BytesView(from).substr(from.size() - 4);
+      mutation.stamp_offset = load_little_endian_u32(tail);
+      from.resize(from.size() - 4);
+    };
+    if (type == Mutation::Type::set_versionstamped_key) take_offset(mutation.key);
+    if (type == Mutation::Type::set_versionstamped_value) take_offset(mutation.value);
+    transaction->request.mutations.push_back(std::move(mutation));
+  }
+  static void transaction_set(FdbTransaction* transaction, const std::uint8_t* key, int length,
+                              const std::uint8_t* value, int value_length) {
+    add(transaction, Mutation::Type::set, bytes_of(key, length), bytes_of(value, value_length));
+  }
+  static void transaction_clear(FdbTransaction* transaction, const std::uint8_t* key, int length) {
+    add(transaction, Mutation::Type::clear, bytes_of(key, length), {});
+  }
+  static void transaction_clear_range(FdbTransaction* transaction, const std::uint8_t* begin,
+                                      int begin_length, const std::uint8_t* end, int end_length) {
+    add(transaction, Mutation::Type::clear_range, bytes_of(begin, begin_length),
+        bytes_of(end, end_length));
+  }
+  static void transaction_atomic_op(FdbTransaction* transaction, const std::uint8_t* key,
+                                    int length, const std::uint8_t* operand, int operand_length,
+                                    int type) {
+    const auto as = type == mutation_type::kAdd ? Mutation::Type::add
+                    : type == mutation_type::kSetVersionstampedKey
+                        ? Mutation::Type::set_versionstamped_key
+                        : Mutation::Type::set_versionstamped_value;
+    add(transaction, as, bytes_of(key, length), bytes_of(operand, operand_length));
+  }
+  static FdbError transaction_add_conflict_range(FdbTransaction* transaction,
+                                                 const std::uint8_t* begin, int begin_length,
+                                                 const std::uint8_t* end, int end_length,
+                                                 int type) {
+    KeyRange range{bytes_of(begin, begin_length), bytes_of(end, end_length)};
+    if (range.end < range.begin) return 2005;
+    if (type == conflict_range::kWrite) {
+      transaction->request.write_conflicts.push_back(std::move(range));
+      return 0;
+    }
+    transaction->request.reads.push_back({std::move(range), ReadRecord::kRowsUnknown});
+    std::lock_guard lock(fake().mutex_);
+    ++fake().counts_.conflict_ranges_read;
+    return 0;
+  }
+  static FdbFuture* transaction_watch(FdbTransaction* transaction, const std::uint8_t* key,
+                                      int length) {
+    std::lock_guard lock(fake().mutex_);
+    ++fake().counts_.calls[Call::watch];
+    FdbFuture* future = make_future();
+    const FdbError code = fake().next_failure(Call::watch);
+    if (code != 0) {
+      fake().work_.push_back([future, code] { future->complete(code); });
+      fake().changed_.notify_all();
+    } else {
+      transaction->watches.emplace_back(bytes_of(key, length), future);
+    }
+    return future;
+  }
+  static FdbFuture* transaction_get_versionstamp(FdbTransaction* transaction) {
+    std::lock_guard lock(fake().mutex_);
+    transaction->versionstamp = make_future();
+    return transaction->versionstamp;
+  }
+  static FdbFuture* transaction_commit(FdbTransaction* transaction) {
+    std::lock_guard lock(fake().mutex_);
+    FdbFuture* future = make_future();
+    fake().begin_call(*transaction, Call::commit, *future,
+                      [transaction, future] { fake().commit(*transaction, *future); });
+    return future;
+  }
+  static FdbFuture* transaction_on_error(FdbTransaction* transaction, FdbError code) {
+    std::lock_guard lock(fake().mutex_);
+    FdbFuture* future = make_future();
+    transaction->reset();
+    const bool again = error_predicate(predicate::kRetryableNotCommitted, code) != 0 ||
+                       code == code::kCommitUnknownResult;
+    fake().begin_call(*transaction, Call::on_error, *future,
+                      [future, code, again] { future->complete(again ? 0 : code); });
+    return future;
+  }
+};
+
+FdbApi FakeFdb::api(int newest) {
+  FdbApi api{};
+  const bool old = newest < kApiVersionOfTenants;
+  api.get_max_api_version =
+      old ? FakeCalls::get_max_api_version_of_6_3 : FakeCalls::get_max_api_version;
+  api.select_api_version = FakeCalls::select_api_version;
+  api.setup_network = FakeCalls::setup_network;
+  api.run_network = FakeCalls::run_network;
+  api.stop_network = FakeCalls::stop_network;
+  api.get_error = FakeCalls::get_error;
+  api.error_predicate = FakeCalls::error_predicate;
+  api.future_set_callback = FakeCalls::future_set_callback;
+  api.future_get_error = FakeCalls::future_get_error;
+  api.future_get_int64 = FakeCalls::future_get_int64;
+  api.future_get_key = FakeCalls::future_get_key;
+  api.future_get_value = FakeCalls::future_get_value;
+  api.future_get_keyvalue_array = FakeCalls::future_get_keyvalue_array;
+  api.future_cancel = FakeCalls::future_cancel;
+  api.future_destroy = FakeCalls::future_destroy;
+  api.create_database = FakeCalls::create_database;
+  api.database_destroy = FakeCalls::database_destroy;
+  api.database_set_option = FakeCalls::database_set_option;
+  api.database_create_transaction = FakeCalls::database_create_transaction;
+  if (!old) {
+    api.database_open_tenant = FakeCalls::database_open_tenant;
+    api.tenant_create_transaction = FakeCalls::tenant_create_transaction;
+    api.tenant_destroy = FakeCalls::tenant_destroy;
+  }
+  api.transaction_destroy = FakeCalls::transaction_destroy;
+  api.transaction_set_option = FakeCalls::transaction_set_option;
+  api.transaction_set_read_version = FakeCalls::transaction_set_read_version;
+  api.transaction_get_read_version = FakeCalls::transaction_get_read_version;
+  api.transaction_get = FakeCalls::transaction_get;
+  api.transaction_get_range = FakeCalls::transaction_get_range;
+  api.transaction_set = FakeCalls::transaction_set;
+  api.transaction_clear = FakeCalls::transaction_clear;
+  api.transaction_clear_range = FakeCalls::transaction_clear_range;
+  api.transaction_atomic_op = FakeCalls::transaction_atomic_op;
+  api.transaction_add_conflict_range = FakeCalls::transaction_add_conflict_range;
+  api.transaction_watch = FakeCalls::transaction_watch;
+  api.transaction_get_versionstamp = FakeCalls::transaction_get_versionstamp;
+  api.transaction_commit = FakeCalls::transaction_commit;
+  api.transaction_on_error = FakeCalls::transaction_on_error;
+  return api;
+}
+
+}  // namespace semper::foundationdb
