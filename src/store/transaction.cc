@@ -31,10 +31,13 @@ class Transaction::Impl {
       SEMPER_CO_TRY(snapshot_, co_await backend_->snapshot());
       opened_at_ = env_.clock->now();
     }
-    if (options_.read_version && snapshot_->version() != *options_.read_version) {
-      co_return fail(ErrorKind::conflict,
-                     "the store has changed since the version that this "
-                     "transaction was begun at");
+    if (options_.read_version) {
+      SEMPER_CO_TRY_STATUS(co_await snapshot_->fix_version());
+      if (snapshot_->version() != *options_.read_version) {
+        co_return fail(ErrorKind::conflict,
+                       "the store has changed since the version that this "
+                       "transaction was begun at");
+      }
     }
     co_return snapshot_.get();
   }
@@ -203,6 +206,7 @@ class Transaction::Impl {
   Async<Version> version() {
     if (options_.read_version) co_return *options_.read_version;
     SEMPER_CO_TRY(Snapshot * seen, co_await snapshot());
+    SEMPER_CO_TRY_STATUS(co_await seen->fix_version());
     co_return seen->version();
   }
 

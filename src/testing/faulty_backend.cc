@@ -82,6 +82,7 @@ class FaultySnapshot final : public Snapshot {
       : shared_(std::move(shared)), inner_(std::move(inner)) {}
 
   Version version() const override { return inner_->version(); }
+  Async<void> fix_version() override { return inner_->fix_version(); }
   Async<std::optional<Bytes>> get(BytesView key) override {
     SEMPER_CO_TRY_STATUS(co_await shared_->maybe_delay());
     co_return co_await inner_->get(key);
@@ -220,6 +221,10 @@ Async<CommitReceipt> FaultyBackend::commit(CommitRequest request) {
   auto receipt = co_await shared->backend->commit(std::move(request));
   if (auto waited = co_await shared->maybe_delay(); !waited && receipt) co_return lost_answer();
   co_return receipt;
+}
+
+Async<void> FaultyBackend::raise_version(Version floor) {
+  co_return co_await shared_->backend->raise_version(floor);
 }
 
 Async<std::unique_ptr<Watch>> FaultyBackend::watch(BytesView key, Snapshot& seen) {

@@ -101,7 +101,12 @@ class Snapshot {
  public:
   virtual ~Snapshot() = default;
 
+  // Known after fix_version(), after the first read, or at once, as the engine likes: one that asks a server
+  // leaves a new snapshot open until it is read, so that beginning costs no round trip.
   virtual Version version() const = 0;
+
+  // Makes version() known. Errors: those of the reads.
+  virtual Async<void> fix_version() { co_return Status{}; }
 
   // Errors: timeout (the snapshot is too old: begin anew), corrupt, io.
   virtual Async<std::optional<Bytes>> get(BytesView key) = 0;
@@ -157,6 +162,13 @@ class Backend {
   // conflict: nothing was applied. outcome_unknown: applied wholly or not at all, possibly still to
   // come. Other errors: nothing was applied. If it never returns (crash): wholly or not at all.
   virtual Async<CommitReceipt> commit(CommitRequest request) = 0;
+
+  // From now on every commit gets a version above `floor`. For stores that take over what another one
+  // has stamped (`semper store copy`): a stamp that was already given would break the order of queues,
+  // and the caches that tell states apart by it. Success: durable. If it never returns: perhaps.
+  // Error: unsupported (the message says by what else the version can be raised). The default
+  // succeeds only where the present version is `floor` or above.
+  virtual Async<void> raise_version(Version floor);
 
   // A watch on the key as the snapshot sees it. Error: exhausted (too many watches), closed.
   virtual Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) = 0;
