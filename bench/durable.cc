@@ -1,6 +1,6 @@
 // What a durable value costs while it is intact, and how fast many heal at once.
 //
-//   bench_durable [--json PATH] [--smoke] [--runs N]
+//   bench_durable [--json PATH] [--smoke] [--only with|healing] [--runs N]
 //
 // `with` is compared with a call of the same function through one coroutine; healing with the same
 // number of bare reconnects. A reconnect here is a wait of fixed length on the system's clock, so
@@ -24,6 +24,7 @@ using namespace std::chrono_literals;
 
 struct DurableSettings {
   std::string json;
+  std::string only;
   bool smoke = false;
   int runs = 7;
 
@@ -40,12 +41,14 @@ bool parse_durable(int argc, char** argv, DurableSettings& settings) {
       settings.json = value();
     } else if (name == "--smoke") {
       settings.smoke = true;
+    } else if (name == "--only") {
+      settings.only = value();
     } else if (name == "--runs") {
       settings.runs = std::max(1, std::atoi(value().c_str()));
     } else {
       std::fprintf(stderr,
                    "bench_durable: unknown argument %s\n"
-                   "usage: bench_durable [--json PATH] [--smoke] [--runs N]\n",
+                   "usage: bench_durable [--json PATH] [--smoke] [--only with|healing] [--runs N]\n",
                    name.c_str());
       return false;
     }
@@ -169,7 +172,7 @@ int main(int argc, char** argv) {
   DurableSettings settings;
   if (!parse_durable(argc, argv, settings)) return 2;
   Report report("durable", settings.json);
-  measure_with(settings, report);
-  measure_healing(settings, report);
+  if (settings.only != "healing") measure_with(settings, report);
+  if (settings.only != "with") measure_healing(settings, report);
   return report.finish();
 }

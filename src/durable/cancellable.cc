@@ -7,6 +7,10 @@
 
 namespace semper::internal {
 
+Cancellable::~Cancellable() {
+  leave_registry();
+}
+
 void Cancellable::start(const std::shared_ptr<Cancellable>& self, const Executor& serial,
                         Task<void> work, CancellableDeadline deadline) {
   asio::co_spawn(
@@ -16,53 +20,71 @@ void Cancellable::start(const std::shared_ptr<Cancellable>& self, const Executor
         self->end();
       }));
   // Only now: co_spawn uses the signal on this thread.
-  auto emit = [self, on_passed = std::move(deadline.on_passed)](const Fired& how) {
-    if (self->ended_) return;
-    if (!how && on_passed) on_passed();
-    self->signal_.emit(asio::cancellation_type::terminal);
-  };
-  auto bound = asio::bind_executor(serial, std::move(emit));
-  std::unique_ptr<Waiter<std::monostate>> trigger =
-      std::make_unique<WaiterOf<std::monostate, decltype(bound)>>(std::move(bound));
+  auto registry = WaiterRegistry::of(
+      asio::query(serial, asio::execution::context_as<asio::execution_context&>));
   bool cancelled = false;
   {
     std::lock_guard lock(self->mutex_);
+    SEMPER_ASSERT(!self->registry_, "it is started once");
     if (self->over_) return;
-    self->trigger_ = std::move(trigger);
-    cancelled = self->cancelled_early_;
+    {
+      auto registered = registry->lock();
+      registry->link(*self);
+      self->serial_ = serial;
+    }
+    self->registry_ = std::move(registry);
+    cancelled = std::exchange(self->fired_, false);
+    self->on_passed_ = std::move(deadline.on_passed);
     if (deadline.when != kNever) {
       self->clock_ = deadline.clock;
       self->timer_ =
           deadline.clock->call_at(deadline.when, [weak = std::weak_ptr<Cancellable>(self)] {
-            auto alive = weak.lock();
-            if (alive) alive->fire(fail(ErrorKind::timeout, "the deadline passed"));
+            if (auto alive = weak.lock()) fire(alive, Why::deadline);
           });
     }
   }
-  if (cancelled) self->cancel();
+  if (cancelled) cancel(self);
 }
 
-void Cancellable::fire(Fired how) {
-  std::unique_ptr<Waiter<std::monostate>> taken;
-  {
-    std::lock_guard lock(mutex_);
-    if (!trigger_) cancelled_early_ = true;
-    taken = std::move(trigger_);
-  }
-  if (taken) taken->complete(std::move(how), Resume::posted);
+void Cancellable::fire(const std::shared_ptr<Cancellable>& self, Why why) {
+  std::lock_guard lock(self->mutex_);
+  if (self->over_ || std::exchange(self->fired_, true) || !self->registry_) return;
+  auto registered = self->registry_->lock();
+  if (!self->serial_) return;
+  asio::post(*self->serial_, [self, why] {
+    if (self->ended_) return;
+    if (why == Why::deadline && self->on_passed_) self->on_passed_();
+    self->signal_.emit(asio::cancellation_type::terminal);
+  });
 }
 
 void Cancellable::end() {
   ended_ = true;
-  std::unique_ptr<Waiter<std::monostate>> dropped;  // it owns this
   std::optional<Clock::TimerId> timer;
+  std::function<void()> dropped;  // it may own this
   {
     std::lock_guard lock(mutex_);
     over_ = true;
-    dropped = std::move(trigger_);
     timer.swap(timer_);
+    dropped.swap(on_passed_);
   }
+  leave_registry();
   if (timer) clock_->cancel(*timer);
+}
+
+void Cancellable::leave_registry() {
+  if (!registry_) return;
+  std::optional<Executor> dropped;  // without the lock
+  auto registered = registry_->lock();
+  registry_->unlink(*this);
+  dropped.swap(serial_);
+  registered.unlock();
+}
+
+std::shared_ptr<void> Cancellable::surrender() {
+  auto given_up = std::make_shared<std::optional<Executor>>(std::move(serial_));
+  serial_.reset();
+  return given_up;
 }
 
 }  // namespace semper::internal

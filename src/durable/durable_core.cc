@@ -146,19 +146,21 @@ Task<void> DurableCore::run(std::shared_ptr<DurableCore> core, AttemptPointer at
   Reporter reporter(*core, attempt);
   auto inside = core->builders_.enter();
   if (!inside) co_return;  // closed before it began
-  reporter.finish(co_await core->build(attempt->broken));
-}
-
-Task<DurableCore::Outcome> DurableCore::build(const HeldPointer& broken) {
+  const HeldPointer& broken = attempt->broken;
   const char* const builder = broken ? ": to_rebuild" : ": to_create";
+  Outcome built;
   try {
-    if (broken) co_return co_await hooks_.rebuild(broken);
-    co_return co_await hooks_.create();
+    if (broken) {
+      built = co_await core->hooks_.rebuild(broken);
+    } else {
+      built = co_await core->hooks_.create();
+    }
   } catch (const std::exception& thrown) {
-    co_return fail(ErrorKind::internal, settings_.name + builder + " threw: " + thrown.what());
+    built = fail(ErrorKind::internal, core->settings_.name + builder + " threw: " + thrown.what());
   } catch (...) {
-    co_return fail(ErrorKind::internal, settings_.name + builder + " threw no std::exception");
+    built = fail(ErrorKind::internal, core->settings_.name + builder + " threw no std::exception");
   }
+  reporter.finish(std::move(built));
 }
 
 void DurableCore::finish(const AttemptPointer& attempt, Outcome built) {
@@ -191,7 +193,8 @@ void DurableCore::finish(const AttemptPointer& attempt, Outcome built) {
   dropped = nullptr;
   attempt->broken = nullptr;
   is_intact_.deliver();
-  answer(attempt, built);
+  // At the attempt's end a lone waiter goes on here and now: one hop less for each value that heals.
+  answer(attempt, std::move(built), Resume::inline_if_possible);
 }
 
 void DurableCore::abandon(const AttemptPointer& attempt, const Error& why) {
@@ -205,15 +208,19 @@ void DurableCore::abandon(const AttemptPointer& attempt, const Error& why) {
     ++statistics_.abandoned;
     note_failure(why, false);
   }
-  answer(attempt, fail(why));
+  answer(attempt, fail(why), Resume::posted);
 }
 
-void DurableCore::answer(const AttemptPointer& attempt, const Outcome& outcome) {
-  // Nobody adds a waiter to an attempt that is not in attempt_ any more.
+// Nobody adds a waiter to an attempt that is not in attempt_ any more.
+void DurableCore::answer(const AttemptPointer& attempt, Outcome outcome, Resume how) {
+  auto waiters = std::exchange(attempt->waiters, {});
+  if (how == Resume::inline_if_possible && waiters.size() == 1) {
+    waiters.front().set_inline(std::move(outcome));  // and no trace of the value is left here
+    return;
+  }
   std::vector<std::pair<OneShot<Outcome>, Outcome>> answers;
-  answers.reserve(attempt->waiters.size());
-  for (auto& waiter : attempt->waiters) answers.emplace_back(std::move(waiter), outcome);
-  attempt->waiters.clear();
+  answers.reserve(waiters.size());
+  for (auto& waiter : waiters) answers.emplace_back(std::move(waiter), outcome);
   OneShot<Outcome>::set_all(std::move(answers));
 }
 
@@ -338,10 +345,10 @@ void DurableCore::close() {
   }
   builders_.shut();
   if (ended) {
-    ended->task->cancel();
-    answer(ended, fail(why));
+    Cancellable::cancel(ended->task);
+    answer(ended, fail(why), Resume::posted);
   }
-  if (repair) repair->cancel();
+  if (repair) Cancellable::cancel(repair);
   is_intact_.deliver();
 }
 

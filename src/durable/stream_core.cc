@@ -57,7 +57,7 @@ void StreamCore::close() {
     if (std::exchange(statistics_.connected, false) && meters_) meters_->open.add(-1);
   }
   driver_gate_.shut();
-  driver_->cancel();
+  Cancellable::cancel(driver_);
   wake_reader();
   wake_driver();
 }

@@ -112,14 +112,14 @@ struct StreamWriter::Call final : grpc::ServerGenericBidiReactor {
   }
 
   void OnCancel() override {
-    task_->cancel();
+    Cancellable::cancel(task_);
     finish(fail(ErrorKind::cancelled, "the caller has cancelled or gone, or its deadline passed"));
   }
 
   void OnDone() override {
     auto last = std::move(self_);
     --shared_->calls;
-    task_->cancel();
+    Cancellable::cancel(task_);
   }
 
   // The first one counts.

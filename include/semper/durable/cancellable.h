@@ -5,18 +5,18 @@
 //
 //   auto attempt = std::make_shared<Cancellable>();
 //   Cancellable::start(attempt, asio::make_strand(executor), work(), {&clock, deadline, late});
-//   attempt->cancel();                         // before start() too: then it begins cancelled
+//   Cancellable::cancel(attempt);              // before start() too: then it begins cancelled
 //
 // Asio's cancellation signals are not thread-safe, and an executor may be gone when somebody cancels.
-// So cancel() completes a waiter (one_shot.h) whose handler emits the signal on the coroutine's own
-// serial executor; a waiter's handler is dropped with its execution context.
+// So cancel() posts to the coroutine's own serial executor, and the signal is emitted there; the
+// registry of waiters (one_shot.h) takes the executor away when its context is destroyed.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <variant>
 
 #include "semper/env/asio.h"
 #include "semper/env/clock.h"
@@ -31,33 +31,41 @@ struct CancellableDeadline {
   std::function<void()> on_passed = nullptr;
 };
 
-class Cancellable {
+class Cancellable final : private WaiterHook {
  public:
+  Cancellable() = default;
+  ~Cancellable() override;
+
   // `serial` runs one handler at a time (a strand). `work` must not throw. It is cancelled with
   // Asio's terminal type: what it waits for ends with an error, or it is left waiting if that does
   // not listen. If the executor's context is destroyed, it is destroyed with it. Where the calling
   // thread runs the executor already, `work` runs up to its first wait before this returns: hold no
-  // lock.
+  // lock. Once for each Cancellable.
   static void start(const std::shared_ptr<Cancellable>& self, const Executor& serial,
                     Task<void> work, CancellableDeadline deadline = {});
 
-  void cancel() { fire(std::monostate()); }
+  // The first one counts.
+  static void cancel(const std::shared_ptr<Cancellable>& self) { fire(self, Why::asked); }
 
  private:
-  using Fired = Result<std::monostate>;  // the error: the deadline has passed
+  enum class Why : std::uint8_t { asked, deadline };
 
-  void fire(Fired how);
+  static void fire(const std::shared_ptr<Cancellable>& self, Why why);
   void end();
+  void leave_registry();
+  std::shared_ptr<void> surrender() override;
 
   asio::cancellation_signal signal_;
   bool ended_ = false;  // on the executor only
 
-  std::mutex mutex_;
-  std::unique_ptr<Waiter<std::monostate>> trigger_;
-  bool cancelled_early_ = false;  // before there was a trigger
+  std::mutex mutex_;  // taken before the registry's lock
+  bool fired_ = false;
   bool over_ = false;
+  std::function<void()> on_passed_;
   Clock* clock_ = nullptr;
   std::optional<Clock::TimerId> timer_;
+  std::shared_ptr<WaiterRegistry> registry_;  // null: not started
+  std::optional<Executor> serial_;            // with the registry's lock; none: its context is gone
 };
 
 // Cancels what it holds when it goes.
@@ -66,7 +74,7 @@ class CancelOnExit {
   explicit CancelOnExit(std::shared_ptr<Cancellable> task) : task_(std::move(task)) {}
   CancelOnExit(const CancelOnExit&) = delete;
   CancelOnExit& operator=(const CancelOnExit&) = delete;
-  ~CancelOnExit() { task_->cancel(); }
+  ~CancelOnExit() { Cancellable::cancel(task_); }
 
  private:
   std::shared_ptr<Cancellable> task_;

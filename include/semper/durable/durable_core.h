@@ -126,10 +126,9 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
                               OneShot<Status> answer);
 
   void start(const AttemptPointer& attempt, const Executor& executor);
-  Task<Outcome> build(const HeldPointer& broken);
   void finish(const AttemptPointer& attempt, Outcome built);
   void abandon(const AttemptPointer& attempt, const Error& why);
-  static void answer(const AttemptPointer& attempt, const Outcome& outcome);
+  static void answer(const AttemptPointer& attempt, Outcome outcome, Resume how);
   Task<bool> repair_once();
   Async<void> probe(HeldPointer held);
   MonotonicTime next_repair(bool intact);
