@@ -46,15 +46,19 @@ void reset(int socket) {
   shutdown(socket, SHUT_RDWR);
 }
 
+Async<Bytes> echo(rpc::CallInfo, Bytes request) {
+  co_return request;
+}
+
 }  // namespace
 
-int serve(int port, std::int64_t epoch_ms) {
+int serve(int port, Counting counting) {
   Scheduler scheduler;
   rpc::PublisherOptions options;
-  options.epoch = static_cast<std::uint64_t>(epoch_ms);
-  // A second of history from before this process, so that those who saw it can go on.
-  const std::int64_t now = wall_ms() - epoch_ms;
-  const std::int64_t first = std::max<std::int64_t>(0, now - 20'000);
+  options.epoch = static_cast<std::uint64_t>(counting.epoch_ms);
+  const auto now = [&] { return (wall_ms() - counting.epoch_ms) / counting.tick_ms; };
+  // History from before this process, so that those who saw it can go on.
+  const std::int64_t first = std::max<std::int64_t>(0, now() - 20'000);
   options.first_number = static_cast<std::uint64_t>(first);
   options.history_batches = 1'000'000;
   rpc::PipePublisher<std::int64_t> pipe(options);
@@ -62,7 +66,7 @@ int serve(int port, std::int64_t epoch_ms) {
       first, [](std::int64_t& last, const std::int64_t& number) { last = number; }, options);
   std::int64_t published = first;
   const auto catch_up = [&] {
-    for (const std::int64_t until = wall_ms() - epoch_ms; published < until;) {
+    for (const std::int64_t until = now(); published < until;) {
       ++published;
       pipe.publish({published});
       state.publish({published});
@@ -72,6 +76,7 @@ int serve(int port, std::int64_t epoch_ms) {
   rpc::Methods methods;
   methods.streaming("/test.Count/Pipe", pipe.handler());
   methods.streaming("/test.Count/State", state.handler());
+  methods.unary("/test.Count/Echo", echo);
   rpc::ServerOptions server_options;
   server_options.executor = scheduler.executor();
   server_options.address = "127.0.0.1:" + std::to_string(port);
@@ -89,6 +94,8 @@ int serve(int port, std::int64_t epoch_ms) {
   return 0;
 }
 
+ServerProcess::ServerProcess(int tick_ms) : counting_{wall_ms(), tick_ms} {}
+
 ServerProcess::~ServerProcess() {
   if (process_ != 0) kill(SIGKILL);
 }
@@ -101,9 +108,9 @@ void ServerProcess::start(int port) {
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
   posix_spawn_file_actions_addclose(&actions, ends[0]);
   std::string arguments[] = {"rpc_faults_test", "--serve", std::to_string(port),
-                             std::to_string(epoch_ms_)};
+                             std::to_string(counting_.epoch_ms), std::to_string(counting_.tick_ms)};
   char* argv[] = {arguments[0].data(), arguments[1].data(), arguments[2].data(),
-                  arguments[3].data(), nullptr};
+                  arguments[3].data(), arguments[4].data(), nullptr};
   const int failed = posix_spawn(&process_, "/proc/self/exe", &actions, nullptr, argv, environ);
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);

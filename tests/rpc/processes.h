@@ -14,13 +14,19 @@
 
 namespace semper::rpc_faults {
 
-// Serves /test.Count/Pipe and /test.Count/State: one batch {n} every millisecond, the same numbers in
-// every process, since they are counted from the time that the whole test began. Does not return.
-int serve(int port, std::int64_t epoch_ms);
+struct Counting {
+  std::int64_t epoch_ms = 0;  // of the wall clock: when the whole test began
+  int tick_ms = 1;            // from one number to the next
+};
+
+// Serves /test.Count/Pipe and /test.Count/State: one batch {n} every tick, the same numbers in every
+// process, since they are counted from the epoch; and /test.Count/Echo. Does not return.
+int serve(int port, Counting counting);
 
 class ServerProcess {
  public:
-  explicit ServerProcess(std::int64_t epoch_ms) : epoch_ms_(epoch_ms) {}
+  // Counts from now.
+  explicit ServerProcess(int tick_ms = 1);
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
@@ -31,7 +37,7 @@ class ServerProcess {
   int port() const { return port_; }
 
  private:
-  std::int64_t epoch_ms_;
+  const Counting counting_;
   pid_t process_ = 0;
   int port_ = 0;
 };

@@ -24,12 +24,6 @@ using Success = stream::ConnectionSuccess<stream::NoMetadata>;
 using Resumed = stream::ConnectionResumed<stream::NoMetadata>;
 using Batch = stream::UpdateBatch<std::int64_t>;
 
-std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 class RpcFaults : public ::testing::Test {
  protected:
   RpcFaults() {
@@ -58,23 +52,32 @@ class RpcFaults : public ::testing::Test {
     states->close();
   }
 
+  // One event of the pipe, checked. Sets `updates` to how many it brought.
+  void read_pipe(int& updates) {
+    updates = 0;
+    auto event = scheduler.block_on(pipe->next());
+    ASSERT_TRUE(event) << event.error().to_string();
+    if (std::holds_alternative<stream::Gap>(*event)) ++gaps;
+    if (std::holds_alternative<stream::LostConnection>(*event)) ++lost;
+    auto* batch = std::get_if<Batch>(&*event);
+    if (batch == nullptr) return;
+    for (const auto number : batch->updates) {
+      ASSERT_EQ(number, last.value_or(number - 1) + 1) << "lost or repeated";
+      last = number;
+      ++updates;
+    }
+  }
+  // Reads the pipe until it says that it was lost, without a fault on the way.
+  void wait_for_loss() {
+    const int before = lost;
+    for (int updates = 0; lost == before && !HasFatalFailure();) read_pipe(updates);
+  }
   // Reads both streams until each has seen that many more updates in a row.
   void follow(int count) {
-    for (int seen = 0; seen < count;) {
-      auto event = scheduler.block_on(pipe->next());
-      ASSERT_TRUE(event) << event.error().to_string();
-      if (std::holds_alternative<stream::Gap>(*event)) ++gaps;
-      if (std::holds_alternative<stream::LostConnection>(*event)) {
-        ++lost;
-        seen = 0;
-      }
-      if (auto* batch = std::get_if<Batch>(&*event)) {
-        for (const auto number : batch->updates) {
-          ASSERT_EQ(number, last.value_or(number - 1) + 1) << "lost or repeated";
-          last = number;
-          ++seen;
-        }
-      }
+    for (int seen = 0, updates = 0; seen < count;) {
+      const int before = lost;
+      ASSERT_NO_FATAL_FAILURE(read_pipe(updates));
+      seen = lost == before ? seen + updates : 0;
     }
     for (int seen = 0; seen < count;) {
       auto event = scheduler.block_on(states->next());
@@ -100,7 +103,7 @@ class RpcFaults : public ::testing::Test {
   }
 
   Scheduler scheduler{{.threads = 1}};
-  ServerProcess server{now_ms()};
+  ServerProcess server;
   std::optional<Proxy> proxy;
   std::optional<Durable<rpc::Channel>> channel;
   std::optional<Pipe> pipe;
@@ -140,15 +143,9 @@ TEST_F(RpcFaults, a_stopped_server_goes_on) {
 }
 
 TEST_F(RpcFaults, a_stopped_server_is_noticed_and_replaced) {
-  const int before = lost;
   server.kill(SIGSTOP);
   // Nothing is closed: only pings that are not answered tell.
-  while (lost == before && !HasFatalFailure()) {
-    auto event = scheduler.block_on(pipe->next());
-    ASSERT_TRUE(event);
-    if (std::holds_alternative<stream::LostConnection>(*event)) ++lost;
-    if (auto* batch = std::get_if<Batch>(&*event)) last = batch->updates.back();
-  }
+  wait_for_loss();
   server.kill(SIGKILL);
   server.start(0);
   proxy->retarget(server.port());
@@ -179,14 +176,8 @@ TEST_F(RpcFaults, a_half_closed_connection_is_made_again) {
 }
 
 TEST_F(RpcFaults, a_black_hole_is_noticed_by_pings) {
-  const int before = lost;
   proxy->black_hole(true);
-  while (lost == before && !HasFatalFailure()) {
-    auto event = scheduler.block_on(pipe->next());
-    ASSERT_TRUE(event);
-    if (std::holds_alternative<stream::LostConnection>(*event)) ++lost;
-    if (auto* batch = std::get_if<Batch>(&*event)) last = batch->updates.back();
-  }
+  wait_for_loss();
   proxy->black_hole(false);
   proxy->cut();
   follow(50);
@@ -203,8 +194,8 @@ TEST_F(RpcFaults, a_slow_network_loses_nothing) {
 }  // namespace semper::rpc_faults
 
 int main(int argc, char** argv) {
-  if (argc == 4 && std::strcmp(argv[1], "--serve") == 0) {
-    return semper::rpc_faults::serve(std::atoi(argv[2]), std::atoll(argv[3]));
+  if (argc == 5 && std::strcmp(argv[1], "--serve") == 0) {
+    return semper::rpc_faults::serve(std::atoi(argv[2]), {std::atoll(argv[3]), std::atoi(argv[4])});
   }
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
