@@ -63,6 +63,7 @@ FoundationDbBackend::~FoundationDbBackend() {
   }
   connection_->gate.shut();
   hub_->close();
+  stop_at_exit();
 }
 
 BackendTraits FoundationDbBackend::traits() const {
@@ -132,10 +133,13 @@ namespace semper {
 
 Async<std::shared_ptr<Backend>> open_foundationdb(StoreUrl url, Env env) {
   SEMPER_CO_TRY(auto options, foundationdb::parse_options(url));
+  // Before the client is started, which happens once in a process.
+  SEMPER_CO_TRY_STATUS(foundationdb::check_cluster_file(options.cluster_file));
   const foundationdb::Client::Settings settings{options.library, options.api_version};
   SEMPER_CO_TRY(auto client, foundationdb::process_client(settings));
   auto opened =
       co_await foundationdb::FoundationDbBackend::open(std::move(client), std::move(options), env);
+  foundationdb::stop_at_exit();
   if (!opened) co_return fail(opened.error().in(url.to_string()));
   co_return std::move(*opened);
 }

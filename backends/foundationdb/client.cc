@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <cstdlib>
 #include <mutex>
 #include <utility>
 
@@ -21,16 +22,13 @@ Error start_error(const FdbApi& api, FdbError code, const char* what) {
                    "use it already");
 }
 
-// Starts the client with the first store and stops it at the process's end.
+// Starts the client with the first store. Never destroyed: the process's end is the business of
+// stop_at_exit.
 class Owner {
  public:
-  ~Owner() {
-    if (client_ && fork_.is_foreign()) {
-      // Its thread is the parent's.
-      static_cast<void>(new std::shared_ptr<Client>(std::move(client_)));
-    } else if (client_) {
-      client_->stop();
-    }
+  void stop() {
+    std::lock_guard lock(mutex_);
+    if (client_ && !fork_.is_foreign()) client_->stop();
   }
 
   Result<std::shared_ptr<Client>> get(const Client::Settings& settings) {
@@ -43,6 +41,7 @@ class Owner {
     SEMPER_TRY(const FdbApi api, load_library(settings.library));
     SEMPER_TRY(client_, Client::start(api, settings));
     fork_ = ForkGuard();
+    stop_at_exit();
     return client_;
   }
 
@@ -68,7 +67,16 @@ class Owner {
   ForkGuard fork_;
 };
 
+Owner& owner() {
+  static auto& the_owner = *new Owner();
+  return the_owner;
+}
+
 }  // namespace
+
+void stop_at_exit() {
+  static_cast<void>(std::atexit([] { owner().stop(); }));
+}
 
 Result<std::shared_ptr<Client>> Client::start(const FdbApi& api, Settings settings) {
   SEMPER_TRY(const int version, choose_api_version(api, settings.api_version, settings.library));
@@ -115,8 +123,7 @@ void Client::stop() {
 }
 
 Result<std::shared_ptr<Client>> process_client(const Client::Settings& settings) {
-  static Owner owner;
-  return owner.get(settings);
+  return owner().get(settings);
 }
 
 }  // namespace semper::foundationdb

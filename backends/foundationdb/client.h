@@ -2,8 +2,7 @@
 //
 // FoundationDB's client does everything on one network thread. It is started once in a process, and can
 // not be started again after it was stopped: so it starts with the first store, survives the opening
-// and closing of any number, and ends when the process does (process_client's owner is a static object;
-// it stops the thread and joins it). All stores of a process share one library and one API version.
+// and closing of any number, and ends when the process does (stop_at_exit: it is stopped and joined). All stores of a process share one library and one API version.
 //
 // Threads: any, but process_client() must not be called while the process is already ending.
 #pragma once
@@ -62,5 +61,11 @@ class Client {
 // started one; invalid_argument where a store asks for another library or API version than the one that
 // runs.
 Result<std::shared_ptr<Client>> process_client(const Client::Settings& settings);
+
+// Has the process's client stopped at the process's end before anything is torn down that was made up
+// to now. The library keeps static objects that it makes when it first needs them, and that its thread
+// still uses when it ends; handlers of the process's end run in reverse order, so this is called
+// whenever much has been used: when a store was opened, and when it is closed.
+void stop_at_exit();
 
 }  // namespace semper::foundationdb

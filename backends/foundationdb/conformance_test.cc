@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "backends/foundationdb/foundationdb.h"
 #include "fdb_world_test_support.h"
@@ -55,12 +56,18 @@ std::string name_of(const testing::ConformancePlace& place) {
   return kPrefix + std::filesystem::path(place.folder).filename().string();
 }
 
-// Any file that is there: the fake does not read it.
+// The fake does not read it, but it has to be one.
+std::string any_cluster_file(const testing::ConformancePlace& place) {
+  const std::string path = place.folder + "/fdb.cluster";
+  std::ofstream(path) << "test:id@127.0.0.1:4500\n";
+  return path;
+}
+
 const std::size_t on_fake = testing::register_store_conformance({
     .name = "fdb_fake",
     .url =
         [](const testing::ConformancePlace& place) {
-          return "fdb:/proc/self/status?prefix=" + name_of(place);
+          return "fdb:" + any_cluster_file(place) + "?prefix=" + name_of(place);
         },
     .open = open_fake,
     .lifetime = testing::Lifetime::persistent,

@@ -51,6 +51,36 @@ Result<std::string> name_parameter(const StoreUrl& url, std::string_view name,
                                                " bytes without NUL that begins below 0xff");
 }
 
+// The line of a cluster file that says where the cluster is; the others are comments.
+std::string connection_string(const std::string& path) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line.front() != '#') return line;
+  }
+  return "";
+}
+
+// DESCRIPTION:ID@ADDRESS,ADDRESS; the client library looks closer.
+bool is_connection_string(const std::string& text) {
+  const auto colon = text.find(':');
+  const auto at = text.find('@');
+  return colon != std::string::npos && at != std::string::npos && 0 < colon && colon + 1 < at &&
+         at + 1 < text.size();
+}
+
+Status check_connection_string(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) {
+    return fail(ErrorKind::permission,
+                "the cluster file " + to_printable(path) + " can not be read by this user");
+  }
+  if (is_connection_string(connection_string(path))) return {};
+  return fail(ErrorKind::invalid_argument,
+              to_printable(path) +
+                  " is no cluster file (it has no line DESCRIPTION:ID@ADDRESS:PORT,...); copy it "
+                  "from a machine of the FoundationDB cluster");
+}
+
 // The file that the client library takes, by its own rules, where none is named.
 std::string default_cluster_file() {
   if (auto named = environment("FDB_CLUSTER_FILE"); !named.empty()) return named;
@@ -78,22 +108,17 @@ Result<FoundationDbOptions> parse_options(const StoreUrl& url) {
 
 std::string describe_cluster(const std::string& cluster_file) {
   const std::string path = cluster_file.empty() ? default_cluster_file() : cluster_file;
-  std::string text = "cluster file " + to_printable(path);
-  // description:id@address,address; lines that begin with # are comments.
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    const auto at = line.find('@');
-    if (line.starts_with('#') || at == std::string::npos) continue;
-    return text + " (coordinators " +
-           to_printable(BytesView(line).substr(at + 1), kDescriptionBytesMaximum) + ")";
-  }
-  return text;
+  const std::string text = "cluster file " + to_printable(path);
+  const auto connection = connection_string(path);
+  if (!is_connection_string(connection)) return text;
+  const auto coordinators = BytesView(connection).substr(connection.find('@') + 1);
+  return text + " (coordinators " + to_printable(coordinators, kDescriptionBytesMaximum) + ")";
 }
 
 Status check_cluster_file(const std::string& cluster_file) {
   const std::string path = cluster_file.empty() ? default_cluster_file() : cluster_file;
   struct stat found {};
-  if (::stat(path.c_str(), &found) == 0) return {};
+  if (::stat(path.c_str(), &found) == 0) return check_connection_string(path);
   if (errno != ENOENT && errno != ENOTDIR) {
     return fail(error_from_errno(errno, "can not look at the cluster file " + to_printable(path)));
   }

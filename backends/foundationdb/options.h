@@ -27,7 +27,7 @@ Result<FoundationDbOptions> parse_options(const StoreUrl& url);
 // can be read.
 std::string describe_cluster(const std::string& cluster_file);
 
-// Error: not_found where a cluster file is named and there is none.
+// Errors: not_found, permission, invalid_argument (it is something else).
 Status check_cluster_file(const std::string& cluster_file);
 
 }  // namespace semper::foundationdb
