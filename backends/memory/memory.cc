@@ -75,6 +75,12 @@ class MemoryBackend final : public Backend {
     co_return engine_->commit(request);
   }
 
+  Async<void> raise_version(Version floor) override {
+    SEMPER_CO_TRY_STATUS(check_open());
+    engine_->raise_version(floor);
+    co_return Status{};
+  }
+
   Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override {
     SEMPER_CO_TRY_STATUS(check_open());
     const auto& pin = static_cast<MemorySnapshot&>(seen).pin();

@@ -67,6 +67,11 @@ Result<CommitReceipt> MemoryEngine::commit(const CommitRequest& request) {
   return receipt;
 }
 
+void MemoryEngine::raise_version(Version floor) {
+  std::lock_guard lock(mutex_);
+  map_.raise_version(floor);
+}
+
 std::vector<OneShot<WatchEnd>> MemoryEngine::take_watches(const std::vector<Bytes>& keys) {
   std::vector<OneShot<WatchEnd>> taken;
   if (watches_.empty()) return taken;

@@ -43,6 +43,8 @@ class MemoryEngine {
   // Error: conflict.
   Result<CommitReceipt> commit(const CommitRequest& request);
 
+  void raise_version(Version floor);
+
   // A watch that stays until it fires or is dropped. Errors: timeout (as get), exhausted.
   struct Watching {
     std::uint64_t number;

@@ -9,6 +9,7 @@
 // Not synchronised: the owner locks.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <map>
@@ -43,6 +44,9 @@ class VersionedMap {
   // Applies everything as one commit of a new version, and adds the keys that it wrote or removed
   // to `changed`.
   Version apply(const CommitRequest& request, std::vector<Bytes>& changed);
+
+  // The next commit has a later version than this one.
+  void raise_version(Version floor) { version_ = std::max(version_, floor); }
 
   // Forgets what is needed by snapshots older than `horizon` only.
   void collect(Version horizon);

@@ -17,6 +17,9 @@ constexpr Limits kLimits = {
     .transaction_duration = std::chrono::seconds(5),
 };
 
+// Half of what SQLite's integers hold: nothing reaches it by counting.
+constexpr Version kVersionMaximum = Version{1} << 62;
+
 Error closed_error() {
   return Error(ErrorKind::closed, "the store was closed");
 }
@@ -162,6 +165,20 @@ Async<std::unique_ptr<Snapshot>> SqliteBackend::snapshot() {
 Async<CommitReceipt> SqliteBackend::commit(CommitRequest request) {
   SEMPER_CO_TRY_STATUS(parts_->fork.check());
   co_return co_await parts_->committer->commit(std::move(request));
+}
+
+Async<void> SqliteBackend::raise_version(Version floor) {
+  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  if (floor > kVersionMaximum) {
+    co_return fail(ErrorKind::invalid_argument,
+                   "version " + std::to_string(floor) +
+                       " is no version of a store: the highest is " +
+                       std::to_string(kVersionMaximum) + "; nothing was changed");
+  }
+  CommitRequest nothing;  // named: g++ 12 destroys an aggregate inside a co_await expression twice
+  SEMPER_CO_TRY(const auto raised, co_await parts_->committer->commit(std::move(nothing), floor));
+  static_cast<void>(raised);
+  co_return Status{};
 }
 
 Async<std::unique_ptr<Watch>> SqliteBackend::watch(BytesView key, Snapshot& seen) {

@@ -35,6 +35,7 @@ class SqliteBackend final : public Backend {
   std::string url() const override;
   Async<std::unique_ptr<Snapshot>> snapshot() override;
   Async<CommitReceipt> commit(CommitRequest request) override;
+  Async<void> raise_version(Version floor) override;
   Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override;
   Async<std::string> check() override;
   std::vector<std::pair<std::string, std::int64_t>> statistics() const override;

@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <algorithm>
+
 #include "semper/base/assert.h"
 
 namespace semper::sqlite {
@@ -58,8 +60,9 @@ void Committer::fail_for_good(const Error& error) {
   if (!failed_) failed_ = error;
 }
 
-Async<CommitReceipt> Committer::commit(CommitRequest request) {
+Async<CommitReceipt> Committer::commit(CommitRequest request, Version floor) {
   const auto pending = std::make_shared<Pending>();
+  pending->floor = floor;
   pending->bytes = size_of(request);
   pending->request = std::move(request);
   SEMPER_CO_TRY_STATUS(enqueue(pending));
@@ -199,6 +202,7 @@ Committer::Applied Committer::apply(Batch& batch, Version& version) {
                              "nothing was applied, run the whole transaction again");
       continue;
     }
+    next = std::max(next, pending->floor + 1);
     const CommitReceipt stamp{next, 0};
     const Status applied = valid ? writer_->apply(pending->request, stamp) : fail(valid.error());
     if (!applied) {

@@ -66,8 +66,8 @@ class Committer {
   // After that. Where this is the last connection of all, the WAL is emptied and removed.
   void close_writer() { writer_.reset(); }
 
-  // See Backend::commit.
-  Async<CommitReceipt> commit(CommitRequest request);
+  // See Backend::commit. The commit, and so every later one, gets a version above `floor`.
+  Async<CommitReceipt> commit(CommitRequest request, Version floor = 0);
 
   // Every later commit gives this error.
   void fail_for_good(const Error& error);
@@ -76,6 +76,7 @@ class Committer {
   using Answer = Result<CommitReceipt>;
   struct Pending {
     CommitRequest request;
+    Version floor = 0;
     std::size_t bytes = 0;
     OneShot<Answer> done;
     Answer answer = fail(ErrorKind::internal, "no answer yet");

@@ -33,6 +33,17 @@ std::vector<std::string> known_schemes() {
 
 }  // namespace
 
+Async<void> Backend::raise_version(Version floor) {
+  SEMPER_CO_TRY(const auto now, co_await snapshot());
+  SEMPER_CO_TRY(const auto any, co_await now->get(Bytes(1, '\0')));  // the version is known by now
+  static_cast<void>(any);
+  if (now->version() >= floor) co_return Status{};
+  co_return fail(ErrorKind::unsupported,
+                 "the store " + url() + " is at version " + std::to_string(now->version()) +
+                     " and can not be raised to " + std::to_string(floor) +
+                     "; nothing was changed");
+}
+
 Result<StoreUrl> StoreUrl::parse(std::string_view text) {
   const auto colon = text.find(':');
   if (colon == std::string_view::npos || colon == 0) {

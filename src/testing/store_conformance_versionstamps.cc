@@ -1,6 +1,7 @@
 // Versionstamps: the order and identity of commits, in keys and values.
 #include <algorithm>
 #include <atomic>
+#include <iostream>
 #include <mutex>
 #include <set>
 
@@ -176,6 +177,28 @@ Task<void> a_stamp_without_room_is_refused_and_nothing_is_applied(World& world) 
   EXPECT_TRUE((co_await world.read_all()).empty());
 }
 
+Task<void> a_raised_version_is_below_every_later_stamp(World& world) {
+  auto reader = world.begin();
+  const Version before = must(co_await reader.read_version());
+  const Version floor = before + 1'000'000'000'000;
+  const Status raised = co_await world.store().backend().raise_version(floor);
+  if (!raised && raised.error().kind() == ErrorKind::unsupported) {
+    std::cout << "not raised: " << raised.error().message() << std::endl;
+    co_return;
+  }
+  EXPECT_TRUE(raised) << raised.error().to_string();
+  const Store other = co_await world.open();
+  auto transaction = other.begin();
+  transaction.set("key", "after");
+  const auto stamp = co_await world.must_commit(transaction);
+  EXPECT_GT(stamp.version(), floor);
+  EXPECT_TRUE(co_await world.store().backend().raise_version(before));
+  auto later = world.begin();
+  EXPECT_EQ(must(co_await later.get("key")), "after");
+  later.set("key", "later");
+  EXPECT_GT(co_await world.must_commit(later), stamp) << "a lower floor lowered the version";
+}
+
 Task<void> reading_alone_returns_the_incomplete_stamp(World& world) {
   auto transaction = world.begin();
   must(co_await transaction.get("key"));
@@ -201,6 +224,7 @@ constexpr Case kCases[] = {
      a_stamped_key_survives_an_earlier_clear_of_its_range_only},
     {"a_stamp_without_room_is_refused_and_nothing_is_applied",
      a_stamp_without_room_is_refused_and_nothing_is_applied},
+    {"a_raised_version_is_below_every_later_stamp", a_raised_version_is_below_every_later_stamp},
     {"reading_alone_returns_the_incomplete_stamp", reading_alone_returns_the_incomplete_stamp},
 };
 

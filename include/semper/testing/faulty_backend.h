@@ -82,6 +82,7 @@ class FaultyBackend final : public Backend {
   std::string url() const override;
   Async<std::unique_ptr<Snapshot>> snapshot() override;
   Async<CommitReceipt> commit(CommitRequest request) override;
+  Async<void> raise_version(Version floor) override;
   Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override;
   Async<std::string> check() override;
   std::vector<std::pair<std::string, std::int64_t>> statistics() const override;
