@@ -5,6 +5,7 @@
 #   src/NAME/*_test.cc           unit tests, together one program NAME_test
 #   src/NAME/*_test_support.*    what those tests share
 #   src/NAME/*_test.proto        messages for those tests only
+#   src/NAME/*.proto             messages of the room itself: "x.pb.h" for its sources and its tests
 #   backends/NAME/...            the same for a storage backend (public headers are rare there)
 #
 # A room with headers alone is an interface library; a room with nothing is left out, and links to
@@ -56,6 +57,15 @@ function(semper_room name)
     target_link_libraries(semper_${name} PRIVATE ${room_PRIVATE_LINKS})
     target_include_directories(semper_${name} PRIVATE "${PROJECT_SOURCE_DIR}/src"
                                "${PROJECT_SOURCE_DIR}")
+  endif()
+  file(GLOB protos CONFIGURE_DEPENDS "${source_dir}/*.proto")
+  list(FILTER protos EXCLUDE REGEX "_test\\.proto$")
+  if(protos)
+    semper_generate_protos(generated "${CMAKE_CURRENT_BINARY_DIR}/${name}_proto" "${protos}")
+    target_sources(semper_${name} PRIVATE ${generated})
+    set_source_files_properties(${generated} PROPERTIES COMPILE_OPTIONS "-w" SKIP_LINTING ON)
+    target_include_directories(semper_${name} SYSTEM PUBLIC
+                               "$<BUILD_INTERFACE:${CMAKE_CURRENT_BINARY_DIR}/${name}_proto>")
   endif()
 
   if(SEMPER_BUILD_TESTS AND tests)
@@ -209,10 +219,8 @@ function(semper_program_with_tests target sources)
   semper_discover_tests(${target}_test ${SEMPER_LABEL_UNIT})
 endfunction()
 
-# Generated protobuf code as an object library of its own, so that our warnings stay off it. A file
-# a/b_test.proto is included as "b_test.pb.h".
-function(semper_proto_library target protos)
-  set(out "${CMAKE_CURRENT_BINARY_DIR}/${target}")
+# Sets `generated` to the files that protoc makes of the protos in the folder `out`.
+function(semper_generate_protos generated_name out protos)
   file(MAKE_DIRECTORY "${out}")
   set(generated "")
   foreach(proto IN LISTS protos)
@@ -224,6 +232,14 @@ function(semper_proto_library target protos)
       DEPENDS ${proto} VERBATIM)
     list(APPEND generated "${out}/${stem}.pb.cc" "${out}/${stem}.pb.h")
   endforeach()
+  set(${generated_name} ${generated} PARENT_SCOPE)
+endfunction()
+
+# Generated protobuf code as a library of its own, so that our warnings stay off it. A file
+# a/b_test.proto is included as "b_test.pb.h".
+function(semper_proto_library target protos)
+  set(out "${CMAKE_CURRENT_BINARY_DIR}/${target}")
+  semper_generate_protos(generated "${out}" "${protos}")
   add_library(${target} STATIC ${generated})
   target_include_directories(${target} SYSTEM PUBLIC "${out}")
   target_link_libraries(${target} PUBLIC protobuf::libprotobuf)

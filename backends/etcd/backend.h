@@ -1,0 +1,78 @@
+// EtcdBackend: the parts of an open etcd: store, put together.
+//
+//   snapshot()  ->  EtcdSnapshot   a revision, chosen by the first read; VersionMap, ReadMemory
+//   commit()    ->  Committer      Plan per transaction, many in one request; Validation, find_outcome
+//   watch()     ->  WatchHub       one watch stream, resumed at its revision
+//                   Cluster        the endpoints, on durable channels
+//
+// One thread of its own runs the committer and the watch stream; reads run where their callers do.
+//
+// Threads: any. Destroying it without close() ends what is under way without an answer.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "backends/etcd/committer.h"
+#include "backends/etcd/snapshot.h"
+#include "backends/etcd/watch_hub.h"
+#include "semper/env/scheduler.h"
+
+namespace semper::etcd {
+
+// Of etcd: the first whose nested transactions and watch ids this backend needs.
+inline constexpr int kOldestMajor = 3;
+inline constexpr int kOldestMinor = 4;
+inline constexpr int kOpenAttempts = 20;
+inline constexpr std::size_t kCheckPageRows = 1'024;
+
+class EtcdBackend final : public Backend {
+ public:
+  static Async<std::shared_ptr<Backend>> open(EtcdOptions options, Env env);
+
+  ~EtcdBackend() override;
+
+  const Limits& limits() const override;
+  BackendTraits traits() const override;
+  std::string url() const override;
+  Async<std::unique_ptr<Snapshot>> snapshot() override;
+  Async<CommitReceipt> commit(CommitRequest request) override;
+  Async<void> raise_version(Version floor) override;
+  Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override;
+  Async<std::string> check() override;
+  std::vector<std::pair<std::string, std::int64_t>> statistics() const override;
+  Async<void> close() override;
+
+  // For tests.
+  WatchHub& watch_hub();
+
+ private:
+  struct Parts {
+    Parts(EtcdOptions given, Env in);
+    ~Parts();
+
+    EtcdOptions options;
+    Env env;
+    Layout layout;
+    Statistics statistics;
+    StampClock stamps;
+    VersionMap versions;
+    ReadMemory reads;
+    std::atomic<bool> closed = false;
+    // Declared before what runs on it and after what it uses: it ends first.
+    std::shared_ptr<Scheduler> scheduler;
+    std::shared_ptr<Cluster> cluster;
+    std::shared_ptr<Committer> committer;
+    std::shared_ptr<WatchHub> hub;
+  };
+
+  explicit EtcdBackend(std::shared_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+  static Async<void> make_store(Parts& parts);
+  Status check_open() const;
+  std::unique_ptr<EtcdSnapshot> new_snapshot() const;
+
+  std::shared_ptr<Parts> parts_;
+};
+
+}  // namespace semper::etcd

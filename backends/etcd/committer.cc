@@ -1,0 +1,486 @@
+#include "committer.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "etcd_error.h"
+#include "semper/base/assert.h"
+#include "semper/base/log.h"
+#include "validation.h"
+
+namespace semper::etcd {
+namespace {
+
+constexpr std::size_t kSessionBytes = 12;
+
+Bytes encoded(Version version) {
+  Bytes bytes;
+  append_big_endian_u64(bytes, version);
+  return bytes;
+}
+
+Error overtaken_error(const char* why) {
+  return Error(ErrorKind::conflict, std::string(why) + "; begin anew");
+}
+
+}  // namespace
+
+Committer::Committer(Context context)
+    : context_(std::move(context)), session_(to_hex(context_.env.random->bytes(kSessionBytes))) {}
+
+Async<CommitReceipt> Committer::commit(CommitRequest request) {
+  auto plan = make_plan(std::move(request), *context_.versions, *context_.reads, *context_.layout);
+  if (!plan) {
+    Statistics::add(context_.statistics->conflicts);
+    co_return fail(plan.error());
+  }
+  const auto pending = std::make_shared<Pending>();
+  pending->plan = std::move(*plan);
+  pending->until = context_.env.clock->after(kCommitPatience);
+  bool start = false;
+  SEMPER_CO_TRY_STATUS(enqueue(pending, start));
+  if (start) asio::co_spawn(context_.executor, run(shared_from_this()), asio::detached);
+  auto answer = co_await pending->done.wait();
+  if (answer) co_return std::move(*answer);
+  co_return fail(ErrorKind::outcome_unknown,
+                 "the caller was cancelled while its commit was under way: it is applied wholly or "
+                 "not at all");
+}
+
+Status Committer::enqueue(const PendingPtr& pending, bool& start) {
+  std::lock_guard lock(mutex_);
+  if (closing_) return fail(ErrorKind::closed, "the store was closed");
+  if (queue_.size() >= kQueueTransactions || queue_bytes_ >= kQueueBytes) {
+    return fail(ErrorKind::retry, std::to_string(queue_.size()) +
+                                      " commits wait already; try again later, or slow down");
+  }
+  queue_bytes_ += pending->plan.bytes;
+  queue_.push_back(pending);
+  start = !std::exchange(running_, true);
+  return {};
+}
+
+Task<void> Committer::run(std::shared_ptr<Committer> self) {
+  while (true) {
+    Batch batch = self->take();
+    if (batch.empty()) co_return;
+    co_await self->send(std::move(batch));
+    self->wake();
+  }
+}
+
+// Puts transactions into one request as long as they fit and have nothing in common.
+class Committer::Packer {
+ public:
+  explicit Packer(std::size_t waiting) : lone_(waiting == 1) {}
+
+  bool take(const PendingPtr& pending) {
+    const Plan& plan = pending->plan;
+    if (batch.empty()) {
+      add(pending);
+      return true;
+    }
+    const std::size_t cost = std::max(cost_, plan.cost);
+    const bool fits = cost + batch.size() + 1 + kOwnOperations <= kLevelOperations &&
+                      bytes_ + plan.bytes <= kRequestBytes;
+    if (!fits || is_alone(*pending) || plan.footprint.meets(together_)) return false;
+    add(pending);
+    return true;
+  }
+
+  bool is_full() const {
+    return !batch.empty() && (is_alone(*batch.front()) || bytes_ >= kRequestBytes ||
+                              cost_ + batch.size() + 1 + kOwnOperations > kLevelOperations);
+  }
+
+  Batch batch;
+
+ private:
+  static bool is_alone(const Pending& pending) {
+    return pending.alone || pending.plan.to_validate ||
+           !pending.plan.request.write_conflicts.empty();
+  }
+
+  void add(const PendingPtr& pending) {
+    cost_ = std::max(cost_, pending->plan.cost);
+    bytes_ += pending->plan.bytes;
+    if (!lone_) together_.add(pending->plan.footprint);
+    batch.push_back(pending);
+  }
+
+  const bool lone_;
+  std::size_t cost_ = 0;
+  std::size_t bytes_ = 0;
+  Footprint together_;
+};
+
+Committer::Batch Committer::take() {
+  std::optional<OneShot<std::monostate>> idle;
+  Batch batch;
+  {
+    std::lock_guard lock(mutex_);
+    Packer packer(queue_.size());
+    const std::size_t scan = std::min(queue_.size(), kTakeScan);
+    std::deque<PendingPtr> left;
+    std::size_t seen = 0;
+    for (; seen < scan && !packer.is_full(); ++seen) {
+      if (!packer.take(queue_[seen])) left.push_back(std::move(queue_[seen]));
+    }
+    queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(seen));
+    Statistics::add(context_.statistics->deferred, static_cast<std::int64_t>(left.size()));
+    queue_.insert(queue_.begin(), std::make_move_iterator(left.begin()),
+                  std::make_move_iterator(left.end()));
+    batch = std::move(packer.batch);
+    for (const auto& pending : batch) queue_bytes_ -= pending->plan.bytes;
+    if (batch.empty()) {
+      running_ = false;
+      idle = std::exchange(idle_, std::nullopt);
+    }
+  }
+  if (idle) idle->set({});
+  return batch;
+}
+
+void Committer::put_back(Batch batch) {
+  std::lock_guard lock(mutex_);
+  for (const auto& pending : batch) queue_bytes_ += pending->plan.bytes;
+  queue_.insert(queue_.begin(), batch.begin(), batch.end());
+}
+
+Task<void> Committer::send(Batch batch) {
+  Backoff pause(kResendPause, *context_.env.random);
+  for (int attempt = 0; attempt < kRequestAttempts; ++attempt) {
+    const Status ready = co_await get_ready(batch);
+    if (!ready) co_await wait_to_resend(batch, ready.error(), pause);
+    if (batch.empty()) co_return;
+    if (!ready) continue;
+    Sent sent;
+    const pb::TxnRequest request = build(batch, sent);
+    const auto written = co_await context_.kv->write(request);
+    if (!written) {
+      co_await recover(batch, sent, written.error(), pause);
+    } else if (written->succeeded()) {
+      settle(batch, sent, *written);
+    } else {
+      Statistics::add(context_.statistics->stamps_overtaken);
+      const Status learnt = learn(*written);
+      if (!learnt) answer_all(batch, learnt.error());
+    }
+    if (batch.empty()) co_return;
+  }
+  answer_all(batch, overtaken_error("other processes committed first each time"));
+}
+
+// A lane, and for each transaction what its condition is. Those that conflict already are answered.
+Async<void> Committer::get_ready(Batch& batch) {
+  if (guards_.lane_revision == 0) SEMPER_CO_TRY_STATUS(co_await make_lane());
+  refuse_declared(batch);
+  co_return co_await validate_all(batch);
+}
+
+Async<void> Committer::make_lane() {
+  Guards made;
+  made.lane = context_.layout->lane(session_ + "." + std::to_string(++lanes_made_));
+  pb::TxnRequest request;
+  compare_mod(*request.add_compare(), made.lane, pb::Compare::EQUAL, 0);
+  range(*request.add_success(), context_.layout->stamp());
+  range(*request.add_success(), context_.layout->declared());
+  put(*request.add_success(), made.lane, encoded(context_.clock->next(1)));
+  auto written = co_await context_.kv->write(request);
+  // Without an answer the key may be there; the next one gets another name, and a sweep removes it.
+  if (!written) co_return fail(written.error().error);
+  if (!written->succeeded() || written->responses_size() < 2) {
+    co_return fail(ErrorKind::retry, "a lane of that name is there already");
+  }
+  if (only_row(written->responses(0)) == nullptr) {
+    co_return fail(ErrorKind::corrupt,
+                   "the store's stamp is gone; was something removed under its prefix?");
+  }
+  context_.clock->saw(load_big_endian_u64(only_row(written->responses(0))->value()));
+  if (const auto* row = only_row(written->responses(1))) {
+    SEMPER_CO_TRY(made.declared, DeclaredWrites::decode(row->value()));
+    made.declared_revision = row->mod_revision();
+  }
+  made.lane_revision = written->header().revision();
+  guards_ = std::move(made);
+  co_return Status{};
+}
+
+void Committer::refuse_declared(Batch& batch) {
+  std::erase_if(batch, [&](const PendingPtr& pending) {
+    const auto& request = pending->plan.request;
+    if (!guards_.declared.conflicts(request.reads, request.read_version)) return false;
+    answer(*pending,
+           fail(overtaken_error("something that was read was declared as written since")));
+    return true;
+  });
+}
+
+Async<void> Committer::validate_all(Batch& batch) {
+  for (auto pending = batch.begin(); pending != batch.end();) {
+    if (!(*pending)->plan.to_validate) {
+      ++pending;
+      continue;
+    }
+    Statistics::add(context_.statistics->validations);
+    auto validated = co_await validate(*context_.kv, *context_.layout, (*pending)->plan);
+    if (validated) {
+      (*pending)->validated = std::move(*validated);
+      ++pending;
+      continue;
+    }
+    if (is_passing(validated.error())) co_return fail(validated.error());
+    answer(**pending, fail(validated.error()));
+    pending = batch.erase(pending);
+  }
+  co_return Status{};
+}
+
+pb::TxnRequest Committer::build(const Batch& batch, Sent& sent) {
+  std::vector<Entry> entries;
+  entries.reserve(batch.size());
+  for (const auto& pending : batch) {
+    entries.push_back({&pending->plan, pending->validated ? &*pending->validated : nullptr});
+  }
+  RequestBuilder builder(*context_.layout, guards_, counters_);
+  auto request = builder.build(entries, context_.clock->next(entries.size()));
+  sent = builder.take_sent();
+  auto& statistics = *context_.statistics;
+  Statistics::add(statistics.requests);
+  const auto size = static_cast<std::int64_t>(batch.size());
+  if (size > statistics.largest_request.load()) statistics.largest_request.store(size);
+  return request;
+}
+
+// The request was carried out; each transaction of it succeeded or not. Those that are sent again are
+// put back.
+void Committer::settle(Batch& batch, const Sent& sent, const pb::TxnResponse& answered) {
+  const Revision revision = answered.header().revision();
+  SEMPER_ASSERT(static_cast<std::size_t>(answered.responses_size()) >= batch.size(),
+                "etcd answers each operation of a request");
+  std::vector<PartOutcome> outcomes;
+  std::size_t last_applied = 0;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    outcomes.push_back(
+        outcome_of(sent.parts[i], answered.responses(static_cast<int>(i)), counters_));
+    if (outcomes[i] == PartOutcome::applied) last_applied = i;
+  }
+  finish_request(sent, revision);
+  Batch later;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    Pending& pending = *batch[i];
+    if (outcomes[i] == PartOutcome::applied) {
+      applied(pending, sent.parts[i], revision, i == last_applied);
+    } else if (outcomes[i] == PartOutcome::sums_overtaken) {
+      Statistics::add(context_.statistics->sums_overtaken);
+      try_again(later, batch[i], "others add to the same number all the time");
+    } else if (pending.validated) {
+      try_again(later, batch[i], "others commit all the time");
+    } else {
+      answer(pending, fail(overtaken_error("something that the transaction read has changed")));
+    }
+  }
+  batch.clear();
+  put_back(std::move(later));
+}
+
+void Committer::settle_found(Batch& batch, const Sent& sent, const FoundOutcome& found) {
+  finish_request(sent, found.applied_at);
+  Batch later;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (!found.parts[i]) {
+      answer(*batch[i],
+             fail(ErrorKind::outcome_unknown,
+                  "the answer to a commit was lost, and etcd compacted the revision that "
+                  "would tell its outcome; read the data before doing it again"));
+    } else if (*found.parts[i]) {
+      // Not exact for those behind it: which of them took effect is known, but not worth the care.
+      applied(*batch[i], sent.parts[i], found.applied_at, false);
+    } else {
+      try_again(later, batch[i], "something that the transaction read has changed");
+    }
+  }
+  batch.clear();
+  put_back(std::move(later));
+}
+
+// Every request that was carried out moves stamp and lane, whatever became of its transactions.
+void Committer::finish_request(const Sent& sent, Revision revision) {
+  guards_.lane_revision = revision;
+  context_.clock->saw(sent.last);
+  context_.versions->add({sent.last, revision, nullptr});
+}
+
+void Committer::applied(Pending& pending, const Sent::Part& part, Revision revision, bool is_last) {
+  learn_writes(part, revision, counters_);
+  std::shared_ptr<const RangeSet> footprint;
+  if (!is_last) {
+    footprint = std::make_shared<const RangeSet>(pending.plan.footprint.whole());
+  }
+  context_.versions->add({part.version, revision, std::move(footprint)});
+  if (!pending.plan.request.write_conflicts.empty()) {
+    guards_.declared.add(part.version, pending.plan.request.write_conflicts);
+    guards_.declared_revision = revision;
+  }
+  Statistics::add(context_.statistics->commits);
+  CommitReceipt receipt;
+  receipt.version = part.version;
+  answers_.emplace_back(pending.done, receipt);
+}
+
+void Committer::try_again(Batch& later, PendingPtr pending, const char* why) {
+  pending->validated.reset();
+  if (++pending->attempts < kTransactionAttempts) {
+    later.push_back(std::move(pending));
+  } else {
+    answer(*pending, fail(overtaken_error(why)));
+  }
+}
+
+// A guard of the request did not hold.
+Status Committer::learn(const pb::TxnResponse& told) {
+  if (told.responses_size() < 3 || only_row(told.responses(0)) == nullptr) {
+    return fail(ErrorKind::corrupt,
+                "the store's stamp is gone; was something removed under its prefix?");
+  }
+  context_.clock->saw(load_big_endian_u64(only_row(told.responses(0))->value()));
+  const auto* declared = only_row(told.responses(1));
+  const Revision declared_revision = declared == nullptr ? 0 : declared->mod_revision();
+  if (declared_revision != guards_.declared_revision) {
+    SEMPER_TRY(guards_.declared,
+               DeclaredWrites::decode(declared == nullptr ? Bytes() : declared->value()));
+    guards_.declared_revision = declared_revision;
+  }
+  const auto* lane = only_row(told.responses(2));
+  // Swept: this handle did nothing for a day.
+  if (lane == nullptr || lane->mod_revision() != guards_.lane_revision) guards_.lane_revision = 0;
+  return {};
+}
+
+Task<void> Committer::recover(Batch& batch, const Sent& sent, const WriteFailure& failure,
+                              Backoff& pause) {
+  if (failure.fate != Fate::refused) {
+    co_await resolve(batch, sent, failure, pause);
+  } else if (is_passing(failure.error)) {
+    co_await wait_to_resend(batch, failure.error, pause);
+  } else if (batch.size() > 1) {
+    // One of them is at fault: each for itself.
+    for (auto& pending : batch) pending->alone = true;
+    put_back(std::exchange(batch, {}));
+  } else {
+    answer_all(batch, failure.error);
+  }
+}
+
+Task<void> Committer::resolve(Batch& batch, const Sent& sent, const WriteFailure& failure,
+                              Backoff& pause) {
+  Statistics::add(context_.statistics->outcomes_lost);
+  const LostRequest lost{guards_.lane, guards_.lane_revision, &sent, failure.fate};
+  auto found = co_await find_outcome(*context_.kv, context_.env, lost);
+  if (!found) {
+    guards_.lane_revision = 0;
+    answer_all(batch, found.error());
+    co_return;
+  }
+  Statistics::add(context_.statistics->outcomes_found);
+  if (found->applied_at != 0) {
+    settle_found(batch, sent, *found);
+    co_return;
+  }
+  if (failure.fate == Fate::processed) {
+    answer_all(batch, failure.error);
+    co_return;
+  }
+  guards_.lane_revision = 0;
+  co_await wait_to_resend(batch, failure.error, pause);
+}
+
+// Nothing of the batch was applied. Those whose time is over get the error, and keeps the others.
+Task<void> Committer::wait_to_resend(Batch& batch, const Error& error, Backoff& pause) {
+  if (!is_passing(error)) {
+    answer_all(batch, error);
+    co_return;
+  }
+  const auto now = context_.env.clock->now();
+  std::erase_if(batch, [&](const PendingPtr& pending) {
+    if (now < pending->until) return false;
+    answer(*pending, fail(ErrorKind::io,
+                          "nothing was applied, the etcd cluster did not take it in "
+                          "time: " +
+                              error.message()));
+    return true;
+  });
+  if (batch.empty()) co_return;
+  wake();
+  const auto slept = co_await sleep_for(*context_.env.clock, pause.next());
+  if (!slept) answer_all(batch, slept.error());
+}
+
+void Committer::answer(Pending& pending, Answer with) {
+  if (!with && with.error().kind() == ErrorKind::conflict) {
+    Statistics::add(context_.statistics->conflicts);
+  }
+  answers_.emplace_back(pending.done, std::move(with));
+}
+
+void Committer::answer_all(Batch& batch, const Error& error) {
+  for (auto& pending : batch) answer(*pending, fail(error));
+  batch.clear();
+}
+
+// Callers hear of their outcomes together.
+void Committer::wake() {
+  OneShot<Answer>::set_all(std::exchange(answers_, {}));
+}
+
+Async<void> Committer::close() {
+  OneShot<std::monostate> idle;
+  bool wait = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(closing_, true)) co_return Status{};
+    wait = running_;
+    if (wait) idle_ = idle;
+  }
+  if (wait) SEMPER_CO_TRY_STATUS(co_await idle.wait());
+  if (guards_.lane_revision == 0) co_return Status{};
+  pb::TxnRequest request;
+  const KeyRange lane = Layout::everything_of(guards_.lane);
+  auto& removal = *request.add_success()->mutable_request_delete_range();
+  removal.set_key(lane.begin);
+  removal.set_range_end(lane.end);
+  // Where it fails, a sweep removes it one day.
+  static_cast<void>(co_await context_.kv->write(request));
+  co_return Status{};
+}
+
+Async<void> Committer::sweep_lanes() {
+  pb::TxnRequest list;
+  const KeyRange lanes = context_.layout->lanes();
+  range(*list.add_success(), context_.layout->stamp());
+  auto& read = *list.add_success()->mutable_request_range();
+  read.set_key(lanes.begin);
+  read.set_range_end(lanes.end);
+  read.set_limit(kLanesPerSweep);
+  SEMPER_CO_TRY(const auto found, co_await context_.kv->read(list));
+  if (found.responses_size() < 2 || only_row(found.responses(0)) == nullptr) co_return Status{};
+  const Version now = load_big_endian_u64(only_row(found.responses(0))->value());
+  const auto lifetime = static_cast<Version>(
+      std::chrono::duration_cast<std::chrono::microseconds>(kLaneLifetime).count());
+  for (const auto& lane : found.responses(1).response_range().kvs()) {
+    if (lane.value().size() != sizeof(Version)) continue;  // a witness
+    if (load_big_endian_u64(lane.value()) + lifetime > now) continue;
+    pb::TxnRequest sweep;
+    compare_mod(*sweep.add_compare(), lane.key(), pb::Compare::EQUAL, lane.mod_revision());
+    const KeyRange all = Layout::everything_of(lane.key());
+    auto& removal = *sweep.add_success()->mutable_request_delete_range();
+    removal.set_key(all.begin);
+    removal.set_range_end(all.end);
+    auto swept = co_await context_.kv->write(sweep);
+    if (!swept) co_return fail(swept.error().error);
+  }
+  co_return Status{};
+}
+
+}  // namespace semper::etcd

@@ -1,0 +1,68 @@
+// EtcdServers: a real etcd cluster on loopback, for the tests of one program.
+//
+// One node or several, on free ports, in a temporary folder, stopped by process id when the program
+// ends. Every store under test has a prefix of its own on it, so that a case costs no server.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace semper::etcd::testing {
+
+// Where the etcd program is: SEMPER_TEST_ETCD, or in PATH; nothing: it is not installed.
+std::optional<std::string> etcd_program();
+// The sentence that a skipped test prints.
+inline constexpr const char* kNoEtcd =
+    "etcd is not installed (Debian: etcd-server) and SEMPER_TEST_ETCD does not name it";
+
+struct EtcdServerOptions {
+  int nodes = 1;
+  // More arguments for each node.
+  std::vector<std::string> arguments = {};
+  // "http" or "https" for clients.
+  std::string client_scheme = "http";
+};
+
+class EtcdServers {
+ public:
+  // Throws where it does not come up within kStartDeadline.
+  explicit EtcdServers(EtcdServerOptions options = {});
+  ~EtcdServers();
+  EtcdServers(const EtcdServers&) = delete;
+  EtcdServers& operator=(const EtcdServers&) = delete;
+
+  // HOST:PORT of each, in the form an etcd: URL has them.
+  std::string endpoints() const;
+  std::string endpoint(int node) const;
+  const std::string& folder() const { return folder_; }
+
+  void stop(int node);   // kill -9
+  void start(int node);  // again, on its own data
+  void pause(int node);
+  void resume(int node);
+
+  // The first cluster of this process with so many nodes, made at its first use. Child processes of
+  // a test are handed it through the environment and use the same one.
+  static EtcdServers& shared(int nodes);
+  // Its endpoints; also in a child process, which has no cluster of its own.
+  static std::string shared_endpoints(int nodes);
+
+ private:
+  struct Node {
+    int client_port = 0;
+    int peer_port = 0;
+    pid_t process = -1;
+  };
+  void spawn(int node, bool existing);
+  void wait_until_healthy();
+
+  EtcdServerOptions options_;
+  std::string folder_;
+  std::vector<Node> nodes_;
+};
+
+}  // namespace semper::etcd::testing

@@ -1,0 +1,347 @@
+#include "watch_hub.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "etcd_error.h"
+
+namespace semper::etcd {
+namespace {
+
+// Responses of the stream that wait to be looked at.
+constexpr std::size_t kStreamReadAhead = 256;
+
+Error closed_error() {
+  return Error(ErrorKind::closed, "the store was closed while the key was watched");
+}
+
+}  // namespace
+
+class WatchHub::Handle final : public Watch {
+ public:
+  Handle(std::shared_ptr<WatchHub> hub, Bytes key, EntryPtr entry)
+      : hub_(std::move(hub)), key_(std::move(key)), entry_(std::move(entry)) {}
+  ~Handle() override { hub_->drop(key_, entry_); }
+
+  Async<void> changed(MonotonicTime deadline) override {
+    if (!end_) {
+      SEMPER_CO_TRY(end_, co_await entry_->event.wait_until(*hub_->context_.env.clock, deadline));
+    }
+    if (end_ == WatchEvent::changed) co_return Status{};
+    co_return fail(closed_error());
+  }
+
+ private:
+  const std::shared_ptr<WatchHub> hub_;
+  const Bytes key_;
+  const EntryPtr entry_;
+  std::optional<WatchEvent> end_;
+};
+
+Result<std::unique_ptr<Watch>> WatchHub::add(Bytes stored, const Seen& seen) {
+  auto entry = std::make_shared<Entry>();
+  entry->seen = seen;
+  std::lock_guard lock(mutex_);
+  if (closed_) return fail(closed_error());
+  const auto known = ids_.find(stored);
+  if (waiting_ >= kWatchesMaximum ||
+      (known == ids_.end() && watchers_.size() >= kWatchersMaximum + idle_.size())) {
+    return fail(ErrorKind::exhausted,
+                "this store has " + std::to_string(waiting_) + " watches on " +
+                    std::to_string(watchers_.size()) + " keys already, of at most " +
+                    std::to_string(kWatchesMaximum) + " on " + std::to_string(kWatchersMaximum));
+  }
+  if (known == ids_.end()) {
+    Watcher made;
+    made.key = stored;
+    made.entries.push_back(entry);
+    subscribe(made, seen.snapshot + 1);
+  } else {
+    Watcher& watcher = watchers_.at(known->second);
+    wake_up(watcher);
+    watcher.entries.push_back(entry);
+    if (watcher.since > seen.snapshot + 1) {
+      // It does not know what came between that snapshot and its own beginning.
+      Watcher again = std::move(watcher);
+      send_cancel(again.id);
+      watchers_.erase(known->second);
+      subscribe(again, seen.snapshot + 1);
+    } else if (watcher.last_change > seen.snapshot) {
+      fire(watcher, watcher.last_change);
+    }
+  }
+  ++waiting_;
+  Statistics::add(context_.statistics->watches);
+  start();
+  return std::make_unique<Handle>(shared_from_this(), std::move(stored), std::move(entry));
+}
+
+void WatchHub::drop(const Bytes& key, const EntryPtr& entry) {
+  std::lock_guard lock(mutex_);
+  --waiting_;
+  Statistics::add(context_.statistics->watches, -1);
+  const auto known = ids_.find(key);
+  if (known == ids_.end()) return;
+  Watcher& watcher = watchers_.at(known->second);
+  std::erase(watcher.entries, entry);
+  if (watcher.entries.empty()) rest(watcher);
+}
+
+// All below: with the mutex held, unless they say otherwise.
+
+void WatchHub::subscribe(Watcher& watcher, Revision from) {
+  watcher.id = ++last_id_;
+  watcher.next = from;
+  watcher.since = from;
+  watcher.last_change = 0;
+  send_create(watcher);
+  ids_.insert_or_assign(watcher.key, watcher.id);
+  watchers_.emplace(watcher.id, std::move(watcher));
+}
+
+void WatchHub::send_create(const Watcher& watcher) {
+  if (!stream_) return;
+  pb::WatchRequest request;
+  auto& create = *request.mutable_create_request();
+  create.set_key(watcher.key);
+  create.set_start_revision(watcher.next);
+  create.set_progress_notify(true);
+  create.set_watch_id(watcher.id);
+  // Where it fails the stream is at its end, and its successor creates all.
+  static_cast<void>(stream_->send(request.SerializeAsString()));
+}
+
+void WatchHub::send_cancel(std::int64_t id) {
+  if (!stream_) return;
+  pb::WatchRequest request;
+  request.mutable_cancel_request()->set_watch_id(id);
+  static_cast<void>(stream_->send(request.SerializeAsString()));
+}
+
+void WatchHub::rest(Watcher& watcher) {
+  if (watcher.idle) return;
+  watcher.idle = idle_.insert(idle_.end(), watcher.id);
+  if (idle_.size() > kIdleWatchersMaximum) forget(idle_.front());
+}
+
+void WatchHub::wake_up(Watcher& watcher) {
+  if (!watcher.idle) return;
+  idle_.erase(*watcher.idle);
+  watcher.idle.reset();
+}
+
+void WatchHub::forget(std::int64_t id) {
+  const auto found = watchers_.find(id);
+  wake_up(found->second);
+  send_cancel(id);
+  ids_.erase(found->second.key);
+  watchers_.erase(found);
+}
+
+void WatchHub::start() {
+  if (std::exchange(started_, true)) return;
+  asio::co_spawn(context_.executor, run_stream(shared_from_this()), asio::detached);
+  asio::co_spawn(context_.executor, run_polls(shared_from_this()), asio::detached);
+}
+
+// Those whose snapshot is before the change.
+void WatchHub::fire(Watcher& watcher, Revision modified) {
+  std::erase_if(watcher.entries, [&](const EntryPtr& entry) {
+    if (entry->seen.snapshot >= modified) return false;
+    entry->event.set(WatchEvent::changed);
+    return true;
+  });
+  if (watcher.entries.empty()) rest(watcher);
+}
+
+// Without the mutex.
+
+void WatchHub::close() {
+  std::shared_ptr<rpc::DuplexStream> stream;
+  std::lock_guard lock(mutex_);
+  if (std::exchange(closed_, true)) return;
+  stream = std::exchange(stream_, nullptr);
+  for (auto& [id, watcher] : watchers_) {
+    for (const auto& entry : watcher.entries) entry->event.set(WatchEvent::closed);
+    watcher.entries.clear();
+  }
+  if (stream) stream->cancel();
+}
+
+void WatchHub::break_stream() {
+  std::lock_guard lock(mutex_);
+  if (stream_) stream_->cancel();
+}
+
+Task<void> WatchHub::run_stream(std::shared_ptr<WatchHub> self) {
+  Backoff pause(kStreamPause, *self->context_.env.random);
+  while (true) {
+    const auto began = self->context_.env.clock->now();
+    auto ended = co_await self->follow();
+    {
+      std::lock_guard lock(self->mutex_);
+      self->stream_.reset();
+      if (self->closed_) co_return;
+    }
+    if (!ended) self->context_.cluster->stale_token(ended.error());
+    if (self->context_.env.clock->now() - began > kStreamPause.maximum) pause.reset();
+    if (!co_await sleep_for(*self->context_.env.clock, pause.next())) co_return;
+  }
+}
+
+// One connection of the stream, to its end.
+Async<void> WatchHub::follow() {
+  auto& cluster = *context_.cluster;
+  SEMPER_CO_TRY(const auto channel, co_await cluster.channel());
+  SEMPER_CO_TRY(auto options, co_await cluster.stream_options());
+  options.read_ahead = kStreamReadAhead;
+  std::shared_ptr<rpc::DuplexStream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_) co_return fail(closed_error());
+    stream = std::make_shared<rpc::DuplexStream>(rpc::open_duplex(channel, kWatchMethod, options));
+    stream_ = stream;
+    for (const auto& [id, watcher] : watchers_) send_create(watcher);
+  }
+  Statistics::add(context_.statistics->watch_streams);
+  while (true) {
+    auto message = co_await stream->next();
+    Status taken;
+    if (!message) {
+      taken = fail(message.error());
+    } else if (!*message) {
+      taken = fail(ErrorKind::closed, "etcd ended the watch stream");
+    } else {
+      pb::WatchResponse response;
+      if (!response.ParseFromString(**message)) {
+        taken = fail(ErrorKind::corrupt, "what came on the watch stream is no message of etcd's");
+      } else {
+        taken = co_await take(response);
+      }
+    }
+    if (taken) continue;
+    cluster.failed(channel.address());
+    co_return fail(taken.error());
+  }
+}
+
+Async<void> WatchHub::take(const pb::WatchResponse& response) {
+  if (response.compact_revision() != 0) co_return co_await read_again(response.watch_id());
+  if (response.created() && response.canceled()) {
+    co_return fail(ErrorKind::io, "etcd refused a watch: " + response.cancel_reason());
+  }
+  if (response.canceled()) {
+    // One of ours that was given up; anything else ends the stream, which begins them all anew.
+    std::lock_guard lock(mutex_);
+    if (!watchers_.contains(response.watch_id())) co_return Status{};
+    co_return fail(ErrorKind::io, "etcd ended a watch: " + response.cancel_reason());
+  }
+  if (response.events_size() > 0) {
+    take_events(response);
+  } else if (!response.created()) {
+    // Progress: everything up to this revision was told.
+    std::lock_guard lock(mutex_);
+    const auto found = watchers_.find(response.watch_id());
+    if (found != watchers_.end()) {
+      found->second.next = std::max(found->second.next, response.header().revision() + 1);
+    }
+  }
+  co_return Status{};
+}
+
+void WatchHub::take_events(const pb::WatchResponse& response) {
+  Statistics::add(context_.statistics->watch_events, response.events_size());
+  std::lock_guard lock(mutex_);
+  const auto found = watchers_.find(response.watch_id());
+  if (found == watchers_.end()) return;
+  Watcher& watcher = found->second;
+  for (const auto& event : response.events()) {
+    const Revision modified = event.kv().mod_revision();
+    watcher.next = std::max(watcher.next, modified + 1);
+    watcher.last_change = std::max(watcher.last_change, modified);
+  }
+  fire(watcher, watcher.last_change);
+}
+
+// What this watcher would have been told was compacted.
+Async<void> WatchHub::read_again(std::int64_t id) {
+  Statistics::add(context_.statistics->watch_resyncs);
+  std::vector<Bytes> keys;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = watchers_.find(id);
+    if (found == watchers_.end()) co_return Status{};
+    keys.push_back(found->second.key);
+  }
+  SEMPER_CO_TRY_STATUS(co_await poll(keys));
+  std::lock_guard lock(mutex_);
+  const auto found = watchers_.find(id);
+  if (found != watchers_.end()) send_create(found->second);
+  co_return Status{};
+}
+
+Task<void> WatchHub::run_polls(std::shared_ptr<WatchHub> self) {
+  while (co_await sleep_for(*self->context_.env.clock, kPollInterval)) {
+    auto keys = self->awaited_keys();
+    {
+      std::lock_guard lock(self->mutex_);
+      if (self->closed_) co_return;
+    }
+    if (keys.empty()) continue;
+    Statistics::add(self->context_.statistics->watch_polls);
+    // Where it fails, the next round reads again.
+    static_cast<void>(co_await self->poll(std::move(keys)));
+  }
+}
+
+std::vector<Bytes> WatchHub::awaited_keys() {
+  std::vector<Bytes> keys;
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, watcher] : watchers_) {
+    if (!watcher.entries.empty()) keys.push_back(watcher.key);
+  }
+  return keys;
+}
+
+Async<void> WatchHub::poll(std::vector<Bytes> keys) {
+  for (std::size_t from = 0; from < keys.size(); from += kPollReads) {
+    const std::size_t to = std::min(keys.size(), from + kPollReads);
+    pb::TxnRequest request;
+    for (std::size_t i = from; i < to; ++i) {
+      auto& read = *request.add_success()->mutable_request_range();
+      read.set_key(keys[i]);
+      read.set_keys_only(true);
+    }
+    SEMPER_CO_TRY(const auto answer, co_await context_.cluster->read(request));
+    for (std::size_t i = from; i < to; ++i) {
+      const auto number = static_cast<int>(i - from);
+      if (number >= answer.responses_size()) break;
+      const auto* row = only_row(answer.responses(number));
+      found(keys[i], row == nullptr ? 0 : row->mod_revision(), answer.header().revision());
+    }
+  }
+  co_return Status{};
+}
+
+// The key as it was read at a revision.
+void WatchHub::found(const Bytes& key, Revision modified, Revision at) {
+  std::lock_guard lock(mutex_);
+  const auto known = ids_.find(key);
+  if (known == ids_.end()) return;
+  Watcher& watcher = watchers_.at(known->second);
+  const auto rescued = std::erase_if(watcher.entries, [&](const EntryPtr& entry) {
+    if (entry->seen.snapshot > at || entry->seen.key == modified) return false;
+    entry->event.set(WatchEvent::changed);
+    return true;
+  });
+  Statistics::add(context_.statistics->watch_rescues, static_cast<std::int64_t>(rescued));
+  // Of what came before, only the last change is known, and of a removal not even that.
+  if (watcher.next <= at) {
+    watcher.next = at + 1;
+    watcher.since = at + 1;
+  }
+  watcher.last_change = std::max(watcher.last_change, modified);
+  if (watcher.entries.empty()) rest(watcher);
+}
+
+}  // namespace semper::etcd
