@@ -10,13 +10,13 @@
 namespace semper::etcd {
 namespace {
 
-// A request of etcd's has 1.5 MiB by default. What is left over takes the framing of the largest
-// number of operations, with the longest prefix.
+// A request of etcd's has 1.5 MiB by default. What is left over takes the framing of as many operations,
+// with the longest prefix.
 constexpr Limits kLimits = {
     .key_bytes = 10'000,
     .value_bytes = 100'000,
-    .transaction_bytes = 1'200'000,
-    .transaction_operations = 1'000,
+    .transaction_bytes = std::size_t{1} << 20,
+    .transaction_operations = 2'500,
     .transaction_duration = std::chrono::seconds(5),
 };
 

@@ -24,7 +24,9 @@ struct Effects {
   // The parts of `cleared` between the keys that are written.
   std::vector<KeyRange> removed_ranges() const;
   // Operations of etcd that they take, at most.
-  std::size_t operations() const { return 2 * written.size() + added.size() + cleared.size(); }
+  std::size_t operations() const {
+    return written.size() + added.size() + (cleared.empty() ? 0 : removed_ranges().size());
+  }
 };
 
 // `version` is put where versionstamps go.

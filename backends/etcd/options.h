@@ -10,7 +10,7 @@
 namespace semper::etcd {
 
 inline constexpr std::size_t kEndpointsMaximum = 16;
-inline constexpr std::size_t kPrefixBytesMaximum = 128;
+inline constexpr std::size_t kPrefixBytesMaximum = 64;
 inline constexpr const char* kDefaultPrefix = "semper/";
 inline constexpr const char* kDefaultPort = "2379";
 // Where the password is looked for when a user is given without password_file.

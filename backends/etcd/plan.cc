@@ -71,9 +71,12 @@ std::size_t bytes_of(const CommitRequest& request, std::size_t key_overhead) {
 
 }  // namespace
 
+std::size_t group_size(std::size_t count) {
+  return static_cast<std::size_t>(std::ceil(std::cbrt(static_cast<double>(count))));
+}
+
 std::size_t cost_of_operations(std::size_t count) {
-  if (count <= kOperationsUngrouped) return count;
-  return 2 * static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(count))));
+  return count <= kOperationsUngrouped ? count : 3 * group_size(count);
 }
 
 Result<Plan> make_plan(CommitRequest request, const VersionMap& versions, const ReadMemory& reads,
@@ -84,7 +87,7 @@ Result<Plan> make_plan(CommitRequest request, const VersionMap& versions, const 
   plan.footprint = Footprint(plan.request);
   plan.bytes = bytes_of(plan.request, layout.overhead_bytes());
   Effects effects = effects_of(plan.request.mutations, 0);
-  std::size_t operations = effects.operations() + plan.request.write_conflicts.size() + 1;
+  const std::size_t operations = effects.operations() + plan.request.write_conflicts.size() + 1;
   const std::size_t sums = effects.added.size();
   if (!has_stamps(plan.request.mutations)) plan.effects = std::move(effects);
   if (!plan.request.reads.empty()) {

@@ -29,8 +29,9 @@ inline constexpr std::size_t kLevelOperations = 128;
 // Of them a request's own level takes: its stamp and its lane, besides one for each transaction.
 inline constexpr std::size_t kOwnOperations = 2;
 inline constexpr std::size_t kCostMaximum = kLevelOperations - kOwnOperations - 1;
-// Up to so many operations stand side by side; more are put into groups, a level further down.
-inline constexpr std::size_t kOperationsUngrouped = 16;
+// Up to so many operations stand side by side; more are put into groups of groups, two levels further
+// down, so that their number is bounded by bytes alone.
+inline constexpr std::size_t kOperationsUngrouped = 24;
 // Of an operation or a condition on the wire, besides its keys and values.
 inline constexpr std::size_t kFramingBytes = 40;
 
@@ -49,7 +50,9 @@ struct Plan {
   }
 };
 
-// How many operations stand side by side at most, and how deep that goes.
+// How many groups of `count` operations stand side by side on each of three levels.
+std::size_t group_size(std::size_t count);
+// What `count` operations cost, all levels together.
 std::size_t cost_of_operations(std::size_t count);
 
 // Error: conflict (it began at a version that nobody remembers any more).

@@ -1,7 +1,6 @@
 #include "request.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "semper/base/assert.h"
@@ -25,17 +24,19 @@ void remove(pb::RequestOp& op, const KeyRange& stored) {
   request.set_range_end(stored.end);
 }
 
-// Side by side where they are few, otherwise in groups of about equal size, a level further down.
+// Side by side where they are few, otherwise in groups of groups.
 void place(Ops ops, pb::TxnRequest& level) {
   if (ops.size() <= kOperationsUngrouped) {
     for (auto& op : ops) level.add_success()->Swap(&op);
     return;
   }
-  const auto size = static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(ops.size()))));
-  pb::TxnRequest* group = nullptr;
+  const std::size_t size = group_size(ops.size());
+  pb::TxnRequest* outer = nullptr;
+  pb::TxnRequest* inner = nullptr;
   for (std::size_t i = 0; i < ops.size(); ++i) {
-    if (i % size == 0) group = level.add_success()->mutable_request_txn();
-    group->add_success()->Swap(&ops[i]);
+    if (i % (size * size) == 0) outer = level.add_success()->mutable_request_txn();
+    if (i % size == 0) inner = outer->add_success()->mutable_request_txn();
+    inner->add_success()->Swap(&ops[i]);
   }
 }
 

@@ -89,16 +89,24 @@ Task<void> Outbox::run(std::shared_ptr<Outbox> self) {
 std::vector<Publication> Outbox::take() {
   std::vector<Publication> batch;
   const std::size_t bytes_maximum = store_.limits().transaction_bytes / 2;
+  const std::size_t operations_maximum = store_.limits().transaction_operations / 2;
   std::size_t bytes = 0;
   std::size_t messages = 0;
+  std::size_t operations = 0;
   std::lock_guard lock(mutex_);
   while (!waiting_.empty()) {
     const auto& next = waiting_.front();
+    // To another entity than the one before: a segment, its counter, its index entry, a wake-up.
+    const bool same = !batch.empty() && batch.back().target == next.target;
+    const std::size_t writes = (same ? 0 : kOutboxWritesPerEntity) +
+                               next.size_bytes / kSegmentBytes + next.alongside.size();
     const bool fits = bytes + next.size_bytes <= bytes_maximum &&
+                      operations + writes <= operations_maximum &&
                       messages + next.messages.size() <= kOutboxMessagesPerCommit;
     if (!batch.empty() && !fits) break;
     bytes += next.size_bytes;
     messages += next.messages.size();
+    operations += writes;
     waiting_bytes_ -= next.size_bytes;
     batch.push_back(std::move(waiting_.front()));
     waiting_.pop_front();

@@ -25,6 +25,7 @@ inline constexpr std::size_t kOutboxBytes = 64u << 20;
 inline constexpr std::size_t kOutboxCounts = 4096;
 // Of one transaction.
 inline constexpr std::size_t kOutboxMessagesPerCommit = 4096;
+inline constexpr std::size_t kOutboxWritesPerEntity = 4;
 
 struct Publication {
   std::shared_ptr<const Target> target;
