@@ -81,6 +81,23 @@ Async<CommitReceipt> FoundationDbBackend::commit(CommitRequest request) {
   co_return co_await committer_.commit(std::move(request));
 }
 
+std::optional<Version> FoundationDbBackend::recent_version() const {
+  const auto recent = connection_->recent.at(connection_->env.clock->now());
+  if (recent) Statistics::add(connection_->statistics.read_versions_reused, 1);
+  return recent;
+}
+
+// The version is the whole cluster's, and other programs live in it: raising it is for its operator.
+Async<void> FoundationDbBackend::raise_version(Version floor) {
+  SEMPER_CO_TRY(const auto now, co_await snapshot());
+  if (now->version() >= floor) co_return Status{};
+  co_return fail(ErrorKind::unsupported,
+                 connection_->database->name() + " is at version " +
+                     std::to_string(now->version()) + ", below " + std::to_string(floor) +
+                     "; raise it by fdbcli --exec \"advanceversion " + std::to_string(floor + 1) +
+                     "\", which is allowed at any time, and try again");
+}
+
 Async<std::unique_ptr<Watch>> FoundationDbBackend::watch(BytesView key, Snapshot& seen) {
   auto hub = hub_;
   auto connection = connection_;

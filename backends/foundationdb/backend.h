@@ -29,7 +29,9 @@ class FoundationDbBackend final : public Backend {
   BackendTraits traits() const override;
   std::string url() const override { return url_; }
   Async<std::unique_ptr<Snapshot>> snapshot() override;
+  std::optional<Version> recent_version() const override;
   Async<CommitReceipt> commit(CommitRequest request) override;
+  Async<void> raise_version(Version floor) override;
   Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override;
   Async<std::string> check() override;
   std::vector<std::pair<std::string, std::int64_t>> statistics() const override;

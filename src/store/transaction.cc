@@ -180,11 +180,14 @@ class Transaction::Impl {
     }
     SEMPER_CO_TRY_STATUS(check_age());
     const bool marked = !backend_->traits().resolves_outcomes;
-    if (marked) SEMPER_CO_TRY_STATUS(co_await version());  // the marker is a read
     CommitRequest request;
-    request.read_version = options_.read_version ? *options_.read_version
-                           : snapshot_           ? snapshot_->version()
-                                                 : 0;
+    if (marked) {  // the marker is a read
+      SEMPER_CO_TRY(request.read_version, co_await marker_version());
+    } else {
+      request.read_version = options_.read_version ? *options_.read_version
+                             : snapshot_           ? snapshot_->version()
+                                                   : 0;
+    }
     request.reads = std::move(reads_);
     request.write_conflicts = std::move(write_conflicts_);
     request.mutations = std::move(mutations_);
@@ -194,7 +197,10 @@ class Transaction::Impl {
     auto receipt = co_await backend_->commit(std::move(request));
     if (!receipt) {
       if (marker) internal::keep_for_later(*backend_, std::move(marker->removed));
-      if (marker && receipt.error().kind() == ErrorKind::outcome_unknown) {
+      const bool unknown = receipt.error().kind() == ErrorKind::outcome_unknown;
+      // A cancelled coroutine can await nothing more, so it can not find out either.
+      const auto cancelled = (co_await asio::this_coro::cancellation_state).cancelled();
+      if (marker && unknown && cancelled == asio::cancellation_type::none) {
         co_return co_await internal::resolve_marker(*backend_, env_, std::move(marker->key));
       }
       co_return fail(std::move(receipt).error());
@@ -208,6 +214,16 @@ class Transaction::Impl {
     SEMPER_CO_TRY(Snapshot * seen, co_await snapshot());
     SEMPER_CO_TRY_STATUS(co_await seen->fix_version());
     co_return seen->version();
+  }
+
+  // Where nothing was read, nobody else knows the marker's key, and any version does that the store can
+  // still check from.
+  Async<Version> marker_version() {
+    const bool blind = reads_.empty() && !snapshot_ && !options_.read_version;
+    if (blind) {
+      if (const auto recent = backend_->recent_version()) co_return *recent;
+    }
+    co_return co_await version();
   }
 
   void keep(Error error) {

@@ -158,6 +158,11 @@ class Backend {
   // any process. Errors: retry (all read connections stay busy), io, closed.
   virtual Async<std::unique_ptr<Snapshot>> snapshot() = 0;
 
+  // A version that was the newest a moment ago, where that is known without asking: for a commit that has
+  // read nothing and checks nothing but its own idempotency marker. Never to be read at. None: take a
+  // snapshot.
+  virtual std::optional<Version> recent_version() const { return std::nullopt; }
+
   // Success: everything in the request is applied, durable, and seen by later snapshots.
   // conflict: nothing was applied. outcome_unknown: applied wholly or not at all, possibly still to
   // come. Other errors: nothing was applied. If it never returns (crash): wholly or not at all.
