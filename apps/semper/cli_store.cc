@@ -2,6 +2,7 @@
 #include "bench.h"
 #include "cli_commands.h"
 #include "store_commands.h"
+#include "store_copy.h"
 
 namespace semper::cli {
 namespace {
@@ -62,6 +63,27 @@ void add_range_and_watch(CLI::App& store, Command& chosen) {
   choose(watch_command, chosen, watch_arguments, watch);
 }
 
+void add_copy(CLI::App& store, Command& chosen) {
+  auto& command =
+      add_command(store, {"copy", "All of one store into another; goes on where it was interrupted",
+                          "store copy sqlite:./data.db fdb:/etc/foundationdb/fdb.cluster\nstore "
+                          "copy etcd:10.0.0.1:2379 sqlite:./data.db --check"});
+  auto arguments = std::make_shared<CopyArguments>();
+  command.add_option("FROM", arguments->from, "URL of the source; nothing in it is changed")
+      ->required();
+  command.add_option("TO", arguments->to, "URL of the target; made where it is not there")
+      ->required();
+  command.add_flag("--online", arguments->online,
+                   "The source is in use: bring the target close to it, to be finished later");
+  command.add_flag("--overwrite", arguments->overwrite,
+                   "Make the target like the source, whatever it holds; asks first");
+  auto& check = *command.add_flag("--check", arguments->check,
+                                  "Say what would happen and what is in the way; write nothing");
+  command.add_flag("--compare", arguments->compare, "Say where the two differ; write nothing")
+      ->excludes(&check);
+  choose(command, chosen, arguments, copy_store);
+}
+
 }  // namespace
 
 void add_store_commands(CLI::App& program, Command& chosen) {
@@ -70,6 +92,7 @@ void add_store_commands(CLI::App& program, Command& chosen) {
   store.require_subcommand(1);
   add_keys(store, chosen);
   add_range_and_watch(store, chosen);
+  add_copy(store, chosen);
   choose(add_command(store, {"create", "Make a new store, or see that there is one",
                              "--store sqlite:./data.db store create"}),
          chosen, create);

@@ -47,6 +47,10 @@ Async<Store> Invocation::open(IfMissing if_missing) {
                    "no store was named; give --store URL, for example --store sqlite:./data.db, or "
                    "set SEMPER_STORE");
   }
+  co_return co_await open_other(url, if_missing);
+}
+
+Async<Store> Invocation::open_other(std::string url, IfMissing if_missing) {
   if (if_missing == IfMissing::refuse) {
     if (const auto path = missing_file(url)) {
       co_return fail(ErrorKind::not_found, "there is no store at " + to_printable(*path, 1024) +
@@ -54,12 +58,9 @@ Async<Store> Invocation::open(IfMissing if_missing) {
                                                to_printable(url, 1024) + "' store create");
     }
   }
-  co_return co_await open_other(url);
-}
-
-Async<Store> Invocation::open_other(std::string url) {
-  SEMPER_CO_TRY(store_, co_await open_store(std::move(url)));
-  co_return *store_;
+  SEMPER_CO_TRY(const Store store, co_await open_store(std::move(url)));
+  stores_.push_back(store);
+  co_return store;
 }
 
 Async<Tenant> Invocation::open_tenant() {
@@ -76,9 +77,12 @@ Async<Tenant> Invocation::open_tenant() {
 }
 
 Async<void> Invocation::close() {
-  if (!store_) co_return Status{};
-  const Store store = *std::exchange(store_, std::nullopt);
-  co_return co_await store.close();
+  Status first;
+  for (const Store& store : std::exchange(stores_, {})) {
+    const Status closed = co_await store.close();
+    if (first && !closed) first = closed;
+  }
+  co_return first;
 }
 
 void Invocation::say(std::string_view line) {

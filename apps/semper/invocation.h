@@ -6,9 +6,9 @@
 #pragma once
 
 #include <iosfwd>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "progress.h"
 #include "semper/server/entity_id.h"
@@ -43,11 +43,11 @@ class Invocation {
   // not become an empty store. Errors: invalid_argument (no URL, or a wrong one), not_found, and
   // open_store's.
   Async<Store> open(IfMissing if_missing = IfMissing::refuse);
-  // Opens, or makes, another one than the settings name.
-  Async<Store> open_other(std::string url);
+  // The same with another one than the settings name.
+  Async<Store> open_other(std::string url, IfMissing if_missing = IfMissing::create);
   // The part of it that --tenant names. Error not_found, too: there is no such directory.
   Async<Tenant> open_tenant();
-  // Closes the store, if it was opened.
+  // Closes the stores that were opened.
   Async<void> close();
 
   // What a command was handed to read: messages, records.
@@ -75,7 +75,7 @@ class Invocation {
  private:
   Settings settings_;
   Streams streams_;
-  std::optional<Store> store_;
+  std::vector<Store> stores_;
 };
 
 }  // namespace semper::cli

@@ -278,6 +278,27 @@ Async<std::vector<HostView>> read_hosts(Transaction& transaction, const Tenant& 
   co_return hosts;
 }
 
+Async<std::vector<SessionView>> read_sessions(Transaction& transaction, const Tenant& tenant,
+                                              std::size_t limit) {
+  const auto& prefix = tenant.prefix();
+  std::vector<SessionView> sessions;
+  KeyRange rest = internal::session_range(prefix);
+  while (sessions.size() < limit) {
+    SEMPER_CO_TRY(const auto first, co_await first_key(transaction, rest));
+    if (!first) break;
+    auto session = internal::session_of_key(prefix, *first);
+    if (!session) co_return fail(at_key(session.error(), *first));
+    rest.begin = internal::everything_of_session(prefix, *session).end;
+    SEMPER_CO_TRY(const auto raw, co_await transaction.get(internal::session_key(prefix, *session),
+                                                           ReadMode::snapshot));
+    if (!raw) continue;  // replies that came too late
+    auto record = internal::decode_alive(*raw);
+    if (!record) co_return fail(at_key(record.error(), *first));
+    sessions.push_back({to_hex(*session), record->renewals});
+  }
+  co_return sessions;
+}
+
 Async<std::vector<QueuedView>> read_queue(Transaction& transaction, const EntityKeys& keys,
                                           const EntityId& id, std::size_t limit) {
   SEMPER_CO_TRY_STATUS(co_await require_entity(transaction, keys, id));
@@ -363,6 +384,11 @@ Async<std::vector<TypeView>> list_types(Tenant tenant) {
 Async<std::vector<HostView>> list_hosts(Tenant tenant) {
   co_return co_await in_snapshot(
       tenant, [&](Transaction& transaction) { return read_hosts(transaction, tenant); });
+}
+
+Async<std::vector<SessionView>> list_sessions(Tenant tenant, std::size_t limit) {
+  co_return co_await in_snapshot(
+      tenant, [&](Transaction& transaction) { return read_sessions(transaction, tenant, limit); });
 }
 
 Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type,

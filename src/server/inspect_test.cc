@@ -264,6 +264,22 @@ TEST_F(Inspect, HostsAreListedWithWhatTheyServe) {
   EXPECT_THAT(hosts[0].types, ElementsAre("Counter"));
 }
 
+TEST_F(Inspect, SessionsAreListedAndRepliesWithoutOneAreNot) {
+  commit([&](Transaction& tx) {
+    const auto& prefix = tenant_.prefix();
+    tx.set(internal::session_key(prefix, "\x01\xff"), internal::encode_alive({"", 3, 0, {}}));
+    tx.set(internal::reply_key(prefix, "\x01\xff", 1), "");
+    tx.set(internal::reply_key(prefix, "\x02\x03", 1), "");
+    tx.set(internal::session_key(prefix, "\x04\x05"), internal::encode_alive({"", 7, 0, {}}));
+  });
+  const auto sessions = run(list_sessions(tenant_)).value();
+  ASSERT_EQ(sessions.size(), 2u);
+  EXPECT_EQ(sessions[0].id, "01ff");
+  EXPECT_EQ(sessions[0].renewals, 3u);
+  EXPECT_EQ(sessions[1].renewals, 7u);
+  EXPECT_EQ(run(list_sessions(tenant_, 1)).value().size(), 1u);
+}
+
 TEST_F(Inspect, DeadLettersAreShownOldestFirst) {
   bury(id_, "first");
   bury(id_, "second");

@@ -33,6 +33,12 @@ struct HostView {
   WallTime renewed;  // by the host's own calendar; long ago: it has died
 };
 
+// A process that waits for replies.
+struct SessionView {
+  std::string id;
+  std::uint64_t renewals = 0;
+};
+
 struct LockView {
   std::string owner;
   WallTime acquired;
@@ -73,6 +79,8 @@ struct ListOptions {
 // Types that a host has registered or that have entities, by name.
 Async<std::vector<TypeView>> list_types(Tenant tenant);
 Async<std::vector<HostView>> list_hosts(Tenant tenant);
+// The first `limit` of them. One seek per session, whatever number of replies it has.
+Async<std::vector<SessionView>> list_sessions(Tenant tenant, std::size_t limit = 1000);
 // Ids in byte order. One seek per entity, whatever an entity holds.
 Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type,
                                               ListOptions options = {});
