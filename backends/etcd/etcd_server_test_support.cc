@@ -92,7 +92,10 @@ std::optional<std::string> etcd_program() {
 }
 
 EtcdServers::EtcdServers(EtcdServerOptions options) : options_(std::move(options)) {
-  auto pattern = (std::filesystem::temp_directory_path() / "semper-etcd-XXXXXX").string();
+  if (options_.parent_folder.empty()) {
+    options_.parent_folder = std::filesystem::temp_directory_path().string();
+  }
+  std::string pattern = options_.parent_folder + "/semper-etcd-XXXXXX";
   if (mkdtemp(pattern.data()) == nullptr) {
     throw std::system_error(errno, std::generic_category(), "making a folder like " + pattern);
   }

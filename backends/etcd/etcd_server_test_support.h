@@ -25,6 +25,8 @@ struct EtcdServerOptions {
   std::vector<std::string> arguments = {};
   // "http" or "https" for clients.
   std::string client_scheme = "http";
+  // Its data lies in a folder made in this one; empty: the machine's temporary folder.
+  std::string parent_folder = {};
 };
 
 class EtcdServers {
