@@ -20,10 +20,14 @@ define_property(GLOBAL PROPERTY SEMPER_ROOMS BRIEF_DOCS "Every declared room, ab
 define_property(GLOBAL PROPERTY SEMPER_LAYERS BRIEF_DOCS "Lines ROOM=DIRECT,DEPENDENCIES")
 
 # semper_room(NAME base [DIR folder] [DEPENDS rooms...] [PUBLIC_LINKS targets...]
-#             [PRIVATE_LINKS targets...] [TEST_LINKS rooms-or-targets...] [EXPORT_SET set])
+#             [PRIVATE_LINKS targets...] [TEST_LINKS rooms-or-targets...] [EXPORT_SET set]
+#             [TEST_GROUPS NAME=FILTER...])
+# TEST_GROUPS: the room's tests in as many runs of the program, for tests that share a server which
+# takes long to start; each FILTER is GoogleTest's. By default every case is a run of its own.
 function(semper_room name)
   cmake_parse_arguments(PARSE_ARGV 1 room "" "DIR;EXPORT_SET"
-                        "DEPENDS;PUBLIC_LINKS;PRIVATE_LINKS;TEST_LINKS")
+                        "DEPENDS;PUBLIC_LINKS;PRIVATE_LINKS;TEST_LINKS;TEST_GROUPS")
+  set_property(GLOBAL PROPERTY SEMPER_TEST_GROUPS_${name}_test "${room_TEST_GROUPS}")
   if(room_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "semper_room(${name}): unknown arguments ${room_UNPARSED_ARGUMENTS}")
   endif()
@@ -76,9 +80,10 @@ endfunction()
 # semper_backend(NAME [DEPENDS rooms...] ...): a room under backends/ that every store URL may name;
 # it depends on store, and on what it names besides.
 function(semper_backend name)
-  cmake_parse_arguments(PARSE_ARGV 1 backend "" "" "DEPENDS;PRIVATE_LINKS;TEST_LINKS")
+  cmake_parse_arguments(PARSE_ARGV 1 backend "" "" "DEPENDS;PRIVATE_LINKS;TEST_LINKS;TEST_GROUPS")
   semper_room(${name} DIR "backends/${name}" DEPENDS store ${backend_DEPENDS}
-              PRIVATE_LINKS ${backend_PRIVATE_LINKS} TEST_LINKS ${backend_TEST_LINKS})
+              PRIVATE_LINKS ${backend_PRIVATE_LINKS} TEST_LINKS ${backend_TEST_LINKS}
+              TEST_GROUPS ${backend_TEST_GROUPS})
   set_property(GLOBAL APPEND PROPERTY SEMPER_BACKENDS ${name})
 endfunction()
 
@@ -173,6 +178,16 @@ function(semper_discover_tests target label)
     add_dependencies(unit-tests ${target})
   endif()
   string(REGEX REPLACE "_test$" "." prefix "${target}")
+  get_property(groups GLOBAL PROPERTY SEMPER_TEST_GROUPS_${target})
+  foreach(group IN LISTS groups)
+    string(REGEX MATCH "^([^=]+)=(.*)$" matched "${group}")
+    add_test(NAME "${prefix}${CMAKE_MATCH_1}" COMMAND ${target} "--gtest_filter=${CMAKE_MATCH_2}")
+    set_tests_properties("${prefix}${CMAKE_MATCH_1}" PROPERTIES
+      LABELS ${label} TIMEOUT ${SEMPER_TEST_TIMEOUT_SECONDS})
+  endforeach()
+  if(groups)
+    return()
+  endif()
   gtest_discover_tests(${target} TEST_PREFIX "${prefix}" DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS ${label} TIMEOUT ${SEMPER_TEST_TIMEOUT_SECONDS})
 endfunction()
