@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/env/serial.h"
 
 namespace semper::internal {
 
@@ -138,7 +139,7 @@ void DurableCore::start(const AttemptPointer& attempt, const Executor& executor)
                               " ms"));
     };
   }
-  Cancellable::start(attempt->task, asio::make_strand(executor), run(shared_from_this(), attempt),
+  Cancellable::start(attempt->task, serial_executor(executor), run(shared_from_this(), attempt),
                      std::move(deadline));
 }
 

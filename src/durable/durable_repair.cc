@@ -4,6 +4,7 @@
 
 #include "semper/base/assert.h"
 #include "semper/durable/durable_core.h"
+#include "semper/env/serial.h"
 
 namespace semper::internal {
 
@@ -16,7 +17,7 @@ void DurableCore::start_repair() {
     std::lock_guard lock(mutex_);
     repair_ = loop;
   }
-  Cancellable::start(loop, asio::make_strand(settings_.executor), repair_loop(shared_from_this()));
+  Cancellable::start(loop, serial_executor(settings_.executor), repair_loop(shared_from_this()));
 }
 
 Task<void> DurableCore::repair_loop(std::shared_ptr<DurableCore> core) {
@@ -72,7 +73,7 @@ Async<void> DurableCore::probe(HeldPointer held) {
       answer.set(fail(ErrorKind::timeout, "the probe passed attempt_deadline"));
     };
   }
-  Cancellable::start(task, asio::make_strand(settings_.executor),
+  Cancellable::start(task, serial_executor(settings_.executor),
                      ask_probe(shared_from_this(), std::move(held), answer), std::move(deadline));
   auto answered = co_await answer.wait();
   if (!answered) co_return fail(answered.error());

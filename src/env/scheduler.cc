@@ -3,12 +3,14 @@
 #include <pthread.h>
 
 #include "semper/base/assert.h"
+#include "semper/env/serial.h"
 
 namespace semper {
 
 Scheduler::Scheduler(SchedulerOptions options)
     : context_(static_cast<int>(options.threads)), work_(context_.get_executor()) {
   SEMPER_ASSERT(options.threads > 0, "a scheduler needs a thread");
+  if (options.threads == 1) declare_single_threaded(context_);
   const std::string name = options.name.substr(0, 15);
   for (std::size_t i = 0; i < options.threads; ++i) {
     threads_.emplace_back([this, name] {
@@ -38,6 +40,7 @@ void Scheduler::assert_outside() const {
 
 int run(Task<int> program) {
   asio::io_context context(1);
+  declare_single_threaded(context);
   int exit_code = 0;
   std::exception_ptr thrown;
   asio::co_spawn(context, std::move(program), [&](std::exception_ptr error, int value) {

@@ -10,6 +10,7 @@
 #include "rpc/grpc_support.h"
 #include "semper/base/assert.h"
 #include "semper/durable/cancellable.h"
+#include "semper/env/serial.h"
 
 namespace semper::rpc {
 namespace {
@@ -89,7 +90,7 @@ struct StreamWriter::Call final : grpc::ServerGenericBidiReactor {
     if (!ok) return finish(fail(ErrorKind::invalid_argument, "the call came without a request"));
     auto self = self_;
     if (!self) return;
-    const auto strand = asio::make_strand(shared_->executor);
+    const auto strand = serial_executor(shared_->executor);
     // Gives its threads back at once, also where they run the executor.
     asio::post(strand, [self, strand, request = from_buffer(incoming_)]() mutable {
       auto work = self->run_(self, std::move(request));

@@ -4,7 +4,7 @@
 // is here because templates need it.
 //
 //   auto attempt = std::make_shared<Cancellable>();
-//   Cancellable::start(attempt, asio::make_strand(executor), work(), {&clock, deadline, late});
+//   Cancellable::start(attempt, serial_executor(executor), work(), {&clock, deadline, late});
 //   Cancellable::cancel(attempt);              // before start() too: then it begins cancelled
 //
 // Asio's cancellation signals are not thread-safe, and an executor may be gone when somebody cancels.

@@ -15,6 +15,7 @@
 
 #include "semper/base/assert.h"
 #include "semper/durable/stream_core.h"
+#include "semper/env/serial.h"
 
 namespace semper::internal {
 
@@ -49,7 +50,7 @@ class StreamDriver final
   }
 
   void start(const Executor& executor) {
-    Cancellable::start(driver_, asio::make_strand(executor), run(this->shared_from_this()));
+    Cancellable::start(driver_, serial_executor(executor), run(this->shared_from_this()));
   }
 
   // The same with the outcome of the first attempt.

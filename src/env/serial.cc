@@ -1,0 +1,32 @@
+#include "semper/env/serial.h"
+
+namespace semper {
+namespace {
+
+// Its presence is the promise.
+class SingleThread final : public asio::execution_context::service {
+ public:
+  using key_type = SingleThread;
+  static asio::execution_context::id id;
+
+  explicit SingleThread(asio::execution_context& context)
+      : asio::execution_context::service(context) {}
+
+  void shutdown() override {}
+};
+
+asio::execution_context::id SingleThread::id;
+
+}  // namespace
+
+Executor serial_executor(const Executor& executor) {
+  auto& context = asio::query(executor, asio::execution::context_as<asio::execution_context&>);
+  if (asio::has_service<SingleThread>(context)) return executor;
+  return asio::make_strand(executor);
+}
+
+void declare_single_threaded(asio::execution_context& context) {
+  asio::use_service<SingleThread>(context);
+}
+
+}  // namespace semper
