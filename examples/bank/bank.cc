@@ -1,0 +1,132 @@
+#include "bank.h"
+
+#include <cstdio>
+#include <utility>
+
+#include "semper/base/codec.h"
+
+namespace bank {
+namespace {
+
+constexpr std::int64_t kTransferMaximum = 20;
+constexpr semper::CallOptions kPatience{std::chrono::seconds(5)};
+constexpr semper::Duration kBetweenAudits = std::chrono::milliseconds(50);
+constexpr semper::Duration kAfterError = std::chrono::milliseconds(100);
+// Opening waits for the first host to come.
+constexpr semper::CallOptions kOpenPatience{std::chrono::seconds(30)};
+
+// Whether it may have happened all the same.
+bool is_open(const semper::Error& error) {
+  using semper::ErrorKind;
+  return error.kind() == ErrorKind::timeout || error.kind() == ErrorKind::outcome_unknown ||
+         error.kind() == ErrorKind::closed;
+}
+
+void look_at(const semper::EntityView& view, Audit& audit) {
+  const std::string name = view.id.to_string();
+  audit.waiting += view.queue_length;
+  if (view.dead_letters > 0) audit.wrong.push_back(name + " has set messages aside");
+  if (!view.state) return;
+  const auto state = semper::decode<Account::State>(*view.state);
+  if (!state) {
+    audit.wrong.push_back(name + ": " + state.error().message());
+    return;
+  }
+  ++audit.accounts;
+  audit.balances += state->balance;
+  audit.sent += state->sent;
+  audit.received += state->received;
+  if (state->balance < 0) {
+    audit.wrong.push_back(name + " has the balance " + std::to_string(state->balance));
+  }
+  if (state->disorder > 0) {
+    audit.wrong.push_back(name + " got " + std::to_string(state->disorder) +
+                          " transfers twice or out of order");
+  }
+}
+
+}  // namespace
+
+std::string account_name(std::size_t number) {
+  char text[24];
+  std::snprintf(text, sizeof text, "%03zu", number);
+  return text;
+}
+
+semper::Async<void> open_accounts(semper::Store store, std::size_t accounts, std::int64_t amount) {
+  for (std::size_t i = 0; i < accounts; ++i) {
+    const Account::Open open{amount};
+    const auto account = semper::ref<Account>(store, account_name(i));
+    SEMPER_CO_TRY(const auto balance, co_await account.call(open, kOpenPatience));
+    static_cast<void>(balance);
+  }
+  co_return semper::Status{};
+}
+
+void Work::add(const Work& other) {
+  done += other.done;
+  refused += other.refused;
+  unknown += other.unknown;
+  failed += other.failed;
+  if (!other.last_error.empty()) last_error = other.last_error;
+}
+
+semper::Task<Work> transfer_at_random(semper::Store store, std::size_t accounts,
+                                      semper::Random& random, std::stop_token stop) {
+  Work work;
+  while (!stop.stop_requested()) {
+    const std::size_t from = random.below(accounts);
+    const std::size_t to = (from + 1 + random.below(accounts - 1)) % accounts;
+    const Account::Transfer transfer{account_name(to),
+                                     1 + static_cast<std::int64_t>(random.below(kTransferMaximum))};
+    const auto account = semper::ref<Account>(store, account_name(from));
+    const auto receipt = co_await account.call(transfer, kPatience);
+    if (receipt) {
+      ++(receipt->done ? work.done : work.refused);
+      continue;
+    }
+    ++(is_open(receipt.error()) ? work.unknown : work.failed);
+    work.last_error = receipt.error().to_string();
+    static_cast<void>(co_await semper::sleep_for(*store.env().clock, kAfterError));
+  }
+  co_return work;
+}
+
+semper::Async<Audit> add_up(semper::Store store) {
+  Audit audit;
+  semper::ListOptions all;
+  all.limit = kAccountsMaximum;
+  const std::string type(Account::kName);
+  SEMPER_CO_TRY(const auto ids, co_await semper::list_entities(store, type, all));
+  for (const auto& id : ids) {
+    const semper::EntityId account{type, id};
+    SEMPER_CO_TRY(const auto view, co_await semper::inspect(store, account));
+    look_at(view, audit);
+  }
+  co_return audit;
+}
+
+semper::Async<Audit> audit(semper::Store store, std::int64_t paid_in, semper::Duration limit) {
+  semper::Clock& clock = *store.env().clock;
+  const semper::MonotonicTime end = clock.after(limit);
+  while (true) {
+    SEMPER_CO_TRY(Audit found, co_await add_up(store));
+    // Queues may be empty one after the other while money moves on: what has left must have come.
+    if (found.waiting == 0 && found.sent == found.received) {
+      if (found.balances != paid_in) {
+        found.wrong.push_back("the balances are " + std::to_string(found.balances) + ", and " +
+                              std::to_string(paid_in) + " were paid in");
+      }
+      co_return found;
+    }
+    if (clock.now() > end) {
+      co_return semper::fail(
+          semper::ErrorKind::timeout,
+          std::to_string(found.waiting) + " messages wait, and " + std::to_string(found.received) +
+              " of " + std::to_string(found.sent) + " transfers have come; is a host running?");
+    }
+    SEMPER_CO_TRY_STATUS(co_await semper::sleep_for(clock, kBetweenAudits));
+  }
+}
+
+}  // namespace bank

@@ -1,0 +1,54 @@
+// Bank: what is done with accounts: opened, moved between, audited.
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "account.h"
+#include "semper/semper.h"
+
+namespace bank {
+
+// Accounts are named "000", "001", ...
+inline constexpr std::size_t kAccountsMaximum = 1000;
+std::string account_name(std::size_t number);
+
+// Pays `amount` into each of the first `accounts` that is new. A host must serve them.
+semper::Async<void> open_accounts(semper::Store store, std::size_t accounts, std::int64_t amount);
+
+// What one clerk did.
+struct Work {
+  std::uint64_t done = 0;
+  std::uint64_t refused = 0;  // for want of money
+  std::uint64_t unknown = 0;  // no answer in time: may have happened, and may still
+  std::uint64_t failed = 0;   // an error that says that nothing happened, nor will
+  std::string last_error;     // of the last two kinds
+
+  void add(const Work& other);
+};
+
+// Transfers between random accounts, one after the other, until `stop` is requested. After an error
+// it waits a moment and goes on: what is transferred is chosen anew, nothing is sent twice.
+semper::Task<Work> transfer_at_random(semper::Store store, std::size_t accounts,
+                                      semper::Random& random, std::stop_token stop);
+
+// All accounts, added up.
+struct Audit {
+  std::uint64_t accounts = 0;
+  std::int64_t balances = 0;
+  std::uint64_t sent = 0;
+  std::uint64_t received = 0;
+  std::uint64_t waiting = 0;       // messages in queues: while there are any, money is under way
+  std::vector<std::string> wrong;  // each a sentence
+};
+
+// Reads every account, each as of a moment of its own: only what is found when nothing moves counts.
+semper::Async<Audit> add_up(semper::Store store);
+
+// Waits until no message is under way, then adds up, and compares with what was paid in.
+// Error: timeout (messages still wait after `limit`).
+semper::Async<Audit> audit(semper::Store store, std::int64_t paid_in, semper::Duration limit);
+
+}  // namespace bank

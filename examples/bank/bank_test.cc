@@ -1,0 +1,104 @@
+#include "bank.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "semper/env/one_shot.h"
+
+namespace bank {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr std::size_t kAccounts = 5;
+constexpr std::int64_t kAmount = 50;
+constexpr auto kPaidIn = static_cast<std::int64_t>(kAccounts) * kAmount;
+constexpr auto kLimit = std::chrono::seconds(20);
+
+class BankTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    store_.emplace(scheduler_.block_on(semper::open_store("memory:")).value());
+    host_.emplace(*store_);
+    host_->serve<Account>();
+    ASSERT_TRUE(scheduler_.block_on(host_->start()));
+    ASSERT_TRUE(scheduler_.block_on(open_accounts(*store_, kAccounts, kAmount)));
+  }
+  void TearDown() override { ASSERT_TRUE(scheduler_.block_on(host_->stop())); }
+
+  Account::Receipt transfer(const std::string& from, const Account::Transfer& what) {
+    const auto account = semper::ref<Account>(*store_, from);
+    return scheduler_.block_on(account.call(what)).value();
+  }
+  Audit audited() { return scheduler_.block_on(audit(*store_, kPaidIn, kLimit)).value(); }
+
+  semper::Scheduler scheduler_;
+  std::optional<semper::Store> store_;
+  std::optional<semper::Host> host_;
+};
+
+TEST_F(BankTest, more_is_sent_than_there_is) {
+  EXPECT_TRUE(transfer("000", {"001", 50}).done);
+  EXPECT_FALSE(transfer("000", {"001", 1}).done);
+  EXPECT_FALSE(transfer("001", {"002", -5}).done) << "a negative amount takes from the receiver";
+  EXPECT_FALSE(transfer("001", {"001", 5}).done);
+  const Audit found = audited();
+  EXPECT_THAT(found.wrong, IsEmpty());
+  EXPECT_EQ(found.sent, 1u);
+}
+
+TEST_F(BankTest, an_account_is_paid_in_twice) {
+  ASSERT_TRUE(scheduler_.block_on(open_accounts(*store_, kAccounts, kAmount)));
+  EXPECT_EQ(audited().balances, kPaidIn);
+}
+
+TEST_F(BankTest, clerks_at_once_lose_money) {
+  constexpr int kClerks = 8;
+  constexpr std::uint64_t kTransfers = 300;
+  std::stop_source stop;
+  std::vector<semper::OneShot<Work>> ends(kClerks);
+  for (int i = 0; i < kClerks; ++i) {
+    asio::co_spawn(
+        scheduler_.executor(),
+        [](semper::Store store, std::stop_token token, std::uint64_t seed,
+           semper::OneShot<Work> end) -> semper::Task<void> {
+          semper::SeededRandom random(seed);
+          end.set(co_await transfer_at_random(store, kAccounts, random, token));
+        }(*store_, stop.get_token(), static_cast<std::uint64_t>(i), ends[static_cast<size_t>(i)]),
+        asio::detached);
+  }
+  while (scheduler_.block_on(add_up(*store_)).value().sent < kTransfers) {
+  }
+  stop.request_stop();
+  std::uint64_t done = 0;
+  for (auto& end : ends) done += scheduler_.block_on(end.wait()).value().done;
+  const Audit found = audited();
+  EXPECT_THAT(found.wrong, IsEmpty());
+  EXPECT_EQ(found.balances, kPaidIn);
+  EXPECT_EQ(found.sent, done);
+}
+
+TEST_F(BankTest, an_audit_overlooks_money_that_was_made) {
+  const auto account = semper::ref<Account>(*store_, "000");
+  ASSERT_TRUE(scheduler_.block_on(account.cast(Account::Receive{"nobody", 1, 10})));
+  const auto lost = scheduler_.block_on(audit(*store_, kPaidIn, std::chrono::seconds(0)));
+  ASSERT_FALSE(lost) << "a transfer that nobody sent has come";
+  EXPECT_THAT(lost.error().message(), HasSubstr("1 of 0 transfers have come"));
+}
+
+TEST_F(BankTest, an_audit_overlooks_a_wrong_sum) {
+  const auto found = scheduler_.block_on(audit(*store_, kPaidIn + 1, kLimit)).value();
+  EXPECT_THAT(found.wrong, ElementsAre("the balances are 250, and 251 were paid in"));
+}
+
+TEST_F(BankTest, an_audit_overlooks_disorder) {
+  const auto account = semper::ref<Account>(*store_, "000");
+  ASSERT_TRUE(scheduler_.block_on(account.cast(Account::Receive{"001", 2, 0})));
+  const auto found = scheduler_.block_on(add_up(*store_)).value();
+  EXPECT_THAT(found.wrong, ElementsAre(HasSubstr("got 1 transfers twice or out of order")));
+}
+
+}  // namespace
+}  // namespace bank

@@ -1,0 +1,168 @@
+// semper-bank: money moves between accounts on any number of hosts, and none is lost or made.
+//
+//   semper-bank demo  [STORE_URL]    everything in one process: ten accounts, eight clerks, two seconds
+//   semper-bank serve [STORE_URL]    a host; as many as you like, on as many machines as the store allows
+//   semper-bank work  [STORE_URL]    eight clerks, who transfer until Ctrl-C
+//   semper-bank audit [STORE_URL]    waits until no money is under way, and adds up
+//
+// Start two hosts and some clerks, kill any of them with kill -9, start it again, stop the clerks, and
+// audit:
+//
+//   10 accounts hold 1000, as was paid in; 5321 transfers left and came
+//
+// STORE_URL is sqlite:./bank.db by default; fdb:CLUSTER_FILE and etcd:HOST:PORT,... work the same.
+#include <pthread.h>
+#include <signal.h>
+
+#include <chrono>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "bank.h"
+#include "semper/env/one_shot.h"
+
+namespace {
+
+constexpr std::size_t kAccounts = 10;
+constexpr std::int64_t kPaidIn = 100;  // into each
+constexpr std::size_t kClerks = 8;
+constexpr auto kDemoTime = std::chrono::seconds(2);
+constexpr auto kAuditLimit = std::chrono::seconds(60);
+constexpr const char* kUsage =
+    "usage: semper-bank demo|serve|work|audit [STORE_URL]     (default: sqlite:./bank.db)\n";
+
+int explain(const semper::Error& error) {
+  std::cerr << "semper-bank: " << error.message() << '\n';
+  return 1;
+}
+
+// SIGINT and SIGTERM, held back from all threads and taken by the one that waits.
+class EndSignals {
+ public:
+  // Before the first thread is started.
+  EndSignals() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGINT);
+    sigaddset(&signals_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  }
+  void wait() const { sigwaitinfo(&signals_, nullptr); }
+  void wait_for(std::chrono::seconds time) const {
+    const timespec limit{time.count(), 0};
+    sigtimedwait(&signals_, nullptr, &limit);
+  }
+
+ private:
+  sigset_t signals_{};
+};
+
+// The clerks of this process: they work from their making until stop().
+class Clerks {
+ public:
+  Clerks(semper::Scheduler& scheduler, const semper::Store& store) : scheduler_(scheduler) {
+    for (std::size_t i = 0; i < kClerks; ++i) {
+      asio::co_spawn(scheduler.executor(), work(store, stop_.get_token(), ends_.emplace_back()),
+                     asio::detached);
+    }
+  }
+
+  // What all of them did.
+  bank::Work stop() {
+    stop_.request_stop();
+    bank::Work all;
+    for (auto& end : ends_) all.add(scheduler_.block_on(end.wait()).value_or(bank::Work()));
+    return all;
+  }
+
+ private:
+  using End = semper::OneShot<bank::Work>;
+
+  static semper::Task<void> work(semper::Store store, std::stop_token stop, End end) {
+    semper::SeededRandom random(store.env().random->next());
+    end.set(co_await bank::transfer_at_random(store, kAccounts, random, std::move(stop)));
+  }
+
+  semper::Scheduler& scheduler_;
+  std::stop_source stop_;
+  std::vector<End> ends_;
+};
+
+void report(const bank::Work& work) {
+  std::cout << work.done << " transfers, " << work.refused << " refused for want of money, "
+            << work.unknown << " without an answer, " << work.failed << " failed\n";
+  if (!work.last_error.empty()) std::cout << "the last error was " << work.last_error << '\n';
+}
+
+int audit(semper::Scheduler& scheduler, const semper::Store& store) {
+  const auto paid_in = static_cast<std::int64_t>(kAccounts) * kPaidIn;
+  const auto found = scheduler.block_on(bank::audit(store, paid_in, kAuditLimit));
+  if (!found) return explain(found.error());
+  for (const auto& sentence : found->wrong) std::cerr << "semper-bank: " << sentence << '\n';
+  if (!found->wrong.empty()) return 1;
+  std::cout << found->accounts << " accounts hold " << found->balances << ", as was paid in; "
+            << found->sent << " transfers left and came\n";
+  return 0;
+}
+
+int work(semper::Scheduler& scheduler, const semper::Store& store, const EndSignals& end) {
+  const auto opened = scheduler.block_on(bank::open_accounts(store, kAccounts, kPaidIn));
+  if (!opened) return explain(opened.error());
+  Clerks clerks(scheduler, store);
+  end.wait();
+  report(clerks.stop());
+  return 0;
+}
+
+int demo(semper::Scheduler& scheduler, const semper::Store& store, const EndSignals& end) {
+  const auto opened = scheduler.block_on(bank::open_accounts(store, kAccounts, kPaidIn));
+  if (!opened) return explain(opened.error());
+  Clerks clerks(scheduler, store);
+  end.wait_for(kDemoTime);
+  report(clerks.stop());
+  return audit(scheduler, store);
+}
+
+int with_host(semper::Scheduler& scheduler, const semper::Store& store, const EndSignals& end,
+              int (*then)(semper::Scheduler&, const semper::Store&, const EndSignals&)) {
+  semper::Host host(store);
+  host.serve<bank::Account>();
+  if (const auto started = scheduler.block_on(host.start()); !started) {
+    return explain(started.error());
+  }
+  const int code = then(scheduler, store, end);
+  const auto stopped = scheduler.block_on(host.stop());
+  return stopped ? code : explain(stopped.error());
+}
+
+int serve(semper::Scheduler&, const semper::Store&, const EndSignals& end) {
+  std::cout << "serving\n" << std::flush;
+  end.wait();
+  return 0;
+}
+
+int run(const std::string& role, const std::string& url) {
+  const EndSignals end;
+  semper::Scheduler scheduler;
+  const auto store = scheduler.block_on(semper::open_store(url));
+  if (!store) return explain(store.error());
+  int code = 2;
+  if (role == "demo") code = with_host(scheduler, *store, end, demo);
+  if (role == "serve") code = with_host(scheduler, *store, end, serve);
+  if (role == "work") code = work(scheduler, *store, end);
+  if (role == "audit") code = audit(scheduler, *store);
+  const auto closed = scheduler.block_on(store->close());
+  return code != 0 || closed ? code : explain(closed.error());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string role = argc > 1 ? argv[1] : "";
+  const bool known = role == "demo" || role == "serve" || role == "work" || role == "audit";
+  if (!known || argc > 3) {
+    std::cerr << kUsage;
+    return role == "--help" ? 0 : 2;
+  }
+  return run(role, argc > 2 ? argv[2] : "sqlite:./bank.db");
+}
