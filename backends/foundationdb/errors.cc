@@ -104,6 +104,11 @@ bool is_passing(const FdbApi& api, FdbError code) {
   return api.error_predicate(predicate::kRetryableNotCommitted, code) != 0;
 }
 
+bool may_be_read_again(const FdbApi& api, FdbError code) {
+  return code == code::kFutureVersion || code == code::kClusterVersionChanged ||
+         is_passing(api, code);
+}
+
 ErrorKind kind_of(FdbError code, Stage stage) {
   if (const auto* meaning = meaning_of(code)) return meaning->kind;
   // The commit that was under way may have come through all the same.

@@ -64,6 +64,9 @@ enum class Stage : std::uint8_t { opening, reading, committing };
 // conflict and a version that is too old are the transaction's own; its caller runs it again.)
 bool is_passing(const FdbApi& api, FdbError code);
 
+// The same for a read or the question for a version, which may always be put again.
+bool may_be_read_again(const FdbApi& api, FdbError code);
+
 ErrorKind kind_of(FdbError code, Stage stage);
 
 // `cluster`: as describe_cluster() says it.

@@ -628,7 +628,7 @@ struct FakeCalls {
     FdbFuture* future = make_future();
     transaction->reset();
     const bool again = error_predicate(predicate::kRetryableNotCommitted, code) != 0 ||
-                       code == code::kCommitUnknownResult;
+                       code == code::kCommitUnknownResult || code == code::kClusterVersionChanged;
     fake().begin_call(*transaction, Call::on_error, *future,
                       [future, code, again] { future->complete(again ? 0 : code); });
     return future;

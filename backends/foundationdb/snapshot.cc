@@ -41,7 +41,7 @@ Async<std::unique_ptr<FdbSnapshot>> FdbSnapshot::open(std::shared_ptr<Connection
       co_return std::unique_ptr<FdbSnapshot>(
           new FdbSnapshot(std::move(connection), std::move(transaction), version, expires));
     }
-    if (attempt == kReadAttempts || !is_passing(database.api(), code)) {
+    if (attempt == kReadAttempts || !may_be_read_again(database.api(), code)) {
       co_return fail(database.error(code, Stage::opening));
     }
     Statistics::add(connection->statistics.retries, 1);
@@ -76,10 +76,7 @@ Result<std::shared_ptr<RawTransaction>> FdbSnapshot::begin_again() const {
 Async<void> FdbSnapshot::put_off(FdbError code, int attempt, Backoff& backoff) {
   const Database& database = *connection_->database;
   SEMPER_CO_TRY_STATUS(check_age());
-  const bool same_version_later = code == code::kFutureVersion || code == code::kProcessBehind ||
-                                  code == code::kClusterVersionChanged ||
-                                  is_passing(database.api(), code);
-  if (attempt == kReadAttempts || !same_version_later) {
+  if (attempt == kReadAttempts || !may_be_read_again(database.api(), code)) {
     co_return fail(database.error(code, Stage::reading));
   }
   Statistics::add(connection_->statistics.retries, 1);

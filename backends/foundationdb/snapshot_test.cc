@@ -67,8 +67,8 @@ TEST(FoundationDbSnapshot, one_that_is_over_its_duration_times_out_by_its_limit)
 TEST(FoundationDbSnapshot, a_version_is_asked_for_again_while_the_cluster_is_overloaded) {
   FdbWorld world;
   auto backend = world.backend();
-  world.fdb().fail_next(Call::get_read_version,
-                        {code::kBatchThrottled, code::kGrvProxyMemoryLimit});
+  world.fdb().fail_next(Call::get_read_version, {code::kBatchThrottled, code::kGrvProxyMemoryLimit,
+                                                 code::kClusterVersionChanged});
   EXPECT_TRUE(wait_for(backend->snapshot()));
   world.fdb().set_reachable(false);
   const auto none = wait_for(backend->snapshot());

@@ -87,6 +87,14 @@ std::vector<WorldKind> worlds() {
                      return "sqlite:" + folder + "/" + std::to_string(number) + ".db";
                    }});
 #endif
+  if (const char* cluster = std::getenv("SEMPER_TEST_FDB_CLUSTER_FILE")) {
+    // The folder's name keeps the stores of one run from those of another.
+    kinds.push_back(
+        {"fdb", TimeKind::real, {}, 0, [cluster](const std::string& folder, int number) {
+           return "fdb:" + std::string(cluster) + "?prefix=semper-test-" +
+                  std::filesystem::path(folder).filename().string() + "-" + std::to_string(number);
+         }});
+  }
   return kinds;
 }
 
