@@ -41,6 +41,8 @@ std::string tenant_of(BytesView key) {
 
 // Lives longer than its user wants it (make_future).
 struct FdbFuture {
+  explicit FdbFuture(FakeFdb& of) : fdb(of) {}
+  FakeFdb& fdb;
   std::mutex mutex;
   bool ready = false;
   bool destroyed = false;
@@ -71,13 +73,18 @@ struct FdbFuture {
   }
 };
 
-struct FdbDatabase {};
+struct FdbDatabase {
+  FakeFdb& fdb;
+};
 
 struct FdbTenant {
+  FakeFdb& fdb;
   std::string name;
 };
 
 struct FdbTransaction {
+  explicit FdbTransaction(FakeFdb& of) : fdb(of) {}
+  FakeFdb& fdb;
   std::string tenant;
   std::int64_t timeout_ms = 0;
   bool special_writes = false;
@@ -98,13 +105,10 @@ struct FdbTransaction {
   }
 };
 
-FakeFdb::FakeFdb() {
-  if (current != nullptr) throw std::logic_error("there is a fake FoundationDB already");
-  current = this;
-}
+FakeFdb::FakeFdb() : previous_(std::exchange(current, this)) {}
 
 FakeFdb::~FakeFdb() {
-  current = nullptr;
+  current = previous_;
 }
 
 void FakeFdb::fail_next(Call call, std::vector<FdbError> codes) {
@@ -405,65 +409,65 @@ struct FakeCalls {
   // Ready on the network thread, as the real one.
   static void future_cancel(FdbFuture* future) {
     {
-      std::lock_guard lock(fake().mutex_);
-      std::erase_if(fake().watching_, [&](const auto& one) { return one.future == future; });
+      std::lock_guard lock(future->fdb.mutex_);
+      std::erase_if(future->fdb.watching_, [&](const auto& one) { return one.future == future; });
     }
-    fake().post([future] { future->complete(code::kOperationCancelled); });
+    future->fdb.post([future] { future->complete(code::kOperationCancelled); });
   }
   static void future_destroy(FdbFuture* future) {
-    std::lock_guard lock(fake().mutex_);
+    std::lock_guard lock(future->fdb.mutex_);
     if (std::exchange(future->destroyed, true)) throw std::logic_error("destroyed twice");
-    --fake().counts_.futures;
+    --future->fdb.counts_.futures;
   }
-  static FdbFuture* make_future() {
-    ++fake().counts_.futures;
+  static FdbFuture* make_future(FakeFdb& fdb) {
+    ++fdb.counts_.futures;
     // Never freed: a few bytes for each, and no question who may still know it.
     static auto& all = *new std::deque<std::unique_ptr<FdbFuture>>();
-    return all.emplace_back(std::make_unique<FdbFuture>()).get();
+    return all.emplace_back(std::make_unique<FdbFuture>(fdb)).get();
   }
 
   static FdbError create_database(const char*, FdbDatabase** out) {
     std::lock_guard lock(fake().mutex_);
     ++fake().counts_.databases;
-    *out = new FdbDatabase();
+    *out = new FdbDatabase{fake()};
     return 0;
   }
   static void database_destroy(FdbDatabase* database) {
-    std::lock_guard lock(fake().mutex_);
-    --fake().counts_.databases;
+    std::lock_guard lock(database->fdb.mutex_);
+    --database->fdb.counts_.databases;
     delete database;
   }
   static FdbError database_set_option(FdbDatabase*, int option, const std::uint8_t*, int length) {
     return option == option::kMaxWatches && length == 8 ? 0 : 2007;
   }
-  static FdbError database_create_transaction(FdbDatabase*, FdbTransaction** out) {
-    return create(out, "");
+  static FdbError database_create_transaction(FdbDatabase* database, FdbTransaction** out) {
+    return create(database->fdb, out, "");
   }
-  static FdbError database_open_tenant(FdbDatabase*, const std::uint8_t* name, int length,
+  static FdbError database_open_tenant(FdbDatabase* database, const std::uint8_t* name, int length,
                                        FdbTenant** out) {
-    std::lock_guard lock(fake().mutex_);
-    ++fake().counts_.tenants;
-    *out = new FdbTenant{bytes_of(name, length)};
+    std::lock_guard lock(database->fdb.mutex_);
+    ++database->fdb.counts_.tenants;
+    *out = new FdbTenant{database->fdb, bytes_of(name, length)};
     return 0;
   }
   static FdbError tenant_create_transaction(FdbTenant* tenant, FdbTransaction** out) {
-    return create(out, tenant->name);
+    return create(tenant->fdb, out, tenant->name);
   }
   static void tenant_destroy(FdbTenant* tenant) {
-    std::lock_guard lock(fake().mutex_);
-    --fake().counts_.tenants;
+    std::lock_guard lock(tenant->fdb.mutex_);
+    --tenant->fdb.counts_.tenants;
     delete tenant;
   }
-  static FdbError create(FdbTransaction** out, const std::string& tenant) {
-    std::lock_guard lock(fake().mutex_);
-    ++fake().counts_.transactions;
-    *out = new FdbTransaction();
+  static FdbError create(FakeFdb& fdb, FdbTransaction** out, const std::string& tenant) {
+    std::lock_guard lock(fdb.mutex_);
+    ++fdb.counts_.transactions;
+    *out = new FdbTransaction(fdb);
     (*out)->tenant = tenant;
     return 0;
   }
   static void transaction_destroy(FdbTransaction* transaction) {
-    std::lock_guard lock(fake().mutex_);
-    --fake().counts_.transactions;
+    std::lock_guard lock(transaction->fdb.mutex_);
+    --transaction->fdb.counts_.transactions;
     delete transaction;
   }
   static FdbError transaction_set_option(FdbTransaction* transaction, int option,
@@ -480,45 +484,47 @@ struct FakeCalls {
     transaction->read_version = static_cast<Version>(version);
   }
   static FdbFuture* transaction_get_read_version(FdbTransaction* transaction) {
-    std::lock_guard lock(fake().mutex_);
-    FdbFuture* future = make_future();
-    fake().begin_call(*transaction, Call::get_read_version, *future, [transaction, future] {
-      {
-        std::lock_guard held(fake().mutex_);
-        future->number = static_cast<std::int64_t>(fake().map_of(transaction->tenant).version());
-        transaction->read_version = static_cast<Version>(future->number);
-      }
-      future->complete(0);
-    });
+    std::lock_guard lock(transaction->fdb.mutex_);
+    FdbFuture* future = make_future(transaction->fdb);
+    transaction->fdb.begin_call(
+        *transaction, Call::get_read_version, *future, [transaction, future] {
+          {
+            std::lock_guard held(transaction->fdb.mutex_);
+            future->number =
+                static_cast<std::int64_t>(transaction->fdb.map_of(transaction->tenant).version());
+            transaction->read_version = static_cast<Version>(future->number);
+          }
+          future->complete(0);
+        });
     return future;
   }
   // With the mutex held: the version to read at, or 0 with a code.
   static FdbError read_version(FdbTransaction& transaction, Version& version) {
-    auto& map = fake().map_of(transaction.tenant);
+    auto& map = transaction.fdb.map_of(transaction.tenant);
     if (!transaction.read_version) transaction.read_version = map.version();
     version = *transaction.read_version;
-    return version < fake().oldest_ ? code::kTransactionTooOld : 0;
+    return version < transaction.fdb.oldest_ ? code::kTransactionTooOld : 0;
   }
   static FdbFuture* transaction_get(FdbTransaction* transaction, const std::uint8_t* key,
                                     int length, FdbBool) {
-    std::lock_guard lock(fake().mutex_);
-    FdbFuture* future = make_future();
-    fake().begin_call(*transaction, Call::get, *future,
-                      [transaction, future, wanted = bytes_of(key, length)] {
-                        FdbError code = 0;
-                        {
-                          std::lock_guard held(fake().mutex_);
-                          Version version = 0;
-                          code = read_version(*transaction, version);
-                          const auto tenant = tenant_of(wanted);
-                          if (!tenant.empty()) {
-                            if (fake().counts_.tenant_names.contains(tenant)) future->value = "{}";
-                          } else if (code == 0) {
-                            future->value = fake().map_of(transaction->tenant).get(wanted, version);
-                          }
-                        }
-                        future->complete(code);
-                      });
+    std::lock_guard lock(transaction->fdb.mutex_);
+    FdbFuture* future = make_future(transaction->fdb);
+    transaction->fdb.begin_call(
+        *transaction, Call::get, *future, [transaction, future, wanted = bytes_of(key, length)] {
+          FdbError code = 0;
+          {
+            std::lock_guard held(transaction->fdb.mutex_);
+            Version version = 0;
+            code = read_version(*transaction, version);
+            const auto tenant = tenant_of(wanted);
+            if (!tenant.empty()) {
+              if (transaction->fdb.counts_.tenant_names.contains(tenant)) future->value = "{}";
+            } else if (code == 0) {
+              future->value = transaction->fdb.map_of(transaction->tenant).get(wanted, version);
+            }
+          }
+          future->complete(code);
+        });
     return future;
   }
   static FdbFuture* transaction_get_range(FdbTransaction* transaction, const std::uint8_t* begin,
@@ -532,20 +538,22 @@ struct FakeCalls {
     const PageRequest request({bytes_of(begin, begin_length), bytes_of(end, end_length)},
                               static_cast<std::size_t>(limit),
                               reverse != 0 ? Order::descending : Order::ascending);
-    std::lock_guard lock(fake().mutex_);
-    FdbFuture* future = make_future();
-    fake().begin_call(*transaction, Call::get_range, *future, [transaction, future, request] {
-      FdbError code = 0;
-      {
-        std::lock_guard held(fake().mutex_);
-        Version version = 0;
-        code = read_version(*transaction, version);
-        if (code == 0) {
-          future->page = fake().map_of(transaction->tenant).get_range(request, version);
-        }
-      }
-      future->complete(code);
-    });
+    std::lock_guard lock(transaction->fdb.mutex_);
+    FdbFuture* future = make_future(transaction->fdb);
+    transaction->fdb.begin_call(
+        *transaction, Call::get_range, *future, [transaction, future, request] {
+          FdbError code = 0;
+          {
+            std::lock_guard held(transaction->fdb.mutex_);
+            Version version = 0;
+            code = read_version(*transaction, version);
+            if (code == 0) {
+              future->page =
+                  transaction->fdb.map_of(transaction->tenant).get_range(request, version);
+            }
+          }
+          future->complete(code);
+        });
     return future;
   }
   static void add(FdbTransaction* transaction, Mutation::Type type, Bytes key, Bytes value) {
@@ -593,44 +601,45 @@ struct FakeCalls {
       return 0;
     }
     transaction->request.reads.push_back({std::move(range), ReadRecord::kRowsUnknown});
-    std::lock_guard lock(fake().mutex_);
-    ++fake().counts_.conflict_ranges_read;
+    std::lock_guard lock(transaction->fdb.mutex_);
+    ++transaction->fdb.counts_.conflict_ranges_read;
     return 0;
   }
   static FdbFuture* transaction_watch(FdbTransaction* transaction, const std::uint8_t* key,
                                       int length) {
-    std::lock_guard lock(fake().mutex_);
-    ++fake().counts_.calls[Call::watch];
-    FdbFuture* future = make_future();
-    const FdbError code = fake().next_failure(Call::watch);
+    std::lock_guard lock(transaction->fdb.mutex_);
+    ++transaction->fdb.counts_.calls[Call::watch];
+    FdbFuture* future = make_future(transaction->fdb);
+    const FdbError code = transaction->fdb.next_failure(Call::watch);
     if (code != 0) {
-      fake().work_.push_back([future, code] { future->complete(code); });
-      fake().changed_.notify_all();
+      transaction->fdb.work_.push_back([future, code] { future->complete(code); });
+      transaction->fdb.changed_.notify_all();
     } else {
       transaction->watches.emplace_back(bytes_of(key, length), future);
     }
     return future;
   }
   static FdbFuture* transaction_get_versionstamp(FdbTransaction* transaction) {
-    std::lock_guard lock(fake().mutex_);
-    transaction->versionstamp = make_future();
+    std::lock_guard lock(transaction->fdb.mutex_);
+    transaction->versionstamp = make_future(transaction->fdb);
     return transaction->versionstamp;
   }
   static FdbFuture* transaction_commit(FdbTransaction* transaction) {
-    std::lock_guard lock(fake().mutex_);
-    FdbFuture* future = make_future();
-    fake().begin_call(*transaction, Call::commit, *future,
-                      [transaction, future] { fake().commit(*transaction, *future); });
+    std::lock_guard lock(transaction->fdb.mutex_);
+    FdbFuture* future = make_future(transaction->fdb);
+    transaction->fdb.begin_call(*transaction, Call::commit, *future, [transaction, future] {
+      transaction->fdb.commit(*transaction, *future);
+    });
     return future;
   }
   static FdbFuture* transaction_on_error(FdbTransaction* transaction, FdbError code) {
-    std::lock_guard lock(fake().mutex_);
-    FdbFuture* future = make_future();
+    std::lock_guard lock(transaction->fdb.mutex_);
+    FdbFuture* future = make_future(transaction->fdb);
     transaction->reset();
     const bool again = error_predicate(predicate::kRetryableNotCommitted, code) != 0 ||
                        code == code::kCommitUnknownResult || code == code::kClusterVersionChanged;
-    fake().begin_call(*transaction, Call::on_error, *future,
-                      [future, code, again] { future->complete(again ? 0 : code); });
+    transaction->fdb.begin_call(*transaction, Call::on_error, *future,
+                                [future, code, again] { future->complete(again ? 0 : code); });
     return future;
   }
 };

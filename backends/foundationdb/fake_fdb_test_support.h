@@ -1,7 +1,7 @@
 // A FoundationDB of the tests' own, behind the C interface: one cluster in memory, with versions,
 // conflicts, versionstamps, watches and tenants, and one network thread on which everything completes.
 //
-// There is one at a time, because C functions have nowhere to keep a pointer to it.
+// The newest one is the library: what is started and opened is on it, and stays there.
 #pragma once
 
 #include <condition_variable>
@@ -93,6 +93,7 @@ class FakeFdb {
   FdbError apply(FdbTransaction& transaction);
   FdbError set_watch(const Watching& watching);
 
+  FakeFdb* const previous_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> work_;
