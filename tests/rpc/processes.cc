@@ -141,15 +141,15 @@ Proxy::Proxy(int target) : target_(target) {
     throw std::runtime_error("the proxy can not listen");
   }
   port_ = ntohs(address.sin_port);
-  threads_.emplace_back([this] { accept_all(); });
+  acceptor_ = std::thread([this] { accept_all(); });
 }
 
 Proxy::~Proxy() {
   over_ = true;
   shutdown(listener_, SHUT_RDWR);
-  threads_.front().join();
+  acceptor_.join();
   cut();
-  for (std::size_t i = 1; i < threads_.size(); ++i) threads_[i].join();
+  for (auto& pump : pumps_) pump.join();
   for (const auto& pair : pairs_) {
     close(pair.client);
     close(pair.server);
@@ -173,8 +173,8 @@ void Proxy::accept_all() {
     auto& pair = pairs_.emplace_back();
     pair.client = client;
     pair.server = server;
-    threads_.emplace_back([this, &pair] { pump(pair, true); });
-    threads_.emplace_back([this, &pair] { pump(pair, false); });
+    pumps_.emplace_back([this, &pair] { pump(pair, true); });
+    pumps_.emplace_back([this, &pair] { pump(pair, false); });
   }
 }
 

@@ -73,7 +73,8 @@ class Proxy {
   std::atomic<bool> over_ = false;
   std::mutex mutex_;
   std::list<Pair> pairs_;
-  std::vector<std::thread> threads_;
+  std::vector<std::thread> pumps_;  // with the lock, while the acceptor runs
+  std::thread acceptor_;
 };
 
 }  // namespace semper::rpc_faults
