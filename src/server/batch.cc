@@ -57,8 +57,12 @@ Async<bool> Batch::attempt() {
   if (effects.was_known) {
     entity_.assume(transaction);
   } else {
-    SEMPER_CO_TRY(const bool ready, co_await load(transaction));
-    if (!ready) co_return true;
+    const auto ready = co_await load(transaction);
+    if (!ready && ready.error().kind() == ErrorKind::conflict) {
+      co_return co_await resolve_conflict(effects);
+    }
+    if (!ready) co_return fail(ready.error());
+    if (!*ready) co_return true;
   }
   execute(transaction, effects);
   if (effects.failure) co_return co_await resolve_failure(effects);

@@ -108,7 +108,8 @@ class Snapshot {
   // Makes version() known. Errors: those of the reads.
   virtual Async<void> fix_version() { co_return Status{}; }
 
-  // Errors: timeout (the snapshot is too old: begin anew), corrupt, io.
+  // Errors: timeout (the snapshot is too old: begin anew), conflict (the engine lost the version, as a
+  // cluster that recovers does: run the transaction again), retry, corrupt, io.
   virtual Async<std::optional<Bytes>> get(BytesView key) = 0;
   virtual Async<RangePage> get_range(const PageRequest& request) = 0;
 };

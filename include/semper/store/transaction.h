@@ -66,8 +66,9 @@ class Transaction {
   Transaction& operator=(Transaction&&) noexcept;
   ~Transaction();  // without commit(): nothing is applied
 
-  // Errors of all reads: timeout (older than limits().transaction_duration: begin anew), conflict
-  // (read_version option only), unsupported (a value that only commit() will know), corrupt, io.
+  // Errors of all reads: timeout (older than limits().transaction_duration: begin anew), conflict (the
+  // read_version option; or a cluster that has recovered), retry (a cluster that does not answer),
+  // unsupported (a value that only commit() will know), corrupt, io.
   // Views are read until the call completes, never after.
   Async<std::optional<Bytes>> get(BytesView key, ReadMode mode = ReadMode::serializable);
 
