@@ -6,6 +6,7 @@
 // with SEMPER_FDB_LIBRARY naming the client library where the loader does not find it. Each case has a
 // store of its own in the cluster, by its prefix; what they leave behind is removed at the end.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -19,7 +20,11 @@ namespace semper::foundationdb {
 namespace {
 
 constexpr const char* kClusterVariable = "SEMPER_TEST_FDB_CLUSTER_FILE";
-constexpr const char* kPrefix = "semper-test-";
+
+// Of the stores of this process alone: other test programs may be running.
+std::string prefix_of_process() {
+  return "semper-test-" + std::to_string(::getpid()) + "-";
+}
 
 const char* cluster_file() {
   return std::getenv(kClusterVariable);
@@ -53,7 +58,7 @@ Async<std::shared_ptr<Backend>> open_real(std::string url, Env env) {
 }
 
 std::string name_of(const testing::ConformancePlace& place) {
-  return kPrefix + std::filesystem::path(place.folder).filename().string();
+  return prefix_of_process() + std::filesystem::path(place.folder).filename().string();
 }
 
 // The fake does not read it, but it has to be one.
@@ -87,7 +92,7 @@ class Sweeper final : public ::testing::Environment {
     SEMPER_CO_TRY(auto client, process_client({options.library, options.api_version}));
     SEMPER_CO_TRY(auto database, Database::open(std::move(client), options));
     SEMPER_CO_TRY(auto transaction, database->begin());
-    const std::string from = "\x02" + std::string(kPrefix);
+    const std::string from = "\x02" + prefix_of_process();
     transaction->clear_range(from, from + "\xff");
     Future done = transaction->commit();
     SEMPER_CO_TRY(const FdbError code, co_await done.ready());
@@ -98,8 +103,7 @@ class Sweeper final : public ::testing::Environment {
 
 std::size_t register_real() {
   if (cluster_file() == nullptr) return 0;
-  ::testing::AddGlobalTestEnvironment(new Sweeper());
-  return testing::register_store_conformance({
+  const auto cases = testing::register_store_conformance({
       .name = "fdb",
       .url =
           [](const testing::ConformancePlace& place) {
@@ -109,6 +113,8 @@ std::size_t register_real() {
       .processes = testing::Processes::several,
       .lifetime = testing::Lifetime::persistent,
   });
+  ::testing::AddGlobalTestEnvironment(new Sweeper());
+  return cases;
 }
 
 const std::size_t on_real = register_real();
