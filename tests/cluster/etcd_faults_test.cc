@@ -134,7 +134,7 @@ TEST_F(EtcdUnderFault, the_network_flaps) {
 }
 
 TEST_F(EtcdUnderFault, history_is_compacted_under_the_watches) {
-  constexpr int kCompactions = 20;
+  constexpr int kCompactions = 10;
   torment([&](Workload& workload) {
     for (int i = 0; i < kCompactions; ++i) {
       const auto revision = std::to_string(cluster().revision());
@@ -147,6 +147,24 @@ TEST_F(EtcdUnderFault, history_is_compacted_under_the_watches) {
       pause_for(0, 100);
     }
     workload.expect_progress("with its history compacted");
+  });
+}
+
+// Everything at once, as it comes.
+TEST_F(EtcdUnderFault, one_fault_comes_upon_another) {
+  torment([&](Workload& workload) {
+    const int killed = any_node();
+    cluster().kill(killed);
+    cluster().cut_off({any_node()});
+    pause_for(200, 1500);
+    const int paused = cluster().other_than(killed);
+    cluster().pause(paused);
+    workload.replace_host(random().below(Workload::kHosts));
+    pause_for(200, 1500);
+    cluster().heal();
+    cluster().start(killed);
+    pause_for(200, 1500);
+    cluster().resume(paused);
   });
 }
 
