@@ -33,6 +33,8 @@ SERVER_TEST(Cache, a_state_that_nobody_changed_is_not_read_again) {
   for (int i = 0; i < 20; ++i) must(co_await counter.call(Counter::Add{1}));
   for (int i = 0; i < 20; ++i) must(co_await counter.call(Counter::Read{}));
   const auto misses = server.host().statistics().cache_misses - before;
+  // Where a version is shared by several commits, it says too little: the entity is read each time.
+  if (!server.store().backend().traits().versions_are_commits) co_return;
   // A refused commit makes it look again.
   if (world.is_steady()) {
     EXPECT_EQ(misses, 0u);
