@@ -22,6 +22,17 @@ constexpr std::size_t kTenantPrefixBytes = 8;
 constexpr std::size_t kTransactionBytes = 7'000'000;
 constexpr std::size_t kTransactionOperations = 10'000;
 
+Status check_tenants(const Client& client) {
+  if (client.api_version() >= kApiVersionOfTenants &&
+      client.api().database_open_tenant != nullptr) {
+    return {};
+  }
+  return fail(ErrorKind::unsupported,
+              "FoundationDB's client runs at API version " + std::to_string(client.api_version()) +
+                  ", and tenants need " + std::to_string(kApiVersionOfTenants) +
+                  " (7.1); leave ?tenant= out, or install newer clients");
+}
+
 }  // namespace
 
 Limits limits_for(const KeySpace& keys) {
@@ -44,13 +55,17 @@ FoundationDbBackend::FoundationDbBackend(std::shared_ptr<Connection> connection,
 
 Async<std::shared_ptr<Backend>> FoundationDbBackend::open(std::shared_ptr<Client> client,
                                                           FoundationDbOptions options, Env env) {
+  if (!options.tenant.empty()) SEMPER_CO_TRY_STATUS(check_tenants(*client));
   SEMPER_CO_TRY(auto database, Database::open(std::move(client), options));
-  auto connection = std::make_shared<Connection>(std::move(database), env);
   if (!options.tenant.empty()) {
-    SEMPER_CO_TRY_STATUS(co_await ensure_tenant(connection, options.tenant));
+    SEMPER_CO_TRY_STATUS(co_await ensure_tenant(database, options.tenant));
+    SEMPER_CO_TRY_STATUS(database->enter_tenant(options.tenant));
   }
+  auto connection = std::make_shared<Connection>(std::move(database), env);
   // Is anybody there? Later, waits are longer: a cluster that was there comes back.
-  SEMPER_CO_TRY_STATUS(co_await FdbSnapshot::open(connection, kConnectTimeout));
+  SEMPER_CO_TRY(auto present, co_await FdbSnapshot::open(connection, kConnectTimeout));
+  // A tenant that is not there shows at the first read only.
+  if (!options.tenant.empty()) SEMPER_CO_TRY_STATUS(co_await present->get(Bytes(1, '\0')));
   co_return std::shared_ptr<Backend>(new FoundationDbBackend(std::move(connection), options));
 }
 

@@ -121,12 +121,12 @@ Database::Database(std::shared_ptr<Client> client, const FoundationDbOptions& op
       name_(describe_cluster(options.cluster_file)),
       keys_(options.prefix) {}
 
-Result<std::shared_ptr<const Database>> Database::open(std::shared_ptr<Client> client,
-                                                       const FoundationDbOptions& options) {
+Result<std::shared_ptr<Database>> Database::open(std::shared_ptr<Client> client,
+                                                 const FoundationDbOptions& options) {
   SEMPER_TRY_STATUS(check_cluster_file(options.cluster_file));
   std::shared_ptr<Database> database(new Database(std::move(client), options));
   SEMPER_TRY_STATUS(database->connect(options));
-  return std::shared_ptr<const Database>(std::move(database));
+  return database;
 }
 
 Status Database::connect(const FoundationDbOptions& options) {
@@ -139,19 +139,14 @@ Status Database::connect(const FoundationDbOptions& options) {
   const auto code =
       api().database_set_option(raw_, option::kMaxWatches, data_of(watches), length_of(watches));
   if (code != 0) return fail(error(code, Stage::opening));
-  if (options.tenant.empty()) return {};
-  if (client_->api_version() < kApiVersionOfTenants || api().database_open_tenant == nullptr) {
-    return fail(ErrorKind::unsupported, "FoundationDB's client runs at API version " +
-                                            std::to_string(client_->api_version()) +
-                                            ", and tenants need " +
-                                            std::to_string(kApiVersionOfTenants) +
-                                            " (7.1); leave ?tenant= out, or install newer clients");
-  }
-  const auto opened = api().database_open_tenant(raw_, data_of(options.tenant),
-                                                 length_of(options.tenant), &tenant_);
-  if (opened == 0) return {};
+  return {};
+}
+
+Status Database::enter_tenant(const std::string& tenant) {
+  const auto code = api().database_open_tenant(raw_, data_of(tenant), length_of(tenant), &tenant_);
+  if (code == 0) return {};
   tenant_ = nullptr;
-  return fail(error(opened, Stage::opening));
+  return fail(error(code, Stage::opening));
 }
 
 Database::~Database() {
@@ -160,22 +155,12 @@ Database::~Database() {
   if (raw_ != nullptr) api().database_destroy(raw_);
 }
 
-Result<std::shared_ptr<RawTransaction>> Database::wrap(FdbError code, FdbTransaction* raw) const {
+Result<std::shared_ptr<RawTransaction>> Database::begin() const {
+  FdbTransaction* raw = nullptr;
+  const auto code = tenant_ == nullptr ? api().database_create_transaction(raw_, &raw)
+                                       : api().tenant_create_transaction(tenant_, &raw);
   if (code != 0) return fail(error(code, Stage::opening));
   return std::make_shared<RawTransaction>(shared_from_this(), raw);
-}
-
-Result<std::shared_ptr<RawTransaction>> Database::begin() const {
-  if (tenant_ == nullptr) return begin_outside_tenant();
-  FdbTransaction* raw = nullptr;
-  const auto code = api().tenant_create_transaction(tenant_, &raw);
-  return wrap(code, raw);
-}
-
-Result<std::shared_ptr<RawTransaction>> Database::begin_outside_tenant() const {
-  FdbTransaction* raw = nullptr;
-  const auto code = api().database_create_transaction(raw_, &raw);
-  return wrap(code, raw);
 }
 
 }  // namespace semper::foundationdb

@@ -70,18 +70,19 @@ class RawTransaction : public std::enable_shared_from_this<RawTransaction> {
 
 class Database : public std::enable_shared_from_this<Database> {
  public:
-  // Neither waits nor asks the cluster. Errors: not_found (no cluster file), unsupported (tenants with
-  // an old library), and the client library's own.
-  static Result<std::shared_ptr<const Database>> open(std::shared_ptr<Client> client,
-                                                      const FoundationDbOptions& options);
+  // Neither waits nor asks the cluster. Errors: those of check_cluster_file(), and the client library's
+  // own.
+  static Result<std::shared_ptr<Database>> open(std::shared_ptr<Client> client,
+                                                const FoundationDbOptions& options);
+  // Transactions are in this tenant from now on. Before others know the database. Precondition: the
+  // client knows tenants (kApiVersionOfTenants).
+  Status enter_tenant(const std::string& tenant);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  // In the tenant, where the URL names one. Error: io (the client library is broken).
+  // In the tenant that was entered, if any. Error: io (the client library is broken).
   Result<std::shared_ptr<RawTransaction>> begin() const;
-  // In the cluster's whole key space.
-  Result<std::shared_ptr<RawTransaction>> begin_outside_tenant() const;
 
   const std::shared_ptr<Client>& client() const { return client_; }
   const FdbApi& api() const { return client_->api(); }
@@ -94,7 +95,6 @@ class Database : public std::enable_shared_from_this<Database> {
  private:
   Database(std::shared_ptr<Client> client, const FoundationDbOptions& options);
   Status connect(const FoundationDbOptions& options);
-  Result<std::shared_ptr<RawTransaction>> wrap(FdbError code, FdbTransaction* raw) const;
 
   std::shared_ptr<Client> client_;
   std::string name_;

@@ -58,8 +58,10 @@ constexpr std::array kMeanings = {
             "FDB_TLS_CA_FILE name"},
     Meaning{code::kTenantNameRequired, ErrorKind::invalid_argument,
             "the cluster takes transactions of tenants only; name one: ?tenant=NAME"},
-    Meaning{code::kTenantNotFound, ErrorKind::not_found,
-            "the tenant was removed; open the store again to make it anew"},
+    Meaning{
+        code::kTenantNotFound, ErrorKind::not_found,
+        "make it (fdbcli: tenant create NAME), or open the store anew without ?api=, which makes "
+        "it"},
     Meaning{
         code::kTenantsDisabled, ErrorKind::unsupported,
         "tenants are switched off in this cluster; leave ?tenant= out, or switch them on (fdbcli: "

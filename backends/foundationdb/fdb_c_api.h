@@ -36,8 +36,6 @@ static_assert(sizeof(FdbKeyValue) == 2 * (sizeof(void*) + sizeof(int)));
 inline constexpr int kApiVersionMinimum = 630;
 inline constexpr int kApiVersionMaximum = 730;
 inline constexpr int kApiVersionOfTenants = 710;
-// From here on tenants are listed at another place of the management key space.
-inline constexpr int kApiVersionOfTenantMap = 720;
 
 namespace option {
 // Of a database.
