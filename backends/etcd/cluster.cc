@@ -15,6 +15,7 @@ rpc::ChannelOptions channel_options(const EtcdOptions& options, const std::strin
   made.connect_deadline = kConnectDeadline;
   made.keepalive = kKeepalive;
   made.keepalive_timeout = kKeepaliveTimeout;
+  made.ping_when = rpc::ChannelOptions::PingWhen::during_calls;
   made.max_message_bytes = kAnswerBytesMaximum;
   made.tls_name_override = options.server_name;
   return made;

@@ -9,6 +9,8 @@ bool says(const Error& error, std::string_view sentence) {
   return error.message().find(sentence) != std::string::npos;
 }
 
+constexpr std::string_view kCompacted = "required revision has been compacted";
+
 struct Meaning {
   std::string_view sentence;
   ErrorKind kind;
@@ -21,8 +23,8 @@ constexpr Meaning kMeanings[] = {
      "compacted, "
      "defragmented and its alarm disarmed: etcdctl compact REVISION; etcdctl defrag; etcdctl alarm "
      "disarm; nothing was applied"},
-    {"required revision has been compacted", ErrorKind::timeout,
-     "etcd has compacted the revision that this snapshot reads; begin anew"},
+    {kCompacted, ErrorKind::conflict,
+     "etcd has compacted the revision that this snapshot reads; run the transaction again"},
     {"request is too large", ErrorKind::exhausted,
      "the request is over etcd's limit --max-request-bytes, which must be at least 1.5 MiB, its "
      "default; nothing was applied"},
@@ -89,6 +91,10 @@ bool is_without_users(const Error& error) {
 
 bool is_future_revision(const Error& error) {
   return says(error, "required revision is a future revision");
+}
+
+bool is_compacted(const Error& error) {
+  return says(error, kCompacted);
 }
 
 bool is_too_much(const Error& error) {

@@ -27,6 +27,9 @@ bool is_without_users(const Error& error);
 // A revision that this member does not have yet.
 bool is_future_revision(const Error& error);
 
+// A revision that was compacted.
+bool is_compacted(const Error& error);
+
 // The answer was larger than we take.
 bool is_too_much(const Error& error);
 

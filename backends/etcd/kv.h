@@ -30,7 +30,7 @@ class Kv {
   virtual ~Kv() = default;
 
   // Reads only, as a majority sees it; asks one endpoint after the other for a while. Errors: io
-  // (none answered in that time), timeout (a revision that was compacted), permission, closed.
+  // (none answered in that time), conflict (a revision that was compacted), permission, closed.
   virtual Async<pb::TxnResponse> read(const pb::TxnRequest& request) = 0;
 
   // One attempt.

@@ -120,7 +120,7 @@ void ModelKv::choose(const pb::TxnRequest& request, std::vector<bool>& path) con
 Result<pb::RangeResponse> ModelKv::range(const pb::RangeRequest& request) const {
   const Revision at = request.revision() == 0 ? revision_ : request.revision();
   if (at <= compacted_) {
-    return fail(ErrorKind::timeout, "etcdserver: mvcc: required revision has been compacted");
+    return fail(ErrorKind::conflict, "etcdserver: mvcc: required revision has been compacted");
   }
   const Bytes end =
       request.range_end().empty() ? key_after(request.key()) : Bytes(request.range_end());

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "etcd_error.h"
+
 namespace semper::etcd {
 namespace {
 
@@ -55,7 +57,7 @@ Async<std::vector<std::optional<bool>>> ask_witnesses(Kv& kv, const Sent& sent, 
   while (found.size() < sent.parts.size()) {
     const auto request = witnesses_from(sent, found.size(), at);
     auto answer = co_await kv.read(request);
-    if (!answer && answer.error().kind() == ErrorKind::timeout) {
+    if (!answer && is_compacted(answer.error())) {
       // Compacted meanwhile.
       found.resize(sent.parts.size());
       co_return found;

@@ -216,7 +216,8 @@ TEST(EtcdError, says_what_to_do_and_knows_what_became_of_a_write) {
   EXPECT_NE(explain(full).message().find("alarm disarm"), std::string::npos);
   const Error compacted(ErrorKind::invalid_argument,
                         "etcdserver: mvcc: required revision has been compacted");
-  EXPECT_EQ(explain(compacted).kind(), ErrorKind::timeout);
+  EXPECT_EQ(explain(compacted).kind(), ErrorKind::conflict);
+  EXPECT_TRUE(is_compacted(explain(compacted)));
   const Error lost(ErrorKind::io, "etcdserver: request timed out");
   EXPECT_EQ(fate_of(lost), Fate::unknown);
   EXPECT_TRUE(is_passing(lost));

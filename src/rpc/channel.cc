@@ -120,7 +120,8 @@ grpc::ChannelArguments arguments(const ChannelOptions& options) {
   if (options.keepalive != kForever) {
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(options.keepalive));
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds(options.keepalive_timeout));
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    const bool idle_too = options.ping_when == ChannelOptions::PingWhen::always;
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, idle_too ? 1 : 0);
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   }
   arguments.SetMaxReceiveMessageSize(

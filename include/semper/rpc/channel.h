@@ -66,6 +66,10 @@ struct ChannelOptions {
   // allows them: ServerOptions::min_keepalive).
   Duration keepalive = std::chrono::seconds(20);
   Duration keepalive_timeout = std::chrono::seconds(10);
+  // Whether to ping while no call is under way. Default: yes, a loss is noticed before the next call.
+  // Servers in Go (etcd) cut off who does.
+  enum class PingWhen { always, during_calls };
+  PingWhen ping_when = PingWhen::always;
   // One message received, at most. Default 4 MiB.
   std::size_t max_message_bytes = std::size_t{4} << 20;
   // In the place of the host name that a certificate is checked against; for tests.
