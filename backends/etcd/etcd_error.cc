@@ -21,8 +21,8 @@ constexpr Meaning kMeanings[] = {
     {"database space exceeded", ErrorKind::exhausted,
      "the etcd cluster has reached its space quota (NOSPACE) and takes no writes until it is "
      "compacted, "
-     "defragmented and its alarm disarmed: etcdctl compact REVISION; etcdctl defrag; etcdctl alarm "
-     "disarm; nothing was applied"},
+     "defragmented and its alarm disarmed: etcdctl compact --physical REVISION; etcdctl defrag; "
+     "etcdctl alarm disarm; nothing was applied"},
     {kCompacted, ErrorKind::conflict,
      "etcd has compacted the revision that this snapshot reads; run the transaction again"},
     {"request is too large", ErrorKind::exhausted,

@@ -44,13 +44,17 @@ void Campaign::SetUp() {
 }
 
 void Campaign::TearDown() {
-  if (HasFailure()) {
-    std::cerr << "SEMPER_CLUSTER_SEED=" << seed_ << "; histories and logs are kept in " << folder_
-              << std::endl;
-  } else {
-    std::error_code ignored;
+  std::error_code ignored;
+  if (!HasFailure()) {
     std::filesystem::remove_all(folder_, ignored);
+    return;
   }
+  // Under a name that is not swept up.
+  const std::string kept =
+      ::testing::TempDir() + "kept-" + std::filesystem::path(folder_).filename().string();
+  std::filesystem::rename(folder_, kept, ignored);
+  std::cerr << "SEMPER_CLUSTER_SEED=" << seed_ << "; histories and logs are kept in " << kept
+            << std::endl;
 }
 
 void Campaign::pause_for(std::uint64_t least_ms, std::uint64_t most_ms) {

@@ -64,7 +64,7 @@ class Workload {
   void listen_to_all();
   void end_clients();
   void judge_all();
-  void wait_for_queues(Scheduler& scheduler, const Store& store);
+  bool wait_for_queues(Scheduler& scheduler, const Store& store);
   void judge_counters(Scheduler& scheduler, const Store& store);
   void judge_ledgers(Scheduler& scheduler, const Store& store);
   void judge_bank(Scheduler& scheduler, const Store& store);
