@@ -88,8 +88,8 @@ BackendTraits FoundationDbBackend::traits() const {
 Async<std::unique_ptr<Snapshot>> FoundationDbBackend::snapshot() {
   auto connection = connection_;
   SEMPER_CO_TRY(const auto inside, connection->enter());
-  SEMPER_CO_TRY(auto opened, co_await FdbSnapshot::open(connection));
-  co_return std::unique_ptr<Snapshot>(std::move(opened));
+  SEMPER_CO_TRY(auto begun, FdbSnapshot::begin(connection));
+  co_return std::unique_ptr<Snapshot>(std::move(begun));
 }
 
 Async<CommitReceipt> FoundationDbBackend::commit(CommitRequest request) {
@@ -105,6 +105,7 @@ std::optional<Version> FoundationDbBackend::recent_version() const {
 // The version is the whole cluster's, and other programs live in it: raising it is for its operator.
 Async<void> FoundationDbBackend::raise_version(Version floor) {
   SEMPER_CO_TRY(const auto now, co_await snapshot());
+  SEMPER_CO_TRY_STATUS(co_await now->fix_version());
   if (now->version() >= floor) co_return Status{};
   co_return fail(ErrorKind::unsupported,
                  connection_->database->name() + " is at version " +
@@ -119,8 +120,8 @@ Async<std::unique_ptr<Watch>> FoundationDbBackend::watch(BytesView key, Snapshot
   SEMPER_CO_TRY_STATUS(connection->fork.check());
   const Bytes watched(key);
   WatchHub::Seen as_seen;
-  as_seen.version = seen.version();
   SEMPER_CO_TRY(const auto value, co_await seen.get(watched));
+  as_seen.version = seen.version();
   as_seen.value = ValuePrint::of(value);
   co_return hub->add(watched, as_seen);
 }

@@ -35,6 +35,7 @@ struct Future::State {
   FdbFuture* raw;
   std::shared_ptr<const void> keep_alive;
   OneShot<std::monostate> done;
+  bool waited = false;  // by the one who may
 };
 
 Future::Future(std::shared_ptr<Client> client, FdbFuture* raw,
@@ -51,7 +52,10 @@ Future::~Future() {
 
 Async<FdbError> Future::ready() {
   auto state = state_;
-  SEMPER_CO_TRY_STATUS(co_await state->done.wait());
+  if (!state->waited) {
+    SEMPER_CO_TRY_STATUS(co_await state->done.wait());
+    state->waited = true;
+  }
   co_return state->client->api().future_get_error(state->raw);
 }
 

@@ -35,7 +35,8 @@ class Future {
   Future& operator=(Future&&) = delete;
   ~Future();
 
-  // FoundationDB's code for the operation, 0 for success. Error: cancelled (the waiting coroutine).
+  // FoundationDB's code for the operation, 0 for success; may be asked again. Error: cancelled (the
+  // waiting coroutine).
   Async<FdbError> ready();
 
   // Makes it ready with operation_cancelled, unless it is ready; from any thread, also later than this

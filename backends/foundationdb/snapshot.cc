@@ -24,38 +24,59 @@ void make_reader(RawTransaction& transaction, std::chrono::milliseconds timeout)
 
 }  // namespace
 
+FdbSnapshot::FdbSnapshot(std::shared_ptr<Connection> connection,
+                         std::shared_ptr<RawTransaction> transaction,
+                         std::chrono::milliseconds timeout)
+    : connection_(std::move(connection)), transaction_(std::move(transaction)), timeout_(timeout) {}
+
+Result<std::unique_ptr<FdbSnapshot>> FdbSnapshot::begin(std::shared_ptr<Connection> connection,
+                                                        std::chrono::milliseconds timeout) {
+  SEMPER_TRY(auto transaction, connection->database->begin());
+  std::unique_ptr<FdbSnapshot> snapshot(
+      new FdbSnapshot(std::move(connection), std::move(transaction), timeout));
+  snapshot->ask_for_version();
+  return snapshot;
+}
+
 Async<std::unique_ptr<FdbSnapshot>> FdbSnapshot::open(std::shared_ptr<Connection> connection,
                                                       std::chrono::milliseconds timeout) {
-  const Database& database = *connection->database;
-  SEMPER_CO_TRY(auto transaction, database.begin());
-  for (int attempt = 1;; ++attempt) {
-    make_reader(*transaction, timeout);
-    const MonotonicTime asked_at = connection->env.clock->now();
-    Statistics::add(connection->statistics.read_versions, 1);
-    Future answer = transaction->get_read_version();
-    SEMPER_CO_TRY(const FdbError code, co_await answer.ready());
+  SEMPER_CO_TRY(auto snapshot, begin(std::move(connection), timeout));
+  SEMPER_CO_TRY_STATUS(co_await snapshot->fix_version());
+  co_return std::move(snapshot);
+}
+
+void FdbSnapshot::ask_for_version() {
+  make_reader(*transaction_, timeout_);
+  asked_at_ = connection_->env.clock->now();
+  Statistics::add(connection_->statistics.read_versions, 1);
+  asked_.emplace(transaction_->get_read_version());
+}
+
+void FdbSnapshot::know_version(Version version) {
+  asked_.reset();
+  version_ = version;
+  expires_ = connection_->env.clock->after(kSnapshotLife);
+  connection_->recent.saw(version, asked_at_);
+}
+
+Async<void> FdbSnapshot::fix_version() {
+  const Database& database = *connection_->database;
+  for (int attempt = 1; asked_; ++attempt) {
+    SEMPER_CO_TRY(const FdbError code, co_await asked_->ready());
     if (code == 0) {
-      const auto version = static_cast<Version>(answer.number());
-      connection->recent.saw(version, asked_at);
-      const MonotonicTime expires = connection->env.clock->after(kSnapshotLife);
-      co_return std::unique_ptr<FdbSnapshot>(
-          new FdbSnapshot(std::move(connection), std::move(transaction), version, expires));
+      know_version(static_cast<Version>(asked_->number()));
+      break;
     }
     if (attempt == kReadAttempts || !may_be_read_again(database.api(), code)) {
       co_return fail(database.error(code, Stage::opening));
     }
-    Statistics::add(connection->statistics.retries, 1);
-    SEMPER_CO_TRY_STATUS(co_await wait_as_on_error_says(*transaction, database, code));
+    Statistics::add(connection_->statistics.retries, 1);
+    SEMPER_CO_TRY_STATUS(co_await wait_as_on_error_says(*transaction_, database, code));
+    asked_.reset();
+    ask_for_version();
   }
+  co_return Status{};
 }
-
-FdbSnapshot::FdbSnapshot(std::shared_ptr<Connection> connection,
-                         std::shared_ptr<RawTransaction> transaction, Version version,
-                         MonotonicTime expires)
-    : connection_(std::move(connection)),
-      transaction_(std::move(transaction)),
-      version_(version),
-      expires_(expires) {}
 
 Status FdbSnapshot::check_age() const {
   if (connection_->env.clock->now() <= expires_) return {};
@@ -95,6 +116,8 @@ Async<std::optional<Bytes>> FdbSnapshot::get(BytesView key) {
     SEMPER_CO_TRY_STATUS(check_age());
     Future answer = transaction_->get(mapped);
     SEMPER_CO_TRY(const FdbError code, co_await answer.ready());
+    // It is known by now, and the wait costs nothing; where it failed, the read failed with it.
+    SEMPER_CO_TRY_STATUS(co_await fix_version());
     if (code == 0) co_return answer.value();
     SEMPER_CO_TRY_STATUS(co_await put_off(code, attempt, backoff));
   }
@@ -125,6 +148,7 @@ Async<RangePage> FdbSnapshot::read_page(const KeyRange& range, const PageRequest
     SEMPER_CO_TRY_STATUS(check_age());
     Future answer = transaction_->get_range(range, rows, bytes, request.order);
     SEMPER_CO_TRY(const FdbError code, co_await answer.ready());
+    SEMPER_CO_TRY_STATUS(co_await fix_version());
     if (code == 0) co_return answer.rows();
     SEMPER_CO_TRY_STATUS(co_await put_off(code, attempt, backoff));
   }

@@ -56,7 +56,7 @@ TEST(FoundationDbSnapshot, one_that_is_over_its_duration_times_out_by_its_limit)
   FdbWorld world;
   auto backend = world.backend({.clock = &clock});
   auto snapshot = wait_for(backend->snapshot());
-  ASSERT_TRUE(snapshot);
+  ASSERT_TRUE(snapshot && wait_for((*snapshot)->fix_version()));
   clock.advance(kSnapshotLife + std::chrono::milliseconds(1));
   const auto value = wait_for((*snapshot)->get("key"));
   ASSERT_FALSE(value);
@@ -69,10 +69,15 @@ TEST(FoundationDbSnapshot, a_version_is_asked_for_again_while_the_cluster_is_ove
   auto backend = world.backend();
   world.fdb().fail_next(Call::get_read_version, {code::kBatchThrottled, code::kGrvProxyMemoryLimit,
                                                  code::kClusterVersionChanged});
-  EXPECT_TRUE(wait_for(backend->snapshot()));
+  auto answered = wait_for(backend->snapshot());
+  ASSERT_TRUE(answered && wait_for((*answered)->fix_version()));
+  EXPECT_EQ(figure(*backend, "retries"), 3);
   world.fdb().set_reachable(false);
-  const auto none = wait_for(backend->snapshot());
+  auto unanswered = wait_for(backend->snapshot());
+  ASSERT_TRUE(unanswered);
+  const auto none = wait_for((*unanswered)->get("key"));
   ASSERT_FALSE(none);
+  EXPECT_FALSE(wait_for((*unanswered)->get("key"))) << "asked again, it answers again";
   EXPECT_EQ(none.error().kind(), ErrorKind::retry) << none.error().to_string();
 }
 
@@ -122,7 +127,11 @@ TEST(FoundationDbSnapshot, a_loop_that_goes_away_takes_its_reads_along) {
   {
     asio::io_context context;
     asio::co_spawn(
-        context, [&]() -> Task<void> { static_cast<void>(co_await backend->snapshot()); },
+        context,
+        [&]() -> Task<void> {
+          auto snapshot = co_await backend->snapshot();
+          if (snapshot) static_cast<void>(co_await (*snapshot)->get("key"));
+        },
         asio::detached);
     context.poll();
     ASSERT_TRUE(world.fdb().is_held(Call::get_read_version));

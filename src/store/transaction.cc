@@ -52,6 +52,7 @@ class Transaction::Impl {
     if (mine.kind == Kind::unreadable) co_return fail(internal::unreadable_error(key));
     SEMPER_CO_TRY(Snapshot * seen, co_await snapshot());
     SEMPER_CO_TRY(auto value, co_await seen->get(key));
+    note_answer();
     if (mode == ReadMode::serializable) record_read(KeyRange::point(key), value ? 1 : 0);
     if (mine.kind == Kind::added) co_return internal::add_to_value(value, mine.amount);
     co_return value;
@@ -67,6 +68,7 @@ class Transaction::Impl {
       // Named: g++ 12 destroys an aggregate written inside a co_await expression twice.
       const PageRequest request{range, missing, options.order};
       SEMPER_CO_TRY(auto page, co_await seen->get_range(request));
+      note_answer();
       KeyRange covered = range;
       if (page.more) trim(covered, page.rows.back().key, options.order);
       std::vector<Bytes> seen_keys;
@@ -247,6 +249,12 @@ class Transaction::Impl {
     return {};
   }
 
+  // The first answer starts the time anew: an engine behind a network knows its version from then on, and
+  // may have waited for it while its cluster recovered.
+  void note_answer() {
+    if (!std::exchange(answered_, true)) opened_at_ = env_.clock->now();
+  }
+
   // Backends refuse reads of a snapshot that is too old; what was read in time counts no longer
   // either.
   Status check_age() const {
@@ -300,6 +308,7 @@ class Transaction::Impl {
   TransactionOptions options_;
   std::unique_ptr<Snapshot> snapshot_;
   MonotonicTime opened_at_{};  // of snapshot_
+  bool answered_ = false;
   std::vector<ReadRecord> reads_;
   std::vector<KeyRange> write_conflicts_;
   std::vector<Mutation> mutations_;
