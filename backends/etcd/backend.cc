@@ -1,5 +1,7 @@
 #include "backend.h"
 
+#include <unistd.h>
+
 #include <charconv>
 #include <utility>
 
@@ -61,6 +63,7 @@ Status check_version(const std::string& text) {
 EtcdBackend::Parts::Parts(EtcdOptions given, Env in)
     : options(std::move(given)),
       env(in),
+      process(::getpid()),
       layout(options.prefix),
       stamps(*env.clock),
       scheduler(std::make_shared<Scheduler>(SchedulerOptions{.threads = 1, .name = "semper-etcd"})),
@@ -97,7 +100,7 @@ Async<std::shared_ptr<Backend>> EtcdBackend::open(EtcdOptions options, Env env) 
   SEMPER_CO_TRY_STATUS(check_version(status.version()));
   SEMPER_CO_TRY_STATUS(co_await make_store(*parts));
   // Housekeeping only: another handle does it where this one can not.
-  static_cast<void>(co_await parts->committer->sweep_lanes());
+  static_cast<void>(co_await sweep_lanes(*parts->cluster, parts->layout));
   co_return std::shared_ptr<Backend>(new EtcdBackend(std::move(parts)));
 }
 
@@ -127,9 +130,22 @@ Async<void> EtcdBackend::make_store(Parts& parts) {
   co_return fail(ErrorKind::io, "the store could not be made: the cluster takes no writes");
 }
 
-EtcdBackend::~EtcdBackend() = default;
+EtcdBackend::~EtcdBackend() {
+  // A forked child has none of the threads that ending waits for: what it inherited is left as it is.
+  if (is_foreign()) new std::shared_ptr<Parts>(parts_);
+}
+
+bool EtcdBackend::is_foreign() const {
+  return parts_->process != ::getpid();
+}
 
 Status EtcdBackend::check_open() const {
+  if (is_foreign()) {
+    return fail(
+        ErrorKind::unsupported,
+        "an etcd: store that was opened before fork() can not be used in the child; open it "
+        "there again");
+  }
   if (!parts_->closed.load()) return {};
   return fail(ErrorKind::closed, "the store was closed");
 }
@@ -255,7 +271,7 @@ std::vector<std::pair<std::string, std::int64_t>> EtcdBackend::statistics() cons
 
 Async<void> EtcdBackend::close() {
   auto parts = parts_;
-  if (parts->closed.exchange(true)) co_return Status{};
+  if (is_foreign() || parts->closed.exchange(true)) co_return Status{};
   // What waits is committed first.
   SEMPER_CO_TRY_STATUS(co_await parts->committer->close());
   parts->hub->close();

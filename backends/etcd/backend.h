@@ -10,6 +10,8 @@
 // Threads: any. Destroying it without close() ends what is under way without an answer.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <memory>
 
@@ -53,6 +55,7 @@ class EtcdBackend final : public Backend {
 
     EtcdOptions options;
     Env env;
+    const pid_t process;
     Layout layout;
     Statistics statistics;
     StampClock stamps;
@@ -69,6 +72,7 @@ class EtcdBackend final : public Backend {
   explicit EtcdBackend(std::shared_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
   static Async<void> make_store(Parts& parts);
+  bool is_foreign() const;
   Status check_open() const;
   std::unique_ptr<EtcdSnapshot> new_snapshot() const;
 

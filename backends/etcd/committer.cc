@@ -5,8 +5,6 @@
 #include <variant>
 
 #include "etcd_error.h"
-#include "semper/base/assert.h"
-#include "semper/base/log.h"
 #include "validation.h"
 
 namespace semper::etcd {
@@ -14,14 +12,18 @@ namespace {
 
 constexpr std::size_t kSessionBytes = 12;
 
-Bytes encoded(Version version) {
-  Bytes bytes;
-  append_big_endian_u64(bytes, version);
-  return bytes;
+Error garbled_error() {
+  return Error(ErrorKind::corrupt, "etcd answered with less than was asked of it");
 }
 
 Error overtaken_error(const char* why) {
   return Error(ErrorKind::conflict, std::string(why) + "; begin anew");
+}
+
+// It answers each transaction of the request.
+bool is_whole(const pb::TxnResponse& answer, const Sent& sent) {
+  return !answer.succeeded() ||
+         static_cast<std::size_t>(answer.responses_size()) >= sent.parts.size();
 }
 
 }  // namespace
@@ -70,68 +72,27 @@ Task<void> Committer::run(std::shared_ptr<Committer> self) {
   }
 }
 
-// Puts transactions into one request as long as they fit and have nothing in common.
-class Committer::Packer {
- public:
-  explicit Packer(std::size_t waiting) : lone_(waiting == 1) {}
-
-  bool take(const PendingPtr& pending) {
-    const Plan& plan = pending->plan;
-    if (batch.empty()) {
-      add(pending);
-      return true;
-    }
-    const std::size_t cost = std::max(cost_, plan.cost);
-    const bool fits = cost + batch.size() + 1 + kOwnOperations <= kLevelOperations &&
-                      bytes_ + plan.bytes <= kRequestBytes;
-    if (!fits || is_alone(*pending) || plan.footprint.meets(together_)) return false;
-    add(pending);
-    return true;
-  }
-
-  bool is_full() const {
-    return !batch.empty() && (is_alone(*batch.front()) || bytes_ >= kRequestBytes ||
-                              cost_ + batch.size() + 1 + kOwnOperations > kLevelOperations);
-  }
-
-  Batch batch;
-
- private:
-  static bool is_alone(const Pending& pending) {
-    return pending.alone || pending.plan.to_validate ||
-           !pending.plan.request.write_conflicts.empty();
-  }
-
-  void add(const PendingPtr& pending) {
-    cost_ = std::max(cost_, pending->plan.cost);
-    bytes_ += pending->plan.bytes;
-    if (!lone_) together_.add(pending->plan.footprint);
-    batch.push_back(pending);
-  }
-
-  const bool lone_;
-  std::size_t cost_ = 0;
-  std::size_t bytes_ = 0;
-  Footprint together_;
-};
-
 Committer::Batch Committer::take() {
   std::optional<OneShot<std::monostate>> idle;
   Batch batch;
   {
     std::lock_guard lock(mutex_);
-    Packer packer(queue_.size());
+    Packer packer(queue_.size() > 1 ? Packer::Company::some : Packer::Company::none);
     const std::size_t scan = std::min(queue_.size(), kTakeScan);
-    std::deque<PendingPtr> left;
+    std::vector<PendingPtr> taken;
+    std::vector<PendingPtr> left;
     std::size_t seen = 0;
     for (; seen < scan && !packer.is_full(); ++seen) {
-      if (!packer.take(queue_[seen])) left.push_back(std::move(queue_[seen]));
+      auto& next = queue_[seen];
+      const bool alone = next->alone || Packer::is_alone(next->plan);
+      auto& to = packer.take(next->plan, alone) ? taken : left;
+      to.push_back(std::move(next));
     }
     queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(seen));
     Statistics::add(context_.statistics->deferred, static_cast<std::int64_t>(left.size()));
     queue_.insert(queue_.begin(), std::make_move_iterator(left.begin()),
                   std::make_move_iterator(left.end()));
-    batch = std::move(packer.batch);
+    batch = std::move(taken);
     for (const auto& pending : batch) queue_bytes_ -= pending->plan.bytes;
     if (batch.empty()) {
       running_ = false;
@@ -160,6 +121,9 @@ Task<void> Committer::send(Batch batch) {
     const auto written = co_await context_.kv->write(request);
     if (!written) {
       co_await recover(batch, sent, written.error(), pause);
+    } else if (!is_whole(*written, sent)) {
+      const WriteFailure garbled{garbled_error(), Fate::processed};
+      co_await recover(batch, sent, garbled, pause);
     } else if (written->succeeded()) {
       settle(batch, sent, *written);
     } else {
@@ -174,37 +138,13 @@ Task<void> Committer::send(Batch batch) {
 
 // A lane, and for each transaction what its condition is. Those that conflict already are answered.
 Async<void> Committer::get_ready(Batch& batch) {
-  if (guards_.lane_revision == 0) SEMPER_CO_TRY_STATUS(co_await make_lane());
+  if (guards_.lane_revision == 0) {
+    const std::string name = session_ + "." + std::to_string(++lanes_made_);
+    SEMPER_CO_TRY(guards_,
+                  co_await make_lane(*context_.kv, *context_.layout, *context_.clock, name));
+  }
   refuse_declared(batch);
   co_return co_await validate_all(batch);
-}
-
-Async<void> Committer::make_lane() {
-  Guards made;
-  made.lane = context_.layout->lane(session_ + "." + std::to_string(++lanes_made_));
-  pb::TxnRequest request;
-  compare_mod(*request.add_compare(), made.lane, pb::Compare::EQUAL, 0);
-  range(*request.add_success(), context_.layout->stamp());
-  range(*request.add_success(), context_.layout->declared());
-  put(*request.add_success(), made.lane, encoded(context_.clock->next(1)));
-  auto written = co_await context_.kv->write(request);
-  // Without an answer the key may be there; the next one gets another name, and a sweep removes it.
-  if (!written) co_return fail(written.error().error);
-  if (!written->succeeded() || written->responses_size() < 2) {
-    co_return fail(ErrorKind::retry, "a lane of that name is there already");
-  }
-  if (only_row(written->responses(0)) == nullptr) {
-    co_return fail(ErrorKind::corrupt,
-                   "the store's stamp is gone; was something removed under its prefix?");
-  }
-  context_.clock->saw(load_big_endian_u64(only_row(written->responses(0))->value()));
-  if (const auto* row = only_row(written->responses(1))) {
-    SEMPER_CO_TRY(made.declared, DeclaredWrites::decode(row->value()));
-    made.declared_revision = row->mod_revision();
-  }
-  made.lane_revision = written->header().revision();
-  guards_ = std::move(made);
-  co_return Status{};
 }
 
 void Committer::refuse_declared(Batch& batch) {
@@ -257,8 +197,6 @@ pb::TxnRequest Committer::build(const Batch& batch, Sent& sent) {
 // put back.
 void Committer::settle(Batch& batch, const Sent& sent, const pb::TxnResponse& answered) {
   const Revision revision = answered.header().revision();
-  SEMPER_ASSERT(static_cast<std::size_t>(answered.responses_size()) >= batch.size(),
-                "etcd answers each operation of a request");
   std::vector<PartOutcome> outcomes;
   std::size_t last_applied = 0;
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -340,11 +278,9 @@ void Committer::try_again(Batch& later, PendingPtr pending, const char* why) {
 
 // A guard of the request did not hold.
 Status Committer::learn(const pb::TxnResponse& told) {
-  if (told.responses_size() < 3 || only_row(told.responses(0)) == nullptr) {
-    return fail(ErrorKind::corrupt,
-                "the store's stamp is gone; was something removed under its prefix?");
-  }
-  context_.clock->saw(load_big_endian_u64(only_row(told.responses(0))->value()));
+  if (told.responses_size() < 3) return fail(garbled_error());
+  SEMPER_TRY(const Version stamp, stamp_in(only_row(told.responses(0))));
+  context_.clock->saw(stamp);
   const auto* declared = only_row(told.responses(1));
   const Revision declared_revision = declared == nullptr ? 0 : declared->mod_revision();
   if (declared_revision != guards_.declared_revision) {
@@ -445,41 +381,7 @@ Async<void> Committer::close() {
   }
   if (wait) SEMPER_CO_TRY_STATUS(co_await idle.wait());
   if (guards_.lane_revision == 0) co_return Status{};
-  pb::TxnRequest request;
-  const KeyRange lane = Layout::everything_of(guards_.lane);
-  auto& removal = *request.add_success()->mutable_request_delete_range();
-  removal.set_key(lane.begin);
-  removal.set_range_end(lane.end);
-  // Where it fails, a sweep removes it one day.
-  static_cast<void>(co_await context_.kv->write(request));
-  co_return Status{};
-}
-
-Async<void> Committer::sweep_lanes() {
-  pb::TxnRequest list;
-  const KeyRange lanes = context_.layout->lanes();
-  range(*list.add_success(), context_.layout->stamp());
-  auto& read = *list.add_success()->mutable_request_range();
-  read.set_key(lanes.begin);
-  read.set_range_end(lanes.end);
-  read.set_limit(kLanesPerSweep);
-  SEMPER_CO_TRY(const auto found, co_await context_.kv->read(list));
-  if (found.responses_size() < 2 || only_row(found.responses(0)) == nullptr) co_return Status{};
-  const Version now = load_big_endian_u64(only_row(found.responses(0))->value());
-  const auto lifetime = static_cast<Version>(
-      std::chrono::duration_cast<std::chrono::microseconds>(kLaneLifetime).count());
-  for (const auto& lane : found.responses(1).response_range().kvs()) {
-    if (lane.value().size() != sizeof(Version)) continue;  // a witness
-    if (load_big_endian_u64(lane.value()) + lifetime > now) continue;
-    pb::TxnRequest sweep;
-    compare_mod(*sweep.add_compare(), lane.key(), pb::Compare::EQUAL, lane.mod_revision());
-    const KeyRange all = Layout::everything_of(lane.key());
-    auto& removal = *sweep.add_success()->mutable_request_delete_range();
-    removal.set_key(all.begin);
-    removal.set_range_end(all.end);
-    auto swept = co_await context_.kv->write(sweep);
-    if (!swept) co_return fail(swept.error().error);
-  }
+  co_await remove_lane(*context_.kv, guards_.lane);
   co_return Status{};
 }
 

@@ -27,7 +27,9 @@
 #include <variant>
 #include <vector>
 
+#include "backends/etcd/lane.h"
 #include "backends/etcd/outcome.h"
+#include "backends/etcd/packer.h"
 #include "backends/etcd/request.h"
 #include "backends/etcd/stamp_clock.h"
 #include "backends/etcd/statistics.h"
@@ -39,8 +41,6 @@ namespace semper::etcd {
 // What waits at most; more get `retry`.
 inline constexpr std::size_t kQueueTransactions = 100'000;
 inline constexpr std::size_t kQueueBytes = std::size_t{256} << 20;
-// One request; etcd's --max-request-bytes is 1.5 MiB.
-inline constexpr std::size_t kRequestBytes = std::size_t{1} << 20;
 // Waiting transactions that are looked at for one request.
 inline constexpr std::size_t kTakeScan = 512;
 // How long a transaction is sent again before its caller gets the error.
@@ -49,9 +49,6 @@ inline constexpr BackoffOptions kResendPause = {.initial = std::chrono::millisec
                                                 .maximum = std::chrono::milliseconds(250)};
 inline constexpr int kRequestAttempts = 200;
 inline constexpr int kTransactionAttempts = 100;
-// A lane that was not used for as long belongs to a process that is gone.
-inline constexpr Duration kLaneLifetime = std::chrono::hours(24);
-inline constexpr std::int64_t kLanesPerSweep = 1'000;
 
 class Committer : public std::enable_shared_from_this<Committer> {
  public:
@@ -73,9 +70,6 @@ class Committer : public std::enable_shared_from_this<Committer> {
   // Refuses new transactions, waits for those under way, gives the lane up.
   Async<void> close();
 
-  // Removes the lanes of processes that are gone.
-  Async<void> sweep_lanes();
-
  private:
   using Answer = Result<CommitReceipt>;
   struct Pending {
@@ -88,7 +82,6 @@ class Committer : public std::enable_shared_from_this<Committer> {
   };
   using PendingPtr = std::shared_ptr<Pending>;
   using Batch = std::vector<PendingPtr>;
-  class Packer;
 
   Status enqueue(const PendingPtr& pending, bool& start);
   static Task<void> run(std::shared_ptr<Committer> self);
@@ -97,7 +90,6 @@ class Committer : public std::enable_shared_from_this<Committer> {
 
   Task<void> send(Batch batch);
   Async<void> get_ready(Batch& batch);
-  Async<void> make_lane();
   Async<void> validate_all(Batch& batch);
   void refuse_declared(Batch& batch);
   pb::TxnRequest build(const Batch& batch, Sent& sent);

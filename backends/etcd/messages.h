@@ -4,7 +4,7 @@
 #include <string>
 
 #include "etcd.pb.h"
-#include "semper/store/keys.h"
+#include "semper/store/backend.h"
 
 namespace semper::etcd {
 
@@ -55,6 +55,15 @@ inline void range(pb::RequestOp& op, const Bytes& key) {
 inline const pb::KeyValue* only_row(const pb::ResponseOp& answer) {
   const auto& rows = answer.response_range().kvs();
   return rows.empty() ? nullptr : &rows.Get(0);
+}
+
+// The version in the row of a store's stamp. Error: corrupt.
+inline Result<Version> stamp_in(const pb::KeyValue* row) {
+  if (row == nullptr || row->value().size() != sizeof(Version)) {
+    return fail(ErrorKind::corrupt,
+                "the store's stamp is gone; was something removed or written under its prefix?");
+  }
+  return load_big_endian_u64(row->value());
 }
 
 }  // namespace semper::etcd

@@ -42,12 +42,8 @@ Async<pb::RangeResponse> EtcdSnapshot::read_first(pb::RangeRequest request) {
   SEMPER_CO_TRY(auto answer, co_await context_.cluster->read_from(both));
   auto& response = answer.response;
   const auto* stamp = response.responses_size() < 2 ? nullptr : only_row(response.responses(0));
-  if (stamp == nullptr || stamp->value().size() != sizeof(Version)) {
-    co_return fail(ErrorKind::corrupt,
-                   "the store's stamp is gone; was something removed or written under its prefix?");
-  }
   Fixed fixed;
-  fixed.version = load_big_endian_u64(stamp->value());
+  SEMPER_CO_TRY(fixed.version, stamp_in(stamp));
   fixed.revision = response.header().revision();
   fixed.endpoint = answer.endpoint;
   fixed_ = fixed;
