@@ -224,10 +224,11 @@ void Batch::write(Transaction& transaction, Effects& effects) {
                                        encode_dead_letter(record));
   }
   // The index entry goes with the last message; where publishers are quick, only once the queue was
-  // found empty, because every message that comes meanwhile would cost the whole batch.
+  // found empty for a while, because every message that comes meanwhile would cost the whole batch.
   const bool empty_now = effects.drained && !effects.lock;
-  effects.vacated =
-      empty_now && queue_noticed_ && (!slot_.memory().contended || effects.popped == 0);
+  const auto& memory = slot_.memory();
+  const bool calm = !memory.contended || (effects.popped == 0 && memory.empty_looks >= kEmptyLooks);
+  effects.vacated = empty_now && queue_noticed_ && calm;
   if (effects.vacated) transaction.clear(keys.index());
   if (!effects.was_known && (effects.works_run > 0 || effects.vacated)) {
     entity_.claim_queue(transaction);
@@ -259,9 +260,11 @@ bool Batch::finish(Effects& effects) {
     bury_head_.reset();
     core.counters.dead_letters.fetch_add(effects.dead_letters.size(), std::memory_order_relaxed);
   }
+  if (effects.popped > 0) slot_.memory().empty_looks = 0;
   if (effects.vacated) {
     queue_noticed_ = false;
     slot_.memory().contended = false;
+    slot_.memory().empty_looks = 0;
   }
   for (auto& actions : effects.actions) slot_.run_actions(actions);
   if (effects.stop_reason) {
@@ -285,6 +288,11 @@ bool Batch::finish(Effects& effects) {
     undrained_batches_ = 0;
   }
   queue_noticed_ = queue_noticed_ || (slot_.type().consumes() && !effects.drained);
+  if (queue_noticed_ && effects.drained && effects.popped == 0) {
+    ++slot_.memory().empty_looks;
+    queue_noticed_ = false;
+    slot_.look_again();
+  }
   return works_.empty() && !queue_noticed_;
 }
 
@@ -293,6 +301,7 @@ Async<bool> Batch::resolve_conflict(const Effects& effects) {
   core.counters.conflicts.fetch_add(1, std::memory_order_relaxed);
   entity_.forget();
   if (effects.vacated) slot_.memory().contended = true;
+  slot_.memory().empty_looks = 0;
   if (++conflicts_ >= kConflictAttempts) {
     co_return fail(ErrorKind::conflict,
                    slot_.target().id.to_string() + ": other processes changed it " +

@@ -94,6 +94,11 @@ void Slot::notice_queue(const Executor& executor, std::shared_ptr<void> permit) 
   if (start_now) start(executor);
 }
 
+void Slot::look_again() {
+  std::lock_guard lock(mutex_);
+  queue_noticed_ = true;
+}
+
 void Slot::start(const Executor& executor) {
   auto inside = type_->core().gate.enter();
   if (!inside) {
@@ -129,6 +134,9 @@ Task<void> Slot::run(std::shared_ptr<Slot> self, Gate::Holder inside) {
     if (urgent) {
       co_await self->run_priority(std::move(*urgent));
     } else {
+      if (works.empty() && self->memory_.empty_looks > 0) {
+        static_cast<void>(co_await sleep_for(self->type_->core().clock(), kEmptyPause));
+      }
       Batch batch(*self, std::move(works), noticed ? Batch::Notice::queue : Batch::Notice::none,
                   co_await asio::this_coro::executor);
       co_await batch.run();

@@ -22,6 +22,11 @@ namespace semper::internal {
 
 inline constexpr std::size_t kMailboxWorks = 100'000;
 
+// Where publishers are quick, the index entry goes only after the queue was found empty so often in a
+// row, with these pauses: taking it away while a message comes costs a conflict.
+inline constexpr int kEmptyLooks = 8;
+inline constexpr Duration kEmptyPause = std::chrono::milliseconds(1);
+
 class ServedType;
 
 class Slot : public std::enable_shared_from_this<Slot> {
@@ -33,6 +38,8 @@ class Slot : public std::enable_shared_from_this<Slot> {
 
   // The durable queue may hold messages. The permit is held until the slot rests.
   void notice_queue(const Executor& executor, std::shared_ptr<void> permit = nullptr);
+  // For the runner: the same once more, after what waits by then.
+  void look_again();
 
   const Target& target() const { return *target_; }
   const std::shared_ptr<const Target>& shared_target() const { return target_; }
@@ -56,6 +63,7 @@ class Slot : public std::enable_shared_from_this<Slot> {
   // What outlasts a batch.
   struct Memory {
     bool contended = false;  // taking the index entry away met publishers the last time
+    int empty_looks = 0;     // at the queue since then, in a row, that found nothing
     // Runs that the first queued message failed, alone; and which one it is, by the messages before it.
     int head_failures = 0;
     std::uint64_t head_place = 0;
