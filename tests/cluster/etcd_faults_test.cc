@@ -171,6 +171,7 @@ TEST_F(EtcdUnderFault, one_fault_comes_upon_another) {
 class EtcdOnSlowDisks : public Campaign {};
 
 TEST_F(EtcdOnSlowDisks, a_disk_stalls) {
+  constexpr std::uint64_t kOperations = 10;  // two or three a second are all that such a disk gives
   if (const auto obstacle = EtcdCluster::obstacle()) {
     GTEST_SKIP() << "no etcd cluster here: " << *obstacle;
   }
@@ -187,10 +188,10 @@ TEST_F(EtcdOnSlowDisks, a_disk_stalls) {
     const int leader = cluster->leader();
     {
       const SlowDisk slow(cluster->disk(cluster->other_than(leader)));
-      workload.expect_progress("with the disk of a follower stalling");
+      workload.expect_progress("with the disk of a follower stalling", kOperations);
     }
     const SlowDisk slow(cluster->disk(leader));
-    workload.expect_progress("with the disk of the leader stalling");
+    workload.expect_progress("with the disk of the leader stalling", kOperations);
     pause_for(0, 2000);
   });
   cluster.reset();
