@@ -7,38 +7,22 @@
 //   SEMPER_TEST_FDB_RESUME         lets it go on
 //   SEMPER_TEST_FDB_COORDINATORS   changes the coordinators, e.g. fdbcli --exec "coordinators auto"
 //
-// Each fault whose command is missing is skipped. The keys are below prefix=semper-cluster-test, a prefix
-// of each run's own.
-#include <unistd.h>
-
+// Each fault whose command is missing is skipped. The keys of a test, some megabytes, lie below a random
+// prefix and stay there.
 #include <cstdlib>
-#include <iostream>
 
 #include "campaign.h"
-#include "lab.h"
+#include "fdb_store.h"
 
 namespace semper::testing {
 namespace {
 
-std::optional<std::string> setting(const char* name) {
-  const char* const text = std::getenv(name);
-  if (text == nullptr || *text == '\0') return std::nullopt;
-  return text;
-}
-
 class FoundationDbUnderFault : public Campaign {
  protected:
   void SetUp() override {
-    const auto cluster_file = setting("SEMPER_TEST_FDB_CLUSTER_FILE");
-    if (!cluster_file) {
-      GTEST_SKIP() << "no FoundationDB here: SEMPER_TEST_FDB_CLUSTER_FILE does not name a cluster";
-    }
-    if (Lab::is_entered()) {
-      GTEST_SKIP() << "an etcd test before this one has taken the process off the network: run the "
-                      "two apart, as ctest does";
-    }
+    if (const auto obstacle = fdb_obstacle()) GTEST_SKIP() << *obstacle;
     Campaign::SetUp();
-    url_ = "fdb:" + *cluster_file + "?prefix=cluster-test-" + std::to_string(::getpid());
+    url_ = fdb_store();
   }
   void TearDown() override {
     if (!folder().empty()) Campaign::TearDown();
@@ -59,7 +43,7 @@ TEST_F(FoundationDbUnderFault, a_host_is_killed) {
 }
 
 TEST_F(FoundationDbUnderFault, a_process_is_killed) {
-  const auto kill = setting("SEMPER_TEST_FDB_KILL");
+  const auto kill = environment("SEMPER_TEST_FDB_KILL");
   if (!kill)
     GTEST_SKIP() << "SEMPER_TEST_FDB_KILL does not say how to kill a process of the cluster";
   torment(url_, [&](Workload&) {
@@ -69,8 +53,8 @@ TEST_F(FoundationDbUnderFault, a_process_is_killed) {
 }
 
 TEST_F(FoundationDbUnderFault, a_process_is_paused) {
-  const auto pause = setting("SEMPER_TEST_FDB_PAUSE");
-  const auto resume = setting("SEMPER_TEST_FDB_RESUME");
+  const auto pause = environment("SEMPER_TEST_FDB_PAUSE");
+  const auto resume = environment("SEMPER_TEST_FDB_RESUME");
   if (!pause || !resume) {
     GTEST_SKIP()
         << "SEMPER_TEST_FDB_PAUSE and _RESUME do not say how to pause a process of the cluster";
@@ -83,7 +67,7 @@ TEST_F(FoundationDbUnderFault, a_process_is_paused) {
 }
 
 TEST_F(FoundationDbUnderFault, the_coordinators_change) {
-  const auto change = setting("SEMPER_TEST_FDB_COORDINATORS");
+  const auto change = environment("SEMPER_TEST_FDB_COORDINATORS");
   if (!change) {
     GTEST_SKIP() << "SEMPER_TEST_FDB_COORDINATORS does not say how to change the coordinators";
   }

@@ -6,6 +6,7 @@
 #include "campaign.h"
 #include "crash/ledger.h"
 #include "etcd_cluster.h"
+#include "fdb_store.h"
 #include "gmock/gmock.h"
 
 namespace semper::testing {
@@ -22,23 +23,12 @@ struct Ran {
   std::string words;
 };
 
-class StoreCopyOnEtcd : public Campaign {
+class StoreCopyOnCluster : public Campaign {
  protected:
-  void SetUp() override {
-    if (const auto obstacle = EtcdCluster::obstacle()) {
-      GTEST_SKIP() << "no etcd cluster here: " << *obstacle;
-    }
-    Campaign::SetUp();
-    EtcdClusterOptions options;
-    options.folder = folder();
-    cluster_.emplace(options);
-  }
   void TearDown() override {
-    cluster_.reset();
     if (!folder().empty()) Campaign::TearDown();
   }
 
-  std::string etcd() const { return cluster_->url() + "?prefix=copied/"; }
   std::string sqlite(const std::string& name) const { return "sqlite:" + folder() + "/" + name; }
 
   static ChildProcess start_copy(const std::string& from, const std::string& to) {
@@ -106,21 +96,45 @@ class StoreCopyOnEtcd : public Campaign {
     return found;
   }
 
+  // There and back; posts are sent to every store on the way.
+  void expect_order_over(const std::string& cluster) {
+    set(sqlite("first.db"), "row/", kRows, 100);
+    for (const std::uint64_t number : {1, 2}) post(sqlite("first.db"), number);
+    must_copy(sqlite("first.db"), cluster);
+    for (const std::uint64_t number : {3, 4}) post(cluster, number);
+    must_copy(cluster, sqlite("second.db"));
+    for (const std::uint64_t number : {5, 6}) post(sqlite("second.db"), number);
+    const Account found = account(sqlite("second.db"));
+    EXPECT_EQ(found.last, 6u);
+    EXPECT_EQ(found.applied, 6u);
+    EXPECT_EQ(found.repeats, 0u) << "a message was before an earlier one, or twice";
+    EXPECT_TRUE(found.missed.empty());
+  }
+};
+
+class StoreCopyOnEtcd : public StoreCopyOnCluster {
+ protected:
+  void SetUp() override {
+    if (const auto obstacle = EtcdCluster::obstacle()) {
+      GTEST_SKIP() << "no etcd cluster here: " << *obstacle;
+    }
+    Campaign::SetUp();
+    EtcdClusterOptions options;
+    options.folder = folder();
+    cluster_.emplace(options);
+  }
+  void TearDown() override {
+    cluster_.reset();
+    StoreCopyOnCluster::TearDown();
+  }
+
+  std::string etcd() const { return cluster_->url() + "?prefix=copied/"; }
+
   std::optional<EtcdCluster> cluster_;
 };
 
 TEST_F(StoreCopyOnEtcd, messages_lose_their_order_on_the_way_there_and_back) {
-  set(sqlite("first.db"), "row/", kRows, 100);
-  for (const std::uint64_t number : {1, 2}) post(sqlite("first.db"), number);
-  must_copy(sqlite("first.db"), etcd());
-  for (const std::uint64_t number : {3, 4}) post(etcd(), number);
-  must_copy(etcd(), sqlite("second.db"));
-  for (const std::uint64_t number : {5, 6}) post(sqlite("second.db"), number);
-  const Account found = account(sqlite("second.db"));
-  EXPECT_EQ(found.last, 6u);
-  EXPECT_EQ(found.applied, 6u);
-  EXPECT_EQ(found.repeats, 0u) << "a message was before an earlier one, or twice";
-  EXPECT_TRUE(found.missed.empty());
+  expect_order_over(etcd());
 }
 
 TEST_F(StoreCopyOnEtcd, a_value_that_does_not_fit_is_found_too_late) {
@@ -158,6 +172,33 @@ TEST_F(StoreCopyOnEtcd, a_copy_over_a_leader_that_dies_is_not_whole) {
   }
   EXPECT_EQ(last.code, 0) << "after " << attempts << " attempts: " << last.words;
   EXPECT_THAT(last.words, HasSubstr("verified  100000 keys"));
+}
+
+class StoreCopyOnFoundationDb : public StoreCopyOnCluster {
+ protected:
+  void SetUp() override {
+    if (const auto obstacle = fdb_obstacle()) GTEST_SKIP() << *obstacle;
+    Campaign::SetUp();
+    fdb_ = fdb_store();
+  }
+
+  std::string fdb_;
+};
+
+TEST_F(StoreCopyOnFoundationDb, messages_lose_their_order_on_the_way_there_and_back) {
+  expect_order_over(fdb_);
+}
+
+// FoundationDB's versions can not be raised from here, and those of etcd: are far above a young cluster's.
+TEST_F(StoreCopyOnFoundationDb, stamps_of_the_source_would_be_given_again_and_nobody_says_so) {
+  constexpr Version kFar = Version{1} << 61;
+  set(sqlite("far.db"), "row/", 10, 10);
+  with(sqlite("far.db"), [&](Scheduler& scheduler, const Store& store) {
+    EXPECT_TRUE(scheduler.block_on(store.backend().raise_version(kFar)));
+  });
+  const Ran ran = copy(sqlite("far.db"), fdb_);
+  EXPECT_EQ(ran.code, 1) << ran.words;
+  EXPECT_THAT(ran.words, HasSubstr("advanceversion"));
 }
 
 }  // namespace
