@@ -95,6 +95,14 @@ std::vector<WorldKind> worlds() {
                   std::filesystem::path(folder).filename().string() + "-" + std::to_string(number);
          }});
   }
+  if (const char* endpoints = std::getenv("SEMPER_TEST_ETCD_ENDPOINTS")) {
+    kinds.push_back(
+        {"etcd", TimeKind::real, {}, 0, [endpoints](const std::string& folder, int number) {
+           return "etcd:" + std::string(endpoints) +
+                  "?prefix=" + std::filesystem::path(folder).filename().string() + "-" +
+                  std::to_string(number) + "/";
+         }});
+  }
   return kinds;
 }
 

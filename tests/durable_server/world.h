@@ -9,9 +9,10 @@
 //   }
 //
 // Each case runs once per World (worlds()): in simulated time on memory:, the same with faults, and
-// in real time with threads on memory:, on sqlite:, and on fdb: where SEMPER_TEST_FDB_CLUSTER_FILE
-// names a cluster. A "process" has a store handle and a loop of its
-// own, so that nothing but the store connects it to the others, and can be killed as SIGKILL would.
+// in real time with threads on memory:, on sqlite:, on fdb: where SEMPER_TEST_FDB_CLUSTER_FILE names a
+// cluster, and on etcd: where SEMPER_TEST_ETCD_ENDPOINTS does. A "process" has a store handle and a
+// loop of its own, so that nothing but the store connects it to the others, and can be killed as
+// SIGKILL would.
 //
 // Cases are coroutines: checks they survive are EXPECT_*, must() ends them.
 #pragma once
