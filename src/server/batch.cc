@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kSegmentsPerBatch = 256;
 // Batches after which works that the queue keeps from running join it at its end.
 constexpr int kBatchesBeforeQueueing = 3;
+// Conflicts in a row after which works are put into the queue.
+constexpr int kConflictsBeforeQueueing = 3;
 
 }  // namespace
 
@@ -63,6 +65,8 @@ Async<bool> Batch::attempt() {
     }
     if (!ready) co_return fail(ready.error());
     if (!*ready) co_return true;
+    step_back_for_publishers();
+    if (works_.empty() && !queue_noticed_) co_return true;
   }
   execute(transaction, effects);
   if (effects.failure) co_return co_await resolve_failure(effects);
@@ -133,6 +137,16 @@ Async<bool> Batch::load(Transaction& transaction) {
     co_return false;
   }
   co_return true;
+}
+
+// Publishers elsewhere can be faster than a commit of this store, and each of their messages costs works
+// that run beside the queue their claim on it. In the queue, works conflict with nobody.
+void Batch::step_back_for_publishers() {
+  auto& memory = slot_.memory();
+  if (entity_.queue_length() == 0) memory.crowded = false;
+  const bool hopeless = conflicts_ >= kConflictsBeforeQueueing;
+  if (works_.empty() || (!memory.crowded && !hopeless)) return;
+  publish_works(slot_.shared_target(), std::exchange(works_, {}), executor_);
 }
 
 // The message after the executed ones failed. Those are run again without it; then it is alone.
@@ -288,12 +302,11 @@ bool Batch::finish(Effects& effects) {
     undrained_batches_ = 0;
   }
   queue_noticed_ = queue_noticed_ || (slot_.type().consumes() && !effects.drained);
-  if (queue_noticed_ && effects.drained && effects.popped == 0) {
-    ++slot_.memory().empty_looks;
-    queue_noticed_ = false;
-    slot_.look_again();
-  }
-  return works_.empty() && !queue_noticed_;
+  if (queue_noticed_ && effects.drained && effects.popped == 0) ++slot_.memory().empty_looks;
+  if (!works_.empty()) return false;
+  // What waits in the slot has its turn first: where publishers are quick, the queue has no end.
+  if (std::exchange(queue_noticed_, false)) slot_.look_again();
+  return true;
 }
 
 Async<bool> Batch::resolve_conflict(const Effects& effects) {
@@ -301,6 +314,7 @@ Async<bool> Batch::resolve_conflict(const Effects& effects) {
   core.counters.conflicts.fetch_add(1, std::memory_order_relaxed);
   entity_.forget();
   if (effects.vacated) slot_.memory().contended = true;
+  if (effects.works_run > 0) slot_.memory().crowded = true;
   slot_.memory().empty_looks = 0;
   if (++conflicts_ >= kConflictAttempts) {
     co_return fail(ErrorKind::conflict,

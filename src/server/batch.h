@@ -43,6 +43,7 @@ class Batch {
   // One transaction. True: nothing is left to do. Error: that of the remaining works.
   Async<bool> attempt();
   Async<bool> load(Transaction& transaction);
+  void step_back_for_publishers();
   Async<bool> resolve_failure(Effects& effects);
   // The transaction of these effects is more than the store takes at once.
   Result<bool> resolve_overflow(const Effects& effects, const Error& error);

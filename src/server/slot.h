@@ -63,6 +63,7 @@ class Slot : public std::enable_shared_from_this<Slot> {
   // What outlasts a batch.
   struct Memory {
     bool contended = false;  // taking the index entry away met publishers the last time
+    bool crowded = false;    // so did works of this process; until the queue is found empty
     int empty_looks = 0;     // at the queue since then, in a row, that found nothing
     // Runs that the first queued message failed, alone; and which one it is, by the messages before it.
     int head_failures = 0;
