@@ -60,6 +60,23 @@ Status check_version(const std::string& text) {
 
 }  // namespace
 
+Result<std::string> compare_members(const std::vector<Cluster::MemberHash>& members) {
+  std::size_t told = 0;
+  for (const auto& one : members) {
+    if (!one.hash) continue;
+    ++told;
+    for (const auto& other : members) {
+      if (!other.hash || other.compacted != one.compacted || *other.hash == *one.hash) continue;
+      return fail(ErrorKind::corrupt,
+                  "the members " + one.address + " and " + other.address +
+                      " of the etcd cluster hold different data at the same revision; take the one "
+                      "that differs from the others out, and let it begin anew from them");
+    }
+  }
+  return std::to_string(told) + " of " + std::to_string(members.size()) +
+         " endpoints told what they hold, and contradict each other nowhere";
+}
+
 EtcdBackend::Parts::Parts(EtcdOptions given, Env in)
     : options(std::move(given)),
       env(in),
@@ -222,7 +239,6 @@ Async<std::unique_ptr<Watch>> EtcdBackend::watch(BytesView key, Snapshot& seen) 
   co_return parts->hub->add(parts->layout.stored(key), known);
 }
 
-// etcd checks its own pages; this reads every row once, at one revision.
 Async<std::string> EtcdBackend::check() {
   SEMPER_CO_TRY_STATUS(check_open());
   std::size_t rows = 0;
@@ -239,8 +255,14 @@ Async<std::string> EtcdBackend::check() {
     more = page.more && !page.rows.empty();
     if (more) rest.begin = key_after(page.rows.back().key);
   }
-  co_return "read " + std::to_string(rows) + " rows of " + std::to_string(bytes) +
-      " bytes; whether the members agree is etcd's to check: etcdctl endpoint hashkv --cluster";
+  auto parts = parts_;
+  pb::TxnRequest look;
+  range(*look.add_success(), parts->layout.stamp());
+  SEMPER_CO_TRY(const auto now, co_await parts->cluster->read(look));
+  SEMPER_CO_TRY(const auto hashes, co_await parts->cluster->hashes(now.header().revision()));
+  SEMPER_CO_TRY(const auto agreement, compare_members(hashes));
+  co_return "read " + std::to_string(rows) + " rows of " + std::to_string(bytes) + " bytes; " +
+      agreement;
 }
 
 std::vector<std::pair<std::string, std::int64_t>> EtcdBackend::statistics() const {

@@ -28,6 +28,9 @@ inline constexpr int kOldestMinor = 4;
 inline constexpr int kOpenAttempts = 20;
 inline constexpr std::size_t kCheckPageRows = 1'024;
 
+// A sentence on how many members told what they hold. Error: corrupt (two of them contradict each other).
+Result<std::string> compare_members(const std::vector<Cluster::MemberHash>& members);
+
 class EtcdBackend final : public Backend {
  public:
   static Async<std::shared_ptr<Backend>> open(EtcdOptions options, Env env);

@@ -221,6 +221,25 @@ Task<Written<pb::TxnResponse>> Cluster::write(const pb::TxnRequest& request) {
   co_return tl::unexpected<WriteFailure>(std::move(failure));
 }
 
+Async<std::vector<Cluster::MemberHash>> Cluster::hashes(Revision at) {
+  pb::HashKVRequest request;
+  request.set_revision(at);
+  const Bytes bytes = request.SerializeAsString();
+  std::vector<MemberHash> all;
+  for (std::size_t i = 0; i < endpoints_.size(); ++i) {
+    MemberHash member{endpoints_[i].address, std::nullopt, 0};
+    auto answer = co_await call_at(i, kHashMethod, bytes);
+    if (closed_.load()) co_return fail(ErrorKind::closed, "the store was closed");
+    pb::HashKVResponse response;
+    if (answer && response.ParseFromString(*answer)) {
+      member.hash = response.hash();
+      member.compacted = response.compact_revision();
+    }
+    all.push_back(std::move(member));
+  }
+  co_return all;
+}
+
 Async<pb::StatusResponse> Cluster::status() {
   std::string said;
   for (std::size_t i = 0; i < endpoints_.size(); ++i) {

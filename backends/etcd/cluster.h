@@ -59,6 +59,16 @@ class Cluster final : public Kv {
   // The first endpoint that answers. Error: io, naming what each said.
   Async<pb::StatusResponse> status();
 
+  // What each endpoint's own copy of everything up to a revision comes to; nothing where it can not be
+  // asked, or does not answer us.
+  struct MemberHash {
+    std::string address;
+    std::optional<std::uint32_t> hash;
+    // Of what lies above this revision; hashes from different ones say nothing about each other.
+    Revision compacted = 0;
+  };
+  Async<std::vector<MemberHash>> hashes(Revision at);
+
   // For streams: a channel to the endpoint that is asked now, and what to send along.
   Async<rpc::Channel> channel();
   Async<rpc::CallOptions> stream_options();

@@ -16,6 +16,7 @@ inline constexpr const char* kTxnMethod = "/etcdserverpb.KV/Txn";
 inline constexpr const char* kCompactMethod = "/etcdserverpb.KV/Compact";
 inline constexpr const char* kWatchMethod = "/etcdserverpb.Watch/Watch";
 inline constexpr const char* kStatusMethod = "/etcdserverpb.Maintenance/Status";
+inline constexpr const char* kHashMethod = "/etcdserverpb.Maintenance/HashKV";
 inline constexpr const char* kAuthenticateMethod = "/etcdserverpb.Auth/Authenticate";
 
 // Conditions, all on stored keys. A key that is not there counts as modified at revision 0.

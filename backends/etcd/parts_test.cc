@@ -2,6 +2,7 @@
 // writes, stamps, and what etcd's errors mean.
 #include <gtest/gtest.h>
 
+#include "backends/etcd/backend.h"
 #include "backends/etcd/declared_writes.h"
 #include "backends/etcd/effects.h"
 #include "backends/etcd/etcd_error.h"
@@ -207,6 +208,21 @@ TEST(EtcdStampClock, keeps_up_with_a_clock_that_runs_ahead) {
   EXPECT_EQ(stamps.next(1), ahead + 1);
   clock.advance(std::chrono::seconds(1));
   EXPECT_EQ(stamps.next(1), ahead + 1'000'000);
+}
+
+TEST(EtcdCheck, members_that_hold_different_data_are_damage) {
+  using Member = Cluster::MemberHash;
+  const Member a{"a:1", 7, 100};
+  const Member b{"b:1", 8, 100};
+  const Member compacted_elsewhere{"c:1", 9, 200};
+  const Member silent{"d:1", std::nullopt, 0};
+  const auto good = compare_members({a, compacted_elsewhere, silent, a});
+  ASSERT_TRUE(good) << good.error().to_string();
+  EXPECT_NE(good->find("3 of 4"), std::string::npos) << *good;
+  const auto bad = compare_members({a, compacted_elsewhere, b});
+  ASSERT_FALSE(bad);
+  EXPECT_EQ(bad.error().kind(), ErrorKind::corrupt);
+  EXPECT_NE(bad.error().message().find("a:1 and b:1"), std::string::npos);
 }
 
 TEST(EtcdError, says_what_to_do_and_knows_what_became_of_a_write) {

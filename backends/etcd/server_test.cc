@@ -319,6 +319,8 @@ TEST_F(EtcdServer, nodes_that_die_and_come_back_cost_no_increment) {
   EXPECT_EQ(*get(*one, "count"), std::to_string(done.load()));
   EXPECT_EQ(load_little_endian_u64(**get(*two, "sum")), static_cast<std::uint64_t>(done.load()));
   EXPECT_GT(statistic(*one, "failovers"), 0);
+  const auto checked = scheduler.block_on(one->backend().check());
+  EXPECT_TRUE(checked) << checked.error().to_string();
   close(*one);
   close(*two);
 }
