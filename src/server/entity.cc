@@ -21,6 +21,10 @@ void Entity::claim_first_segment(Transaction& transaction) const {
 Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::size_t segments) {
   known_ = false;
   saved_ = false;
+  // None, until it is known to belong to the header that is read: a load that fails half-way must not
+  // leave the state of one header beside another.
+  std::shared_ptr<void> at_hand = std::exchange(state_, nullptr);
+  if (std::exchange(dirty_, false)) at_hand.reset();
   const auto& keys = target_->keys;
   // Header, pushed count and queue lie next to each other: one read. It is a snapshot read, so that
   // publishers, who append behind it, do not conflict; the header alone decides who consumes.
@@ -29,9 +33,9 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
                                adjacent, {.limit = segments + 2, .mode = ReadMode::snapshot}));
   const Bytes previous = std::exchange(header_raw_, Bytes());
   take_rows(std::move(page), segments);
+  const bool same = header_exists_ && previous == header_raw_;
   SEMPER_CO_TRY(as_of_, co_await transaction.read_version());
   transaction.assume_unchanged(KeyRange::point(keys.header()), header_exists_ ? 1 : 0);
-  const bool same = header_exists_ && previous == header_raw_;
   if (same && unreadable_) co_return fail(*unreadable_);
   unreadable_.reset();
   header_ = Header();
@@ -43,7 +47,6 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
     }
     header_ = std::move(*header);
   }
-  if (!same) state_.reset();
   if (!segments_status_) co_return fail(segments_status_.error().in(target_->id.to_string()));
   if (pushed_ < header_.popped) {
     co_return fail(ErrorKind::corrupt, target_->id.to_string() +
@@ -52,7 +55,11 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
                                            std::to_string(pushed_) + " pushed, " +
                                            std::to_string(header_.popped) + " taken)");
   }
-  if (!same || !state_ || dirty_) SEMPER_CO_TRY_STATUS(co_await load_state(transaction, behaviour));
+  if (same && at_hand) {
+    state_ = std::move(at_hand);
+  } else {
+    SEMPER_CO_TRY_STATUS(co_await load_state(transaction, behaviour));
+  }
   known_ = true;
   co_return Status{};
 }
@@ -86,7 +93,6 @@ void Entity::take_rows(RangePage page, std::size_t segments) {
 }
 
 Async<void> Entity::load_state(Transaction& transaction, Behaviour& behaviour) {
-  dirty_ = false;
   state_is_new_ = !header_.has_state;
   if (state_is_new_) {
     encoded_.clear();
