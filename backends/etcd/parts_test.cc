@@ -138,6 +138,17 @@ TEST(EtcdVersionMap, it_stays_bounded_and_forgets_the_footprints_of_old_versions
   EXPECT_TRUE(versions.at_or_before(2)) << "the oldest is kept, so that nothing is too old";
 }
 
+TEST(EtcdVersionMap, a_large_footprint_is_not_kept) {
+  VersionMap versions;
+  RangeSet large;
+  for (std::size_t i = 0; i <= kFootprintRangesMaximum; ++i) {
+    large.add(KeyRange::point(std::to_string(i)));
+  }
+  versions.add({1, 100, std::make_shared<const RangeSet>(large)});
+  EXPECT_FALSE(versions.at_or_before(1)->footprint);
+  EXPECT_EQ(versions.at_or_before(1)->bound(KeyRange::point("1")), 99);
+}
+
 TEST(EtcdReadMemory, rows_are_known_where_as_many_were_seen_as_there_were) {
   ReadMemory memory;
   memory.remember(7, {"a", "b"});

@@ -12,7 +12,14 @@ bool is_before(Version version, const KnownVersion& known) {
 
 }  // namespace
 
+// What has the same revision counts as later from now on.
+void VersionMap::drop_footprint(KnownVersion& known) {
+  known.footprint.reset();
+  --known.revision;
+}
+
 void VersionMap::add(KnownVersion known) {
+  if (known.footprint && known.footprint->size() > kFootprintRangesMaximum) drop_footprint(known);
   std::lock_guard lock(mutex_);
   const auto place = known_.empty() || known_.back().version < known.version
                          ? known_.end()
@@ -21,10 +28,7 @@ void VersionMap::add(KnownVersion known) {
   known_.insert(place, std::move(known));
   if (known_.size() > kFootprintsMaximum) {
     auto& old = known_[known_.size() - kFootprintsMaximum - 1];
-    if (old.footprint) {
-      old.footprint.reset();
-      --old.revision;
-    }
+    if (old.footprint) drop_footprint(old);
   }
   if (known_.size() > kVersionsMaximum) thin_out();
 }

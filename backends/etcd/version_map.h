@@ -31,6 +31,8 @@ namespace semper::etcd {
 inline constexpr std::size_t kVersionsMaximum = 32'768;
 // Of these newest ones, also what their transaction read and wrote.
 inline constexpr std::size_t kFootprintsMaximum = 2'048;
+// Of one transaction; one that touched more counts as if it had touched nothing.
+inline constexpr std::size_t kFootprintRangesMaximum = 64;
 
 struct KnownVersion {
   Version version = 0;
@@ -54,6 +56,7 @@ class VersionMap {
   std::size_t size() const;
 
  private:
+  static void drop_footprint(KnownVersion& known);
   void thin_out();
 
   mutable std::mutex mutex_;
