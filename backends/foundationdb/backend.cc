@@ -18,8 +18,8 @@ constexpr std::size_t kStampOffsetBytes = 4;
 constexpr std::size_t kTenantPrefixBytes = 8;
 // FoundationDB counts up to 10,000,000 bytes: each write with about 80 bytes of its own and its key
 // three times (once as written, twice as a conflict range), each range that was read with 32 bytes more
-// and the prefix twice. 7 MB of values and 10,000 writes with keys of 60 bytes stay below that.
-constexpr std::size_t kTransactionBytes = 7'000'000;
+// and the prefix twice. 6 MB of values and 10,000 writes with keys of 150 bytes stay below that.
+constexpr std::size_t kTransactionBytes = 6'000'000;
 constexpr std::size_t kTransactionOperations = 10'000;
 
 Status check_tenants(const Client& client) {
