@@ -43,7 +43,7 @@ EtcdCluster::EtcdCluster(EtcdClusterOptions options) : options_(std::move(option
       const auto why_not = SlowDisk::mount(data + ".image", data);
       if (why_not) throw std::runtime_error(*why_not);
     }
-    nodes_.push_back({Machine(i + 1), name, data, data + ".log", std::nullopt});
+    nodes_.push_back({Machine(), name, data, data + ".log", std::nullopt});
   }
   for (int i = 0; i < options_.nodes; ++i) start(i);
   if (!wait_until_healthy()) {

@@ -24,12 +24,14 @@ namespace {
 
 constexpr auto kCommandLimit = std::chrono::seconds(20);
 constexpr const char* kBridge = "lab";
-constexpr const char* kOwnAddress = "10.99.0.254";
-constexpr const char* kNetworkBits = "/24";
+constexpr const char* kOwnAddress = "10.99.255.254";
+constexpr const char* kNetworkBits = "/16";
+constexpr int kMachinesPerNet = 200;
 constexpr int kFrozenMs = 400;
 constexpr int kThawedMs = 60;
 
 bool entered = false;
+int machines = 0;  // made by this process
 
 std::string network_of(pid_t process) {
   return "/proc/" + std::to_string(process) + "/ns/net";
@@ -170,14 +172,14 @@ std::string Lab::address() {
   return kOwnAddress;
 }
 
-Machine::Machine(int number)
-    : address_("10.99.0." + std::to_string(number)),
+Machine::Machine()
+    : address_("10.99." + std::to_string(++machines / kMachinesPerNet) + "." +
+               std::to_string(1 + machines % kMachinesPerNet)),
       holder_(std::vector<std::string>{"--role=machine"}) {
   if (!wait_until([&] { return holder_.has_written("ready"); })) {
     throw std::runtime_error("no network namespace could be made");
   }
-  // The pair of a machine of this number that was there before goes with its namespace, a moment late.
-  const std::string cable = "m" + std::to_string(number) + "-" + std::to_string(holder_.pid());
+  const std::string cable = "m" + std::to_string(machines);
   const std::string other_end = "eth0";
   run_program("ip", {"link", "add", cable, "type", "veth", "peer", "name", other_end, "netns",
                      std::to_string(holder_.pid())});

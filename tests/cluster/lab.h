@@ -40,8 +40,8 @@ class Lab {
 
 class Machine {
  public:
-  // At most one at a time has this number, 1 to 200.
-  explicit Machine(int number);
+  // With an address that no machine of this process had before: others may still remember that one.
+  Machine();
 
   const std::string& address() const { return address_; }
 
