@@ -172,14 +172,14 @@ std::string Lab::address() {
   return kOwnAddress;
 }
 
-Machine::Machine()
-    : address_("10.99." + std::to_string(++machines / kMachinesPerNet) + "." +
-               std::to_string(1 + machines % kMachinesPerNet)),
-      holder_(std::vector<std::string>{"--role=machine"}) {
+Machine::Machine() : holder_(std::vector<std::string>{"--role=machine"}) {
+  const int number = ++machines;
+  address_ = "10.99." + std::to_string(number / kMachinesPerNet) + "." +
+             std::to_string(1 + number % kMachinesPerNet);
   if (!wait_until([&] { return holder_.has_written("ready"); })) {
     throw std::runtime_error("no network namespace could be made");
   }
-  const std::string cable = "m" + std::to_string(machines);
+  const std::string cable = "m" + std::to_string(number);
   const std::string other_end = "eth0";
   run_program("ip", {"link", "add", cable, "type", "veth", "peer", "name", other_end, "netns",
                      std::to_string(holder_.pid())});
