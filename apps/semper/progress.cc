@@ -10,6 +10,16 @@ namespace {
 
 constexpr Duration kBetweenUpdates = std::chrono::milliseconds(250);
 constexpr const char* kEraseLine = "\r\x1b[K";
+constexpr std::uint64_t kBarCells = 20;
+
+// "[#########-----------] 45 % ".
+std::string bar(std::uint64_t done, std::uint64_t total) {
+  // More than was expected may come: somebody writes meanwhile.
+  const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
+  const auto full = static_cast<std::size_t>(share * static_cast<double>(kBarCells));
+  return "[" + std::string(full, '#') + std::string(kBarCells - full, '-') + "] " +
+         std::to_string(static_cast<int>(share * 100)) + " % ";
+}
 
 }  // namespace
 
@@ -28,6 +38,7 @@ void Progress::update(std::uint64_t items, std::uint64_t bytes, std::uint64_t to
   const double seconds = std::max(1e-3, std::chrono::duration<double>(now - start_).count());
   const auto rate = static_cast<std::uint64_t>(static_cast<double>(bytes) / seconds);
   out_ << kEraseLine;
+  if (total_bytes > 0) out_ << bar(bytes, total_bytes);
   if (items > 0) out_ << items << " items, ";
   out_ << shown_size(bytes);
   if (total_bytes > 0) out_ << " of " << shown_size(total_bytes);
