@@ -2,7 +2,8 @@
 //
 // FoundationDB's client does everything on one network thread. It is started once in a process, and can
 // not be started again after it was stopped: so it starts with the first store, survives the opening
-// and closing of any number, and ends when the process does (stop_at_exit: it is stopped and joined). All stores of a process share one library and one API version.
+// and closing of any number, and is stopped and joined when the process ends (stop_at_exit). All stores
+// of a process share one library and one API version.
 //
 // Threads: any, but process_client() must not be called while the process is already ending.
 #pragma once

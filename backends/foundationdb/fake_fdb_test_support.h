@@ -29,6 +29,9 @@ class FakeFdb {
   FakeFdb(const FakeFdb&) = delete;
   FakeFdb& operator=(const FakeFdb&) = delete;
 
+  // The one that is the library. Throws where there is none.
+  static FakeFdb& current();
+
   // The functions; those of API versions over `newest` are missing.
   static FdbApi api(int newest = kApiVersionMaximum);
 

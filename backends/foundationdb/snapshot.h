@@ -2,9 +2,9 @@
 //
 // The version is asked for when the snapshot is begun, and its answer is not waited for: the first read
 // is handed in at once, and the client library sends it as soon as it has the version. Every read is at
-// that version, and records no conflict: what must still hold at commit, Transaction writes down. A read that the
-// cluster puts off (its storage servers lag behind, it changes its version) is made again at the same
-// version, a few times, with growing waits.
+// that version, and records no conflict: what must still hold at commit, Transaction writes down. A read
+// that the cluster puts off (its storage servers lag behind, it changes its version) is made again at
+// the same version, a few times, with growing waits.
 //
 // Threads: one coroutine at a time.
 #pragma once
