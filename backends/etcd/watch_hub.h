@@ -83,15 +83,18 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
     std::optional<std::list<std::int64_t>::iterator> idle;  // its place in idle_
   };
 
-  void drop(const Bytes& key, const EntryPtr& entry);
+  // With the mutex held.
   void subscribe(Watcher& watcher, Revision from);
   void send_create(const Watcher& watcher);
   void send_cancel(std::int64_t id);
   void rest(Watcher& watcher);
   void wake_up(Watcher& watcher);
   void forget(std::int64_t id);
+  void fire(Watcher& watcher, Revision modified);
   void start();
 
+  // Without it.
+  void drop(const Bytes& key, const EntryPtr& entry);
   static Task<void> run_stream(std::shared_ptr<WatchHub> self);
   static Task<void> run_polls(std::shared_ptr<WatchHub> self);
   Async<void> follow();
@@ -101,7 +104,6 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   Async<void> poll(std::vector<Bytes> keys);
   void found(const Bytes& key, Revision modified, Revision at);
   std::vector<Bytes> awaited_keys();
-  void fire(Watcher& watcher, Revision modified);
 
   const Context context_;
 
