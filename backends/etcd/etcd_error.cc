@@ -56,6 +56,8 @@ Error explain(const Error& error) {
 Fate fate_of(const Error& error) {
   // Where the quota is reached by the request itself, etcd 3.4 applies it and then answers so.
   if (says(error, "database space exceeded")) return Fate::processed;
+  // It answered, and more than we take.
+  if (is_too_much(error)) return Fate::processed;
   switch (error.kind()) {
     case ErrorKind::invalid_argument:
     case ErrorKind::permission:

@@ -251,6 +251,8 @@ TEST(EtcdError, says_what_to_do_and_knows_what_became_of_a_write) {
   const Error refused(ErrorKind::permission, "etcdserver: permission denied");
   EXPECT_EQ(fate_of(refused), Fate::refused);
   EXPECT_EQ(explain(refused).kind(), ErrorKind::permission);
+  const Error large(ErrorKind::exhausted, "Received message larger than max (17 vs. 16)");
+  EXPECT_EQ(fate_of(large), Fate::processed);
   const Error busy(ErrorKind::exhausted, "etcdserver: too many requests");
   EXPECT_EQ(fate_of(busy), Fate::refused);
   EXPECT_TRUE(is_passing(busy));
