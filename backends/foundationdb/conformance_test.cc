@@ -3,7 +3,8 @@
 //
 //   SEMPER_TEST_FDB_CLUSTER_FILE=/etc/foundationdb/fdb.cluster foundationdb_test
 //
-// with SEMPER_FDB_LIBRARY naming the client library where the loader does not find it. Each case has a
+// with SEMPER_FDB_LIBRARY naming the client library where the loader does not find it, and
+// SEMPER_TEST_FDB_PARAMETERS more parameters of the URL, such as tenant=test&api=710. Each case has a
 // store of its own in the cluster, by its prefix; what they leave behind is removed at the end.
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -28,6 +29,13 @@ std::string prefix_of_process() {
 
 const char* cluster_file() {
   return std::getenv(kClusterVariable);
+}
+
+// fdb:FILE?prefix=PREFIX with what the tester adds.
+std::string real_url(const std::string& prefix) {
+  const char* more = std::getenv("SEMPER_TEST_FDB_PARAMETERS");
+  return "fdb:" + std::string(cluster_file()) + "?prefix=" + prefix +
+         (more == nullptr ? "" : "&" + std::string(more));
 }
 
 // One fake cluster for all cases, until the process ends: cases are told apart by their prefix.
@@ -88,9 +96,10 @@ class Sweeper final : public ::testing::Environment {
 
  private:
   static Async<void> sweep() {
-    SEMPER_CO_TRY(const auto options, options_of(std::string("fdb:") + cluster_file()));
+    SEMPER_CO_TRY(const auto options, options_of(real_url("any")));
     SEMPER_CO_TRY(auto client, process_client({options.library, options.api_version}));
     SEMPER_CO_TRY(auto database, Database::open(std::move(client), options));
+    if (!options.tenant.empty()) SEMPER_CO_TRY_STATUS(database->enter_tenant(options.tenant));
     SEMPER_CO_TRY(auto transaction, database->begin());
     const std::string from = "\x02" + prefix_of_process();
     transaction->clear_range(from, from + "\xff");
@@ -105,10 +114,7 @@ std::size_t register_real() {
   if (cluster_file() == nullptr) return 0;
   const auto cases = testing::register_store_conformance({
       .name = "fdb",
-      .url =
-          [](const testing::ConformancePlace& place) {
-            return "fdb:" + std::string(cluster_file()) + "?prefix=" + name_of(place);
-          },
+      .url = [](const testing::ConformancePlace& place) { return real_url(name_of(place)); },
       .open = open_real,
       .processes = testing::Processes::several,
       .lifetime = testing::Lifetime::persistent,
