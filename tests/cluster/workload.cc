@@ -179,6 +179,7 @@ void Workload::judge_all() {
     judge_counters(scheduler, *store);
     judge_ledgers(scheduler, *store);
     judge_bank(scheduler, *store);
+    expect_nothing_left(scheduler, *store);
   }
   const auto closed = scheduler.block_on(store->close());
   EXPECT_TRUE(closed) << closed.error().to_string();
@@ -199,6 +200,19 @@ bool Workload::wait_for_queues(Scheduler& scheduler, const Store& store) {
   const bool empty = wait_quietly(are_empty, kEndLimit);
   EXPECT_TRUE(empty) << waiting << " messages wait and are not processed";
   return empty;
+}
+
+void Workload::expect_nothing_left(Scheduler& scheduler, const Store& store) {
+  Residue left;
+  const auto is_clean = [&] {
+    const auto found = scheduler.block_on(count_residue(store));
+    if (!found) return false;
+    left = *found;
+    return left.index_entries == 0 && left.sessions == 0 && left.replies == 0 && left.locks == 0;
+  };
+  EXPECT_TRUE(wait_quietly(is_clean, kEndLimit))
+      << left.index_entries << " index entries, " << left.sessions << " sessions, " << left.replies
+      << " replies, " << left.locks << " locks are left";
 }
 
 void Workload::judge_counters(Scheduler& scheduler, const Store& store) {

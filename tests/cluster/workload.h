@@ -65,6 +65,8 @@ class Workload {
   void end_clients();
   void judge_all();
   bool wait_for_queues(Scheduler& scheduler, const Store& store);
+  // Nothing of the clients, who are gone, is left lying in the store.
+  void expect_nothing_left(Scheduler& scheduler, const Store& store);
   void judge_counters(Scheduler& scheduler, const Store& store);
   void judge_ledgers(Scheduler& scheduler, const Store& store);
   void judge_bank(Scheduler& scheduler, const Store& store);
