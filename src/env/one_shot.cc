@@ -1,5 +1,6 @@
 #include "semper/env/one_shot.h"
 
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -67,13 +68,18 @@ void WaiterRegistry::shut_down() {
   }
 }
 
+// Asio's own target() does not look at the type.
+template <class Target>
+bool runs_in_this_thread(const Executor& executor) noexcept {
+  return executor.target_type() == typeid(Target) &&
+         executor.target<Target>()->running_in_this_thread();
+}
+
 bool runs_here(const Executor& executor) noexcept {
   using Untracked = asio::io_context::executor_type;
   using Tracked =
       decltype(asio::prefer(std::declval<Untracked>(), asio::execution::outstanding_work.tracked));
-  if (const auto* tracked = executor.target<Tracked>()) return tracked->running_in_this_thread();
-  if (const auto* plain = executor.target<Untracked>()) return plain->running_in_this_thread();
-  return false;
+  return runs_in_this_thread<Tracked>(executor) || runs_in_this_thread<Untracked>(executor);
 }
 
 }  // namespace semper::internal
