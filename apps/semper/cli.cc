@@ -53,8 +53,10 @@ class Program {
     app_.fallthrough();
     app_.require_subcommand(1);
     app_.set_version_flag("--version", "semper " SEMPER_VERSION);
-    app_.add_option("--store", settings.store,
-                    "URL of the store: sqlite:PATH, memory:; default: the variable SEMPER_STORE")
+    app_.add_option(
+            "--store", settings.store,
+            "URL of the store: sqlite:PATH, etcd:HOST:PORT,..., fdb:CLUSTER_FILE; default: the "
+            "variable SEMPER_STORE")
         ->envname("SEMPER_STORE");
     app_.add_option("--tenant", settings.tenant,
                     "Directory in the store whose entities are meant, as a/b; default: none");
