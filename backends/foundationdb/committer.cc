@@ -61,6 +61,15 @@ FdbError fill(RawTransaction& transaction, const KeySpace& keys, const CommitReq
   return 0;
 }
 
+std::size_t size_of(const CommitRequest& request) {
+  std::size_t bytes = 0;
+  for (const auto& mutation : request.mutations)
+    bytes += mutation.key.size() + mutation.value.size();
+  for (const auto& read : request.reads) bytes += read.range.begin.size() + read.range.end.size();
+  for (const auto& range : request.write_conflicts) bytes += range.begin.size() + range.end.size();
+  return bytes;
+}
+
 // Eight bytes of version and two of its place in the batch, big-endian.
 CommitReceipt receipt_of(BytesView stamp) {
   SEMPER_ASSERT(stamp.size() == Versionstamp::store_size, "FoundationDB's stamps have 10 bytes");
@@ -76,6 +85,7 @@ Async<CommitReceipt> Committer::commit(CommitRequest request) {
   if (request.mutations.empty() && request.write_conflicts.empty()) {
     co_return CommitReceipt{request.read_version, 0};
   }
+  SEMPER_CO_TRY(const auto room, connection->commit_bytes.take(size_of(request)));
   const Database& database = *connection->database;
   const MonotonicTime began = connection->env.clock->now();
   SEMPER_CO_TRY(auto transaction, database.begin());

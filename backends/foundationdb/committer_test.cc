@@ -148,6 +148,21 @@ TEST(FoundationDbCommitter, a_cancelled_commit_is_an_unknown_outcome_and_throws_
   world.fdb().release();
 }
 
+TEST(FoundationDbCommitter, commits_under_way_take_a_bounded_number_of_bytes) {
+  Budget budget(100);
+  {
+    const auto large = budget.take(1000);
+    EXPECT_TRUE(large) << "alone, it would never get through";
+    EXPECT_EQ(budget.take(1).error().kind(), ErrorKind::retry);
+  }
+  const auto first = budget.take(60);
+  const auto second = budget.take(40);
+  ASSERT_TRUE(first && second);
+  const auto third = budget.take(1);
+  ASSERT_FALSE(third);
+  EXPECT_NE(third.error().message().find("100"), std::string::npos) << third.error().message();
+}
+
 TEST(FoundationDbCommitter, writes_go_out_in_their_order) {
   FdbWorld world;
   Store& store = world.store();

@@ -19,4 +19,12 @@ void RecentVersion::forget() {
   seen_.reset();
 }
 
+Result<Gate::Holder> Connection::enter() {
+  SEMPER_TRY_STATUS(fork.check());
+  if (gate.count() < kOperationsMaximum) return gate.enter();
+  return fail(ErrorKind::retry, std::to_string(kOperationsMaximum) +
+                                    " operations are under way already; try again later, or slow "
+                                    "down");
+}
+
 }  // namespace semper::foundationdb

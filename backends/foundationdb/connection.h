@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include "budget.h"
 #include "database.h"
 #include "fork_guard.h"
 #include "semper/env/gate.h"
@@ -42,6 +43,11 @@ class RecentVersion {
   std::optional<Seen> seen_;
 };
 
+// Reads, commits and the rest, of one handle.
+inline constexpr std::size_t kOperationsMaximum = 100'000;
+// Keys and values of the commits that are under way.
+inline constexpr std::size_t kCommitBytesMaximum = std::size_t{512} << 20;
+
 struct Connection {
   Connection(std::shared_ptr<const Database> to, Env handed)
       : database(std::move(to)), env(handed) {}
@@ -52,14 +58,12 @@ struct Connection {
   Statistics statistics;
   RecentVersion recent;
   Gate gate{"the store"};
+  Budget commit_bytes{kCommitBytesMaximum};
 
   const KeySpace& keys() const { return database->keys(); }
 
-  // Errors: unsupported (a forked child), closed.
-  Result<Gate::Holder> enter() {
-    SEMPER_TRY_STATUS(fork.check());
-    return gate.enter();
-  }
+  // Errors: unsupported (a forked child), closed, retry (kOperationsMaximum).
+  Result<Gate::Holder> enter();
 };
 
 }  // namespace semper::foundationdb
