@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "semper/base/assert.h"
+#include "semper/env/shared_file.h"
 #include "shared_companion.h"
 
 namespace semper::internal {
@@ -43,11 +44,17 @@ std::string memory_path(const struct stat& status) {
   return path + "-" + to_hex(inode);
 }
 
-// Root's, the user's own, or that of who owns the device: nobody else may hand us memory.
+// Made by who may write the device: root, the user's own, its owner, its group where that may. And
+// open to nobody who may not.
 bool is_trusted(const struct stat& memory, const struct stat& device) {
-  return S_ISREG(memory.st_mode) && memory.st_nlink <= 1 &&
-         (memory.st_uid == ::geteuid() || memory.st_uid == 0 || memory.st_uid == device.st_uid) &&
-         (memory.st_mode & 0077) == 0;
+  const bool by_user =
+      memory.st_uid == ::geteuid() || memory.st_uid == 0 || memory.st_uid == device.st_uid;
+  const bool by_group = (device.st_mode & S_IWGRP) != 0 && memory.st_gid == device.st_gid;
+  const bool by_anybody = (device.st_mode & S_IWOTH) != 0;
+  const mode_t open_to = memory.st_mode & 0077;
+  const bool same_group = memory.st_gid == device.st_gid || (open_to & 0070) == 0;
+  return S_ISREG(memory.st_mode) && memory.st_nlink <= 1 && (by_user || by_group || by_anybody) &&
+         same_group && (open_to & ~device.st_mode) == 0;
 }
 
 }  // namespace
@@ -72,12 +79,15 @@ Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& devi
   const std::string path = memory_path(status);
   for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
     if (attempt > 0) std::this_thread::sleep_for(kOpenPause);
-    FileDescriptor opened(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!opened) {
-      return fail(error_from_errno(
-          errno, "can not open " + path + ", the memory that the processes which have " + device +
-                     " open share; run them all as one user, or open it without a companion"));
+    const auto descriptor_or = open_shared_file(path, status);
+    if (!descriptor_or) {
+      return fail(Error(descriptor_or.error().kind(),
+                        descriptor_or.error().message() +
+                            ", the memory that the processes which have " + device +
+                            " open share; run them all as one user, or in the group of " + device +
+                            ", or open it without a companion"));
     }
+    FileDescriptor opened(*descriptor_or);
     struct stat memory_status {};
     if (::fstat(opened.get(), &memory_status) != 0 || !is_trusted(memory_status, status)) {
       // An opener who is just about to give it away, or to remove it.
@@ -90,11 +100,7 @@ Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& devi
     const int descriptor = memory->descriptor_.get();
     if (set_lock(descriptor, F_WRLCK)) {
       if (!memory->is_in_place()) continue;
-      // Root leaves it to the device's owner. Where that is not allowed it stays ours.
-      if (::geteuid() == 0 && status.st_uid != 0 &&
-          ::fchown(descriptor, status.st_uid, static_cast<gid_t>(-1)) != 0) {
-        continue;
-      }
+      give_like(descriptor, status);  // one that a crash left may be from before a change
       // From nothing: what an earlier set of processes left is not trusted.
       if (::ftruncate(descriptor, 0) != 0 ||
           ::posix_fallocate(descriptor, 0, sizeof(SharedWords)) != 0) {
