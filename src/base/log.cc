@@ -1,5 +1,7 @@
 #include "semper/base/log.h"
 
+#include <pthread.h>
+#include <spdlog/details/console_globals.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -62,7 +64,21 @@ Sinks& sinks() {
   return *instance;
 }
 
+// A child of a fork must be able to log, whatever another thread was just doing in the parent: all
+// locks are free in it.
+void hold_locks() {
+  sinks().mutex.lock();
+  spdlog::details::console_mutex::mutex().lock();
+}
+
+void let_locks_go() {
+  spdlog::details::console_mutex::mutex().unlock();
+  sinks().mutex.unlock();
+}
+
 std::shared_ptr<const LogSink> current_sink() {
+  static const int installed = pthread_atfork(hold_locks, let_locks_go, let_locks_go);
+  static_cast<void>(installed);
   const std::lock_guard lock(sinks().mutex);
   if (sinks().current == nullptr) sinks().current = std::make_shared<const LogSink>(stderr_sink());
   return sinks().current;

@@ -1,22 +1,27 @@
 #include "semper/env/clock.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 #include <variant>
 
+#include "semper/env/fork.h"
 #include "semper/env/one_shot.h"
 
 namespace semper {
 namespace {
 
 // Timers in order of their time; one thread sleeps until the first of them.
-class SystemClock final : public Clock {
+class TimerQueue {
  public:
-  ~SystemClock() override {
+  using TimerId = Clock::TimerId;
+
+  ~TimerQueue() {
     {
       std::lock_guard lock(mutex_);
       stopping_ = true;
@@ -25,20 +30,17 @@ class SystemClock final : public Clock {
     if (thread_.joinable()) thread_.join();
   }
 
-  MonotonicTime now() const noexcept override { return std::chrono::steady_clock::now(); }
-  WallTime wall_time() const noexcept override { return std::chrono::system_clock::now(); }
+  bool is_foreign() const noexcept { return fork_.is_foreign(); }
 
-  TimerId call_at(MonotonicTime when, std::function<void()> callback) override {
+  void add(TimerId timer, MonotonicTime when, std::function<void()> callback) {
     std::lock_guard lock(mutex_);
     if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
-    const TimerId timer = ++last_timer_;
     const auto place = timers_.emplace(Key{when, timer}, std::move(callback)).first;
     times_.emplace(timer, when);
     if (place == timers_.begin()) wake_.notify_one();
-    return timer;
   }
 
-  bool cancel(TimerId timer) noexcept override {
+  bool cancel(TimerId timer) noexcept {
     std::function<void()> dropped;  // destroyed without the lock: it may own what locks again
     std::lock_guard lock(mutex_);
     const auto found = times_.find(timer);
@@ -63,7 +65,7 @@ class SystemClock final : public Clock {
       const auto first = timers_.begin();
       // A copy: wait_until reads it after the wait too, when the timer may have been cancelled.
       const MonotonicTime when = first->first.first;
-      if (when > now()) {
+      if (when > std::chrono::steady_clock::now()) {
         wake_.wait_until(lock, when);
         continue;
       }
@@ -77,13 +79,47 @@ class SystemClock final : public Clock {
     }
   }
 
+  const ForkGuard fork_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::map<Key, std::function<void()>> timers_;
   std::unordered_map<TimerId, MonotonicTime> times_;
-  TimerId last_timer_ = 0;
   bool stopping_ = false;
   std::thread thread_;
+};
+
+// In a forked child the queue is another one: the parent's is left as it is, for its thread is not
+// there, its lock may be held, and its callbacks are about the parent's things.
+class SystemClock final : public Clock {
+ public:
+  ~SystemClock() override {
+    TimerQueue* const last = queue_.load();
+    if (!last->is_foreign()) delete last;
+  }
+
+  MonotonicTime now() const noexcept override { return std::chrono::steady_clock::now(); }
+  WallTime wall_time() const noexcept override { return std::chrono::system_clock::now(); }
+
+  TimerId call_at(MonotonicTime when, std::function<void()> callback) override {
+    const TimerId timer = last_timer_.fetch_add(1, std::memory_order_relaxed) + 1;
+    queue().add(timer, when, std::move(callback));
+    return timer;
+  }
+
+  bool cancel(TimerId timer) noexcept override { return queue().cancel(timer); }
+
+ private:
+  TimerQueue& queue() {
+    TimerQueue* present = queue_.load(std::memory_order_acquire);
+    if (!present->is_foreign()) [[likely]]
+      return *present;
+    auto fresh = std::make_unique<TimerQueue>();
+    if (queue_.compare_exchange_strong(present, fresh.get())) return *fresh.release();
+    return *present;
+  }
+
+  std::atomic<TimerQueue*> queue_ = new TimerQueue;
+  std::atomic<TimerId> last_timer_ = 0;
 };
 
 }  // namespace

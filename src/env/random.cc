@@ -1,12 +1,11 @@
 #include "semper/env/random.h"
 
-#include <pthread.h>
 #include <sys/random.h>
 
-#include <atomic>
 #include <bit>
 
 #include "semper/base/assert.h"
+#include "semper/env/fork.h"
 
 namespace semper {
 namespace {
@@ -27,13 +26,11 @@ std::uint64_t kernel_seed() {
   return seed;
 }
 
-std::atomic<std::uint64_t> fork_generation{0};
-
 // Each thread's generator, drawn anew in a child so that parent and child never share numbers.
 class SystemRandom final : public Random {
  public:
   std::uint64_t next() override {
-    const auto generation = fork_generation.load(std::memory_order_relaxed);
+    const auto generation = fork_generation();
     if (generation != generation_) {
       generator_ = SeededRandom(kernel_seed());
       generation_ = generation;
@@ -43,15 +40,12 @@ class SystemRandom final : public Random {
 
  private:
   SeededRandom generator_{kernel_seed()};
-  std::uint64_t generation_ = fork_generation.load(std::memory_order_relaxed);
+  std::uint64_t generation_ = fork_generation();
 };
 
 // The object that is shared: it draws from the calling thread's own generator.
 class PerThreadRandom final : public Random {
  public:
-  PerThreadRandom() {
-    pthread_atfork(nullptr, nullptr, [] { fork_generation.fetch_add(1); });
-  }
   std::uint64_t next() override {
     thread_local SystemRandom mine;
     return mine.next();
