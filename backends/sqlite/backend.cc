@@ -1,5 +1,7 @@
 #include "backend.h"
 
+#include "log_readers.h"
+#include "semper/base/log.h"
 #include "snapshot.h"
 #include "sqlite.h"
 #include "store_file.h"
@@ -41,6 +43,7 @@ Status forget_old_conflicts(Writer& writer) {
 }  // namespace
 
 Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env env) {
+  prepare_process();
   SEMPER_TRY_STATUS(refuse_network(options));
   // Before anything is made beside it; again with the lock held.
   SEMPER_TRY_STATUS(examine_file(options));
@@ -50,6 +53,7 @@ Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env 
   const auto prepare = [&]() -> Result<std::uint64_t> {
     SEMPER_TRY(const FileState state, examine_file(parts->options));
     if (state != FileState::store) SEMPER_TRY_STATUS(create_file(parts->options));
+    SEMPER_TRY_STATUS(put_right(parts->options));
     SEMPER_TRY(auto writer, Writer::open(parts->options, parts->statistics));
     SEMPER_TRY_STATUS(forget_old_conflicts(*writer));
     SEMPER_TRY(const auto base, writer->begin());
@@ -60,6 +64,16 @@ Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env 
   SEMPER_TRY_STATUS(examine_file(parts->options));
   SEMPER_TRY(auto writer, Writer::open(parts->options, parts->statistics));
   parts->options.page_size = writer->page_bytes();
+  auto place = Place::remember(parts->options);
+  if (!place) {
+    writer->leave_wal_on_close();
+    return fail(place.error());
+  }
+  if (!parts->sidecar->is_in_place()) {
+    return fail(ErrorKind::retry,
+                parts->options.path.sidecar() + " was replaced just now; open the store again");
+  }
+  parts->options.place = std::move(*place);
   parts->assemble(std::move(writer));
   return std::shared_ptr<Backend>(new SqliteBackend(std::move(parts)));
 }
@@ -69,12 +83,12 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
   pool = std::make_shared<ReadPool>(ReadPool::Context{&options, sidecar.get(), &statistics, env,
                                                       lifetime,
                                                       [this] { checkpointer->on_activity(); }});
-  hub = std::make_shared<WatchHub>(
-      WatchHub::Context{&options, sidecar.get(), &statistics, env.clock, [this] {
-                          pool->tidy({Duration::zero(), kLimits.transaction_duration});
-                        }});
+  WatchHub::Context watching{&options, sidecar.get(), &statistics, env.clock, {}, {}};
+  watching.on_wal_wanted = [this] { pool->tidy({Duration::zero(), kLimits.transaction_duration}); };
+  watching.on_look = [this] { static_cast<void>(check_place()); };
+  hub = std::make_shared<WatchHub>(std::move(watching));
   checkpointer = std::make_unique<Checkpointer>(Checkpointer::Context{
-      &options, &statistics, pool.get(), lifetime, [this] { check_sidecar(); }});
+      &options, &statistics, pool.get(), lifetime, [this] { static_cast<void>(check_place()); }});
   checker = std::make_unique<Checker>(options);
   Committer::Context context;
   context.options = &options;
@@ -85,6 +99,7 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
   context.hub = hub.get();
   context.pool = pool.get();
   context.checkpointer = checkpointer.get();
+  context.check_place = [this] { return check_place(); };
   context.suspend_others = [this](const Error& reason) {
     pool->suspend(reason);
     hub->suspend();
@@ -106,14 +121,39 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
   committer->start();
 }
 
-void SqliteBackend::Parts::check_sidecar() {
-  if (sidecar->is_in_place()) return;
-  const Error error(ErrorKind::io, options.path.sidecar() +
-                                       " was deleted or replaced while the store was open, so that "
-                                       "processes may not see each other's commits; close the "
-                                       "store everywhere and open it again");
+Status SqliteBackend::Parts::check_place() {
+  std::shared_ptr<const Place> place;
+  {
+    std::lock_guard lock(losing);
+    if (lost) return fail(*lost);
+    place = options.place;
+  }
+  if (!place) return {};  // closed
+  auto in_place = place->check();
+  if (!in_place) give_up(in_place.error());
+  return in_place;
+}
+
+Status SqliteBackend::Parts::check_place_if_due(MonotonicTime now) {
+  const auto at = now.time_since_epoch().count();
+  if (at < next_look.load(std::memory_order_relaxed)) return {};
+  next_look.store(at + kPlaceInterval.count(), std::memory_order_relaxed);
+  return check_place();
+}
+
+// Nothing is read, written or copied by this handle any more.
+void SqliteBackend::Parts::give_up(const Error& error) {
+  {
+    std::lock_guard lock(losing);
+    if (lost) return;
+    lost = error;
+  }
+  log_error("sqlite", error.message());
   committer->fail_for_good(error);
   pool->stop(error);
+  checkpointer->suspend();
+  checker->suspend();
+  hub->give_up();
 }
 
 void SqliteBackend::Parts::shut_down() {
@@ -126,6 +166,11 @@ void SqliteBackend::Parts::shut_down() {
   checker->suspend();
   checkpointer->stop();
   pool->stop(closed_error());
+  // Handles that are opened from now on may find new files.
+  {
+    std::lock_guard place(losing);
+    options.place.reset();
+  }
   committer->close_writer();
   sidecar->retire();
 }
@@ -152,7 +197,9 @@ std::string SqliteBackend::url() const {
 }
 
 Async<std::unique_ptr<Snapshot>> SqliteBackend::snapshot() {
-  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
+  const auto now = parts_->env.clock->now();
+  SEMPER_CO_TRY_STATUS(parts_->check_place_if_due(now));
   auto pool = parts_->pool;
   SEMPER_CO_TRY(auto view, co_await pool->acquire());
   SnapshotLife life;
@@ -163,12 +210,12 @@ Async<std::unique_ptr<Snapshot>> SqliteBackend::snapshot() {
 }
 
 Async<CommitReceipt> SqliteBackend::commit(CommitRequest request) {
-  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
   co_return co_await parts_->committer->commit(std::move(request));
 }
 
 Async<void> SqliteBackend::raise_version(Version floor) {
-  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
   if (floor > kVersionMaximum) {
     co_return fail(ErrorKind::invalid_argument,
                    "version " + std::to_string(floor) +
@@ -182,19 +229,23 @@ Async<void> SqliteBackend::raise_version(Version floor) {
 }
 
 Async<std::unique_ptr<Watch>> SqliteBackend::watch(BytesView key, Snapshot& seen) {
-  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
   auto& snapshot = static_cast<SqliteSnapshot&>(seen);
   SEMPER_CO_TRY(const Version row, snapshot.row_version(key));
   co_return parts_->hub->add(key, {snapshot.version(), row});
 }
 
 Async<std::string> SqliteBackend::check() {
-  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
   co_return co_await parts_->checker->check();
 }
 
 std::vector<std::pair<std::string, std::int64_t>> SqliteBackend::statistics() const {
   const auto& from = parts_->statistics;
+  const std::int64_t log_bytes = size_of_log(parts_->options);
+  const std::int64_t holder = log_bytes < kWalHardBytes || parts_->fork.is_foreign()
+                                  ? 0
+                                  : log_readers(parts_->options, *parts_->sidecar).first_pid();
   return {
       {"commits", from.commits},
       {"conflicts", from.conflicts},
@@ -208,6 +259,9 @@ std::vector<std::pair<std::string, std::int64_t>> SqliteBackend::statistics() co
       {"wal_bytes", from.wal_bytes},
       {"checkpoints", from.checkpoints},
       {"wal_restarts", from.wal_restarts},
+      {"wal_waits", from.wal_waits},
+      {"wal_file_bytes", log_bytes},
+      {"wal_held_by_pid", holder},
       {"snapshots", from.snapshots},
       {"snapshots_shared", from.snapshots_shared},
       {"snapshots_revoked", from.snapshots_revoked},
@@ -218,7 +272,7 @@ std::vector<std::pair<std::string, std::int64_t>> SqliteBackend::statistics() co
 }
 
 Async<void> SqliteBackend::close() {
-  SEMPER_CO_TRY_STATUS(parts_->fork.check());
+  SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
   OneShot<std::monostate> done;
   {
     std::lock_guard lock(parts_->closing);

@@ -1,15 +1,17 @@
 // SqliteBackend: the parts of an open sqlite: store, put together.
 //
 //   snapshot()  ->  ReadPool     read transactions, shared by version
-//   commit()    ->  Committer    one thread: turn, validation, one flush for many; Writer, ConflictLog
-//   watch()     ->  WatchHub     counters and futex in the Sidecar
+//   commit()    ->  Committer    one thread: turn, validation, one flush for many; Writer,
+//   ConflictLog watch()     ->  WatchHub     counters and futex in the Sidecar
 //                   Checkpointer keeps the WAL short
 //
 // Threads: any. Destroying it without close() does what close() does, on the calling thread.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "checker.h"
@@ -17,6 +19,7 @@
 #include "committer.h"
 #include "fork_guard.h"
 #include "options.h"
+#include "place.h"
 #include "read_pool.h"
 #include "sidecar.h"
 #include "statistics.h"
@@ -55,12 +58,20 @@ class SqliteBackend final : public Backend {
     std::unique_ptr<Checker> checker;
     std::unique_ptr<Committer> committer;
 
+    std::atomic<Duration::rep> next_look = 0;  // at the place
+    std::mutex losing;
+    std::optional<Error> lost;
+
     std::mutex closing;
     bool closed = false;
     std::thread closer;
 
     void assemble(std::unique_ptr<Writer> writer);
-    void check_sidecar();
+    // Error io, from the first time on that a file of the store was not in its place.
+    Status check_place();
+    // The same where the last look was kPlaceInterval ago.
+    Status check_place_if_due(MonotonicTime now);
+    void give_up(const Error& error);
     void shut_down();
   };
 

@@ -30,7 +30,7 @@ Status check_pages(Connection& connection) {
   SEMPER_TRY(Statement statement, connection.prepare("PRAGMA integrity_check(1)"));
   const int code = statement.step();
   if (code != SQLITE_ROW) return fail(connection.error(code, "can not check the pages"));
-  const std::string answer(statement.column_bytes(0));
+  const std::string answer(statement.column_text(0));
   if (answer == "ok") return {};
   return fail(ErrorKind::corrupt, "store file " + connection.path() +
                                       " is damaged: " + to_printable(answer) +

@@ -7,10 +7,12 @@
 //   past kWalSoftBytes   this thread copies in the background (PASSIVE), through a connection of
 //                        its own; when it has nearly caught up, the committer copies the little
 //                        that is left between two of its batches and starts the WAL again
-//   past kWalHardBytes   the committer does so whatever is left, and before that waits at most
-//                        kPressedSnapshotAge for readers, whose older snapshots are taken away
+//   past kWalHardBytes   the committer does so whatever is left, and before that waits once, about
+//                        kPressedSnapshotAge, for readers, whose older snapshots are taken away
 //
-// So the WAL never grows past kWalHardBytes by more than one batch, whoever reads for how long.
+// So the WAL never grows past kWalHardBytes by more than one batch, however long our own
+// transactions read. A stranger's, and a backup's, cannot be taken away: as long as they last
+// nobody waits, the log grows, and the committer says who it is (log_readers.h).
 //
 // Threads: the members may be called from any thread.
 #pragma once

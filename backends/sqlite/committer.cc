@@ -4,7 +4,10 @@
 
 #include <algorithm>
 
+#include "log_readers.h"
+#include "place.h"
 #include "semper/base/assert.h"
+#include "semper/base/log.h"
 
 namespace semper::sqlite {
 namespace {
@@ -24,8 +27,8 @@ std::size_t size_of(const CommitRequest& request) {
   return bytes;
 }
 
-// Waiting for readers: a moment where there is no hurry; past the hard bound as long as it takes for
-// every snapshot to reach kPressedSnapshotAge, and some more.
+// Waiting for readers: a moment where there is no hurry; past the hard bound as long as it takes
+// for every snapshot to reach kPressedSnapshotAge, and some more.
 constexpr int kRestartWaitMs = 2;
 constexpr int kPressedWaitMs = 50;
 constexpr int kPressedAttempts = 30;
@@ -129,7 +132,7 @@ void Committer::take_turn() {
     return deliver(batch);
   }
   commit_batch(batch);
-  if (writer_ && writer_->wal_bytes() >= kWalSoftBytes) {
+  if (writer_ && !lost_ && writer_->wal_bytes() >= kWalSoftBytes) {
     deliver(batch);
     look_after_wal();
     return turn_.release();
@@ -152,7 +155,49 @@ void Committer::deliver(Batch& batch) {
   OneShot<Answer>::set_all(std::move(answers));
 }
 
+// Before a batch; where not, everything in it is refused.
+bool Committer::is_in_place(Batch& batch) {
+  if (!lost_) {
+    const auto in_place = context_.check_place();
+    if (in_place) return true;
+    lost_ = true;
+    rescue_from_lost_log();
+  }
+  std::lock_guard lock(mutex_);
+  answer_all(batch, *failed_);
+  return false;
+}
+
+// What was acknowledged is in a log that nobody else will ever read: copied into the store, if that
+// is in its place and no other log was begun.
+void Committer::rescue_from_lost_log() {
+  if (!writer_ || !context_.options->place->is_only_the_log_lost()) return;
+  if (writer_->restart_wal(kRestartWaitMs)) {
+    log_warning("sqlite", context_.options->path.wal() +
+                              " was lost; what had been committed was copied into the store");
+  }
+}
+
+// The files were taken away while this batch was flushed.
+void Committer::refuse_acknowledgement(Batch& batch, const Error& error) {
+  lost_ = true;
+  rescue_from_lost_log();
+  // A file without a name is seen by nobody. One that was moved may come back.
+  const bool gone = context_.options->place->is_deleted();
+  for (auto& pending : batch) {
+    if (!pending->answer) continue;
+    pending->answer = gone ? fail(ErrorKind::io, "nothing was applied: " + error.message())
+                           : fail(ErrorKind::outcome_unknown, error.message());
+  }
+}
+
+void Committer::close_writer() {
+  if (writer_ && lost_) writer_->leave_wal_on_close();
+  writer_.reset();
+}
+
 void Committer::commit_batch(Batch& batch) {
+  if (!is_in_place(batch)) return;
   Version version = 0;
   if (!begin(batch, version)) return;
   switch (apply(batch, version)) {
@@ -188,8 +233,9 @@ bool Committer::begin(Batch& batch, Version& version) {
   return true;
 }
 
-// Each request gets a version of its own, from `version` on, so that whoever begins a transaction at the
-// version of its last commit is told of what came after it in the same batch. Leaves the last one there.
+// Each request gets a version of its own, from `version` on, so that whoever begins a transaction
+// at the version of its last commit is told of what came after it in the same batch. Leaves the
+// last one there.
 Committer::Applied Committer::apply(Batch& batch, Version& version) {
   const Version first = version;
   Version next = version;
@@ -234,6 +280,10 @@ void Committer::finish(Batch& batch, Version version) {
   auto& statistics = *context_.statistics;
   Statistics::add(statistics.flush_time_us, microseconds(context_.clock->now() - started));
   if (code == SQLITE_OK) {
+    if (!context_.options->place->is_store_in_place()) {
+      const auto lost = context_.check_place();
+      if (!lost) return refuse_acknowledgement(batch, lost.error());
+    }
     context_.sidecar->shared().version.store(version);
     context_.hub->on_commit(writer_->written(), version);
     std::int64_t applied = 0;
@@ -251,15 +301,15 @@ void Committer::finish(Batch& batch, Version version) {
   resolve(batch, version, error);
 }
 
-// A statement failed and was rolled back. Where the file was at fault, the writer's handle on it takes
-// nothing more.
+// A statement failed and was rolled back. Where the file was at fault, the writer's handle on it
+// takes nothing more.
 void Committer::replace_broken_writer() {
   const auto kind = apply_error_->kind();
   if (kind == ErrorKind::io || kind == ErrorKind::exhausted) replace_writer(*apply_error_);
 }
 
-// Nothing of the batch was applied. With a new writer the next commit finds out whether there is room
-// again.
+// Nothing of the batch was applied. With a new writer the next commit finds out whether there is
+// room again.
 void Committer::start_afresh(Batch& batch, const Error& error) {
   for (auto& pending : batch) {
     if (pending->answer) pending->answer = fail(error);
@@ -331,23 +381,62 @@ void Committer::forget_old_write_conflicts() {
 void Committer::look_after_wal() {
   const auto bytes = writer_->wal_bytes();
   const bool pressed = bytes >= kWalHardBytes;
-  if (!pressed && (!context_.checkpointer->is_nearly_done() || bytes < next_restart_bytes_)) return;
+  if (bytes < next_restart_bytes_) return;
+  if (!pressed && !context_.checkpointer->is_nearly_done()) return;
+  next_restart_bytes_ = bytes + kWalRemainderBytes;
+  const bool done = holders_ ? try_again_beside_holders() : restart_wal(pressed);
+  if (!done) return;
+  Statistics::add(context_.statistics->wal_restarts, 1);
+  context_.checkpointer->on_restart();
+  next_restart_bytes_ = 0;
+  if (!holders_) return;
+  holders_.reset();
+  log_info("sqlite", "the log of " + context_.options->path.file +
+                         " is used from its front again; it had grown to " +
+                         std::to_string(bytes >> 20) + " MiB");
+}
+
+// Past the hard bound readers are waited for, but only as long as those are in the way who give
+// way.
+bool Committer::restart_wal(bool pressed) {
   if (pressed) context_.end_long_reads();
-  context_.pool->tidy(
-      {Duration::zero(), pressed ? kPressedSnapshotAge : context_.snapshot_lifetime});
+  const Duration age = pressed ? kPressedSnapshotAge : context_.snapshot_lifetime;
+  context_.pool->tidy({Duration::zero(), age});
   context_.hub->ask_for_wal();
-  bool done = writer_->restart_wal(kRestartWaitMs);
-  for (int attempt = 0; !done && pressed && attempt < kPressedAttempts; ++attempt) {
-    context_.pool->tidy({Duration::zero(), kPressedSnapshotAge});
-    done = writer_->restart_wal(kPressedWaitMs);
+  if (writer_->restart_wal(kRestartWaitMs)) return true;
+  if (!pressed) return false;
+  for (int attempt = 0; attempt < kPressedAttempts; ++attempt) {
+    context_.pool->tidy({Duration::zero(), age});
+    Statistics::add(context_.statistics->wal_waits, 1);
+    if (writer_->restart_wal(kPressedWaitMs)) return true;
+    if (log_readers(*context_.options, *context_.sidecar).anybody_stays()) break;
   }
-  if (done) {
-    Statistics::add(context_.statistics->wal_restarts, 1);
-    context_.checkpointer->on_restart();
-    next_restart_bytes_ = 0;
-  } else {
-    next_restart_bytes_ = bytes + kWalRemainderBytes;
+  // From here on the log grows, and nobody waits.
+  name_holders();
+  return false;
+}
+
+bool Committer::try_again_beside_holders() {
+  const auto now = context_.clock->now();
+  context_.pool->tidy({Duration::zero(), context_.snapshot_lifetime});
+  if (now >= next_look_at_holders_) {
+    context_.hub->ask_for_wal();
+    name_holders();
   }
+  return writer_->restart_wal(0);
+}
+
+// Says so in the log when it has changed who they are.
+void Committer::name_holders() {
+  next_look_at_holders_ = context_.clock->after(kHoldersInterval);
+  auto names = log_readers(*context_.options, *context_.sidecar).to_string();
+  if (holders_ == names) return;
+  log_warning("sqlite", "the log of " + context_.options->path.file + " holds " +
+                            std::to_string(writer_->wal_bytes() >> 20) +
+                            " MiB and grows with every commit, because " + names +
+                            " in a transaction; commits go on, end that one to give the disk its "
+                            "room back");
+  holders_ = std::move(names);
 }
 
 }  // namespace semper::sqlite

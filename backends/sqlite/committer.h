@@ -9,7 +9,8 @@
 //
 // Durability: a request is answered with success after the flush. An error of a statement rolls the
 // whole batch back; its requests are then tried one by one, so that only the one at fault fails. An
-// error of COMMIT is resolved by recovery.h.
+// error of COMMIT is resolved by recovery.h. After the flush, before anybody is told, the files are
+// looked for under their names, as they were before the batch (place.h).
 //
 // Threads: commit() from any; the rest from the owner.
 #pragma once
@@ -37,6 +38,8 @@ inline constexpr std::size_t kBatchRequests = 4096;
 inline constexpr std::size_t kBatchBytes = std::size_t{16} << 20;
 inline constexpr std::size_t kQueueRequests = 100'000;
 inline constexpr std::size_t kQueueBytes = std::size_t{512} << 20;
+// How often it is looked who keeps the log.
+inline constexpr Duration kHoldersInterval = std::chrono::seconds(1);
 // Explicit write conflicts are kept this long.
 inline constexpr Duration kWriteConflictLife = std::chrono::seconds(60);
 
@@ -51,6 +54,8 @@ class Committer {
     WatchHub* hub;
     ReadPool* pool;
     Checkpointer* checkpointer;
+    // Whether the store's files are in their place; io, once and for all, where not.
+    std::function<Status()> check_place;
     // Closes every other connection of the handle; allows them again.
     std::function<void(const Error&)> suspend_others;
     std::function<void()> resume_others;
@@ -64,7 +69,7 @@ class Committer {
   // Refuses new requests, finishes those that wait, ends the thread.
   void finish_queue();
   // After that. Where this is the last connection of all, the WAL is emptied and removed.
-  void close_writer() { writer_.reset(); }
+  void close_writer();
 
   // See Backend::commit. The commit, and so every later one, gets a version above `floor`.
   Async<CommitReceipt> commit(CommitRequest request, Version floor = 0);
@@ -81,8 +86,9 @@ class Committer {
     OneShot<Answer> done;
     Answer answer = fail(ErrorKind::internal, "no answer yet");
   };
-  // Shared with the coroutine that waits, so that it frees what it has made, on its own thread: freed
-  // here, memory of many threads would come back to one, and they would fight over the allocator.
+  // Shared with the coroutine that waits, so that it frees what it has made, on its own thread:
+  // freed here, memory of many threads would come back to one, and they would fight over the
+  // allocator.
   using Batch = std::vector<std::shared_ptr<Pending>>;
   enum class Applied : std::uint8_t { yes, no, failed };
 
@@ -91,6 +97,9 @@ class Committer {
   bool wait_for_work();
   Batch take_batch();
   void take_turn();
+  bool is_in_place(Batch& batch);
+  void rescue_from_lost_log();
+  void refuse_acknowledgement(Batch& batch, const Error& error);
   void commit_batch(Batch& batch);
   bool begin(Batch& batch, Version& version);
   Applied apply(Batch& batch, Version& version);
@@ -102,13 +111,19 @@ class Committer {
   void resolve(Batch& batch, Version version, const Error& error);
   void forget_old_write_conflicts();
   void look_after_wal();
+  bool restart_wal(bool pressed);
+  bool try_again_beside_holders();
+  void name_holders();
   static void answer_all(Batch& batch, const Error& error);
   static void deliver(Batch& batch);
 
   Context context_;
   std::unique_ptr<Writer> writer_;
   Turn turn_;
+  bool lost_ = false;  // the files are not in their place
   std::int64_t next_restart_bytes_ = 0;
+  std::optional<std::string> holders_;  // of the log, who do not give way
+  MonotonicTime next_look_at_holders_{};
   std::deque<std::pair<MonotonicTime, Version>> write_conflicts_;
   std::optional<Error> apply_error_;  // of the last statement that failed
 

@@ -78,6 +78,12 @@ Result<Statement> Connection::prepare(const char* sql) {
   sqlite3_stmt* statement = nullptr;
   const int code =
       sqlite3_prepare_v3(handle(), sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  if ((code & 0xff) == SQLITE_ERROR) {
+    return fail(ErrorKind::corrupt, "store file " + path_ + " has not the tables of a store (" +
+                                        sqlite3_errmsg(handle()) +
+                                        "): an unfinished copy? It was left as it is; restore "
+                                        "another one");
+  }
   if (code != SQLITE_OK) return fail(error(code, "can not prepare a statement"));
   return Statement(statement);
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
@@ -45,6 +46,14 @@ class Statement {
     return data == nullptr
                ? BytesView()
                : BytesView(static_cast<const char*>(data), static_cast<std::size_t>(size));
+  }
+  // As UTF-8, whatever the file's encoding is.
+  std::string_view column_text(int column) {
+    const auto* text = sqlite3_column_text(statement_.get(), column);
+    const int size = sqlite3_column_bytes(statement_.get(), column);
+    return text == nullptr ? std::string_view()
+                           : std::string_view(reinterpret_cast<const char*>(text),
+                                              static_cast<std::size_t>(size));
   }
   std::int64_t column_number(int column) { return sqlite3_column_int64(statement_.get(), column); }
   bool column_is_null(int column) {
@@ -88,6 +97,7 @@ class Connection {
   // unreadable sector is then an error and not a SIGBUS; reads gain nothing from a map, measured).
   static Result<Connection> open(const ConnectionOptions& options);
 
+  // Error corrupt: the file has not the tables that the statement is about.
   Result<Statement> prepare(const char* sql);
   Status execute(const char* sql);
 

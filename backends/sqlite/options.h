@@ -1,6 +1,7 @@
 // SqliteOptions: what a sqlite: URL says, checked.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "semper/store/backend.h"
@@ -14,8 +15,11 @@ struct StorePath {
 
   std::string sidecar() const { return file + "-semper"; }
   std::string wal() const { return file + "-wal"; }
+  std::string index() const { return file + "-shm"; }  // SQLite's, of the log
   std::string newborn() const { return file + "-semper-new"; }
 };
+
+class Place;
 
 struct SqliteOptions {
   std::string url;  // as given
@@ -25,9 +29,12 @@ struct SqliteOptions {
   std::size_t readers = 16;
   std::size_t page_size = 1024;
   enum class Network : std::uint8_t { refuse, force } network = Network::refuse;
+  // Of an open store: connections that are opened later must find the same files.
+  std::shared_ptr<const Place> place = nullptr;
 };
 
-// Errors: invalid_argument, not_found (no such directory, with the mkdir that makes it), permission.
+// Errors: invalid_argument, not_found (no such directory, with the mkdir that makes it),
+// permission.
 Result<SqliteOptions> parse_options(const StoreUrl& url);
 
 // The name of the network file system with this statfs magic and mount type; empty for a local one.

@@ -1,5 +1,6 @@
 #include "reader.h"
 
+#include "place.h"
 #include "store_file.h"
 
 namespace semper::sqlite {
@@ -11,12 +12,14 @@ constexpr std::size_t kReaderCacheKib = 2048;
 }  // namespace
 
 Result<std::unique_ptr<Reader>> Reader::open(const SqliteOptions& options) {
+  SEMPER_TRY_STATUS(check_place(options));
   ConnectionOptions how;
   how.path = options.path.file;
   how.vfs = options.vfs;
   how.cache_kib = kReaderCacheKib;
   SEMPER_TRY(Connection connection, Connection::open(how));
   SEMPER_TRY_STATUS(connection.execute("PRAGMA query_only=ON"));
+  SEMPER_TRY_STATUS(check_place(options));
   std::unique_ptr<Reader> reader(new Reader(std::move(connection)));
   SEMPER_TRY_STATUS(reader->prepare());
   return reader;

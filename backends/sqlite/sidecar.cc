@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 
 #include "fork_guard.h"
 #include "semper/base/assert.h"
+#include "semper/env/shared_file.h"
 
 namespace semper::sqlite {
 namespace {
@@ -21,6 +23,7 @@ namespace {
 constexpr char kMagic[16] = "semper sidecar\n";
 constexpr off_t kOpenersByte = 0;
 constexpr off_t kFirstEntryByte = 1;
+constexpr mode_t kNewStoreMode = 0644;
 
 // Opening again while others open or close: as many attempts with this pause between.
 constexpr int kOpenAttempts = 500;
@@ -57,13 +60,60 @@ bool is_the_file_of_that_name(int descriptor, const std::string& path) {
          open_file.st_ino == named.st_ino && open_file.st_dev == named.st_dev;
 }
 
-// The permissions of the store's file, so that whoever may use the one may use the other.
-void adopt_permissions(int descriptor, const std::string& store_file) {
-  struct stat store {};
-  struct stat sidecar {};
-  if (::stat(store_file.c_str(), &store) != 0 || ::fstat(descriptor, &sidecar) != 0) return;
-  if ((store.st_mode & 0777) == (sidecar.st_mode & 0777)) return;
-  static_cast<void>(::fchmod(descriptor, store.st_mode & 0777));
+// The store's file; where there is none yet, what a new one of ours will be.
+struct stat status_of_store(const std::string& file) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) == 0) return status;
+  status.st_uid = ::geteuid();
+  status.st_gid = ::getegid();
+  status.st_mode = kNewStoreMode;
+  return status;
+}
+
+// A sidecar that we may not write. One that a crash left and nobody uses is removed: true.
+bool remove_abandoned(const std::string& name) {
+  const int descriptor = ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) return false;
+  const bool abandoned = !is_locked_by_another(descriptor, kOpenersByte) &&
+                         is_the_file_of_that_name(descriptor, name) && ::unlink(name.c_str()) == 0;
+  ::close(descriptor);
+  return abandoned;
+}
+
+Error not_ours(const StorePath& path, const Error& error) {
+  const std::string name = path.sidecar();
+  struct statvfs mount {};
+  if (::statvfs(path.directory.c_str(), &mount) == 0 && (mount.f_flag & ST_RDONLY) != 0) {
+    return Error(ErrorKind::permission,
+                 path.directory +
+                     " is mounted read-only, and who reads a sqlite: store writes beside it, too "
+                     "(its log's index, " +
+                     name + "); mount it writable, or copy the store to where it may be written");
+  }
+  struct stat status {};
+  if (::stat(name.c_str(), &status) != 0) {
+    return Error(ErrorKind::permission,
+                 error.message() +
+                     "; the processes that have a store open share this file beside it: give this "
+                     "process the right to write in " +
+                     path.directory);
+  }
+  return Error(ErrorKind::permission,
+               name + " belongs to user " + std::to_string(status.st_uid) + ", and user " +
+                   std::to_string(::geteuid()) +
+                   " may not write it; end the processes of that user that have the store open, or "
+                   "give it to who owns the store: chown --reference=" +
+                   path.file + " " + name);
+}
+
+Result<int> open_sidecar_file(const StorePath& path) {
+  const std::string name = path.sidecar();
+  for (int attempt = 0;; ++attempt) {
+    auto opened = semper::internal::open_shared_file(name, status_of_store(path.file));
+    if (opened || opened.error().kind() != ErrorKind::permission) return opened;
+    if (attempt == 0 && remove_abandoned(name)) continue;
+    return fail(not_ours(path, opened.error()));
+  }
 }
 
 }  // namespace
@@ -72,10 +122,7 @@ Result<std::unique_ptr<Sidecar>> Sidecar::open(const StorePath& path, const Firs
   const std::string name = path.sidecar();
   for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
     if (attempt > 0) std::this_thread::sleep_for(kOpenPause);
-    const int descriptor = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (descriptor < 0) {
-      return fail(error_from_errno(errno, "can not open " + name + " beside the store"));
-    }
+    SEMPER_TRY(const int descriptor, open_sidecar_file(path));
     std::unique_ptr<Sidecar> sidecar(new Sidecar(descriptor, name));
     if (!close_in_child(descriptor)) {
       return fail(ErrorKind::exhausted, "this process has " + std::to_string(kCloseInChildMaximum) +
@@ -83,16 +130,7 @@ Result<std::unique_ptr<Sidecar>> Sidecar::open(const StorePath& path, const Firs
     }
     if (set_lock(descriptor, F_WRLCK, kOpenersByte)) {
       if (!is_the_file_of_that_name(descriptor, name)) continue;
-      SEMPER_TRY(const std::uint64_t version, first());
-      adopt_permissions(descriptor, path.file);
-      // From nothing: what an earlier set of processes left is not trusted.
-      if (::ftruncate(descriptor, 0) != 0 ||
-          ::posix_fallocate(descriptor, 0, sizeof(SidecarLayout)) != 0) {
-        return fail(ErrorKind::exhausted, "no room on the disk for " + name);
-      }
-      SEMPER_TRY_STATUS(sidecar->map());
-      sidecar->set_up(version);
-      SEMPER_TRY_STATUS(sidecar->claim_entry());
+      SEMPER_TRY_STATUS(sidecar->start_anew(path, first));
       SEMPER_ASSERT(set_lock(descriptor, F_RDLCK, kOpenersByte), "a lock can be made weaker");
       return sidecar;
     }
@@ -104,7 +142,7 @@ Result<std::unique_ptr<Sidecar>> Sidecar::open(const StorePath& path, const Firs
     }
     SEMPER_TRY_STATUS(sidecar->map());
     if (sidecar->layout_->ready.load() == 0) continue;
-    SEMPER_TRY_STATUS(sidecar->check());
+    SEMPER_TRY_STATUS(sidecar->check(path));
     SEMPER_TRY_STATUS(sidecar->claim_entry());
     return sidecar;
   }
@@ -112,6 +150,20 @@ Result<std::unique_ptr<Sidecar>> Sidecar::open(const StorePath& path, const Firs
               name +
                   " is kept by a process that does not finish opening or closing the store, or was "
                   "cut short while others use it; end those processes and try again");
+}
+
+// From nothing: what an earlier set of processes left is not trusted. With the exclusive lock held.
+Status Sidecar::start_anew(const StorePath& path, const FirstOpener& first) {
+  SEMPER_TRY(const std::uint64_t version, first());
+  SEMPER_TRY(const NamedFile store, look_at(path.file));
+  semper::internal::give_like(descriptor_, status_of_store(path.file));
+  if (::ftruncate(descriptor_, 0) != 0 ||
+      ::posix_fallocate(descriptor_, 0, sizeof(SidecarLayout)) != 0) {
+    return fail(ErrorKind::exhausted, "no room on the disk for " + path_);
+  }
+  SEMPER_TRY_STATUS(map());
+  set_up(version, store.identity);
+  return claim_entry();
 }
 
 Sidecar::~Sidecar() {
@@ -145,23 +197,18 @@ Status Sidecar::map() {
   return {};
 }
 
-void Sidecar::set_up(std::uint64_t version) {
+void Sidecar::set_up(std::uint64_t version, const FileIdentity& store) {
   std::memcpy(layout_->magic, kMagic, sizeof kMagic);
   layout_->layout = kSidecarLayout;
   layout_->size = sizeof(SidecarLayout);
   const std::string boot = boot_id();
   std::memcpy(layout_->boot_id, boot.c_str(), boot.size() + 1);
-  pthread_mutexattr_t attributes;
-  pthread_mutexattr_init(&attributes);
-  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-  pthread_mutex_init(&layout_->turn, &attributes);
-  pthread_mutexattr_destroy(&attributes);
+  layout_->store = store;
   layout_->version.store(version);
   layout_->ready.store(1);
 }
 
-Status Sidecar::check() const {
+Status Sidecar::check(const StorePath& path) const {
   if (std::memcmp(layout_->magic, kMagic, sizeof kMagic) != 0 ||
       layout_->layout != kSidecarLayout || layout_->size != sizeof(SidecarLayout)) {
     return fail(ErrorKind::unsupported,
@@ -175,6 +222,13 @@ Status Sidecar::check() const {
                     " is in use by another machine or virtual machine; a sqlite: store serves the "
                     "processes of one");
   }
+  const auto present = look_at(path.file);
+  if (!present || present->identity != layout_->store) {
+    return fail(ErrorKind::io,
+                path.file + (present ? " was replaced" : " was deleted or moved") +
+                    " while other processes have the file open that had its name; end those, put "
+                    "the right file in its place, and open it then");
+  }
   return {};
 }
 
@@ -182,6 +236,11 @@ Status Sidecar::claim_entry() {
   for (std::size_t i = 0; i < kHandlesMaximum; ++i) {
     if (!set_lock(descriptor_, F_WRLCK, kFirstEntryByte + static_cast<off_t>(i))) continue;
     entry_ = i;
+    // The owner before us died with the turn: whoever takes it next is told so.
+    auto turn = layout_->turn.load();
+    while ((turn & ~kTurnWaiters) == i + 1 &&
+           !layout_->turn.compare_exchange_weak(turn, kTurnOfTheDead | (turn & kTurnWaiters))) {
+    }
     auto& entry = layout_->entries[i];
     entry.wants_turn.store(0);
     entry.watches.store(0);
@@ -200,6 +259,11 @@ Status Sidecar::claim_entry() {
 
 bool Sidecar::is_in_place() const {
   return is_the_file_of_that_name(descriptor_, path_);
+}
+
+bool Sidecar::is_dead(std::size_t entry) const {
+  return entry != entry_ &&
+         !is_locked_by_another(descriptor_, kFirstEntryByte + static_cast<off_t>(entry));
 }
 
 void Sidecar::reap_dead_entries() {
@@ -227,6 +291,10 @@ void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t value, Duration 
 
 void futex_wake_all(std::atomic<std::uint32_t>& word) {
   ::syscall(SYS_futex, &word, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
+}
+
+void futex_wake_one(std::atomic<std::uint32_t>& word) {
+  ::syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
 }
 
 }  // namespace semper::sqlite

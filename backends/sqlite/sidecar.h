@@ -12,13 +12,14 @@
 // held by a lock on a byte of its own, so that a dead owner's entry is found out in any pid
 // namespace. A sidecar from another kernel (a directory shared by two virtual machines) is refused.
 //
+// Owner, group and mode are those of the store's file. It says which file that is: an opener who
+// finds another one under the store's name is refused as long as somebody has the first one open.
+//
 // Do not touch the file while the store is open. Deleted: handles that were open notice and fail
 // (io, "open again"). Cut short: the processes get SIGBUS, and the next opener starts from nothing.
 //
 // Threads: any; the shared words are atomic.
 #pragma once
-
-#include <pthread.h>
 
 #include <array>
 #include <atomic>
@@ -28,13 +29,21 @@
 #include <string>
 
 #include "options.h"
+#include "place.h"
 #include "semper/env/clock.h"
 
 namespace semper::sqlite {
 
-inline constexpr std::uint32_t kSidecarLayout = 1;
+inline constexpr std::uint32_t kSidecarLayout = 2;
 inline constexpr std::size_t kHandlesMaximum = 128;
 inline constexpr std::size_t kWatchSlots = 4096;
+
+// What the word `turn` holds: nobody's; one more than the number of the owner's entry; that of an
+// owner who died with it. And a bit: others wait to be woken.
+inline constexpr std::uint32_t kTurnFree = 0;
+inline constexpr std::uint32_t kTurnOfTheDead = 0xffff;
+inline constexpr std::uint32_t kTurnWaiters = 0x10000;
+static_assert(kHandlesMaximum < kTurnOfTheDead);
 
 struct SidecarEntry {
   // Changed to wake the owner: a futex word.
@@ -55,8 +64,10 @@ struct SidecarLayout {
   std::uint32_t size;
   std::atomic<std::uint32_t> ready;
   char boot_id[40];
-  // Robust and shared between processes (turn.h).
-  alignas(64) pthread_mutex_t turn;
+  // The store's file.
+  FileIdentity store;
+  // Whose turn it is to commit (turn.h).
+  alignas(64) std::atomic<std::uint32_t> turn;
   std::atomic<std::uint32_t> acquisitions;
   // The version that commits have reached; grows.
   alignas(64) std::atomic<std::uint64_t> version;
@@ -79,7 +90,8 @@ class Sidecar {
   using FirstOpener = std::function<Result<std::uint64_t>()>;
 
   // Errors: retry (others open and close it all the time), exhausted (kHandlesMaximum handles are
-  // open), unsupported (another kernel, another layout), permission, io, and the first opener's.
+  // open), unsupported (another kernel, another layout), io (others have the file open that had the
+  // store's name before), permission, and the first opener's.
   static Result<std::unique_ptr<Sidecar>> open(const StorePath& path, const FirstOpener& first);
 
   ~Sidecar();
@@ -99,6 +111,9 @@ class Sidecar {
   // False where somebody deleted or replaced the file.
   bool is_in_place() const;
 
+  // Whether the process that had this entry has ended.
+  bool is_dead(std::size_t entry) const;
+
   // Gives the entries of dead handles back. Cheap where there are none.
   void reap_dead_entries();
 
@@ -116,8 +131,9 @@ class Sidecar {
   Sidecar(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
 
   Status map();
-  Status check() const;
-  void set_up(std::uint64_t version);
+  Status check(const StorePath& path) const;
+  Status start_anew(const StorePath& path, const FirstOpener& first);
+  void set_up(std::uint64_t version, const FileIdentity& store);
   Status claim_entry();
 
   int descriptor_;
@@ -130,5 +146,6 @@ class Sidecar {
 // Sleeps while the word has this value, at most this long; returns early without cause at times.
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t value, Duration at_most);
 void futex_wake_all(std::atomic<std::uint32_t>& word);
+void futex_wake_one(std::atomic<std::uint32_t>& word);
 
 }  // namespace semper::sqlite

@@ -45,7 +45,7 @@ class SqliteSnapshot final : public Snapshot {
 
  private:
   Status check() const {
-    SEMPER_TRY_STATUS(life_.fork.check());
+    SEMPER_TRY_STATUS(life_.fork.check("this store"));
     if (life_.clock->now() < life_.expires) return {};
     return fail(ErrorKind::timeout,
                 "the transaction is older than the store's limit transaction_duration = 5 s; begin "

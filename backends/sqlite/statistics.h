@@ -21,6 +21,7 @@ struct Statistics {
   Counter wal_bytes = 0;
   Counter checkpoints = 0;
   Counter wal_restarts = 0;
+  Counter wal_waits = 0;  // for readers, with a log past its bound, 50 ms each
   Counter snapshots = 0;
   Counter snapshots_shared = 0;  // of those, on a read transaction that was open already
   Counter snapshots_revoked = 0;

@@ -4,13 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <memory>
 
 #include "connection.h"
+#include "place.h"
 #include "semper/base/crc32c.h"
+#include "semper/env/shared_file.h"
 
 namespace semper::sqlite {
 namespace {
@@ -27,6 +31,37 @@ BytesView view(const Header& header) {
 BytesView field(const Header& header, std::size_t offset) {
   return view(header).substr(offset, 4);
 }
+
+// What a file says about itself besides whose it is (https://sqlite.org/fileformat.html, 1.3).
+struct Facts {
+  std::size_t page_bytes;
+  std::uint32_t journal_version;  // 1: a rollback journal, 2: a write-ahead log
+  std::uint32_t schema_format;
+  std::uint32_t encoding;  // of text, of which a store has none
+  bool is_vacuumed_at_commits;
+
+  explicit Facts(const Header& header)
+      : page_bytes(load_big_endian_u16(view(header).substr(16, 2))),
+        journal_version(std::max(byte(header, 18), byte(header, 19))),
+        schema_format(load_big_endian_u32(field(header, 44))),
+        encoding(load_big_endian_u32(field(header, 56))),
+        is_vacuumed_at_commits(load_big_endian_u32(field(header, 52)) != 0 &&
+                               load_big_endian_u32(field(header, 64)) == 0) {
+    if (page_bytes == 1) page_bytes = 65536;
+  }
+
+  bool are_possible() const {
+    return page_bytes >= 512 && std::has_single_bit(page_bytes) && journal_version > 0 &&
+           encoding <= 3;
+  }
+
+  static std::uint32_t byte(const Header& header, std::size_t at) {
+    return static_cast<unsigned char>(header[at]);
+  }
+};
+
+constexpr std::uint32_t kWalVersion = 2;
+constexpr std::uint32_t kSchemaFormat = 4;
 
 // Reads through SQLite's own file layer: a descriptor opened and closed beside it would drop the
 // locks that this process may hold on the file.
@@ -86,12 +121,26 @@ Status check_header(const StorePath& path, const Header& header, std::size_t fil
                                             std::to_string(kFormatVersion) +
                                             "); it was left untouched, use that version");
   }
-  std::size_t page_bytes = load_big_endian_u16(view(header).substr(16, 2));
-  if (page_bytes == 1) page_bytes = 65536;
-  const std::size_t pages = load_big_endian_u32(field(header, 28));
-  if (format == 0 || page_bytes < 512) {
+  const Facts facts(header);
+  if (format == 0 || !facts.are_possible()) {
     return fail(ErrorKind::corrupt, name + " has a damaged first page; it was left untouched");
   }
+  if (facts.journal_version > kWalVersion || facts.schema_format > kSchemaFormat) {
+    return fail(ErrorKind::unsupported,
+                name +
+                    " was written by a newer SQLite in a way that this one does not know; it was "
+                    "left untouched, use the newer one");
+  }
+  // One that closed in this mode has no log; SQLite would replay the one that is there all the
+  // same.
+  if (facts.journal_version < kWalVersion && has_wal(path)) {
+    return fail(ErrorKind::corrupt,
+                name + " is a copy, and " + path.wal() +
+                    " beside it is the log of another file: remove that, with " + path.index() +
+                    ", if the copy is what you want, or put the file back that it belongs to");
+  }
+  const std::size_t page_bytes = facts.page_bytes;
+  const std::size_t pages = load_big_endian_u32(field(header, 28));
   // With a WAL beside it the rest may still be there.
   if (file_bytes < pages * page_bytes && !has_wal(path)) {
     return fail(ErrorKind::corrupt, name + " was cut short: it has " + std::to_string(file_bytes) +
@@ -107,6 +156,26 @@ Result<FileState> without_wal(const StorePath& path, FileState state) {
   return fail(ErrorKind::corrupt, "there is no store at " + path.file + " but " + path.wal() +
                                       " has data: put the file that belongs to it back, or move "
                                       "it away if it is not needed");
+}
+
+// The log and the sidecar lie beside a name, so that two names of one file are two logs of one
+// store.
+Status check_names(const std::string& path) {
+  SEMPER_TRY(const NamedFile file, look_at(path));
+  if (file.links > 1) {
+    return fail(ErrorKind::unsupported,
+                "the file " + path + " has " + std::to_string(file.links) +
+                    " names (hard links), and each would have a log of its own, which destroys the "
+                    "store; remove the others (find FOLDER -samefile " +
+                    path + "), or make copies of them (semper store backup)");
+  }
+  if (file.is_mounted_alone) {
+    return fail(ErrorKind::unsupported,
+                "the file " + path +
+                    " is mounted by itself (a bind mount), so that its log would lie in another "
+                    "folder than that of who uses it by its own name; mount its folder");
+  }
+  return {};
 }
 
 constexpr const char* kSchema =
@@ -145,6 +214,17 @@ Status sync_path(const std::string& path, int flags) {
   return {};
 }
 
+// An empty file that becomes a store keeps its owner and its mode.
+Status give_like_the_old_one(const StorePath& path) {
+  struct stat old {};
+  if (::stat(path.file.c_str(), &old) != 0) return {};
+  const int descriptor = ::open(path.newborn().c_str(), O_RDWR | O_CLOEXEC);
+  if (descriptor < 0) return fail(error_from_errno(errno, "can not open " + path.newborn()));
+  semper::internal::give_like(descriptor, old);
+  ::close(descriptor);
+  return {};
+}
+
 void remove_newborn(const StorePath& path) {
   for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
     ::unlink((path.newborn() + suffix).c_str());
@@ -164,6 +244,7 @@ Result<FileState> examine_file(const SqliteOptions& options) {
     return fail(ErrorKind::invalid_argument,
                 path + " is not a regular file; a sqlite: URL needs the path of a file");
   }
+  SEMPER_TRY_STATUS(check_names(path));
   Header header{};
   SEMPER_TRY(const std::size_t size, read_header(options, header));
   if (size == 0) return without_wal(options.path, FileState::empty);
@@ -171,10 +252,33 @@ Result<FileState> examine_file(const SqliteOptions& options) {
   return FileState::store;
 }
 
+Status put_right(const SqliteOptions& options) {
+  Header header{};
+  SEMPER_TRY(const std::size_t size, read_header(options, header));
+  if (size < kHeaderBytes) return {};
+  const Facts facts(header);
+  if (facts.journal_version == kWalVersion && !facts.is_vacuumed_at_commits) return {};
+  ConnectionOptions how;
+  how.path = options.path.file;
+  how.vfs = options.vfs;
+  how.on_close = ConnectionOptions::OnClose::checkpoint_if_last;
+  SEMPER_TRY(Connection connection, Connection::open(how));
+  SEMPER_TRY_STATUS(connection.execute("PRAGMA journal_mode=WAL"));
+  if (facts.is_vacuumed_at_commits) {
+    SEMPER_TRY_STATUS(connection.execute("PRAGMA auto_vacuum=INCREMENTAL"));
+  }
+  SEMPER_TRY(Statement mode, connection.prepare("PRAGMA journal_mode"));
+  if (mode.step() == SQLITE_ROW && mode.column_text(0) == "wal") return {};
+  return fail(ErrorKind::unsupported,
+              "the file " + options.path.file +
+                  " can not be given a write-ahead log; it was left as it is");
+}
+
 Status create_file(const SqliteOptions& options) {
   const StorePath& path = options.path;
   remove_newborn(path);
   auto made = fill_new_file(options, path.newborn());
+  if (made) made = give_like_the_old_one(path);
   if (made) made = sync_path(path.newborn(), O_RDONLY);
   if (made && ::rename(path.newborn().c_str(), path.file.c_str()) != 0) {
     made = fail(error_from_errno(errno, "can not move the new store to " + path.file));

@@ -26,9 +26,16 @@ inline constexpr std::uint32_t kFormatVersion = 1;
 enum class FileState : std::uint8_t { absent, empty, store };
 
 // Looks at the file's first bytes without letting SQLite touch it.
-// Errors: corrupt (not SQLite, cut short), invalid_argument (another program's database, not a
-// file), unsupported (made by a newer version), permission, io. The file stays as it is.
+// Errors: corrupt (not SQLite, cut short, a log beside it that is another file's), invalid_argument
+// (another program's database, not a file), unsupported (made by a newer version, of Semper or
+// SQLite; one of several names of a file), permission, io. The file stays as it is.
 Result<FileState> examine_file(const SqliteOptions& options);
+
+// Copies made by other means say things about themselves that a store does not: VACUUM INTO leaves
+// a rollback journal as the mode, under which readers and writers would shut each other out. Put
+// right where it is so, durably. The caller holds the sidecar's exclusive lock. Errors: retry
+// (another program has the file open), permission, unsupported.
+Status put_right(const SqliteOptions& options);
 
 // Makes a new store at the path (absent or of 0 bytes). On success it is on disk, the directory
 // entry too; on error, or if it never returns, the path is as before. Only one at a time: the

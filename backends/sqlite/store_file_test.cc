@@ -228,6 +228,124 @@ TEST(StoreFile, the_page_size_of_a_new_store_can_be_chosen) {
   EXPECT_EQ((*get(again, "key"))->size(), 100'000u);
 }
 
+// Copies, made by other means than ours.
+
+std::string vacuumed_copy(const TestPlace& place, const std::string& before = "") {
+  make_store(place);
+  const std::string copy = place.folder() + "/copy.db";
+  execute(place.file(), before + "VACUUM INTO '" + copy + "'");
+  return copy;
+}
+
+std::uint32_t header_number(const std::string& file, std::size_t offset) {
+  return load_big_endian_u32(contents_of(file).substr(offset, 4));
+}
+
+void expect_it_works(const std::string& file) {
+  const Store store = must_open("sqlite:" + file);
+  auto reader = store.begin();
+  ASSERT_TRUE(wait_for(reader.get("key1")));
+  for (int i = 0; i < 5; ++i) {
+    const auto done = put(store, "key1", std::to_string(i));
+    ASSERT_TRUE(done) << done.error().to_string();
+  }
+  EXPECT_EQ(*wait_for(reader.get("key1")), Bytes(100, 'v'));
+  EXPECT_EQ(*get(store, "key1"), "4");
+  const auto checked = wait_for(store.backend().check());
+  EXPECT_TRUE(checked) << checked.error().to_string();
+}
+
+TEST(StoreFile, a_copy_by_vacuum_into_takes_commits_beside_a_reader) {
+  const TestPlace place;
+  const std::string copy = vacuumed_copy(place);
+  ASSERT_EQ(contents_of(copy).substr(18, 2), std::string("\1\1"))
+      << "SQLite makes it otherwise now";
+  expect_it_works(copy);
+  EXPECT_EQ(contents_of(copy).substr(18, 2), std::string("\2\2"));
+}
+
+TEST(StoreFile, a_copy_in_the_place_of_a_store_does_not_get_the_log_that_lies_there) {
+  const TestPlace place;
+  const std::string copy = vacuumed_copy(place);
+  write_file(copy + "-wal", "the newest commits of another file");
+  const std::string contents = contents_of(copy);
+  const auto store = open_store_at("sqlite:" + copy);
+  ASSERT_FALSE(store);
+  EXPECT_EQ(store.error().kind(), ErrorKind::corrupt);
+  EXPECT_NE(store.error().message().find(copy + "-wal"), std::string::npos);
+  EXPECT_TRUE(contents_of(copy) == contents);
+}
+
+TEST(StoreFile, a_copy_with_pages_of_another_size_works) {
+  for (const char* size : {"512", "8192", "65536"}) {
+    const TestPlace place;
+    make_store(place);
+    // Pages change their size in this mode only.
+    execute(place.file(),
+            std::string("PRAGMA journal_mode=DELETE; PRAGMA page_size=") + size + "; VACUUM");
+    expect_it_works(place.file());
+  }
+}
+
+TEST(StoreFile, a_store_that_was_told_to_vacuum_at_each_commit_is_told_otherwise) {
+  const TestPlace place;
+  make_store(place);
+  execute(place.file(), "PRAGMA journal_mode=DELETE; PRAGMA auto_vacuum=FULL; VACUUM");
+  ASSERT_NE(header_number(place.file(), 52), 0u);
+  ASSERT_EQ(header_number(place.file(), 64), 0u);
+  expect_it_works(place.file());
+  EXPECT_EQ(header_number(place.file(), 64), 1u);
+}
+
+TEST(StoreFile, a_store_that_was_dumped_into_a_file_of_another_encoding_works) {
+  const TestPlace place;
+  make_store(place);
+  const std::string copy = place.folder() + "/copy.db";
+  const std::string command = "{ echo 'PRAGMA encoding=\"UTF-16be\"; PRAGMA application_id=" +
+                              std::to_string(kApplicationId) +
+                              "; PRAGMA user_version=1;'; sqlite3 '" + place.file() +
+                              "' .dump; } | sqlite3 '" + copy + "'";
+  if (std::system(command.c_str()) != 0) GTEST_SKIP() << "the sqlite3 tool is not installed";
+  ASSERT_EQ(header_number(copy, 56), 3u);
+  expect_it_works(copy);
+}
+
+TEST(StoreFile, a_file_of_a_newer_sqlite_is_refused_untouched) {
+  const TestPlace place;
+  make_store(place);
+  for (const std::size_t offset : {18, 19}) {
+    const std::string whole = contents_of(place.file());
+    patch(place.file(), offset, "\3");
+    EXPECT_EQ(refusal(place).kind(), ErrorKind::unsupported);
+    write_file(place.file(), whole);
+  }
+  patch(place.file(), 44, std::string("\0\0\0\5", 4));
+  EXPECT_EQ(refusal(place).kind(), ErrorKind::unsupported);
+}
+
+TEST(StoreFile, a_first_page_that_can_not_be_is_refused_untouched) {
+  const TestPlace place;
+  make_store(place);
+  const std::string whole = contents_of(place.file());
+  const std::pair<std::size_t, std::string> wrong[] = {
+      {16, std::string("\3\0", 2)}, {18, std::string("\0\0", 2)}, {56, "\7\7\7\7"}};
+  for (const auto& [offset, bytes] : wrong) {
+    patch(place.file(), offset, bytes);
+    EXPECT_EQ(refusal(place).kind(), ErrorKind::corrupt) << offset;
+    write_file(place.file(), whole);
+  }
+}
+
+TEST(StoreFile, a_copy_that_lacks_a_table_is_corrupt) {
+  const TestPlace place;
+  make_store(place);
+  execute(place.file(), "DROP TABLE write_conflicts");
+  const auto store = open_store_at(place.url());
+  ASSERT_FALSE(store);
+  EXPECT_EQ(store.error().kind(), ErrorKind::corrupt) << store.error().to_string();
+  EXPECT_NE(store.error().message().find("tables of a store"), std::string::npos);
+}
+
 TEST(StoreFile, a_healthy_store_is_described_by_the_check) {
   const TestPlace place;
   make_store(place);

@@ -1,53 +1,69 @@
 #include "turn.h"
 
-#include <cerrno>
-#include <ctime>
+#include <chrono>
 
 #include "semper/base/assert.h"
 
 namespace semper::sqlite {
 namespace {
 
-constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
+using SteadyClock = std::chrono::steady_clock;
+
+std::uint32_t owner_in(std::uint32_t word) {
+  return word & ~kTurnWaiters;
+}
 
 }  // namespace
 
 Result<Turn::Kind> Turn::acquire() {
   auto& shared = sidecar_->shared();
   let_another_go_first();
-  int code = pthread_mutex_trylock(&shared.turn);
-  if (code == EBUSY) {
-    sidecar_->mine().wants_turn.store(1);
-    struct timespec deadline {};
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    const auto nanoseconds = deadline.tv_nsec + wait_.count();
-    deadline.tv_sec += nanoseconds / kNanosecondsPerSecond;
-    deadline.tv_nsec = nanoseconds % kNanosecondsPerSecond;
-    code = pthread_mutex_clocklock(&shared.turn, CLOCK_MONOTONIC, &deadline);
-    sidecar_->mine().wants_turn.store(0);
-  }
   Kind kind = Kind::normal;
-  if (code == EOWNERDEAD) {
-    pthread_mutex_consistent(&shared.turn);
-    kind = Kind::after_a_death;
-    code = 0;
+  std::uint32_t free = kTurnFree;
+  if (!shared.turn.compare_exchange_strong(free, mine())) {
+    sidecar_->mine().wants_turn.store(1);
+    const auto waited = wait();
+    sidecar_->mine().wants_turn.store(0);
+    if (!waited) return waited;
+    kind = *waited;
   }
-  if (code == ETIMEDOUT) {
-    return fail(
-        ErrorKind::retry,
-        "another process has had its turn to commit for " +
-            std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(wait_).count()) +
-            " ms; it is stopped or stuck: continue or end it, then try again");
-  }
-  if (code != 0) return fail(error_from_errno(code, "can not take the turn to commit"));
   my_last_ = shared.acquisitions.fetch_add(1) + 1;
   return kind;
 }
 
+Result<Turn::Kind> Turn::wait() {
+  auto& word = sidecar_->shared().turn;
+  const auto deadline = SteadyClock::now() + wait_;
+  while (true) {
+    std::uint32_t seen = word.load();
+    const std::uint32_t owner = owner_in(seen);
+    if (owner == kTurnFree || owner == kTurnOfTheDead) {
+      // Others may wait still: releasing it wakes one of them.
+      if (!word.compare_exchange_weak(seen, mine() | kTurnWaiters)) continue;
+      return owner == kTurnFree ? Kind::normal : Kind::after_a_death;
+    }
+    if (SteadyClock::now() >= deadline) break;
+    if ((seen & kTurnWaiters) == 0) {
+      if (!word.compare_exchange_weak(seen, seen | kTurnWaiters)) continue;
+      seen |= kTurnWaiters;
+    }
+    futex_wait(word, seen, kDeathLook);
+    if (word.load() == seen && sidecar_->is_dead(owner - 1)) {
+      word.compare_exchange_strong(seen, kTurnOfTheDead | kTurnWaiters);
+    }
+  }
+  return fail(
+      ErrorKind::retry,
+      "another process has had its turn to commit for " +
+          std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(wait_).count()) +
+          " ms; it is stopped or stuck: continue or end it, then try again");
+}
+
 void Turn::release() {
-  auto& shared = sidecar_->shared();
-  const int code = pthread_mutex_unlock(&shared.turn);
-  SEMPER_ASSERT(code == 0, "only the owner of the turn releases it");
+  auto& word = sidecar_->shared().turn;
+  const std::uint32_t before = word.exchange(kTurnFree);
+  SEMPER_ASSERT(owner_in(before) == mine(), "only the owner of the turn releases it");
+  if ((before & kTurnWaiters) != 0) futex_wake_one(word);
 }
 
 void Turn::let_another_go_first() {
@@ -57,10 +73,10 @@ void Turn::let_another_go_first() {
   sidecar_->for_each_other(
       [&](SidecarEntry& entry) { wanted = wanted || entry.wants_turn.load() != 0; });
   if (!wanted) return;
-  // The mutex wakes the waiting one; this only keeps out of its way.
-  const auto give_up = std::chrono::steady_clock::now() + kHandOverWait;
+  // The word wakes the waiting one; this only keeps out of its way.
+  const auto give_up = SteadyClock::now() + kHandOverWait;
   while (shared.acquisitions.load() == my_last_) {
-    if (std::chrono::steady_clock::now() >= give_up) {
+    if (SteadyClock::now() >= give_up) {
       sidecar_->reap_dead_entries();
       return;
     }

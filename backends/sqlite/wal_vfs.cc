@@ -6,6 +6,7 @@
 #include <mutex>
 #include <new>
 
+#include "fork_guard.h"
 #include "semper/base/bytes.h"
 
 namespace semper::sqlite {
@@ -172,9 +173,8 @@ int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
 }  // namespace
 
 Result<std::string> wal_vfs_on(const std::string& below) {
-  static std::mutex mutex;
   static std::map<std::string, std::unique_ptr<Layer>> layers;
-  std::lock_guard lock(mutex);
+  std::lock_guard lock(fork_safe_mutex());
   sqlite3_vfs* found = sqlite3_vfs_find(below.empty() ? nullptr : below.c_str());
   if (found == nullptr) {
     return fail(ErrorKind::invalid_argument, "no SQLite VFS is named " + to_printable(below));

@@ -26,6 +26,7 @@ class WatchHub::Handle final : public Watch {
       : hub_(std::move(hub)), entry_(std::move(entry)) {}
 
   ~Handle() override {
+    if (hub_->fork_.is_foreign()) return;
     std::lock_guard lock(hub_->mutex_);
     hub_->unlist(*entry_);
   }
@@ -180,17 +181,28 @@ void WatchHub::close() {
   {
     std::lock_guard lock(mutex_);
     closed_ = true;
-    std::vector<EntryPtr> all;
-    for (const auto& slot : by_slot_) all.insert(all.end(), slot.begin(), slot.end());
-    for (const auto& entry : all) {
-      unlist(*entry);
-      fire(*entry, WatchEvent::closed);
-    }
+    fire_all(WatchEvent::closed);
   }
   work_.notify_all();
   wake(context_.sidecar->mine());
   if (thread_.joinable()) thread_.join();
   suspend();
+}
+
+// With the mutex held.
+void WatchHub::fire_all(WatchEvent event) {
+  std::vector<EntryPtr> all;
+  for (const auto& slot : by_slot_) all.insert(all.end(), slot.begin(), slot.end());
+  for (const auto& entry : all) {
+    unlist(*entry);
+    fire(*entry, event);
+  }
+}
+
+void WatchHub::give_up() {
+  suspend();
+  std::lock_guard lock(mutex_);
+  fire_all(WatchEvent::changed);
 }
 
 void WatchHub::suspend() {
@@ -235,7 +247,9 @@ void WatchHub::run() {
       seen_wal_wanted = wal_wanted;
       context_.on_wal_wanted();
     }
-    if (!sleep_until_woken(wake_word)) look_for_unannounced_commits();
+    if (sleep_until_woken(wake_word)) continue;
+    context_.on_look();
+    look_for_unannounced_commits();
   }
 }
 

@@ -21,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include "fork_guard.h"
 #include "reader.h"
 #include "semper/env/one_shot.h"
 #include "sidecar.h"
@@ -43,6 +44,8 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
     Clock* clock;
     // Called on the wake-up thread where somebody asks for the WAL.
     std::function<void()> on_wal_wanted;
+    // Called there about once a kSafetyPoll, while something is watched.
+    std::function<void()> on_look;
   };
   explicit WatchHub(Context context) : context_(std::move(context)) {}
   ~WatchHub();
@@ -64,6 +67,9 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   // Fires everything with `closed` and ends the thread.
   void close();
 
+  // The store can not be used any more: who watches is told of a change, looks, and gets the error.
+  void give_up();
+
   // Closes the hub's connection; until resume() nothing is compared.
   void suspend();
   void resume();
@@ -82,6 +88,7 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   class Handle;
 
   static void fire(Entry& entry, WatchEvent event);
+  void fire_all(WatchEvent event);
   Status list(const EntryPtr& entry);
   void unlist(Entry& entry);
   void start_thread();
@@ -96,7 +103,8 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   void compare(const std::vector<EntryPtr>& entries);
   void look_for_unannounced_commits();
 
-  Context context_;
+  const Context context_;
+  const ForkGuard fork_;
 
   std::mutex mutex_;
   std::vector<std::vector<EntryPtr>> by_slot_ = std::vector<std::vector<EntryPtr>>(kWatchSlots);

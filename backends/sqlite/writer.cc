@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "checkpointer.h"
+#include "place.h"
 #include "semper/store/versionstamp.h"
 #include "store_file.h"
 #include "wal_vfs.h"
@@ -19,6 +20,7 @@ void write_stamp(Bytes& target, std::size_t offset, const CommitReceipt& stamp) 
 }  // namespace
 
 Result<std::unique_ptr<Writer>> Writer::open(const SqliteOptions& options, Statistics& statistics) {
+  SEMPER_TRY_STATUS(check_place(options));
   ConnectionOptions how;
   how.path = options.path.file;
   SEMPER_TRY(how.vfs, wal_vfs_on(options.vfs));
@@ -26,6 +28,10 @@ Result<std::unique_ptr<Writer>> Writer::open(const SqliteOptions& options, Stati
   how.on_close = ConnectionOptions::OnClose::checkpoint_if_last;
   SEMPER_TRY(Connection connection, Connection::open(how));
   std::unique_ptr<Writer> writer(new Writer(std::move(connection), statistics));
+  if (const auto in_place = check_place(options); !in_place) {
+    writer->leave_wal_on_close();
+    return fail(in_place.error());
+  }
   SEMPER_TRY_STATUS(writer->prepare());
   return writer;
 }

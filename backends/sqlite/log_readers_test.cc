@@ -1,0 +1,102 @@
+// A stranger who reads for long: the log grows, everybody goes on, and is told who it is.
+#include "log_readers.h"
+
+#include <signal.h>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <mutex>
+
+#include "checkpointer.h"
+#include "child_process.h"
+#include "semper/base/log.h"
+#include "test_place.h"
+
+namespace semper::sqlite {
+namespace {
+
+// What was logged while it lives.
+class LogCapture {
+ public:
+  LogCapture() {
+    set_log_sink([this](LogLevel, std::string_view, std::string_view message) {
+      std::lock_guard lock(mutex_);
+      lines_.emplace_back(message);
+    });
+  }
+  ~LogCapture() { set_log_sink({}); }
+  std::size_t count(const std::string& part) const {
+    std::lock_guard lock(mutex_);
+    std::size_t found = 0;
+    for (const auto& line : lines_) found += line.find(part) != std::string::npos ? 1 : 0;
+    return found;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+SEMPER_CHILD(reads_as_a_stranger) {
+  sqlite3* handle = nullptr;
+  ASSERT_EQ(sqlite3_open(child_argument().c_str(), &handle), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(handle, "BEGIN; SELECT * FROM meta", nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  say(std::to_string(::getpid()));
+  ::pause();
+}
+
+constexpr std::int64_t kMebi = std::int64_t{1} << 20;
+
+void write_mebibytes(const Store& store, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    // Other bytes each time: SQLite writes no page that stays as it is.
+    const Bytes value(static_cast<std::size_t>(kMebi), static_cast<char>('a' + i / 8 % 26));
+    const auto done = put(store, "big" + std::to_string(i % 8), value);
+    ASSERT_TRUE(done) << done.error().to_string();
+  }
+}
+
+TEST(LogReaders, a_stranger_who_reads_for_long_is_waited_for_once_and_named) {
+  const TestPlace place;
+  const LogCapture log;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  ChildProcess stranger("reads_as_a_stranger", place.file());
+  const std::string pid = stranger.read_line();
+  ASSERT_FALSE(pid.empty());
+  write_mebibytes(store, kWalHardBytes / kMebi + 40);
+  EXPECT_GT(figure(store, "wal_bytes"), kWalHardBytes + 20 * kMebi) << "nothing was in the way";
+  EXPECT_LE(figure(store, "wal_waits"), 1) << "each is 50 ms in which nobody commits";
+  EXPECT_EQ(log.count("process " + pid + " ("), 1u);
+  EXPECT_EQ(figure(store, "wal_held_by_pid"), std::stoll(pid));
+  EXPECT_GE(figure(store, "wal_file_bytes"), kWalHardBytes);
+  stranger.kill();
+  stranger.wait();
+  // As soon as the thread that copies in the background lets it.
+  for (int i = 0; i < 500 && figure(store, "wal_restarts") == 0; ++i) write_mebibytes(store, 1);
+  EXPECT_GE(figure(store, "wal_restarts"), 1);
+  EXPECT_LT(figure(store, "wal_bytes"), kWalHardBytes);
+  EXPECT_EQ(log.count("is used from its front again"), 1u);
+  write_mebibytes(store, 6);
+  EXPECT_LT(figure(store, "wal_file_bytes"), kWalHardBytes) << "the disk got its room back";
+  EXPECT_EQ(figure(store, "wal_held_by_pid"), 0);
+}
+
+TEST(LogReaders, only_locks_of_readers_of_this_file_count) {
+  const FileIdentity index{0x801, 131090};
+  const std::string locks =
+      "1: POSIX  ADVISORY  READ 11 08:01:131090 124 124\n"
+      "1: -> POSIX  ADVISORY  WRITE 12 08:01:131090 124 124\n"
+      "2: POSIX  ADVISORY  READ 13 08:01:131090 128 128\n"
+      "3: POSIX  ADVISORY  READ 14 08:01:131091 124 124\n"
+      "4: FLOCK  ADVISORY  WRITE 15 08:01:131090 0 EOF\n"
+      "5: OFDLCK ADVISORY  READ -1 08:01:131090 0 0\n"
+      "6: POSIX  ADVISORY  READ 16 08:01:131090 123 127\n"
+      "7: POSIX  ADVISORY  WRITE 17 08:01:131090 120 122\n"
+      "rubbish\n";
+  EXPECT_EQ(pids_that_read(locks, index), (std::vector<pid_t>{11, 16}));
+}
+
+}  // namespace
+}  // namespace semper::sqlite
