@@ -2,6 +2,7 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <mutex>
@@ -11,9 +12,15 @@
 namespace semper::rpc {
 namespace {
 
-void prepare(grpc::ClientContext& context, const CallOptions& options) {
-  if (options.deadline != kForever) context.set_deadline(grpc_time_after(options.deadline));
-  for (const auto& [key, value] : options.metadata) context.AddMetadata(key, value);
+bool is_metadata_key(const std::string& key) {
+  const auto legal = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  };
+  return !key.empty() && std::all_of(key.begin(), key.end(), legal);
+}
+
+bool is_printable(const std::string& text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
 struct UnaryCall {
@@ -34,6 +41,30 @@ struct CancelCall {
 
 }  // namespace
 
+Status prepare(grpc::ClientContext& context, const std::string& method,
+               const CallOptions& options) {
+  if (!method.starts_with('/') || !is_printable(method)) {
+    return fail(ErrorKind::invalid_argument,
+                "a method is named /package.Service/Method, and not " + to_printable(method));
+  }
+  for (const auto& [key, value] : options.metadata) {
+    if (!is_metadata_key(key)) {
+      return fail(ErrorKind::invalid_argument,
+                  "metadata \"" + to_printable(key) +
+                      "\" can not be sent: keys are of a-z, 0-9, '-', '_' and '.'");
+    }
+    if (!key.ends_with("-bin") && !is_printable(value)) {
+      return fail(ErrorKind::invalid_argument,
+                  "metadata \"" + key +
+                      "\" can not be sent: its value is not printable ASCII; "
+                      "values of keys that end in -bin are any bytes");
+    }
+    context.AddMetadata(key, value);
+  }
+  if (options.deadline != kForever) context.set_deadline(grpc_time_after(options.deadline));
+  return {};
+}
+
 void keep_callback_threads() {
   // A channel without credentials connects to nothing and fails each call at once; the first one
   // takes a reference to the threads. Neither is ever released.
@@ -53,7 +84,7 @@ void keep_callback_threads() {
 
 Async<Bytes> call(Channel channel, std::string method, Bytes request, CallOptions options) {
   auto running = std::make_shared<UnaryCall>();
-  prepare(running->context, options);
+  SEMPER_CO_TRY_STATUS(prepare(running->context, method, options));
   running->request = to_buffer(request);
   grpc::GenericStub stub(ChannelAccess::native(channel));
   stub.UnaryCall(&running->context, method, {}, &running->request, &running->response,
@@ -61,7 +92,10 @@ Async<Bytes> call(Channel channel, std::string method, Bytes request, CallOption
   const CancelCall cancel(running);
   auto status = co_await running->done.wait();
   if (!status) co_return fail(status.error().in(method));
-  if (!status->ok()) co_return fail(error_from(*status, running->context, method));
+  if (!status->ok()) {
+    learn_from(*ChannelAccess::pings(channel), *status);
+    co_return fail(error_from(*status, running->context, method));
+  }
   co_return from_buffer(running->response);
 }
 
@@ -71,8 +105,15 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
   Call(std::string of, std::size_t ahead)
       : method(std::move(of)), read_ahead(std::max<std::size_t>(ahead, 1)) {}
 
+  // It never begins.
+  void refuse(Error error) {
+    held = false;
+    outcome = fail(std::move(error));
+  }
+
   void start(const Channel& channel, const Bytes& bytes, std::shared_ptr<Call> self) {
     self_ = std::move(self);
+    pings_ = ChannelAccess::pings(channel);
     request = to_buffer(bytes);
     grpc::GenericStub stub(ChannelAccess::native(channel));
     stub.PrepareBidiStreamingCall(&context, method, {}, this);
@@ -105,6 +146,7 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
   }
 
   void OnDone(const grpc::Status& status) override {
+    if (!status.ok()) learn_from(*pings_, status);
     std::optional<OneShot<std::monostate>> wake;
     std::shared_ptr<Call> last;  // released without the lock
     {
@@ -177,6 +219,7 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
 
  private:
   std::shared_ptr<Call> self_;
+  std::shared_ptr<const Pings> pings_;
 };
 
 MessageStream::~MessageStream() {
@@ -202,8 +245,11 @@ void MessageStream::cancel() {
 MessageStream open_stream(const Channel& channel, const std::string& method, Bytes request,
                           const CallOptions& options) {
   auto call = std::make_shared<MessageStream::Call>(method, options.read_ahead);
-  prepare(call->context, options);
-  call->start(channel, request, call);
+  if (auto fit = prepare(call->context, method, options); !fit) {
+    call->refuse(std::move(fit.error()));
+  } else {
+    call->start(channel, request, call);
+  }
   return MessageStream(std::move(call));
 }
 

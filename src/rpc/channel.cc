@@ -1,9 +1,13 @@
 #include "semper/rpc/channel.h"
 
+#include <grpcpp/generic/generic_stub.h>
+
 #include <climits>
 #include <thread>
 
 #include "rpc/grpc_support.h"
+#include "rpc/http_proxy.h"
+#include "semper/base/log.h"
 #include "semper/rpc/call.h"
 #include "semper/rpc/native.h"
 
@@ -14,6 +18,8 @@ namespace {
 constexpr Duration kWatchSlice = std::chrono::seconds(1);
 // gRPC's own pauses: short, for an attempt of ours ends at its first failure anyway.
 constexpr int kBackoffMilliseconds = 100;
+// How long to ask gRPC why a connection failed: it knows at once, or is trying anew.
+constexpr Duration kReasonPatience = std::chrono::milliseconds(100);
 
 // gRPC tells of changes of state through a completion queue only. One thread takes them for the
 // whole process; it is never joined, because channels may be used until the process ends.
@@ -103,33 +109,34 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> native_credentials(const Crede
   return credentials;
 }
 
-int milliseconds(Duration span) {
-  const auto count = std::chrono::ceil<std::chrono::milliseconds>(span).count();
-  return static_cast<int>(std::min<std::int64_t>(count, INT_MAX));
+// What gRPC says of a channel that has just failed; empty: nothing.
+Async<std::string> reason_of(std::shared_ptr<grpc::Channel> channel) {
+  struct Question {
+    grpc::ClientContext context;
+    grpc::ByteBuffer request = to_buffer(Bytes());
+    grpc::ByteBuffer response;
+    OneShot<grpc::Status> done;
+  };
+  // Fails before it is sent; harmless should there be a connection after all.
+  auto question = std::make_shared<Question>();
+  question->context.set_deadline(grpc_time_after(kReasonPatience));
+  grpc::GenericStub stub(channel);
+  stub.UnaryCall(&question->context, "/grpc.health.v1.Health/Check", {}, &question->request,
+                 &question->response,
+                 [question](grpc::Status status) { question->done.set(std::move(status)); });
+  SEMPER_CO_TRY(const auto status, co_await question->done.wait());
+  co_return status.error_code() == grpc::StatusCode::UNAVAILABLE ? status.error_message() : "";
 }
 
-grpc::ChannelArguments arguments(const ChannelOptions& options) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kBackoffMilliseconds);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, milliseconds(options.connect_deadline));
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kBackoffMilliseconds);
-  // Otherwise a new channel finds the connection, and the pause, of an old one to the same address.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS, INT_MAX);
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  if (options.keepalive != kForever) {
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(options.keepalive));
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds(options.keepalive_timeout));
-    const bool idle_too = options.ping_when == ChannelOptions::PingWhen::always;
-    arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, idle_too ? 1 : 0);
-    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+// Said where a connection could not be made.
+std::string way_to(const ChannelOptions& options, const std::string& address) {
+  const auto proxy = environment_proxy(address);
+  if (!proxy) return "";
+  if (options.http_proxy == ChannelOptions::HttpProxy::of_environment) {
+    return "; the way went through the proxy " + proxy->url + ", which " + proxy->variable +
+           " names, and no_proxy does not except it";
   }
-  arguments.SetMaxReceiveMessageSize(
-      static_cast<int>(std::min<std::size_t>(options.max_message_bytes, INT_MAX)));
-  if (!options.tls_name_override.empty()) {
-    arguments.SetSslTargetNameOverride(options.tls_name_override);
-  }
-  return arguments;
+  return "; the proxy " + proxy->url + ", which " + proxy->variable + " names, was not used";
 }
 
 Async<void> until_ready(std::shared_ptr<grpc::Channel> channel, std::string address,
@@ -141,8 +148,10 @@ Async<void> until_ready(std::shared_ptr<grpc::Channel> channel, std::string addr
     if (state == GRPC_CHANNEL_READY) co_return Status();
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN ||
         (tried && state == GRPC_CHANNEL_IDLE)) {
+      SEMPER_CO_TRY(std::string reason, co_await reason_of(channel));
+      if (!reason.empty()) reason = " (" + reason + ")";
       co_return fail(ErrorKind::io, "can not connect to " + address +
-                                        ": nobody listens there, or the handshake failed");
+                                        ": nobody listens there, or the handshake failed" + reason);
     }
     tried = tried || state == GRPC_CHANNEL_CONNECTING;
     const Duration passed = system_clock().now() - started;
@@ -157,7 +166,83 @@ Async<void> until_ready(std::shared_ptr<grpc::Channel> channel, std::string addr
   }
 }
 
+Async<Channel> connect_at_pace(std::shared_ptr<const ChannelOptions> given,
+                               std::shared_ptr<PingPace> pace) {
+  const ChannelOptions& options = *given;
+  std::string address = options.address;
+  if (options.resolve) {
+    auto resolved = co_await options.resolve();
+    if (!resolved) co_return fail(resolved.error().in("the address of a channel"));
+    address = std::move(*resolved);
+  }
+  if (address.empty()) {
+    co_return fail(ErrorKind::invalid_argument, "a channel needs an address, HOST:PORT");
+  }
+  SEMPER_CO_TRY(auto credentials, native_credentials(options.credentials));
+  keep_callback_threads();
+  auto impl = std::make_shared<ChannelAccess::Impl>();
+  impl->address = address;
+  const Duration every = std::max(options.keepalive, Duration(pace->shortest.load()));
+  impl->pings = std::make_shared<const Pings>(Pings{address, every, std::move(pace)});
+  const auto arguments = channel_arguments(options, address, every);
+  impl->channel = grpc::CreateCustomChannel(address, credentials, arguments);
+  const auto ready = co_await until_ready(impl->channel, address, options.connect_deadline);
+  if (!ready) {
+    const Error& error = ready.error();
+    co_return fail(error.kind(), error.message() + way_to(options, address));
+  }
+  co_return ChannelAccess::make(std::move(impl));
+}
+
 }  // namespace
+
+grpc::ChannelArguments channel_arguments(const ChannelOptions& options, const std::string& address,
+                                         Duration keepalive) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kBackoffMilliseconds);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, milliseconds(options.connect_deadline));
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kBackoffMilliseconds);
+  // Otherwise a new channel finds the connection, and the pause, of an old one to the same address.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS, INT_MAX);
+  // Its retries stay on for calls that no server has seen; what a service configuration asks for
+  // would repeat others.
+  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  if (options.http_proxy == ChannelOptions::HttpProxy::none || !environment_proxy(address)) {
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  }
+  if (keepalive != kForever) {
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(keepalive));
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds(options.keepalive_timeout));
+    const bool idle_too = options.ping_when == ChannelOptions::PingWhen::always;
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, idle_too ? 1 : 0);
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  }
+  arguments.SetMaxReceiveMessageSize(
+      static_cast<int>(std::min<std::size_t>(options.max_message_bytes, INT_MAX)));
+  if (!options.tls_name_override.empty()) {
+    arguments.SetSslTargetNameOverride(options.tls_name_override);
+  }
+  return arguments;
+}
+
+void learn_from(const Pings& pings, const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE || pings.every == kForever) return;
+  const auto& text = status.error_message();
+  const bool too_many = text.find("too_many_pings") != std::string::npos ||
+                        text.find("Too many pings") != std::string::npos;
+  if (!too_many) return;
+  const Duration next = pings.every > kForever / 2 ? kForever : pings.every * 2;
+  auto known = pings.pace->shortest.load();
+  while (known < next.count()) {
+    if (!pings.pace->shortest.compare_exchange_weak(known, next.count())) continue;
+    log_warning("rpc", pings.address + " cut the connection off because of pings after " +
+                           std::to_string(milliseconds(pings.every)) +
+                           " ms without traffic; they come half as often from now on "
+                           "(ChannelOptions::keepalive)");
+    return;
+  }
+}
 
 Credentials Credentials::tls(std::string roots) {
   Credentials made;
@@ -174,7 +259,12 @@ Credentials Credentials::mutual_tls(std::string roots, std::string certificate, 
 }
 
 bool Channel::is_ready() const {
-  return impl_->channel->GetState(false) == GRPC_CHANNEL_READY;
+  return !impl_->given_up.load(std::memory_order_relaxed) &&
+         impl_->channel->GetState(false) == GRPC_CHANNEL_READY;
+}
+
+void Channel::give_up() {
+  impl_->given_up.store(true, std::memory_order_relaxed);
 }
 
 const std::string& Channel::address() const {
@@ -186,27 +276,15 @@ std::shared_ptr<grpc::Channel> native(const Channel& channel) {
 }
 
 Async<Channel> connect(ChannelOptions options) {
-  std::string address = options.address;
-  if (options.resolve) {
-    auto resolved = co_await options.resolve();
-    if (!resolved) co_return fail(resolved.error().in("the address of a channel"));
-    address = std::move(*resolved);
-  }
-  if (address.empty()) {
-    co_return fail(ErrorKind::invalid_argument, "a channel needs an address, HOST:PORT");
-  }
-  SEMPER_CO_TRY(auto credentials, native_credentials(options.credentials));
-  keep_callback_threads();
-  auto impl = std::make_shared<ChannelAccess::Impl>();
-  impl->address = address;
-  impl->channel = grpc::CreateCustomChannel(address, credentials, arguments(options));
-  SEMPER_CO_TRY_STATUS(co_await until_ready(impl->channel, address, options.connect_deadline));
-  co_return ChannelAccess::make(std::move(impl));
+  auto given = std::make_shared<const ChannelOptions>(std::move(options));
+  auto pace = std::make_shared<PingPace>();
+  co_return co_await connect_at_pace(std::move(given), std::move(pace));
 }
 
 Durable<Channel> durable_channel(ChannelOptions options, DurableOptions<Channel> durable) {
   auto shared = std::make_shared<const ChannelOptions>(std::move(options));
-  return Durable<Channel>::create([shared] { return connect(*shared); },
+  auto pace = std::make_shared<PingPace>();
+  return Durable<Channel>::create([shared, pace] { return connect_at_pace(shared, pace); },
                                   [](const Channel& channel) { return !channel.is_ready(); },
                                   nullptr, std::move(durable));
 }

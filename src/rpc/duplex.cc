@@ -16,8 +16,15 @@ struct DuplexStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   Call(std::string of, std::size_t ahead)
       : method(std::move(of)), read_ahead(std::max<std::size_t>(ahead, 1)) {}
 
+  // It never begins.
+  void refuse(Error error) {
+    held = false;
+    outcome = fail(std::move(error));
+  }
+
   void start(const Channel& channel, std::shared_ptr<Call> self) {
     self_ = std::move(self);
+    pings_ = ChannelAccess::pings(channel);
     grpc::GenericStub stub(ChannelAccess::native(channel));
     stub.PrepareBidiStreamingCall(&context, method, {}, this);
     AddHold();
@@ -74,6 +81,7 @@ struct DuplexStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   }
 
   void OnDone(const grpc::Status& status) override {
+    if (!status.ok()) learn_from(*pings_, status);
     std::optional<OneShot<std::monostate>> wake;
     std::shared_ptr<Call> last;  // released without the lock
     {
@@ -149,6 +157,7 @@ struct DuplexStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
 
  private:
   std::shared_ptr<Call> self_;
+  std::shared_ptr<const Pings> pings_;
 };
 
 DuplexStream::~DuplexStream() {
@@ -178,9 +187,11 @@ void DuplexStream::cancel() {
 DuplexStream open_duplex(const Channel& channel, const std::string& method,
                          const CallOptions& options) {
   auto call = std::make_shared<DuplexStream::Call>(method, options.read_ahead);
-  if (options.deadline != kForever) call->context.set_deadline(grpc_time_after(options.deadline));
-  for (const auto& [key, value] : options.metadata) call->context.AddMetadata(key, value);
-  call->start(channel, call);
+  if (auto fit = prepare(call->context, method, options); !fit) {
+    call->refuse(std::move(fit.error()));
+  } else {
+    call->start(channel, call);
+  }
   return DuplexStream(std::move(call));
 }
 

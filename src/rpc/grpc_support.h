@@ -4,6 +4,9 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/byte_buffer.h>
 
+#include <algorithm>
+#include <atomic>
+#include <climits>
 #include <string>
 
 #include "semper/base/bytes.h"
@@ -15,10 +18,32 @@ namespace semper::rpc {
 
 inline constexpr char kErrorKindKey[] = "semper-error-kind";
 
+// What a durable channel learns about how often its server lets it ping; its channels share it.
+struct PingPace {
+  std::atomic<Duration::rep> shortest = 0;
+};
+
+// How one connection pings. Its calls keep it, and not the connection.
+struct Pings {
+  std::string address;
+  Duration every = kForever;
+  std::shared_ptr<PingPace> pace;
+};
+
 struct Channel::Impl {
   std::string address;
   std::shared_ptr<grpc::Channel> channel;
+  std::shared_ptr<const Pings> pings;
+  std::atomic<bool> given_up = false;
 };
+
+// Before a call's end is told to its caller: whether the server cut the connection off because of
+// our pings. Then the next connection pings half as often, as gRPC has it in its own channels.
+void learn_from(const Pings& pings, const grpc::Status& status);
+
+// Of a channel that goes to `address`; in one function so that a test can see them.
+grpc::ChannelArguments channel_arguments(const ChannelOptions& options, const std::string& address,
+                                         Duration keepalive);
 
 class ChannelAccess {
  public:
@@ -27,12 +52,20 @@ class ChannelAccess {
   static const std::shared_ptr<grpc::Channel>& native(const Channel& channel) {
     return channel.impl_->channel;
   }
+  static const std::shared_ptr<const Pings>& pings(const Channel& channel) {
+    return channel.impl_->pings;
+  }
 };
 
 // Before the first channel or server. gRPC 1.51 ends its threads for callbacks with the last channel
 // that used them, and aborts if that goes on one of these threads: a call that outlives its channel
 // does that. This keeps them until the process ends.
 void keep_callback_threads();
+
+// Puts the options into the context. Error: invalid_argument, for what gRPC would abort the
+// process.
+struct CallOptions;
+Status prepare(grpc::ClientContext& context, const std::string& method, const CallOptions& options);
 
 inline grpc::ByteBuffer to_buffer(const Bytes& bytes) {
   const grpc::Slice slice(bytes);
@@ -53,6 +86,12 @@ inline Bytes from_buffer(const grpc::ByteBuffer& buffer) {
     bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
   }
   return bytes;
+}
+
+// As gRPC's arguments have it.
+inline int milliseconds(Duration span) {
+  const auto count = std::chrono::ceil<std::chrono::milliseconds>(span).count();
+  return static_cast<int>(std::min<std::int64_t>(count, INT_MAX));
 }
 
 // gRPC keeps deadlines by a clock of its own.

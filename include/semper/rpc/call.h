@@ -10,6 +10,7 @@
 // executor. A coroutine that is cancelled (or destroyed) cancels its call.
 //
 // Errors: those of status.h. `timeout`, `io` and `cancelled` leave open whether the server did it.
+// invalid_argument also where nothing was sent: a method's name or metadata that gRPC can not send.
 //
 // Threads: any. A Channel is copied; requests are moved.
 #pragma once
@@ -29,7 +30,8 @@ struct CallOptions {
   // From the start of the call to its end, kept by both sides. Default: none. For a stream that is
   // meant to last leave it: a stream that heals would be cut each time.
   Duration deadline = kForever;
-  // Sent along; keys in lower case.
+  // Sent along. Keys: a-z, 0-9, '-', '_', '.'. Values: printable ASCII, or any bytes under a key
+  // that ends in "-bin".
   std::multimap<std::string, std::string> metadata = {};
   // Messages of a stream that are read before anybody asks for them: more makes small messages
   // cheaper. Past it, HTTP/2 flow control holds the server back. Default 64.

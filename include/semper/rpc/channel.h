@@ -9,15 +9,21 @@
 //       [&](rpc::Channel& c) { return rpc::call(c, "/prices.Prices/Get", request); });
 //
 // A channel is broken when gRPC does not call it ready (Channel::is_ready): its transport is lost,
-// or it was shut down. It is made again by the next `with`, at the pace of DurableOptions, not of
-// gRPC, whose own pauses are turned down; each attempt asks for the address anew (`resolve`) and for
-// its name's addresses anew, and shares no connection with another channel.
+// it was shut down or given up. It is made again by the next `with`, at the pace of DurableOptions,
+// not of gRPC, whose own pauses are turned down; each attempt asks for the address anew (`resolve`)
+// and for its name's addresses anew, and shares no connection with another channel.
 //
-// A peer that is stopped or unreachable closes nothing: set keepalive (or a DurableOptions::probe
-// with check_health), so that it is noticed.
+// A peer that is stopped or unreachable closes nothing, and only pings tell. How often a client may
+// ping is the server's to say, so the default is slow: what stock gRPC servers of every language
+// allow. Set ChannelOptions::keepalive where you know the server (Semper's allow a ping each
+// second), or a DurableOptions::probe with check_health, and a loss is noticed in seconds.
+//
+// A call that the server certainly did not see (it was told to go away meanwhile) is sent again by
+// gRPC over a new connection. Nothing else is sent twice.
 //
 // Errors of an attempt:
-//   io                 nobody there, refused, or the handshake (TLS) failed; try later
+//   io                 nobody there, refused, or the handshake (TLS) failed; says what gRPC says of
+//                      it, and which proxy of the environment was on the way or left out; try later
 //   timeout            not ready within connect_deadline; try later
 //   invalid_argument   an address or credentials that gRPC can not use; correct them
 //   any of `resolve`
@@ -53,6 +59,9 @@ struct Credentials {
   static Credentials mutual_tls(std::string roots, std::string certificate, std::string key);
 };
 
+// A little more than stock servers ask for, since their clock is not ours.
+inline constexpr Duration kKeepaliveDefault = std::chrono::seconds(330);
+
 struct ChannelOptions {
   // HOST:PORT, or any target of gRPC (dns:///..., unix:PATH). Not used where `resolve` is given.
   std::string address = {};
@@ -61,15 +70,22 @@ struct ChannelOptions {
   Credentials credentials = Credentials();
   // How long one attempt may take until the channel is ready. Default 10 s.
   Duration connect_deadline = std::chrono::seconds(10);
-  // A ping after so long without traffic, and the longest wait for its answer. Default 20 s and
-  // 10 s; kForever for the first: no pings. Servers may refuse pings more often than each 10 s (ours
-  // allows them: ServerOptions::min_keepalive).
-  Duration keepalive = std::chrono::seconds(20);
-  Duration keepalive_timeout = std::chrono::seconds(10);
-  // Whether to ping while no call is under way. Default: yes, a loss is noticed before the next call.
-  // Servers in Go (etcd) cut off who does.
+  // A ping after so long without traffic, and the longest wait for its answer. Default 5.5 minutes
+  // and 20 s; kForever for the first: no pings. Stock servers cut off who pings more often than
+  // each 5 minutes ("too_many_pings"). Shorter where the server allows it: ours do from 1 s on
+  // (ServerOptions::min_keepalive), etcd from 5 s on. A durable channel that is cut off for its
+  // pings pings half as often from then on.
+  Duration keepalive = kKeepaliveDefault;
+  Duration keepalive_timeout = std::chrono::seconds(20);
+  // Whether to ping while no call is under way. Default: no, stock servers cut off who does.
+  // `always` for servers that allow it (ours): a loss is then noticed before the next call.
   enum class PingWhen { always, during_calls };
-  PingWhen ping_when = PingWhen::always;
+  PingWhen ping_when = PingWhen::during_calls;
+  // Whether to go through the HTTP proxy that grpc_proxy, https_proxy or http_proxy names (the
+  // first that is set), but for what no_grpc_proxy or no_proxy excepts (names, their endings,
+  // networks such as 10.0.0.0/8, *). Default: as they say. This machine is always reached directly.
+  enum class HttpProxy { of_environment, none };
+  HttpProxy http_proxy = HttpProxy::of_environment;
   // One message received, at most. Default 4 MiB.
   std::size_t max_message_bytes = std::size_t{4} << 20;
   // In the place of the host name that a certificate is checked against; for tests.
@@ -78,8 +94,12 @@ struct ChannelOptions {
 
 class Channel {
  public:
-  // False from the moment gRPC has noticed the loss. Does not wait.
+  // False from the moment gRPC has noticed the loss, or after give_up(). Does not wait.
   bool is_ready() const;
+  // For who has a reason to doubt it, such as a call without an answer: the durable channel it came
+  // from connects anew at its next use. What is under way on it goes on. Of this connection only:
+  // one that was made since is not touched.
+  void give_up();
   const std::string& address() const;
 
  private:
