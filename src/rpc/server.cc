@@ -2,12 +2,12 @@
 
 #include <grpcpp/generic/async_generic_service.h>
 
-#include <atomic>
+#include <climits>
 #include <mutex>
-#include <set>
 #include <utility>
 
 #include "rpc/grpc_support.h"
+#include "rpc/server_calls.h"
 #include "semper/base/assert.h"
 #include "semper/durable/cancellable.h"
 #include "semper/env/serial.h"
@@ -16,21 +16,18 @@ namespace semper::rpc {
 namespace {
 
 constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
+// Of an error's message. It travels in headers, three bytes for each that is not ASCII, and a
+// caller takes 8 KiB of those: past that it would see another error.
+constexpr std::size_t kStatusMessageBytes = 2'048;
 
 grpc::Status to_status(const Error& error) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status_from_kind(error.kind())),
-                      error.message());
+  std::string message = error.message();
+  if (message.size() > kStatusMessageBytes) {
+    message.resize(kStatusMessageBytes);
+    message += " ... (cut)";
+  }
+  return grpc::Status(static_cast<grpc::StatusCode>(status_from_kind(error.kind())), message);
 }
-
-// What all calls of a server share; calls that are late keep it.
-struct Shared {
-  Executor executor;
-  std::function<Result<void>(const CallInfo&)> authorize;
-  std::size_t max_calls = 0;
-  std::set<std::string> services;
-  std::atomic<bool> serving = true;
-  std::atomic<std::size_t> calls = 0;
-};
 
 CallInfo info_of(grpc::GenericCallbackServerContext& context) {
   CallInfo info;
@@ -48,7 +45,7 @@ std::string service_of(const std::string& method) {
   return method.substr(1, method.rfind('/') - 1);
 }
 
-Result<Bytes> answer_health(const Shared& shared, const Bytes& request) {
+Result<Bytes> answer_health(const ServerCalls& shared, const Bytes& request) {
   std::string service;
   if (!request.empty()) {
     // HealthCheckRequest { string service = 1; }, which is the first field of ours too.
@@ -68,12 +65,15 @@ Result<Bytes> answer_health(const Shared& shared, const Bytes& request) {
 // One call, from its arrival to OnDone. Invariants: Finish is called once, when no write is under
 // way; at most one write is; the context is used before Finish only.
 struct StreamWriter::Call final : grpc::ServerGenericBidiReactor {
-  Call(grpc::GenericCallbackServerContext& context, std::shared_ptr<Shared> shared)
-      : context_(&context), shared_(std::move(shared)), task_(std::make_shared<Cancellable>()) {
-    ++shared_->calls;
-  }
+  using Place = std::shared_ptr<CallPlace>;
 
-  using Run = std::function<Task<void>(std::shared_ptr<Call>, Bytes)>;
+  Call(grpc::GenericCallbackServerContext& context, const std::shared_ptr<ServerCalls>& shared)
+      : context_(&context),
+        executor_(shared->executor),
+        place_(std::make_shared<CallPlace>(shared)),
+        task_(std::make_shared<Cancellable>()) {}
+
+  using Run = std::function<Task<void>(Place, std::shared_ptr<Call>, Bytes)>;
   using Cancellable = semper::internal::Cancellable;
 
   void start(std::shared_ptr<Call> self, Run run) {
@@ -90,11 +90,14 @@ struct StreamWriter::Call final : grpc::ServerGenericBidiReactor {
     if (!ok) return finish(fail(ErrorKind::invalid_argument, "the call came without a request"));
     auto self = self_;
     if (!self) return;
-    const auto strand = serial_executor(shared_->executor);
-    // Gives its threads back at once, also where they run the executor.
-    asio::post(strand, [self, strand, request = from_buffer(incoming_)]() mutable {
-      auto work = self->run_(self, std::move(request));
-      Cancellable::start(self->task_, strand, std::move(work));
+    const auto strand = serial_executor(executor_);
+    // Gives its threads back at once, also where they run the executor. The place is kept longest:
+    // it says that nothing of the handler is left.
+    Begin begin{place_, self, std::move(run_), from_buffer(incoming_)};
+    asio::post(strand, [strand, begin = std::move(begin)]() mutable {
+      auto work = begin.run(std::move(begin.place), begin.self, std::move(begin.request));
+      begin.run = nullptr;
+      Cancellable::start(begin.self->task_, strand, std::move(work));
     });
   }
 
@@ -119,8 +122,9 @@ struct StreamWriter::Call final : grpc::ServerGenericBidiReactor {
 
   void OnDone() override {
     auto last = std::move(self_);
-    --shared_->calls;
     Cancellable::cancel(task_);
+    run_ = nullptr;
+    place_.reset();
   }
 
   // The first one counts.
@@ -171,8 +175,16 @@ struct StreamWriter::Call final : grpc::ServerGenericBidiReactor {
   }
 
  private:
+  struct Begin {
+    Place place;
+    std::shared_ptr<Call> self;
+    Run run;
+    Bytes request;
+  };
+
   grpc::GenericCallbackServerContext* const context_;
-  const std::shared_ptr<Shared> shared_;
+  const Executor executor_;
+  Place place_;  // until OnDone
   const std::shared_ptr<Cancellable> task_;
   std::shared_ptr<Call> self_;
   Run run_;
@@ -198,12 +210,20 @@ struct EndCall {
   std::shared_ptr<StreamWriter::Call> call;
 };
 
-Task<void> run_unary(Methods::Unary handler, CallInfo info,
-                     std::shared_ptr<StreamWriter::Call> call, Bytes request) {
+// What a handler runs on; what is first goes last.
+template <class Handler>
+struct Running {
+  std::shared_ptr<CallPlace> place;
+  Handler handler;
+  std::shared_ptr<StreamWriter::Call> call;
+};
+
+Task<void> run_unary(Running<Methods::Unary> on, CallInfo info, Bytes request) {
+  const auto& call = on.call;
   const EndCall end(call);
   std::string thrown;
   try {
-    auto answer = co_await handler(std::move(info), std::move(request));
+    auto answer = co_await on.handler(std::move(info), std::move(request));
     if (answer) {
       call->answer(*answer);
     } else {
@@ -218,13 +238,13 @@ Task<void> run_unary(Methods::Unary handler, CallInfo info,
   call->finish(fail(ErrorKind::internal, "the handler threw: " + thrown));
 }
 
-Task<void> run_streaming(Methods::Streaming handler, CallInfo info,
-                         std::shared_ptr<StreamWriter::Call> call, Bytes request) {
+Task<void> run_streaming(Running<Methods::Streaming> on, CallInfo info, Bytes request) {
+  const auto& call = on.call;
   const EndCall end(call);
   std::string thrown;
   try {
     StreamWriter writer(call);
-    call->finish(co_await handler(std::move(info), std::move(request), std::move(writer)));
+    call->finish(co_await on.handler(std::move(info), std::move(request), std::move(writer)));
     co_return;
   } catch (const std::exception& caught) {
     thrown = caught.what();
@@ -265,10 +285,11 @@ struct Server::Impl final : grpc::CallbackGenericService {
     auto call = std::make_shared<StreamWriter::Call>(*context, shared);
     auto* const reactor = call.get();
     CallInfo info = info_of(*context);
-    if (shared->calls > shared->max_calls) {
+    if (shared->count() > shared->max_calls) {
       call->refuse(call, Error(ErrorKind::exhausted,
                                "the server has " + std::to_string(shared->max_calls) +
-                                   " calls under way already (ServerOptions::max_calls)"));
+                                   " calls under way already, handlers whose caller has gone "
+                                   "included (ServerOptions::max_calls)"));
       return reactor;
     }
     if (info.method == kHealthCheck) {
@@ -301,21 +322,27 @@ struct Server::Impl final : grpc::CallbackGenericService {
     }
   }
 
-  static Async<Bytes> health_of(std::shared_ptr<Shared> with, Bytes request) {
+  static Async<Bytes> health_of(std::shared_ptr<ServerCalls> with, Bytes request) {
     co_return answer_health(*with, request);
   }
 
   static void begin(const std::shared_ptr<StreamWriter::Call>& call, const Methods::Unary& unary,
                     const Methods::Streaming& streaming, CallInfo info) {
     call->start(call, [unary, streaming, info = std::move(info)](
-                          std::shared_ptr<StreamWriter::Call> on, Bytes request) {
-      return unary ? run_unary(unary, info, std::move(on), std::move(request))
-                   : run_streaming(streaming, info, std::move(on), std::move(request));
+                          std::shared_ptr<CallPlace> place, std::shared_ptr<StreamWriter::Call> on,
+                          Bytes request) {
+      place->begin(info.method);
+      if (unary) {
+        Running<Methods::Unary> running{std::move(place), unary, std::move(on)};
+        return run_unary(std::move(running), info, std::move(request));
+      }
+      Running<Methods::Streaming> running{std::move(place), streaming, std::move(on)};
+      return run_streaming(std::move(running), info, std::move(request));
     });
   }
 
   Methods methods;
-  std::shared_ptr<Shared> shared = std::make_shared<Shared>();
+  std::shared_ptr<ServerCalls> shared = std::make_shared<ServerCalls>();
   std::unique_ptr<grpc::Server> server;
   int port = 0;
 };
@@ -351,6 +378,7 @@ Result<Server> Server::start(const Methods& methods, ServerOptions options) {
   impl->shared->max_calls = options.max_calls;
   for (const auto& [name, handler] : methods.handlers_) {
     impl->shared->services.insert(service_of(name));
+    impl->shared->running[name] = 0;
   }
   auto credentials = grpc::InsecureServerCredentials();
   if (!given.certificate.empty()) {
@@ -361,13 +389,18 @@ Result<Server> Server::start(const Methods& methods, ServerOptions options) {
     tls.pem_key_cert_pairs.push_back({given.private_key, given.certificate});
     credentials = grpc::SslServerCredentials(tls);
   }
-  const auto min_ping = std::chrono::ceil<std::chrono::milliseconds>(options.min_keepalive).count();
   grpc::ServerBuilder builder;
   // Without it two servers could share a port, each getting some of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-                             static_cast<int>(std::min<std::int64_t>(min_ping, INT_MAX)));
+                             milliseconds(options.min_keepalive));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  if (options.keepalive != kForever) {
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(options.keepalive));
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                               milliseconds(options.keepalive_timeout));
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  }
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(std::min<std::size_t>(options.max_message_bytes, INT_MAX)));
   builder.AddListeningPort(options.address, credentials, &impl->port);
@@ -392,10 +425,11 @@ void Server::set_serving(bool serving) {
 void Server::shutdown(Duration grace) {
   impl_->server->Shutdown(grpc_time_after(grace));
   impl_->server->Wait();
+  impl_->shared->wait_for_handlers();
 }
 
 std::size_t Server::calls() const {
-  return impl_->shared->calls;
+  return impl_->shared->count();
 }
 
 }  // namespace semper::rpc

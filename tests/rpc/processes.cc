@@ -152,7 +152,7 @@ Proxy::~Proxy() {
   for (auto& pump : pumps_) pump.join();
   for (const auto& pair : pairs_) {
     close(pair.client);
-    close(pair.server);
+    if (pair.server >= 0) close(pair.server);
   }
   close(listener_);
 }
@@ -161,6 +161,12 @@ void Proxy::accept_all() {
   while (!over_) {
     const int client = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
+    if (go_away_.exchange(false)) {
+      std::lock_guard lock(mutex_);
+      pairs_.emplace_back().client = client;
+      pumps_.emplace_back([this, client] { say_go_away(client); });
+      continue;
+    }
     const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const auto address = loopback(target_);
     if (connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
@@ -186,7 +192,7 @@ void Proxy::pump(Pair& pair, bool from_server) {
     const auto count = recv(from, bytes, sizeof bytes, 0);
     if (count <= 0) break;
     if (delay_ms_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms_));
-    if (hole_) continue;
+    if (hole_ || pair.hole) continue;
     auto pass = static_cast<std::size_t>(count);
     bool last = false;
     if (from_server && cut_in_ >= 0) {
@@ -203,12 +209,49 @@ void Proxy::pump(Pair& pair, bool from_server) {
   shutdown(to, SHUT_WR);
 }
 
+// As much HTTP/2 as a client needs to send a call: the frames' heads (length, type, flags, stream).
+void Proxy::say_go_away(int client) {
+  constexpr int kPreface = 24;
+  constexpr std::size_t kHead = 9;
+  enum Type : char { kHeaders = 1, kSettings = 4, kPing = 6, kGoAway = 7 };
+  const auto say = [client](Type type, char flags, std::string payload) {
+    std::string frame{0, 0, static_cast<char>(payload.size()), type, flags, 0, 0, 0, 0};
+    frame += payload;
+    return send(client, frame.data(), frame.size(), MSG_NOSIGNAL) > 0;
+  };
+  const auto take = [client](std::size_t count) {
+    std::string bytes(count, '\0');
+    if (recv(client, bytes.data(), count, MSG_WAITALL) != static_cast<ssize_t>(count))
+      bytes.clear();
+    return bytes;
+  };
+  if (take(kPreface).empty() || !say(kSettings, 0, "")) return;
+  while (true) {
+    const auto head = take(kHead);
+    if (head.empty()) return;
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(head[i]); };
+    const std::size_t length = (byte(0) << 16) | (byte(1) << 8) | byte(2);
+    const auto payload = length == 0 ? std::string() : take(length);
+    if (payload.size() != length) return;
+    const bool answer = head[4] == 1;
+    if (head[3] == kSettings && !answer) say(kSettings, 1, "");
+    if (head[3] == kPing && !answer) say(kPing, 1, payload);
+    // The last stream that was seen: none. No error.
+    if (head[3] == kHeaders) say(kGoAway, 0, std::string(8, '\0'));
+  }
+}
+
 void Proxy::cut() {
   std::lock_guard lock(mutex_);
   for (const auto& pair : pairs_) {
     reset(pair.client);
-    reset(pair.server);
+    if (pair.server >= 0) reset(pair.server);
   }
+}
+
+void Proxy::forget() {
+  std::lock_guard lock(mutex_);
+  for (auto& pair : pairs_) pair.hole = true;
 }
 
 void Proxy::half_close() {

@@ -54,21 +54,27 @@ class Proxy {
   void cut_after(int bytes) { cut_in_ = bytes; }  // in the middle of what the server sends
   void half_close();                              // ends what the server says, and nothing else
   void black_hole(bool on) { hole_ = on; }        // takes bytes and passes none on
+  void forget();                                  // the same, of the present connections only
   void delay_ms(int each) { delay_ms_ = each; }   // before each piece
+  // The next connection is told to go away when its first call has come; no server sees that call.
+  void go_away_once() { go_away_ = true; }
 
  private:
   struct Pair {
     int client = -1;
     int server = -1;
+    std::atomic<bool> hole = false;
   };
   void accept_all();
   void pump(Pair& pair, bool from_server);
+  void say_go_away(int client);
 
   int listener_ = -1;
   int port_ = 0;
   std::atomic<int> target_;
   std::atomic<int> cut_in_ = -1;
   std::atomic<bool> hole_ = false;
+  std::atomic<bool> go_away_ = false;
   std::atomic<int> delay_ms_ = 0;
   std::atomic<bool> over_ = false;
   std::mutex mutex_;

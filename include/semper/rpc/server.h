@@ -16,6 +16,9 @@
 // A method that is not there is UNIMPLEMENTED. The health protocol (grpc.health.v1 Health/Check)
 // is answered for the server ("") and each service that has a method.
 //
+// A caller that is stopped or unreachable is noticed by pings (ServerOptions::keepalive), and
+// counts as gone.
+//
 // Threads: handlers run on a strand each over the executor; it must run until shutdown() returned.
 // start and shutdown are for plain threads: shutdown waits, so never call it on the executor.
 #pragma once
@@ -94,10 +97,16 @@ struct ServerOptions {
   std::function<Result<void>(const CallInfo&)> authorize = nullptr;
   // One request, at most. Default 4 MiB.
   std::size_t max_message_bytes = std::size_t{4} << 20;
-  // Calls under way, streams included; more are refused with RESOURCE_EXHAUSTED.
+  // Calls under way, streams included; more are refused with RESOURCE_EXHAUSTED. One whose caller
+  // has gone counts until its handler has ended.
   std::size_t max_calls = 100'000;
   // Callers that ping more often are cut off. Default 1 s.
   Duration min_keepalive = std::chrono::seconds(1);
+  // A ping to a client after so long without traffic, and the longest wait for its answer; then its
+  // connection is closed and its calls end. Default 20 s and 10 s; kForever for the first: no
+  // pings, and calls of clients that died without a word stay for hours.
+  Duration keepalive = std::chrono::seconds(20);
+  Duration keepalive_timeout = std::chrono::seconds(10);
 };
 
 class Server {
@@ -116,10 +125,14 @@ class Server {
   void set_serving(bool serving);
 
   // No new calls; those under way may go on for `grace`, then they are cancelled. Returns when all
-  // have ended. Idempotent.
+  // have ended and nothing of any handler is left: what handlers refer to may be destroyed then.
+  // One that does not listen to its cancellation is waited for, and named in the log after 5 s.
+  // Where the executor is an io_context that was stopped, what hangs in it is left to it.
+  // Idempotent.
   void shutdown(Duration grace);
 
-  std::size_t calls() const;  // under way
+  // Under way, and handlers that go on although their caller has gone.
+  std::size_t calls() const;
 
  private:
   struct Impl;

@@ -1,0 +1,64 @@
+#include "rpc/server_calls.h"
+
+#include "semper/base/log.h"
+
+namespace semper::rpc {
+namespace {
+
+// Between two looks whether the executor was stopped.
+constexpr auto kLook = std::chrono::milliseconds(50);
+
+}  // namespace
+
+CallPlace::~CallPlace() {
+  if (running_ != nullptr) --*running_;
+  calls_->end();
+}
+
+void CallPlace::begin(const std::string& method) {
+  const auto found = calls_->running.find(method);
+  if (found == calls_->running.end()) return;  // a health check
+  running_ = &found->second;
+  ++*running_;
+}
+
+void ServerCalls::end() {
+  if (--calls_ > 0) return;
+  std::lock_guard lock(mutex_);
+  none_left_.notify_all();
+}
+
+bool ServerCalls::executor_was_stopped() const {
+  const auto* const on = executor.target<asio::io_context::executor_type>();
+  return on != nullptr && asio::query(*on, asio::execution::context).stopped();
+}
+
+std::string ServerCalls::who_runs() const {
+  std::string all;
+  for (const auto& [method, count] : running) {
+    if (count == 0) continue;
+    all += (all.empty() ? "" : ", ") + method + " (" + std::to_string(count) + ")";
+  }
+  return all;
+}
+
+void ServerCalls::wait_for_handlers() {
+  const auto began = system_clock().now();
+  bool said = false;
+  std::unique_lock lock(mutex_);
+  while (calls_ > 0) {
+    none_left_.wait_for(lock, kLook);
+    if (calls_ == 0) return;
+    if (executor_was_stopped()) {
+      log_warning("rpc", "the server's executor was stopped before shutdown(); handlers of " +
+                             who_runs() + " will not end");
+      return;
+    }
+    if (said || system_clock().now() - began < kShutdownPatience) continue;
+    said = true;
+    log_warning("rpc",
+                "shutdown() waits for handlers that were cancelled and go on: " + who_runs());
+  }
+}
+
+}  // namespace semper::rpc
