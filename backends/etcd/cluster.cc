@@ -18,6 +18,7 @@ rpc::ChannelOptions channel_options(const EtcdOptions& options, const std::strin
   made.ping_when = rpc::ChannelOptions::PingWhen::during_calls;
   made.max_message_bytes = kAnswerBytesMaximum;
   made.tls_name_override = options.server_name;
+  made.http_proxy = options.http_proxy;
   return made;
 }
 
@@ -146,6 +147,9 @@ Task<tl::expected<Bytes, Cluster::Unanswered>> Cluster::call_at(std::size_t endp
     options.deadline = kRequestDeadline;
     auto answer = co_await rpc::call(*channel, method, request, std::move(options));
     if (answer) co_return Answer(std::move(*answer));
+    // Nothing came back: a proxy or load balancer may hold a connection that leads nowhere any
+    // more.
+    if (answer.error().kind() == ErrorKind::timeout) channel->give_up();
     if (login == kLoginsPerRequest || user_.empty() || !is_stale_token(answer.error())) {
       co_return unanswered(answer.error(), true);
     }
@@ -257,6 +261,9 @@ Async<pb::StatusResponse> Cluster::status() {
       co_return parsed<pb::StatusResponse>(*answer, kStatusMethod);
     }
     said += (said.empty() ? "" : "; ") + endpoints_[i].address + ": " + answer.error().message();
+  }
+  if (said.find("was not used") != std::string::npos) {
+    said += "; http_proxy=on in the URL goes through the proxy of the environment";
   }
   co_return fail(ErrorKind::io, "no endpoint of the etcd cluster answers (" + said + ")");
 }

@@ -14,6 +14,7 @@
 //   server_name=NAME    the name that the servers' certificates are checked against
 //   user=NAME           etcd's own authentication; the password from the first line of
 //   password_file=FILE  this file, or from the environment variable SEMPER_ETCD_PASSWORD
+//   http_proxy=on       through the proxy that https_proxy or http_proxy names, if one does
 //
 // An open connection is for loopback and trusted networks: whoever can write to it reads and changes
 // everything, and a password goes over TLS or to this machine only. docs/backends.md has the rest:

@@ -9,6 +9,12 @@ bool says(const Error& error, std::string_view sentence) {
   return error.message().find(sentence) != std::string::npos;
 }
 
+// A proxy, or a server that goes, has ended the request in the middle; whoever sits behind it may
+// have done it. gRPC makes various codes of that, some of which etcd uses for a refusal.
+bool was_cut(const Error& error) {
+  return says(error, "RST_STREAM") || says(error, "(gRPC CANCELLED)");
+}
+
 constexpr std::string_view kCompacted = "required revision has been compacted";
 
 struct Meaning {
@@ -58,6 +64,7 @@ Fate fate_of(const Error& error) {
   if (says(error, "database space exceeded")) return Fate::processed;
   // It answered, and more than we take.
   if (is_too_much(error)) return Fate::processed;
+  if (was_cut(error)) return Fate::unknown;
   switch (error.kind()) {
     case ErrorKind::invalid_argument:
     case ErrorKind::permission:
@@ -71,7 +78,7 @@ Fate fate_of(const Error& error) {
 }
 
 bool is_passing(const Error& error) {
-  if (says(error, "too many requests")) return true;
+  if (says(error, "too many requests") || was_cut(error)) return true;
   switch (error.kind()) {
     case ErrorKind::io:
     case ErrorKind::timeout:

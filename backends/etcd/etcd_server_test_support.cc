@@ -80,6 +80,37 @@ bool answers_on(const std::string& endpoint) {
   }(endpoint));
 }
 
+// Starts etcd with these words; what it says goes into `log`. It goes with its parent, however that
+// ends.
+pid_t spawn_etcd(std::vector<std::string> words, const std::string& log) {
+  std::vector<char*> argv;
+  for (auto& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  pid_t process = -1;
+  on_lasting_thread([&] {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+      ::dup2(out, STDOUT_FILENO);
+      ::dup2(out, STDERR_FILENO);
+      ::execv(argv[0], argv.data());
+      ::_exit(127);
+    }
+    process = child;
+  });
+  if (process < 0) throw std::runtime_error("fork failed");
+  return process;
+}
+
+std::string make_folder(const std::string& parent) {
+  std::string pattern = parent + "/semper-etcd-XXXXXX";
+  if (mkdtemp(pattern.data()) == nullptr) {
+    throw std::system_error(errno, std::generic_category(), "making a folder like " + pattern);
+  }
+  return pattern;
+}
+
 }  // namespace
 
 std::optional<std::string> etcd_program() {
@@ -95,11 +126,7 @@ EtcdServers::EtcdServers(EtcdServerOptions options) : options_(std::move(options
   if (options_.parent_folder.empty()) {
     options_.parent_folder = std::filesystem::temp_directory_path().string();
   }
-  std::string pattern = options_.parent_folder + "/semper-etcd-XXXXXX";
-  if (mkdtemp(pattern.data()) == nullptr) {
-    throw std::system_error(errno, std::generic_category(), "making a folder like " + pattern);
-  }
-  folder_ = pattern;
+  folder_ = make_folder(options_.parent_folder);
   nodes_.resize(static_cast<std::size_t>(options_.nodes));
   for (auto& node : nodes_) {
     node.client_port = free_port();
@@ -159,24 +186,7 @@ void EtcdServers::spawn(int number, bool existing) {
                                     "--log-level",
                                     "error"};
   words.insert(words.end(), options_.arguments.begin(), options_.arguments.end());
-  std::vector<char*> argv;
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  const std::string log = folder_ + "/" + name + ".log";
-  on_lasting_thread([&] {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      // Goes with its parent, however that ends.
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-      ::dup2(out, STDOUT_FILENO);
-      ::dup2(out, STDERR_FILENO);
-      ::execv(argv[0], argv.data());
-      ::_exit(127);
-    }
-    node.process = child;
-  });
-  if (node.process < 0) throw std::runtime_error("fork failed");
+  node.process = spawn_etcd(std::move(words), folder_ + "/" + name + ".log");
 }
 
 void EtcdServers::wait_until_healthy() {
@@ -232,6 +242,46 @@ EtcdServers& EtcdServers::shared(int nodes) {
 std::string EtcdServers::shared_endpoints(int nodes) {
   if (const char* given = std::getenv(variable_of(nodes).c_str())) return given;
   return shared(nodes).endpoints();
+}
+
+EtcdMiddleman::EtcdMiddleman(Kind kind, std::string endpoints)
+    : kind_(kind),
+      endpoints_(std::move(endpoints)),
+      folder_(make_folder(std::filesystem::temp_directory_path().string())),
+      port_(free_port()) {
+  start();
+}
+
+EtcdMiddleman::~EtcdMiddleman() {
+  stop();
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+std::string EtcdMiddleman::endpoint() const {
+  return "127.0.0.1:" + std::to_string(port_);
+}
+
+void EtcdMiddleman::start() {
+  const bool proxy = kind_ == Kind::grpc_proxy;
+  std::vector<std::string> words = {*etcd_program(), proxy ? "grpc-proxy" : "gateway", "start",
+                                    "--endpoints=" + endpoints_, "--listen-addr=" + endpoint()};
+  if (proxy) words.push_back("--data-dir=" + folder_ + "/data");
+  process_ = spawn_etcd(std::move(words), folder_ + "/log");
+  const auto until = std::chrono::steady_clock::now() + kStartDeadline;
+  while (!answers_on(endpoint())) {
+    if (std::chrono::steady_clock::now() > until) {
+      throw std::runtime_error("nothing answers behind " + endpoint() + "; see " + folder_);
+    }
+    std::this_thread::sleep_for(20ms);
+  }
+}
+
+void EtcdMiddleman::stop() {
+  if (process_ < 0) return;
+  ::kill(process_, SIGKILL);
+  ::waitpid(process_, nullptr, 0);
+  process_ = -1;
 }
 
 }  // namespace semper::etcd::testing

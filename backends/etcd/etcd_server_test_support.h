@@ -67,4 +67,26 @@ class EtcdServers {
   std::vector<Node> nodes_;
 };
 
+// A program between a client and a cluster: etcd's own, of the same binary.
+class EtcdMiddleman {
+ public:
+  enum class Kind { grpc_proxy, gateway };
+  // Returns when it answers. Throws where that takes longer than kStartDeadline.
+  EtcdMiddleman(Kind kind, std::string endpoints);
+  ~EtcdMiddleman();
+  EtcdMiddleman(const EtcdMiddleman&) = delete;
+  EtcdMiddleman& operator=(const EtcdMiddleman&) = delete;
+
+  std::string endpoint() const;
+  void stop();   // kill -9
+  void start();  // again, on the same port
+
+ private:
+  const Kind kind_;
+  const std::string endpoints_;
+  std::string folder_;
+  int port_ = 0;
+  pid_t process_ = -1;
+};
+
 }  // namespace semper::etcd::testing

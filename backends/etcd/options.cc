@@ -134,8 +134,8 @@ Result<EtcdOptions> parse_options(const StoreUrl& url) {
         "variable " +
         std::string(kPasswordVariable));
   }
-  SEMPER_TRY_STATUS(url.allow_only(
-      {"prefix", "tls", "ca", "cert", "key", "server_name", "user", "password_file"}));
+  SEMPER_TRY_STATUS(url.allow_only({"prefix", "tls", "ca", "cert", "key", "server_name", "user",
+                                    "password_file", "http_proxy"}));
   EtcdOptions options;
   options.url = url.to_string();
   SEMPER_TRY(options.endpoints, endpoints_of(url.path));
@@ -143,6 +143,10 @@ Result<EtcdOptions> parse_options(const StoreUrl& url) {
   if (options.prefix.empty() || options.prefix.size() > kPrefixBytesMaximum) {
     return bad("store URL parameter prefix is 1 to " + std::to_string(kPrefixBytesMaximum) +
                " bytes long; all keys of the store begin with it");
+  }
+  if (const auto proxy = url.parameter("http_proxy")) {
+    if (*proxy != "on") return bad("store URL parameter http_proxy is http_proxy=on, or left out");
+    options.http_proxy = rpc::ChannelOptions::HttpProxy::of_environment;
   }
   SEMPER_TRY_STATUS(read_tls(url, options));
   SEMPER_TRY_STATUS(read_user(url, options));

@@ -25,6 +25,8 @@ struct EtcdOptions {
   std::string server_name;
   std::string user;
   std::string password;
+  // As etcdctl: a cluster is reached directly unless the URL says otherwise.
+  rpc::ChannelOptions::HttpProxy http_proxy = rpc::ChannelOptions::HttpProxy::none;
 };
 
 // Reads the files that the URL names. Errors: invalid_argument, not_found and permission (of those

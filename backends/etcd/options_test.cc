@@ -53,6 +53,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Refused{"etcd:a:65536", "HOST:PORT"}, Refused{"etcd:a:12x", "HOST:PORT"},
                       Refused{"etcd:a?prefix=", "prefix"}, Refused{"etcd:a?nonsense=1", "nonsense"},
                       Refused{"etcd:a?tls=off", "tls=on"},
+                      Refused{"etcd:a?http_proxy=http://p:1", "http_proxy=on"},
                       Refused{"etcd:a?cert=/x", "come together"},
                       Refused{"etcd:a?password_file=/x", "needs user"},
                       Refused{"etcd:10.0.0.1?user=u&password_file=/x", "over TLS"},

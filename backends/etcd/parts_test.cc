@@ -257,6 +257,17 @@ TEST(EtcdError, says_what_to_do_and_knows_what_became_of_a_write) {
   EXPECT_EQ(fate_of(busy), Fate::refused);
   EXPECT_TRUE(is_passing(busy));
   EXPECT_EQ(fate_of(Error(ErrorKind::internal, "etcdserver: no such thing")), Fate::unknown);
+  // What proxies do to a request that they give up, and gRPC makes of it.
+  for (const Error& cut :
+       {Error(ErrorKind::exhausted,
+              "Received RST_STREAM with error code 11 (gRPC RESOURCE_EXHAUSTED)"),
+        Error(ErrorKind::permission,
+              "Received RST_STREAM with error code 12 (gRPC PERMISSION_DENIED)"),
+        Error(ErrorKind::cancelled, "Received RST_STREAM with error code 8 (gRPC CANCELLED)"),
+        Error(ErrorKind::cancelled, "context canceled (gRPC CANCELLED)")}) {
+    EXPECT_EQ(fate_of(cut), Fate::unknown) << cut.message();
+    EXPECT_TRUE(is_passing(cut)) << cut.message();
+  }
 }
 
 }  // namespace

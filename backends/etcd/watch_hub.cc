@@ -63,7 +63,7 @@ Result<std::unique_ptr<Watch>> WatchHub::add(Bytes stored, const Seen& seen) {
     if (watcher.since > seen.snapshot + 1) {
       // It does not know what came between that snapshot and its own beginning.
       Watcher again = std::move(watcher);
-      send_cancel(again.id);
+      cancel(again.id);
       watchers_.erase(known->second);
       subscribe(again, seen.snapshot + 1);
     } else if (watcher.last_change > seen.snapshot) {
@@ -90,32 +90,57 @@ void WatchHub::drop(const Bytes& key, const EntryPtr& entry) {
 // All below: with the mutex held, unless they say otherwise.
 
 void WatchHub::subscribe(Watcher& watcher, Revision from) {
-  watcher.id = ++last_id_;
   watcher.next = from;
   watcher.since = from;
   watcher.last_change = 0;
-  send_create(watcher);
-  ids_.insert_or_assign(watcher.key, watcher.id);
-  watchers_.emplace(watcher.id, std::move(watcher));
+  place(watcher);
 }
 
-void WatchHub::send_create(const Watcher& watcher) {
+// Under a new id: none is used twice on a stream.
+void WatchHub::place(Watcher& watcher) {
+  const auto id = ++last_id_;
+  watcher.id = id;
+  if (watcher.idle) **watcher.idle = id;
+  ids_.insert_or_assign(watcher.key, id);
+  watchers_.emplace(id, std::move(watcher));
+  create(id);
+}
+
+void WatchHub::create(std::int64_t id) {
+  if (stream_) send_creates(on_stream_.want(id));
+}
+
+void WatchHub::send_creates(const std::vector<std::int64_t>& ids) {
+  for (const auto id : ids) {
+    const auto found = watchers_.find(id);
+    if (found == watchers_.end()) continue;
+    pb::WatchRequest request;
+    auto& asked = *request.mutable_create_request();
+    asked.set_key(found->second.key);
+    asked.set_start_revision(found->second.next);
+    asked.set_progress_notify(true);
+    asked.set_watch_id(id);
+    // Where it fails the stream is at its end, and its successor creates all.
+    static_cast<void>(stream_->send(request.SerializeAsString()));
+  }
+  if (!ids.empty()) asked_at_ = context_.env.clock->now();
+}
+
+void WatchHub::cancel(std::int64_t id) {
   if (!stream_) return;
+  if (const auto there = on_stream_.forget(id)) send_cancel(*there);
+}
+
+void WatchHub::send_cancel(std::int64_t there) {
   pb::WatchRequest request;
-  auto& create = *request.mutable_create_request();
-  create.set_key(watcher.key);
-  create.set_start_revision(watcher.next);
-  create.set_progress_notify(true);
-  create.set_watch_id(watcher.id);
-  // Where it fails the stream is at its end, and its successor creates all.
+  request.mutable_cancel_request()->set_watch_id(there);
   static_cast<void>(stream_->send(request.SerializeAsString()));
 }
 
-void WatchHub::send_cancel(std::int64_t id) {
-  if (!stream_) return;
-  pb::WatchRequest request;
-  request.mutable_cancel_request()->set_watch_id(id);
-  static_cast<void>(stream_->send(request.SerializeAsString()));
+WatchHub::Watcher* WatchHub::watcher_there(std::int64_t there) {
+  const auto id = on_stream_.id_of(there);
+  const auto found = id ? watchers_.find(*id) : watchers_.end();
+  return found == watchers_.end() ? nullptr : &found->second;
 }
 
 void WatchHub::rest(Watcher& watcher) {
@@ -133,7 +158,7 @@ void WatchHub::wake_up(Watcher& watcher) {
 void WatchHub::forget(std::int64_t id) {
   const auto found = watchers_.find(id);
   wake_up(found->second);
-  send_cancel(id);
+  cancel(id);
   ids_.erase(found->second.key);
   watchers_.erase(found);
 }
@@ -181,6 +206,7 @@ Task<void> WatchHub::run_stream(std::shared_ptr<WatchHub> self) {
     {
       std::lock_guard lock(self->mutex_);
       self->stream_.reset();
+      self->stream_channel_.reset();
       if (self->closed_) co_return;
     }
     if (!ended) self->context_.cluster->stale_token(ended.error());
@@ -201,7 +227,9 @@ Async<void> WatchHub::follow() {
     if (closed_) co_return fail(closed_error());
     stream = std::make_shared<rpc::DuplexStream>(rpc::open_duplex(channel, kWatchMethod, options));
     stream_ = stream;
-    for (const auto& [id, watcher] : watchers_) send_create(watcher);
+    stream_channel_ = channel;
+    on_stream_.reset();
+    for (const auto& [id, watcher] : watchers_) create(id);
   }
   Statistics::add(context_.statistics->watch_streams);
   while (true) {
@@ -233,51 +261,78 @@ Async<void> WatchHub::take(const pb::WatchResponse& response) {
   if (response.canceled()) {
     // One of ours that was given up; anything else ends the stream, which begins them all anew.
     std::lock_guard lock(mutex_);
-    if (!watchers_.contains(response.watch_id())) co_return Status{};
+    if (watcher_there(response.watch_id()) == nullptr) co_return Status{};
     co_return fail(ErrorKind::io, "etcd ended a watch: " + response.cancel_reason());
   }
+  if (response.created()) take_created(response.watch_id());
   if (response.events_size() > 0) {
     take_events(response);
   } else if (!response.created()) {
     // Progress: everything up to this revision was told.
     std::lock_guard lock(mutex_);
-    const auto found = watchers_.find(response.watch_id());
-    if (found != watchers_.end()) {
-      found->second.next = std::max(found->second.next, response.header().revision() + 1);
+    if (auto* const watcher = watcher_there(response.watch_id())) {
+      watcher->next = std::max(watcher->next, response.header().revision() + 1);
     }
   }
   co_return Status{};
 }
 
+void WatchHub::take_created(std::int64_t there) {
+  std::lock_guard lock(mutex_);
+  if (!stream_) return;
+  const auto told = on_stream_.created(there);
+  if (told.id && !watchers_.contains(*told.id)) {
+    // Forgotten before its id there was known.
+    on_stream_.forget(*told.id);
+    send_cancel(there);
+  }
+  send_creates(told.send);
+}
+
 void WatchHub::take_events(const pb::WatchResponse& response) {
   Statistics::add(context_.statistics->watch_events, response.events_size());
   std::lock_guard lock(mutex_);
-  const auto found = watchers_.find(response.watch_id());
-  if (found == watchers_.end()) return;
-  Watcher& watcher = found->second;
   for (const auto& event : response.events()) {
+    const auto known = ids_.find(event.kv().key());
+    if (known == ids_.end()) continue;
+    Watcher& watcher = watchers_.at(known->second);
     const Revision modified = event.kv().mod_revision();
     watcher.next = std::max(watcher.next, modified + 1);
     watcher.last_change = std::max(watcher.last_change, modified);
+    fire(watcher, watcher.last_change);
   }
-  fire(watcher, watcher.last_change);
 }
 
 // What this watcher would have been told was compacted.
-Async<void> WatchHub::read_again(std::int64_t id) {
+Async<void> WatchHub::read_again(std::int64_t there) {
   Statistics::add(context_.statistics->watch_resyncs);
   std::vector<Bytes> keys;
+  std::int64_t id = 0;
   {
     std::lock_guard lock(mutex_);
-    const auto found = watchers_.find(id);
-    if (found == watchers_.end()) co_return Status{};
-    keys.push_back(found->second.key);
+    const auto* const watcher = watcher_there(there);
+    if (watcher == nullptr) co_return Status{};
+    keys.push_back(watcher->key);
+    id = watcher->id;
   }
   SEMPER_CO_TRY_STATUS(co_await poll(keys));
   std::lock_guard lock(mutex_);
   const auto found = watchers_.find(id);
-  if (found != watchers_.end()) send_create(found->second);
+  if (found == watchers_.end()) co_return Status{};
+  Watcher again = std::move(found->second);
+  cancel(id);
+  watchers_.erase(found);
+  place(again);
   co_return Status{};
+}
+
+// Who is between us and etcd takes the stream and does not answer, or its connection was given up.
+void WatchHub::give_up_silent_stream() {
+  std::lock_guard lock(mutex_);
+  if (!stream_) return;
+  const bool silent =
+      on_stream_.is_waiting() && context_.env.clock->now() - asked_at_ >= kPollInterval;
+  if (silent || !stream_channel_->is_ready()) stream_->cancel();
 }
 
 Task<void> WatchHub::run_polls(std::shared_ptr<WatchHub> self) {
@@ -287,6 +342,7 @@ Task<void> WatchHub::run_polls(std::shared_ptr<WatchHub> self) {
       std::lock_guard lock(self->mutex_);
       if (self->closed_) co_return;
     }
+    self->give_up_silent_stream();
     if (keys.empty()) continue;
     Statistics::add(self->context_.statistics->watch_polls);
     // Where it fails, the next round reads again.

@@ -5,6 +5,10 @@
 // breaks it is opened on the next endpoint, and each watcher goes on at the revision after the last one
 // it was told of; where that was compacted meanwhile, the key is read instead.
 //
+// Between us and etcd there may be a proxy that gives watchers ids of its own (watch_ids.h), and
+// one that never answers; so events are told apart by their keys, and a stream on which a watcher
+// waits to be created for kPollInterval is given up.
+//
 // Events are hints. etcd 3.4.23 can lose them (docs/backends.md), so every kPollInterval the keys that
 // somebody waits for are read, and a change that no event told of is found then.
 //
@@ -23,6 +27,7 @@
 #include <vector>
 
 #include "backends/etcd/cluster.h"
+#include "backends/etcd/watch_ids.h"
 #include "semper/env/one_shot.h"
 #include "semper/rpc/duplex.h"
 #include "semper/store/backend.h"
@@ -38,6 +43,9 @@ inline constexpr Duration kPollInterval = std::chrono::seconds(10);
 inline constexpr std::size_t kPollReads = 100;  // keys in one request
 inline constexpr BackoffOptions kStreamPause = {.initial = std::chrono::milliseconds(20),
                                                 .maximum = std::chrono::seconds(2)};
+
+// Where our ids begin: far from those that others count.
+inline constexpr std::int64_t kFirstWatchId = std::int64_t{1} << 40;
 
 enum class WatchEvent : std::uint8_t { changed, closed };
 
@@ -85,8 +93,12 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
 
   // With the mutex held.
   void subscribe(Watcher& watcher, Revision from);
-  void send_create(const Watcher& watcher);
-  void send_cancel(std::int64_t id);
+  void place(Watcher& watcher);
+  void create(std::int64_t id);
+  void send_creates(const std::vector<std::int64_t>& ids);
+  void cancel(std::int64_t id);
+  void send_cancel(std::int64_t there);
+  Watcher* watcher_there(std::int64_t there);
   void rest(Watcher& watcher);
   void wake_up(Watcher& watcher);
   void forget(std::int64_t id);
@@ -99,8 +111,10 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   static Task<void> run_polls(std::shared_ptr<WatchHub> self);
   Async<void> follow();
   Async<void> take(const pb::WatchResponse& response);
+  void take_created(std::int64_t there);
   void take_events(const pb::WatchResponse& response);
-  Async<void> read_again(std::int64_t id);
+  Async<void> read_again(std::int64_t there);
+  void give_up_silent_stream();
   Async<void> poll(std::vector<Bytes> keys);
   void found(const Bytes& key, Revision modified, Revision at);
   std::vector<Bytes> awaited_keys();
@@ -111,9 +125,12 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   std::map<Bytes, std::int64_t, std::less<>> ids_;
   std::map<std::int64_t, Watcher> watchers_;
   std::list<std::int64_t> idle_;  // longest first
-  std::int64_t last_id_ = 0;
+  std::int64_t last_id_ = kFirstWatchId;
   std::size_t waiting_ = 0;
   std::shared_ptr<rpc::DuplexStream> stream_;
+  std::optional<rpc::Channel> stream_channel_;  // with stream_
+  WatchIds on_stream_;
+  MonotonicTime asked_at_ = {};  // when a watcher was last created alone
   bool started_ = false;
   bool closed_ = false;
 };
