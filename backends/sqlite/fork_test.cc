@@ -139,5 +139,26 @@ TEST(Fork, children_that_are_forked_while_threads_commit_and_open_find_no_lock_h
   EXPECT_TRUE(wait_for(store.backend().check()));
 }
 
+TEST(Fork, a_child_that_exits_with_its_parents_store_in_hand_ends_and_changes_nothing) {
+  const TestPlace place;
+  static std::unique_ptr<Store> store;
+  store = std::make_unique<Store>(must_open(place.url()));
+  ASSERT_TRUE(put(*store, "key", "1"));
+  auto watch = [&] {
+    auto transaction = store->begin();
+    return wait_for(transaction.watch("key"));
+  }();
+  ASSERT_TRUE(watch);
+  const pid_t child = start_child([&]() -> int {
+    watch->reset();
+    std::exit(7);  // destroys what is static
+  });
+  EXPECT_EQ(wait_for_child(child), 7);
+  EXPECT_TRUE(put(*store, "key", "2"));
+  EXPECT_EQ(*get(*store, "key"), "2");
+  watch->reset();
+  store.reset();
+}
+
 }  // namespace
 }  // namespace semper::sqlite

@@ -2,37 +2,50 @@
 
 #include <pthread.h>
 
+#include <stdexcept>
+
 #include "semper/base/assert.h"
 #include "semper/env/serial.h"
 
 namespace semper {
 
-Scheduler::Scheduler(SchedulerOptions options)
-    : context_(static_cast<int>(options.threads)), work_(context_.get_executor()) {
+Scheduler::Scheduler(SchedulerOptions options) {
   SEMPER_ASSERT(options.threads > 0, "a scheduler needs a thread");
-  if (options.threads == 1) declare_single_threaded(context_);
+  state_ = std::make_unique<State>(options.threads);
+  auto& context = state_->context;
+  if (options.threads == 1) declare_single_threaded(context);
   const std::string name = options.name.substr(0, 15);
   for (std::size_t i = 0; i < options.threads; ++i) {
-    threads_.emplace_back([this, name] {
+    state_->threads.emplace_back([&context, name] {
       pthread_setname_np(pthread_self(), name.c_str());
-      context_.run();
+      context.run();
     });
   }
 }
 
 Scheduler::~Scheduler() {
+  if (state_->fork.is_foreign()) {
+    static_cast<void>(state_.release());
+    return;
+  }
   assert_outside();
   stop();
-  for (auto& thread : threads_) thread.join();
+  for (auto& thread : state_->threads) thread.join();
 }
 
 void Scheduler::stop() {
-  work_.reset();
-  context_.stop();
+  if (state_->fork.is_foreign()) return;
+  state_->work.reset();
+  state_->context.stop();
 }
 
 void Scheduler::assert_outside() const {
-  for (const auto& thread : threads_) {
+  if (state_->fork.is_foreign()) {
+    throw std::logic_error(
+        "a scheduler that was made before the process forked has no threads in the child; make one "
+        "there");
+  }
+  for (const auto& thread : state_->threads) {
     SEMPER_ASSERT(thread.get_id() != std::this_thread::get_id(),
                   "a scheduler's own thread can not wait for the scheduler");
   }

@@ -9,7 +9,8 @@
 //   auto value = scheduler.block_on(store.transact(...));      // from a plain thread only
 //
 // Threads: all members from any thread, except that block_on and the destructor must not be called
-// on one of the scheduler's own threads (asserted).
+// on one of the scheduler's own threads (asserted). In a forked child (fork.h) the parent's
+// scheduler runs nothing: block_on throws std::logic_error, the destructor returns at once.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include "semper/env/asio.h"
+#include "semper/env/fork.h"
 
 namespace semper {
 
@@ -41,7 +43,7 @@ class Scheduler {
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  Executor executor() { return context_.get_executor(); }
+  Executor executor() { return state_->context.get_executor(); }
 
   // Runs the coroutine to its end on the scheduler's threads; the calling thread waits. What it
   // throws is thrown here.
@@ -50,7 +52,7 @@ class Scheduler {
     assert_outside();
     std::promise<T> promise;
     auto future = promise.get_future();
-    asio::co_spawn(context_, fulfil(std::move(task), std::move(promise)), asio::detached);
+    asio::co_spawn(state_->context, fulfil(std::move(task), std::move(promise)), asio::detached);
     return future.get();
   }
 
@@ -78,9 +80,16 @@ class Scheduler {
     }
   }
 
-  asio::io_context context_;
-  asio::executor_work_guard<asio::io_context::executor_type> work_;
-  std::vector<std::thread> threads_;
+  struct State {
+    explicit State(std::size_t count)
+        : context(static_cast<int>(count)), work(context.get_executor()) {}
+    const ForkGuard fork;
+    asio::io_context context;
+    asio::executor_work_guard<asio::io_context::executor_type> work;
+    std::vector<std::thread> threads;
+  };
+  // Left as it is in a forked child.
+  std::unique_ptr<State> state_;
 };
 
 // Runs one coroutine to its end on the calling thread and returns what it returns.
