@@ -90,6 +90,7 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
   checkpointer = std::make_unique<Checkpointer>(Checkpointer::Context{
       &options, &statistics, pool.get(), lifetime, [this] { static_cast<void>(check_place()); }});
   checker = std::make_unique<Checker>(options);
+  backups = std::make_unique<Backups>(options, *sidecar);
   Committer::Context context;
   context.options = &options;
   context.sidecar = sidecar.get();
@@ -105,8 +106,10 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
     hub->suspend();
     checkpointer->suspend();
     checker->suspend();
+    backups->suspend();
   };
   context.resume_others = [this] {
+    backups->resume();
     checker->resume();
     checkpointer->resume();
     hub->resume();
@@ -153,6 +156,7 @@ void SqliteBackend::Parts::give_up(const Error& error) {
   pool->stop(error);
   checkpointer->suspend();
   checker->suspend();
+  backups->suspend();
   hub->give_up();
 }
 
@@ -164,6 +168,7 @@ void SqliteBackend::Parts::shut_down() {
   committer->finish_queue();
   hub->close();
   checker->suspend();
+  backups->suspend();
   checkpointer->stop();
   pool->stop(closed_error());
   // Handles that are opened from now on may find new files.
@@ -238,6 +243,11 @@ Async<std::unique_ptr<Watch>> SqliteBackend::watch(BytesView key, Snapshot& seen
 Async<std::string> SqliteBackend::check() {
   SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
   co_return co_await parts_->checker->check();
+}
+
+Async<BackupReport> SqliteBackend::backup(std::string path, BackupOptions options) {
+  SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
+  co_return co_await parts_->backups->backup(std::move(path), std::move(options));
 }
 
 std::vector<std::pair<std::string, std::int64_t>> SqliteBackend::statistics() const {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <thread>
 
+#include "backup.h"
 #include "checker.h"
 #include "checkpointer.h"
 #include "committer.h"
@@ -41,6 +42,7 @@ class SqliteBackend final : public Backend {
   Async<void> raise_version(Version floor) override;
   Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override;
   Async<std::string> check() override;
+  Async<BackupReport> backup(std::string path, BackupOptions options) override;
   std::vector<std::pair<std::string, std::int64_t>> statistics() const override;
   Async<void> close() override;
 
@@ -56,6 +58,7 @@ class SqliteBackend final : public Backend {
     std::shared_ptr<WatchHub> hub;
     std::unique_ptr<Checkpointer> checkpointer;
     std::unique_ptr<Checker> checker;
+    std::unique_ptr<Backups> backups;
     std::unique_ptr<Committer> committer;
 
     std::atomic<Duration::rep> next_look = 0;  // at the place

@@ -79,6 +79,8 @@ Result<Census> check_rows(Connection& connection) {
   return census;
 }
 
+}  // namespace
+
 Result<std::string> check_file(Connection& connection) {
   SEMPER_TRY_STATUS(check_pages(connection));
   SEMPER_TRY_STATUS(connection.execute("BEGIN"));
@@ -88,8 +90,6 @@ Result<std::string> check_file(Connection& connection) {
          std::to_string(census.bytes) + " bytes match their checksums, at version " +
          std::to_string(census.version);
 }
-
-}  // namespace
 
 Checker::Checker(const SqliteOptions& options) : options_(&options) {}
 

@@ -40,4 +40,7 @@ class Checker {
   std::vector<std::unique_ptr<Run>> runs_;
 };
 
+// Reads all that the connection sees. Success: a sentence on what was checked.
+Result<std::string> check_file(Connection& connection);
+
 }  // namespace semper::sqlite

@@ -49,13 +49,28 @@ const char* advice_for(ErrorKind kind) {
   }
 }
 
+std::string uri_of_immutable(const std::string& path) {
+  std::string uri = "file:";
+  for (const char byte : path) {
+    if (byte == '?' || byte == '#' || byte == '%') {
+      uri += '%' + to_hex(BytesView(&byte, 1));
+    } else {
+      uri += byte;
+    }
+  }
+  return uri + "?immutable=1";
+}
+
 }  // namespace
 
 Result<Connection> Connection::open(const ConnectionOptions& options) {
   sqlite3* handle = nullptr;
-  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+  const bool immutable = options.access == ConnectionOptions::Access::immutable;
+  int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+  flags |= immutable ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE;
   if (options.create == ConnectionOptions::Create::yes) flags |= SQLITE_OPEN_CREATE;
-  const int code = sqlite3_open_v2(options.path.c_str(), &handle, flags,
+  const std::string name = immutable ? uri_of_immutable(options.path) : options.path;
+  const int code = sqlite3_open_v2(name.c_str(), &handle, flags,
                                    options.vfs.empty() ? nullptr : options.vfs.c_str());
   Connection connection(handle, options.path);
   if (handle == nullptr) return fail(ErrorKind::exhausted, "no memory for an SQLite connection");
@@ -95,11 +110,15 @@ Status Connection::execute(const char* sql) {
 }
 
 Error Connection::error(int code, std::string_view what) const {
-  std::string message = "store file " + path_ + ": ";
+  const bool more = handle_ && sqlite3_extended_errcode(handle()) == code;
+  return error_of(code, path_, what, more ? sqlite3_errmsg(handle()) : "");
+}
+
+Error Connection::error_of(int code, const std::string& path, std::string_view what,
+                           std::string_view details) {
+  std::string message = "store file " + path + ": ";
   message.append(what).append(": ").append(sqlite3_errstr(code));
-  if (handle_ && sqlite3_extended_errcode(handle()) == code) {
-    message.append(" (").append(sqlite3_errmsg(handle())).append(")");
-  }
+  if (!details.empty()) message.append(" (").append(details).append(")");
   message.append(" [SQLite code ").append(std::to_string(code)).append("]");
   const ErrorKind kind = kind_of(code);
   return Error(kind, message.append(advice_for(kind)));

@@ -87,6 +87,8 @@ struct ConnectionOptions {
   // How long SQLite sleeps and retries when another program holds its lock.
   int busy_timeout_ms = 2000;
   enum class Create : std::uint8_t { no, yes } create = Create::no;
+  // A file that nobody changes can be read without a lock, a log or an index beside it.
+  enum class Access : std::uint8_t { shared, immutable } access = Access::shared;
   // The last connection of all to close may empty the WAL and remove it.
   enum class OnClose : std::uint8_t { leave_wal, checkpoint_if_last } on_close = OnClose::leave_wal;
 };
@@ -103,6 +105,8 @@ class Connection {
 
   // The error that the code stands for, with SQLite's words and the file's name.
   Error error(int code, std::string_view what) const;
+  static Error error_of(int code, const std::string& path, std::string_view what,
+                        std::string_view details = {});
 
   sqlite3* handle() const { return handle_.get(); }
   const std::string& path() const { return path_; }

@@ -177,6 +177,7 @@ void Sidecar::retire() {
   if (entry_ < kHandlesMaximum) {
     mine().wants_turn.store(0);
     mine().watches.store(0);
+    mine().long_read.store(0);
     mine().in_use.store(0);
   }
   // The last one leaves nothing behind. An opener in between holds the lock, or sees that the file
@@ -244,6 +245,7 @@ Status Sidecar::claim_entry() {
     auto& entry = layout_->entries[i];
     entry.wants_turn.store(0);
     entry.watches.store(0);
+    entry.long_read.store(0);
     for (auto& word : entry.watched) word.store(0);
     entry.pid.store(::getpid());
     entry.in_use.store(1);
@@ -276,6 +278,7 @@ void Sidecar::reap_dead_entries() {
     if (!set_lock(descriptor_, F_WRLCK, byte)) continue;
     entry.wants_turn.store(0);
     entry.watches.store(0);
+    entry.long_read.store(0);
     entry.in_use.store(0);
     set_lock(descriptor_, F_UNLCK, byte);
   }

@@ -51,6 +51,8 @@ struct SidecarEntry {
   std::atomic<std::uint32_t> in_use;
   // The owner is waiting for its turn to commit.
   std::atomic<std::uint32_t> wants_turn;
+  // The owner reads the whole store in one transaction, which keeps the log (log_readers.h).
+  std::atomic<std::uint32_t> long_read;
   // For people who look; never for decisions.
   std::atomic<std::int32_t> pid;
   // The slots that the owner watches, one bit each, and whether there are any.
@@ -120,10 +122,17 @@ class Sidecar {
   // Calls visit for each entry in use but this handle's.
   template <class Visit>
   void for_each_other(Visit visit) {
+    for_each([&](SidecarEntry& entry) {
+      if (&entry != &mine()) visit(entry);
+    });
+  }
+  // For each, with this handle's.
+  template <class Visit>
+  void for_each(Visit visit) {
     const std::size_t used = layout_->entries_used.load();
     for (std::size_t i = 0; i < used && i < kHandlesMaximum; ++i) {
       auto& entry = layout_->entries[i];
-      if (i != entry_ && entry.in_use.load(std::memory_order_relaxed) != 0) visit(entry);
+      if (entry.in_use.load(std::memory_order_relaxed) != 0) visit(entry);
     }
   }
 

@@ -33,6 +33,16 @@ std::vector<std::string> known_schemes() {
 
 }  // namespace
 
+Async<BackupReport> Backend::backup(std::string path, BackupOptions options) {
+  static_cast<void>(path);
+  static_cast<void>(options);
+  co_return fail(
+      ErrorKind::unsupported,
+      url() +
+          " has no backup of one file; use the engine's own means, or copy it into another "
+          "store: semper store copy FROM TO");
+}
+
 Async<void> Backend::raise_version(Version floor) {
   SEMPER_CO_TRY(const auto now, co_await snapshot());
   SEMPER_CO_TRY(const auto any, co_await now->get(Bytes(1, '\0')));  // the version is known by now

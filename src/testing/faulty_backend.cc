@@ -223,6 +223,10 @@ Async<CommitReceipt> FaultyBackend::commit(CommitRequest request) {
   co_return receipt;
 }
 
+Async<BackupReport> FaultyBackend::backup(std::string path, BackupOptions options) {
+  co_return co_await shared_->backend->backup(std::move(path), std::move(options));
+}
+
 Async<void> FaultyBackend::raise_version(Version floor) {
   co_return co_await shared_->backend->raise_version(floor);
 }

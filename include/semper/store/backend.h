@@ -19,6 +19,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -101,15 +102,15 @@ class Snapshot {
  public:
   virtual ~Snapshot() = default;
 
-  // Known after fix_version(), after the first read, or at once, as the engine likes: one that asks a server
-  // leaves a new snapshot open until it is read, so that beginning costs no round trip.
+  // Known after fix_version(), after the first read, or at once, as the engine likes: one that asks
+  // a server leaves a new snapshot open until it is read, so that beginning costs no round trip.
   virtual Version version() const = 0;
 
   // Makes version() known. Errors: those of the reads.
   virtual Async<void> fix_version() { co_return Status{}; }
 
-  // Errors: timeout (the snapshot is too old: begin anew), conflict (the engine lost the version, as a
-  // cluster that recovers does: run the transaction again), retry, corrupt, io.
+  // Errors: timeout (the snapshot is too old: begin anew), conflict (the engine lost the version,
+  // as a cluster that recovers does: run the transaction again), retry, corrupt, io.
   virtual Async<std::optional<Bytes>> get(BytesView key) = 0;
   virtual Async<RangePage> get_range(const PageRequest& request) = 0;
 };
@@ -145,6 +146,26 @@ struct BackendTraits {
   bool versions_are_commits = false;
 };
 
+struct BackupProgress {
+  enum class Step : std::uint8_t { copy, verify };
+  Step step = Step::copy;
+  std::uint64_t done_bytes = 0;
+  std::uint64_t total_bytes = 0;  // may grow a little
+};
+
+struct BackupOptions {
+  // Called now and then, on a thread of the backend; should not block for long.
+  std::function<void(const BackupProgress& progress)> on_progress = {};
+  // Ends the backup: `cancelled`, and nothing is left of it.
+  std::stop_token stop = {};
+};
+
+struct BackupReport {
+  Version version = 0;  // the state that was copied is the one after this commit
+  std::uint64_t bytes = 0;
+  std::string checked;  // a sentence, as check() gives it
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -159,9 +180,9 @@ class Backend {
   // any process. Errors: retry (all read connections stay busy), io, closed.
   virtual Async<std::unique_ptr<Snapshot>> snapshot() = 0;
 
-  // A version that was the newest a moment ago, where that is known without asking: for a commit that has
-  // read nothing and checks nothing but its own idempotency marker. Never to be read at. None: take a
-  // snapshot.
+  // A version that was the newest a moment ago, where that is known without asking: for a commit
+  // that has read nothing and checks nothing but its own idempotency marker. Never to be read at.
+  // None: take a snapshot.
   virtual std::optional<Version> recent_version() const { return std::nullopt; }
 
   // Success: everything in the request is applied, durable, and seen by later snapshots.
@@ -169,11 +190,11 @@ class Backend {
   // come. Other errors: nothing was applied. If it never returns (crash): wholly or not at all.
   virtual Async<CommitReceipt> commit(CommitRequest request) = 0;
 
-  // From now on every commit gets a version above `floor`. For stores that take over what another one
-  // has stamped (`semper store copy`): a stamp that was already given would break the order of queues,
-  // and the caches that tell states apart by it. Success: durable. If it never returns: perhaps.
-  // Error: unsupported (the message says by what else the version can be raised). The default
-  // succeeds only where the present version is `floor` or above.
+  // From now on every commit gets a version above `floor`. For stores that take over what another
+  // one has stamped (`semper store copy`): a stamp that was already given would break the order of
+  // queues, and the caches that tell states apart by it. Success: durable. If it never returns:
+  // perhaps. Error: unsupported (the message says by what else the version can be raised). The
+  // default succeeds only where the present version is `floor` or above.
   virtual Async<void> raise_version(Version floor);
 
   // A watch on the key as the snapshot sees it. Error: exhausted (too many watches), closed.
@@ -182,6 +203,14 @@ class Backend {
   // Reads everything and reports the first damage as `corrupt`. Success: a sentence on what was
   // checked. May take long; runs beside other work.
   virtual Async<std::string> check() = 0;
+
+  // Makes a copy of the whole store at `path`, a file that is not there yet, while everybody goes
+  // on: one state, the newest when it began. It was read again and checked, and can be opened as a
+  // store. Success: durable, its name too. Error, or if it never returns: there is no file of that
+  // name. Errors: already_exists, conflict (another process makes the same), retry, cancelled,
+  // exhausted (no room), corrupt (the store is damaged), permission, io; unsupported: the engine
+  // has ways of its own, which the message names. The default.
+  virtual Async<BackupReport> backup(std::string path, BackupOptions options);
 
   // Figures for people and metrics: name -> number. Cheap.
   virtual std::vector<std::pair<std::string, std::int64_t>> statistics() const = 0;

@@ -83,6 +83,7 @@ class FaultyBackend final : public Backend {
   Async<std::unique_ptr<Snapshot>> snapshot() override;
   Async<CommitReceipt> commit(CommitRequest request) override;
   Async<void> raise_version(Version floor) override;
+  Async<BackupReport> backup(std::string path, BackupOptions options) override;
   Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override;
   Async<std::string> check() override;
   std::vector<std::pair<std::string, std::int64_t>> statistics() const override;

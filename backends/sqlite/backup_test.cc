@@ -1,0 +1,280 @@
+// Backups of a store that is in use: they end, are one state, open as a store, and leave nothing
+// half-way.
+#include "backup.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+#include "checkpointer.h"
+#include "child_process.h"
+#include "test_place.h"
+
+namespace semper::sqlite {
+namespace {
+
+namespace fs = std::filesystem;
+
+Result<BackupReport> back_up(const Store& store, const std::string& to, BackupOptions how = {}) {
+  return wait_for(store.backend().backup(to, std::move(how)));
+}
+
+// Rows of which a backup copies in more than one step.
+void fill(const Store& store, int mebibytes) {
+  for (int i = 0; i < mebibytes; ++i) {
+    ASSERT_TRUE(put(store, "filling" + std::to_string(i), Bytes(std::size_t{1} << 20, 'f')));
+  }
+}
+
+constexpr int kAccounts = 50;
+constexpr int kTotal = kAccounts * 100;
+
+// Moves amounts between accounts until it is told to stop.
+void move_money(const Store& store, const std::atomic<bool>& stop, std::atomic<int>& moved) {
+  Scheduler scheduler;
+  for (int i = 0; !stop.load(); ++i) {
+    const auto done = scheduler.block_on([](Store in, int from, int to) -> Async<int> {
+      co_return co_await in.transact([from, to](Transaction& tx) -> Async<int> {
+        const Bytes giver = "account" + std::to_string(from);
+        const Bytes taker = "account" + std::to_string(to);
+        SEMPER_CO_TRY(const auto given, co_await tx.get(giver));
+        SEMPER_CO_TRY(const auto taken, co_await tx.get(taker));
+        tx.set(giver, std::to_string(std::stoi(*given) - 1));
+        tx.set(taker, std::to_string(std::stoi(*taken) + 1));
+        co_return 0;
+      });
+    }(store, i % kAccounts, (i + 1) % kAccounts));
+    if (done) moved.fetch_add(1);
+  }
+}
+
+int sum_of_accounts(const Store& store) {
+  int sum = 0;
+  for (int i = 0; i < kAccounts; ++i) {
+    const auto balance = get(store, "account" + std::to_string(i));
+    sum += balance && *balance ? std::stoi(**balance) : -1'000'000;
+  }
+  return sum;
+}
+
+SEMPER_CHILD(moves_money) {
+  const Store store = must_open(child_argument());
+  const std::atomic<bool> stop = false;
+  std::atomic<int> moved = 0;
+  std::thread teller([&] {
+    while (moved.load() == 0) std::this_thread::yield();
+    say("moving");
+  });
+  move_money(store, stop, moved);  // until it is killed
+  teller.join();
+}
+
+TEST(Backup, one_of_a_store_that_two_processes_write_to_all_the_time_ends_and_is_one_state) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  for (int i = 0; i < kAccounts; ++i) {
+    ASSERT_TRUE(put(store, "account" + std::to_string(i), "100"));
+  }
+  fill(store, 8);
+  ChildProcess other("moves_money", place.url());
+  ASSERT_EQ(other.read_line(), "moving");
+  std::atomic<bool> stop = false;
+  std::atomic<int> moved = 0;
+  std::thread mine([&] { move_money(store, stop, moved); });
+  Version last = 0;
+  for (int round = 0; round < 3; ++round) {
+    const std::string copy = place.folder() + "/copy" + std::to_string(round) + ".db";
+    const auto report = back_up(store, copy);
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_GT(report->version, last);
+    EXPECT_EQ(report->bytes, fs::file_size(copy));
+    EXPECT_NE(report->checked.find("keys"), std::string::npos) << report->checked;
+    EXPECT_EQ(contents_of(copy).substr(18, 2), std::string("\2\2")) << "its journal mode";
+    last = report->version;
+    const Store restored = must_open("sqlite:" + copy);
+    EXPECT_EQ(sum_of_accounts(restored), kTotal);
+    EXPECT_TRUE(put(restored, "key", "value"));
+    ASSERT_TRUE(wait_for(restored.close()));
+    const int before = moved.load();
+    while (moved.load() == before) std::this_thread::yield();
+  }
+  stop.store(true);
+  mine.join();
+  EXPECT_EQ(place.listing().find("-semper-part"), std::string::npos) << place.listing();
+}
+
+TEST(Backup, nobody_waits_for_one_although_the_log_grows_past_its_bound_meanwhile) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  fill(store, 4);
+  bool written = false;
+  BackupOptions how;
+  how.on_progress = [&](const BackupProgress&) {
+    if (std::exchange(written, true)) return;
+    Scheduler scheduler;  // in the middle of the copy
+    for (std::int64_t i = 0; i < kWalHardBytes / (1 << 20) + 10; ++i) {
+      const auto done = scheduler.block_on([](Store in, Bytes value) -> Async<Versionstamp> {
+        auto transaction = in.begin();
+        transaction.set("big", value);
+        co_return co_await transaction.commit();
+      }(store, Bytes(std::size_t{1} << 20, static_cast<char>('a' + i % 26))));
+      ASSERT_TRUE(done) << done.error().to_string();
+    }
+  };
+  const auto report = back_up(store, place.folder() + "/copy.db", std::move(how));
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_GT(figure(store, "wal_bytes"), kWalHardBytes);
+  EXPECT_LE(figure(store, "wal_waits"), 1);
+  for (int i = 0; i < 500 && figure(store, "wal_restarts") == 0; ++i) fill(store, 2);
+  EXPECT_GE(figure(store, "wal_restarts"), 1);
+  EXPECT_FALSE(*get(must_open("sqlite:" + place.folder() + "/copy.db"), "big"));
+}
+
+TEST(Backup, progress_grows_to_the_whole) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  fill(store, 4);
+  std::vector<BackupProgress> seen;
+  BackupOptions how;
+  how.on_progress = [&](const BackupProgress& progress) { seen.push_back(progress); };
+  ASSERT_TRUE(back_up(store, place.folder() + "/copy.db", std::move(how)));
+  ASSERT_GE(seen.size(), 4u);
+  for (std::size_t i = 1; i + 1 < seen.size(); ++i) {
+    EXPECT_GT(seen[i].done_bytes, seen[i - 1].done_bytes);
+  }
+  EXPECT_EQ(seen[seen.size() - 2].done_bytes, seen[seen.size() - 2].total_bytes);
+  EXPECT_EQ(seen.back().step, BackupProgress::Step::verify);
+}
+
+TEST(Backup, one_that_is_told_to_stop_leaves_nothing) {
+  for (const auto when : {BackupProgress::Step::copy, BackupProgress::Step::verify}) {
+    const TestPlace place;
+    const Store store = must_open(place.url());
+    fill(store, 4);
+    std::stop_source source;
+    BackupOptions how;
+    how.stop = source.get_token();
+    how.on_progress = [&](const BackupProgress& progress) {
+      if (progress.step == when) source.request_stop();
+    };
+    const auto ended = back_up(store, place.folder() + "/copy.db", std::move(how));
+    ASSERT_FALSE(ended);
+    EXPECT_EQ(ended.error().kind(), ErrorKind::cancelled) << ended.error().to_string();
+    ASSERT_TRUE(wait_for(store.close()));
+    EXPECT_EQ(place.listing(), "store.db");
+  }
+}
+
+TEST(Backup, a_store_that_is_closed_ends_one_that_runs) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  fill(store, 4);
+  OneShot<std::monostate> begun;
+  std::atomic<bool> go_on = false;
+  BackupOptions how;
+  how.on_progress = [&](const BackupProgress&) {
+    begun.set({});
+    while (!go_on.load()) std::this_thread::yield();
+  };
+  OneShot<ErrorKind> ended;
+  asio::co_spawn(
+      test_scheduler().executor(),
+      [](Store in, std::string to, BackupOptions options, OneShot<ErrorKind> out) -> Task<void> {
+        const auto report = co_await in.backend().backup(std::move(to), std::move(options));
+        out.set(report ? ErrorKind::internal : report.error().kind());
+      }(store, place.folder() + "/copy.db", std::move(how), ended),
+      asio::detached);
+  ASSERT_TRUE(wait_for(begun.wait()));
+  const auto second = back_up(store, place.folder() + "/second.db");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().kind(), ErrorKind::retry) << "one at a time";
+  std::thread closing([&] { EXPECT_TRUE(wait_for(store.close())); });
+  go_on.store(true);
+  closing.join();
+  const auto kind = wait_for(ended.wait());
+  ASSERT_TRUE(kind);
+  EXPECT_TRUE(*kind == ErrorKind::retry || *kind == ErrorKind::internal) << "or it was done";
+  EXPECT_EQ(place.listing().find("-semper-part"), std::string::npos) << place.listing();
+}
+
+TEST(Backup, a_file_that_is_there_is_left_as_it_is) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  const std::string copy = place.folder() + "/copy.db";
+  write_file(copy, "precious");
+  for (const auto& to : {copy, place.file()}) {
+    const auto refused = back_up(store, to);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind(), ErrorKind::already_exists) << refused.error().to_string();
+  }
+  EXPECT_EQ(contents_of(copy), "precious");
+  const auto nowhere = back_up(store, place.folder() + "/none/copy.db");
+  ASSERT_FALSE(nowhere);
+  EXPECT_EQ(nowhere.error().kind(), ErrorKind::not_found) << nowhere.error().to_string();
+}
+
+SEMPER_CHILD(makes_a_backup_and_stays_in_it) {
+  const std::string url = child_argument();
+  const Store store = must_open(url);
+  BackupOptions how;
+  how.on_progress = [](const BackupProgress&) {
+    say("copying");
+    ::pause();
+  };
+  static_cast<void>(back_up(store, url.substr(std::string("sqlite:").size()) + ".copy", how));
+}
+
+TEST(Backup, two_to_one_name_exclude_each_other_and_what_a_killed_one_left_is_replaced) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  fill(store, 3);
+  const std::string copy = place.file() + ".copy";
+  ChildProcess child("makes_a_backup_and_stays_in_it", place.url());
+  ASSERT_EQ(child.read_line(), "copying");
+  const auto refused = back_up(store, copy);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::conflict) << refused.error().to_string();
+  EXPECT_TRUE(fs::exists(copy + "-semper-part"));
+  child.kill();
+  child.wait();
+  EXPECT_TRUE(fs::exists(copy + "-semper-part")) << "what it left";
+  const auto report = back_up(store, copy);
+  ASSERT_TRUE(report) << report.error().to_string();
+  EXPECT_FALSE(fs::exists(copy + "-semper-part"));
+  EXPECT_TRUE(wait_for(must_open("sqlite:" + copy).backend().check()));
+}
+
+TEST(Backup, one_of_a_damaged_store_is_not_kept) {
+  const TestPlace place;
+  {
+    const Store store = must_open(place.url());
+    ASSERT_TRUE(put(store, "key", "a value that will decay"));
+    ASSERT_TRUE(wait_for(store.close()));
+  }
+  auto contents = contents_of(place.file());
+  contents[contents.find("a value that")] = 'A';
+  write_file(place.file(), contents);
+  const Store store = must_open(place.url());
+  const auto refused = back_up(store, place.folder() + "/copy.db");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::corrupt) << refused.error().to_string();
+  EXPECT_FALSE(fs::exists(place.folder() + "/copy.db"));
+}
+
+TEST(Backup, the_copy_has_the_mode_of_the_store) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_EQ(::chmod(place.file().c_str(), 0640), 0);
+  const std::string copy = place.folder() + "/odd name?#%.db";
+  ASSERT_TRUE(back_up(store, copy));
+  struct stat status {};
+  ASSERT_EQ(::stat(copy.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0640u);
+}
+
+}  // namespace
+}  // namespace semper::sqlite
