@@ -70,7 +70,8 @@ void print_entity(Invocation& invocation, const EntityView& view, WallTime now) 
   field("  lock", view.lock ? "held by " + shown(view.lock->owner) + " for " +
                                   shown_span(now - view.lock->acquired)
                             : "free");
-  field("  dead letters", std::to_string(view.dead_letters));
+  field("  dead letters", std::to_string(view.dead_letters) +
+                              (view.dead_letters == kDeadLettersCounted ? " or more" : ""));
   field("  written at", view.stamp.is_complete() ? view.stamp.to_string() : "never");
   if (view.parked) field("  parked", shown(*view.parked));
 }

@@ -6,6 +6,7 @@
 
 #include "enqueue.h"
 #include "keys.h"
+#include "orders.h"
 #include "records.h"
 
 namespace semper {
@@ -67,7 +68,7 @@ Async<void> refuse_full(Transaction& transaction, const Share& share) {
   if (raw) {
     if (const auto header = internal::Header::decode(*raw)) popped = header->popped;
   }
-  if (internal::counter_value(pushed) - popped < kQueueMessagesMaximum) co_return Status{};
+  if (internal::count_waiting(pushed, popped) < kQueueMessagesMaximum) co_return Status{};
   co_return fail(ErrorKind::retry, "the queue of " + share.id.to_string() + " holds its " +
                                        std::to_string(kQueueMessagesMaximum) +
                                        " messages; is a host serving its type?");

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "orders.h"
+
 namespace semper::internal {
 
 void Entity::assume(Transaction& transaction) const {
@@ -30,10 +32,12 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
   // publishers, who append behind it, do not conflict; the header alone decides who consumes.
   const KeyRange adjacent{keys.header(), keys.queue().end};
   SEMPER_CO_TRY(auto page, co_await transaction.get_range(
-                               adjacent, {.limit = segments + 2, .mode = ReadMode::snapshot}));
+                               adjacent, {.limit = segments + 3, .mode = ReadMode::snapshot}));
   const Bytes previous = std::exchange(header_raw_, Bytes());
-  take_rows(std::move(page), segments);
-  const bool same = header_exists_ && previous == header_raw_;
+  const std::optional<Bytes> order = take_rows(std::move(page), segments);
+  is_reset_ = false;
+  if (order) SEMPER_CO_TRY_STATUS(co_await obey(*order));
+  const bool same = header_exists_ && previous == header_raw_ && !is_reset_;
   SEMPER_CO_TRY(as_of_, co_await transaction.read_version());
   transaction.assume_unchanged(KeyRange::point(keys.header()), header_exists_ ? 1 : 0);
   if (same && unreadable_) co_return fail(*unreadable_);
@@ -64,7 +68,19 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
   co_return Status{};
 }
 
-void Entity::take_rows(RangePage page, std::size_t segments) {
+Async<void> Entity::obey(BytesView bytes) {
+  const auto order = Order::decode(bytes);
+  if (!order) co_return fail(order.error().in(target_->id.to_string()));
+  is_reset_ = order->kind == Order::Kind::reset;
+  if (is_reset_) co_return Status{};
+  header_exists_ = false;
+  header_raw_.clear();
+  SEMPER_CO_TRY_STATUS(co_await remove_killed(*target_, kRemovalsPerLoad));
+  co_return fail(ErrorKind::conflict, target_->id.to_string() + " was killed; look again");
+}
+
+std::optional<Bytes> Entity::take_rows(RangePage page, std::size_t segments) {
+  std::optional<Bytes> order;
   const auto& keys = target_->keys;
   header_exists_ = false;
   pushed_exists_ = false;
@@ -79,21 +95,24 @@ void Entity::take_rows(RangePage page, std::size_t segments) {
     } else if (row.key == keys.pushed()) {
       pushed_exists_ = true;
       pushed_ = counter_value(row.value);
+    } else if (row.key < keys.pushed()) {
+      order = std::move(row.value);
     } else if (segments_.size() < segments) {
       auto messages = decode_segment(row.value);
       if (!messages) {
         segments_status_ = fail(messages.error());
-        return;
+        return order;
       }
       segments_.push_back({std::move(row.key), std::move(*messages)});
     } else {
       all_segments_ = false;
     }
   }
+  return order;
 }
 
 Async<void> Entity::load_state(Transaction& transaction, Behaviour& behaviour) {
-  state_is_new_ = !header_.has_state;
+  state_is_new_ = !header_.has_state || is_reset_;
   if (state_is_new_) {
     encoded_.clear();
     SEMPER_CO_TRY(state_, behaviour.init(target_->id));
@@ -163,6 +182,10 @@ bool Entity::save(Transaction& transaction, Behaviour& behaviour) {
     dirty_ = false;
     return false;
   }
+  if (is_reset_) {
+    transaction.clear(keys.order());
+    transaction.clear(keys.parked());
+  }
   for (std::uint32_t i = 0; i < header_.chunks; ++i) {
     const std::size_t at = std::size_t{i} * kChunkBytes;
     const auto chunk = BytesView(encoded).substr(at, kChunkBytes);
@@ -184,15 +207,21 @@ Async<bool> Entity::is_current(Transaction& transaction) {
   const auto& keys = target_->keys;
   const KeyRange both{keys.header(), key_after(keys.pushed())};
   SEMPER_CO_TRY(auto page,
-                co_await transaction.get_range(both, {.limit = 2, .mode = ReadMode::snapshot}));
+                co_await transaction.get_range(both, {.limit = 3, .mode = ReadMode::snapshot}));
   const Bytes* header = nullptr;
   std::optional<Bytes> pushed;
+  bool ordered = false;
   for (const auto& row : page.rows) {
-    if (row.key == keys.header()) header = &row.value;
-    if (row.key == keys.pushed()) pushed = row.value;
+    if (row.key == keys.header()) {
+      header = &row.value;
+    } else if (row.key == keys.pushed()) {
+      pushed = row.value;
+    } else {
+      ordered = true;
+    }
   }
   const bool same_header = header_exists_ ? header != nullptr && *header == header_raw_ : !header;
-  const bool current = same_header && counter_value(pushed) == pushed_;
+  const bool current = same_header && !ordered && counter_value(pushed) == pushed_;
   if (current) {
     SEMPER_CO_TRY(as_of_, co_await transaction.read_version());
   }
@@ -208,6 +237,7 @@ void Entity::committed(const Versionstamp& stamp, bool queue_claimed) {
     header_.stamp = stamp;
     encoded_ = std::move(saved_encoding_);
     state_is_new_ = false;
+    is_reset_ = false;
   }
   dirty_ = false;
   segments_.clear();

@@ -40,7 +40,8 @@ class Entity {
 
   // Reads header, pushed count and up to `segments` queue segments, and decodes the state if it is
   // not the one at hand. Errors: those of the store; corrupt and unsupported: the record or the
-  // state can not be read (see unreadable()); and init's.
+  // state can not be read (see unreadable()); conflict: it was killed, and what was to be removed of
+  // it is, or a part (orders.h); and init's.
   Async<void> load(Transaction& transaction, Behaviour& behaviour, std::size_t segments);
 
   // After load(): the transaction also fails with `conflict` if anything was enqueued meanwhile.
@@ -92,9 +93,12 @@ class Entity {
   const Target& target() const { return *target_; }
 
  private:
+  // Carries an order to kill out; takes one to reset down.
+  Async<void> obey(BytesView order);
   Async<void> load_state(Transaction& transaction, Behaviour& behaviour);
   Status decode(Behaviour& behaviour);
-  void take_rows(RangePage page, std::size_t segments);
+  // Returns the order beside the header, if there is one.
+  std::optional<Bytes> take_rows(RangePage page, std::size_t segments);
 
   std::shared_ptr<const Target> target_;
   Header header_;
@@ -109,6 +113,7 @@ class Entity {
   std::shared_ptr<void> state_;
   Bytes encoded_;              // of state_, as stored
   bool state_is_new_ = false;  // made by init, not stored yet
+  bool is_reset_ = false;      // by an order that the next save() takes away
   bool dirty_ = false;
   bool saved_ = false;  // save() wrote in the transaction under way:
   Bytes saved_encoding_;

@@ -1,12 +1,14 @@
 #include "semper/server/inspect.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <type_traits>
 #include <utility>
 
 #include "enqueue.h"
 #include "keys.h"
+#include "orders.h"
 #include "records.h"
 #include "semper/store/tuple_stream.h"
 #include "semper/store/tuple_text.h"
@@ -67,21 +69,24 @@ Async<std::optional<Bytes>> first_key(Transaction& transaction, KeyRange range) 
   co_return std::move(page.rows.front().key);
 }
 
-Async<void> require_entity(Transaction& transaction, const EntityKeys& keys, const EntityId& id) {
-  SEMPER_CO_TRY(const auto first, co_await first_key(transaction, keys.everything()));
-  if (!first) {
-    co_return fail(ErrorKind::not_found,
-                   "there is no " + id.to_string() + ": it has neither a state nor messages");
-  }
-  co_return Status{};
+Async<internal::Standing> read_standing(Transaction& transaction, const EntityKeys& keys) {
+  auto standing = co_await internal::read_standing(transaction, keys, ReadMode::snapshot);
+  if (!standing) co_return fail(at_key(standing.error(), keys.header()));
+  co_return std::move(*standing);
 }
 
-Async<internal::Header> read_header(Transaction& transaction, const EntityKeys& keys) {
-  SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.header(), ReadMode::snapshot));
-  if (!raw) co_return internal::Header();
-  auto header = internal::Header::decode(*raw);
-  if (!header) co_return fail(at_key(header.error(), keys.header()));
-  co_return std::move(*header);
+// The same of an entity that is there; one that was killed is not, whatever still lies about of it.
+Async<internal::Standing> require_entity(Transaction& transaction, const EntityKeys& keys,
+                                         const EntityId& id) {
+  SEMPER_CO_TRY(auto first, co_await first_key(transaction, keys.everything()));
+  if (first) {
+    SEMPER_CO_TRY(auto standing, co_await read_standing(transaction, keys));
+    if (!standing.is_killed()) co_return std::move(standing);
+    SEMPER_CO_TRY(first, co_await first_key(transaction, standing.queue(keys)));
+    if (first) co_return std::move(standing);
+  }
+  co_return fail(ErrorKind::not_found,
+                 "there is no " + id.to_string() + ": it has neither a state nor messages");
 }
 
 Async<std::optional<Bytes>> read_state(Transaction& transaction, const EntityKeys& keys,
@@ -97,11 +102,12 @@ Async<std::optional<Bytes>> read_state(Transaction& transaction, const EntityKey
   co_return std::move(state);
 }
 
-Async<std::uint64_t> count_rows(Transaction& transaction, KeyRange range) {
+// At most `most` of them.
+Async<std::uint64_t> count_rows(Transaction& transaction, KeyRange range, std::uint64_t most) {
   std::uint64_t rows = 0;
   const auto count = [&](const KeyValue&) -> Result<bool> {
     ++rows;
-    return true;
+    return rows < most;
   };
   SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, std::move(range), 0, count));
   co_return rows;
@@ -125,10 +131,10 @@ Result<HostView> host_view(BytesView prefix, const KeyValue& row) {
 
 Async<EntityView> view_entity(Transaction& transaction, const EntityKeys& keys,
                               const EntityId& id) {
-  SEMPER_CO_TRY_STATUS(co_await require_entity(transaction, keys, id));
+  SEMPER_CO_TRY(auto standing, co_await require_entity(transaction, keys, id));
+  auto& header = standing.header;
   EntityView view;
   view.id = id;
-  SEMPER_CO_TRY(auto header, co_await read_header(transaction, keys));
   SEMPER_CO_TRY(const auto pushed, co_await transaction.get(keys.pushed(), ReadMode::snapshot));
   const std::uint64_t pushed_count = internal::counter_value(pushed);
   if (pushed_count < header.popped) {
@@ -144,8 +150,11 @@ Async<EntityView> view_entity(Transaction& transaction, const EntityKeys& keys,
     view.lock = LockView{std::move(header.lock->owner), wall_time(header.lock->acquired_ms)};
   }
   SEMPER_CO_TRY(view.state, co_await read_state(transaction, keys, header));
-  SEMPER_CO_TRY(view.parked, co_await transaction.get(keys.parked(), ReadMode::snapshot));
-  SEMPER_CO_TRY(view.dead_letters, co_await count_rows(transaction, keys.dead_letters()));
+  if (!standing.is_killed()) {
+    SEMPER_CO_TRY(view.parked, co_await transaction.get(keys.parked(), ReadMode::snapshot));
+    SEMPER_CO_TRY(view.dead_letters,
+                  co_await count_rows(transaction, keys.dead_letters(), kDeadLettersCounted));
+  }
   SEMPER_CO_TRY(const auto index, co_await transaction.get(keys.index(), ReadMode::snapshot));
   view.indexed = index.has_value();
   co_return view;
@@ -176,6 +185,12 @@ struct Redriven {
 Async<Redriven> redrive_some(Transaction& transaction, const EntityKeys& keys, KeyRange letters,
                              std::size_t limit) {
   Redriven done;
+  // An order to kill that comes meanwhile is a conflict.
+  SEMPER_CO_TRY(const auto order, co_await transaction.get(keys.order()));
+  if (order) {
+    SEMPER_CO_TRY(const auto decoded, internal::Order::decode(*order));
+    if (decoded.kind == internal::Order::Kind::kill) co_return done;
+  }
   SEMPER_CO_TRY(const auto page, co_await transaction.get_range(
                                      letters, {.limit = std::min(limit, kLettersPerTransaction)}));
   std::vector<internal::QueuedMessage> messages;
@@ -233,8 +248,8 @@ Async<void> count_index(Transaction& transaction, const Tenant& tenant, Residue&
   residue.index_entries = entities.size();
   for (const auto& id : entities) {
     const EntityKeys keys(tenant.prefix(), id);
-    SEMPER_CO_TRY(const auto header, co_await read_header(transaction, keys));
-    if (header.lock) ++residue.locks;
+    SEMPER_CO_TRY(const auto standing, co_await read_standing(transaction, keys));
+    if (standing.header.lock) ++residue.locks;
   }
   co_return Status{};
 }
@@ -301,9 +316,8 @@ Async<std::vector<SessionView>> read_sessions(Transaction& transaction, const Te
 
 Async<std::vector<QueuedView>> read_queue(Transaction& transaction, const EntityKeys& keys,
                                           const EntityId& id, std::size_t limit) {
-  SEMPER_CO_TRY_STATUS(co_await require_entity(transaction, keys, id));
-  SEMPER_CO_TRY(const auto header, co_await read_header(transaction, keys));
-  std::size_t taken = header.head_offset;  // of the segment at hand
+  SEMPER_CO_TRY(const auto standing, co_await require_entity(transaction, keys, id));
+  std::size_t taken = standing.header.head_offset;  // of the segment at hand
   std::vector<QueuedView> views;
   const auto add = [&](const KeyValue& row) -> Result<bool> {
     auto messages = internal::decode_segment(row.value);
@@ -318,8 +332,8 @@ Async<std::vector<QueuedView>> read_queue(Transaction& transaction, const Entity
     return true;
   };
   if (limit > 0) {
-    SEMPER_CO_TRY_STATUS(
-        co_await for_each_row(transaction, keys.queue(), std::min(limit, kRowsPerPage), add));
+    SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, standing.queue(keys),
+                                               std::min(limit, kRowsPerPage), add));
   }
   co_return views;
 }
@@ -327,8 +341,9 @@ Async<std::vector<QueuedView>> read_queue(Transaction& transaction, const Entity
 Async<std::vector<DeadLetterView>> read_dead_letters(Transaction& transaction,
                                                      const EntityKeys& keys, const EntityId& id,
                                                      std::size_t limit) {
-  SEMPER_CO_TRY_STATUS(co_await require_entity(transaction, keys, id));
+  SEMPER_CO_TRY(const auto standing, co_await require_entity(transaction, keys, id));
   std::vector<DeadLetterView> views;
+  if (standing.is_killed()) co_return views;
   const auto add = [&](const KeyValue& row) -> Result<bool> {
     auto record = internal::decode_dead_letter(row.value);
     if (!record) return fail(at_key(record.error(), row.key));
@@ -462,7 +477,8 @@ Async<Residue> count_residue(Tenant tenant) {
     SEMPER_CO_TRY_STATUS(co_await count_sessions(transaction, tenant, residue));
     SEMPER_CO_TRY_STATUS(co_await count_index(transaction, tenant, residue));
     SEMPER_CO_TRY(residue.hosts,
-                  co_await count_rows(transaction, internal::host_range(tenant.prefix())));
+                  co_await count_rows(transaction, internal::host_range(tenant.prefix()),
+                                      std::numeric_limits<std::uint64_t>::max()));
     co_return residue;
   });
 }

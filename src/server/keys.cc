@@ -19,7 +19,8 @@ enum Part : std::int64_t {
   kLockRenewal,
   kDead,
   kParked,
-  kOnce
+  kOnce,
+  kBehindOnce
 };
 
 template <class... Elements>
@@ -75,6 +76,9 @@ EntityKeys::EntityKeys(BytesView tenant_prefix, const EntityId& id)
       header_(part(kHeader)),
       pushed_(part(kPushed)) {}
 
+Bytes EntityKeys::order() const {
+  return make(prefix_, kHeader, 0);
+}
 Bytes EntityKeys::lock_renewal() const {
   return part(kLockRenewal);
 }
@@ -83,6 +87,9 @@ Bytes EntityKeys::parked() const {
 }
 Bytes EntityKeys::once(std::string_view source) const {
   return make(prefix_, kOnce, source);
+}
+KeyRange EntityKeys::once_of_all_sources() const {
+  return part_range(kOnce);
 }
 Bytes EntityKeys::index() const {
   return make(tenant_prefix(), kIndex, id_->type, shard_of(id_->id), id_->id);
@@ -124,6 +131,11 @@ KeyRange EntityKeys::chunks() const {
 }
 KeyRange EntityKeys::everything() const {
   return below(prefix_);
+}
+
+std::array<KeyRange, 3> EntityKeys::consumers_own() const {
+  return {KeyRange{header_, pushed_}, KeyRange{part(kChunks), part(kOnce)},
+          KeyRange{part(kBehindOnce), everything().end}};
 }
 
 Result<Versionstamp> EntityKeys::stamp_in(BytesView key) {

@@ -4,6 +4,7 @@
 //
 //   (0, type)                         the type's registration: its messages, for tools
 //   (1, type, id, 0)                  header: stamp, lock, popped count, and a small state itself
+//   (1, type, id, 0, 0)               an order of kill() or reset() that is not carried out: orders.h
 //   (1, type, id, 1)                  pushed count: an atomic counter, so publishers never conflict
 //   (1, type, id, 2, versionstamp)    a queue segment: messages of one commit, in order
 //   (1, type, id, 3, n)               chunk n of a large state
@@ -23,6 +24,7 @@
 // store's tree for header, queue and state.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -48,6 +50,8 @@ class EntityKeys {
 
   const Bytes& header() const { return header_; }
   const Bytes& pushed() const { return pushed_; }
+  // Between header and pushed count, so that whoever reads both reads this.
+  Bytes order() const;
   KeyRange queue() const;
   // A queue key with an incomplete stamp of this user version; the stamp is at stamp_offset().
   Bytes queue_segment(std::uint16_t user_version) const;
@@ -61,9 +65,12 @@ class EntityKeys {
   Bytes lock_renewal() const;
   Bytes parked() const;
   Bytes once(std::string_view source) const;
+  KeyRange once_of_all_sources() const;
   Bytes index() const;
   Bytes wake() const;
   KeyRange everything() const;
+  // Of that, what only consumers write: all but pushed count, queue and sources.
+  std::array<KeyRange, 3> consumers_own() const;
 
   // The stamp at the end of a queue or dead letter key.
   static Result<Versionstamp> stamp_in(BytesView key);

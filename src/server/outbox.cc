@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "enqueue.h"
+#include "orders.h"
 #include "semper/server/ref.h"
 
 namespace semper::internal {
@@ -149,7 +150,7 @@ Async<bool> Outbox::is_full(const Target& target) {
     // A header that can not be read is the consumer's to report.
     if (const auto header = Header::decode(*raw)) popped = header->popped;
   }
-  co_return counter_value(pushed) - popped >= kQueueMessagesMaximum;
+  co_return count_waiting(pushed, popped) >= kQueueMessagesMaximum;
 }
 
 Async<void> Outbox::commit(const Store& store, const std::vector<Publication>& batch) {

@@ -44,6 +44,9 @@ struct LockView {
   WallTime acquired;
 };
 
+// Dead letters that inspect() counts of one entity; it may have more.
+inline constexpr std::uint64_t kDeadLettersCounted = 10'000;
+
 struct EntityView {
   EntityId id;
   std::optional<Bytes> state;  // one CBOR item; empty before the first message
@@ -52,7 +55,7 @@ struct EntityView {
   std::uint64_t processed = 0;  // messages taken from the queue so far
   std::optional<LockView> lock;
   std::optional<std::string> parked;  // why its state can not be decoded
-  std::uint64_t dead_letters = 0;
+  std::uint64_t dead_letters = 0;     // counted up to kDeadLettersCounted
   bool indexed = false;  // a host will look at it
 };
 

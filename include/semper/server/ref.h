@@ -68,10 +68,12 @@ class RawRef {
   Async<void> info(RawMessage message) const;
 
   // Deletes the state, the queue, the lock and the dead letters; waiting callers get `closed`. The
-  // next message starts anew with init. not_found: there was nothing.
+  // next message starts anew with init. Gets through whatever the length of the queue and whoever
+  // consumes and publishes. Never returned, or an error after it took effect (the message says so): it
+  // is killed, and hosts remove the rest. not_found: there was nothing.
   Async<void> kill() const;
 
-  // The state is made anew by init at the next message; the queue stays.
+  // The state is made anew by init at the next message; the queue stays. Gets through as kill does.
   Async<void> reset() const;
 
   // Takes the lock away from whoever holds it: its result will be refused, and the message is
