@@ -28,9 +28,12 @@ void ServerCalls::end() {
   none_left_.notify_all();
 }
 
-bool ServerCalls::executor_was_stopped() const {
+std::string ServerCalls::why_they_can_not_end() const {
   const auto* const on = executor.target<asio::io_context::executor_type>();
-  return on != nullptr && asio::query(*on, asio::execution::context).stopped();
+  if (on == nullptr) return "";
+  if (on->running_in_this_thread()) return "shutdown() was called on the server's own executor";
+  if (!asio::query(*on, asio::execution::context).stopped()) return "";
+  return "the server's executor was stopped before shutdown()";
 }
 
 std::string ServerCalls::who_runs() const {
@@ -49,9 +52,9 @@ void ServerCalls::wait_for_handlers() {
   while (calls_ > 0) {
     none_left_.wait_for(lock, kLook);
     if (calls_ == 0) return;
-    if (executor_was_stopped()) {
-      log_warning("rpc", "the server's executor was stopped before shutdown(); handlers of " +
-                             who_runs() + " will not end");
+    if (const auto why = why_they_can_not_end(); !why.empty()) {
+      log_warning("rpc",
+                  why + ": handlers of " + who_runs() + " were cancelled and are not awaited");
       return;
     }
     if (said || system_clock().now() - began < kShutdownPatience) continue;

@@ -34,13 +34,14 @@ class ServerCalls {
   std::atomic<bool> serving = true;
 
   std::size_t count() const { return calls_; }
-  // Until there are no calls; or the executor is an io_context that was stopped.
+  // Until there are no calls; or the executor is an io_context on which they can not end, because it
+  // was stopped or runs on this thread.
   void wait_for_handlers();
 
  private:
   friend class CallPlace;
   void end();
-  bool executor_was_stopped() const;
+  std::string why_they_can_not_end() const;  // empty: they can
   std::string who_runs() const;
 
   std::atomic<std::size_t> calls_ = 0;

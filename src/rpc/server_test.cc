@@ -163,6 +163,21 @@ TEST_F(RpcServer, shutdown_leaves_to_a_stopped_loop_what_hangs_in_it) {
   EXPECT_EQ(house.inside, 1) << "its frame goes with the loop";
 }
 
+TEST_F(RpcServer, a_server_that_its_own_executor_destroys_does_not_wait_for_ever) {
+  auto owning = [this]() -> Task<void> {
+    std::optional<Server> server(start());
+    ChannelOptions to;
+    to.address = "127.0.0.1:" + std::to_string(server->port());
+    auto channel = co_await connect(to);
+    auto stream = open_stream(*channel, kYield, "");
+    static_cast<void>(co_await house.entered.wait());
+    EXPECT_EQ(house.inside, 1);
+    server.reset();
+  };
+  scheduler.block_on(owning());
+  while (house.inside > 0) std::this_thread::yield();
+}
+
 TEST_F(RpcServer, an_error_with_a_long_message_keeps_its_kind) {
   auto server = start();
   const auto answer = scheduler.block_on(call(channel_to(server), kWordy, ""));
