@@ -178,7 +178,10 @@ Async<Channel> connect_at_pace(std::shared_ptr<const ChannelOptions> given,
   if (address.empty()) {
     co_return fail(ErrorKind::invalid_argument, "a channel needs an address, HOST:PORT");
   }
-  SEMPER_CO_TRY(auto credentials, native_credentials(options.credentials));
+  Result<Credentials> renewed = options.credentials;
+  if (options.renew_credentials) renewed = options.renew_credentials();
+  if (!renewed) co_return fail(renewed.error().in("the credentials of a channel"));
+  SEMPER_CO_TRY(auto credentials, native_credentials(*renewed));
   keep_callback_threads();
   auto impl = std::make_shared<ChannelAccess::Impl>();
   impl->address = address;
