@@ -101,6 +101,9 @@ EtcdBackend::Parts::Parts(EtcdOptions given, Env in)
   watching.executor = scheduler->executor();
   watching.statistics = &statistics;
   hub = std::make_shared<WatchHub>(std::move(watching));
+  cluster->on_given_up([watches = std::weak_ptr<WatchHub>(hub)] {
+    if (const auto alive = watches.lock()) alive->leave_dead_stream();
+  });
 }
 
 EtcdBackend::Parts::~Parts() {

@@ -12,6 +12,7 @@ rpc::ChannelOptions channel_options(const EtcdOptions& options, const std::strin
   rpc::ChannelOptions made;
   made.address = address;
   made.credentials = options.credentials;
+  made.renew_credentials = options.renew_credentials;
   made.connect_deadline = kConnectDeadline;
   made.keepalive = kKeepalive;
   made.keepalive_timeout = kKeepaliveTimeout;
@@ -50,7 +51,10 @@ Result<Message> parsed(const Bytes& bytes, const char* method) {
 }  // namespace
 
 Cluster::Cluster(const EtcdOptions& options, Env env, Executor executor, Statistics& statistics)
-    : env_(env), user_(options.user), password_(options.password), statistics_(&statistics) {
+    : env_(env),
+      user_(options.user),
+      renew_password_(options.renew_password),
+      statistics_(&statistics) {
   for (const auto& address : options.endpoints) {
     endpoints_.push_back({address, rpc::durable_channel(channel_options(options, address),
                                                         durable_options(address, env, executor))});
@@ -97,9 +101,10 @@ Async<std::string> Cluster::token(const rpc::Channel& channel) {
     std::lock_guard lock(mutex_);
     if (!token_.empty() || without_users_) co_return token_;
   }
+  SEMPER_CO_TRY(const std::string password, renew_password_());
   pb::AuthenticateRequest request;
   request.set_name(user_);
-  request.set_password(password_);
+  request.set_password(password);
   rpc::CallOptions options = call_options("");
   options.deadline = kRequestDeadline;
   auto answer = co_await rpc::call(channel, kAuthenticateMethod, request.SerializeAsString(),
@@ -149,7 +154,10 @@ Task<tl::expected<Bytes, Cluster::Unanswered>> Cluster::call_at(std::size_t endp
     if (answer) co_return Answer(std::move(*answer));
     // Nothing came back: a proxy or load balancer may hold a connection that leads nowhere any
     // more.
-    if (answer.error().kind() == ErrorKind::timeout) channel->give_up();
+    if (answer.error().kind() == ErrorKind::timeout) {
+      channel->give_up();
+      if (given_up_) given_up_();
+    }
     if (login == kLoginsPerRequest || user_.empty() || !is_stale_token(answer.error())) {
       co_return unanswered(answer.error(), true);
     }

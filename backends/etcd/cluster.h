@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -76,6 +77,10 @@ class Cluster final : public Kv {
   void failed(const std::string& address);
   void stale_token(const Error& error);
 
+  // Called, on any thread, when a connection was given up because a request on it got no answer.
+  // Set it before the first request.
+  void on_given_up(std::function<void()> hook) { given_up_ = std::move(hook); }
+
   // Requests under way end, later ones give `closed`.
   void close();
 
@@ -101,8 +106,9 @@ class Cluster final : public Kv {
 
   const Env env_;
   const std::string user_;
-  const std::string password_;
+  const std::function<Result<std::string>()> renew_password_;
   Statistics* const statistics_;
+  std::function<void()> given_up_;
   std::vector<Endpoint> endpoints_;
   std::atomic<std::size_t> current_ = 0;
   std::atomic<bool> closed_ = false;

@@ -209,6 +209,10 @@ void EtcdServers::stop(int number) {
   node.process = -1;
 }
 
+void EtcdServers::restart(int number) {
+  spawn(number, true);
+}
+
 void EtcdServers::start(int number) {
   spawn(number, true);
   const auto until = std::chrono::steady_clock::now() + kStartDeadline;

@@ -43,7 +43,8 @@ class EtcdServers {
   const std::string& folder() const { return folder_; }
 
   void stop(int node);   // kill -9
-  void start(int node);  // again, on its own data
+  void start(int node);  // again, on its own data; waits until it answers
+  void restart(int node);  // the same, and does not wait
   void pause(int node);
   void resume(int node);
 

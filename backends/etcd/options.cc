@@ -40,6 +40,11 @@ Result<std::string> endpoint_of(std::string text) {
   }
   const auto colon = text.rfind(':');
   const auto bracket = text.rfind(']');
+  const bool brackets = text.starts_with('[') && bracket != std::string::npos;
+  if (!brackets && (text.find('[') != std::string::npos || text.find(':') != colon)) {
+    return bad("endpoint \"" + to_printable(text) +
+               "\" is not of the form HOST:PORT; an IPv6 address stands in brackets, [::1]:2379");
+  }
   const bool has_port =
       colon != std::string::npos && (bracket == std::string::npos || colon > bracket);
   if (!has_port) text = text + ':' + kDefaultPort;
@@ -79,23 +84,38 @@ bool is_loopback(const std::string& endpoint) {
   return host == "localhost" || host == "[::1]" || host.starts_with("127.");
 }
 
-Status read_tls(const StoreUrl& url, EtcdOptions& options) {
+Result<rpc::Credentials> read_credentials(const StoreUrl& url) {
   const auto tls = url.parameter("tls");
   if (tls && *tls != "on") return bad("store URL parameter tls is tls=on, or left out");
   const bool own = url.parameter("cert") || url.parameter("key");
-  if (!tls && !own && !url.parameter("ca") && !url.parameter("server_name")) return {};
-  options.credentials = rpc::Credentials::tls();
-  if (url.parameter("ca")) {
-    SEMPER_TRY(options.credentials.root_certificates, read_file(url, "ca"));
+  if (!tls && !own && !url.parameter("ca") && !url.parameter("server_name")) {
+    return rpc::Credentials::insecure();
   }
-  options.server_name = url.parameter("server_name").value_or("");
-  if (!own) return {};
+  auto credentials = rpc::Credentials::tls();
+  if (url.parameter("ca")) {
+    SEMPER_TRY(credentials.root_certificates, read_file(url, "ca"));
+  }
+  if (!own) return credentials;
   if (!url.parameter("cert") || !url.parameter("key")) {
     return bad("store URL parameters cert and key come together");
   }
-  SEMPER_TRY(options.credentials.certificate, read_file(url, "cert"));
-  SEMPER_TRY(options.credentials.private_key, read_file(url, "key"));
-  return {};
+  SEMPER_TRY(credentials.certificate, read_file(url, "cert"));
+  SEMPER_TRY(credentials.private_key, read_file(url, "key"));
+  return credentials;
+}
+
+Result<std::string> read_password(const StoreUrl& url) {
+  if (url.parameter("password_file")) {
+    SEMPER_TRY(std::string password, read_file(url, "password_file"));
+    while (password.ends_with('\n') || password.ends_with('\r')) password.pop_back();
+    return password;
+  }
+  const char* const given = std::getenv(kPasswordVariable);
+  if (given == nullptr) {
+    return bad("store URL parameter user needs password_file=FILE, or the environment variable " +
+               std::string(kPasswordVariable));
+  }
+  return std::string(given);
 }
 
 Status read_user(const StoreUrl& url, EtcdOptions& options) {
@@ -108,19 +128,8 @@ Status read_user(const StoreUrl& url, EtcdOptions& options) {
   if (open && !std::all_of(options.endpoints.begin(), options.endpoints.end(), is_loopback)) {
     return bad("a password is sent over TLS or to this machine only; add tls=on");
   }
-  if (url.parameter("password_file")) {
-    SEMPER_TRY(options.password, read_file(url, "password_file"));
-    while (options.password.ends_with('\n') || options.password.ends_with('\r')) {
-      options.password.pop_back();
-    }
-    return {};
-  }
-  const char* const given = std::getenv(kPasswordVariable);
-  if (given == nullptr) {
-    return bad("store URL parameter user needs password_file=FILE, or the environment variable " +
-               std::string(kPasswordVariable));
-  }
-  options.password = given;
+  SEMPER_TRY(options.password, read_password(url));
+  options.renew_password = [url] { return read_password(url); };
   return {};
 }
 
@@ -148,7 +157,9 @@ Result<EtcdOptions> parse_options(const StoreUrl& url) {
     if (*proxy != "on") return bad("store URL parameter http_proxy is http_proxy=on, or left out");
     options.http_proxy = rpc::ChannelOptions::HttpProxy::of_environment;
   }
-  SEMPER_TRY_STATUS(read_tls(url, options));
+  SEMPER_TRY(options.credentials, read_credentials(url));
+  options.renew_credentials = [url] { return read_credentials(url); };
+  options.server_name = url.parameter("server_name").value_or("");
   SEMPER_TRY_STATUS(read_user(url, options));
   return options;
 }

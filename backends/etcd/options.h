@@ -1,6 +1,7 @@
 // EtcdOptions: what an etcd: URL says, checked.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct EtcdOptions {
   std::vector<std::string> endpoints;
   Bytes prefix = kDefaultPrefix;
   rpc::Credentials credentials;
+  // They and the password again, from files that may have been renewed since.
+  std::function<Result<rpc::Credentials>()> renew_credentials;
+  std::function<Result<std::string>()> renew_password;
   // The name that the servers' certificates are checked against; empty: the endpoint's own.
   std::string server_name;
   std::string user;

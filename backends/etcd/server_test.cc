@@ -353,6 +353,36 @@ TEST_F(EtcdServer, over_tls_a_server_is_checked_and_an_open_connection_refused) 
   EXPECT_FALSE(open(tls + "&server_name=somebody.else"));
 }
 
+TEST_F(EtcdServer, certificates_that_are_renewed_on_disk_are_used_from_the_next_connection_on) {
+  const std::string base = ::testing::TempDir() + "semper-etcd-new-" + std::to_string(::getpid());
+  const auto renew = [&] {
+    const auto made = rpc::rpc_test::make_identity();
+    written_to(base + ".crt", made.certificate);
+    written_to(base + ".key", made.private_key);
+  };
+  renew();
+  EtcdServerOptions options;
+  options.client_scheme = "https";
+  options.arguments = {"--cert-file",        base + ".crt",       "--key-file", base + ".key",
+                       "--client-cert-auth", "--trusted-ca-file", base + ".crt"};
+  EtcdServers server(options);
+  const std::string url = "etcd:" + server.endpoints() + "?ca=" + base + ".crt&cert=" + base +
+                          ".crt&key=" + base + ".key";
+  const auto until = std::chrono::steady_clock::now() + 30s;
+  auto store = open(url);
+  while (!store && std::chrono::steady_clock::now() < until) store = open(url);
+  ASSERT_TRUE(store) << store.error().to_string();
+  EXPECT_TRUE(put(*store, "key", "1"));
+  server.stop(0);
+  renew();
+  server.restart(0);
+  auto seen = get(*store, "key");
+  while (!seen && std::chrono::steady_clock::now() < until) seen = get(*store, "key");
+  ASSERT_TRUE(seen) << seen.error().to_string();
+  EXPECT_EQ(*seen, "1");
+  close(*store);
+}
+
 TEST_F(EtcdServer, users_are_asked_for_a_password_and_kept_to_their_prefix) {
   if (std::system("etcdctl version > /dev/null 2>&1") != 0) {
     GTEST_SKIP() << "etcdctl is not installed (Debian: etcd-client)";
@@ -388,6 +418,12 @@ TEST_F(EtcdServer, users_are_asked_for_a_password_and_kept_to_their_prefix) {
   EXPECT_TRUE(put(*store, "key", "1"));
   // Tokens end when the users change; the next request logs in again.
   etcdctl("--user=root:rootpw user add bob:bobpw");
+  EXPECT_TRUE(put(*store, "key", "2"));
+  // So do passwords; the new one is read where the old one was.
+  etcdctl("--user=root:rootpw user delete ann");
+  etcdctl("--user=root:rootpw user add ann:newpw");
+  etcdctl("--user=root:rootpw user grant-role ann app");
+  written_to(file, "newpw\n");
   EXPECT_TRUE(put(*store, "key", "2"));
   auto transaction = store->begin();
   auto watch = scheduler.block_on(transaction.watch("key"));

@@ -326,8 +326,7 @@ Async<void> WatchHub::read_again(std::int64_t there) {
   co_return Status{};
 }
 
-// Who is between us and etcd takes the stream and does not answer, or its connection was given up.
-void WatchHub::give_up_silent_stream() {
+void WatchHub::leave_dead_stream() {
   std::lock_guard lock(mutex_);
   if (!stream_) return;
   const bool silent =
@@ -342,7 +341,7 @@ Task<void> WatchHub::run_polls(std::shared_ptr<WatchHub> self) {
       std::lock_guard lock(self->mutex_);
       if (self->closed_) co_return;
     }
-    self->give_up_silent_stream();
+    self->leave_dead_stream();
     if (keys.empty()) continue;
     Statistics::add(self->context_.statistics->watch_polls);
     // Where it fails, the next round reads again.

@@ -69,6 +69,9 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   // Fires everything with `closed` and ends the stream.
   void close();
 
+  // Ends a stream that nobody answers on, or whose connection was given up; another one begins.
+  void leave_dead_stream();
+
   // For tests: the stream breaks now.
   void break_stream();
 
@@ -114,7 +117,6 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   void take_created(std::int64_t there);
   void take_events(const pb::WatchResponse& response);
   Async<void> read_again(std::int64_t there);
-  void give_up_silent_stream();
   Async<void> poll(std::vector<Bytes> keys);
   void found(const Bytes& key, Revision modified, Revision at);
   std::vector<Bytes> awaited_keys();
