@@ -68,8 +68,8 @@ struct ChannelOptions {
   // Asked for the address on every attempt.
   std::function<Async<std::string>()> resolve = nullptr;
   Credentials credentials = Credentials();
-  // Asked on every attempt, in the place of `credentials`: for certificates that are renewed on disk
-  // while the program runs. Its error is the attempt's. Default: none.
+  // Asked on every attempt, in the place of `credentials`: for certificates that are renewed on
+  // disk while the program runs. Its error is the attempt's. Default: none.
   std::function<Result<Credentials>()> renew_credentials = nullptr;
   // How long one attempt may take until the channel is ready. Default 10 s.
   Duration connect_deadline = std::chrono::seconds(10);
