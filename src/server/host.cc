@@ -96,7 +96,10 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
       if (first) started_ = false;
       co_return status;
     }
-    if (first) asio::co_spawn(core_->executor, keep_membership(self), asio::detached);
+    // Whoever stops the host from now on waits until its row is removed.
+    if (first) {
+      asio::co_spawn(core_->executor, keep_membership(self, std::move(*inside)), asio::detached);
+    }
     for (const auto& type : fresh) {
       if (!type->consumes()) continue;
       for (std::uint32_t shard = 0; shard < internal::kIndexShards; ++shard) {
@@ -153,9 +156,8 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     });
   }
 
-  static Task<void> keep_membership(std::shared_ptr<Impl> self) {
-    auto inside = self->core_->gate.enter();
-    if (!inside) co_return;
+  static Task<void> keep_membership(std::shared_ptr<Impl> self,
+                                    [[maybe_unused]] Gate::Holder inside) {
     co_await internal::Membership::run(self->membership_);
   }
 
