@@ -1,6 +1,6 @@
 // How fast block devices on files are, beside bare system calls on the same file in the same run.
 //
-//   bench_block_device [--json PATH] [--smoke]
+//   bench_block_device [--json PATH] [--smoke] [--only flush|bandwidth] [--runs N]
 //
 // One 4 KiB write_and_flush at a time, by each way of doing it, against a loop of O_DIRECT pwrite and
 // fdatasync; and 16 KiB writes, 64 in flight, against 1 MiB sequential O_DIRECT writes.
@@ -10,13 +10,13 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "semper/env/file_block_device.h"
 #include "semper/env/one_shot.h"
 #include "semper/env/scheduler.h"
+#include "support/arguments.h"
 #include "support/report.h"
 
 namespace semper::bench {
@@ -129,13 +129,8 @@ struct Way {
   IoMode mode;
 };
 
-int run(bool smoke, const std::string& json) {
-  const WorkFolder folder("block_device");
-  const std::string path = folder.path() + "/device";
-  must(create_block_file(path, {.size = kFileSize}));
-  Report report("block_device", json);
-  const int rounds = smoke ? 1 : 5;
-  const std::size_t count = smoke ? 20 : 3'000;
+void measure_flush(const CommonSettings& settings, const std::string& path, Report& report) {
+  const std::size_t count = settings.smoke ? 20 : 3'000;
   for (const Way way : {Way{"io_uring", IoMode::automatic}, Way{"threads", IoMode::threads},
                         Way{"inline", IoMode::inline_blocking}}) {
     Row row{.name = std::string("4 KiB write_and_flush p50, ") + way.name,
@@ -143,13 +138,16 @@ int run(bool smoke, const std::string& json) {
             .unit = "us",
             .reference_name = "pwrite + fdatasync",
             .bar = {Bar::Kind::at_most_ratio, 1.15}};
-    for (int i = 0; i < rounds; ++i) {
+    for (int i = 0; i < settings.rounds(); ++i) {
       row.references.push_back(bare_p50(path, count));
       row.values.push_back(device_p50(path, way.mode, count));
     }
     report.add(row);
   }
-  const std::uint64_t bytes = smoke ? kBig : 4 * kFileSize;
+}
+
+void measure_bandwidth(const CommonSettings& settings, const std::string& path, Report& report) {
+  const std::uint64_t bytes = settings.smoke ? kBig : 4 * kFileSize;
   for (const Way way : {Way{"io_uring", IoMode::automatic}, Way{"threads", IoMode::threads}}) {
     for (const std::size_t item : {kItem, kBig}) {
       Row row{.name = std::to_string(item / 1024) + " KiB writes, 64 in flight, " + way.name,
@@ -157,31 +155,32 @@ int run(bool smoke, const std::string& json) {
               .unit = "MB/s",
               .reference_name = "1 MiB O_DIRECT pwrite",
               .bar = {Bar::Kind::at_least_ratio, 0.8}};
-      for (int i = 0; i < rounds; ++i) {
+      for (int i = 0; i < settings.rounds(); ++i) {
         row.references.push_back(bare_bandwidth(path, bytes));
         row.values.push_back(device_bandwidth(path, way.mode, item, bytes));
       }
       report.add(row);
     }
   }
-  return report.finish();
+}
+
+void run(const CommonSettings& settings, Report& report) {
+  const WorkFolder folder("block_device");
+  const std::string path = folder.path() + "/device";
+  must(create_block_file(path, {.size = kFileSize}));
+  if (settings.wants("flush")) measure_flush(settings, path, report);
+  if (settings.wants("bandwidth")) measure_bandwidth(settings, path, report);
 }
 
 }  // namespace
 }  // namespace semper::bench
 
 int main(int argc, char** argv) {
-  bool smoke = false;
-  std::string json;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--smoke") == 0) {
-      smoke = true;
-    } else if (std::strcmp(argv[i], "--json") == 0 && i + 1 < argc) {
-      json = argv[++i];
-    } else {
-      std::fprintf(stderr, "usage: bench_block_device [--json PATH] [--smoke]\n");
-      return 2;
-    }
-  }
-  return semper::bench::run(smoke, json);
+  using namespace semper::bench;
+  CommonSettings settings(5);
+  const Arguments arguments = parse_arguments(argc, argv, {"flush", "bandwidth"}, settings);
+  if (arguments != Arguments::good) return exit_code(arguments);
+  Report report("block_device", settings.json);
+  run(settings, report);
+  return report.finish();
 }

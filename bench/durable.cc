@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "semper/env/scheduler.h"
+#include "support/arguments.h"
 #include "support/report.h"
 
 namespace semper::bench {
@@ -22,40 +23,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-struct DurableSettings {
-  std::string json;
-  std::string only;
-  bool smoke = false;
-  int runs = 7;
+struct DurableSettings : CommonSettings {
+  DurableSettings() : CommonSettings(7) {}
 
-  int rounds() const { return smoke ? 1 : runs; }
   int calls() const { return smoke ? 2'000 : 2'000'000; }
   int values() const { return smoke ? 200 : 10'000; }
 };
-
-bool parse_durable(int argc, char** argv, DurableSettings& settings) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string name = argv[i];
-    const auto value = [&]() -> std::string { return i + 1 < argc ? argv[++i] : ""; };
-    if (name == "--json") {
-      settings.json = value();
-    } else if (name == "--smoke") {
-      settings.smoke = true;
-    } else if (name == "--only") {
-      settings.only = value();
-    } else if (name == "--runs") {
-      settings.runs = std::max(1, std::atoi(value().c_str()));
-    } else {
-      std::fprintf(
-          stderr,
-          "bench_durable: unknown argument %s\n"
-          "usage: bench_durable [--json PATH] [--smoke] [--only with|healing] [--runs N]\n",
-          name.c_str());
-      return false;
-    }
-  }
-  return true;
-}
 
 using Nanoseconds = std::chrono::duration<double, std::nano>;
 using Milliseconds = std::chrono::duration<double, std::milli>;
@@ -210,9 +183,10 @@ void measure_healing(const DurableSettings& settings, Report& report) {
 int main(int argc, char** argv) {
   using namespace semper::bench;
   DurableSettings settings;
-  if (!parse_durable(argc, argv, settings)) return 2;
+  const Arguments arguments = parse_arguments(argc, argv, {"with", "healing"}, settings);
+  if (arguments != Arguments::good) return exit_code(arguments);
   Report report("durable", settings.json);
-  if (settings.only != "healing") measure_with(settings, report);
-  if (settings.only != "with") measure_healing(settings, report);
+  if (settings.wants("with")) measure_with(settings, report);
+  if (settings.wants("healing")) measure_healing(settings, report);
   return report.finish();
 }

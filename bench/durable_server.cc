@@ -10,11 +10,12 @@
 int main(int argc, char** argv) {
   using namespace semper::bench;
   Settings settings;
-  if (!parse(argc, argv, settings)) return 2;
+  const Arguments arguments = parse(argc, argv, parts(), settings);
+  if (arguments != Arguments::good) return exit_code(arguments);
   if (!settings.role.empty()) return run_role(settings);
   Report report("durable_server", settings.json);
   for (const auto& part : parts()) {
-    if (settings.only.empty() || settings.only == part.name) part.run(settings, report);
+    if (settings.wants(part.name)) part.run(settings, report);
   }
   return report.finish();
 }

@@ -9,7 +9,8 @@
 int main(int argc, char** argv) {
   using namespace semper::bench;
   etcd_parts::Settings settings;
-  if (!etcd_parts::parse(argc, argv, settings)) return 2;
+  const Arguments arguments = etcd_parts::parse(argc, argv, settings);
+  if (arguments != Arguments::good) return exit_code(arguments);
   if (!settings.role.empty()) return etcd_parts::run_role(settings);
   Report report("etcd", settings.json);
   etcd_parts::run(settings, report);

@@ -13,7 +13,8 @@
 int main(int argc, char** argv) {
   using namespace semper::bench;
   Settings settings;
-  if (!parse(argc, argv, settings)) return 2;
+  const Arguments arguments = parse(argc, argv, fdb_parts(), settings);
+  if (arguments != Arguments::good) return exit_code(arguments);
   if (!settings.role.empty()) return run_fdb_role(settings);
   Report report("foundationdb", settings.json);
   if (fdb_cluster_file().empty()) {
@@ -21,7 +22,7 @@ int main(int argc, char** argv) {
     return report.finish();
   }
   for (const auto& part : fdb_parts()) {
-    if (settings.only.empty() || settings.only == part.name) part.run(settings, report);
+    if (settings.wants(part.name)) part.run(settings, report);
   }
   return report.finish();
 }

@@ -10,11 +10,12 @@
 int main(int argc, char** argv) {
   using namespace semper::bench;
   ring_parts::Settings settings;
-  if (!ring_parts::parse(argc, argv, settings)) return 2;
+  const Arguments arguments = ring_parts::parse(argc, argv, settings);
+  if (arguments != Arguments::good) return exit_code(arguments);
   if (!settings.role.empty()) return ring_parts::run_role(settings);
   Report report("ring", settings.json);
   for (const auto& part : ring_parts::parts()) {
-    if (settings.only.empty() || settings.only == part.name) part.run(settings, report);
+    if (settings.wants(part.name)) part.run(settings, report);
   }
   return report.finish();
 }

@@ -13,12 +13,13 @@
 int main(int argc, char** argv) {
   using namespace semper::bench;
   rpc_parts::Settings settings;
-  if (!rpc_parts::parse(argc, argv, settings)) return 2;
+  const Arguments arguments = rpc_parts::parse(argc, argv, settings);
+  if (arguments != Arguments::good) return exit_code(arguments);
   if (settings.role == "serve") return rpc_peer::serve(settings.port);
   if (!settings.role.empty()) return rpc_parts::run_role(settings);
   Report report("rpc", settings.json);
   for (const auto& part : rpc_parts::parts()) {
-    if (settings.only.empty() || settings.only == part.name) part.run(settings, report);
+    if (settings.wants(part.name)) part.run(settings, report);
   }
   return report.finish();
 }

@@ -427,33 +427,9 @@ int run_consumer(const Settings& settings) {
 
 }  // namespace
 
-bool parse(int argc, char** argv, Settings& settings) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string name = argv[i];
-    const auto value = [&]() -> std::string { return i + 1 < argc ? argv[++i] : ""; };
-    if (name == "--json") {
-      settings.json = value();
-    } else if (name == "--smoke") {
-      settings.smoke = true;
-    } else if (name == "--only") {
-      settings.only = value();
-    } else if (name == "--runs") {
-      settings.runs = std::max(1, std::atoi(value().c_str()));
-    } else if (name == "--role") {
-      settings.role = value();
-    } else if (name == "--store") {
-      settings.store = value();
-    } else if (name == "--file") {
-      settings.file = value();
-    } else {
-      std::fprintf(stderr,
-                   "bench_durable_server: unknown argument %s\n"
-                   "usage: bench_durable_server [--json PATH] [--smoke] [--only PART] [--runs N]\n",
-                   name.c_str());
-      return false;
-    }
-  }
-  return true;
+Arguments parse(int argc, char** argv, const std::vector<Part>& known, Settings& settings) {
+  return parse_arguments(argc, argv, names_of(known), settings,
+                         {{"--store", &settings.store}, {"--file", &settings.file}});
 }
 
 const std::vector<Part>& parts() {

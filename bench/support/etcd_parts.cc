@@ -282,30 +282,9 @@ void run_hosts(const Settings& settings, const std::string& url, Report& report)
 
 }  // namespace
 
-bool parse(int argc, char** argv, Settings& settings) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string argument = argv[i];
-    const bool has_value = i + 1 < argc;
-    if (argument == "--smoke") {
-      settings.smoke = true;
-    } else if (argument == "--json" && has_value) {
-      settings.json = argv[++i];
-    } else if (argument == "--only" && has_value) {
-      settings.only = argv[++i];
-    } else if (argument == "--runs" && has_value) {
-      settings.runs = std::max(1, std::atoi(argv[++i]));
-    } else if (argument == "--role" && has_value) {
-      settings.role = argv[++i];
-    } else if (argument == "--store" && has_value) {
-      settings.store = argv[++i];
-    } else if (argument == "--entity" && has_value) {
-      settings.entity = argv[++i];
-    } else {
-      std::fprintf(stderr, "usage: %s [--json PATH] [--smoke] [--only PART] [--runs N]\n", argv[0]);
-      return false;
-    }
-  }
-  return true;
+Arguments parse(int argc, char** argv, Settings& settings) {
+  return parse_arguments(argc, argv, {"call", "casts", "conflicts", "hosts"}, settings,
+                         {{"--store", &settings.store}, {"--entity", &settings.entity}});
 }
 
 void run(const Settings& settings, Report& report) {
@@ -321,13 +300,10 @@ void run(const Settings& settings, Report& report) {
   const EtcdServers server(std::move(options));
   const std::string url = "etcd:" + server.endpoints() + "?prefix=";
   BareEtcd bare(server.endpoint(0));
-  const auto wanted = [&](const char* part) {
-    return settings.only.empty() || settings.only == part;
-  };
-  if (wanted("call")) run_call(settings, url, bare, report);
-  if (wanted("casts")) run_casts(settings, url, bare, report);
-  if (wanted("conflicts")) run_conflicts(settings, url, report);
-  if (wanted("hosts")) run_hosts(settings, url, report);
+  if (settings.wants("call")) run_call(settings, url, bare, report);
+  if (settings.wants("casts")) run_casts(settings, url, bare, report);
+  if (settings.wants("conflicts")) run_conflicts(settings, url, report);
+  if (settings.wants("hosts")) run_hosts(settings, url, report);
 }
 
 int run_role(const Settings& settings) {

@@ -5,26 +5,23 @@
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "report.h"
 
 namespace semper::bench::etcd_parts {
 
-struct Settings {
-  std::string json;
-  std::string only;
-  bool smoke = false;
-  int runs = 5;
+struct Settings : CommonSettings {
+  Settings() : CommonSettings(5) {}
+
   // Of a process started by the benchmark itself.
-  std::string role;
   std::string store;
   std::string entity;
 
   double seconds() const { return smoke ? 0.1 : 2.0; }
-  int rounds() const { return smoke ? 1 : runs; }
 };
 
-// False, with the reason printed, where the arguments are wrong.
-bool parse(int argc, char** argv, Settings& settings);
+// The command line; see arguments.h.
+Arguments parse(int argc, char** argv, Settings& settings);
 
 // Starts an etcd of one node and measures beside it; prints why where it is not installed.
 void run(const Settings& settings, Report& report);

@@ -437,33 +437,12 @@ int run_role(const Settings& settings) {
   return 0;
 }
 
-bool parse(int argc, char** argv, Settings& settings) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string name = argv[i];
-    const auto value = [&]() -> std::string { return i + 1 < argc ? argv[++i] : ""; };
-    if (name == "--json") {
-      settings.json = value();
-    } else if (name == "--smoke") {
-      settings.smoke = true;
-    } else if (name == "--only") {
-      settings.only = value();
-    } else if (name == "--runs") {
-      settings.runs = std::max(1, std::atoi(value().c_str()));
-    } else if (name == "--role") {
-      settings.role = value();
-    } else if (name == "--file") {
-      settings.file = value();
-    } else if (name == "--count") {
-      settings.count = static_cast<std::size_t>(std::atoll(value().c_str()));
-    } else {
-      std::fprintf(stderr,
-                   "bench_ring: unknown argument %s\n"
-                   "usage: bench_ring [--json PATH] [--smoke] [--only PART] [--runs N]\n",
-                   name.c_str());
-      return false;
-    }
-  }
-  return true;
+Arguments parse(int argc, char** argv, Settings& settings) {
+  std::string count;
+  const Arguments result = parse_arguments(argc, argv, names_of(parts()), settings,
+                                           {{"--file", &settings.file}, {"--count", &count}});
+  settings.count = static_cast<std::size_t>(std::atoll(count.c_str()));
+  return result;
 }
 
 const std::vector<Part>& parts() {

@@ -7,27 +7,24 @@
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "report.h"
 
 namespace semper::bench::ring_parts {
 
-struct Settings {
-  std::string json;
-  std::string only;
-  bool smoke = false;
-  int runs = 5;
+struct Settings : CommonSettings {
+  Settings() : CommonSettings(5) {}
+
   // Of a process started by the benchmark itself.
-  std::string role;
   std::string file;
   std::size_t count = 0;
 
-  int rounds() const { return smoke ? 1 : runs; }
   std::size_t scaled(std::size_t full, std::size_t small) const { return smoke ? small : full; }
   std::uint64_t device_bytes() const { return std::uint64_t{smoke ? 8U : 128U} << 20; }
 };
 
-// False, with the reason printed, where the arguments are wrong.
-bool parse(int argc, char** argv, Settings& settings);
+// The command line; see arguments.h.
+Arguments parse(int argc, char** argv, Settings& settings);
 
 struct Part {
   std::string name;

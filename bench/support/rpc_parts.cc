@@ -292,36 +292,14 @@ void measure_memory(const Settings& settings, Report& report) {
 
 }  // namespace
 
-bool parse(int argc, char** argv, Settings& settings) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string name = argv[i];
-    const auto value = [&]() -> std::string { return i + 1 < argc ? argv[++i] : ""; };
-    if (name == "--json") {
-      settings.json = value();
-    } else if (name == "--smoke") {
-      settings.smoke = true;
-    } else if (name == "--only") {
-      settings.only = value();
-    } else if (name == "--runs") {
-      settings.runs = std::max(1, std::atoi(value().c_str()));
-    } else if (name == "--role") {
-      settings.role = value();
-    } else if (name == "--port") {
-      settings.port = std::atoi(value().c_str());
-    } else if (name == "--count") {
-      settings.count = std::atoi(value().c_str());
-    } else {
-      std::fprintf(stderr,
-                   "bench_rpc: unknown argument %s\n"
-                   "usage: bench_rpc [--json PATH] [--smoke] [--only PART] [--runs N]\n",
-                   name.c_str());
-      return false;
-    }
-  }
-  const auto named = [&](const Part& part) { return part.name == settings.only; };
-  if (settings.only.empty() || std::any_of(parts().begin(), parts().end(), named)) return true;
-  std::fprintf(stderr, "bench_rpc: no part %s\n", settings.only.c_str());
-  return false;
+Arguments parse(int argc, char** argv, Settings& settings) {
+  std::string port;
+  std::string count;
+  const Arguments result = parse_arguments(argc, argv, names_of(parts()), settings,
+                                           {{"--port", &port}, {"--count", &count}});
+  settings.port = std::atoi(port.c_str());
+  settings.count = std::atoi(count.c_str());
+  return result;
 }
 
 const std::vector<Part>& parts() {

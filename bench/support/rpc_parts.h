@@ -5,26 +5,23 @@
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "report.h"
 
 namespace semper::bench::rpc_parts {
 
-struct Settings {
-  std::string json;
-  std::string only;
-  bool smoke = false;
-  int runs = 7;
+struct Settings : CommonSettings {
+  Settings() : CommonSettings(7) {}
+
   // Of a process started by the benchmark itself.
-  std::string role;
   int port = 0;
   int count = 0;
 
-  int rounds() const { return smoke ? 1 : runs; }
   int scaled(int full, int small) const { return smoke ? small : full; }
 };
 
-// False, with the reason printed, where the arguments are wrong.
-bool parse(int argc, char** argv, Settings& settings);
+// The command line; see arguments.h.
+Arguments parse(int argc, char** argv, Settings& settings);
 
 struct Part {
   std::string name;
