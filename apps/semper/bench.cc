@@ -7,7 +7,6 @@
 #include <variant>
 
 #include "document.h"
-#include "interrupt.h"
 #include "semper/env/one_shot.h"
 #include "semper/server/host.h"
 #include "semper/server/ref.h"
@@ -175,7 +174,7 @@ Async<void> run_loads(Invocation& invocation, Store store, Duration duration, st
       {"call_one", "calls, one caller", Load::Way::call, 1, 1},
       {"call_many", "calls, many entities", Load::Way::call, callers, callers},
       {"cast_one_entity", "casts, one entity", Load::Way::cast, callers, 1}};
-  Interrupt interrupt;
+  const Interrupt& interrupt = invocation.interrupt();
   Host host(store);
   host.serve<BenchCounter>();
   SEMPER_CO_TRY_STATUS(co_await host.start());

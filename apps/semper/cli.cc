@@ -119,7 +119,7 @@ class Program {
         ->required()
         ->check(CLI::IsMember({"bash", "zsh", "fish"}));
     command.callback([this, shell] {
-      chosen = [this, shell](Invocation& invocation) -> Async<void> {
+      chosen.run = [this, shell](Invocation& invocation) -> Async<void> {
         invocation.print(completion_script(app_, *shell));
         co_return Status{};
       };
@@ -132,7 +132,7 @@ class Program {
 
 // The store is closed, and the output written, whatever came of the command.
 Async<void> run_command(const Command& command, Invocation& invocation) {
-  const Status status = co_await command(invocation);
+  const Status status = co_await command.run(invocation);
   const Status closed = co_await invocation.close();
   const Status flushed = invocation.flush();
   if (!status) co_return status;
@@ -141,12 +141,13 @@ Async<void> run_command(const Command& command, Invocation& invocation) {
 
 }  // namespace
 
-int run(std::vector<std::string> arguments, Streams streams) {
+int run(std::vector<std::string> arguments, Streams streams, Interrupt& interrupt) {
   if (std::getenv("SEMPER_LOG") == nullptr) set_log_level(LogLevel::warning);
   try {
     Program program;
     if (const auto code = program.parse(std::move(arguments), streams)) return *code;
-    Invocation invocation(program.settings, streams);
+    Invocation invocation(program.settings, streams, interrupt);
+    interrupt.decide(program.chosen.on_signal);
     Scheduler scheduler;
     const Status status = scheduler.block_on(run_command(program.chosen, invocation));
     if (status) return kSuccess;
@@ -159,11 +160,11 @@ int run(std::vector<std::string> arguments, Streams streams) {
   }
 }
 
-int run(int argc, const char* const* argv) {
+int run(int argc, const char* const* argv, Interrupt& interrupt) {
   const Streams streams{std::cin, std::cout, std::cerr,
                         ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0,
                         ::isatty(STDERR_FILENO) != 0};
-  return run(std::vector<std::string>(argv + 1, argv + argc), streams);
+  return run(std::vector<std::string>(argv + 1, argv + argc), streams, interrupt);
 }
 
 }  // namespace semper::cli

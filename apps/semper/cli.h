@@ -15,12 +15,16 @@ class App;
 namespace semper::cli {
 
 // Runs one command. Errors go to streams.err as "semper: what; what to do next".
-int run(std::vector<std::string> arguments, Streams streams);
+int run(std::vector<std::string> arguments, Streams streams, Interrupt& interrupt);
 // The same on the process's own streams.
-int run(int argc, const char* const* argv);
+int run(int argc, const char* const* argv, Interrupt& interrupt);
 
 // What the words have chosen.
-using Command = std::function<Async<void>(Invocation&)>;
+struct Command {
+  std::function<Async<void>(Invocation&)> run;
+  // requests_stop: it looks at Invocation::interrupt() and ends in order.
+  OnSignal on_signal = OnSignal::ends_process;
+};
 
 // Add the commands of one group; when one of them is parsed it becomes `chosen`.
 void add_entity_commands(CLI::App& program, Command& chosen);

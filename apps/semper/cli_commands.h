@@ -48,14 +48,16 @@ CLI::Option& add_count(CLI::App& command, const std::string& name, Count& count,
 // are those that the options, bound to *arguments, have filled by then.
 template <class Arguments>
 void choose(CLI::App& command, Command& chosen, std::shared_ptr<Arguments> arguments,
-            Async<void> (*run)(Invocation&, Arguments)) {
-  command.callback([&chosen, arguments = std::move(arguments), run] {
-    chosen = [arguments, run](Invocation& invocation) { return run(invocation, *arguments); };
+            Async<void> (*run)(Invocation&, Arguments),
+            OnSignal on_signal = OnSignal::ends_process) {
+  command.callback([&chosen, arguments = std::move(arguments), run, on_signal] {
+    chosen.run = [arguments, run](Invocation& invocation) { return run(invocation, *arguments); };
+    chosen.on_signal = on_signal;
   });
 }
 
 inline void choose(CLI::App& command, Command& chosen, Async<void> (*run)(Invocation&)) {
-  command.callback([&chosen, run] { chosen = run; });
+  command.callback([&chosen, run] { chosen.run = run; });
 }
 
 }  // namespace semper::cli

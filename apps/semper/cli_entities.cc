@@ -53,7 +53,7 @@ void add_dead(CLI::App& program, Command& chosen) {
   dead.add_flag("--redrive", *again,
                 "Put them back at the end of the queue, oldest first, to be processed again");
   dead.callback([&chosen, arguments, again] {
-    chosen = [arguments, again](Invocation& invocation) {
+    chosen.run = [arguments, again](Invocation& invocation) {
       return *again ? redrive(invocation, *arguments) : show_dead_letters(invocation, *arguments);
     };
   });
@@ -125,7 +125,7 @@ void add_stats(CLI::App& program, Command& chosen) {
   add_count(command, "--count", arguments->count, "End after so many lines; 0: go on");
   command.add_option("--interval", arguments->interval, "Time between lines")
       ->capture_default_str();
-  choose(command, chosen, arguments, stats);
+  choose(command, chosen, arguments, stats, OnSignal::requests_stop);
 }
 
 }  // namespace

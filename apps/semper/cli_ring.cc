@@ -36,7 +36,7 @@ void add_making(CLI::App& ring, Command& chosen) {
       ->capture_default_str();
   create.add_flag("--force", arguments->force,
                   "Do not ask before writing over what is neither blank nor a ring");
-  choose(create, chosen, arguments, ring_create);
+  choose(create, chosen, arguments, ring_create, OnSignal::requests_stop);
 }
 
 void add_flow(CLI::App& ring, Command& chosen) {
@@ -54,7 +54,7 @@ void add_flow(CLI::App& ring, Command& chosen) {
       ->capture_default_str();
   produce.add_flag("--no-flush", produce_arguments->no_flush, kNoFlushHelp);
   produce.add_flag("--take-over", produce_arguments->take_over, kTakeOverHelp);
-  choose(produce, chosen, produce_arguments, ring_produce);
+  choose(produce, chosen, produce_arguments, ring_produce, OnSignal::requests_stop);
 
   auto& consume = add_command(
       ring, {"consume", "Take items out of a ring and write them to the standard output",
@@ -70,13 +70,14 @@ void add_flow(CLI::App& ring, Command& chosen) {
                    "Pass over damaged items, and name them; otherwise they end the command");
   consume.add_flag("--no-flush", arguments->no_flush, kNoFlushHelp);
   consume.add_flag("--take-over", arguments->take_over, kTakeOverHelp);
-  choose(consume, chosen, arguments, ring_consume);
+  choose(consume, chosen, arguments, ring_consume, OnSignal::requests_stop);
 }
 
 void add_looking(CLI::App& ring, Command& chosen) {
   struct Look {
     CommandText text;
     Async<void> (*run)(Invocation&, RingPlace);
+    OnSignal on_signal = OnSignal::ends_process;
   };
   const Look commands[] = {
       {{"info", "Format, sides, room and state of a ring",
@@ -84,15 +85,16 @@ void add_looking(CLI::App& ring, Command& chosen) {
        ring_info},
       {{"verify", "Read the whole device and name every damaged sector; changes nothing",
         "ring verify queue.ring"},
-       ring_verify},
+       ring_verify,
+       OnSignal::requests_stop},
       {{"dump", "What a ring holds, item by item; changes nothing",
         "--json ring dump queue.ring\n--json ring dump old.img --sector-size 512"},
        ring_dump}};
-  for (const auto& [text, run] : commands) {
+  for (const auto& [text, run, on_signal] : commands) {
     auto& command = add_command(ring, text);
     auto place = std::make_shared<RingPlace>();
     add_place(command, *place);
-    choose(command, chosen, place, run);
+    choose(command, chosen, place, run, on_signal);
   }
 }
 
@@ -114,7 +116,7 @@ void add_pausing(CLI::App& ring, Command& chosen) {
         .add_option("--timeout", arguments->timeout,
                     "How long to wait until the producer has acknowledged")
         ->capture_default_str();
-    choose(command, chosen, arguments, run);
+    choose(command, chosen, arguments, run, OnSignal::requests_stop);
   }
 }
 
@@ -140,7 +142,7 @@ void add_ring_commands(CLI::App& program, Command& chosen) {
   add_count(bench, "--callers", arguments->callers, "Callers at the same time");
   bench.add_option("--directory", arguments->directory,
                    "Where to make the file; default: TMPDIR or /var/tmp");
-  choose(bench, chosen, arguments, ring_bench);
+  choose(bench, chosen, arguments, ring_bench, OnSignal::requests_stop);
 }
 
 void add_journal_commands(CLI::App& program, Command& chosen) {
@@ -158,7 +160,7 @@ void add_journal_commands(CLI::App& program, Command& chosen) {
   push.add_flag("--framed", push_arguments->framed, kFramedHelp);
   push.add_option("--timeout", push_arguments->timeout, "How long to wait for room; forever")
       ->capture_default_str();
-  choose(push, chosen, push_arguments, ring_produce);
+  choose(push, chosen, push_arguments, ring_produce, OnSignal::requests_stop);
 
   auto& list = add_command(journal, {"list", "What waits to be performed; changes nothing",
                                      "journal list work.ring\n--json journal list work.ring"});

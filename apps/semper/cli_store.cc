@@ -60,7 +60,7 @@ void add_range_and_watch(CLI::App& store, Command& chosen) {
   watch_command.add_option("KEY", watch_arguments->key, kKeyHelp)->required();
   add_count(watch_command, "--count", watch_arguments->count, "End after so many values; 0: go on");
   watch_command.add_option("--as", watch_arguments->form, kShownHelp)->capture_default_str();
-  choose(watch_command, chosen, watch_arguments, watch);
+  choose(watch_command, chosen, watch_arguments, watch, OnSignal::requests_stop);
 }
 
 void add_copy(CLI::App& store, Command& chosen) {
@@ -81,7 +81,7 @@ void add_copy(CLI::App& store, Command& chosen) {
                                   "Say what would happen and what is in the way; write nothing");
   command.add_flag("--compare", arguments->compare, "Say where the two differ; write nothing")
       ->excludes(&check);
-  choose(command, chosen, arguments, copy_store);
+  choose(command, chosen, arguments, copy_store, OnSignal::requests_stop);
 }
 
 }  // namespace
@@ -111,7 +111,7 @@ void add_store_commands(CLI::App& program, Command& chosen) {
   bench_command.add_option(
       "--directory", arguments->directory,
       "Where to make the store, if none is given; default: TMPDIR or /var/tmp");
-  choose(bench_command, chosen, arguments, bench);
+  choose(bench_command, chosen, arguments, bench, OnSignal::requests_stop);
 }
 
 }  // namespace semper::cli

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <cstdint>
 #include <variant>
 
 #include "semper/base/assert.h"
@@ -15,24 +14,37 @@
 namespace semper::cli {
 namespace {
 
-// Written to the eventfd: why the waiting thread should wake. An eventfd adds up what is written.
-constexpr std::uint64_t kSignalled = 1;
-constexpr std::uint64_t kEnd = 1000;
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
 std::atomic<int> wake_descriptor{-1};
+std::atomic<int> first_signal{0};
 
-void on_signal(int) {
-  const int saved = errno;
-  const std::uint64_t why = kSignalled;
-  static_cast<void>(!::write(wake_descriptor.load(), &why, sizeof why));
-  errno = saved;
+void wake(int descriptor) {
+  const std::uint64_t one = 1;
+  static_cast<void>(!::write(descriptor, &one, sizeof one));
 }
 
-void handle(int signal_number, void (*handler)(int), int flags) {
+void set_handler(int signal_number, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
-  action.sa_flags = flags;
+  action.sa_flags = SA_RESTART;
   ::sigaction(signal_number, &action, nullptr);
+}
+
+bool is_handler(int signal_number, void (*handler)(int)) {
+  struct sigaction action {};
+  return ::sigaction(signal_number, nullptr, &action) == 0 && action.sa_handler == handler;
+}
+
+// Runs in a signal handler. The first signal is passed on; after it each of them ends the process.
+void on_signal(int signal_number) {
+  const int saved = errno;
+  for (const int number : kSignals) {
+    if (is_handler(number, on_signal)) set_handler(number, SIG_DFL);
+  }
+  int none = 0;
+  if (first_signal.compare_exchange_strong(none, signal_number)) wake(wake_descriptor.load());
+  errno = saved;
 }
 
 }  // namespace
@@ -41,24 +53,52 @@ Interrupt::Interrupt() {
   const int descriptor = ::eventfd(0, EFD_CLOEXEC);
   SEMPER_ASSERT(descriptor >= 0, "the system gives no eventfd");
   SEMPER_ASSERT(wake_descriptor.exchange(descriptor) < 0, "one Interrupt at a time");
-  waiting_ = std::thread([this, descriptor] {
-    std::uint64_t why = 0;
-    while (why < kEnd) {
-      if (::read(descriptor, &why, sizeof why) < 0) why = 0;
-      if (why > 0 && why != kEnd) source_.request_stop();
-    }
-  });
-  for (const int number : {SIGINT, SIGTERM}) handle(number, on_signal, SA_RESTART | SA_RESETHAND);
+  first_signal = 0;
+  for (const int number : kSignals) {
+    if (!is_handler(number, SIG_IGN)) set_handler(number, on_signal);
+  }
+  watching_ = std::thread([this, descriptor] { watch(descriptor); });
 }
 
 Interrupt::~Interrupt() {
-  for (const int number : {SIGINT, SIGTERM}) handle(number, SIG_DFL, 0);
-  static_cast<void>(!::write(wake_descriptor.load(), &kEnd, sizeof kEnd));
-  waiting_.join();
+  for (const int number : kSignals) {
+    if (is_handler(number, on_signal)) set_handler(number, SIG_DFL);
+  }
+  int none = 0;
+  constexpr int kEnd = -1;
+  if (first_signal.compare_exchange_strong(none, kEnd)) wake(wake_descriptor.load());
+  watching_.join();
   ::close(wake_descriptor.exchange(-1));
 }
 
-Task<bool> Interrupt::sleep_until(Clock& clock, MonotonicTime when) {
+// Sleeps until the first signal or the end.
+void Interrupt::watch(int descriptor) {
+  std::uint64_t count = 0;
+  while (::read(descriptor, &count, sizeof count) < 0 && errno == EINTR) {
+  }
+  if (first_signal < 0) return;
+  const std::lock_guard lock(mutex_);
+  signal_ = first_signal;
+  act();
+}
+
+void Interrupt::decide(OnSignal on_signal) {
+  const std::lock_guard lock(mutex_);
+  decision_ =
+      on_signal == OnSignal::ends_process ? Decision::ends_process : Decision::requests_stop;
+  act();
+}
+
+void Interrupt::act() {
+  if (signal_ == 0 || decision_ == Decision::open) return;
+  if (decision_ == Decision::requests_stop) {
+    source_.request_stop();
+  } else {
+    ::kill(::getpid(), signal_);  // on_signal() has given it its default action back
+  }
+}
+
+Task<bool> Interrupt::sleep_until(Clock& clock, MonotonicTime when) const {
   OneShot<std::monostate> news;
   const std::stop_callback on_stop(token(), [news]() mutable { news.set({}); });
   static_cast<void>(co_await news.wait_until(clock, when));

@@ -37,8 +37,8 @@ DirectoryPath path_of(std::string_view text) {
 
 }  // namespace
 
-Invocation::Invocation(Settings settings, Streams streams)
-    : settings_(std::move(settings)), streams_(streams) {}
+Invocation::Invocation(Settings settings, Streams streams, Interrupt& interrupt)
+    : settings_(std::move(settings)), streams_(streams), interrupt_(interrupt) {}
 
 Async<Store> Invocation::open(IfMissing if_missing) {
   const std::string& url = settings_.store;

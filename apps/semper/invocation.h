@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "interrupt.h"
 #include "progress.h"
 #include "semper/server/entity_id.h"
 #include "semper/store/store.h"
@@ -33,10 +34,13 @@ struct Streams {
 
 class Invocation {
  public:
-  Invocation(Settings settings, Streams streams);
+  Invocation(Settings settings, Streams streams, Interrupt& interrupt);
 
   const Settings& settings() const { return settings_; }
   bool json() const { return settings_.json; }
+
+  // For commands that are chosen with OnSignal::requests_stop.
+  const Interrupt& interrupt() const { return interrupt_; }
 
   enum class IfMissing { refuse, create };
   // Opens the store. A file that is not there is not made, unless asked for: a misspelt path must
@@ -75,6 +79,7 @@ class Invocation {
  private:
   Settings settings_;
   Streams streams_;
+  Interrupt& interrupt_;
   std::vector<Store> stores_;
 };
 

@@ -1,6 +1,8 @@
 // semper: the command line tool. `semper --help` says what it can do, docs/cli.md shows it.
 #include "cli.h"
+#include "interrupt.h"
 
 int main(int argc, char** argv) {
-  return semper::cli::run(argc, argv);
+  semper::cli::Interrupt interrupt;  // before anything that takes time
+  return semper::cli::run(argc, argv, interrupt);
 }

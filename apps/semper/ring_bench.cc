@@ -4,7 +4,6 @@
 #include <variant>
 
 #include "document.h"
-#include "interrupt.h"
 #include "ring_commands.h"
 #include "semper/env/one_shot.h"
 #include "temporary_folder.h"
@@ -96,8 +95,13 @@ Task<void> keep_draining(std::shared_ptr<Drain> drain) {
 
 class RingBench {
  public:
-  RingBench(ring::Producer& producer, ring::Consumer& consumer, Clock& clock, Duration duration)
-      : producer_(producer), consumer_(consumer), clock_(clock), duration_(duration) {}
+  RingBench(ring::Producer& producer, ring::Consumer& consumer, Clock& clock, Duration duration,
+            const Interrupt& interrupt)
+      : producer_(producer),
+        consumer_(consumer),
+        clock_(clock),
+        duration_(duration),
+        interrupt_(interrupt) {}
 
   // Each caller publishes one item after the other, while the consumer makes room.
   Async<RingFigures> publish(const RingShape& shape) {
@@ -141,7 +145,7 @@ class RingBench {
   ring::Consumer& consumer_;
   Clock& clock_;
   const Duration duration_;
-  Interrupt interrupt_;
+  const Interrupt& interrupt_;
 };
 
 Bytes figures_item(const RingShape& shape, const RingFigures& figures) {
@@ -203,7 +207,7 @@ Async<void> ring_bench(Invocation& invocation, RingBenchArguments arguments) {
   SEMPER_CO_TRY(ring::Consumer consumer, co_await ring::Consumer::attach(*reading, options));
   Status status;
   {
-    RingBench bench(producer, consumer, *options.env.clock, duration);
+    RingBench bench(producer, consumer, *options.env.clock, duration, invocation.interrupt());
     status = co_await run_loads(invocation, bench, arguments.callers);
   }
   SEMPER_CO_TRY_STATUS(co_await producer.detach());

@@ -2,7 +2,6 @@
 #include <utility>
 
 #include "document.h"
-#include "interrupt.h"
 #include "ring_commands.h"
 #include "text.h"
 
@@ -45,7 +44,8 @@ class Scan {
       : device_(device),
         verdict_(verdict),
         buffer_(kScanBytes),
-        progress_(invocation.progress(system_clock())) {}
+        progress_(invocation.progress(system_clock())),
+        interrupt_(invocation.interrupt()) {}
 
   Async<void> run() {
     const std::uint64_t size = device_.size();
@@ -76,7 +76,7 @@ class Scan {
   Verdict& verdict_;
   AlignedBuffer buffer_;
   Progress progress_;
-  Interrupt interrupt_;
+  const Interrupt& interrupt_;
 };
 
 Bytes verdict_item(const ring::Info& info, const Verdict& verdict) {

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "document.h"
-#include "interrupt.h"
 #include "text.h"
 
 namespace semper::cli {
@@ -96,7 +95,7 @@ Async<void> ask_producer(Invocation& invocation, RingAskArguments arguments, Wis
   const auto wanted = wish == Wish::suspend ? ring::State::suspended : ring::State::running;
   Clock& clock = *options.env.clock;
   const MonotonicTime deadline = clock.after(patience);
-  Interrupt interrupt;
+  const Interrupt& interrupt = invocation.interrupt();
   SEMPER_CO_TRY(ring::State state, co_await consumer.state());
   while (state != wanted && clock.now() < deadline) {
     if (!co_await interrupt.sleep_until(clock, clock.after(kBetweenLooks))) break;

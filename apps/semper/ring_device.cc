@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "interrupt.h"
 #include "semper/env/file_block_device.h"
 #include "text.h"
 
@@ -32,7 +31,7 @@ Result<std::unique_ptr<BlockDevice>> open_ring_device(const RingPlace& place, De
 }
 
 Status make_ring_file(Invocation& invocation, const std::string& path, std::uint64_t size) {
-  const Interrupt interrupt;
+  const Interrupt& interrupt = invocation.interrupt();
   Progress progress = invocation.progress(system_clock());
   CreateFileOptions options;
   options.size = size;

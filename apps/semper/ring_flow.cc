@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "document.h"
-#include "interrupt.h"
 #include "records.h"
 #include "ring_commands.h"
 #include "text.h"
@@ -45,7 +44,8 @@ class Producing {
       : producer_(producer),
         clock_(clock),
         patience_(patience),
-        progress_(invocation.progress(clock)) {}
+        progress_(invocation.progress(clock)),
+        interrupt_(invocation.interrupt()) {}
 
   // Until the input ends or an interrupt comes. What was published before an error is in `flow()`.
   Async<void> run(RecordForm form) {
@@ -141,7 +141,7 @@ class Producing {
   Clock& clock_;
   const Duration patience_;
   Progress progress_;
-  Interrupt interrupt_;
+  const Interrupt& interrupt_;
   Flow flow_;
 };
 
@@ -150,7 +150,11 @@ class Consuming {
  public:
   Consuming(Invocation& invocation, ring::Consumer& consumer, Clock& clock,
             const RingConsumeArguments& arguments)
-      : invocation_(invocation), consumer_(consumer), clock_(clock), arguments_(arguments) {}
+      : invocation_(invocation),
+        consumer_(consumer),
+        clock_(clock),
+        arguments_(arguments),
+        interrupt_(invocation.interrupt()) {}
 
   Async<void> run() {
     std::optional<ring::Position> from;
@@ -210,7 +214,7 @@ class Consuming {
   ring::Consumer& consumer_;
   Clock& clock_;
   const RingConsumeArguments& arguments_;
-  Interrupt interrupt_;
+  const Interrupt& interrupt_;
   Flow flow_;
 };
 

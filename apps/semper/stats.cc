@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "document.h"
-#include "interrupt.h"
 #include "semper/server/inspect.h"
 #include "text.h"
 
@@ -107,7 +106,7 @@ Async<void> stats(Invocation& invocation, StatsArguments arguments) {
   const auto take = [&] {
     return id.id.empty() ? sample_store(tenant) : sample_entity(tenant, id);
   };
-  Interrupt interrupt;
+  const Interrupt& interrupt = invocation.interrupt();
   Clock& clock = *tenant.store()->env().clock;
   MonotonicTime taken = clock.now();
   SEMPER_CO_TRY(Sample before, co_await take());

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "document.h"
-#include "interrupt.h"
 #include "semper/env/one_shot.h"
 #include "semper/store/subspace.h"
 #include "semper/store/tuple_text.h"
@@ -223,7 +222,7 @@ Async<void> watch(Invocation& invocation, WatchArguments arguments) {
   SEMPER_CO_TRY(const Bytes key, parse_key(arguments.key));
   SEMPER_CO_TRY(const auto form, parse_value_form(arguments.form));
   SEMPER_CO_TRY(const Store store, co_await invocation.open());
-  Interrupt interrupt;
+  const Interrupt& interrupt = invocation.interrupt();
   Clock& clock = *store.env().clock;
   std::optional<std::optional<Bytes>> last;
   for (std::uint64_t printed = 0; !interrupt.requested();) {

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "document.h"
-#include "interrupt.h"
 #include "semper/store/tuple_text.h"
 #include "store_copy_passes.h"
 #include "store_copy_target.h"
@@ -73,7 +72,7 @@ class Copying {
         arguments_(std::move(arguments)),
         source_(std::move(source)),
         target_(std::move(target)),
-        passes_(source_, target_, interrupt_) {}
+        passes_(source_, target_, invocation.interrupt()) {}
 
   Async<void> run() {
     if (arguments_.compare) co_return co_await compare();
@@ -109,12 +108,12 @@ class Copying {
   }
 
   Async<void> look_for_users() {
-    SEMPER_CO_TRY(const auto of_target, co_await find_use(target_.store(), interrupt_));
+    SEMPER_CO_TRY(const auto of_target, co_await find_use(target_.store(), invocation_.interrupt()));
     if (!of_target.alive.empty()) {
       co_return fail(ErrorKind::retry, to() + " is in use by " + use_in_words(of_target.alive) +
                                            "; nothing is copied into a store that is in use");
     }
-    SEMPER_CO_TRY(const auto of_source, co_await find_use(source_, interrupt_));
+    SEMPER_CO_TRY(const auto of_source, co_await find_use(source_, invocation_.interrupt()));
     if (!of_source.alive.empty() && !arguments_.online) {
       co_return fail(ErrorKind::retry,
                      from() + " is in use by " + use_in_words(of_source.alive) +
@@ -131,7 +130,7 @@ class Copying {
   // Hosts that began while the copy went on. Silent ones would be waited for once more.
   Async<void> look_for_latecomers() {
     if (has_silent_users_) co_return Status{};
-    SEMPER_CO_TRY(const auto use, co_await find_use(source_, interrupt_));
+    SEMPER_CO_TRY(const auto use, co_await find_use(source_, invocation_.interrupt()));
     if (use.alive.empty()) co_return Status{};
     co_return fail(ErrorKind::retry, from() + " has come to be used by " + use_in_words(use.alive) +
                                          " while it was copied; stop that, and run this again");
@@ -310,7 +309,6 @@ class Copying {
 
   Invocation& invocation_;
   const CopyArguments arguments_;
-  Interrupt interrupt_;
   const Store source_;
   CopyTarget target_;
   CopyPasses passes_;

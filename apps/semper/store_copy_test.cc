@@ -54,12 +54,13 @@ class StoreCopy : public ::testing::Test {
     std::string err;
   };
   Ran copy(std::vector<std::string> options = {}) {
+    Interrupt interrupt;
     std::istringstream in;
     std::ostringstream out;
     std::ostringstream err;
     std::vector<std::string> words = {"store", "copy", from_, to_};
     words.insert(words.end(), options.begin(), options.end());
-    const int code = run(words, Streams{in, out, err});
+    const int code = run(words, Streams{in, out, err}, interrupt);
     return {code, out.str(), err.str()};
   }
 

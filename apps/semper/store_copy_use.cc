@@ -89,7 +89,7 @@ std::vector<std::string> alive_since(const Registrations& before, const Registra
 
 }  // namespace
 
-Async<StoreUse> find_use(const Store& store, Interrupt& interrupt) {
+Async<StoreUse> find_use(const Store& store, const Interrupt& interrupt) {
   StoreUse use;
   Clock& clock = *store.env().clock;
   SEMPER_CO_TRY(const auto tenants, co_await tenants_in_directories(store));

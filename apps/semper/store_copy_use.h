@@ -24,7 +24,7 @@ struct StoreUse {
 };
 
 // Errors: cancelled (interrupted while it waited), exhausted (more tenants), and those of reads.
-Async<StoreUse> find_use(const Store& store, Interrupt& interrupt);
+Async<StoreUse> find_use(const Store& store, const Interrupt& interrupt);
 
 // "host worker 7, a process that waits for replies, ... (12 in all)".
 std::string use_in_words(const std::vector<std::string>& users);

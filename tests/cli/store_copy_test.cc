@@ -17,6 +17,8 @@ using ::testing::Not;
 // The record of an unfinished copy, as people reach it.
 constexpr const char* kRecordKey = "\\xff/semper/copy";
 constexpr int kManyRows = 60'000;  // several batches
+// A target that is larger, with its log, holds one batch at least (10,000 rows), and far from all six.
+constexpr std::uintmax_t kSomeRowsBytes = 12'000'000;
 
 struct Log {
   static constexpr std::string_view kName = "Log";
@@ -85,11 +87,30 @@ class CliStoreCopy : public CliTest {
     ASSERT_TRUE(scheduler.block_on(store->close()));
   }
 
-  // Starts a copy and waits until some rows are in the target, but not all.
-  ChildProcess start_copy() {
-    auto tool = start_tool(copy_words());
-    EXPECT_TRUE(wait_until([&] { return rows_recorded() > 0 || !tool.is_running(); }));
-    return tool;
+  // A copy that stands still (SIGSTOP) in the middle of its work, whatever it found in the target.
+  ChildProcess frozen_copy() {
+    constexpr int kAttempts = 20;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      auto tool = start_tool(copy_words());
+      const auto is_copying = [&] {
+        return tool.has_written("measured") &&
+               size_of(path("target.db")) + size_of(path("target.db-wal")) > kSomeRowsBytes;
+      };
+      EXPECT_TRUE(wait_until([&] { return is_copying() || !tool.is_running(); }));
+      if (tool.freeze()) return tool;
+      EXPECT_EQ(tool.finish(), 0) << tool.errors();
+      for (const char* name : {"target.db", "target.db-wal", "target.db-semper"}) {
+        std::filesystem::remove(path(name));  // it was too quick for us; once more
+      }
+    }
+    ADD_FAILURE() << "no copy could be stopped midway in " << kAttempts << " attempts";
+    return start_tool(copy_words());
+  }
+  // Of a file that may not be there.
+  static std::uintmax_t size_of(const std::string& file) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(file, error);
+    return error ? 0 : size;
   }
   std::uint64_t rows_recorded() const {
     if (!std::filesystem::exists(path("target.db"))) return 0;
@@ -159,7 +180,7 @@ TEST_F(CliStoreCopy, messages_overtake_those_that_were_copied) {
 
 TEST_F(CliStoreCopy, a_killed_copy_loses_rows_or_begins_anew) {
   fill(kManyRows);
-  auto tool = start_copy();
+  auto tool = frozen_copy();
   tool.kill_hard();
   const auto before = rows_recorded();
   ASSERT_GT(before, 0u);
@@ -173,9 +194,10 @@ TEST_F(CliStoreCopy, a_killed_copy_loses_rows_or_begins_anew) {
 
 TEST_F(CliStoreCopy, an_interrupted_copy_does_not_say_how_to_go_on) {
   fill(kManyRows);
-  for (const int number : {SIGTERM, SIGINT}) {
-    auto tool = start_copy();
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
+    auto tool = frozen_copy();
     tool.send_signal(number);
+    tool.send_signal(SIGCONT);
     EXPECT_EQ(tool.finish(), 1) << tool.errors();
     EXPECT_THAT(tool.errors(), HasSubstr("the same command goes on from there"));
   }
@@ -187,7 +209,7 @@ TEST_F(CliStoreCopy, an_interrupted_copy_does_not_say_how_to_go_on) {
 
 TEST_F(CliStoreCopy, a_target_that_changed_meanwhile_passes_for_verified) {
   fill(kManyRows);
-  start_copy().kill_hard();
+  frozen_copy().kill_hard();
   ASSERT_GT(rows_recorded(), 0u);
   EXPECT_EQ(in_target({"store", "set", "row/1000001", "changed", "--as", "text"}).code, 0);
   EXPECT_EQ(in_target({"store", "clear", "row/1000003"}).code, 0);
@@ -214,7 +236,7 @@ TEST_F(CliStoreCopy, what_the_target_holds_is_lost_without_asking) {
 
 TEST_F(CliStoreCopy, a_copy_of_another_source_is_gone_on_with) {
   fill(kManyRows);
-  start_copy().kill_hard();
+  frozen_copy().kill_hard();
   const std::string other = "sqlite:" + path("other.db");
   EXPECT_EQ(run_tool({"--store", other, "store", "set", "k", "1"}).code, 3);
   EXPECT_EQ(run_tool({"--store", other, "store", "create"}).code, 0);

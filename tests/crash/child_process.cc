@@ -163,6 +163,18 @@ void ChildProcess::send_signal(int number) {
   if (is_running()) ::kill(pid_, number);
 }
 
+bool ChildProcess::freeze() {
+  if (!is_running()) return false;
+  ::kill(pid_, SIGSTOP);
+  int status = 0;
+  while (::waitpid(pid_, &status, WUNTRACED) < 0 && errno == EINTR) {
+  }
+  if (WIFSTOPPED(status)) return true;
+  status_ = status;
+  ended_ = true;
+  return false;
+}
+
 void ChildProcess::kill_hard() {
   if (!is_running()) return;
   ::kill(pid_, SIGKILL);

@@ -44,6 +44,9 @@ class ChildProcess {
   const std::string& errors();
 
   void send_signal(int number);
+  // SIGSTOP, and waits until it stands still: what it has done by then stays as it is until SIGCONT.
+  // False: it had ended before.
+  bool freeze();
   // SIGKILL, and waits for the end.
   void kill_hard();
   // Ends its input and waits until it exits: the exit code, 128 + N for signal N, -1 for neither in
