@@ -16,25 +16,17 @@
 namespace semper {
 namespace {
 
-// Timers in order of their time; one thread sleeps until the first of them.
+// Timers in order of their time; one thread sleeps until the first of them. Never destroyed.
 class TimerQueue {
  public:
   using TimerId = Clock::TimerId;
-
-  ~TimerQueue() {
-    {
-      std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
-    if (thread_.joinable()) thread_.join();
-  }
 
   bool is_foreign() const noexcept { return fork_.is_foreign(); }
 
   void add(TimerId timer, MonotonicTime when, std::function<void()> callback) {
     std::lock_guard lock(mutex_);
-    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+    if (!runs_) std::thread([this] { run(); }).detach();
+    runs_ = true;
     const auto place = timers_.emplace(Key{when, timer}, std::move(callback)).first;
     times_.emplace(timer, when);
     if (place == timers_.begin()) wake_.notify_one();
@@ -57,7 +49,7 @@ class TimerQueue {
 
   void run() {
     std::unique_lock lock(mutex_);
-    while (!stopping_) {
+    while (true) {
       if (timers_.empty()) {
         wake_.wait(lock);
         continue;
@@ -84,19 +76,13 @@ class TimerQueue {
   std::condition_variable wake_;
   std::map<Key, std::function<void()>> timers_;
   std::unordered_map<TimerId, MonotonicTime> times_;
-  bool stopping_ = false;
-  std::thread thread_;
+  bool runs_ = false;
 };
 
 // In a forked child the queue is another one: the parent's is left as it is, for its thread is not
 // there, its lock may be held, and its callbacks are about the parent's things.
 class SystemClock final : public Clock {
  public:
-  ~SystemClock() override {
-    TimerQueue* const last = queue_.load();
-    if (!last->is_foreign()) delete last;
-  }
-
   MonotonicTime now() const noexcept override { return std::chrono::steady_clock::now(); }
   WallTime wall_time() const noexcept override { return std::chrono::system_clock::now(); }
 
@@ -125,8 +111,10 @@ class SystemClock final : public Clock {
 }  // namespace
 
 Clock& system_clock() {
-  static SystemClock clock;
-  return clock;
+  // Never destroyed, nor is its thread joined: static objects of the program (a Scheduler, a stream)
+  // may be destroyed later, and cancel their timers then.
+  static auto* const clock = new SystemClock();
+  return *clock;
 }
 
 Async<void> sleep_until(Clock& clock, MonotonicTime when) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <exception>
 #include <future>
 #include <string>
 #include <thread>
@@ -147,6 +149,44 @@ TEST(Sleep, a_cancelled_sleep_says_cancelled) {
   ASSERT_FALSE(*slept);
   EXPECT_EQ(slept->error().kind(), ErrorKind::cancelled);
   EXPECT_EQ(clock.pending_timers(), 0u) << "its timer was left behind";
+}
+
+// ---- the end of the process ----
+
+// Each in a process of its own, for static objects are destroyed in the reverse order of their making.
+int statics_that_go_last_cancel_their_timers() {
+  static Scheduler scheduler;  // made before the clock, so destroyed after it
+  for (int i = 0; i < 20; ++i) {
+    asio::co_spawn(scheduler.executor(), sleep_for(system_clock(), 1h),
+                   [](std::exception_ptr, const Status&) {});
+  }
+  scheduler.block_on(yield_now());
+  return 0;
+}
+
+struct WaitsAtTheEnd {
+  ~WaitsAtTheEnd() {
+    auto wait = []() -> Task<int> {
+      OneShot<int> set;
+      set.set(0);
+      co_return (co_await set.wait()).value_or(1);
+    };
+    if (run(wait()) != 0) std::_Exit(1);
+  }
+};
+
+int statics_may_wait_when_what_belongs_to_the_thread_is_gone() {
+  static WaitsAtTheEnd waits;
+  WaitsAtTheEnd now;
+  return 0;
+}
+
+TEST(SystemClockDeathTest, static_objects_may_be_destroyed_after_it_and_wait_then) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  EXPECT_EXIT(std::exit(statics_that_go_last_cancel_their_timers()), ::testing::ExitedWithCode(0),
+              "");
+  EXPECT_EXIT(std::exit(statics_may_wait_when_what_belongs_to_the_thread_is_gone()),
+              ::testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

@@ -31,10 +31,15 @@ std::shared_ptr<WaiterRegistry> WaiterRegistry::of(asio::execution_context& cont
   // Asking the context costs a lock and a search; a thread mostly stays on one context. A registry
   // that is shut down belonged to an earlier context at the same address.
   struct Last {
+    ~Last() { is_gone = true; }
     const asio::execution_context* context = nullptr;
     std::shared_ptr<WaiterRegistry> registry;
+    bool& is_gone;
   };
-  thread_local Last last;
+  // Static objects are destroyed after what belongs to the thread, and may still wait for something.
+  thread_local bool last_is_gone = false;
+  if (last_is_gone) return asio::use_service<WaiterService>(context).registry;
+  thread_local Last last{nullptr, nullptr, last_is_gone};
   if (last.context != &context || last.registry->is_shut_down()) {
     last.registry = asio::use_service<WaiterService>(context).registry;
     last.context = &context;

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <exception>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -206,6 +208,54 @@ TEST(OneShot, set_inline_resumes_before_it_returns_on_the_waiters_own_thread) {
     co_await yield_now();
   }());
   EXPECT_EQ(order, "1i2p");
+}
+
+// ---- what the resumed code throws ----
+
+Task<void> wait_and_throw(OneShot<int> on, int& answered, bool throws) {
+  EXPECT_TRUE(co_await on.wait());
+  ++answered;
+  if (throws) throw std::runtime_error("the waiter's trouble");
+}
+
+void rethrow(std::exception_ptr thrown) {
+  if (thrown) std::rethrow_exception(thrown);
+}
+
+TEST(OneShot,
+     what_a_resumed_coroutine_throws_leaves_its_loop_and_spares_the_setter_and_the_others) {
+  for (const bool on_strand : {false, true}) {
+    asio::io_context context(1);
+    Executor executor = context.get_executor();
+    if (on_strand) executor = asio::make_strand(context);
+    OneShot<int> alone;
+    std::vector<std::pair<OneShot<int>, int>> together(3);
+    int answered = 0;
+    asio::co_spawn(executor, wait_and_throw(alone, answered, true), rethrow);
+    for (std::size_t i = 0; i < together.size(); ++i) {
+      asio::co_spawn(executor, wait_and_throw(together[i].first, answered, i == 0), rethrow);
+    }
+    bool setter_goes_on = false;
+    auto set = [&]() -> Task<void> {
+      alone.set_inline(1);
+      setter_goes_on = true;
+      OneShot<int>::set_all(together);
+      co_return;
+    };
+    asio::co_spawn(executor, set(), rethrow);
+    int thrown = 0;
+    for (bool done = false; !done;) {
+      try {
+        context.run();
+        done = true;
+      } catch (const std::runtime_error&) {
+        ++thrown;
+      }
+    }
+    EXPECT_TRUE(setter_goes_on);
+    EXPECT_EQ(answered, 4);
+    EXPECT_EQ(thrown, 2) << "out of run(), as from any handler";
+  }
 }
 
 // ---- when the context goes first ----

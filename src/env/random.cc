@@ -97,8 +97,8 @@ std::uint64_t SeededRandom::next() {
 }
 
 Random& system_random() {
-  static PerThreadRandom random;
-  return random;
+  static auto* const random = new PerThreadRandom();  // never destroyed, as the system's clock
+  return *random;
 }
 
 }  // namespace semper

@@ -10,11 +10,12 @@
 // Threads: set() from any thread, the first one wins. The waiter is resumed on its own executor; if
 // that one's io_context is destroyed first, the waiting coroutine is destroyed with it.
 // Errors of the waits: timeout (the value may still be set later, and can be waited for again),
-// cancelled (the waiting coroutine was cancelled).
+// cancelled (the waiting coroutine was cancelled). wait_regardless() has neither.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -125,9 +126,10 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
     if (how == Resume::inline_if_possible) {
       locked.unlock();
       if constexpr (std::is_same_v<decltype(executor), Executor>) {
-        if (runs_here(executor)) return run();
+        if (runs_here(executor)) return run_contained(executor, run);
       }
-      asio::dispatch(executor, std::move(run));
+      asio::dispatch(executor,
+                     [executor, run = std::move(run)]() mutable { run_contained(executor, run); });
     } else {
       asio::post(executor, std::move(run));
     }
@@ -150,6 +152,17 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
     decltype(asio::prefer(asio::get_associated_executor(std::declval<Handler&>()),
                           asio::execution::outstanding_work.tracked)) executor;
   };
+
+  // What the resumed code throws leaves its loop, as it does after a post: whoever sets a value is not
+  // to blame for it, and others still wait for theirs.
+  template <class E, class Run>
+  static void run_contained(const E& executor, Run& run) {
+    try {
+      run();
+    } catch (...) {
+      asio::post(executor, [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
+    }
+  }
 
   std::shared_ptr<void> surrender() override {
     if (!resumption_) return nullptr;
@@ -201,16 +214,27 @@ class OneShot {
   }
 
   // At most one wait at a time. May be called again after a timeout.
-  Async<T> wait() { return start(state_, kNextWait); }
+  Async<T> wait() { return start(state_, kNextWait, Cancellation::ends_it); }
 
   Async<T> wait_until(Clock& clock, MonotonicTime deadline) {
-    return deadline == kNever ? wait() : timed_wait(state_, clock, deadline);
+    return deadline == kNever ? wait()
+                              : timed_wait(state_, clock, deadline, Cancellation::ends_it);
+  }
+
+  // As wait(), but goes on when the waiting coroutine is cancelled: for an end that must be seen, such
+  // as that of an operation which uses memory of the waiter's.
+  Async<T> wait_regardless() { return start(state_, kNextWait, Cancellation::is_ignored); }
+  Async<T> wait_regardless_until(Clock& clock, MonotonicTime deadline) {
+    return deadline == kNever ? wait_regardless()
+                              : timed_wait(state_, clock, deadline, Cancellation::is_ignored);
   }
 
  private:
   struct State;
+  enum class Cancellation : std::uint8_t { ends_it, is_ignored };
 
-  static Async<T> timed_wait(std::shared_ptr<State> state, Clock& clock, MonotonicTime deadline) {
+  static Async<T> timed_wait(std::shared_ptr<State> state, Clock& clock, MonotonicTime deadline,
+                             Cancellation cancellation) {
     if (deadline <= clock.now()) co_return state->take();
     const auto number = state->next_wait();
     auto timer = clock.call_at(deadline, [number, weak = std::weak_ptr<State>(state)] {
@@ -221,7 +245,7 @@ class OneShot {
       Clock::TimerId timer;
       ~CancelTimer() { clock.cancel(timer); }
     } cancel_timer{clock, timer};
-    co_return co_await start(state, number);
+    co_return co_await start(state, number, cancellation);
   }
 
   struct State {
@@ -304,9 +328,11 @@ class OneShot {
     return true;
   }
 
-  static auto start(std::shared_ptr<State> state, std::uint64_t number) {
+  static auto start(std::shared_ptr<State> state, std::uint64_t number,
+                    Cancellation cancellation) {
     return asio::async_initiate<const asio::use_awaitable_t<>, void(Result<T>)>(
-        [](auto handler, std::shared_ptr<State> shared, std::uint64_t wait_number) {
+        [](auto handler, std::shared_ptr<State> shared, std::uint64_t wait_number,
+           Cancellation heeded) {
           using Handler = decltype(handler);
           auto slot = asio::get_associated_cancellation_slot(handler);
           std::unique_ptr<internal::Waiter<T>> waiter =
@@ -327,7 +353,7 @@ class OneShot {
                              internal::Resume::posted);
             return;
           }
-          if (slot.is_connected()) {
+          if (slot.is_connected() && heeded == Cancellation::ends_it) {
             slot.assign(
                 [wait_number, weak = std::weak_ptr<State>(shared)](asio::cancellation_type) {
                   if (auto alive = weak.lock()) {
@@ -337,7 +363,7 @@ class OneShot {
           }
           shared->waiter = std::move(waiter);
         },
-        asio::use_awaitable, std::move(state), number);
+        asio::use_awaitable, std::move(state), number, cancellation);
   }
 
   std::shared_ptr<State> state_;
