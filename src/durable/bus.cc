@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <string>
 
 #include "semper/base/log.h"
@@ -72,9 +73,14 @@ std::shared_ptr<BusCore::Entry> BusCore::subscribe(Callback callback) {
 }
 
 void BusCore::unsubscribe(const std::shared_ptr<Entry>& entry) {
+  std::deque<Event> dropped;  // destroyed without the lock
   std::unique_lock lock(mutex_);
   entry->active = false;
   std::erase(entries_, entry);
+  const auto its_own = std::stable_partition(
+      pending_.begin(), pending_.end(), [&](const Event& event) { return event.only != entry; });
+  std::move(its_own, pending_.end(), std::back_inserter(dropped));
+  pending_.erase(its_own, pending_.end());
   if (deliverer_ == std::this_thread::get_id()) return;
   callback_returned_.wait(lock, [&] { return running_ != entry.get(); });
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -148,6 +149,37 @@ TEST(Bus, from_many_threads_every_subscriber_sees_one_order_and_none_after_its_e
   EXPECT_EQ(first, second);
   EXPECT_EQ(first.size(), 600u);
   EXPECT_EQ(calls_after_end, 0);
+}
+
+TEST(Bus, a_subscription_that_ends_inside_a_callback_leaves_nothing_to_be_delivered) {
+  Bus<int> bus;
+  int called = 0;
+  auto outer = bus.subscribe([&](int) {
+    const auto token = std::make_shared<int>(0);
+    for (int i = 0; i < 10; ++i) {
+      auto inner = bus.subscribe([token, &called](int) { ++called; });
+      inner.unsubscribe();
+      EXPECT_EQ(token.use_count(), 1) << "what was to be delivered to it keeps it";
+    }
+  });
+  bus.publish(1);
+  EXPECT_EQ(called, 0);
+}
+
+TEST(Bus, a_callback_may_destroy_its_subscription_and_the_bus) {
+  for (const bool at_once : {false, true}) {
+    auto bus = std::make_unique<Bus<std::string>>();
+    BusSubscription heard;
+    if (at_once) bus->publish("a value that is long enough to have memory of its own");
+    auto made = bus->subscribe([&](const std::string& value) {
+      heard.unsubscribe();
+      bus.reset();
+      EXPECT_FALSE(value.empty());
+    });
+    heard = std::move(made);
+    if (!at_once) bus->publish("another value that is long enough to have memory of its own");
+    EXPECT_FALSE(bus);
+  }
 }
 
 }  // namespace

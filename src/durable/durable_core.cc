@@ -4,8 +4,10 @@
 #include <chrono>
 #include <exception>
 #include <utility>
+#include <vector>
 
 #include "semper/base/assert.h"
+#include "semper/durable/hooks.h"
 #include "semper/env/serial.h"
 
 namespace semper::internal {
@@ -33,27 +35,76 @@ struct DurableCore::Meters {
   metrics::Histogram& seconds;
 };
 
-// Answers for an attempt whose coroutine is destroyed before it ends.
+// Answers for an attempt whose coroutine is destroyed before it ends, and counts the coroutine.
 class DurableCore::Reporter {
  public:
-  Reporter(DurableCore& core, const AttemptPointer& attempt) : core_(core), attempt_(attempt) {}
+  Reporter(std::shared_ptr<DurableCore> core, AttemptPointer attempt)
+      : core_(std::move(core)), attempt_(std::move(attempt)) {}
   Reporter(const Reporter&) = delete;
   Reporter& operator=(const Reporter&) = delete;
   ~Reporter() {
-    if (reported_) return;
-    core_.abandon(attempt_, Error(ErrorKind::closed,
-                                  core_.settings_.name + ": the executor of the attempt is gone"));
+    if (!reported_) {
+      const std::string& name = core_->settings_.name;
+      core_->abandon(attempt_,
+                     Error(ErrorKind::closed, name + ": the executor of the attempt is gone"));
+    }
+    std::lock_guard lock(core_->mutex_);
+    --core_->builders_at_once_;
   }
   void finish(Outcome built) {
     reported_ = true;
-    core_.finish(attempt_, std::move(built));
+    core_->finish(attempt_, std::move(built));
+  }
+
+ private:
+  const std::shared_ptr<DurableCore> core_;
+  const AttemptPointer attempt_;
+  bool reported_ = false;
+};
+
+// Takes a caller out of the attempt's waiters, however its wait ends, its coroutine destroyed
+// included.
+class DurableCore::Leave {
+ public:
+  Leave(DurableCore& core, AttemptPointer attempt, std::uint64_t number)
+      : core_(core), attempt_(std::move(attempt)), number_(number) {}
+  Leave(const Leave&) = delete;
+  Leave& operator=(const Leave&) = delete;
+  ~Leave() {
+    std::lock_guard lock(core_.mutex_);
+    attempt_->waiters.erase(number_);
   }
 
  private:
   DurableCore& core_;
-  const AttemptPointer& attempt_;
-  bool reported_ = false;
+  const AttemptPointer attempt_;
+  const std::uint64_t number_;
 };
+
+Async<Occupancy::Place> Occupancy::take(std::shared_ptr<Occupancy> from) {
+  while (true) {
+    OneShot<std::monostate> left;
+    {
+      std::lock_guard lock(from->mutex_);
+      if (!std::exchange(from->taken_, true)) break;
+      from->waits_ = left;
+    }
+    auto woken = co_await left.wait();
+    if (!woken) co_return fail(woken.error());
+  }
+  Occupancy* const place = from.get();
+  co_return Place(place, [from](void*) { from->leave(); });
+}
+
+void Occupancy::leave() {
+  std::optional<OneShot<std::monostate>> waits;
+  {
+    std::lock_guard lock(mutex_);
+    taken_ = false;
+    waits.swap(waits_);
+  }
+  if (waits) waits->set({});
+}
 
 DurableCore::DurableCore(DurableHooks hooks, DurableSettings settings)
     : hooks_(std::move(hooks)),
@@ -90,7 +141,9 @@ Async<HeldPointer> DurableCore::heal(HeldPointer seen) {
   Executor executor = settings_.executor;
   if (!executor) executor = co_await asio::this_coro::executor;
   OneShot<Outcome> answer;
-  AttemptPointer begun;
+  AttemptPointer begun, joined;
+  HeldPointer replaced;
+  std::uint64_t number = 0;
   std::optional<Error> refused;
   {
     std::lock_guard lock(mutex_);
@@ -102,7 +155,12 @@ Async<HeldPointer> DurableCore::heal(HeldPointer seen) {
       if (!refused) {
         begun = attempt_ = std::make_shared<Attempt>();
         begun->begun = settings_.env.clock->now();
-        if (hooks_.rebuild) begun->broken = value_;
+        if (hooks_.rebuild) {
+          begun->broken = value_;
+        } else {
+          replaced = std::exchange(value_, nullptr);
+        }
+        ++builders_at_once_;
         ++statistics_.attempts;
       }
     }
@@ -111,12 +169,19 @@ Async<HeldPointer> DurableCore::heal(HeldPointer seen) {
                                                 std::to_string(settings_.max_waiters) +
                                                 ") wait for the attempt already");
     }
-    if (!refused) attempt_->waiters.push_back(answer);
+    if (!refused) {
+      joined = attempt_;
+      number = ++joined->last_waiter;
+      joined->waiters.emplace(number, answer);
+    }
   }
   seen = nullptr;  // who waits does not keep what is replaced
   is_intact_.deliver();
+  replaced = nullptr;
   if (begun) start(begun, executor);
+  begun = nullptr;
   if (refused) co_return fail(std::move(*refused));
+  const Leave leave(*this, std::move(joined), number);
   auto answered = co_await answer.wait();
   if (!answered) {
     co_return fail(answered.error().kind(), settings_.name + ": the wait for the attempt ended");
@@ -129,39 +194,62 @@ void DurableCore::start(const AttemptPointer& attempt, const Executor& executor)
   if (settings_.attempt_deadline != kForever) {
     deadline.clock = settings_.env.clock;
     deadline.when = settings_.env.clock->after(settings_.attempt_deadline);
-    deadline.on_passed = [core = shared_from_this(), attempt] {
-      core->abandon(attempt,
-                    Error(ErrorKind::timeout,
-                          core->settings_.name + ": the attempt passed its deadline of " +
-                              std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                                 core->settings_.attempt_deadline)
-                                                 .count()) +
-                              " ms"));
-    };
+    deadline.on_passed = [core = shared_from_this(), attempt] { core->pass_deadline(attempt); };
   }
-  Cancellable::start(attempt->task, serial_executor(executor), run(shared_from_this(), attempt),
-                     std::move(deadline));
+  auto reporter = std::make_shared<Reporter>(shared_from_this(), attempt);
+  Cancellable::start(attempt->task, serial_executor(executor),
+                     run(shared_from_this(), attempt, std::move(reporter)), std::move(deadline));
 }
 
-Task<void> DurableCore::run(std::shared_ptr<DurableCore> core, AttemptPointer attempt) {
-  Reporter reporter(*core, attempt);
+// On the clock's thread.
+void DurableCore::pass_deadline(const AttemptPointer& attempt) {
+  const auto deadline_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(settings_.attempt_deadline).count();
+  std::string text = settings_.name + ": the attempt passed its deadline of " +
+                     std::to_string(deadline_ms) + " ms";
+  {
+    std::lock_guard lock(mutex_);
+    if (attempt->waits_for_place) text += "; the former value is still in use (Overlap::never)";
+  }
+  abandon(attempt, Error(ErrorKind::timeout, std::move(text)));
+}
+
+Task<void> DurableCore::run(std::shared_ptr<DurableCore> core, AttemptPointer attempt,
+                            std::shared_ptr<Reporter> reporter) {
   auto inside = core->builders_.enter();
   if (!inside) co_return;  // closed before it began
-  const HeldPointer& broken = attempt->broken;
-  const char* const builder = broken ? ": to_rebuild" : ": to_create";
+  const char* const builder = attempt->broken ? ": to_rebuild" : ": to_create";
   Outcome built;
   try {
-    if (broken) {
-      built = co_await core->hooks_.rebuild(broken);
-    } else {
-      built = co_await core->hooks_.create();
-    }
+    built = co_await build(*core, *attempt);
   } catch (const std::exception& thrown) {
     built = fail(ErrorKind::internal, core->settings_.name + builder + " threw: " + thrown.what());
   } catch (...) {
     built = fail(ErrorKind::internal, core->settings_.name + builder + " threw no std::exception");
   }
-  reporter.finish(std::move(built));
+  reporter->finish(std::move(built));
+  attempt->broken = nullptr;  // before join() returns
+}
+
+Async<HeldPointer> DurableCore::build(DurableCore& core, Attempt& attempt) {
+  if (attempt.broken) {
+    SEMPER_CO_TRY(HeldPointer rebuilt, co_await core.hooks_.rebuild(attempt.broken));
+    rebuilt->place = attempt.broken->place;
+    co_return rebuilt;
+  }
+  Occupancy::Place place;
+  if (core.settings_.overlap == Overlap::never) {
+    {
+      std::lock_guard lock(core.mutex_);
+      attempt.waits_for_place = true;
+    }
+    SEMPER_CO_TRY(place, co_await Occupancy::take(core.occupancy_));
+    std::lock_guard lock(core.mutex_);
+    attempt.waits_for_place = false;
+  }
+  SEMPER_CO_TRY(HeldPointer held, co_await core.hooks_.create());
+  held->place = std::move(place);
+  co_return held;
 }
 
 void DurableCore::finish(const AttemptPointer& attempt, Outcome built) {
@@ -176,52 +264,57 @@ void DurableCore::finish(const AttemptPointer& attempt, Outcome built) {
       built = fail(broken_after_build());
     }
   }
-  const bool permanent = !built && settings_.is_permanent && settings_.is_permanent(built.error());
+  const bool permanent =
+      !built && says_permanent(settings_.is_permanent, built.error(), settings_.name);
   HeldPointer dropped;
+  Waiters waiters;
   {
     std::lock_guard lock(mutex_);
     if (attempt_ != attempt) return;  // abandoned: the value goes as it came
     attempt_ = nullptr;
+    waiters.swap(attempt->waiters);
     dropped = std::exchange(value_, std::move(value));
     statistics_.last_attempt = settings_.env.clock->now() - attempt->begun;
+    if (meters_) meters_->seconds.record(statistics_.last_attempt);
     if (built) {
       note_success(*attempt);
     } else {
       note_failure(built.error(), permanent);
     }
   }
-  if (meters_) meters_->seconds.record(settings_.env.clock->now() - attempt->begun);
   dropped = nullptr;
   attempt->broken = nullptr;
   is_intact_.deliver();
   // At the attempt's end a lone waiter goes on here and now: one hop less for each value that heals.
-  answer(attempt, std::move(built), Resume::inline_if_possible);
+  answer(std::move(waiters), std::move(built), Resume::inline_if_possible);
 }
 
 void DurableCore::abandon(const AttemptPointer& attempt, const Error& why) {
-  HeldPointer dropped;
+  Waiters waiters;
   {
     std::lock_guard lock(mutex_);
     if (attempt_ != attempt) return;
     attempt_ = nullptr;
-    dropped = std::exchange(value_, nullptr);
+    waiters.swap(attempt->waiters);
+    // This thread may be the clock's: a value to be rebuilt is destroyed with the attempt, by its
+    // coroutine, and while one is created there is none.
+    SEMPER_ASSERT(value_ == attempt->broken, "an attempt has what it replaces");
+    value_ = nullptr;
     statistics_.last_attempt = settings_.env.clock->now() - attempt->begun;
     ++statistics_.abandoned;
     note_failure(why, false);
   }
-  answer(attempt, fail(why), Resume::posted);
+  answer(std::move(waiters), fail(why), Resume::posted);
 }
 
-// Nobody adds a waiter to an attempt that is not in attempt_ any more.
-void DurableCore::answer(const AttemptPointer& attempt, Outcome outcome, Resume how) {
-  auto waiters = std::exchange(attempt->waiters, {});
+void DurableCore::answer(Waiters waiters, Outcome outcome, Resume how) {
   if (how == Resume::inline_if_possible && waiters.size() == 1) {
-    waiters.front().set_inline(std::move(outcome));  // and no trace of the value is left here
+    waiters.begin()->second.set_inline(std::move(outcome));  // no trace of the value is left here
     return;
   }
   std::vector<std::pair<OneShot<Outcome>, Outcome>> answers;
   answers.reserve(waiters.size());
-  for (auto& waiter : waiters) answers.emplace_back(std::move(waiter), outcome);
+  for (auto& [number, waiter] : waiters) answers.emplace_back(std::move(waiter), outcome);
   OneShot<Outcome>::set_all(std::move(answers));
 }
 
@@ -234,6 +327,12 @@ std::optional<Error> DurableCore::refusal() {
     return Error(ErrorKind::exhausted, settings_.name + ": attempt_limit (" +
                                            std::to_string(settings_.attempt_limit) +
                                            ") is reached, reset() allows more" + last);
+  }
+  if (builders_at_once_ >= kBuildersAtOnce) {
+    return Error(ErrorKind::retry, settings_.name + ": " + std::to_string(builders_at_once_) +
+                                       " attempts were given up and their builders still run; a "
+                                       "builder must heed its cancellation" +
+                                       last);
   }
   if (!pace_) return std::nullopt;
   const auto wait = pace_->next_attempt();
@@ -286,6 +385,7 @@ void DurableCore::announce_intact(const HeldPointer& held) {
 }
 
 Result<bool> DurableCore::check() {
+  const auto self = shared_from_this();
   HeldPointer held;
   {
     std::lock_guard lock(mutex_);
@@ -306,10 +406,11 @@ Result<bool> DurableCore::check() {
   return false;
 }
 
-void DurableCore::invalidate() {
+void DurableCore::invalidate(const void* value) {
+  const auto self = shared_from_this();
   {
     std::lock_guard lock(mutex_);
-    if (!value_ || attempt_) return;
+    if (!value_ || attempt_ || (value != nullptr && value_->address != value)) return;
     value_->marked_broken.store(true, std::memory_order_relaxed);
     note_broken();
   }
@@ -328,8 +429,10 @@ void DurableCore::reset() {
 }
 
 void DurableCore::close() {
+  const auto self = shared_from_this();
   HeldPointer dropped;
   AttemptPointer ended;
+  Waiters waiters;
   std::shared_ptr<Cancellable> repair;
   const Error why(ErrorKind::closed, settings_.name + " is closed");
   {
@@ -339,6 +442,7 @@ void DurableCore::close() {
     ended = std::exchange(attempt_, nullptr);
     repair = std::exchange(repair_, nullptr);
     if (ended) {
+      waiters.swap(ended->waiters);
       ++statistics_.abandoned;
       note_failure(why, false);
     }
@@ -347,16 +451,15 @@ void DurableCore::close() {
   builders_.shut();
   if (ended) {
     Cancellable::cancel(ended->task);
-    answer(ended, fail(why), Resume::posted);
+    answer(std::move(waiters), fail(why), Resume::posted);
   }
   if (repair) Cancellable::cancel(repair);
   is_intact_.deliver();
 }
 
-Task<void> DurableCore::join() {
-  auto self = shared_from_this();
-  close();
-  co_await builders_.close();
+Task<void> DurableCore::join(std::shared_ptr<DurableCore> core) {
+  core->close();
+  co_await core->builders_.close();
 }
 
 DurableStatistics DurableCore::statistics() const {

@@ -21,6 +21,8 @@ void DurableCore::start_repair() {
 }
 
 Task<void> DurableCore::repair_loop(std::shared_ptr<DurableCore> core) {
+  auto inside = core->builders_.enter();
+  if (!inside) co_return;  // closed before it began
   try {
     while (true) {
       OneShot<std::monostate> wake;
@@ -82,6 +84,11 @@ Async<void> DurableCore::probe(HeldPointer held) {
 
 Task<void> DurableCore::ask_probe(std::shared_ptr<DurableCore> core, HeldPointer held,
                                   OneShot<Status> answer) {
+  auto inside = core->builders_.enter();
+  if (!inside) {
+    answer.set(fail(inside.error()));
+    co_return;
+  }
   Status probed = fail(ErrorKind::internal, core->settings_.name + ": the probe threw");
   try {
     probed = co_await core->hooks_.probe(std::move(held));

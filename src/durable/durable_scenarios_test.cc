@@ -3,7 +3,7 @@
 //
 // Builds, one per attempt: ok, error, throw, broken (built, but broken), hang (until cancelled),
 // slow and slowerror (after 1 s), permanent. Steps: with, with3 (three at once), break, mend,
-// sleep (1 s), long (11 s), check, invalidate, reset, close, hold (an f that runs until `release`),
+// later (a with that is not awaited), sleep (1 s), long (11 s), check, invalidate, reset, close, hold (an f that runs until `release`),
 // badcheck (is_broken throws from now on), goodcheck. Seen: create, rebuild(N), f(N), the kind of
 // an error, intact, lost, disposed(N).
 #include <gtest/gtest.h>
@@ -34,6 +34,7 @@ struct Scenario {
   bool pauses = false;    // a pause of 2 to 4 s after a failure
   bool deadline = false;  // 10 s for each attempt
   std::size_t max_waiters = 100;
+  bool no_overlap = false;
 };
 
 const Scenario kScenarios[] = {
@@ -45,7 +46,7 @@ const Scenario kScenarios[] = {
     {"a_creator_that_throws_leaves_nothing_stuck", "throw ok", "with with",
      "lost create internal create intact f(2)"},
     {"a_broken_value_is_created_again_without_a_rebuilder", "ok ok", "with break with",
-     "lost create intact f(1) lost create disposed(1) intact f(2)"},
+     "lost create intact f(1) lost disposed(1) create intact f(2)"},
     {"a_broken_value_is_rebuilt_where_there_is_a_rebuilder", "ok ok", "with break with",
      "lost create intact f(1) lost rebuild(1) intact f(2)", true},
     {"a_failed_rebuild_drops_the_value_and_the_next_with_creates", "ok error ok",
@@ -55,7 +56,7 @@ const Scenario kScenarios[] = {
      "with break with with",
      "lost create intact f(1) lost rebuild(1) disposed(1) internal create intact f(3)", true},
     {"a_value_broken_after_its_build_is_an_error_and_f_does_not_run", "broken ok", "with with",
-     "lost create retry create disposed(1) intact f(2)"},
+     "lost create retry disposed(1) create intact f(2)"},
     {"a_value_broken_after_its_build_is_kept_for_the_rebuilder", "broken ok", "with with",
      "lost create retry rebuild(1) intact f(2)", true},
     {"a_value_broken_after_its_rebuild_is_an_error", "ok broken ok", "with break with with",
@@ -77,12 +78,19 @@ const Scenario kScenarios[] = {
     {"a_value_that_heals_itself_is_used_and_published", "ok", "with break check mend with",
      "lost create intact f(1) lost intact f(1)"},
     {"an_invalidated_value_is_built_again", "ok ok", "with invalidate check with",
-     "lost create intact f(1) lost create disposed(1) intact f(2)"},
+     "lost create intact f(1) lost disposed(1) create intact f(2)"},
     {"close_refuses_and_disposes", "ok", "with close with close",
      "lost create intact f(1) lost disposed(1) closed"},
     {"close_before_the_first_use_builds_nothing", "", "close with", "lost closed"},
     {"a_value_in_use_is_disposed_when_its_user_leaves", "ok ok", "hold break with release",
      "lost create intact hold(1) lost create intact f(2) disposed(1)"},
+    {"without_overlap_the_next_one_is_built_when_the_user_has_left", "ok ok",
+     "hold break later release", "lost create intact hold(1) lost disposed(1) create intact f(2)",
+     false, 0, false, false, 100, true},
+    {"without_overlap_an_attempt_waits_until_its_deadline_only", "ok ok ok",
+     "hold break with release with",
+     "lost create intact hold(1) lost timeout disposed(1) create intact f(2)", false, 0, false,
+     true, 100, true},
     {"close_lets_a_function_end_and_disposes_then", "ok", "hold close release",
      "lost create intact hold(1) lost disposed(1)"},
     {"at_the_attempt_limit_nothing_is_attempted_until_reset", "error error ok",
@@ -90,7 +98,7 @@ const Scenario kScenarios[] = {
      2},
     {"a_success_starts_the_count_of_the_limit_anew", "error ok error ok",
      "with with break with with",
-     "lost create io create intact f(2) lost create disposed(2) io create intact f(4)", false, 2},
+     "lost create io create intact f(2) lost disposed(2) create io create intact f(4)", false, 2},
     {"a_permanent_error_stays_until_reset", "permanent ok", "with with sleep with reset with",
      "lost create permission permission permission create intact f(2)"},
     {"in_the_pause_after_a_failure_nothing_is_attempted", "error ok",
@@ -99,10 +107,10 @@ const Scenario kScenarios[] = {
      "lost create io retry retry create intact f(2)", false, 0, true},
     {"what_breaks_soon_after_its_build_waits_too", "ok ok",
      "with break with sleep sleep sleep sleep with",
-     "lost create intact f(1) lost retry create disposed(1) intact f(2)", false, 0, true},
+     "lost create intact f(1) lost retry disposed(1) create intact f(2)", false, 0, true},
     {"a_value_that_was_healthy_for_long_is_built_again_at_once", "error ok ok",
      "with sleep sleep sleep sleep with long break with",
-     "lost create io create intact f(2) lost create disposed(2) intact f(3)", false, 0, true},
+     "lost create io create intact f(2) lost disposed(2) create intact f(3)", false, 0, true},
     {"reset_ends_the_pause", "error ok", "with reset with", "lost create io create intact f(2)",
      false, 0, true},
     {"an_attempt_past_its_deadline_fails_its_callers", "hang ok", "with3 with",
@@ -129,6 +137,7 @@ class World {
     options.max_waiters = scenario_.max_waiters;
     if (scenario_.pauses) options.retry = RetryOptions{.initial = 4s, .maximum = 4s};
     if (scenario_.deadline) options.attempt_deadline = 10s;
+    if (scenario_.no_overlap) options.overlap = Overlap::never;
     Durable<Value>::Rebuild rebuild;
     if (scenario_.rebuilds) {
       rebuild = [this](Value& value) {
@@ -217,6 +226,9 @@ Task<void> World::run(Durable<Value> durable) {
       ended_ = 0;
       for (int i = 0; i < 3; ++i) asio::co_spawn(executor, with(durable), asio::detached);
       while (ended_ < 3) EXPECT_TRUE(co_await sleep_for(clock_, 10ms));
+    } else if (step == "later") {
+      asio::co_spawn(executor, with(durable), asio::detached);
+      EXPECT_TRUE(co_await sleep_for(clock_, 10ms));
     } else if (step == "hold") {
       asio::co_spawn(executor, hold(durable), asio::detached);
       EXPECT_TRUE(co_await sleep_for(clock_, 10ms));

@@ -15,10 +15,11 @@
 // Threads: everything from any thread, also inside a callback. One thread delivers at a time, with
 // no lock held: a publish (or subscribe) that finds another thread delivering, or that happens
 // inside a callback, leaves its value to that thread and returns before the callbacks have run.
-// At most kMaxPending values wait so; past that the newest one waiting is replaced and counted in
-// skipped(). The last value always arrives.
+// At most kMaxPending values wait so, and one for each new subscriber; past that the newest one
+// waiting is replaced and counted in skipped(). The last value always arrives.
 //
-// Callbacks should be short. What one throws is logged and harms nobody.
+// Callbacks should be short. What one throws is logged and harms nobody. One may destroy its own
+// subscription, and the bus.
 #pragma once
 
 #include <condition_variable>
@@ -102,9 +103,9 @@ class [[nodiscard]] BusSubscription {
   // The callback is not called again. If another thread is inside it, waits until it returns, so
   // that what it refers to may be freed; inside a callback of the same bus, returns at once.
   void unsubscribe() {
-    auto entry = std::exchange(entry_, nullptr);
-    if (entry) bus_->unsubscribe(entry);
-    bus_ = nullptr;
+    const auto bus = std::exchange(bus_, nullptr);
+    const auto entry = std::exchange(entry_, nullptr);  // its callback may own this
+    if (entry) bus->unsubscribe(entry);
   }
 
  private:
@@ -122,20 +123,25 @@ class Bus {
   Bus& operator=(const Bus&) = delete;
 
   BusSubscription subscribe(std::function<void(const T&)> callback) const {
-    return BusSubscription(core_, core_->subscribe([call = std::move(callback)](const void* value) {
-      call(*static_cast<const T*>(value));
-    }));
+    auto core = core_;
+    auto entry = core->subscribe(
+        [call = std::move(callback)](const void* value) { call(*static_cast<const T*>(value)); });
+    return BusSubscription(std::move(core), std::move(entry));
   }
 
   void publish(T value) {
-    post(std::move(value));
-    deliver();
+    const auto core = core_;
+    core->post(std::make_shared<const T>(std::move(value)));
+    core->deliver();
   }
 
   // The two halves of publish, for publishers whose own lock decides the order of values: post()
   // with the lock held (no callback runs), deliver() after it is released.
   void post(T value) { core_->post(std::make_shared<const T>(std::move(value))); }
-  void deliver() { core_->deliver(); }
+  void deliver() {
+    const auto core = core_;
+    core->deliver();
+  }
 
   // The value published last.
   std::optional<T> last() const {

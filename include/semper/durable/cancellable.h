@@ -27,7 +27,8 @@ namespace semper::internal {
 struct CancellableDeadline {
   Clock* clock = nullptr;
   MonotonicTime when = kNever;
-  // Called on the executor when the deadline has passed, before the coroutine is cancelled.
+  // Called on the clock's thread when the deadline has passed, so also where the executor's threads
+  // are blocked. Short, and calls nothing of the user's.
   std::function<void()> on_passed = nullptr;
 };
 
@@ -51,6 +52,7 @@ class Cancellable final : private WaiterHook {
   enum class Why : std::uint8_t { asked, deadline };
 
   static void fire(const std::shared_ptr<Cancellable>& self, Why why);
+  static void post_signal(const std::shared_ptr<Cancellable>& self);  // with the lock
   void end();
   void leave_registry();
   std::shared_ptr<void> surrender() override;
@@ -61,7 +63,7 @@ class Cancellable final : private WaiterHook {
   std::mutex mutex_;  // taken before the registry's lock
   bool fired_ = false;
   bool over_ = false;
-  std::function<void()> on_passed_;
+  std::function<void()> on_passed_;  // may own this: dropped at the end, however that comes
   Clock* clock_ = nullptr;
   std::optional<Clock::TimerId> timer_;
   std::shared_ptr<WaiterRegistry> registry_;  // null: not started

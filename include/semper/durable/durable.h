@@ -17,7 +17,8 @@
 //   the builder's own error    the attempt failed; call again when that kind says so
 //   internal                   to_create, to_rebuild or is_broken threw; nothing is left of it
 //   retry                      the value was broken right after its build, or (RetryOptions) the
-//                              pause after a failure is not over: the message says until when
+//                              pause after a failure is not over: the message says until when; or
+//                              several attempts passed their deadline and their builders still run
 //   timeout                    the attempt passed its deadline; a value that comes later is dropped
 //   closed                     close() was called, or the executor of the attempt is gone
 //   cancelled                  this caller was cancelled while it waited; the attempt goes on
@@ -30,7 +31,9 @@
 // several at once; to_create and to_rebuild run on a strand over the executor of the `with` that
 // began the attempt (or Options::executor), one attempt at a time, unless an abandoned one
 // (deadline, close) ignores its cancellation. f runs where its caller runs, and several f may use
-// the value at once.
+// the value at once. Every function may destroy the last handle. A builder that blocks its thread
+// blocks all that runs there: write it with run_blocking (env/blocking.h), or give it an executor
+// with threads of its own.
 //
 // Ownership: a Durable is a handle; copies share the value. The last handle's end is a close(). A
 // value lives until it was replaced or closed and the last f on it returned; then `dispose` runs.
@@ -46,6 +49,7 @@
 #include <utility>
 
 #include "semper/durable/durable_core.h"
+#include "semper/durable/hooks.h"
 
 namespace semper {
 
@@ -57,16 +61,19 @@ struct DurableOptions {
   // Where attempts run. Default: the executor of the `with` that begins one. Set it where that may
   // go away before others who wait.
   Executor executor = Executor();
-  // How long one attempt may take; then it is cancelled and its callers get `timeout`. Default: for
-  // ever, as long as the builder likes.
+  // How long one attempt may take; then it is cancelled and its callers get `timeout`, also while
+  // the builder blocks its thread. Default: for ever, as long as the builder likes.
   Duration attempt_deadline = kForever;
   // Pauses after failures, in which `with` fails at once instead of attempting. Default: none, each
   // `with` on a broken value is an attempt.
   std::optional<RetryOptions> retry = std::nullopt;
   // Failures in a row after which nothing is attempted until reset(). Default 0: no limit.
   std::uint32_t attempt_limit = 0;
-  // Errors after which nothing is attempted until reset(); see is_permanent_error. Default: none.
+  // Errors after which nothing is attempted until reset(); see is_permanent_error. Default: none. If
+  // it throws, that is logged, and the error is not permanent.
   std::function<bool(const Error&)> is_permanent = nullptr;
+  // Whether a new value may be built beside an old one that is in use. Default: it may.
+  Overlap overlap = Overlap::allowed;
   // Eager repair: build at once, look again this often, and build again what is broken without
   // waiting for a `with`. Needs `executor`. Default: none, all is lazy.
   std::optional<Duration> repair_every = std::nullopt;
@@ -74,8 +81,8 @@ struct DurableOptions {
   // that it is broken after all. Bounded by attempt_deadline.
   std::function<Async<void>(T&)> probe = nullptr;
   // Called once for each value that was replaced, dropped or closed, when nobody uses it any more,
-  // on the thread of the last user. Not for a value that a to_rebuild took over with success. It
-  // must not throw.
+  // on the thread of the last user. Not for a value that a to_rebuild took over with success. What
+  // it throws is logged.
   std::function<void(T&)> dispose = nullptr;
   // Callers that wait for one attempt, at most; more get `exhausted`.
   std::size_t max_waiters = 100'000;
@@ -89,9 +96,13 @@ template <class T>
 struct Held final : HeldBase {
   using Dispose = std::function<void(T&)>;
   Held(T given, std::shared_ptr<const Dispose> hook)
-      : value(std::move(given)), dispose(std::move(hook)) {}
+      : HeldBase(std::addressof(value)), value(std::move(given)), dispose(std::move(hook)) {}
   ~Held() override {
-    if (*dispose && !taken_over) (*dispose)(value);
+    try {
+      if (*dispose && !taken_over) (*dispose)(value);
+    } catch (...) {
+      log_thrown("dispose of a durable value");
+    }
   }
 
   T value;
@@ -171,8 +182,18 @@ class Durable {
   // nothing. Error: internal (is_broken threw).
   Result<bool> check() const { return owner_->core->check(); }
 
-  // Takes the present value for broken, whatever is_broken says: the next `with` builds again.
-  void invalidate() const { owner_->core->invalidate(); }
+  // Takes the value for broken, whatever is_broken says: the next `with` builds again. For an f that
+  // found out, with the very T& that it was given: if another value has taken its place already,
+  // nothing happens.
+  //   auto f = [&](Session& s) -> Async<Rows> {
+  //     auto rows = co_await s.query(text);
+  //     if (!rows) session.invalidate(s);
+  //     co_return rows;
+  //   };
+  void invalidate(const T& value) const { owner_->core->invalidate(std::addressof(value)); }
+  // The present value, whichever it is: for events that are about any value (a new address). Called
+  // after an f that failed, it may hit the healthy successor of the value that f used.
+  void invalidate() const { owner_->core->invalidate(nullptr); }
 
   // Forgets a permanent error, the count of failures and the pause after them.
   void reset() const { owner_->core->reset(); }
@@ -181,8 +202,9 @@ class Durable {
   // the value is dropped. Functions that run go on to their end. Idempotent.
   void close() const { owner_->core->close(); }
 
-  // close(), then waits for the builders that still run, which end when they notice.
-  Task<void> join() const { return owner_->core->join(); }
+  // close(), then waits for the builders and probes that still run, which end when they notice. Not
+  // from inside one of them.
+  Task<void> join() const { return Core::join(owner_->core); }
 
   DurableStatistics statistics() const { return owner_->core->statistics(); }
 
@@ -224,6 +246,7 @@ class Durable {
         .attempt_limit = options.attempt_limit,
         .is_permanent = std::move(options.is_permanent),
         .repair_every = options.repair_every,
+        .overlap = options.overlap,
         .max_waiters = options.max_waiters,
         .metrics = options.metrics,
     };
