@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/durable/hooks.h"
 
 namespace semper::internal {
 
@@ -46,15 +47,14 @@ StreamCore::StreamCore(StreamOptions options)
   }
 }
 
-StreamCore::~StreamCore() {
-  if (statistics_.connected && meters_) meters_->open.add(-1);
-}
+StreamCore::~StreamCore() = default;
 
 void StreamCore::close() {
   {
     std::lock_guard lock(mutex_);
-    if (std::exchange(closed_, true)) return;
+    if (closed_) return;
     if (std::exchange(statistics_.connected, false) && meters_) meters_->open.add(-1);
+    closed_ = true;
   }
   driver_gate_.shut();
   Cancellable::cancel(driver_);
@@ -75,6 +75,8 @@ bool StreamCore::has_room(Room room) const {
       return statistics_.buffered_events < options_.max_buffered_events;
     case Room::all:
       return statistics_.buffered_updates + statistics_.buffered_events == 0;
+    case Room::dispatch:
+      return dispatches_ < kDispatchesAtOnce;
   }
   return true;
 }
@@ -118,80 +120,107 @@ void StreamCore::wake_reader() {
 }
 
 void StreamCore::end(Error error) {
-  std::optional<OneShot<Status>> first;
+  std::optional<OneShot<FirstOutcome>> first;
   {
     std::lock_guard lock(mutex_);
     if (!closed_ && !ended_) ended_ = error;
-    if (std::exchange(statistics_.connected, false) && meters_) meters_->open.add(-1);
+    if (std::exchange(statistics_.connected, false) && meters()) meters()->open.add(-1);
     first.swap(first_outcome_);
   }
-  if (first) first->set(fail(std::move(error)));
+  if (first) first->set(stream::failed_to_connect(std::move(error)));
   wake_reader();
 }
 
 void StreamCore::note_attempt() {
   std::lock_guard lock(mutex_);
   ++statistics_.attempts;
+  ++dispatches_;
+}
+
+void StreamCore::note_dispatch_ended() {
+  {
+    std::lock_guard lock(mutex_);
+    --dispatches_;
+  }
+  wake_driver();
 }
 
 void StreamCore::note_connected(bool resumed) {
-  std::optional<OneShot<Status>> first;
+  std::optional<OneShot<FirstOutcome>> first;
   {
     std::lock_guard lock(mutex_);
-    failures_in_a_row_ = 0;
-    connected_at_ = options_.env.clock->now();
+    first.swap(first_outcome_);
     ++statistics_.connections;
     if (resumed) ++statistics_.resumed;
     if (!closed_) {
+      connected_at_ = options_.env.clock->now();
       statistics_.connected = true;
-      if (meters_) meters_->open.add(1);
+      if (meters()) meters()->open.add(1);
+      if (meters()) meters()->connected.add();
     }
-    if (meters_) meters_->connected.add();
-    first.swap(first_outcome_);
   }
-  if (first) first->set(Status());
+  if (first) first->set(FirstOutcome());
 }
 
-void StreamCore::note_lost() {
+std::optional<Error> StreamCore::note_lost(const Error& reason, bool brought) {
+  const bool permanent = says_permanent(options_.is_permanent, reason, options_.name);
   std::lock_guard lock(mutex_);
   ++statistics_.lost;
-  if (std::exchange(statistics_.connected, false) && meters_) meters_->open.add(-1);
+  if (closed_) return std::nullopt;
+  if (std::exchange(statistics_.connected, false) && meters()) meters()->open.add(-1);
+  const bool in_vain = !brought && !has_lasted() && reason.kind() != ErrorKind::closed;
+  if (!in_vain) failures_in_a_row_ = 0;
+  if (!in_vain && !permanent) return std::nullopt;
+  return count_failure(reason, permanent);
 }
 
 bool StreamCore::note_failed(const stream::DispatchFailure& failure) {
-  std::optional<Error> last;
-  std::optional<OneShot<Status>> first;
-  if (meters_) meters_->failed.add();
   const bool permanent =
-      failure.permanent || (options_.is_permanent && options_.is_permanent(failure.error));
+      failure.permanent || says_permanent(options_.is_permanent, failure.error, options_.name);
+  std::optional<Error> last;
+  std::optional<OneShot<FirstOutcome>> first;
   {
     std::lock_guard lock(mutex_);
-    ++failures_in_a_row_;
+    if (meters()) meters()->failed.add();
     first.swap(first_outcome_);
-    if (permanent) {
-      last = failure.error;
-    } else if (options_.attempt_limit != 0 && failures_in_a_row_ >= options_.attempt_limit) {
-      last = Error(ErrorKind::exhausted,
-                   options_.name + ": attempt_limit (" + std::to_string(options_.attempt_limit) +
-                       ") is reached; the last failure: " + failure.error.to_string());
-    }
+    last = count_failure(failure.error, permanent);
   }
-  if (first) first->set(fail(failure.error));
+  if (first) {
+    first->set(tl::unexpected<stream::DispatchFailure>(failure));
+    last = failure.error;  // there is no stream, so there is no second attempt
+  }
   if (!last) return true;
   end(std::move(*last));
   return false;
 }
 
+bool StreamCore::has_lasted() const {
+  const RetryOptions& retry = options_.retry ? *options_.retry : RetryOptions();
+  return connected_at_ != kNever &&
+         options_.env.clock->now() - connected_at_ >= retry.healthy_after;
+}
+
+std::optional<Error> StreamCore::count_failure(const Error& failure, bool permanent) {
+  ++failures_in_a_row_;
+  if (permanent) return failure;
+  if (options_.attempt_limit == 0 || failures_in_a_row_ < options_.attempt_limit) {
+    return std::nullopt;
+  }
+  return Error(ErrorKind::exhausted, options_.name + ": attempt_limit (" +
+                                         std::to_string(options_.attempt_limit) +
+                                         ") is reached; the last failure: " + failure.to_string());
+}
+
 void StreamCore::note_batch(std::size_t updates) {
-  if (meters_) meters_->updates.add(updates);
   std::lock_guard lock(mutex_);
+  if (meters()) meters()->updates.add(updates);
   ++statistics_.batches;
   statistics_.updates += updates;
 }
 
 void StreamCore::note_gap(std::size_t dropped) {
-  if (meters_) meters_->dropped.add(dropped);
   std::lock_guard lock(mutex_);
+  if (meters()) meters()->dropped.add(dropped);
   ++statistics_.gaps;
   statistics_.dropped_updates += dropped;
 }

@@ -48,8 +48,10 @@ TEST(Stream, create_or_fail_begins_with_the_first_attempt_or_is_its_error) {
     EXPECT_TRUE(good->statistics().connected);
     auto refused = co_await States::create_or_fail(dispatch, side.options);
     EXPECT_EQ(refused.error(), Error(ErrorKind::not_found, "no such stream"));
+    EXPECT_EQ(refused.error().stage, stream::DispatchFailure::Stage::rpc);
     auto failed = co_await States::create_or_fail(dispatch, side.options);
     EXPECT_EQ(failed.error(), Error(ErrorKind::io, "nobody there"));
+    EXPECT_EQ(failed.error().stage, stream::DispatchFailure::Stage::connect);
     co_await good->join();
   }());
   EXPECT_EQ(side.server.open, 0);
@@ -59,7 +61,7 @@ struct Channel {
   int number;
 };
 
-TEST(Stream, over_a_durable_its_own_errors_are_failed_to_connect_and_others_rpc_errors) {
+TEST(Stream, over_a_durable_errors_of_the_connection_are_failed_to_connect_and_others_rpc_errors) {
   Side side("");
   int channels = 0, calls = 0;
   simulated_run(side.clock, [&]() -> Task<void> {
@@ -73,13 +75,15 @@ TEST(Stream, over_a_durable_its_own_errors_are_failed_to_connect_and_others_rpc_
       ++calls;
       if (calls == 1) co_return fail(ErrorKind::permission, "not you");
       if (calls == 2) throw std::runtime_error("trouble");
+      if (calls == 3) co_return fail(ErrorKind::timeout, "no answer");
       auto source = std::make_unique<ScriptedSource>(side.clock, "7.stay", side.server.open);
       co_return States::Connection(std::move(source), on.number, 5);
     };
     const auto executor = co_await asio::this_coro::executor;
     auto stream = States::create(executor, channel, dispatch, side.options);
-    EXPECT_EQ(co_await read(stream, 10),
-              "try failed(io) try rpc(permission) try rpc(internal) try up(2) state(5) [7]");
+    EXPECT_EQ(co_await read(stream, 12),
+              "try failed(io) try rpc(permission) try failed(internal) try failed(timeout) try "
+              "up(2) state(5) [7]");
     co_await stream.join();
   }());
 }

@@ -46,12 +46,15 @@ struct Side {
   SimulatedClock clock;
   StreamOptions options;
   std::vector<Version> menu;
+  std::vector<std::vector<Version>> menus;  // one after the other, before `menu`
+  std::size_t asked = 0;
   ScriptedServer first{clock, "c:123.stay"};
   ScriptedServer second{clock, "c:45.stay"};
 
   Texts texts() {
     options.env.clock = &clock;
     Texts versioned([this]() -> Async<std::vector<Version>> {
+      if (asked < menus.size()) menu = menus[asked++];
       if (menu.empty()) co_return fail(ErrorKind::io, "no menu");
       co_return menu;
     });
@@ -99,17 +102,24 @@ TEST(Versioned, a_conversion_that_fails_is_the_error_of_that_update_alone) {
   EXPECT_EQ(side.read(4), "try up(1) state 100 [v1,corrupt,internal]");
 }
 
-TEST(Versioned, no_common_version_is_a_permanent_failure_that_names_both_sides) {
+TEST(Versioned, no_common_version_is_tried_again_until_the_other_side_is_upgraded) {
+  Side side;
+  side.menus = {{2, 3}, {2}, {2, 4}};
+  EXPECT_EQ(side.read(7), "try failed(unsupported) try failed(unsupported) try up(1) state 100");
+}
+
+TEST(Versioned, no_common_version_ends_the_stream_where_the_options_call_it_permanent) {
   Side side;
   side.menu = {2, 3};
+  side.options.is_permanent = is_permanent_error;
   EXPECT_EQ(side.read(3),
             "try failed(unsupported) unsupported: no version in common: we speak 1, 4; the other "
             "side speaks 2, 3");
 }
 
-TEST(Versioned, a_menu_that_fails_is_an_rpc_error_and_is_tried_again) {
+TEST(Versioned, a_menu_that_fails_is_told_by_its_kind_and_is_tried_again) {
   Side side;
-  EXPECT_EQ(side.read(4), "try rpc(io) try rpc(io)");
+  EXPECT_EQ(side.read(4), "try failed(io) try failed(io)");
 }
 
 TEST(Versioned, over_a_durable_menu_and_dispatch_use_the_same_connection) {

@@ -22,8 +22,9 @@
 // max_buffered_events); WhenFull says what happens past it. Nothing is dropped without a Gap.
 //
 // Errors of next(): each says that the stream has ended and stays so, besides `cancelled` (the
-// waiting reader was cancelled; nothing is lost, call again) and `internal` from a function of
-// map_update or map_state that threw (that event is gone; the next call goes on).
+// reader was cancelled; nothing is lost, call again: also in `next() || timer`, on a strand or a
+// loop of one thread, as Asio's cancellation asks for) and `internal` from a function of map_update
+// or map_state that threw (that event is gone; the next call goes on).
 //   closed       close() was called, or the stream's executor is gone
 //   exhausted    the reader was too slow (WhenFull::fail), or attempt_limit is reached
 //   any other    a permanent failure, after its FailedToConnect or RpcError
@@ -32,8 +33,10 @@
 // StreamOptions::resume_after.
 //
 // Threads: everything from any thread; one next() at a time. The stream works on a strand over the
-// executor it was given. Ownership: the stream owns its buffer and its connection; destroying it
-// closes it. Idea: Async_durable's State_rpc and Pipe_rpc (Jane Street).
+// executor it was given; a reader there runs inside the driver, and others have a turn after at most
+// kTurnsBeforeYield events. Ownership: the stream owns its buffer and its connection; destroying it
+// closes it, also inside any function that it calls. Idea: Async_durable's State_rpc and Pipe_rpc
+// (Jane Street).
 #pragma once
 
 #include <memory>
@@ -64,9 +67,10 @@ class BasicStream {
     return BasicStream(std::move(driver));
   }
 
-  // On a durable value: each attempt is a with(). Its own errors are FailedToConnect, those of
-  // `dispatch` RpcError. `dispatch` takes (C&, stream::DispatchRequest) and returns
-  // Async<Connection> or Task<Dispatched>; while it runs, and no longer, it may use the C.
+  // On a durable value: each attempt is a with(). Its own errors are FailedToConnect, and so is what
+  // `dispatch` throws. `dispatch` takes (C&, stream::DispatchRequest) and returns Task<Dispatched>,
+  // or Async<Connection>, whose errors are told apart by their kind (stream::failed_by_kind); while
+  // it runs, and no longer, it may use the C.
   template <class C, class F>
   static BasicStream create(const Executor& executor, Durable<C> connection, F dispatch,
                             StreamOptions options = StreamOptions()) {
@@ -74,21 +78,30 @@ class BasicStream {
                   std::move(options));
   }
 
-  // Returns after the first attempt; its failure is the error, and then there is no stream. Runs on
-  // the caller's executor. The events begin with that attempt.
-  static Async<BasicStream> create_or_fail(Dispatch dispatch,
-                                           StreamOptions options = StreamOptions()) {
+  // Returns after the first attempt; its failure is the error, an Error with the stage at which it
+  // failed, and then there is no stream and no second attempt. Runs on the caller's executor. The
+  // events begin with that attempt.
+  using Created = tl::expected<BasicStream, stream::CreateError>;
+  static Task<Created> create_or_fail(Dispatch dispatch, StreamOptions options = StreamOptions()) {
+    using Stage = stream::DispatchFailure::Stage;
     auto driver = std::make_shared<Driver>(std::move(dispatch), std::move(options));
     BasicStream made(driver);
     const Executor executor = co_await asio::this_coro::executor;
     auto first = driver->start_and_tell(executor);
-    SEMPER_CO_TRY(Status outcome, co_await first.wait());
-    SEMPER_CO_TRY_STATUS(std::move(outcome));
+    auto outcome = co_await first.wait();
+    if (!outcome) {
+      const stream::CreateError cancelled(Stage::connect, outcome.error());
+      co_return tl::unexpected<stream::CreateError>(cancelled);
+    }
+    if (!*outcome) {
+      const stream::CreateError failed(outcome->error().stage, outcome->error().error);
+      co_return tl::unexpected<stream::CreateError>(failed);
+    }
     co_return made;
   }
   template <class C, class F>
-  static Async<BasicStream> create_or_fail(Durable<C> connection, F dispatch,
-                                           StreamOptions options = StreamOptions()) {
+  static Task<Created> create_or_fail(Durable<C> connection, F dispatch,
+                                      StreamOptions options = StreamOptions()) {
     return create_or_fail(stream::over<BasicStream>(std::move(connection), std::move(dispatch)),
                           std::move(options));
   }

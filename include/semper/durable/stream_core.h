@@ -40,7 +40,8 @@ struct StreamOptions {
   Duration resubscribe_delay = std::chrono::seconds(1);
   // Growing delays with jitter instead. Set it where many streams share a server.
   std::optional<RetryOptions> retry = std::nullopt;
-  // How long a dispatch may take; then it is a FailedToConnect(timeout). Default: for ever.
+  // How long a dispatch may take; then it is a FailedToConnect(timeout), and cancelled. Default: for
+  // ever. While kDispatchesAtOnce that do not heed their cancellation still run, none is begun.
   Duration dispatch_deadline = kForever;
   // Updates in the buffer, at most. With back-pressure the last batch may go over it.
   std::size_t max_buffered_updates = 1024;
@@ -48,10 +49,12 @@ struct StreamOptions {
   // other policies make no further attempt until the reader has read.
   std::size_t max_buffered_events = 64;
   WhenFull when_full = WhenFull::back_pressure;
-  // Failures in a row after which the stream ends. Default 0: no limit.
+  // Failures in a row after which the stream ends; a connection that an error cuts off before it has
+  // brought anything is one, unless it lasted (RetryOptions::healthy_after). Default 0: no limit.
   std::uint32_t attempt_limit = 0;
-  // Errors of a dispatch after which the stream ends; see is_permanent_error. Default: only those
-  // that the dispatch function itself marks.
+  // Errors of a dispatch, or reasons of a loss, after which the stream ends; see is_permanent_error.
+  // Default: only those that the dispatch function itself marks. If it throws, that is logged, and
+  // the error is not permanent.
   std::function<bool(const Error&)> is_permanent = nullptr;
   // Where an earlier stream's last batch ended, to go on from there.
   std::optional<Bytes> resume_after = std::nullopt;
@@ -75,6 +78,14 @@ struct StreamStatistics {
 
 namespace internal {
 
+// What came to its end before join() returns is counted; see StreamOptions::dispatch_deadline.
+inline constexpr std::size_t kDispatchesAtOnce = 4;
+// Batches that a driver takes from a source, and events that a reader takes from the buffer, without
+// waiting once; then others on its loop have their turn.
+inline constexpr int kTurnsBeforeYield = 32;
+
+// Invariant: nothing given to the stream that may end with it (the metrics) is touched once closed_
+// is set; what is touched before that, is with the lock held.
 class StreamCore {
  public:
   StreamCore(const StreamCore&) = delete;
@@ -88,7 +99,7 @@ class StreamCore {
 
   void close();
 
-  enum class Room : std::uint8_t { updates, events, all };
+  enum class Room : std::uint8_t { updates, events, all, dispatch };
   bool has_room(Room room) const;  // with the lock held
   bool is_over() const;
   // Waits until there is room, or the stream is over.
@@ -100,8 +111,11 @@ class StreamCore {
 
   // What the driver notes; each takes the lock.
   void note_attempt();
+  void note_dispatch_ended();
   void note_connected(bool resumed);
-  void note_lost();
+  // With what the stream is to end, where this loss is the last one allowed. `brought`: the
+  // connection had a state or a batch.
+  std::optional<Error> note_lost(const Error& reason, bool brought);
   // Ends the stream where this failure is the last one allowed. True: it goes on.
   bool note_failed(const stream::DispatchFailure& failure);
   void note_batch(std::size_t updates);
@@ -120,16 +134,24 @@ class StreamCore {
   std::optional<OneShot<std::monostate>> reader_waits_;
   std::optional<OneShot<std::monostate>> driver_waits_;
   Room driver_waits_for_ = Room::events;
-  std::optional<OneShot<Status>> first_outcome_;
+  using FirstOutcome = tl::expected<void, stream::DispatchFailure>;
+  std::optional<OneShot<FirstOutcome>> first_outcome_;
   StreamStatistics statistics_;
 
  private:
   struct Meters;
 
+  // With the lock held.
+  Meters* meters() const { return closed_ ? nullptr : meters_.get(); }
+  bool has_lasted() const;
+  // The error that ends the stream after one more failure, if it does.
+  std::optional<Error> count_failure(const Error& failure, bool permanent);
+
   const std::unique_ptr<Meters> meters_;  // null: none wanted
   std::optional<Backoff> backoff_;
   MonotonicTime connected_at_ = kNever;
   std::uint32_t failures_in_a_row_ = 0;
+  std::size_t dispatches_ = 0;  // that were begun and whose coroutine is there
 };
 
 }  // namespace internal

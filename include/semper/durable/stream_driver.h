@@ -50,12 +50,14 @@ class StreamDriver final
   }
 
   void start(const Executor& executor) {
-    Cancellable::start(driver_, serial_executor(executor), run(this->shared_from_this()));
+    auto self = this->shared_from_this();
+    auto guard = std::make_shared<EndGuard>(self);
+    Cancellable::start(driver_, serial_executor(executor), run(std::move(self), std::move(guard)));
   }
 
-  // The same with the outcome of the first attempt.
-  OneShot<Status> start_and_tell(const Executor& executor) {
-    OneShot<Status> outcome;
+  // The same with the outcome of the first attempt; its failure ends the stream.
+  OneShot<FirstOutcome> start_and_tell(const Executor& executor) {
+    OneShot<FirstOutcome> outcome;
     first_outcome_ = outcome;
     start(executor);
     return outcome;
@@ -91,22 +93,42 @@ class StreamDriver final
   };
 
   // By value: the stream may be destroyed while its reader waits.
+  //
+  // Asio drops what a coroutine returns after its cancellation, as the operands of `||` that lose. So
+  // a reader that was cancelled takes nothing, and one that has not waited yet first lets what is
+  // ready run: otherwise its answer would be posted, and another operand's could overtake it.
   static Async<Event> next_event(Self self) {
     while (true) {
+      const auto cancellation = co_await asio::this_coro::cancellation_state;
+      if (cancellation.cancelled() != asio::cancellation_type::none) {
+        co_return fail(ErrorKind::cancelled, self->options_.name + ": the reader was cancelled");
+      }
+      const bool has_waited = co_await HasWaited();
+      bool yields = false;
       OneShot<std::monostate> arrived;
       {
         std::unique_lock lock(self->mutex_);
         if (self->closed_) co_return fail(ErrorKind::closed, self->options_.name + " is closed");
         if (!self->buffer_.empty()) {
-          Event event = self->take();
-          const bool wake = self->driver_waits_ && self->has_room(self->driver_waits_for_);
-          lock.unlock();
-          if (wake) self->wake_driver();
-          co_return event;
+          yields = !has_waited || self->turns_of_reader_ >= kTurnsBeforeYield;
+          if (!yields) {
+            ++self->turns_of_reader_;
+            Event event = self->take();
+            const bool wake = self->driver_waits_ && self->has_room(self->driver_waits_for_);
+            lock.unlock();
+            if (wake) self->wake_driver();
+            co_return event;
+          }
+        } else {
+          if (self->ended_) co_return fail(*self->ended_);
+          SEMPER_ASSERT(!self->reader_waits_, "a stream has one reader");
+          self->reader_waits_ = arrived;
         }
-        if (self->ended_) co_return fail(*self->ended_);
-        SEMPER_ASSERT(!self->reader_waits_, "a stream has one reader");
-        self->reader_waits_ = arrived;
+        self->turns_of_reader_ = 0;
+      }
+      if (yields) {
+        co_await yield_now();
+        continue;
       }
       const NobodyWaits leave(*self);
       auto woken = co_await arrived.wait();
@@ -119,19 +141,19 @@ class StreamDriver final
     co_await self->driver_gate_.close();
   }
 
-  // Ends the stream when the driver does, however that comes.
+  // Ends the stream when the driver does, however that comes. The frame's from its beginning: the
+  // driver may be destroyed before it ran.
   struct EndGuard {
-    explicit EndGuard(StreamDriver& of) : driver(of) {}
+    explicit EndGuard(Self of) : driver(std::move(of)) {}
     EndGuard(const EndGuard&) = delete;
     EndGuard& operator=(const EndGuard&) = delete;
     ~EndGuard() {
-      driver.end(Error(ErrorKind::closed, driver.options_.name + ": its executor is gone"));
+      driver->end(Error(ErrorKind::closed, driver->options_.name + ": its executor is gone"));
     }
-    StreamDriver& driver;
+    const Self driver;
   };
 
-  static Task<void> run(Self self) {
-    EndGuard guard(*self);
+  static Task<void> run(Self self, std::shared_ptr<EndGuard>) {
     auto inside = self->driver_gate_.enter();
     if (!inside) co_return;
     try {
@@ -140,11 +162,14 @@ class StreamDriver final
     } catch (const std::exception& thrown) {
       // Cancelled by close(), when nobody reads this any more; anything else is out of memory.
       self->end(Error(ErrorKind::internal, self->options_.name + ": " + thrown.what()));
+    } catch (...) {
+      self->end(Error(ErrorKind::internal, self->options_.name + ": an update threw when moved"));
     }
   }
 
   // From one attempt to the end of the delay after it. False: the stream has ended.
   Task<bool> one_cycle() {
+    co_await wait_for_room(Room::dispatch);
     Event attempting = stream::AttemptingNewConnection();
     co_await emit(std::move(attempting));
     if (is_over()) co_return false;
@@ -153,7 +178,7 @@ class StreamDriver final
     dispatched = checked(std::move(dispatched));
     if (is_over()) co_return false;
     if (dispatched) {
-      co_await serve(std::move(*dispatched));
+      if (!co_await serve(std::move(*dispatched))) co_return false;
     } else {
       const auto& failure = dispatched.error();
       if (failure.stage == stream::DispatchFailure::Stage::connect) {
@@ -185,18 +210,23 @@ class StreamDriver final
             Error(ErrorKind::timeout, name + ": the dispatch passed dispatch_deadline")));
       };
     }
-    Cancellable::start(task, strand, dispatch(this->shared_from_this(), answer),
+    auto self = this->shared_from_this();
+    std::shared_ptr<void> counted(this, [self](void*) { self->note_dispatch_ended(); });
+    Cancellable::start(task, strand, dispatch(std::move(self), answer, std::move(counted)),
                        std::move(deadline));
     auto answered = co_await answer.wait();
     if (!answered) co_return stream::failed_to_connect(answered.error());
     co_return std::move(*answered);
   }
 
-  static Task<void> dispatch(Self self, OneShot<Dispatched> answer) {
+  static Task<void> dispatch(Self self, OneShot<Dispatched> given, std::shared_ptr<void>) {
+    auto inside = self->driver_gate_.enter();
+    if (!inside) co_return;                         // closed before it began
+    OneShot<Dispatched> answer = std::move(given);  // and a connection in it is gone before join()
     const std::string place = self->options_.name + ": the dispatch function";
     std::optional<Error> thrown;
     try {
-      stream::DispatchRequest request(self->token_);
+      stream::DispatchRequest request(self->skipped_ ? std::nullopt : self->token_);
       Dispatched dispatched = co_await self->dispatch_(std::move(request));
       answer.set(std::move(dispatched));
       co_return;
@@ -214,21 +244,22 @@ class StreamDriver final
     const bool resumed = dispatched->continuity == stream::Continuity::resumed;
     const char* wrong = nullptr;
     if (!dispatched->updates) wrong = "it has no source of updates";
-    if (resumed && !token_) wrong = "it resumes, and nobody asked for that";
+    if (resumed && (!token_ || skipped_)) wrong = "it resumes, and nobody asked for that";
     if (kHasState && !resumed && !dispatched->state) wrong = "it has no state";
     if (wrong == nullptr) return dispatched;
     return stream::rpc_error(
         Error(ErrorKind::internal, options_.name + ": a connection of no use: " + wrong));
   }
 
-  Task<void> serve(Connection connection) {
+  // From the success to the loss. False: the stream has ended.
+  Task<bool> serve(Connection connection) {
     const bool resumed = connection.continuity == stream::Continuity::resumed;
+    brought_ = kHasState && !resumed;
     if (!resumed && token_) {
       token_.reset();
+      unreadable_here_ = 0;
       note_gap(0);
-      const Error reason(ErrorKind::not_found,
-                         options_.name + ": the other side does not go on after the last batch");
-      Event event = stream::Gap{reason, 0};
+      Event event = stream::Gap{why_gap(), 0};
       co_await emit(std::move(event));
     }
     note_connected(resumed);
@@ -245,19 +276,38 @@ class StreamDriver final
         co_await emit(std::move(event));
       }
     }
-    Error reason = co_await forward(*connection.updates);
-    if (is_over()) co_return;
+    const Error reason = co_await forward(*connection.updates);
+    if (is_over()) co_return false;
     connection.updates = nullptr;  // released before the reader hears of it
-    note_lost();
-    Event event = stream::LostConnection{std::move(reason)};
+    const bool unreadable =
+        reason.kind() == ErrorKind::invalid_argument || reason.kind() == ErrorKind::corrupt;
+    unreadable_here_ = unreadable ? unreadable_here_ + 1 : 0;
+    if (token_ && unreadable_here_ >= stream::kUnreadableAtOnePlace) skipped_ = reason;
+    const auto last = note_lost(reason, brought_);
+    Event event = stream::LostConnection{reason};
     co_await emit(std::move(event));
+    if (last) end(*last);
+    if (is_over()) co_return false;
     if (was_dropped_) co_await wait_for_room(Room::all);
     was_dropped_ = false;
+    co_return true;
+  }
+
+  Error why_gap() {
+    const auto skipped = std::exchange(skipped_, std::nullopt);
+    if (!skipped) {
+      return Error(ErrorKind::not_found,
+                   options_.name + ": the other side does not go on after the last batch");
+    }
+    return Error(
+        skipped->kind(),
+        options_.name + ": what follows the last batch can not be read: " + skipped->message());
   }
 
   // Pulls until the connection is lost; returns why.
   Task<Error> forward(stream::UpdateSource<Update>& source) {
-    while (true) {
+    for (int turns = 1;; ++turns) {
+      if (turns % kTurnsBeforeYield == 0) co_await yield_now();
       if (options_.when_full == WhenFull::back_pressure) co_await wait_for_room(Room::updates);
       if (is_over()) co_return Error(ErrorKind::closed, "the stream is over");
       std::optional<Error> lost;
@@ -272,6 +322,8 @@ class StreamDriver final
         }
       } catch (const std::exception& thrown) {
         lost = Error(ErrorKind::internal, options_.name + ": the source threw: " + thrown.what());
+      } catch (...) {
+        lost = Error(ErrorKind::internal, options_.name + ": the source threw no std::exception");
       }
       if (lost) co_return std::move(*lost);
     }
@@ -305,6 +357,8 @@ class StreamDriver final
       statistics_.buffered_updates += weight;
       buffer_.push_back(std::move(batch));
     }
+    brought_ = true;
+    unreadable_here_ = 0;
     note_batch(updates);
     wake_reader();
     return true;
@@ -369,9 +423,13 @@ class StreamDriver final
 
   const stream::Dispatch<Connection> dispatch_;
   std::deque<Event> buffer_;  // with the lock
+  int turns_of_reader_ = 0;   // with the lock
 
   // Of the driver's coroutine.
   std::optional<Bytes> token_;
+  std::optional<Error> skipped_;  // why nothing is resumed after token_
+  int unreadable_here_ = 0;
+  bool brought_ = false;  // the connection had a state or a batch
   std::size_t dropped_now_ = 0;
   bool was_dropped_ = false;
 };

@@ -10,7 +10,8 @@
 // The first attempt has no delay. Streams whose source gives resume tokens have two more events:
 //   ConnectionResumed in the place of ConnectionSuccess and State: the updates go on after the last
 //   batch that was read or is in the buffer, with nothing lost or repeated;
-//   Gap before ConnectionSuccess: it could not go on there; updates in between are lost.
+//   Gap before ConnectionSuccess: it could not go on there, or what follows there can not be read;
+//   updates in between are lost.
 // Gap also stands before a LostConnection where the reader was too slow (WhenFull::fresh_state).
 #pragma once
 
@@ -49,12 +50,12 @@ struct LostConnection {
   Error reason;
 };
 
-// No connection to ask on.
+// No connection to ask on, or it failed while it was asked.
 struct FailedToConnect {
   Error error;
 };
 
-// There was a connection, and the other side refused.
+// The other side answered, and refused.
 struct RpcError {
   Error error;
 };
@@ -96,14 +97,18 @@ using StateEvent =
 //
 // next() is called by one coroutine, one call at a time, always on one strand. It is told to end by
 // Asio's cancellation; then, or at any other time between two calls, the source is destroyed, which
-// must release the other side (cancel the call).
+// must release the other side (cancel the call). What it throws is a loss of kind `internal`.
+inline constexpr int kUnreadableAtOnePlace = 2;
+
 template <class Update>
 class UpdateSource {
  public:
   virtual ~UpdateSource() = default;
 
   // The next whole batch. Nothing: the other side has ended in good order. Error: it is lost, and
-  // why.
+  // why; `invalid_argument` or `corrupt` where something came that can not be read, and would come
+  // again: after kUnreadableAtOnePlace losses for that at one place, the stream does not ask to
+  // resume there any more, but says Gap and begins anew behind it.
   virtual Async<std::optional<UpdateBatch<Update>>> next() = 0;
 };
 
@@ -133,6 +138,12 @@ struct DispatchFailure {
   bool permanent = false;
 };
 
+// Why create_or_fail made no stream: an error that says which of the two it was.
+struct CreateError : Error {
+  DispatchFailure::Stage stage;
+  CreateError(DispatchFailure::Stage where, Error error) : Error(std::move(error)), stage(where) {}
+};
+
 // `co_return failed_to_connect(error);` and `co_return rpc_error(error);` in a dispatch function.
 inline tl::unexpected<DispatchFailure> failed_to_connect(Error error) {
   return tl::unexpected<DispatchFailure>(
@@ -141,6 +152,19 @@ inline tl::unexpected<DispatchFailure> failed_to_connect(Error error) {
 inline tl::unexpected<DispatchFailure> rpc_error(Error error) {
   return tl::unexpected<DispatchFailure>(
       DispatchFailure{DispatchFailure::Stage::rpc, std::move(error)});
+}
+// Which of the two it is by the error's kind, where nothing tells more: io, timeout, closed and
+// cancelled are the connection's, any other is the other side's answer.
+inline tl::unexpected<DispatchFailure> failed_by_kind(Error error) {
+  switch (error.kind()) {
+    case ErrorKind::io:
+    case ErrorKind::timeout:
+    case ErrorKind::closed:
+    case ErrorKind::cancelled:
+      return failed_to_connect(std::move(error));
+    default:
+      return rpc_error(std::move(error));
+  }
 }
 inline tl::unexpected<DispatchFailure> permanently(tl::unexpected<DispatchFailure> failure) {
   failure.value().permanent = true;

@@ -28,7 +28,7 @@ Task<Dispatched> dispatch_on(std::shared_ptr<F> dispatch, C& connection,
     if constexpr (std::is_same_v<decltype(answer), Dispatched>) {
       co_return answer;
     } else {
-      if (!answer) co_return stream::rpc_error(std::move(answer).error());
+      if (!answer) co_return stream::failed_by_kind(std::move(answer).error());
       co_return std::move(*answer);
     }
   } catch (const std::exception& caught) {
@@ -36,7 +36,8 @@ Task<Dispatched> dispatch_on(std::shared_ptr<F> dispatch, C& connection,
   } catch (...) {
     thrown = "something that is no std::exception";
   }
-  co_return stream::rpc_error(Error(ErrorKind::internal, "the dispatch function threw: " + thrown));
+  const Error error(ErrorKind::internal, "the dispatch function threw: " + thrown);
+  co_return stream::failed_to_connect(error);
 }
 
 template <class Dispatched, class C, class F>
@@ -70,17 +71,25 @@ struct ChangeState {
 };
 
 template <class From, class To, class F>
-class MappedSource final : public EventSource<To> {
+class MappedSource final : public EventSource<To>,
+                           public std::enable_shared_from_this<MappedSource<From, To, F>> {
  public:
   MappedSource(std::shared_ptr<EventSource<From>> inner, F change)
       : inner_(std::move(inner)), change_(std::move(change)) {}
 
-  Async<To> next() override {
-    auto event = co_await inner_->next();
+  Async<To> next() override { return next_mapped(this->shared_from_this()); }
+  void close() override { inner_->close(); }
+  Task<void> join() override { return inner_->join(); }
+  StreamStatistics statistics() const override { return inner_->statistics(); }
+
+ private:
+  // By value: the stream may be destroyed while its reader waits, or by the function.
+  static Async<To> next_mapped(std::shared_ptr<MappedSource> self) {
+    auto event = co_await self->inner_->next();
     if (!event) co_return fail(std::move(event).error());
     std::string thrown;
     try {
-      co_return stream::map_event<To>(std::move(*event), change_);
+      co_return stream::map_event<To>(std::move(*event), self->change_);
     } catch (const std::exception& caught) {
       thrown = caught.what();
     } catch (...) {
@@ -88,11 +97,7 @@ class MappedSource final : public EventSource<To> {
     }
     co_return fail(ErrorKind::internal, "the function that maps an event threw: " + thrown);
   }
-  void close() override { inner_->close(); }
-  Task<void> join() override { return inner_->join(); }
-  StreamStatistics statistics() const override { return inner_->statistics(); }
 
- private:
   std::shared_ptr<EventSource<From>> inner_;
   F change_;
 };

@@ -10,9 +10,11 @@
 //   auto stream = Prices::Stream::create(executor, prices);           // updates are Result<Row>
 //
 // Each attempt asks for the menu anew and dispatches the highest version that both sides have. No
-// common one is a FailedToConnect of kind `unsupported` that names both sides' versions, and ends
-// the stream. A menu that fails is an RpcError. An update that can not be converted is delivered in
-// its place as its own error; a state that can not is an RpcError of the attempt.
+// common one is a FailedToConnect of kind `unsupported` that names both sides' versions, and is
+// tried again: servers are upgraded, and rolled back. (To end there, let
+// StreamOptions::is_permanent say so.) A menu that fails is a FailedToConnect or RpcError by its kind
+// (stream::failed_by_kind). An update that can not be converted is delivered in its place as its own
+// error; a state that can not is an RpcError of the attempt.
 //
 // Over a durable value, Versioned<Table, Row, Metadata, Channel> takes functions with a Channel&
 // first, and `Stream::create(executor, channel, prices)` gives it one: menu and dispatch use the
@@ -157,11 +159,11 @@ class Versioned {
   static Task<Dispatched> choose(std::shared_ptr<const Table> table, On&... on,
                                  DispatchRequest request) {
     auto theirs = co_await table->menu(on...);
-    if (!theirs) co_return rpc_error(theirs.error().in("the menu of versions"));
+    if (!theirs) co_return failed_by_kind(theirs.error().in("the menu of versions"));
     std::vector<Version> ours;
     for (const auto& [version, entry] : table->entries) ours.push_back(version);
     const auto version = highest_common_version(ours, *theirs);
-    if (!version) co_return permanently(failed_to_connect(version.error()));
+    if (!version) co_return failed_to_connect(version.error());
     const auto& dispatch = table->entries.at(*version);
     co_return co_await dispatch(on..., std::move(request));
   }
@@ -172,7 +174,7 @@ class Versioned {
     auto answer = co_await entry->dispatch(on..., std::move(request));
     if (!answer) {
       if constexpr (std::is_same_v<decltype(answer), Result<Wire>>) {
-        co_return rpc_error(answer.error());
+        co_return failed_by_kind(answer.error());
       } else {
         co_return tl::unexpected<DispatchFailure>(answer.error());
       }
