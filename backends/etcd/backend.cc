@@ -163,8 +163,8 @@ Status EtcdBackend::check_open() const {
   if (is_foreign()) {
     return fail(
         ErrorKind::unsupported,
-        "an etcd: store that was opened before fork() can not be used in the child; open it "
-        "there again");
+        "an etcd: store that was opened before fork() can not be used in the child, and gRPC does "
+        "not survive a fork; let the child exec a program, or open the store in children only");
   }
   if (!parts_->closed.load()) return {};
   return fail(ErrorKind::closed, "the store was closed");

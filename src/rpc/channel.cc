@@ -8,6 +8,7 @@
 #include "rpc/grpc_support.h"
 #include "rpc/http_proxy.h"
 #include "semper/base/log.h"
+#include "semper/env/fork.h"
 #include "semper/rpc/call.h"
 #include "semper/rpc/native.h"
 
@@ -182,6 +183,13 @@ Async<Channel> connect_at_pace(std::shared_ptr<const ChannelOptions> given,
   if (options.renew_credentials) renewed = options.renew_credentials();
   if (!renewed) co_return fail(renewed.error().in("the credentials of a channel"));
   SEMPER_CO_TRY(auto credentials, native_credentials(*renewed));
+  // Its threads are not in a child, its locks may be held there for ever.
+  static const ForkGuard first_use;
+  if (first_use.is_foreign()) {
+    co_return fail(ErrorKind::unsupported,
+                   "gRPC was used before this process forked, and does not survive that; let the "
+                   "child exec a program, or use channels (and etcd: stores) in children only");
+  }
   keep_callback_threads();
   auto impl = std::make_shared<ChannelAccess::Impl>();
   impl->address = address;

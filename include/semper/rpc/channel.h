@@ -112,7 +112,8 @@ class Channel {
   std::shared_ptr<Impl> impl_;
 };
 
-// One attempt: a channel that was ready when it was returned.
+// One attempt: a channel that was ready when it was returned. `unsupported` in a forked child whose
+// parent has used channels (env/fork.h).
 Async<Channel> connect(ChannelOptions options);
 
 // `durable` says the pace, deadlines and repair. Builds lazily.
