@@ -89,7 +89,7 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
   hub = std::make_shared<WatchHub>(std::move(watching));
   checkpointer = std::make_unique<Checkpointer>(Checkpointer::Context{
       &options, &statistics, pool.get(), lifetime, [this] { static_cast<void>(check_place()); }});
-  checker = std::make_unique<Checker>(options);
+  checker = std::make_unique<Checker>(options, *sidecar);
   backups = std::make_unique<Backups>(options, *sidecar);
   Committer::Context context;
   context.options = &options;

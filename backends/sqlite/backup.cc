@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
 #include <cstdio>
 #include <utility>
 
@@ -123,27 +124,35 @@ Result<Connection> open_copy(const std::string& path) {
   return copy;
 }
 
-// Says in the sidecar that the log is kept on purpose.
-class LongRead {
- public:
-  explicit LongRead(Sidecar& sidecar) : sidecar_(sidecar) { sidecar_.mine().long_read.store(1); }
-  ~LongRead() { sidecar_.mine().long_read.store(0); }
-  LongRead(const LongRead&) = delete;
-  LongRead& operator=(const LongRead&) = delete;
-
- private:
-  Sidecar& sidecar_;
-};
-
 }  // namespace
 
 struct Backups::Job {
-  std::string to;
-  BackupOptions options;
+  Job(std::string name, BackupOptions how) : to(std::move(name)), options(std::move(how)) {}
+
+  const std::string to;
+  const BackupOptions options;
+  std::atomic<bool> abandoned = false;
+
+  void finish() {
+    std::lock_guard lock(mutex);
+    over = true;
+    ended.notify_all();
+  }
+  // Returns when nothing of it runs any more: within one step.
+  void abandon() {
+    abandoned.store(true);
+    std::unique_lock lock(mutex);
+    ended.wait(lock, [this] { return over; });
+  }
 
   void report(BackupProgress::Step step, std::uint64_t done, std::uint64_t total) const {
     if (options.on_progress) options.on_progress({step, done, total});
   }
+
+ private:
+  std::mutex mutex;
+  std::condition_variable ended;
+  bool over = false;
 };
 
 Backups::~Backups() {
@@ -151,7 +160,14 @@ Backups::~Backups() {
 }
 
 Async<BackupReport> Backups::backup(std::string to, BackupOptions options) {
+  // What the caller handed in is not used after its coroutine has ended, however it ends.
+  struct EndWithCaller {
+    explicit EndWithCaller(std::shared_ptr<Job> of) : job(std::move(of)) {}
+    ~EndWithCaller() { job->abandon(); }
+    std::shared_ptr<Job> job;
+  };
   OneShot<Result<BackupReport>> done;
+  auto job = std::make_shared<Job>(std::move(to), std::move(options));
   {
     std::lock_guard lock(mutex_);
     if (suspended_ || running_.load()) {
@@ -162,20 +178,21 @@ Async<BackupReport> Backups::backup(std::string to, BackupOptions options) {
     if (thread_.joinable()) thread_.join();
     running_.store(true);
     interrupted_.store(false);
-    auto job = std::make_shared<const Job>(Job{std::move(to), std::move(options)});
     thread_ = std::thread([this, job, done]() mutable {
       pthread_setname_np(pthread_self(), "semper-backup");
       auto result = run(*job);
       running_.store(false);
+      job->finish();
       done.set(std::move(result));
     });
   }
+  const EndWithCaller guard(job);
   SEMPER_CO_TRY(auto result, co_await done.wait());
   co_return result;
 }
 
 Status Backups::ended(const Job& job) const {
-  if (job.options.stop.stop_requested()) {
+  if (job.options.stop.stop_requested() || job.abandoned.load()) {
     return fail(ErrorKind::cancelled, "the backup was ended; nothing is left of it");
   }
   if (!interrupted_.load()) return {};

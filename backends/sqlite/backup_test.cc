@@ -169,6 +169,46 @@ TEST(Backup, one_that_is_told_to_stop_leaves_nothing) {
   }
 }
 
+TEST(Backup, one_whose_caller_is_cancelled_calls_nobody_after_that) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  fill(store, 4);
+  OneShot<std::monostate> begun;
+  OneShot<ErrorKind> ended;
+  std::atomic<bool> cancelled = false;
+  std::atomic<bool> over = false;
+  std::atomic<int> late = 0;
+  asio::cancellation_signal signal;
+  const auto executor = asio::make_strand(test_scheduler().executor());
+  asio::co_spawn(
+      executor,
+      [&]() -> Async<BackupReport> {
+        BackupOptions how;
+        how.on_progress = [&](const BackupProgress&) {
+          begun.set({});
+          while (!cancelled.load()) std::this_thread::yield();
+          if (over.load()) late.fetch_add(1);
+        };
+        co_return co_await store.backend().backup(place.folder() + "/copy.db", std::move(how));
+      },
+      asio::bind_cancellation_slot(
+          signal.slot(), [&](std::exception_ptr, Result<BackupReport> report) {
+            over.store(true);
+            ended.set(report ? ErrorKind::internal : report.error().kind());
+          }));
+  ASSERT_TRUE(wait_for(begun.wait()));
+  asio::post(executor, [&] {
+    cancelled.store(true);
+    signal.emit(asio::cancellation_type::all);
+  });
+  const auto kind = wait_for(ended.wait());
+  ASSERT_TRUE(kind);
+  EXPECT_TRUE(*kind == ErrorKind::cancelled || *kind == ErrorKind::internal) << "or it was done";
+  EXPECT_EQ(late.load(), 0);
+  ASSERT_TRUE(wait_for(store.close()));
+  EXPECT_EQ(place.listing().find("-semper-part"), std::string::npos) << place.listing();
+}
+
 TEST(Backup, a_store_that_is_closed_ends_one_that_runs) {
   const TestPlace place;
   const Store store = must_open(place.url());

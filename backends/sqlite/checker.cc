@@ -91,7 +91,8 @@ Result<std::string> check_file(Connection& connection) {
          std::to_string(census.version);
 }
 
-Checker::Checker(const SqliteOptions& options) : options_(&options) {}
+Checker::Checker(const SqliteOptions& options, Sidecar& sidecar)
+    : options_(&options), sidecar_(&sidecar) {}
 
 Checker::~Checker() {
   suspend();
@@ -127,13 +128,16 @@ Result<std::string> Checker::check_now(Run& run) {
   ConnectionOptions how;
   how.path = options_->path.file;
   how.vfs = options_->vfs;
+  SEMPER_TRY_STATUS(check_place(*options_));
   auto connection = Connection::open(how);
   if (!connection) return fail(connection.error());
+  SEMPER_TRY_STATUS(check_place(*options_));
   {
     std::lock_guard lock(run.mutex);
     if (run.interrupted) return fail(interrupted_error());
     run.interruptible = connection->handle();
   }
+  const LongRead marked(*sidecar_);
   auto result = check_file(*connection);
   std::lock_guard lock(run.mutex);
   run.interruptible = nullptr;

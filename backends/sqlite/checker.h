@@ -12,6 +12,7 @@
 #include "connection.h"
 #include "options.h"
 #include "semper/env/one_shot.h"
+#include "sidecar.h"
 
 namespace semper::sqlite {
 
@@ -20,7 +21,7 @@ inline constexpr std::size_t kChecksMaximum = 4;
 
 class Checker {
  public:
-  explicit Checker(const SqliteOptions& options);
+  Checker(const SqliteOptions& options, Sidecar& sidecar);
   ~Checker();
 
   // See Backend::check. Errors: corrupt, retry (too many, or the store needs its log back), io.
@@ -35,6 +36,7 @@ class Checker {
   Result<std::string> check_now(Run& run);
 
   const SqliteOptions* options_;
+  Sidecar* sidecar_;
   std::mutex mutex_;
   bool suspended_ = false;
   std::vector<std::unique_ptr<Run>> runs_;

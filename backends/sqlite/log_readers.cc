@@ -62,12 +62,12 @@ LogReaders log_readers(const SqliteOptions& options, Sidecar& sidecar) {
         [&](SidecarEntry& entry) { reader.gives_way |= entry.pid.load() == pid; });
     readers.push_back(std::move(reader));
   }
-  // Whoever makes a backup does not give way, and is known without the kernel's list.
+  // Whoever reads the whole store does not give way, and is known without the kernel's list.
   sidecar.for_each([&](SidecarEntry& entry) {
     if (entry.long_read.load() == 0) return;
     const pid_t pid = entry.pid.load();
     std::erase_if(readers, [pid](const LogReader& reader) { return reader.pid == pid; });
-    readers.push_back({pid, program_of(pid) + ", a backup", false});
+    readers.push_back({pid, program_of(pid) + ", a backup or a check", false});
   });
   std::stable_partition(readers.begin(), readers.end(),
                         [](const LogReader& reader) { return !reader.gives_way; });

@@ -51,7 +51,8 @@ struct SidecarEntry {
   std::atomic<std::uint32_t> in_use;
   // The owner is waiting for its turn to commit.
   std::atomic<std::uint32_t> wants_turn;
-  // The owner reads the whole store in one transaction, which keeps the log (log_readers.h).
+  // Backups and checks of the owner, which read the whole store in one transaction and so keep the
+  // log (log_readers.h).
   std::atomic<std::uint32_t> long_read;
   // For people who look; never for decisions.
   std::atomic<std::int32_t> pid;
@@ -150,6 +151,18 @@ class Sidecar {
   std::string path_;
   SidecarLayout* layout_ = nullptr;
   std::size_t entry_ = kHandlesMaximum;
+};
+
+// Says, as long as it lives, that this handle keeps the log on purpose.
+class LongRead {
+ public:
+  explicit LongRead(Sidecar& sidecar) : entry_(&sidecar.mine()) { entry_->long_read.fetch_add(1); }
+  ~LongRead() { entry_->long_read.fetch_sub(1); }
+  LongRead(const LongRead&) = delete;
+  LongRead& operator=(const LongRead&) = delete;
+
+ private:
+  SidecarEntry* entry_;
 };
 
 // Sleeps while the word has this value, at most this long; returns early without cause at times.
