@@ -155,6 +155,7 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
         outcome = Status();
       } else {
         outcome = fail(error_from(status, context, method));
+        lost = is_transport_failure(status, context);
       }
       wake = std::exchange(waiting, std::nullopt);
       last = std::move(self_);
@@ -175,8 +176,14 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
     if (release) RemoveHold();
   }
 
+  // Takes nothing for a reader that was cancelled, as Asio would drop it (stream_driver.h).
   static Async<std::optional<Bytes>> next(std::shared_ptr<Call> self) {
     while (true) {
+      if (!co_await semper::internal::HasWaited()) co_await yield_now();
+      const auto cancellation = co_await asio::this_coro::cancellation_state;
+      if (cancellation.cancelled() != asio::cancellation_type::none) {
+        co_return fail(ErrorKind::cancelled, self->method + ": the reader was cancelled");
+      }
       OneShot<std::monostate> arrived;
       {
         std::unique_lock lock(self->mutex);
@@ -212,6 +219,7 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
   std::deque<Bytes> messages;
   std::optional<OneShot<std::monostate>> waiting;
   std::optional<Status> outcome;
+  bool lost = false;  // the outcome is the connection's, or this side's
   bool reading = false;
   bool no_more = false;
   bool abandoned = false;
@@ -240,6 +248,11 @@ Async<std::optional<Bytes>> MessageStream::next() {
 
 void MessageStream::cancel() {
   call_->context.TryCancel();
+}
+
+bool MessageStream::was_lost() const {
+  std::lock_guard lock(call_->mutex);
+  return call_->lost;
 }
 
 MessageStream open_stream(const Channel& channel, const std::string& method, Bytes request,

@@ -75,6 +75,9 @@ class TokenPlugin final : public grpc::MetadataCredentialsPlugin {
     } catch (const std::exception& thrown) {
       return grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
                           std::string("the function that gives the token threw: ") + thrown.what());
+    } catch (...) {
+      return grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                          "the function that gives the token threw no std::exception");
     }
   }
 

@@ -109,8 +109,14 @@ struct DuplexStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
     if (release) RemoveHold();
   }
 
+  // Takes nothing for a reader that was cancelled, as Asio would drop it (stream_driver.h).
   static Async<std::optional<Bytes>> next(std::shared_ptr<Call> self) {
     while (true) {
+      if (!co_await semper::internal::HasWaited()) co_await yield_now();
+      const auto cancellation = co_await asio::this_coro::cancellation_state;
+      if (cancellation.cancelled() != asio::cancellation_type::none) {
+        co_return fail(ErrorKind::cancelled, self->method + ": the reader was cancelled");
+      }
       OneShot<std::monostate> arrived;
       {
         std::unique_lock lock(self->mutex);

@@ -113,4 +113,14 @@ inline Error error_from(const grpc::Status& status, const grpc::ClientContext& c
   return Error(kind, plain.message()).in(method);
 }
 
+// Whether the call failed on the way: a handler of ours says its kind, and other servers have codes
+// of their own for what they refuse.
+inline bool is_transport_failure(const grpc::Status& status, const grpc::ClientContext& context) {
+  const auto& trailing = context.GetServerTrailingMetadata();
+  if (trailing.find(kErrorKindKey) != trailing.end()) return false;
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+         status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED ||
+         status.error_code() == grpc::StatusCode::CANCELLED;
+}
+
 }  // namespace semper::rpc

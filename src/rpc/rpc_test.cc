@@ -1,6 +1,7 @@
 // Channels, calls and streams against a server in this process, on loopback.
 #include <gtest/gtest.h>
 
+#include <asio/experimental/awaitable_operators.hpp>
 #include <atomic>
 #include <map>
 #include <optional>
@@ -16,6 +17,7 @@
 namespace semper::rpc::rpc_test {
 namespace {
 
+using namespace asio::experimental::awaitable_operators;
 using namespace std::chrono_literals;
 using Table = std::map<std::string, int>;
 using Row = std::pair<std::string, int>;
@@ -29,6 +31,9 @@ constexpr char kHang[] = "/test.Echo/Hang";
 constexpr char kWatch[] = "/test.Tables/Watch";
 constexpr char kCount[] = "/test.Numbers/Count";
 constexpr char kBare[] = "/test.Bare/Messages";
+constexpr char kWords[] = "/test.Words/Watch";
+constexpr char kRefuse[] = "/test.Words/Refuse";
+constexpr char kSilent[] = "/test.Words/Silent";
 
 Async<Bytes> echo(CallInfo, Bytes request) {
   co_return request;
@@ -48,6 +53,18 @@ Async<void> bare_messages(CallInfo, Bytes request, StreamWriter writer) {
     SEMPER_CO_TRY_STATUS(co_await writer.write(Bytes(1, one)));
   }
   co_return Status();
+}
+
+// The kind that is asked for, before the first frame.
+Async<void> refuse_stream(CallInfo, Bytes request, StreamWriter) {
+  SEMPER_CO_TRY(auto asked, decode_request(request));
+  co_return fail(error_kind_from(asked.request), "as asked");
+}
+
+Async<void> say_nothing(CallInfo, Bytes, StreamWriter) {
+  OneShot<int> never;
+  auto woken = co_await never.wait();
+  co_return fail(woken.error());
 }
 
 class Rpc : public ::testing::Test {
@@ -77,7 +94,10 @@ class Rpc : public ::testing::Test {
         .unary(kHang, [this](CallInfo, Bytes) { return hang(); })
         .streaming(kWatch, tables.handler())
         .streaming(kCount, numbers.handler())
-        .streaming(kBare, bare_messages);
+        .streaming(kBare, bare_messages)
+        .streaming(kWords, words.handler())
+        .streaming(kRefuse, refuse_stream)
+        .streaming(kSilent, say_nothing);
     options.executor = scheduler.executor();
     if (port != 0) options.address = "127.0.0.1:" + std::to_string(port);
     auto started = Server::start(methods, options);
@@ -131,6 +151,7 @@ class Rpc : public ::testing::Test {
   StatePublisher<Table, Row> tables{Table{{"a", 1}},
                                     [](Table& t, const Row& row) { t[row.first] = row.second; }};
   PipePublisher<int> numbers;
+  PipePublisher<std::string> words;
   std::atomic<int> hanging = 0;
   std::atomic<int> cancelled = 0;
   OneShot<int> ended;
@@ -328,6 +349,87 @@ TEST_F(Rpc, a_refused_stream_is_an_rpc_error) {
   auto stream = Tables::create(scheduler.executor(), durable_channel(to_server()),
                                subscribe<Tables>("/test.Tables/Nothing"), quickly());
   EXPECT_EQ(until<stream::RpcError>(stream).error.kind(), ErrorKind::unsupported);
+}
+
+TEST_F(Rpc, a_server_that_refuses_is_an_rpc_error_and_a_call_that_fails_on_the_way_is_not) {
+  for (const ErrorKind kind : {ErrorKind::io, ErrorKind::timeout, ErrorKind::permission}) {
+    auto stream = Numbers::create(scheduler.executor(), durable_channel(to_server()),
+                                  subscribe<Numbers>(kRefuse, Bytes(to_string(kind))), quickly());
+    auto attempt = next(stream);
+    EXPECT_TRUE(std::holds_alternative<stream::AttemptingNewConnection>(attempt));
+    auto event = next(stream);
+    auto* refused = std::get_if<stream::RpcError>(&event);
+    ASSERT_NE(refused, nullptr) << to_string(kind);
+    EXPECT_EQ(refused->error.kind(), kind);
+  }
+  CallOptions options;
+  options.deadline = 50ms;
+  auto silent = Numbers::create(scheduler.executor(), durable_channel(to_server()),
+                                subscribe<Numbers>(kSilent, {}, options), quickly());
+  next(silent);
+  auto event = next(silent);
+  auto* failed = std::get_if<stream::FailedToConnect>(&event);
+  ASSERT_NE(failed, nullptr);
+  EXPECT_EQ(failed->error.kind(), ErrorKind::timeout);
+}
+
+TEST_F(Rpc, an_update_that_can_not_be_taken_is_passed_over_and_the_stream_goes_on_behind_it) {
+  using Words = PipeStream<std::string>;
+  ChannelOptions small = to_server();
+  small.max_message_bytes = 1000;
+  auto too_large = Words::create(scheduler.executor(), durable_channel(small),
+                                 subscribe<Words>(kWords), quickly());
+  // A number is asked for where words come.
+  auto not_decoded = Numbers::create(scheduler.executor(), durable_channel(to_server()),
+                                     subscribe<Numbers>(kWords), quickly());
+  using Success = stream::ConnectionSuccess<stream::NoMetadata>;
+  until<Success>(too_large);
+  until<Success>(not_decoded);
+  words.publish({std::string(2000, 'x')});
+  auto passed_over = [&](auto& stream) {
+    for (int losses = 1; losses <= stream::kUnreadableAtOnePlace; ++losses) {
+      const auto lost = until<stream::LostConnection>(stream);
+      EXPECT_EQ(lost.reason.kind(), ErrorKind::invalid_argument) << lost.reason.to_string();
+    }
+    EXPECT_EQ(until<stream::Gap>(stream).reason.kind(), ErrorKind::invalid_argument);
+    until<Success>(stream);
+  };
+  passed_over(too_large);
+  passed_over(not_decoded);
+  words.publish({"short"});
+  EXPECT_EQ(until<stream::UpdateBatch<std::string>>(too_large).updates.at(0), "short");
+}
+
+TEST_F(Rpc, a_reader_of_messages_that_loses_a_race_loses_no_message) {
+  std::string seen;
+  Scheduler one_thread;  // as Asio's cancellation asks for
+  one_thread.block_on([&]() -> Task<void> {
+    auto channel = co_await connect(to_server());
+    EXPECT_TRUE(channel);
+    auto messages = open_stream(*channel, kBare, "0123456789");
+    for (int race = 0; seen.size() < 10 && race < 1000; ++race) {
+      OneShot<int> rival;
+      if (race % 2 == 0) rival.set(1);
+      auto first = co_await (rival.wait() || messages.next());
+      if (first.index() == 0) continue;
+      auto message = std::get<1>(std::move(first));
+      if (message && *message) seen += **message;
+    }
+  }());
+  EXPECT_EQ(seen, "0123456789");
+}
+
+TEST_F(Rpc, an_authorize_that_throws_refuses_the_call) {
+  for (const bool odd : {false, true}) {
+    stop();
+    ServerOptions options;
+    options.authorize = [odd](const CallInfo&) -> Result<void> {
+      if (odd) throw 7;  // NOLINT: not every exception is a std::exception
+      throw std::runtime_error("no idea who that is");
+    };
+    start(options);
+    EXPECT_EQ(call_once(kEcho, "").error().kind(), ErrorKind::permission);
+  }
 }
 
 TEST_F(Rpc, a_stream_to_nobody_fails_to_connect) {

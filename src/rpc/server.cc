@@ -319,6 +319,8 @@ struct Server::Impl final : grpc::CallbackGenericService {
     } catch (const std::exception& thrown) {
       return fail(ErrorKind::permission,
                   std::string("the function that authorizes threw: ") + thrown.what());
+    } catch (...) {
+      return fail(ErrorKind::permission, "the function that authorizes threw no std::exception");
     }
   }
 

@@ -49,11 +49,17 @@ class MessageStream {
   MessageStream& operator=(MessageStream&&) noexcept;
   ~MessageStream();  // cancels the call
 
-  // The next message; nothing: the server ended in good order. One call at a time.
+  // The next message; nothing: the server ended in good order. One call at a time. One that is
+  // cancelled takes nothing.
   Async<std::optional<Bytes>> next();
 
   // Of the call, at once and from any thread: next() then gives `cancelled`.
   void cancel();
+
+  // After next() gave an error: whether it is the connection's, and not the server's answer. A server
+  // that is not ours can not be told from the connection where it answers UNAVAILABLE,
+  // DEADLINE_EXCEEDED or CANCELLED.
+  bool was_lost() const;
 
   struct Call;
   explicit MessageStream(std::shared_ptr<Call> call) : call_(std::move(call)) {}

@@ -15,9 +15,12 @@
 // kind reports ConnectionSuccess as soon as the call is sent; that the server refused is then the
 // reason of the LostConnection that follows.
 //
-// Errors: those of call.h as RpcError, or as the reason of LostConnection; invalid_argument where a
-// message can not be decoded (the connection is given up). Set StreamOptions::dispatch_deadline, for
-// a server that takes the call and then says nothing.
+// Errors: before the first message those of call.h, as FailedToConnect where the connection failed on
+// the way (MessageStream::was_lost) and as RpcError where the server refused; later as the reason of
+// LostConnection. invalid_argument where a message can not be decoded, or is larger than
+// ChannelOptions::max_message_bytes: the connection is given up, and the stream does not ask for the
+// same again and again (stream_events.h). Set StreamOptions::dispatch_deadline, for a server that
+// takes the call and then says nothing.
 //
 // Threads: those of the stream.
 #pragma once
@@ -46,11 +49,16 @@ struct ConnectionTypes<stream::Connection<S, U, M>> {
   using Metadata = M;
 };
 
+// The next message. One that is larger than may be received is `invalid_argument`: it would come
+// again.
+Async<std::optional<Bytes>> next_message(MessageStream& messages);
 // The next frame; nothing at the end.
 Async<std::optional<StreamFrame>> next_frame(MessageStream& messages);
 // The first one, checked: begins the stream, with a state where one is due.
 Async<StreamFrame> first_frame(MessageStream& messages, bool has_state);
 Error ended_early(const std::string& method);
+// What became of a call that brought no connection.
+tl::unexpected<stream::DispatchFailure> no_connection(const MessageStream& messages, Error error);
 
 template <class U>
 class FrameSource final : public stream::UpdateSource<U> {
@@ -76,28 +84,33 @@ class FrameSource final : public stream::UpdateSource<U> {
 };
 
 template <class Connection>
-Async<Connection> begin(Channel channel, std::string method, Bytes request, CallOptions options,
-                        stream::DispatchRequest dispatch) {
+Task<stream::Dispatched<Connection>> begin(Channel channel, std::string method, Bytes request,
+                                           CallOptions options, stream::DispatchRequest dispatch) {
   using Types = ConnectionTypes<Connection>;
   constexpr bool kHasState = !std::is_same_v<typename Types::State, stream::NoState>;
   StreamRequest asked;
   asked.request = std::move(request);
   asked.resume_after = std::move(dispatch.resume_after);
   auto messages = open_stream(channel, method, encode_request(asked), options);
-  SEMPER_CO_TRY(auto frame, co_await first_frame(messages, kHasState));
+  auto frame = co_await first_frame(messages, kHasState);
+  if (!frame) co_return no_connection(messages, std::move(frame).error());
   Connection connection(nullptr);
   if constexpr (kHasState) {
-    if (frame.state) {
-      SEMPER_CO_TRY(connection.state, decode<typename Types::State>(*frame.state));
+    if (frame->state) {
+      auto state = decode<typename Types::State>(*frame->state);
+      if (!state) co_return stream::rpc_error(state.error().in(method));
+      connection.state = std::move(*state);
     }
   }
   if constexpr (!std::is_same_v<typename Types::Metadata, stream::NoMetadata>) {
-    SEMPER_CO_TRY(connection.metadata, decode<typename Types::Metadata>(frame.metadata));
+    auto metadata = decode<typename Types::Metadata>(frame->metadata);
+    if (!metadata) co_return stream::rpc_error(metadata.error().in(method));
+    connection.metadata = std::move(*metadata);
   }
-  if (frame.begin == StreamFrame::Begin::resumed) {
+  if (frame->begin == StreamFrame::Begin::resumed) {
     connection.continuity = stream::Continuity::resumed;
   }
-  connection.start_token = std::move(frame.resume_token);
+  connection.start_token = std::move(frame->resume_token);
   connection.updates = std::make_unique<FrameSource<typename Types::Update>>(std::move(messages));
   co_return connection;
 }
@@ -109,7 +122,7 @@ class DecodedSource final : public stream::UpdateSource<U> {
       : messages_(std::move(messages)), decode_(std::move(decode)) {}
 
   Async<std::optional<stream::UpdateBatch<U>>> next() override {
-    SEMPER_CO_TRY(auto message, co_await messages_.next());
+    SEMPER_CO_TRY(auto message, co_await next_message(messages_));
     std::optional<stream::UpdateBatch<U>> batch;
     if (!message) co_return batch;
     SEMPER_CO_TRY(U update, (*decode_)(std::move(*message)));
@@ -124,16 +137,20 @@ class DecodedSource final : public stream::UpdateSource<U> {
 };
 
 template <class Connection, class DecodeState, class Decode>
-Async<Connection> begin_messages(Channel channel, std::string method, Bytes request,
-                                 CallOptions options, std::shared_ptr<DecodeState> decode_state,
-                                 std::shared_ptr<Decode> decode) {
+Task<stream::Dispatched<Connection>> begin_messages(Channel channel, std::string method,
+                                                    Bytes request, CallOptions options,
+                                                    std::shared_ptr<DecodeState> decode_state,
+                                                    std::shared_ptr<Decode> decode) {
   using Types = ConnectionTypes<Connection>;
   auto messages = open_stream(channel, method, std::move(request), options);
   Connection connection(nullptr);
   if constexpr (!std::is_same_v<typename Types::State, stream::NoState>) {
-    SEMPER_CO_TRY(auto first, co_await messages.next());
-    if (!first) co_return fail(ended_early(method));
-    SEMPER_CO_TRY(connection.state, (*decode_state)(std::move(*first)));
+    auto first = co_await next_message(messages);
+    if (!first) co_return no_connection(messages, std::move(first).error());
+    if (!*first) co_return stream::rpc_error(ended_early(method));
+    auto state = (*decode_state)(std::move(**first));
+    if (!state) co_return stream::rpc_error(std::move(state).error());
+    connection.state = std::move(*state);
   }
   connection.updates = std::make_unique<DecodedSource<typename Types::Update, Decode>>(
       std::move(messages), std::move(decode));
