@@ -67,6 +67,21 @@ Async<void> say_nothing(CallInfo, Bytes, StreamWriter) {
   co_return fail(woken.error());
 }
 
+constexpr char kHasty[] = "/test.Words/Hasty";
+constexpr int kHastyMessages = 200;
+
+// Each write but the last is cancelled before gRPC has taken it.
+Async<void> write_hastily(CallInfo, Bytes, StreamWriter writer) {
+  for (int i = 0; i < kHastyMessages; ++i) {
+    OneShot<int> at_once;
+    at_once.set(1);
+    Bytes message = std::to_string(i) + Bytes(10'000, '.');
+    static_cast<void>(co_await (at_once.wait() || writer.write(std::move(message))));
+  }
+  Bytes message = std::to_string(kHastyMessages) + Bytes(10'000, '.');
+  co_return co_await writer.write(std::move(message));
+}
+
 class Rpc : public ::testing::Test {
  protected:
   Rpc() { start(); }
@@ -97,7 +112,8 @@ class Rpc : public ::testing::Test {
         .streaming(kBare, bare_messages)
         .streaming(kWords, words.handler())
         .streaming(kRefuse, refuse_stream)
-        .streaming(kSilent, say_nothing);
+        .streaming(kSilent, say_nothing)
+        .streaming(kHasty, write_hastily);
     options.executor = scheduler.executor();
     if (port != 0) options.address = "127.0.0.1:" + std::to_string(port);
     auto started = Server::start(methods, options);
@@ -417,6 +433,24 @@ TEST_F(Rpc, a_reader_of_messages_that_loses_a_race_loses_no_message) {
     }
   }());
   EXPECT_EQ(seen, "0123456789");
+}
+
+TEST_F(Rpc, a_write_that_is_cancelled_goes_on_and_the_next_one_comes_after_it) {
+  int last = -1;
+  auto read = [&]() -> Task<void> {
+    auto channel = co_await connect(to_server());
+    EXPECT_TRUE(channel);
+    auto messages = open_stream(*channel, kHasty, "");
+    for (auto message = co_await messages.next(); message && *message;
+         message = co_await messages.next()) {
+      const int number = std::stoi(**message);
+      EXPECT_EQ(**message, std::to_string(number) + Bytes(10'000, '.'));
+      EXPECT_GT(number, last) << "repeated, or out of order";
+      last = number;
+    }
+  };
+  scheduler.block_on(read());
+  EXPECT_EQ(last, kHastyMessages) << "the one that was not cancelled";
 }
 
 TEST_F(Rpc, an_authorize_that_throws_refuses_the_call) {

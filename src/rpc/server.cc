@@ -155,26 +155,41 @@ struct StreamWriter::Call final : grpc::ServerGenericBidiReactor {
     StartWriteAndFinish(&outgoing_, grpc::WriteOptions(), grpc::Status::OK);
   }
 
+  // One that was cancelled goes on: the next one first waits for its end.
   static Async<void> write(std::shared_ptr<Call> self, Bytes message) {
-    OneShot<bool> written;
-    {
-      std::lock_guard lock(self->mutex_);
-      SEMPER_ASSERT(!self->writing_, "one write at a time");
-      if (self->finished_ || self->broken_) {
-        co_return fail(ErrorKind::closed, "the caller has gone");
+    for (bool begun = false; !begun;) {
+      OneShot<bool> written;
+      {
+        std::lock_guard lock(self->mutex_);
+        SEMPER_ASSERT(!self->waiting_, "one write at a time");
+        if (self->finished_ || self->broken_) {
+          co_return fail(ErrorKind::closed, "the caller has gone");
+        }
+        self->waiting_ = written;
+        begun = !std::exchange(self->writing_, true);
+        if (begun) self->outgoing_ = to_buffer(message);
       }
-      self->writing_ = true;
-      self->waiting_ = written;
-      self->outgoing_ = to_buffer(message);
+      const NobodyWaits leave(*self);
+      if (begun) self->StartWrite(&self->outgoing_);
+      auto done = co_await written.wait();
+      if (!done) co_return fail(done.error());
+      if (!*done) co_return fail(ErrorKind::closed, "the caller has gone");
     }
-    self->StartWrite(&self->outgoing_);
-    auto done = co_await written.wait();
-    if (!done) co_return fail(done.error());
-    if (!*done) co_return fail(ErrorKind::closed, "the caller has gone");
     co_return Status();
   }
 
  private:
+  // However the wait of a writer ends, its coroutine destroyed included.
+  struct NobodyWaits {
+    explicit NobodyWaits(Call& of) : call(of) {}
+    NobodyWaits(const NobodyWaits&) = delete;
+    NobodyWaits& operator=(const NobodyWaits&) = delete;
+    ~NobodyWaits() {
+      std::lock_guard lock(call.mutex_);
+      call.waiting_.reset();
+    }
+    Call& call;
+  };
   struct Begin {
     Place place;
     std::shared_ptr<Call> self;

@@ -50,7 +50,7 @@ class StreamWriter {
  public:
   // Returns when gRPC can take the next one: HTTP/2 flow control holds a writer back whose reader is
   // slow. One at a time (asserted). Errors: closed (the caller has gone; end the handler),
-  // cancelled.
+  // cancelled: the message may be sent all the same, and the next write comes after it.
   Async<void> write(Bytes message);
   Async<void> write(const StreamFrame& frame) { return write(encode_frame(frame)); }
 
