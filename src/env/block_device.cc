@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/env/cancellation.h"
 
 namespace semper {
 namespace {
@@ -24,6 +25,11 @@ void assert_fits(const BlockDevice& device, std::uint64_t offset, const Parts& p
   }
 }
 
+Async<void> write_then_flush(BlockDevice& device, std::uint64_t offset, WriteParts parts) {
+  SEMPER_CO_TRY_STATUS(co_await device.write(offset, std::move(parts)));
+  co_return co_await device.flush();
+}
+
 }  // namespace
 
 AlignedBuffer::AlignedBuffer(std::size_t size) : size_(size) {
@@ -37,8 +43,7 @@ void AlignedBuffer::Free::operator()(std::byte* memory) const noexcept {
 }
 
 Async<void> BlockDevice::write_and_flush(std::uint64_t offset, WriteParts parts) {
-  SEMPER_CO_TRY_STATUS(co_await write(offset, std::move(parts)));
-  co_return co_await flush();
+  return run_through(write_then_flush(*this, offset, std::move(parts)));
 }
 
 void BlockDevice::assert_access(std::uint64_t offset, const ReadParts& parts) const {

@@ -25,6 +25,31 @@ struct IoResult {
   Status status;
 };
 
+// An operation that the engine has. Its memory is the caller's, so whoever goes before the engine has
+// let go of that waits, even where a destructor has to: an io_context that is destroyed with
+// operations under way waits for them.
+struct Flight {
+  explicit Flight(Gate::Holder holder) : held(std::move(holder)) {}
+  void land() {
+    landed.store(true, std::memory_order_release);
+    landed.notify_all();
+  }
+  // Held until the engine has let go, also where nobody waits any more.
+  std::optional<Gate::Holder> held;
+  std::atomic<bool> landed = false;
+};
+
+class FlightGuard {
+ public:
+  explicit FlightGuard(std::shared_ptr<Flight> flight) : flight_(std::move(flight)) {}
+  FlightGuard(const FlightGuard&) = delete;
+  FlightGuard& operator=(const FlightGuard&) = delete;
+  ~FlightGuard() { flight_->landed.wait(false, std::memory_order_acquire); }
+
+ private:
+  std::shared_ptr<Flight> flight_;
+};
+
 const char* verb(IoKind kind) {
   return kind == IoKind::read ? "reading" : kind == IoKind::flush ? "flushing" : "writing";
 }
@@ -237,20 +262,20 @@ Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<
                                              "(max_in_flight); wait for some");
   }
   OneShot<IoResult> ended;
-  // The gate is held until the engine has let go, also where nobody waits any more; and here until
-  // submit() has returned, for the engine may be done before that.
+  // The gate is held here too until submit() has returned, for the engine may be done before that.
   std::optional<Gate::Holder> inside(std::move(*entered));
-  auto held = std::make_shared<Gate::Holder>(std::move(*entered_again));
-  operation->done = [this, kind, offset, length, ended,
-                     held = std::move(held)](const IoOutcome& outcome) mutable {
+  auto flight = std::make_shared<Flight>(std::move(*entered_again));
+  operation->done = [this, kind, offset, length, ended, flight](const IoOutcome& outcome) mutable {
     auto status = settle(kind, offset, length, outcome);
     in_flight_.fetch_sub(1);
+    flight->land();
     ended.set(IoResult{std::move(status)});
-    held.reset();
+    flight->held.reset();
   };
   engine_->submit(std::move(operation));
+  const FlightGuard guard(std::move(flight));
   inside.reset();
-  auto result = co_await ended.wait();
+  auto result = co_await ended.wait_regardless();
   if (!result) co_return fail(result.error().in(std::string(verb(kind)) + " " + path_));
   co_return std::move(result->status);
 }

@@ -10,7 +10,10 @@
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <memory>
+#include <optional>
 #include <semaphore>
+#include <thread>
 
 #include "file_device_internal.h"
 #include "file_worlds_test_support.h"
@@ -80,7 +83,7 @@ TEST(FileBlockDeviceModes,
   ASSERT_TRUE(device);
   asio::io_context context(1);
   asio::cancellation_signal signal;
-  Status status;
+  std::optional<Status> status;
   AlignedBuffer bytes(4096);
   auto write = [&]() -> Task<void> {
     status = co_await (*device)->write_and_flush(0, bytes.span());
@@ -89,11 +92,15 @@ TEST(FileBlockDeviceModes,
   context.poll();
   signal.emit(asio::cancellation_type::terminal);
   context.restart();
-  context.run();
-  ASSERT_FALSE(status);
-  EXPECT_EQ(status.error().kind(), ErrorKind::cancelled);
+  context.poll();
+  EXPECT_FALSE(status.has_value()) << "an operation ends before its memory does";
 
   flush_may_end.release();
+  context.restart();
+  context.run();
+  ASSERT_TRUE(status.has_value());
+  ASSERT_FALSE(*status);
+  EXPECT_EQ(status->error().kind(), ErrorKind::io);
   // The one thread does this after the flush has failed, where it is not refused already.
   static_cast<void>(run_on_a_scheduler((*device)->read(0, bytes.span())));
   const auto refused = run_on_a_scheduler((*device)->flush());
@@ -101,6 +108,76 @@ TEST(FileBlockDeviceModes,
   EXPECT_EQ(refused.error().kind(), ErrorKind::io);
   EXPECT_THAT(refused.error().message(), HasSubstr("takes nothing more"));
   EXPECT_EQ(flushes_called.load(), 1);
+}
+
+// A read that has begun and is not let go on. What it writes into must be there until it ends.
+std::binary_semaphore read_began{0};
+std::binary_semaphore read_may_end{0};
+std::atomic<bool> read_ended = false;
+ssize_t read_that_waits(int descriptor, const iovec* parts, int count, off_t offset) {
+  read_began.release();
+  read_may_end.acquire();
+  const ssize_t moved = ::preadv(descriptor, parts, count, offset);
+  read_ended.store(true);
+  return moved;
+}
+
+class InterruptedRead : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    read_ended.store(false);
+    calls_.preadv = read_that_waits;
+    const FileDeviceOptions options{.mode = IoMode::threads, .max_threads = 1};
+    auto opened = internal::open_block_device_with(world_.path(), options, calls_);
+    ASSERT_TRUE(opened);
+    device_ = std::move(*opened);
+    asio::co_spawn(*context_, read(), asio::bind_cancellation_slot(signal_.slot(), asio::detached));
+    context_->poll();
+    read_began.acquire();
+  }
+
+  // Its memory is the coroutine's own, as a caller's mostly is.
+  Task<void> read() {
+    AlignedBuffer memory(4096);
+    const auto status = co_await device_->read(0, memory.span());
+    ended_ = status.has_value();
+  }
+
+  FileWorld world_{{}};
+  internal::IoCalls calls_ = internal::system_io_calls();
+  std::unique_ptr<BlockDevice> device_;
+  std::unique_ptr<asio::io_context> context_ = std::make_unique<asio::io_context>(1);
+  asio::cancellation_signal signal_;
+  std::atomic<bool> ended_ = false;
+};
+
+TEST_F(InterruptedRead, a_read_that_is_cancelled_ends_before_its_memory_does) {
+  signal_.emit(asio::cancellation_type::terminal);
+  context_->restart();
+  context_->poll();
+  EXPECT_FALSE(context_->stopped()) << "the coroutine is there as long as the device has its memory";
+  EXPECT_FALSE(ended_.load());
+  read_may_end.release();
+  context_->restart();
+  context_->run();
+  EXPECT_TRUE(ended_.load());
+}
+
+TEST_F(InterruptedRead, a_loop_that_is_destroyed_waits_for_the_memory_of_its_coroutines) {
+  std::atomic<bool> destroyed = false;
+  bool read_had_ended = false;
+  std::thread destroyer([&] {
+    context_.reset();
+    read_had_ended = read_ended.load();
+    destroyed.store(true);
+  });
+  // The engine is inside preadv and stays there; a destructor that does not wait is through meanwhile.
+  for (int turn = 0; turn < 10'000 && !destroyed.load(); ++turn) std::this_thread::yield();
+  EXPECT_FALSE(destroyed.load());
+  read_may_end.release();
+  destroyer.join();
+  EXPECT_TRUE(read_had_ended);
+  EXPECT_FALSE(ended_.load()) << "its caller was gone";
 }
 
 }  // namespace

@@ -68,7 +68,8 @@ Task<void> Gate::close() {
     if (state_->inside == 0) co_return;
     state_->closers.push_back(empty);
   }
-  static_cast<void>(co_await empty.wait());
+  // Whoever closes a gate destroys something next: a cancellation may not let it.
+  static_cast<void>(co_await empty.wait_regardless());
 }
 
 bool Gate::is_closed() const {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/env/cancellation.h"
+
 namespace semper::ring::internal {
 namespace {
 
@@ -55,6 +57,7 @@ Async<void> take_role(Attachment& attachment) {
     }
     if (role.error().kind() != ErrorKind::conflict) co_return fail(role.error());
     if (clock.now() >= deadline) break;
+    SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
     SEMPER_CO_TRY_STATUS(co_await sleep_for(clock, backoff.next()));
   }
   co_return fail(ErrorKind::conflict,
@@ -89,6 +92,7 @@ std::uint64_t Attachment::word(std::size_t index) const {
 
 Async<void> Attachment::wait(std::size_t index, std::uint64_t seen, Backoff& backoff,
                              MonotonicTime deadline) const {
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   Clock& time = clock();
   if (companion == nullptr) {
     co_return co_await sleep_until(time, std::min(deadline, time.after(backoff.next())));

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ring/consumer_core.h"
+#include "semper/env/cancellation.h"
 
 namespace semper::ring {
 
@@ -12,47 +13,49 @@ Consumer& Consumer::operator=(Consumer&&) noexcept = default;
 Consumer::~Consumer() = default;
 
 Async<Consumer> Consumer::attach(BlockDevice& device, AttachOptions options) {
-  SEMPER_CO_TRY(
-      internal::Attachment attachment,
-      co_await internal::attach_side(device, std::move(options), internal::Side::consumer));
+  SEMPER_CO_TRY(internal::Attachment attachment,
+                co_await run_through(
+                    internal::attach_side(device, std::move(options), internal::Side::consumer)));
   co_return Consumer(std::make_shared<internal::ConsumerCore>(std::move(attachment)));
 }
 
-// An operation keeps the core alive from the call on, not only once it is awaited.
+// An operation keeps the core alive from the call on, not only once it is awaited; and where it is
+// cancelled, it ends only where it can.
 namespace {
 
 using Core = std::shared_ptr<internal::ConsumerCore>;
 
 Async<void> detach(Core core) {
-  co_return co_await core->detach();
+  co_return co_await run_through(core->detach());
 }
 Async<State> state(Core core) {
-  co_return co_await core->state();
+  co_return co_await run_through(core->state());
 }
 Async<DebugInfo> debug_info(Core core) {
-  co_return co_await core->debug_info();
+  co_return co_await run_through(core->debug_info());
 }
 Async<void> set_suspend(Core core, bool suspend) {
-  co_return co_await core->set_suspend(suspend);
+  co_return co_await run_through(core->set_suspend(suspend));
 }
 Async<std::vector<Item>> pop_many(Core core, std::optional<Position> from, PopLimits limits,
                                   MonotonicTime deadline) {
-  co_return co_await core->pop_many(from, limits, deadline);
+  co_return co_await run_through(core->pop_many(from, limits, deadline));
 }
 Async<Item> pop(Core core, std::optional<Position> from, MonotonicTime deadline) {
   const PopLimits one{.max_items = 1};
-  SEMPER_CO_TRY(std::vector<Item> items, co_await core->pop_many(from, one, deadline));
+  SEMPER_CO_TRY(std::vector<Item> items,
+                co_await run_through(core->pop_many(from, one, deadline)));
   co_return std::move(items.front());
 }
 Async<Position> for_each(Core core, std::function<Status(const ItemView&)> visit,
                          std::optional<Position> from) {
-  co_return co_await core->for_each(std::move(visit), from);
+  co_return co_await run_through(core->for_each(std::move(visit), from));
 }
 Async<void> advance(Core core, Position position) {
-  co_return co_await core->advance(position);
+  co_return co_await run_through(core->advance(position));
 }
 Async<Position> resync(Core core, Position damaged) {
-  co_return co_await core->resync(damaged);
+  co_return co_await run_through(core->resync(damaged));
 }
 
 }  // namespace

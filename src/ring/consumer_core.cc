@@ -13,6 +13,7 @@ ConsumerCore::ConsumerCore(Attachment attachment)
       turn_(attachment_.options.max_waiting),
       reader_(attachment_.format, attachment_.options.memory_bytes / kReaderShare),
       exposed_(attachment_.recovered.exposed),
+      flag_told_(attachment_.own.flag),
       consumed_(attachment_.own.position) {
   attachment_.share_position(kConsumedWord, consumed_);
   if (const auto shared = attachment_.shared_position(kExposedWord)) accept_exposed(*shared);
@@ -123,8 +124,7 @@ Async<std::vector<Item>> ConsumerCore::pop_many(std::optional<Position> from, Po
   for (;;) {
     const std::uint64_t seen = attachment_.word(kExposedWord);
     {
-      SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(clock));
-      SEMPER_CO_TRY_STATUS(check_usable());
+      SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
       SEMPER_CO_TRY(const std::uint64_t position, begin_at(from));
       if (position >= exposed_) SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
       SEMPER_CO_TRY(std::vector<Item> items, co_await take_items(position, limits));
@@ -140,8 +140,7 @@ Async<std::vector<Item>> ConsumerCore::pop_many(std::optional<Position> from, Po
 
 Async<Position> ConsumerCore::for_each(std::function<Status(const ItemView&)> visit,
                                        std::optional<Position> from) {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
-  SEMPER_CO_TRY_STATUS(check_usable());
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
   SEMPER_CO_TRY(std::uint64_t position, begin_at(from));
   SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
   for (;;) {
@@ -157,35 +156,56 @@ Async<Position> ConsumerCore::for_each(std::function<Status(const ItemView&)> vi
 }
 
 Async<Position> ConsumerCore::resync(Position damaged) {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
-  SEMPER_CO_TRY_STATUS(check_usable());
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
   SEMPER_CO_TRY(const std::uint64_t position, begin_at(damaged));
   SEMPER_CO_TRY(const std::uint64_t valid, co_await reader_.search(position + 1, exposed_));
   co_return Position::from_offset(valid);
 }
 
+Async<Turn::Holder> ConsumerCore::enter() {
+  SEMPER_CO_TRY(Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  SEMPER_CO_TRY_STATUS(check_usable());
+  if (unsettled_) {
+    attachment_.own.attached = true;  // also where it was detaching
+    SEMPER_CO_TRY_STATUS(co_await write_pointer());
+  }
+  co_return std::move(turn);
+}
+
 Async<void> ConsumerCore::write_pointer() {
-  // A coroutine that is destroyed half-way leaves it unknown what is on the disk.
+  // A coroutine that is destroyed half-way leaves it unknown what is on the disk. The same copy is
+  // written again then, for the other one may be the only good one.
   struct Guard {
     ConsumerCore& core;
-    bool finished;
+    std::uint64_t sequence;
+    bool finished = false;
     ~Guard() {
-      if (!finished && !core.dead_) {
-        core.dead_ = Error(ErrorKind::cancelled, "a write to the ring was abandoned");
-      }
+      if (finished) return;
+      core.attachment_.own.sequence = sequence;
+      core.unsettled_ = true;
     }
-  } guard{*this, false};
+  } guard{*this, attachment_.own.sequence};
   FormatOnDevice& format = *attachment_.format;
   Status status = co_await attachment_.check_owner();
   if (status) status = co_await format.write_pointer(attachment_.own, attachment_.options.flush);
   guard.finished = true;
-  if (!status) dead_ = status.error();
+  unsettled_ = false;
+  if (!status) {
+    dead_ = status.error();
+    co_return status;
+  }
+  if (attachment_.own.position > consumed_) {
+    set_consumed(attachment_.own.position);
+    attachment_.share_position(kConsumedWord, attachment_.own.position);
+  }
+  if (std::exchange(flag_told_, attachment_.own.flag) != attachment_.own.flag) {
+    attachment_.count(kConsumerFlagsWord);
+  }
   co_return status;
 }
 
 Async<void> ConsumerCore::advance(Position position) {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
-  SEMPER_CO_TRY_STATUS(check_usable());
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
   const std::uint64_t to = position.offset();
   if (to <= consumed_) co_return Result<void>();
   const std::uint64_t step = std::max<std::uint64_t>(format().record_step(), 4);
@@ -194,22 +214,17 @@ Async<void> ConsumerCore::advance(Position position) {
                    "no item that was exposed ends at position " + position.to_string());
   }
   attachment_.own.position = to;
-  SEMPER_CO_TRY_STATUS(co_await write_pointer());
-  set_consumed(to);
-  attachment_.share_position(kConsumedWord, to);
-  co_return Result<void>();
+  co_return co_await write_pointer();
 }
 
 Async<State> ConsumerCore::state() {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
-  SEMPER_CO_TRY_STATUS(check_usable());
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
   SEMPER_CO_TRY(const Pointer producer, co_await attachment_.format->read_pointer(Side::producer));
   co_return producer.flag ? State::suspended : State::running;
 }
 
 Async<void> ConsumerCore::set_suspend(bool suspend) {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
-  SEMPER_CO_TRY_STATUS(check_usable());
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
   if (attachment_.own.flag == suspend) co_return Result<void>();
   SEMPER_CO_TRY(const Pointer producer, co_await attachment_.format->read_pointer(Side::producer));
   if (producer.flag != attachment_.own.flag) {
@@ -217,27 +232,25 @@ Async<void> ConsumerCore::set_suspend(bool suspend) {
                                          (suspend ? "resume" : "suspend") + " yet");
   }
   attachment_.own.flag = suspend;
-  SEMPER_CO_TRY_STATUS(co_await write_pointer());
-  attachment_.count(kConsumerFlagsWord);
-  co_return Result<void>();
+  co_return co_await write_pointer();
 }
 
 Async<void> ConsumerCore::detach() {
   SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
   if (detached_) co_return Result<void>();
-  detached_ = true;
   Status status;
   if (!dead_ && format().id() == Format::semper_1) {
     attachment_.own.attached = false;
     status = co_await write_pointer();
   }
+  // Not before the write has ended: it must not meet those of a successor.
+  detached_ = true;
   attachment_.role.reset();
   co_return status;
 }
 
 Async<DebugInfo> ConsumerCore::debug_info() {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
-  SEMPER_CO_TRY_STATUS(check_usable());
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
   const auto number = [](std::uint64_t value) { return std::to_string(value); };
   DebugInfo info{{"side", "consumer"},
                  {"format", std::string(to_string(format().id()))},

@@ -2,7 +2,8 @@
 //
 // Invariants: consumed_ <= exposed_; nothing at or behind exposed_ is ever returned; exposed_ grows
 // only to what is durable, so that no crash takes back what was returned. consumed_ is told to the
-// producer only after the flush that makes it durable.
+// producer only after the flush that makes it durable. Where the coroutine that writes the pointer is
+// destroyed, unsettled_ is set, and the next call writes it again before anything else.
 #pragma once
 
 #include <deque>
@@ -47,6 +48,8 @@ class ConsumerCore {
   // The record at `position`, which may be moved over damage; nothing where the end is reached.
   Async<std::optional<Parsed>> next(std::uint64_t& position);
   Async<std::vector<Item>> take_items(std::uint64_t position, PopLimits limits);
+  // The turn, of a handle that can be used and knows what is on the disk.
+  Async<Turn::Holder> enter();
   Async<void> write_pointer();
   void set_consumed(std::uint64_t position);
 
@@ -56,6 +59,8 @@ class ConsumerCore {
   std::uint64_t exposed_;
   std::optional<Error> dead_;
   bool detached_ = false;
+  bool unsettled_ = false;
+  bool flag_told_;  // the request that the producer was told of
   std::uint64_t items_ = 0;
   std::uint64_t skipped_bytes_ = 0;
 

@@ -4,6 +4,7 @@
 
 #include "journal_core.h"
 #include "semper/base/assert.h"
+#include "semper/env/cancellation.h"
 
 namespace semper::ring {
 
@@ -19,14 +20,14 @@ Journal::~Journal() {
 }
 
 Async<Journal> Journal::start(BlockDevice& device, Perform perform, JournalOptions options) {
-  SEMPER_CO_TRY(auto core, co_await internal::JournalCore::start(device, std::move(perform),
-                                                                 std::move(options)));
+  SEMPER_CO_TRY(auto core, co_await run_through(internal::JournalCore::start(
+                               device, std::move(perform), std::move(options))));
   co_return Journal(std::move(core));
 }
 
 Async<Journal::Waiter> Journal::push(BytesView operation, MonotonicTime deadline) {
   const auto core = core_;
-  SEMPER_CO_TRY(const Position position, co_await core->push(operation, deadline));
+  SEMPER_CO_TRY(const Position position, co_await run_through(core->push(operation, deadline)));
   co_return Waiter(core, position);
 }
 
@@ -47,7 +48,7 @@ void Journal::Waiter::flush() const {
   core_->hurry();
 }
 Async<void> Journal::Waiter::sync(MonotonicTime deadline) const {
-  return core_->sync(position_, deadline);
+  return run_through(core_->sync(position_, deadline));
 }
 
 }  // namespace semper::ring

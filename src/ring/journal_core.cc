@@ -1,7 +1,9 @@
 #include "journal_core.h"
 
 #include "semper/base/assert.h"
+#include "ring/producer_core.h"
 #include "semper/base/log.h"
+#include "semper/env/cancellation.h"
 #include "semper/ring/ring.h"
 
 namespace semper::ring::internal {
@@ -40,6 +42,9 @@ Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device,
   SEMPER_CO_TRY(Consumer consumer, co_await Consumer::attach(device, attach));
   auto core = std::make_shared<JournalCore>(std::move(producer), std::move(consumer),
                                             std::move(perform), std::move(options));
+  core->producer_.core_->on_exposed([weak = std::weak_ptr<JournalCore>(core)] {
+    if (const auto alive = weak.lock()) alive->note_exposed();
+  });
   asio::co_spawn(co_await asio::this_coro::executor, run(core), asio::detached);
   co_return core;
 }
@@ -57,7 +62,8 @@ Async<Position> JournalCore::push(BytesView operation, MonotonicTime deadline) {
     }
     auto written = co_await producer_.publish(item);
     if (written) {
-      note_pushed();
+      std::lock_guard lock(mutex_);
+      ++statistics_.pushed;
       co_return *written;
     }
     const ErrorKind kind = written.error().kind();
@@ -70,6 +76,7 @@ Async<Position> JournalCore::push(BytesView operation, MonotonicTime deadline) {
 
 // Until something was removed from the ring since it had been advanced so many times.
 Async<void> JournalCore::wait_for_room(std::uint64_t advances, MonotonicTime deadline) {
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   Done room;
   {
     std::lock_guard lock(mutex_);
@@ -95,6 +102,7 @@ void JournalCore::hurry() {
 }
 
 Async<void> JournalCore::sync(Position position, MonotonicTime deadline) {
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   Done done;
   std::pair<Position, std::uint64_t> key(position, 0);
   {
@@ -157,10 +165,10 @@ bool JournalCore::is_shut_down() const {
   return shut_down_;
 }
 
-void JournalCore::note_pushed() {
+// Also where whoever pushed has gone: what is in the ring is performed.
+void JournalCore::note_exposed() {
   {
     std::lock_guard lock(mutex_);
-    ++statistics_.pushed;
     if (first_pushed_) return;  // the loop knows
     first_pushed_ = clock().now();
   }

@@ -57,7 +57,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   Task<bool> wait_for_retry();
   Async<void> wait_for_room(std::uint64_t advances, MonotonicTime deadline);
 
-  void note_pushed();
+  void note_exposed();
   void note_performed(const std::vector<Item>& items);
   void note_room();
   // Ends the journal: everything that waits gets the error.

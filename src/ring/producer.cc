@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ring/producer_core.h"
+#include "semper/env/cancellation.h"
 
 namespace semper::ring {
 
@@ -12,32 +13,33 @@ Producer& Producer::operator=(Producer&&) noexcept = default;
 Producer::~Producer() = default;
 
 Async<Producer> Producer::attach(BlockDevice& device, AttachOptions options) {
-  SEMPER_CO_TRY(
-      internal::Attachment attachment,
-      co_await internal::attach_side(device, std::move(options), internal::Side::producer));
+  SEMPER_CO_TRY(internal::Attachment attachment,
+                co_await run_through(
+                    internal::attach_side(device, std::move(options), internal::Side::producer)));
   co_return Producer(std::make_shared<internal::ProducerCore>(std::move(attachment)));
 }
 
-// An operation keeps the core alive from the call on, not only once it is awaited.
+// An operation keeps the core alive from the call on, not only once it is awaited; and where it is
+// cancelled, it ends only where it can.
 namespace {
 
 using Core = std::shared_ptr<internal::ProducerCore>;
 
 Async<void> detach(Core core) {
-  co_return co_await core->detach();
+  co_return co_await run_through(core->detach());
 }
 Async<State> state(Core core) {
-  co_return co_await core->state();
+  co_return co_await run_through(core->state());
 }
 Async<DebugInfo> debug_info(Core core) {
-  co_return co_await core->debug_info();
+  co_return co_await run_through(core->debug_info());
 }
 Async<void> advance(Core core, Position position) {
-  co_return co_await core->advance(position);
+  co_return co_await run_through(core->advance(position));
 }
 Async<Position> submit(Core core, ItemList items, internal::Exposure exposure,
                        MonotonicTime deadline) {
-  co_return co_await core->submit(items, exposure, deadline);
+  co_return co_await run_through(core->submit(items, exposure, deadline));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/env/cancellation.h"
 
 namespace semper::ring::internal {
 namespace {
@@ -84,6 +85,7 @@ Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, Monotoni
 }
 
 Async<ProducerCore::Outcome> ProducerCore::answer(OneShot<Outcome> done) {
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   SEMPER_CO_TRY(Outcome outcome, co_await done.wait());
   if (outcome.error) co_return fail(*outcome.error);
   co_return outcome;
@@ -268,24 +270,22 @@ Async<void> ProducerCore::advance(Position position) {
 
 Async<void> ProducerCore::detach() {
   SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
-  bool dead = false;
+  std::unique_ptr<DeviceCompanion::Role> role;
   {
     std::lock_guard lock(mutex_);
-    if (leaving_) co_return Result<void>();
+    if (left_) co_return Result<void>();
     leaving_ = true;
-    dead = dead_.has_value();
+    if (dead_) {  // the calls have said why
+      left_ = true;
+      role = std::move(attachment_.role);
+      co_return Result<void>();
+    }
   }
-  Status status;
-  if (!dead) {  // otherwise the calls have said why
-    Round wanted;
-    wanted.leave = true;
-    const auto left = co_await request(wanted);
-    if (!left) status = fail(left.error());
-  }
-  std::unique_ptr<DeviceCompanion::Role> role;
-  std::lock_guard lock(mutex_);
-  role = std::move(attachment_.role);
-  co_return status;
+  // The drain frees the role, whatever becomes of this coroutine.
+  Round wanted;
+  wanted.leave = true;
+  SEMPER_CO_TRY_STATUS(co_await request(wanted));
+  co_return Result<void>();
 }
 
 Async<DebugInfo> ProducerCore::debug_info() {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -35,6 +36,10 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   Async<State> state();
   Async<DebugInfo> debug_info();
   Async<void> detach();
+
+  // `told` is called, on the drain's thread, whenever more is exposed, whether or not somebody waits
+  // for it. Before the first call.
+  void on_exposed(std::function<void()> told) { on_exposed_ = std::move(told); }
 
   Position exposed() const;
   const FormatOnDevice& format() const { return *attachment_.format; }
@@ -91,6 +96,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   static void wake_all(std::vector<OneShot<bool>>& waiting);
 
   Attachment attachment_;
+  std::function<void()> on_exposed_;
   std::size_t buffer_bytes_;
   Turn turn_;       // who puts items into the encoder
   Turn room_turn_;  // who waits for room
@@ -109,6 +115,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   std::vector<OneShot<bool>> changed_;  // wait for the end of a round
   std::optional<Error> dead_;
   bool leaving_ = false;
+  bool left_ = false;  // and the role is free
   std::size_t waiting_for_room_ = 0;
   std::uint64_t rounds_ = 0;
   std::uint64_t items_ = 0;

@@ -142,6 +142,7 @@ void ProducerCore::finish(Round& round, const Status& status) {
   }
   std::vector<std::pair<OneShot<Outcome>, Outcome>> answers;
   std::vector<OneShot<bool>> changed;
+  std::unique_ptr<DeviceCompanion::Role> role;
   bool exposed_more = false;
   {
     std::lock_guard lock(mutex_);
@@ -164,8 +165,16 @@ void ProducerCore::finish(Round& round, const Status& status) {
     for (auto& waiter : round.pointer_waiters) answers.emplace_back(std::move(waiter), Outcome());
     round_under_way_ = false;
     changed.swap(changed_);
+    if (round.leave) {
+      left_ = true;
+      role = std::move(attachment_.role);
+    }
   }
-  if (exposed_more) attachment_.share_position(kExposedWord, attachment_.own.position);
+  if (exposed_more) {
+    attachment_.share_position(kExposedWord, attachment_.own.position);
+    if (on_exposed_) on_exposed_();
+  }
+  role.reset();
   if (round.flag) attachment_.count(kProducerFlagsWord);
   wake_all(changed);
   if (answers.size() == 1) {
@@ -178,9 +187,14 @@ void ProducerCore::finish(Round& round, const Status& status) {
 void ProducerCore::die(const Error& error) {
   std::vector<std::pair<OneShot<Outcome>, Outcome>> answers;
   std::vector<OneShot<bool>> changed;
+  std::unique_ptr<DeviceCompanion::Role> role;
   {
     std::lock_guard lock(mutex_);
     if (!dead_) dead_ = error;
+    if (leaving_) {
+      left_ = true;
+      role = std::move(attachment_.role);
+    }
     Round abandoned = std::exchange(gathering_, Round());
     for (Waiter& waiter : abandoned.waiters) {
       answers.emplace_back(std::move(waiter.done), Outcome{0, error});

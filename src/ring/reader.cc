@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/env/cancellation.h"
+
 namespace semper::ring::internal {
 namespace {
 // A read begins with so much, and doubles as long as it goes on from the one before.
@@ -34,6 +36,7 @@ Async<BytesView> Reader::window(std::uint64_t position, std::uint64_t need, std:
                                                " takes " + std::to_string(need) +
                                                " bytes; attach with a memory_bytes of twice that");
     }
+    SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
     start_ = end_ = 0;
     if (buffer_.size() < whole) {
       buffer_ = AlignedBuffer(static_cast<std::size_t>(round_up(whole, AlignedBuffer::kAlignment)));

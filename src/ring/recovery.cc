@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "semper/base/crc32c.h"
+#include "semper/env/cancellation.h"
 
 namespace semper::ring::internal {
 namespace {
@@ -71,6 +72,7 @@ Async<void> Recovery::scan(std::uint32_t epoch, bool published_too) {
 Async<BytesView> Recovery::window(std::uint64_t position, std::size_t wanted) {
   const std::uint64_t until = std::min(limit_, position + wanted);
   if (position < buffer_start_ || until > buffer_end_) {
+    SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
     buffer_start_ = round_down(position, kBlockBytes);
     buffer_end_ = std::min(limit_, buffer_start_ + buffer_.size());
     const auto into = buffer_.span().first(static_cast<std::size_t>(buffer_end_ - buffer_start_));

@@ -5,6 +5,7 @@
 
 #include "ring/attachment.h"
 #include "ring/reader.h"
+#include "semper/env/cancellation.h"
 
 namespace semper::ring {
 namespace {
@@ -41,9 +42,7 @@ SideInfo side_info(const internal::Pointer& pointer, std::string text) {
   return info;
 }
 
-}  // namespace
-
-Async<bool> is_blank(BlockDevice& device) {
+Async<bool> look_if_blank(BlockDevice& device) {
   const std::uint64_t size = std::min<std::uint64_t>(device.size(), kBlankBytes);
   AlignedBuffer head(static_cast<std::size_t>(size));
   ReadParts parts{head.span()};
@@ -51,7 +50,7 @@ Async<bool> is_blank(BlockDevice& device) {
   co_return is_half_made(head.view(), device.sector_size());
 }
 
-Async<void> create(BlockDevice& device, CreateOptions options) {
+Async<void> make_ring(BlockDevice& device, CreateOptions options) {
   if (device.is_read_only()) {
     co_return fail(ErrorKind::permission, std::string(device.name()) + " is open for reading only");
   }
@@ -64,7 +63,7 @@ Async<void> create(BlockDevice& device, CreateOptions options) {
   }
   if (!there && is_ring) co_return fail(there.error());
   if (!is_ring && options.overwrite == Overwrite::blank_only && device.size() > 0) {
-    SEMPER_CO_TRY(const bool blank, co_await is_blank(device));
+    SEMPER_CO_TRY(const bool blank, co_await look_if_blank(device));
     if (!blank) {
       co_return fail(ErrorKind::permission,
                      std::string(device.name()) +
@@ -78,7 +77,7 @@ Async<void> create(BlockDevice& device, CreateOptions options) {
   co_return co_await internal::create_mirage(device, options);
 }
 
-Async<Info> inspect(BlockDevice& device, std::uint32_t sector_size) {
+Async<Info> look_at(BlockDevice& device, std::uint32_t sector_size) {
   using internal::Side;
   SEMPER_CO_TRY(const auto format, co_await internal::open_format(device, sector_size));
   SEMPER_CO_TRY(const internal::Pointer consumer, co_await format->read_pointer(Side::consumer));
@@ -99,8 +98,8 @@ Async<Info> inspect(BlockDevice& device, std::uint32_t sector_size) {
   co_return info;
 }
 
-Async<Position> read_all(BlockDevice& device, std::function<Status(const ItemView&)> visit,
-                         std::function<Status(const Damage&)> damaged, AttachOptions options) {
+Async<Position> visit_all(BlockDevice& device, std::function<Status(const ItemView&)> visit,
+                          std::function<Status(const Damage&)> damaged, AttachOptions options) {
   using internal::Side;
   SEMPER_CO_TRY(const auto format, co_await internal::open_format(device, options.sector_size));
   SEMPER_CO_TRY(const internal::Pointer consumer, co_await format->read_pointer(Side::consumer));
@@ -126,6 +125,22 @@ Async<Position> read_all(BlockDevice& device, std::function<Status(const ItemVie
     position = valid;
   }
   co_return Position::from_offset(position);
+}
+
+}  // namespace
+
+Async<bool> is_blank(BlockDevice& device) {
+  return run_through(look_if_blank(device));
+}
+Async<void> create(BlockDevice& device, CreateOptions options) {
+  return run_through(make_ring(device, std::move(options)));
+}
+Async<Info> inspect(BlockDevice& device, std::uint32_t sector_size) {
+  return run_through(look_at(device, sector_size));
+}
+Async<Position> read_all(BlockDevice& device, std::function<Status(const ItemView&)> visit,
+                         std::function<Status(const Damage&)> damaged, AttachOptions options) {
+  return run_through(visit_all(device, std::move(visit), std::move(damaged), std::move(options)));
 }
 
 }  // namespace semper::ring

@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "semper/env/cancellation.h"
+
 namespace semper::ring::internal {
 
 void Turn::State::pass_on() {
@@ -53,6 +55,7 @@ Async<Turn::Holder> Turn::take(Clock& clock, MonotonicTime deadline) {
       if (granted) state->pass_on();
     }
   } leave{state_, place};
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   SEMPER_CO_TRY_STATUS(co_await place->granted.wait_until(clock, deadline));
   leave.place.reset();
   co_return Holder(state_);

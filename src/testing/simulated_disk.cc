@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/env/cancellation.h"
 #include "semper/env/gate.h"
 #include "simulated_disk_state.h"
 
@@ -30,7 +31,10 @@ class SimulatedDisk::Handle final : public BlockDevice {
   Async<void> read(std::uint64_t offset, ReadParts parts) override;
   Async<void> write(std::uint64_t offset, WriteParts parts) override;
   Async<void> flush() override;
-  Async<void> write_and_flush(std::uint64_t offset, WriteParts parts) override;
+  Async<void> write_and_flush(std::uint64_t offset, WriteParts parts) override {
+    assert_access(offset, parts);
+    return run_through(do_write_and_flush(offset, std::move(parts)));
+  }
 
   Async<void> close() override {
     closed_.store(true);
@@ -60,6 +64,7 @@ class SimulatedDisk::Handle final : public BlockDevice {
   }
 
   // What write() and flush() do once they are inside; close() waits for both together.
+  Async<void> do_write_and_flush(std::uint64_t offset, WriteParts parts);
   Async<void> do_write(std::uint64_t offset, WriteParts parts);
   Async<void> do_flush();
 
@@ -83,10 +88,11 @@ class SimulatedDisk::Handle final : public BlockDevice {
       }
     }
     if (is_stuck) {
-      SEMPER_CO_TRY_STATUS(co_await released.wait());
+      SEMPER_CO_TRY_STATUS(co_await released.wait_regardless());
     }
     if (delay > Duration{0}) {
-      SEMPER_CO_TRY_STATUS(co_await sleep_for(*disk_->env.clock, delay));
+      Clock& clock = *disk_->env.clock;
+      static_cast<void>(co_await released.wait_regardless_until(clock, clock.after(delay)));
     }
     std::lock_guard lock(disk_->mutex);
     co_return check(0, 0);
@@ -153,8 +159,7 @@ Async<void> SimulatedDisk::Handle::flush() {
   co_return co_await do_flush();
 }
 
-Async<void> SimulatedDisk::Handle::write_and_flush(std::uint64_t offset, WriteParts parts) {
-  assert_access(offset, parts);
+Async<void> SimulatedDisk::Handle::do_write_and_flush(std::uint64_t offset, WriteParts parts) {
   SEMPER_CO_TRY(const auto inside, enter());
   SEMPER_CO_TRY_STATUS(co_await do_write(offset, std::move(parts)));
   co_return co_await do_flush();

@@ -10,6 +10,9 @@
 // Shapes: offsets and lengths are in bytes, multiples of sector_size(), inside size(); memory is
 // aligned to sector_size() (AlignedBuffer). Anything else is the caller's bug and is asserted.
 // Ownership: memory given to an operation must stay until it completes; so must the device.
+// Cancellation: an operation ends before its memory does. Where the waiting coroutine is cancelled it
+// goes on to its end, and says what became of it; where the coroutine is destroyed (its io_context
+// was), the destructor waits until the device has let go of the memory.
 // Threads: any number of operations at once, from any thread; each completes on its caller's
 // executor. Operations in flight together are not ordered among each other.
 //
@@ -28,7 +31,6 @@
 //               goes on, the sectors of this write hold old or new bytes
 //   permission  the device was opened read-only
 //   closed      close() was called
-//   cancelled   the waiting coroutine was cancelled; as "no return" above
 // Source of the idea: FoundationDB's IAsyncFile; what is said of failed flushes: Rebello and others,
 // "Can Applications Recover from fsync Failures?", USENIX ATC 2020.
 #pragma once

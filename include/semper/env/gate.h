@@ -49,7 +49,8 @@ class Gate {
   // Refuses new entries from now on, without waiting.
   void shut();
 
-  // shut(), then waits until everything that entered has left.
+  // shut(), then waits until everything that entered has left, also where it is cancelled meanwhile:
+  // what its caller does next is to destroy something.
   Task<void> close();
 
   bool is_closed() const;

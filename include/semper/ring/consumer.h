@@ -22,6 +22,8 @@
 //                     goes on: pop from resync() to pass over it, or take a copy of the device first
 //   exhausted         an item larger than half of memory_bytes: attach with more
 //   closed            after detach()
+//   cancelled         the waiting coroutine was cancelled. What had begun to write ends first, and says
+//                     what became of it; the handle goes on
 //   io, permission, … the device failed. After a failed write or flush the handle refuses everything
 //                     with the same error: detach, and attach again
 //   conflict          another consumer took over (semper-1): stop

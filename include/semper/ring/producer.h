@@ -25,7 +25,8 @@
 //   invalid_argument  an item that can never fit, or a position that this ring did not give out
 //   exhausted         an item larger than a quarter of memory_bytes, or max_waiting calls wait
 //   closed            after detach()
-//   cancelled         the waiting coroutine was cancelled: its items may or may not be in the ring
+//   cancelled         the waiting coroutine was cancelled: its items may or may not be in the ring. The
+//                     handle goes on, and so does what had begun
 //   io, permission, … the device failed. The outcome of the call is unknown, the handle refuses
 //                     everything after it with the same error: detach, and attach again
 //   conflict          another producer took over (semper-1): stop, it owns the ring now
@@ -41,6 +42,7 @@
 namespace semper::ring {
 
 namespace internal {
+class JournalCore;
 class ProducerCore;
 }
 
@@ -63,7 +65,9 @@ class Producer {
   ~Producer();
 
   // Waits for what is under way, records the final position and frees everything. Later use is
-  // `closed`. Idempotent. Durable on success: everything acknowledged, exposed or not, as before.
+  // `closed`. Idempotent; one that was cancelled goes on, frees the role when the last write has ended,
+  // and can be called again to wait for that. Durable on success: everything acknowledged, exposed or
+  // not, as before.
   Async<void> detach();
 
   // Reads what the consumer asks for, acknowledges it durably, and says what it is. Where the
@@ -100,6 +104,7 @@ class Producer {
   std::string identity() const;
 
  private:
+  friend class internal::JournalCore;
   explicit Producer(std::shared_ptr<internal::ProducerCore> core);
 
   std::shared_ptr<internal::ProducerCore> core_;

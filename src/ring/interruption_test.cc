@@ -1,0 +1,399 @@
+// Every public coroutine of a ring and a journal, cut off at each of its awaits, by a cancellation or
+// because its loop is destroyed. Afterwards the same handle goes on, and the ring is in order.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+
+#include "ring_test_support.h"
+#include "semper/env/cancellation.h"
+#include "semper/ring/journal.h"
+#include "semper/testing/interruption.h"
+
+namespace semper::ring {
+namespace {
+
+using namespace std::chrono_literals;
+using semper::testing::at_each_await;
+using semper::testing::InterruptibleLoop;
+using semper::testing::Interrupted;
+using semper::testing::Interruption;
+using semper::testing::SimulatedClock;
+using semper::testing::SimulatedDisk;
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+
+struct Case {
+  Format format = Format::semper_1;
+  Interruption how = Interruption::cancel;
+};
+
+// A ring on a disk whose every operation takes its time, so that each is an await. Both sides are
+// attached; three items are in it, of which two wait.
+class Cut {
+ public:
+  explicit Cut(const Case& kind) : how_(kind.how) {
+    disk = std::make_unique<SimulatedDisk>(
+        semper::testing::SimulatedDiskOptions{.size = 256 << 10, .sector_size = 512}, env());
+    producer_device = disk->open();
+    consumer_device = disk->open();
+    CreateOptions create_options;
+    create_options.format = kind.format;
+    create_options.env = env();
+    EXPECT_OK(loop.run(create(*producer_device, create_options)));
+    semper::testing::DiskFaults slow;
+    slow.delay = 1;
+    slow.delay_by = 1ms;
+    disk->set_faults(slow);
+  }
+
+  void attach() {
+    auto made_producer = loop.run(Producer::attach(*producer_device, options()));
+    EXPECT_OK(made_producer);
+    producer.emplace(std::move(*made_producer));
+    for (const char* item : {"one", "two", "three"}) EXPECT_OK(loop.run(producer->publish(item)));
+    auto made_consumer = loop.run(Consumer::attach(*consumer_device, options()));
+    EXPECT_OK(made_consumer);
+    consumer.emplace(std::move(*made_consumer));
+    const auto first = loop.run(consumer->pop());
+    EXPECT_OK(first);
+    EXPECT_OK(loop.run(consumer->advance(first->after)));
+  }
+
+  AttachOptions options() {
+    AttachOptions chosen;
+    chosen.memory_bytes = 256 << 10;
+    chosen.env = env();
+    return chosen;
+  }
+
+  template <class T>
+  Interrupted<T> cut(Task<T> operation, std::size_t steps) {
+    auto outcome = loop.interrupt(std::move(operation), steps, how_);
+    // What had begun comes to its end, or would by now.
+    loop.pass(1s);
+    return outcome;
+  }
+
+  // Both sides work, and the consumer gets what is there in order. `maybe` is an item of unknown fate.
+  void expect_in_order(std::vector<Bytes> expected, const Bytes& maybe = "") {
+    ASSERT_OK(loop.run(producer->publish("last", clock.after(10s))));
+    std::vector<Bytes> items;
+    const auto end = loop.run(consumer->for_each([&](const ItemView& item) -> Status {
+      items.emplace_back(item.bytes);
+      return {};
+    }));
+    ASSERT_OK(end);
+    auto with = expected;
+    if (!maybe.empty()) with.push_back(maybe);
+    expected.emplace_back("last");
+    with.emplace_back("last");
+    EXPECT_THAT(items, AnyOf(expected, with));
+    EXPECT_TRUE(consumer->damage().empty());
+    ASSERT_OK(loop.run(consumer->advance(*end)));
+    EXPECT_EQ(consumer->consumed(), *end);
+    ASSERT_OK(loop.run(consumer->suspend()));
+    EXPECT_OK(loop.run(producer->state()));
+    ASSERT_OK(loop.run(consumer->resume()));
+    EXPECT_OK(loop.run(producer->state()));
+    EXPECT_OK(loop.run(consumer->detach()));
+    EXPECT_OK(loop.run(producer->detach()));
+  }
+
+  Env env() { return {&clock, &random}; }
+
+  SimulatedClock clock;
+  SeededRandom random{11};
+  std::unique_ptr<SimulatedDisk> disk;
+  InterruptibleLoop loop{clock};
+  std::unique_ptr<BlockDevice> producer_device;
+  std::unique_ptr<BlockDevice> consumer_device;
+  std::optional<Producer> producer;
+  std::optional<Consumer> consumer;
+
+ private:
+  Interruption how_;
+};
+
+class RingInterruption : public ::testing::TestWithParam<Case> {
+ protected:
+  // Does `operation` on a fresh ring for each await of it, cuts it off there, and looks at the ring.
+  template <class Operation, class Check>
+  void at_each(Operation operation, Check check) {
+    const auto tried = at_each_await([&](std::size_t steps) {
+      SCOPED_TRACE("interrupted after " + std::to_string(steps) + " steps");
+      Cut world(GetParam());
+      world.attach();
+      const auto outcome = world.cut(operation(world), steps);
+      check(world, outcome.result);
+      return outcome.interrupted && !HasFatalFailure();
+    });
+    EXPECT_GT(tried, 0u);
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(, RingInterruption,
+                         ::testing::Values(Case{Format::semper_1, Interruption::cancel},
+                                           Case{Format::mirage_1_0, Interruption::cancel},
+                                           Case{Format::semper_1, Interruption::destroy_loop},
+                                           Case{Format::mirage_1_0, Interruption::destroy_loop}),
+                         [](const auto& instance) {
+                           return std::string(instance.param.format == Format::semper_1 ? "semper"
+                                                                                        : "mirage") +
+                                  (instance.param.how == Interruption::cancel ? "_cancelled"
+                                                                              : "_loop_destroyed");
+                         });
+
+TEST_P(RingInterruption, a_publish_leaves_all_of_its_item_or_nothing) {
+  if (GetParam().how == Interruption::destroy_loop) GTEST_SKIP() << "the drain goes with its loop";
+  at_each([](Cut& world) { return world.producer->publish("cut"); },
+          [](Cut& world, const std::optional<Result<Position>>& result) {
+            if (result && *result) {
+              world.expect_in_order({"two", "three", "cut"});
+            } else {
+              world.expect_in_order({"two", "three"}, "cut");
+            }
+          });
+}
+
+TEST_P(RingInterruption, a_push_and_its_advance_leave_all_of_the_item_or_nothing) {
+  if (GetParam().how == Interruption::destroy_loop) GTEST_SKIP() << "the drain goes with its loop";
+  at_each(
+      [](Cut& world) -> Async<void> {
+        auto& producer = *world.producer;
+        SEMPER_CO_TRY(const Position end, co_await producer.push("cut"));
+        SEMPER_CO_TRY_STATUS(
+            not_cancelled(co_await asio::this_coro::cancellation_state));
+        co_return co_await producer.advance(end);
+      },
+      [](Cut& world, const auto&) { world.expect_in_order({"two", "three"}, "cut"); });
+}
+
+TEST_P(RingInterruption, a_publish_that_waits_for_room_gives_its_place_up) {
+  const Bytes large(40 << 10, 'x');
+  at_each(
+      [&](Cut& world) {
+        while (world.loop.run(world.producer->publish(large))) {
+        }
+        return world.producer->publish(large, world.clock.after(30s));
+      },
+      [&](Cut& world, const auto&) {
+        const auto end = world.loop.run(
+            world.consumer->for_each([](const ItemView&) -> Status { return {}; }));
+        ASSERT_OK(end);
+        ASSERT_OK(world.loop.run(world.consumer->advance(*end)));
+        EXPECT_OK(world.loop.run(world.producer->publish(large, world.clock.after(10s))));
+      });
+}
+
+TEST_P(RingInterruption, a_producers_detach_frees_its_role_when_all_is_written_and_not_before) {
+  at_each([](Cut& world) { return world.producer->detach(); },
+          [](Cut& world, const auto&) {
+            auto other = world.loop.run(Producer::attach(*world.producer_device, world.options()));
+            if (!other) {  // it had not begun
+              EXPECT_EQ(other.error().kind(), ErrorKind::conflict);
+              EXPECT_OK(world.loop.run(world.producer->detach()));
+              other = world.loop.run(Producer::attach(*world.producer_device, world.options()));
+            }
+            ASSERT_OK(other);
+            world.producer.emplace(std::move(*other));
+            world.expect_in_order({"two", "three"});
+          });
+}
+
+TEST_P(RingInterruption, a_consumers_detach_can_be_called_again) {
+  at_each([](Cut& world) { return world.consumer->detach(); },
+          [](Cut& world, const auto&) {
+            EXPECT_OK(world.loop.run(world.consumer->detach()));
+            auto other = world.loop.run(Consumer::attach(*world.consumer_device, world.options()));
+            ASSERT_OK(other);
+            world.consumer.emplace(std::move(*other));
+            world.expect_in_order({"two", "three"});
+          });
+}
+
+TEST_P(RingInterruption, a_pop_spoils_nothing_for_the_next_one) {
+  at_each([](Cut& world) { return world.consumer->pop(); },
+          [](Cut& world, const std::optional<Result<Item>>& result) {
+            if (result && *result) {
+              EXPECT_EQ((*result)->bytes, "two");
+            }
+            EXPECT_EQ(world.loop.run(world.consumer->pop())->bytes, "two");
+            world.expect_in_order({"two", "three"});
+          });
+}
+
+TEST_P(RingInterruption, a_pop_that_waits_gives_its_place_up) {
+  at_each(
+      [](Cut& world) -> Async<std::vector<Item>> {
+        auto& consumer = *world.consumer;
+        SEMPER_CO_TRY(const auto items, co_await consumer.pop_many());
+        SEMPER_CO_TRY_STATUS(
+            not_cancelled(co_await asio::this_coro::cancellation_state));
+        const MonotonicTime deadline = world.clock.after(3s);
+        co_return co_await consumer.pop_many(items.back().after, {}, deadline);
+      },
+      [](Cut& world, const auto&) { world.expect_in_order({"two", "three"}); });
+}
+
+TEST_P(RingInterruption, an_advance_does_not_kill_the_consumer) {
+  at_each(
+      [](Cut& world) {
+        const auto second = world.loop.run(world.consumer->pop());
+        return world.consumer->advance(second->after);
+      },
+      [](Cut& world, const auto&) {
+        const auto next = world.loop.run(world.consumer->pop());
+        ASSERT_OK(next);
+        EXPECT_THAT(next->bytes, AnyOf("two", "three"));
+        ASSERT_OK(world.loop.run(world.consumer->advance(next->after)));
+        if (next->bytes == "two") {
+          world.expect_in_order({"three"});
+        } else {
+          world.expect_in_order({});
+        }
+      });
+}
+
+TEST_P(RingInterruption, a_suspend_can_be_asked_for_again_and_reaches_the_producer) {
+  at_each([](Cut& world) { return world.consumer->suspend(); },
+          [](Cut& world, const auto&) {
+            ASSERT_OK(world.loop.run(world.consumer->suspend()));
+            EXPECT_EQ(testing::kind_of(world.loop.run(world.producer->publish("no"))),
+                      ErrorKind::suspended);
+            ASSERT_OK(world.loop.run(world.consumer->resume()));
+            EXPECT_OK(world.loop.run(world.producer->state()));
+            world.expect_in_order({"two", "three"});
+          });
+}
+
+TEST_P(RingInterruption, questions_change_nothing) {
+  at_each(
+      [](Cut& world) -> Async<void> {
+        auto& producer = *world.producer;
+        auto& consumer = *world.consumer;
+        SEMPER_CO_TRY(const State one, co_await producer.state());
+        if ((co_await asio::this_coro::cancellation_state).cancelled() !=
+            asio::cancellation_type::none) {
+          co_return Status{};
+        }
+        SEMPER_CO_TRY(const State other, co_await consumer.state());
+        if ((co_await asio::this_coro::cancellation_state).cancelled() !=
+            asio::cancellation_type::none) {
+          co_return Status{};
+        }
+        EXPECT_EQ(one, other);
+        SEMPER_CO_TRY(const Info info, co_await inspect(*world.consumer_device));
+        EXPECT_GT(info.capacity, 0u);
+        co_return Status{};
+      },
+      [](Cut& world, const auto&) { world.expect_in_order({"two", "three"}); });
+}
+
+TEST_P(RingInterruption, an_attach_leaves_a_ring_that_can_be_attached) {
+  at_each(
+      [](Cut& world) -> Async<void> {
+        world.producer.reset();
+        world.consumer.reset();
+        SEMPER_CO_TRY(auto made_producer,
+                      co_await Producer::attach(*world.producer_device, world.options()));
+        world.producer.emplace(std::move(made_producer));
+        if ((co_await asio::this_coro::cancellation_state).cancelled() !=
+            asio::cancellation_type::none) {
+          co_return Status{};
+        }
+        SEMPER_CO_TRY(auto made_consumer,
+                      co_await Consumer::attach(*world.consumer_device, world.options()));
+        world.consumer.emplace(std::move(made_consumer));
+        co_return Status{};
+      },
+      [](Cut& world, const auto&) {
+        world.producer.reset();
+        world.consumer.reset();
+        auto producer = world.loop.run(Producer::attach(*world.producer_device, world.options()));
+        ASSERT_OK(producer);
+        world.producer.emplace(std::move(*producer));
+        auto consumer = world.loop.run(Consumer::attach(*world.consumer_device, world.options()));
+        ASSERT_OK(consumer);
+        world.consumer.emplace(std::move(*consumer));
+        world.expect_in_order({"two", "three"});
+      });
+}
+
+// What a journal's push leaves in the ring is performed, whoever waits for it.
+TEST(JournalInterruption, a_push_that_is_cancelled_leaves_no_item_that_nobody_performs) {
+  const auto tried = at_each_await([&](std::size_t steps) {
+    SCOPED_TRACE("interrupted after " + std::to_string(steps) + " steps");
+    Cut world({Format::semper_1, Interruption::cancel});
+    std::vector<Bytes> performed;
+    const Journal::Perform perform = [&](const std::vector<Item>& batch) -> Async<void> {
+      for (const auto& item : batch) performed.push_back(item.bytes);
+      co_return Status{};
+    };
+    JournalOptions options;
+    options.ring = world.options();
+    auto journal = world.loop.run(Journal::start(*world.producer_device, perform, options));
+    EXPECT_OK(journal);
+    world.loop.pass(1s);
+    const auto outcome = world.cut(journal->push("cut"), steps);
+    world.loop.pass(1min);
+    const auto info = world.loop.run(inspect(*world.producer_device));
+    EXPECT_OK(info);
+    EXPECT_EQ(info->exposed, info->consumer.position);
+    EXPECT_EQ(performed.size(), journal->statistics().performed);
+    const auto written = world.loop.run(journal->push("last"));
+    EXPECT_OK(written);
+    EXPECT_OK(world.loop.run(written->sync()));
+    EXPECT_THAT(performed, AnyOf(ElementsAre("cut", "last"), ElementsAre("last")));
+    EXPECT_OK(world.loop.run(journal->shutdown()));
+    return outcome.interrupted;
+  });
+  EXPECT_GT(tried, 3u);
+}
+
+TEST(JournalInterruption, a_sync_that_is_cancelled_takes_nothing_with_it) {
+  const auto tried = at_each_await([&](std::size_t steps) {
+    Cut world({Format::semper_1, Interruption::cancel});
+    const Journal::Perform perform = [](const std::vector<Item>&) -> Async<void> {
+      co_return Status{};
+    };
+    JournalOptions options;
+    options.ring = world.options();
+    options.flush_interval = 1min;
+    auto journal = world.loop.run(Journal::start(*world.producer_device, perform, options));
+    EXPECT_OK(journal);
+    const auto written = world.loop.run(journal->push("one"));
+    EXPECT_OK(written);
+    const auto outcome = world.cut(written->sync(), steps);
+    EXPECT_OK(world.loop.run(written->sync()));
+    EXPECT_OK(world.loop.run(journal->shutdown()));
+    return outcome.interrupted;
+  });
+  EXPECT_GT(tried, 1u);
+}
+
+// A write that hangs, and a detach that is given up meanwhile: the old write must not land on what a
+// successor was told is there.
+TEST(RingInterruptionOfWrites, a_role_is_not_let_go_while_a_write_is_under_way) {
+  Cut world({Format::semper_1, Interruption::cancel});
+  world.attach();
+  world.disk->set_faults({});
+  world.disk->fail_write(1, semper::testing::WriteFault::stuck);
+  const auto push = world.loop.interrupt(world.producer->publish("old"), 20, Interruption::cancel);
+  EXPECT_TRUE(push.interrupted);
+  const auto left = world.loop.interrupt(world.producer->detach(), 20, Interruption::cancel);
+  ASSERT_TRUE(left.interrupted);
+  EXPECT_EQ(testing::kind_of(*left.result), ErrorKind::cancelled);
+  auto other = world.loop.run(Producer::attach(*world.producer_device, world.options()));
+  EXPECT_EQ(testing::kind_of(other), ErrorKind::conflict);
+  world.disk->release();
+  EXPECT_OK(world.loop.run(world.producer->detach()));
+  other = world.loop.run(Producer::attach(*world.producer_device, world.options()));
+  ASSERT_OK(other);
+  world.producer.emplace(std::move(*other));
+  world.expect_in_order({"two", "three", "old"});
+}
+
+}  // namespace
+}  // namespace semper::ring
