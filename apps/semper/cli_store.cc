@@ -98,6 +98,13 @@ void add_store_commands(CLI::App& program, Command& chosen) {
          chosen, create);
   choose(add_command(store, {"check", "Read everything and look for damage", "store check"}),
          chosen, check);
+  auto& backup_command =
+      add_command(store, {"backup", "A copy of a sqlite: store that is in use: one state, checked",
+                          "--store sqlite:./data.db store backup /backup/data.db"});
+  auto backup_arguments = std::make_shared<BackupArguments>();
+  backup_command.add_option("TO", backup_arguments->to, "The file to make; it must not be there")
+      ->required();
+  choose(backup_command, chosen, backup_arguments, backup, OnSignal::requests_stop);
   choose(add_command(store, {"info", "Version, limits and counters of the store", "store info"}),
          chosen, info);
 

@@ -257,6 +257,31 @@ Async<void> check(Invocation& invocation) {
   co_return Status{};
 }
 
+Async<void> backup(Invocation& invocation, BackupArguments arguments) {
+  SEMPER_CO_TRY(const Store store, co_await invocation.open());
+  Progress progress = invocation.progress(system_clock());
+  BackupOptions options;
+  options.stop = invocation.interrupt().token();
+  options.on_progress = [&progress](const BackupProgress& step) {
+    if (step.step == BackupProgress::Step::copy) {
+      progress.update(0, step.done_bytes, step.total_bytes);
+    }
+  };
+  SEMPER_CO_TRY(const BackupReport report,
+                co_await store.backend().backup(arguments.to, std::move(options)));
+  if (invocation.json()) {
+    co_return invocation.print_document(Fields()
+                                            .add("path", text_item(arguments.to))
+                                            .add("version", number_item(report.version))
+                                            .add("bytes", number_item(report.bytes))
+                                            .add("checked", text_item(report.checked))
+                                            .item());
+  }
+  invocation.say(shown(arguments.to) + ": " + shown_size(report.bytes) + ", the store at version " +
+                 std::to_string(report.version) + "; checked: " + report.checked);
+  co_return Status{};
+}
+
 Async<void> info(Invocation& invocation) {
   SEMPER_CO_TRY(const Store store, co_await invocation.open());
   SEMPER_CO_TRY(const auto version, co_await store.transact([](Transaction& transaction) {

@@ -41,4 +41,9 @@ Async<void> create(Invocation& invocation);
 Async<void> check(Invocation& invocation);
 Async<void> info(Invocation& invocation);
 
+struct BackupArguments {
+  std::string to;
+};
+Async<void> backup(Invocation& invocation, BackupArguments arguments);
+
 }  // namespace semper::cli
