@@ -97,7 +97,8 @@ Async<bool> Batch::attempt() {
   }
   const bool claimed = effects.was_known || effects.works_run > 0 || effects.vacated;
   const bool exact = core.store().backend().traits().versions_are_commits;
-  entity_.committed(*committed, claimed && exact);
+  // What it sent to itself is counted as pushed by this commit.
+  entity_.committed(*committed, claimed && exact && effects.sends.to_itself == 0);
   if (effects.lock) effects.lock->fencing_token = committed->version();
   core.counters.transactions.fetch_add(1, std::memory_order_relaxed);
   core.counters.messages.fetch_add(effects.executed, std::memory_order_relaxed);
@@ -239,7 +240,7 @@ void Batch::write(Transaction& transaction, Effects& effects) {
   }
   // The index entry goes with the last message; where publishers are quick, only once the queue was
   // found empty for a while, because every message that comes meanwhile would cost the whole batch.
-  const bool empty_now = effects.drained && !effects.lock;
+  const bool empty_now = effects.empties_queue() && !effects.lock;
   const auto& memory = slot_.memory();
   const bool calm = !memory.contended || (effects.popped == 0 && memory.empty_looks >= kEmptyLooks);
   effects.vacated = empty_now && queue_noticed_ && calm;
@@ -301,8 +302,10 @@ bool Batch::finish(Effects& effects) {
     publish_works(slot_.shared_target(), std::exchange(works_, {}), executor_);
     undrained_batches_ = 0;
   }
-  queue_noticed_ = queue_noticed_ || (slot_.type().consumes() && !effects.drained);
-  if (queue_noticed_ && effects.drained && effects.popped == 0) ++slot_.memory().empty_looks;
+  queue_noticed_ = queue_noticed_ || (slot_.type().consumes() && !effects.empties_queue());
+  if (queue_noticed_ && effects.empties_queue() && effects.popped == 0) {
+    ++slot_.memory().empty_looks;
+  }
   if (!works_.empty()) return false;
   // What waits in the slot has its turn first: where publishers are quick, the queue has no end.
   if (std::exchange(queue_noticed_, false)) slot_.look_again();

@@ -20,7 +20,7 @@ struct Batch::Effects {
   std::size_t popped = 0;
   std::size_t finished_segments = 0;
   std::uint32_t head_offset = 0;
-  bool drained = false;  // nothing is left of the queue
+  bool drained = false;  // nothing is left of the queue that was read
   bool vacated = false;  // the index entry is taken away
 
   std::size_t works_run = 0;
@@ -39,6 +39,9 @@ struct Batch::Effects {
     reply_bytes += to.session.size() + encoded.size() + kReplyKeyBytes;
     replies.push_back({to, std::move(encoded)});
   }
+
+  // The queue is empty when this has committed.
+  bool empties_queue() const { return drained && sends.to_itself == 0; }
 
   std::optional<Error> failure;  // of the message after the executed ones
   bool failure_is_local = false;

@@ -36,6 +36,7 @@ void Context::send_cast(const EntityId& to, std::string_view message, BytesView 
   internal::Enqueuer enqueuer(transaction(), fields_.sends->segments++);
   enqueuer.add(keys, {&queued});
   enqueuer.finish();
+  if (to == *fields_.id) ++fields_.sends->to_itself;
 }
 
 }  // namespace semper

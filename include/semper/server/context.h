@@ -50,6 +50,7 @@ class Context {
   // What the callbacks of one transaction have in common.
   struct Sends {
     std::uint16_t segments = 0;    // of queues, written so far
+    std::uint64_t to_itself = 0;   // messages among them that wait in the entity's own queue
     std::optional<Error> refused;  // why the transaction can not commit
     std::optional<WallTime> now;   // read once
   };
@@ -84,7 +85,9 @@ class Context {
   }
   void reply_error(const ReplyToken& to, const Error& error);
 
-  // A cast to another entity of the same tenant: sent with this commit, or not at all. Where it can
+  // A cast to another entity of the same tenant, or to this one: sent with this commit, or not at
+  // all. One to itself waits at the end of the entity's own queue, before whatever is sent after the
+  // commit. Where it can
   // not be sent (the id is not valid, or the message or all that this callback sends is over the
   // store's limits) the callback's own message fails, alone, with that error: it is not tried again
   // but set aside, or its caller told, and nothing that this callback did takes effect.
