@@ -33,7 +33,7 @@ Task<void> Batch::run() {
     try {
       done = co_await attempt();
     } catch (...) {
-      // A codec of the user's that throws, or memory that ran out.
+      // Memory that ran out; what callbacks and codecs throw is an error by now.
       entity_.spoil();
       done = fail(exception_error(slot_.target().id.to_string(), std::current_exception()));
     }
@@ -67,6 +67,8 @@ Async<bool> Batch::attempt() {
     if (!*ready) co_return true;
     step_back_for_publishers();
     if (works_.empty() && !queue_noticed_) co_return true;
+    SEMPER_CO_TRY(const bool may_run, co_await announce());
+    if (!may_run) co_return false;
   }
   execute(transaction, effects);
   if (effects.failure) co_return co_await resolve_failure(effects);
@@ -76,25 +78,23 @@ Async<bool> Batch::attempt() {
     reroute(effects.works_run);
     co_return works_.empty() && !queue_noticed_;
   }
-  if (!effects.replies.empty()) {
-    SEMPER_CO_TRY_STATUS(
-        co_await write_replies(transaction, slot_.target().tenant.prefix(), effects.replies));
+  if (!effects.sends.to_check.empty() || effects.sends.to_itself > effects.popped) {
+    const auto full = co_await find_full(transaction, effects);
+    if (!full) co_return co_await resolve_error(effects, full.error());
+    if (*full) co_return co_await resolve_full(effects, **full);
   }
-  write(transaction, effects);
+  if (!effects.replies.empty()) {
+    const Status replied =
+        co_await write_replies(transaction, slot_.target().tenant.prefix(), effects.replies);
+    if (!replied) co_return co_await resolve_error(effects, replied.error());
+  }
+  const Status written = write(transaction, effects);
+  if (!written) co_return co_await resolve_refusal(effects, written.error());
   if (transaction.operation_count() == 0) {
     co_return co_await answer_unwritten(effects);
   }
   auto committed = co_await transaction.commit();
-  if (!committed) {
-    if (committed.error().kind() == ErrorKind::conflict) {
-      co_return co_await resolve_conflict(effects);
-    }
-    entity_.spoil();
-    const bool refused = committed.error().kind() == ErrorKind::exhausted ||
-                         committed.error().kind() == ErrorKind::invalid_argument;
-    if (refused && effects.executed > 0) co_return resolve_overflow(effects, committed.error());
-    co_return fail(committed.error().in(slot_.target().id.to_string()));
-  }
+  if (!committed) co_return co_await resolve_error(effects, committed.error());
   const bool claimed = effects.was_known || effects.works_run > 0 || effects.vacated;
   const bool exact = core.store().backend().traits().versions_are_commits;
   // What it sent to itself is counted as pushed by this commit.
@@ -115,16 +115,8 @@ Async<bool> Batch::load(Transaction& transaction) {
   auto loaded = co_await entity_.load(transaction, slot_.type().behaviour(), kSegmentsPerBatch);
   if (!loaded) {
     const Error error = loaded.error();
-    if (entity_.unreadable() && !was_unreadable) {
-      core.counters.parked.fetch_add(1, std::memory_order_relaxed);
-      log_error("server", slot_.target().id.to_string() + " is parked: " + error.message());
-      auto reason = co_await core.store().transact([&](Transaction& note) -> Async<void> {
-        note.set(slot_.target().keys.parked(), to_printable(error.message(), 4096));
-        co_return Status{};
-      });
-      if (!reason)
-        log_warning("server", "the reason could not be stored: " + reason.error().message());
-    }
+    if (entity_.unreadable() && !was_unreadable) co_await note_parked(error);
+    if (entity_.unreadable() && queue_noticed_) co_await tell_callers_of_parked(error);
     co_return fail(error);
   }
   if (was_unreadable) transaction.clear(slot_.target().keys.parked());
@@ -150,75 +142,7 @@ void Batch::step_back_for_publishers() {
   publish_works(slot_.shared_target(), std::exchange(works_, {}), executor_);
 }
 
-// The message after the executed ones failed. Those are run again without it; then it is alone.
-Async<bool> Batch::resolve_failure(Effects& effects) {
-  auto& core = slot_.type().core();
-  entity_.forget();
-  must_load_ = true;
-  if (effects.executed > 0) {
-    limit_ = effects.executed;
-    co_return false;
-  }
-  core.counters.failures.fetch_add(1, std::memory_order_relaxed);
-  if (effects.failure_is_local) {
-    const bool hopeless = effects.failure->kind() != ErrorKind::internal;
-    if (works_.front().type == LocalWork::Type::cast && !hopeless) {
-      // It was promised to be durable: it is queued, and retried there.
-      reroute(0);
-    } else {
-      works_.front().done.set_inline(fail(effects.failure->in(slot_.target().id.to_string())));
-      works_.erase(works_.begin());
-    }
-    limit_ = kNoLimit;
-    co_return works_.empty() && !queue_noticed_;
-  }
-  queue_noticed_ = true;
-  limit_ = 1;
-  auto& memory = slot_.memory();
-  const std::uint64_t place = entity_.header().popped;
-  // Another host may have got on with the one that failed before.
-  if (memory.head_place != place) memory.head_failures = 0;
-  memory.head_place = place;
-  if (effects.sends.refused) {
-    bury_head_ = effects.failure;  // the next time would be no better
-    co_return false;
-  }
-  if (++memory.head_failures >= core.options.message_attempts) {
-    bury_head_ = effects.failure->in("after " + std::to_string(memory.head_failures) + " attempts");
-    co_return false;
-  }
-  BackoffOptions waits = core.options.message_backoff;
-  for (int i = 1; i < slot_.memory().head_failures; ++i)
-    waits.initial = std::min(waits.initial * 2, waits.maximum);
-  SEMPER_CO_TRY_STATUS(co_await sleep_for(core.clock(), Backoff(waits, *core.env().random).next()));
-  co_return false;
-}
-
-Result<bool> Batch::resolve_overflow(const Effects& effects, const Error& error) {
-  must_load_ = true;
-  if (effects.executed > 1) {
-    limit_ = effects.executed / 2;
-    return false;
-  }
-  slot_.type().core().counters.failures.fetch_add(1, std::memory_order_relaxed);
-  limit_ = kNoLimit;
-  if (effects.works_run > 0) {
-    works_.front().done.set_inline(fail(error.in(slot_.target().id.to_string())));
-    works_.erase(works_.begin());
-    return works_.empty() && !queue_noticed_;
-  }
-  const std::uint64_t place = entity_.header().popped - effects.popped;
-  const bool was_buried = bury_head_ && slot_.memory().head_place == place;
-  if (was_buried)
-    return fail(error.in(slot_.target().id.to_string()));  // not even that is possible
-  limit_ = 1;
-  queue_noticed_ = true;
-  slot_.memory().head_place = place;
-  bury_head_ = error;
-  return false;
-}
-
-void Batch::write(Transaction& transaction, Effects& effects) {
+Status Batch::write(Transaction& transaction, Effects& effects) {
   const auto& keys = slot_.target().keys;
   auto& header = entity_.header();
   for (std::size_t i = 0; i < effects.finished_segments; ++i) {
@@ -245,10 +169,16 @@ void Batch::write(Transaction& transaction, Effects& effects) {
   const bool calm = !memory.contended || (effects.popped == 0 && memory.empty_looks >= kEmptyLooks);
   effects.vacated = empty_now && queue_noticed_ && calm;
   if (effects.vacated) transaction.clear(keys.index());
+  const auto& announced = slot_.memory().announced;
+  effects.cleared =
+      announced && effects.popped > 0 && (effects.drained || header.popped >= announced->until);
+  if (effects.cleared) transaction.clear(keys.announcement());
   if (!effects.was_known && (effects.works_run > 0 || effects.vacated)) {
     entity_.claim_queue(transaction);
   }
-  if (effects.executed > 0 || effects.lock) entity_.save(transaction, slot_.type().behaviour());
+  if (effects.ran() == 0) return {};
+  SEMPER_TRY_STATUS(entity_.save(transaction, slot_.type().behaviour()));
+  return {};
 }
 
 // Only answers, nothing to write: they hold if what was known still does.
@@ -269,13 +199,20 @@ Async<bool> Batch::answer_unwritten(Effects& effects) {
 bool Batch::finish(Effects& effects) {
   auto& core = slot_.type().core();
   conflicts_ = 0;
-  limit_ = kNoLimit;
+  limit_ = kNoMessageLimit;
   if (effects.popped > 0) {
-    slot_.memory().head_failures = 0;
-    bury_head_.reset();
+    auto& memory = slot_.memory();
+    memory.head_failures = 0;
+    burial_.reset();
+    // Twice as many again, up to what there was before others got in between.
+    memory.most = memory.most < core.options.batch_messages ? memory.most * 2 : kNoMessageLimit;
     core.counters.dead_letters.fetch_add(effects.dead_letters.size(), std::memory_order_relaxed);
   }
   if (effects.popped > 0) slot_.memory().empty_looks = 0;
+  if (effects.cleared) {
+    slot_.memory().announced.reset();
+    slot_.memory().cleared_of = slot_.memory().announced_of;
+  }
   if (effects.vacated) {
     queue_noticed_ = false;
     slot_.memory().contended = false;
@@ -310,27 +247,6 @@ bool Batch::finish(Effects& effects) {
   // What waits in the slot has its turn first: where publishers are quick, the queue has no end.
   if (std::exchange(queue_noticed_, false)) slot_.look_again();
   return true;
-}
-
-Async<bool> Batch::resolve_conflict(const Effects& effects) {
-  auto& core = slot_.type().core();
-  core.counters.conflicts.fetch_add(1, std::memory_order_relaxed);
-  entity_.forget();
-  if (effects.vacated) slot_.memory().contended = true;
-  if (effects.works_run > 0) slot_.memory().crowded = true;
-  slot_.memory().empty_looks = 0;
-  if (++conflicts_ >= kConflictAttempts) {
-    co_return fail(ErrorKind::conflict,
-                   slot_.target().id.to_string() + ": other processes changed it " +
-                       std::to_string(conflicts_) + " times in a row; try again");
-  }
-  if (conflicts_ > 2) {
-    Backoff backoff({.initial = std::chrono::microseconds(200) * conflicts_,
-                     .maximum = std::chrono::milliseconds(20)},
-                    *core.env().random);
-    SEMPER_CO_TRY_STATUS(co_await sleep_for(core.clock(), backoff.next()));
-  }
-  co_return false;
 }
 
 void Batch::reroute(std::size_t place) {

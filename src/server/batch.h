@@ -5,13 +5,16 @@
 // asked for is written; and the works are answered when the commit has succeeded. What can not be
 // done this way ends the attempt and changes the next one:
 //
-//   conflict             the same again, on what is stored now
+//   conflict             the same again, on what is stored now, with half as many messages
 //   a message fails      those before it, without it; then it alone; then, after
-//                        HostOptions::message_attempts runs, it is set aside
+//                        HostOptions::message_attempts runs, it is set aside. Whatever fails is
+//                        counted: init, a codec, the callback, a transaction that took too long
 //   more than the store takes at once   half as many messages; one that is too much alone is set
 //                        aside, or its caller told
 //   a work wants the lock, or to be answered later      it goes through the durable queue
 //   the queue stays long                                 the works join it at its end
+//
+// Errors of the store itself (io, retry, closed) are nobody's attempt: the queue waits.
 #pragma once
 
 #include <optional>
@@ -21,12 +24,11 @@
 #include "local_work.h"
 #include "semper/env/asio.h"
 #include "semper/server/context.h"
+#include "slot.h"
 
 namespace semper::internal {
 
 inline constexpr int kConflictAttempts = 50;
-
-class Slot;
 
 class Batch {
  public:
@@ -44,18 +46,30 @@ class Batch {
   Async<bool> attempt();
   Async<bool> load(Transaction& transaction);
   void step_back_for_publishers();
-  Async<bool> resolve_failure(Effects& effects);
-  // The transaction of these effects is more than the store takes at once.
-  Result<bool> resolve_overflow(const Effects& effects, const Error& error);
-  void write(Transaction& transaction, Effects& effects);
+  // True: the first message of the queue may be run (suspicion.h). False: begin the attempt anew.
+  Async<bool> announce();
+  Async<bool> wait_to_run_alone();
+  // The queue that has no room for what this attempt sends, if there is one.
+  Async<std::optional<EntityId>> find_full(Transaction& transaction, const Effects& effects);
+  Status write(Transaction& transaction, Effects& effects);
   Async<bool> answer_unwritten(Effects& effects);
   bool finish(Effects& effects);
+
+  // What did not go as it should (batch_resolve.cc). Results as of attempt().
+  enum class Again : std::uint8_t { yes, no };
+  Async<bool> resolve_failure(Effects& effects);
+  Async<bool> resolve_error(Effects& effects, Error error);
+  Async<bool> resolve_refusal(Effects& effects, Error error);
+  Async<bool> resolve_full(Effects& effects, const EntityId& full);
   Async<bool> resolve_conflict(const Effects& effects);
+  Async<bool> fail_alone(const Effects& effects, bool is_local, Error error, Again again);
+  Async<void> note_parked(const Error& error);
+  Async<void> tell_callers_of_parked(const Error& error);
   // Takes the work at this place out and sends it through the queue.
   void reroute(std::size_t place);
 
   // Callbacks (batch_execute.cc).
-  static bool is_time_to_look(const Effects& effects);
+  std::size_t limit() const;
   static bool is_half_full(const Transaction& transaction, const Effects& effects);
   void execute(Transaction& transaction, Effects& effects);
   void run_queued(Transaction& transaction, Effects& effects);
@@ -71,13 +85,17 @@ class Batch {
   bool queue_noticed_;
   const Executor executor_;
 
-  std::size_t limit_ = kNoLimit;    // messages that the next attempt may run
-  std::optional<Error> bury_head_;  // set the first queued message aside, for this reason
+  std::size_t limit_ = kNoMessageLimit;  // messages that the next attempt may run
+  // Set this message aside, for this reason, if it is still the first of the queue.
+  struct Burial {
+    QueuePlace place;
+    Error reason;
+  };
+  std::optional<Burial> burial_;
+  std::shared_ptr<Permit> alone_;  // while a message is run that may end this process
   bool must_load_ = false;
   int conflicts_ = 0;
   int undrained_batches_ = 0;
-
-  static constexpr std::size_t kNoLimit = ~std::size_t{0};
 };
 
 }  // namespace semper::internal

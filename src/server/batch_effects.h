@@ -16,12 +16,16 @@ inline constexpr std::size_t kReplyKeyBytes = 64;
 
 struct Batch::Effects {
   bool was_known = false;  // the attempt began without reading
+  QueuePlace head;         // the first message of the queue, where there is one
+  bool head_buried = false;  // that one was set aside instead of run
+  Duration ran_for{};        // in callbacks
   std::size_t executed = 0;
   std::size_t popped = 0;
   std::size_t finished_segments = 0;
   std::uint32_t head_offset = 0;
   bool drained = false;  // nothing is left of the queue that was read
   bool vacated = false;  // the index entry is taken away
+  bool cleared = false;  // so is the announcement
 
   std::size_t works_run = 0;
   std::vector<Result<Bytes>> answers;  // of the works run
@@ -32,6 +36,8 @@ struct Batch::Effects {
   std::vector<DeadLetterRecord> dead_letters;
   std::optional<std::string> stop_reason;
   std::optional<LockedTask::Held> lock;
+  // Messages and works that ran, with the one that asked for the lock.
+  std::size_t ran() const { return executed + (lock ? 1 : 0); }
   std::size_t reply_bytes = 0;  // of `replies`, with their keys
   Context::Sends sends;
 

@@ -17,10 +17,9 @@ std::string_view kind_name(Kind kind) {
 
 }  // namespace
 
-// The clock is read once in so many messages.
-bool Batch::is_time_to_look(const Effects& effects) {
-  constexpr std::size_t kMessagesPerLook = 8;
-  return effects.executed > 0 && effects.executed % kMessagesPerLook == 0;
+// Messages and works of this attempt at most.
+std::size_t Batch::limit() const {
+  return std::min(limit_, slot_.memory().most);
 }
 
 bool Batch::is_half_full(const Transaction& transaction, const Effects& effects) {
@@ -32,30 +31,36 @@ bool Batch::is_half_full(const Transaction& transaction, const Effects& effects)
 }
 
 void Batch::execute(Transaction& transaction, Effects& effects) {
+  const Clock& clock = slot_.type().core().clock();
+  const MonotonicTime began = clock.now();
   effects.head_offset = entity_.header().head_offset;
   if (slot_.type().consumes()) run_queued(transaction, effects);
   const bool interrupted =
-      effects.failure || effects.lock || effects.stop_reason || effects.executed >= limit_;
+      effects.failure || effects.lock || effects.stop_reason || effects.executed >= limit();
   effects.drained =
       entity_.has_all_segments() && effects.finished_segments == entity_.segments().size();
-  if (interrupted || !effects.drained) return;
-  run_local(transaction, effects);
+  if (!interrupted && effects.drained) run_local(transaction, effects);
+  effects.ran_for = clock.now() - began;
 }
 
 void Batch::run_queued(Transaction& transaction, Effects& effects) {
   auto& core = slot_.type().core();
-  const std::size_t most = std::min(limit_, core.options.batch_messages);
+  if (!entity_.segments().empty()) {
+    const auto stamp = EntityKeys::stamp_in(entity_.segments().front().key);
+    if (stamp) effects.head = {*stamp, effects.head_offset};
+  }
+  const std::size_t most = std::min(limit(), core.options.batch_messages);
   const MonotonicTime until = core.clock().after(core.options.batch_time);
   for (auto& segment : entity_.segments()) {
     while (effects.head_offset < segment.messages.size()) {
       const bool over = effects.executed >= most ||
-                        (is_time_to_look(effects) && core.clock().now() >= until) ||
+                        (effects.executed > 0 && core.clock().now() >= until) ||
                         is_half_full(transaction, effects);
       if (over) return;
       const QueuedMessage& message = segment.messages[effects.head_offset];
-      if (effects.executed == 0 && bury_head_ &&
-          entity_.header().popped == slot_.memory().head_place) {
-        bury(message, *bury_head_, effects);
+      if (effects.executed == 0 && burial_ && burial_->place == effects.head) {
+        bury(message, burial_->reason, effects);
+        effects.head_buried = true;
       } else if (!run_message(message, transaction, effects)) {
         return;
       }
@@ -131,8 +136,8 @@ void Batch::run_local(Transaction& transaction, Effects& effects) {
   effects.answers.reserve(works_.size());
   const MonotonicTime until = core.clock().after(core.options.batch_time);
   for (const auto& work : works_) {
-    const bool over = effects.executed >= limit_ ||
-                      (is_time_to_look(effects) && core.clock().now() >= until) ||
+    const bool over = effects.executed >= limit() ||
+                      (effects.executed > 0 && core.clock().now() >= until) ||
                       is_half_full(transaction, effects);
     if (over || effects.stop_reason) return;
     switch (run_work(work, transaction, effects)) {

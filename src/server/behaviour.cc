@@ -1,5 +1,7 @@
 #include "semper/server/behaviour.h"
 
+#include <new>
+
 namespace semper::internal {
 
 Error exception_error(std::string_view where, std::exception_ptr thrown) {
@@ -11,6 +13,19 @@ Error exception_error(std::string_view where, std::exception_ptr thrown) {
   } catch (...) {
   }
   return Error(ErrorKind::internal, "the callback threw: " + what).in(where);
+}
+
+Error codec_error(std::string_view doing, std::exception_ptr thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorKind::exhausted, "memory ran out").in(doing);
+  } catch (const std::exception& exception) {
+    return Error(ErrorKind::internal, std::string("the codec threw: ") + exception.what())
+        .in(doing);
+  } catch (...) {
+    return Error(ErrorKind::internal, "the codec threw an exception of an unknown type").in(doing);
+  }
 }
 
 Error no_callback_error(std::string_view type, std::string_view message,

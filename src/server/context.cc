@@ -2,6 +2,7 @@
 
 #include "enqueue.h"
 #include "replies.h"
+#include "send_counts.h"
 
 namespace semper {
 
@@ -36,7 +37,15 @@ void Context::send_cast(const EntityId& to, std::string_view message, BytesView 
   internal::Enqueuer enqueuer(transaction(), fields_.sends->segments++);
   enqueuer.add(keys, {&queued});
   enqueuer.finish();
-  if (to == *fields_.id) ++fields_.sends->to_itself;
+  auto& sends = *fields_.sends;
+  if (to == *fields_.id) {
+    ++sends.to_itself;
+    return;
+  }
+  const bool is_due = sends.counts != nullptr && sends.counts->add(keys.pushed());
+  if (is_due && (sends.to_check.empty() || sends.to_check.back() != to)) {
+    sends.to_check.push_back(to);
+  }
 }
 
 }  // namespace semper

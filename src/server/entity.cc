@@ -115,8 +115,7 @@ Async<void> Entity::load_state(Transaction& transaction, Behaviour& behaviour) {
   state_is_new_ = !header_.has_state || is_reset_;
   if (state_is_new_) {
     encoded_.clear();
-    SEMPER_CO_TRY(state_, behaviour.init(target_->id));
-    co_return Status{};
+    co_return Status{};  // init is the first message's to fail: see state()
   }
   if (header_.chunks == 0) {
     encoded_ = header_.state;
@@ -136,6 +135,9 @@ Async<void> Entity::load_state(Transaction& transaction, Behaviour& behaviour) {
 
 Status Entity::decode(Behaviour& behaviour) {
   auto decoded = behaviour.decode_state(encoded_);
+  if (!decoded && decoded.error().kind() == ErrorKind::exhausted) {
+    return fail(decoded.error().in(target_->id.to_string()));  // not the bytes' fault
+  }
   if (!decoded) {
     unreadable_ =
         Error(ErrorKind::corrupt, "the state does not decode: " + decoded.error().message())
@@ -158,49 +160,59 @@ Result<void*> Entity::state(Behaviour& behaviour) {
   return state_.get();
 }
 
-bool Entity::save(Transaction& transaction, Behaviour& behaviour) {
-  const auto& keys = target_->keys;
+Result<bool> Entity::save(Transaction& transaction, Behaviour& behaviour) {
   saved_ = false;
-  Bytes encoded;
-  encoded.reserve(encoded_.size() + 16);
-  behaviour.encode_state(state_.get(), encoded);
-  const bool same_state = !state_is_new_ && encoded == encoded_;
+  saved_encoding_.reset();
+  std::optional<Bytes> encoded;
+  if (dirty_ && state_) {
+    encoded.emplace().reserve(encoded_.size() + 16);
+    SEMPER_TRY_STATUS(behaviour.encode_state(state_.get(), *encoded));
+    if (!state_is_new_ && *encoded == encoded_) encoded.reset();
+  }
   const std::uint32_t old_chunks = header_.chunks;
-  header_.has_state = true;
-  header_.state.clear();
-  header_.chunks = 0;
-  if (encoded.size() <= kInlineStateBytes) {
-    header_.state = encoded;
-  } else {
-    header_.chunks = static_cast<std::uint32_t>((encoded.size() + kChunkBytes - 1) / kChunkBytes);
+  if (encoded) {
+    header_.has_state = true;
+    header_.state.clear();
+    header_.chunks = 0;
+    if (encoded->size() <= kInlineStateBytes) {
+      header_.state = *encoded;
+    } else {
+      header_.chunks =
+          static_cast<std::uint32_t>((encoded->size() + kChunkBytes - 1) / kChunkBytes);
+    }
   }
   Bytes record = header_.encode();
   const bool same_header = header_exists_ && record.size() == header_raw_.size() &&
                            record.compare(Versionstamp::size, Bytes::npos, header_raw_,
                                           Versionstamp::size, Bytes::npos) == 0;
-  if (same_state && same_header) {
+  if (!encoded && same_header) {
     dirty_ = false;
     return false;
   }
-  if (is_reset_) {
-    transaction.clear(keys.order());
-    transaction.clear(keys.parked());
+  if (encoded && is_reset_) {
+    transaction.clear(target_->keys.order());
+    transaction.clear(target_->keys.parked());
   }
-  for (std::uint32_t i = 0; i < header_.chunks; ++i) {
-    const std::size_t at = std::size_t{i} * kChunkBytes;
-    const auto chunk = BytesView(encoded).substr(at, kChunkBytes);
-    const bool stored = i < old_chunks && at < encoded_.size() &&
-                        BytesView(encoded_).substr(at, kChunkBytes) == chunk;
-    if (!stored) transaction.set(keys.chunk(i), chunk);
-  }
-  if (header_.chunks < old_chunks) {
-    transaction.clear_range({keys.chunk(header_.chunks), keys.chunks().end});
-  }
-  transaction.set_versionstamped_value(keys.header(), record, 0);
+  if (encoded) write_chunks(transaction, *encoded, old_chunks);
+  transaction.set_versionstamped_value(target_->keys.header(), record, 0);
   saved_encoding_ = std::move(encoded);
   saved_header_ = std::move(record);
   saved_ = true;
   return true;
+}
+
+void Entity::write_chunks(Transaction& transaction, BytesView encoded, std::uint32_t before) const {
+  const auto& keys = target_->keys;
+  for (std::uint32_t i = 0; i < header_.chunks; ++i) {
+    const std::size_t at = std::size_t{i} * kChunkBytes;
+    const auto chunk = encoded.substr(at, kChunkBytes);
+    const bool stored =
+        i < before && at < encoded_.size() && BytesView(encoded_).substr(at, kChunkBytes) == chunk;
+    if (!stored) transaction.set(keys.chunk(i), chunk);
+  }
+  if (header_.chunks < before) {
+    transaction.clear_range({keys.chunk(header_.chunks), keys.chunks().end});
+  }
 }
 
 Async<bool> Entity::is_current(Transaction& transaction) {
@@ -235,9 +247,11 @@ void Entity::committed(const Versionstamp& stamp, bool queue_claimed) {
     header_raw_ = std::move(saved_header_);
     header_exists_ = true;
     header_.stamp = stamp;
-    encoded_ = std::move(saved_encoding_);
-    state_is_new_ = false;
-    is_reset_ = false;
+    if (saved_encoding_) {
+      encoded_ = std::move(*saved_encoding_);
+      state_is_new_ = false;
+      is_reset_ = false;
+    }
   }
   dirty_ = false;
   segments_.clear();

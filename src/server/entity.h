@@ -38,10 +38,10 @@ class Entity {
   // Makes the transaction fail with `conflict` unless the entity is still what is known.
   void assume(Transaction& transaction) const;
 
-  // Reads header, pushed count and up to `segments` queue segments, and decodes the state if it is
-  // not the one at hand. Errors: those of the store; corrupt and unsupported: the record or the
-  // state can not be read (see unreadable()); conflict: it was killed, and what was to be removed of
-  // it is, or a part (orders.h); and init's.
+  // Reads header, pushed count and up to `segments` queue segments, and decodes the state if there
+  // is one and it is not the one at hand. Errors: those of the store; corrupt and unsupported: the
+  // record or the state can not be read (see unreadable()); exhausted: not with this memory;
+  // conflict: it was killed, and what was to be removed of it is, or a part (orders.h).
   Async<void> load(Transaction& transaction, Behaviour& behaviour, std::size_t segments);
 
   // After load(): the transaction also fails with `conflict` if anything was enqueued meanwhile.
@@ -52,16 +52,23 @@ class Entity {
   // leaves no other trace.
   void claim_first_segment(Transaction& transaction) const;
 
-  // The state, with what the callbacks of this attempt have done to it. The next load() decodes a
-  // touched one again, unless committed() came before.
+  // The state, with what the callbacks of this attempt have done to it; made by init where none is
+  // stored. The next load() decodes a touched one again, unless committed() came before. Errors:
+  // those of init.
   Result<void*> state(Behaviour& behaviour);
   void touch() { dirty_ = true; }
   // Another state, decoded by the same behaviour, takes its place; save() writes it.
   void replace_state(std::shared_ptr<void> state) {
     state_ = std::move(state);
-    dirty_ = false;
+    dirty_ = true;
   }
   const Bytes& encoded() const { return encoded_; }
+  // As stored; empty: there is none.
+  const Bytes& header_raw() const { return header_raw_; }
+  // By an order that still stands.
+  bool is_reset() const { return is_reset_; }
+  // False: init makes the state.
+  bool has_state() const { return !state_is_new_; }
   // The state as it is; null where none was decoded.
   void* state_unchecked() const { return state_.get(); }
 
@@ -72,9 +79,10 @@ class Entity {
   bool has_all_segments() const { return all_segments_; }
   std::vector<Segment>& segments() { return segments_; }
 
-  // Writes header and state. Returns false, having written nothing, where neither differs from what
-  // the store holds.
-  bool save(Transaction& transaction, Behaviour& behaviour);
+  // Writes the header, and the state where it was touched or replaced. Returns false, having written
+  // nothing, where neither differs from what the store holds. Errors: those of the state's codec,
+  // nothing was written.
+  Result<bool> save(Transaction& transaction, Behaviour& behaviour);
 
   // Whether what is known is still so at the transaction's version, for answers that wrote nothing.
   Async<bool> is_current(Transaction& transaction);
@@ -97,6 +105,8 @@ class Entity {
   Async<void> obey(BytesView order);
   Async<void> load_state(Transaction& transaction, Behaviour& behaviour);
   Status decode(Behaviour& behaviour);
+  // `before`: the chunks that are stored.
+  void write_chunks(Transaction& transaction, BytesView encoded, std::uint32_t before) const;
   // Returns the order beside the header, if there is one.
   std::optional<Bytes> take_rows(RangePage page, std::size_t segments);
 
@@ -112,11 +122,11 @@ class Entity {
 
   std::shared_ptr<void> state_;
   Bytes encoded_;              // of state_, as stored
-  bool state_is_new_ = false;  // made by init, not stored yet
-  bool is_reset_ = false;      // by an order that the next save() takes away
+  bool state_is_new_ = false;  // none is stored: made by init
+  bool is_reset_ = false;      // by an order that the next save() of a state takes away
   bool dirty_ = false;
   bool saved_ = false;  // save() wrote in the transaction under way:
-  Bytes saved_encoding_;
+  std::optional<Bytes> saved_encoding_;  // of the state, where that was written
   Bytes saved_header_;
 
   bool known_ = false;

@@ -97,7 +97,7 @@ struct TwoHosts {
     SEMPER_CO_TRY(void* state, first.state(behaviour));
     first.touch();
     *static_cast<std::string*>(state) += text;
-    first.save(transaction, behaviour);
+    SEMPER_CO_TRY_STATUS(first.save(transaction, behaviour));
     SEMPER_CO_TRY(const auto stamp, co_await transaction.commit());
     first.committed(stamp, false);
     co_return Status{};

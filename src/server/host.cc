@@ -9,6 +9,7 @@
 #include "keys.h"
 #include "membership.h"
 #include "peers.h"
+#include "permits.h"
 #include "scanner.h"
 #include "served_type.h"
 
@@ -41,6 +42,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     }
     membership_ = std::make_shared<internal::Membership>(core_);
     permits_ = std::make_shared<internal::Permits>(core_->options.active_entities);
+    core_->lone_runs = std::make_shared<internal::Permits>(1);
     peers_ = internal::Peers::of(core_->store());
   }
 
@@ -88,7 +90,9 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
         if (scanned_.insert(name).second) fresh.push_back(type);
       }
     }
-    Status status = co_await register_types(fresh);
+    Status status;
+    if (first) status = co_await learn_of_others();
+    if (status) status = co_await register_types(fresh);
     if (status) status = co_await membership_->join(std::move(consumed));
     if (!status) {
       std::lock_guard lock(mutex_);
@@ -142,6 +146,19 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   const std::string& name() const { return core_->name; }
 
  private:
+  // Where no host is registered, none has died since all was well.
+  Async<void> learn_of_others() {
+    const auto hosts = internal::host_range(core_->tenant.prefix());
+    co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
+      RangeOptions one;
+      one.limit = 1;
+      one.mode = ReadMode::snapshot;
+      SEMPER_CO_TRY(const auto page, co_await transaction.get_range(hosts, one));
+      if (page.rows.empty()) core_->suspicion.clear();
+      co_return Status{};
+    });
+  }
+
   Async<void> register_types(const std::vector<std::shared_ptr<internal::ServedType>>& fresh) {
     if (fresh.empty()) co_return Status{};
     const auto& prefix = core_->tenant.prefix();

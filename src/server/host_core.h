@@ -8,8 +8,12 @@
 
 #include "semper/env/gate.h"
 #include "semper/server/host.h"
+#include "send_counts.h"
+#include "suspicion.h"
 
 namespace semper::internal {
+
+class Permits;
 
 struct HostCounters {
   std::atomic<std::uint64_t> messages{0};
@@ -34,6 +38,9 @@ struct HostCore {
   Gate gate{"the host"};
   std::stop_source stopping;
   HostCounters counters;
+  Suspicion suspicion;
+  std::shared_ptr<Permits> lone_runs;  // one at a time: see suspicion.h
+  SendCounts send_counts;
 
   const Store& store() const { return *tenant.store(); }
   Env env() const { return store().env(); }

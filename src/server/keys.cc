@@ -20,7 +20,7 @@ enum Part : std::int64_t {
   kDead,
   kParked,
   kOnce,
-  kBehindOnce
+  kAnnouncement
 };
 
 template <class... Elements>
@@ -91,6 +91,9 @@ Bytes EntityKeys::once(std::string_view source) const {
 KeyRange EntityKeys::once_of_all_sources() const {
   return part_range(kOnce);
 }
+Bytes EntityKeys::announcement() const {
+  return part(kAnnouncement);
+}
 Bytes EntityKeys::index() const {
   return make(tenant_prefix(), kIndex, id_->type, shard_of(id_->id), id_->id);
 }
@@ -135,7 +138,7 @@ KeyRange EntityKeys::everything() const {
 
 std::array<KeyRange, 3> EntityKeys::consumers_own() const {
   return {KeyRange{header_, pushed_}, KeyRange{part(kChunks), part(kOnce)},
-          KeyRange{part(kBehindOnce), everything().end}};
+          KeyRange{part(kAnnouncement), everything().end}};
 }
 
 Result<Versionstamp> EntityKeys::stamp_in(BytesView key) {

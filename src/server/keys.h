@@ -12,6 +12,7 @@
 //   (1, type, id, 5, versionstamp)    a dead letter
 //   (1, type, id, 6)                  why the entity is parked
 //   (1, type, id, 7, source)          the highest sequence number of a source: see cast_once.h
+//   (1, type, id, 8)                  what is being run where a process died before: see suspicion.h
 //   (2, type, shard, id)              the index: this entity's queue has work
 //   (3, type, shard)                  counter that is touched when the index gains an entry
 //   (4, session)                      a process that waits for replies, and its renewals
@@ -66,6 +67,7 @@ class EntityKeys {
   Bytes parked() const;
   Bytes once(std::string_view source) const;
   KeyRange once_of_all_sources() const;
+  Bytes announcement() const;
   Bytes index() const;
   Bytes wake() const;
   KeyRange everything() const;

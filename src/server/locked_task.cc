@@ -121,10 +121,18 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(Slot& slot, std::ui
   held.message = entity.segments().front().messages.at(header.head_offset);
   const std::string before = header.lock->owner;
   const auto now = core.clock().wall_time().time_since_epoch();
+  if (!entity.has_state()) {
+    // It was reset meanwhile: the message is handled from its beginning.
+    header.lock.reset();
+    SEMPER_CO_TRY_STATUS(entity.save(transaction, slot.type_->behaviour()));
+    transaction.clear(slot.target().keys.lock_renewal());
+    SEMPER_CO_TRY_STATUS(co_await transaction.commit());
+    co_return std::nullopt;
+  }
   header.lock = LockRecord{held.nonce, core.name,
                            std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
   transaction.add(slot.target().keys.lock_renewal(), 1);
-  entity.save(transaction, slot.type_->behaviour());
+  SEMPER_CO_TRY_STATUS(entity.save(transaction, slot.type_->behaviour()));
   SEMPER_CO_TRY(const auto stamp, co_await transaction.commit());
   entity.committed(stamp, false);
   held.encoded_state = entity.encoded();
@@ -267,7 +275,9 @@ Async<void> LockedTask::try_release(Slot& slot, const Held& held, const Result<H
                             std::chrono::duration_cast<std::chrono::milliseconds>(now).count()}));
   }
   SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, target.tenant.prefix(), replies));
-  entity.save(transaction, behaviour);
+  const auto saved = entity.save(transaction, behaviour);
+  // As a result over the store's limits: the next holder would do no better.
+  if (!saved) co_return fail(ErrorKind::exhausted, saved.error().message());
   SEMPER_CO_TRY_STATUS(co_await transaction.commit());
   core.counters.messages.fetch_add(1);
   core.counters.transactions.fetch_add(1);

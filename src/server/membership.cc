@@ -118,6 +118,10 @@ Async<void> Membership::observe_hosts(Transaction& transaction) {
       !std::equal(seen.begin(), seen.end(), hosts_.begin(), [](const auto& a, const auto& b) {
         return a.first == b.first && a.second.types == b.second.types;
       });
+  // Whether it ended in order can not be told from here.
+  for (const auto& [key, sighting] : hosts_) {
+    if (!seen.contains(key)) core_->suspicion.renew();
+  }
   hosts_ = std::move(seen);
   if (changed) {
     for (auto& waiter : std::exchange(waiting_, {})) waiter.set({});

@@ -7,33 +7,6 @@
 
 namespace semper::internal {
 
-Async<std::shared_ptr<void>> Permits::acquire(HostCore& core) {
-  while (!core.stopping.stop_requested()) {
-    OneShot<std::monostate> freed;
-    {
-      std::lock_guard lock(mutex_);
-      if (free_ > 0) {
-        --free_;
-        co_return std::shared_ptr<void>(this,
-                                        [self = shared_from_this()](void*) { self->release(); });
-      }
-      waiting_.push_back(freed);
-    }
-    co_await wait_for_news(core, nullptr, freed, kSafetyInterval);
-  }
-  co_return fail(ErrorKind::closed, "the host is stopping");
-}
-
-void Permits::release() {
-  std::deque<OneShot<std::monostate>> to_wake;
-  {
-    std::lock_guard lock(mutex_);
-    ++free_;
-    to_wake.swap(waiting_);
-  }
-  for (auto& waiter : to_wake) waiter.set({});
-}
-
 Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Membership> membership,
                         std::shared_ptr<Permits> permits, std::uint32_t shard) {
   auto& core = type->core();
@@ -49,6 +22,7 @@ Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Member
                                   scanned.error().to_string());
       }
     }
+    if (type->take_left_over(shard, news)) continue;
     co_await wait_for_news(core, std::move(watch), news, kSafetyInterval);
   }
 }
@@ -68,8 +42,13 @@ Async<void> Scanner::scan(ServedType& type, Permits& permits, std::uint32_t shar
                       rest, {.limit = kIndexRowsPerRead, .mode = ReadMode::snapshot}));
     for (const auto& row : page.rows) {
       SEMPER_CO_TRY(const auto id, id_of_index_key(prefix, row.key));
+      auto slot = type.slot(id);
+      if (slot->has_permit()) {
+        slot->notice_queue(core.executor);
+        continue;
+      }
       SEMPER_CO_TRY(auto permit, co_await permits.acquire(core));
-      type.slot(id)->notice_queue(core.executor, std::move(permit));
+      slot->notice_queue(core.executor, std::move(permit));
     }
     if (!page.more) co_return Status{};
     rest.begin = key_after(page.rows.back().key);

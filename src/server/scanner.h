@@ -5,35 +5,22 @@
 // another host prefers are left to it. A slow safety round (kSafetyInterval) looks again at what is
 // still indexed: entities whose last attempt failed, or whose host died.
 //
-// Bound: HostOptions::active_entities slots at work for the scanners of one host.
+// Bound: HostOptions::active_entities slots at work for the scanners of one host. One that has had
+// its turn (kBatchesPerTurn) gives way where others wait, and is found again in the next round, so
+// that an entity waits for one turn of each that was there before, and no longer.
 // Source of the idea: QuiCK: a queuing system in CloudKit, SIGMOD 2021.
 #pragma once
 
-#include <deque>
 #include <memory>
-#include <mutex>
 
 #include "membership.h"
+#include "permits.h"
 #include "served_type.h"
 
 namespace semper::internal {
 
 inline constexpr Duration kSafetyInterval = std::chrono::seconds(5);
 inline constexpr std::size_t kIndexRowsPerRead = 256;
-
-// Permits to be at work.
-class Permits : public std::enable_shared_from_this<Permits> {
- public:
-  explicit Permits(std::size_t most) : free_(most) {}
-  // Waits for one; it is given back when the last copy of the pointer goes.
-  Async<std::shared_ptr<void>> acquire(HostCore& core);
-
- private:
-  void release();
-  std::mutex mutex_;
-  std::size_t free_;
-  std::deque<OneShot<std::monostate>> waiting_;
-};
 
 class Scanner {
  public:

@@ -63,6 +63,24 @@ void ServedType::rest(Slot& slot, std::size_t bytes) {
   }
 }
 
+void ServedType::leave_over(std::uint32_t shard) {
+  std::optional<OneShot<std::monostate>> news;
+  {
+    std::lock_guard lock(mutex_);
+    left_over_[shard].is_any = true;
+    news.swap(left_over_[shard].news);
+  }
+  if (news) news->set({});
+}
+
+bool ServedType::take_left_over(std::uint32_t shard, const OneShot<std::monostate>& news) {
+  std::lock_guard lock(mutex_);
+  auto& left_over = left_over_[shard];
+  if (std::exchange(left_over.is_any, false)) return true;
+  left_over.news = news;
+  return false;
+}
+
 void ServedType::clear() {
   std::unordered_map<std::string, std::shared_ptr<Slot>> dropped;
   std::lock_guard lock(mutex_);

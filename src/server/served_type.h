@@ -1,13 +1,16 @@
 // ServedType: one behaviour in one host, with the slots of the entities that are at work or cached.
 #pragma once
 
+#include <array>
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
 #include "host_core.h"
+#include "keys.h"
 #include "slot.h"
 
 namespace semper::internal {
@@ -30,6 +33,11 @@ class ServedType : public std::enable_shared_from_this<ServedType> {
   // idle ones past the cache's bounds.
   void rest(Slot& slot, std::size_t bytes);
 
+  // An entity of this shard has more to do, and gave its permit up for others.
+  void leave_over(std::uint32_t shard);
+  // True: one did since the last call. Else the news is set when one does.
+  bool take_left_over(std::uint32_t shard, const OneShot<std::monostate>& news);
+
   // The host has stopped: forgets all slots.
   void clear();
 
@@ -46,6 +54,11 @@ class ServedType : public std::enable_shared_from_this<ServedType> {
   std::unordered_map<std::string, std::shared_ptr<Slot>> slots_;
   std::list<Slot*> resting_;  // least recently used first
   std::size_t bytes_ = 0;
+  struct LeftOver {
+    bool is_any = false;
+    std::optional<OneShot<std::monostate>> news;  // of the shard's scanner
+  };
+  std::array<LeftOver, kIndexShards> left_over_;
 };
 
 }  // namespace semper::internal

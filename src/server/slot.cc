@@ -16,7 +16,7 @@ class Slot::Running {
   ~Running() {
     if (!slot_) return;
     std::vector<LocalWork> orphans;
-    std::shared_ptr<void> permit;  // given back without the lock
+    std::shared_ptr<Permit> permit;  // given back without the lock
     {
       std::lock_guard lock(slot_->mutex_);
       orphans.swap(slot_->mailbox_);
@@ -38,9 +38,9 @@ class Slot::Running {
 
 namespace {
 
-// Batches of one runner in a row, after which others on its thread have a turn: a store that answers
-// at once would let it go on for as long as its queue does.
-constexpr int kBatchesPerYield = 16;
+// Batches and priority messages of one runner in a row, after which others on its thread have a
+// turn: a store that answers at once would let it go on for as long as its queue does.
+constexpr int kRoundsPerYield = 16;
 
 // The first `most` of what waits.
 std::vector<LocalWork> take_works(std::vector<LocalWork>& waiting, std::size_t most) {
@@ -67,8 +67,14 @@ bool Slot::is_idle() const {
   return !running_ && mailbox_.empty() && priority_.empty() && !lock_attended_;
 }
 
+bool Slot::has_permit() const {
+  std::lock_guard lock(mutex_);
+  return permit_ != nullptr;
+}
+
 Status Slot::submit(LocalWork work, const Executor& executor) {
   bool start_now = false;
+  std::optional<OneShot<std::monostate>> to_wake;
   {
     std::lock_guard lock(mutex_);
     if (mailbox_.size() + priority_.size() >= kMailboxWorks) {
@@ -78,20 +84,25 @@ Status Slot::submit(LocalWork work, const Executor& executor) {
     }
     if (work.type == LocalWork::Type::priority) {
       priority_.push_back(std::move(work));
+      to_wake.swap(pausing_);
     } else {
       mailbox_.push_back(std::move(work));
     }
     start_now = !std::exchange(running_, true);
   }
+  if (to_wake) to_wake->set({});
   if (start_now) start(executor);
   return {};
 }
 
-void Slot::notice_queue(const Executor& executor, std::shared_ptr<void> permit) {
+void Slot::notice_queue(const Executor& executor, std::shared_ptr<Permit> permit) {
   bool start_now = false;
   {
     std::lock_guard lock(mutex_);
-    if (permit && !permit_) permit_ = std::move(permit);
+    if (permit && !permit_) {
+      permit_ = std::move(permit);
+      turn_ = 0;
+    }
     queue_noticed_ = true;
     start_now = !std::exchange(running_, true);
   }
@@ -115,47 +126,104 @@ void Slot::start(const Executor& executor) {
 Task<void> Slot::run(std::shared_ptr<Slot> self, Gate::Holder inside) {
   const Gate::Holder until_the_end = std::move(inside);
   Running running(self);
-  std::shared_ptr<void> permit;  // given back without the lock
+  std::shared_ptr<Permit> permit;  // given back without the lock
   const auto stopping = self->type_->core().stopping.get_token();
-  for (int batches = 1;; ++batches) {
+  int urgent_in_row = 0;
+  for (int rounds = 1;; ++rounds) {
     std::vector<LocalWork> works;
     std::optional<LocalWork> urgent;
     bool noticed = false;
+    bool is_over = false;
+    bool gives_way = false;
     {
       std::lock_guard lock(self->mutex_);
-      if (!self->priority_.empty()) {
+      const bool has_queue = self->queue_noticed_ && !stopping.stop_requested();
+      gives_way = has_queue && self->permit_ && self->turn_ >= kBatchesPerTurn &&
+                  self->permit_->is_wanted();
+      if (gives_way) {
+        self->queue_noticed_ = false;
+        permit = std::move(self->permit_);
+      }
+      const bool others = !self->mailbox_.empty() || (has_queue && !gives_way);
+      if (!self->priority_.empty() && (urgent_in_row < kPriorityInRow || !others)) {
         urgent = std::move(self->priority_.front());
         self->priority_.pop_front();
-      } else if (!self->mailbox_.empty() || (self->queue_noticed_ && !stopping.stop_requested())) {
+        ++urgent_in_row;
+      } else if (others) {
+        urgent_in_row = 0;
+        ++self->turn_;
         works = take_works(self->mailbox_, self->type_->core().options.batch_messages);
         noticed = std::exchange(self->queue_noticed_, false);
       } else {
+        is_over = true;
         self->running_ = false;
-        permit = std::move(self->permit_);
+        if (!gives_way) permit = std::move(self->permit_);
         running.finished();
-        break;
       }
     }
+    permit.reset();
+    if (gives_way) self->type_->leave_over(shard_of(self->target_->id.id));
+    if (is_over) break;
     if (urgent) {
       co_await self->run_priority(std::move(*urgent));
     } else {
       if (works.empty() && self->memory_.empty_looks > 0) {
-        static_cast<void>(co_await sleep_for(self->type_->core().clock(), kEmptyPause));
+        static_cast<void>(co_await self->pause(kEmptyPause));
       }
       Batch batch(*self, std::move(works), noticed ? Batch::Notice::queue : Batch::Notice::none,
                   co_await asio::this_coro::executor);
       co_await batch.run();
     }
     self->cached_bytes_.store(self->entity_.bytes(), std::memory_order_relaxed);
-    if (batches % kBatchesPerYield == 0) co_await asio::post(asio::use_awaitable);
+    if (rounds % kRoundsPerYield == 0) co_await asio::post(asio::use_awaitable);
   }
   self->type_->rest(*self, self->cached_bytes());
+}
+
+std::optional<LocalWork> Slot::take_priority() {
+  std::lock_guard lock(mutex_);
+  pausing_.reset();
+  if (priority_.empty()) {
+    pausing_.emplace();
+    return std::nullopt;
+  }
+  std::optional<LocalWork> first = std::move(priority_.front());
+  priority_.pop_front();
+  return first;
+}
+
+Async<void> Slot::pause(Duration duration) {
+  auto& clock = type_->core().clock();
+  const MonotonicTime end = clock.after(duration);
+  while (true) {
+    auto urgent = take_priority();
+    if (urgent) {
+      co_await run_priority(std::move(*urgent));
+      if (clock.now() >= end) co_return Status{};
+      continue;
+    }
+    OneShot<std::monostate> news;
+    {
+      std::lock_guard lock(mutex_);
+      if (!pausing_) continue;  // one has just come
+      news = *pausing_;
+    }
+    const auto came = co_await news.wait_until(clock, end);
+    if (came) continue;
+    {
+      std::lock_guard lock(mutex_);
+      pausing_.reset();
+    }
+    if (came.error().kind() == ErrorKind::timeout) co_return Status{};
+    co_return fail(came.error());
+  }
 }
 
 Context Slot::context_for(Transaction& transaction, Event event, ReplyToken caller,
                           Context::Sends& sends) const {
   const auto& core = type_->core();
   if (!sends.now) sends.now = core.clock().wall_time();
+  sends.counts = &type_->core().send_counts;
   return Context({&target_->tenant, &target_->id, &transaction, core.env(), *sends.now, event,
                   std::move(caller), &sends});
 }
@@ -215,7 +283,16 @@ Async<Bytes> Slot::attempt_priority(const LocalWork& work) {
     if (locks) co_return fail(ErrorKind::unsupported, "a priority message can not take the lock");
     co_return fail(handled.error().in(target_->id.to_string()));
   }
-  entity_.save(transaction, behaviour);
+  // Before anything is committed: what is refused has no effect.
+  if (work.event == Event::call && !handled->replied) {
+    entity_.forget();
+    co_return fail(ErrorKind::unsupported, "a priority call can not be answered later");
+  }
+  const auto saved = entity_.save(transaction, behaviour);
+  if (!saved) {
+    entity_.forget();
+    co_return fail(saved.error().in(target_->id.to_string()));
+  }
   if (transaction.operation_count() > 0) {
     auto committed = co_await transaction.commit();
     if (!committed) {
@@ -229,9 +306,6 @@ Async<Bytes> Slot::attempt_priority(const LocalWork& work) {
     terminate(handled->control.stop_reason);
   }
   if (handled->error) co_return fail(*handled->error);
-  if (work.event == Event::call && !handled->replied) {
-    co_return fail(ErrorKind::unsupported, "a priority call can not be answered later");
-  }
   co_return std::move(handled->reply);
 }
 

@@ -1,5 +1,6 @@
 #include "workers.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -7,6 +8,7 @@
 #include <iostream>
 #include <memory>
 
+#include "bomb.h"
 #include "journal.h"
 #include "ledger.h"
 #include "semper/env/one_shot.h"
@@ -186,6 +188,10 @@ std::vector<std::string> vault_host_arguments(const std::string& store, const st
   return {"--role=vault-host", store, folder};
 }
 
+std::vector<std::string> bomb_host_arguments(const std::string& store, const std::string& folder) {
+  return {"--role=bomb-host", store, folder};
+}
+
 std::optional<int> run_role(const std::vector<std::string>& arguments) {
   if (arguments.empty()) return std::nullopt;
   const std::string& role = arguments[0];
@@ -200,6 +206,12 @@ std::optional<int> run_role(const std::vector<std::string>& arguments) {
     status = serve_until_end_of_input(
         arguments.at(1), "vault host " + std::to_string(::getpid()),
         [&](Host& host) { host.serve<Vault>(std::make_shared<Vault>(arguments.at(2))); });
+  } else if (role == "--role=bomb-host") {
+    const rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    status = serve_until_end_of_input(
+        arguments.at(1), "bomb host " + std::to_string(::getpid()),
+        [&](Host& host) { host.serve<Bomb>(std::make_shared<Bomb>(arguments.at(2))); });
   } else {
     return std::nullopt;
   }

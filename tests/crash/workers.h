@@ -33,6 +33,9 @@ std::vector<std::string> consumer_arguments(const std::string& store, const std:
 // Holds the lock of a vault (lock_crash_test.cc).
 std::vector<std::string> vault_host_arguments(const std::string& store, const std::string& folder);
 
+// Serves bombs (bomb_crash_test.cc).
+std::vector<std::string> bomb_host_arguments(const std::string& store, const std::string& folder);
+
 // Runs the role that the arguments name, until standard input ends; the exit code. Nothing: no
 // role.
 std::optional<int> run_role(const std::vector<std::string>& arguments);

@@ -95,6 +95,7 @@ struct Walker {
   }
 
   void handle_cast(const Forever&, State& s, Context& context) {
+    if (clock != nullptr) clock->advance(1ms);  // or simulated time would stand still
     if (s.empty()) s.push_back("round");
     ++rounds;
     if (!enough) {
@@ -105,11 +106,17 @@ struct Walker {
   Reply<std::vector<std::string>> handle_call(const Lines&, State& s, Context&) { return s; }
 
   std::optional<Store> store;  // for handle_locked
+  SimulatedClock* clock = nullptr;
   std::atomic<int> throws{0};
   std::atomic<int> rounds{0};
   std::atomic<bool> enough{false};
 };
 
+std::shared_ptr<Walker> endless_walker(World& world) {
+  auto walker = std::make_shared<Walker>();
+  walker->clock = dynamic_cast<SimulatedClock*>(&world.clock());
+  return walker;
+}
 Walker::Note note_of(std::string text) {
   return {std::move(text)};
 }
@@ -238,7 +245,8 @@ SERVER_TEST(SelfCasts, of_a_run_that_failed_are_not_sent) {
 SERVER_TEST(SelfCasts, of_a_process_that_takes_nothing_from_queues_are_left_to_those_that_do) {
   ServeOptions only_own;
   only_own.consume = ServeOptions::Consume::no;
-  auto& other = *co_await world.serve<Walker>(std::make_shared<Walker>(), quick_options(), only_own);
+  auto& other =
+      *co_await world.serve<Walker>(std::make_shared<Walker>(), quick_options(), only_own);
   auto walker = other.ref<Walker>("w");
   EXPECT_EQ(must(co_await walker.call(Walker::Step{1})), 1);
   EXPECT_EQ(must(co_await walker.queue_length()), 1u);
@@ -252,13 +260,13 @@ SERVER_TEST(SelfCasts, of_a_process_that_takes_nothing_from_queues_are_left_to_t
 }
 
 SERVER_TEST(SelfCasts, a_chain_goes_on_in_another_process_when_its_own_dies) {
-  auto first = std::make_shared<Walker>();
+  auto first = endless_walker(world);
   auto& dies = *co_await world.serve<Walker>(first);
   auto walker = world.ref<Walker>("w");
   must(co_await walker.cast(Walker::Forever{}));
   co_await world.eventually([&] { return first->rounds > 5; });
   dies.kill();
-  auto second = std::make_shared<Walker>();
+  auto second = endless_walker(world);
   co_await world.serve<Walker>(second);
   co_await world.eventually([&] { return second->rounds > 5; });
   second->enough = true;
@@ -267,7 +275,7 @@ SERVER_TEST(SelfCasts, a_chain_goes_on_in_another_process_when_its_own_dies) {
 }
 
 SERVER_TEST(SelfCasts, an_endless_chain_keeps_neither_callers_waiting_nor_other_entities) {
-  auto behaviour = std::make_shared<Walker>();
+  auto behaviour = endless_walker(world);
   auto& server = *co_await world.serve<Walker>(behaviour);
   must(co_await world.ref<Walker>("endless").cast(Walker::Forever{}));
   co_await world.eventually([&] { return behaviour->rounds > 100; });
@@ -284,7 +292,7 @@ SERVER_TEST(SelfCasts, an_endless_chain_keeps_neither_callers_waiting_nor_other_
 }
 
 SERVER_TEST(SelfCasts, a_host_stops_in_the_middle_of_an_endless_chain) {
-  auto behaviour = std::make_shared<Walker>();
+  auto behaviour = endless_walker(world);
   auto& server = *co_await world.serve<Walker>(behaviour);
   must(co_await world.ref<Walker>("endless").cast(Walker::Forever{}));
   co_await world.eventually([&] { return behaviour->rounds > 20; });

@@ -23,8 +23,9 @@
 //                                                  has a Reply type)
 //   terminate(const State&, const std::string& reason)   after `stop`, when it has committed
 //
-// A message that a callback threw on is run again alone; one that keeps throwing is set aside (dead
-// letters) and its caller gets the error. State and messages need a Codec (base/codec.h).
+// A message that fails (a callback, init or a codec throws or refuses, or what came of it cannot be
+// written) is run again alone; one that keeps failing is set aside (dead letters) and its caller
+// gets the error. State and messages need a Codec (base/codec.h).
 //
 // Names: the type's is type_name<B>(), a message's short_type_name<M>(); set kName to keep them
 // when a C++ type is renamed. Threads: one callback of one entity at a time; those of different
@@ -99,7 +100,8 @@ struct MessageInfo {
 
 // A behaviour with its types forgotten: what a host works with. Errors of the handle functions:
 // not_found (no such message or callback) and invalid_argument (it does not decode): running it
-// again will not help; internal: the callback threw or failed.
+// again will not help; internal: the callback or a codec threw or failed. Those of the state's
+// codec: internal where it threw, exhausted where memory ran out, else what it says.
 class Behaviour {
  public:
   virtual ~Behaviour() = default;
@@ -108,7 +110,7 @@ class Behaviour {
 
   virtual Result<std::shared_ptr<void>> init(const EntityId& id) = 0;
   virtual Result<std::shared_ptr<void>> decode_state(BytesView bytes) const = 0;
-  virtual void encode_state(const void* state, Bytes& out) const = 0;
+  virtual Status encode_state(const void* state, Bytes& out) const = 0;
 
   virtual Result<Handled> handle(std::string_view message, BytesView payload, void* state,
                                  Context& context) = 0;
@@ -118,6 +120,7 @@ class Behaviour {
 };
 
 Error exception_error(std::string_view where, std::exception_ptr thrown);
+Error codec_error(std::string_view doing, std::exception_ptr thrown);
 Error no_callback_error(std::string_view type, std::string_view message, std::string_view callback);
 Error unknown_message_error(std::string_view type, std::string_view message,
                             const std::vector<MessageInfo>& known);
@@ -184,13 +187,22 @@ class BehaviourOf final : public Behaviour {
   }
 
   Result<std::shared_ptr<void>> decode_state(BytesView bytes) const override {
-    auto state = decode<State>(bytes);
-    if (!state) return fail(state.error());
-    return std::shared_ptr<void>(std::make_shared<State>(std::move(*state)));
+    try {
+      auto state = decode<State>(bytes);
+      if (!state) return fail(state.error());
+      return std::shared_ptr<void>(std::make_shared<State>(std::move(*state)));
+    } catch (...) {
+      return fail(codec_error("decoding the state", std::current_exception()));
+    }
   }
 
-  void encode_state(const void* state, Bytes& out) const override {
-    Codec<State>::encode(*static_cast<const State*>(state), out);
+  Status encode_state(const void* state, Bytes& out) const override {
+    try {
+      Codec<State>::encode(*static_cast<const State*>(state), out);
+      return {};
+    } catch (...) {
+      return fail(codec_error("encoding the state", std::current_exception()));
+    }
   }
 
   Result<Handled> handle(std::string_view message, BytesView payload, void* state,
@@ -227,12 +239,12 @@ class BehaviourOf final : public Behaviour {
 
   template <class M>
   Result<Handled> handle_as(BytesView payload, State& state, Context& context) {
-    auto message = decode<M>(payload);
-    if (!message) {
-      return fail(Error(ErrorKind::invalid_argument, message.error().message())
-                      .in("message " + std::string(short_type_name<M>())));
-    }
     try {
+      auto message = decode<M>(payload);
+      if (!message) {
+        return fail(Error(ErrorKind::invalid_argument, message.error().message())
+                        .in("message " + std::string(short_type_name<M>())));
+      }
       switch (context.event()) {
         case Event::call:
           if constexpr (HandlesCall<B, M>) {
@@ -286,11 +298,12 @@ class BehaviourOf final : public Behaviour {
     if constexpr (!HandlesLocked<B, M>) {
       co_return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_locked"));
     } else {
-      auto message = decode<M>(payload);
-      if (!message) co_return fail(Error(ErrorKind::invalid_argument, message.error().message()));
-      using Returned = decltype(behaviour_->handle_locked(*message, state, context));
+      using Returned =
+          decltype(behaviour_->handle_locked(std::declval<const M&>(), state, context));
       using Value = typename AwaitableValue<Returned>::type;
       try {
+        auto message = decode<M>(payload);
+        if (!message) co_return fail(Error(ErrorKind::invalid_argument, message.error().message()));
         if constexpr (AwaitableValue<Returned>::is_awaitable) {
           if constexpr (std::is_void_v<Value>) {
             co_await behaviour_->handle_locked(*message, state, context);

@@ -22,6 +22,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "semper/base/codec.h"
 #include "semper/base/type_name.h"
@@ -33,6 +34,10 @@ namespace semper {
 
 template <class Behaviour>
 class Ref;
+
+namespace internal {
+class SendCounts;
+}
 
 enum class Event : std::uint8_t { call, cast, info };
 
@@ -53,6 +58,9 @@ class Context {
     std::uint64_t to_itself = 0;   // messages among them that wait in the entity's own queue
     std::optional<Error> refused;  // why the transaction can not commit
     std::optional<WallTime> now;   // read once
+    // Queues to be looked at before the commit: a host counts what it sends, and looks now and then.
+    internal::SendCounts* counts = nullptr;
+    std::vector<EntityId> to_check;
   };
   struct Fields {
     const Tenant* tenant;

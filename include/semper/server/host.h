@@ -46,14 +46,15 @@ struct HostOptions {
   std::size_t cache_entities = 10'000;
   std::size_t cache_bytes = 64u << 20;
 
-  // Entities whose queues are worked on at the same time.
+  // Entities whose queues are worked on at the same time. Where more wait they take turns.
   std::size_t active_entities = 256;
 
   // Messages, and time in callbacks, of one transaction; the store's limits cut too.
   std::size_t batch_messages = 1'000;
   Duration batch_time = std::chrono::milliseconds(50);
 
-  // Runs of a message, alone, that fails, before it is set aside; and the waits between them.
+  // Runs of a message that fails, alone, or that end their process, before it is set aside; and the
+  // waits between them. One that ended its process unsuspected runs once more.
   int message_attempts = 3;
   BackoffOptions message_backoff = {.initial = std::chrono::milliseconds(10),
                                     .maximum = std::chrono::seconds(1)};
@@ -79,7 +80,7 @@ struct HostStatistics {
   std::uint64_t messages = 0;      // processed and committed
   std::uint64_t transactions = 0;  // committed
   std::uint64_t conflicts = 0;     // attempts that lost against another host or process
-  std::uint64_t failures = 0;      // callbacks that threw or failed
+  std::uint64_t failures = 0;      // runs of messages that failed, for whatever reason
   std::uint64_t dead_letters = 0;  // messages set aside
   std::uint64_t parked = 0;        // states that do not decode
   std::uint64_t cached_entities = 0;
