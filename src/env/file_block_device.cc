@@ -13,7 +13,9 @@
 #include "file_device_internal.h"
 #include "file_device_probe.h"
 #include "io_engine.h"
+#include "parent_descriptor.h"
 #include "semper/base/assert.h"
+#include "semper/env/fork.h"
 #include "semper/env/gate.h"
 #include "semper/env/one_shot.h"
 #include "shared_companion.h"
@@ -44,9 +46,12 @@ class FlightGuard {
   explicit FlightGuard(std::shared_ptr<Flight> flight) : flight_(std::move(flight)) {}
   FlightGuard(const FlightGuard&) = delete;
   FlightGuard& operator=(const FlightGuard&) = delete;
-  ~FlightGuard() { flight_->landed.wait(false, std::memory_order_acquire); }
+  ~FlightGuard() {
+    if (!fork_.is_foreign()) flight_->landed.wait(false, std::memory_order_acquire);
+  }
 
  private:
+  const ForkGuard fork_;
   std::shared_ptr<Flight> flight_;
 };
 
@@ -59,7 +64,7 @@ class FileBlockDevice final : public BlockDevice {
   FileBlockDevice(std::string path, FileDeviceOptions options, ProbedDevice device)
       : path_(std::move(path)),
         options_(options),
-        descriptor_(std::make_shared<FileDescriptor>(std::move(device.descriptor))),
+        descriptor_(std::make_shared<ParentDescriptor>(std::move(device.descriptor))),
         is_block_device_(device.is_block_device),
         is_direct_(device.is_direct),
         sector_size_(device.sector_size),
@@ -67,8 +72,14 @@ class FileBlockDevice final : public BlockDevice {
         size_(device.size),
         gate_(path_) {}
 
-  // The engine first: it does what is in flight.
+  // The engine first: it does what is in flight. In a forked child it has no threads, and all of this
+  // is the parent's: left as it is.
   ~FileBlockDevice() override {
+    if (fork_.is_foreign()) {
+      static_cast<void>(engine_.release());
+      static_cast<void>(companion_.release());
+      return;
+    }
     shut();
     stop_engine();
   }
@@ -101,6 +112,7 @@ class FileBlockDevice final : public BlockDevice {
   }
 
   Async<void> close() override {
+    SEMPER_CO_TRY_STATUS(fork_.check(path_));
     shut();
     co_await gate_.close();
     stop_engine();
@@ -144,7 +156,8 @@ class FileBlockDevice final : public BlockDevice {
 
   const std::string path_;
   const FileDeviceOptions options_;
-  const std::shared_ptr<FileDescriptor> descriptor_;
+  const ForkGuard fork_;
+  const std::shared_ptr<ParentDescriptor> descriptor_;
   const bool is_block_device_;
   const bool is_direct_;
   const std::uint32_t sector_size_;
@@ -180,7 +193,11 @@ Status FileBlockDevice::start(const struct stat& status, const IoCalls& calls) {
   if (options_.mode == IoMode::inline_blocking) {
     way_ = "on the caller's thread";
   } else {
-    if (!engine_) engine_ = start_io_threads(chosen);
+    if (!engine_) {
+      auto threads = start_io_threads(chosen);
+      if (!threads) return fail(threads.error().in(path_));
+      engine_ = std::move(*threads);
+    }
     way_ = engine_->description() + why;
   }
   if (options_.companion == CompanionUse::none) return {};
@@ -231,6 +248,7 @@ Status FileBlockDevice::check_in_place() const {
 }
 
 Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<iovec> parts) {
+  SEMPER_CO_TRY_STATUS(fork_.check(path_));
   auto entered = gate_.enter();
   auto entered_again = gate_.enter();
   if (!entered || !entered_again) {

@@ -21,6 +21,7 @@ class FileDescriptor {
   }
 
   int get() const { return number_; }
+  int release() { return std::exchange(number_, -1); }
   explicit operator bool() const { return number_ >= 0; }
 
  private:

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "semper/base/assert.h"
+#include "semper/env/fork.h"
 
 namespace semper {
 
@@ -21,6 +22,7 @@ struct Gate::State {
     for (auto& closer : to_wake) closer.set({});
   }
 
+  const ForkGuard fork;
   const std::string what;
   mutable std::mutex mutex;
   std::size_t inside = 0;
@@ -31,6 +33,7 @@ struct Gate::State {
 Gate::Gate(std::string what) : state_(std::make_shared<State>(std::move(what))) {}
 
 Gate::~Gate() {
+  if (state_->fork.is_foreign()) return;  // what was inside at the fork is the parent's
   SEMPER_ASSERT(count() == 0, "a gate outlives everything that entered it");
 }
 

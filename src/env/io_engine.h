@@ -43,6 +43,7 @@ struct IoOperation {
   bool advance(std::size_t moved);
 
   std::size_t first_part = 0;
+  int interruptions = 0;  // by io_uring
 };
 using IoOperationPtr = std::unique_ptr<IoOperation>;
 
@@ -56,6 +57,10 @@ struct IoCalls {
   int (*fdatasync)(int);
 };
 const IoCalls& system_io_calls();
+
+// The kernel may say EINTR and EAGAIN, to reads, writes and flushes, for nothing that was done: asked
+// again so often, with pauses that grow to 10 ms (about 2 s in all), before it is taken for an error.
+inline constexpr int kAttemptsOfOneCall = 200;
 
 // Does it on this thread.
 IoOutcome perform(IoOperation& operation, const IoCalls& calls);
@@ -79,9 +84,10 @@ struct IoEngineOptions {
   const IoCalls* calls = &system_io_calls();
 };
 
-std::unique_ptr<IoEngine> start_io_threads(const IoEngineOptions& options);
+// Error: exhausted, where not one thread can be started; with fewer than were asked for it works.
+Result<std::unique_ptr<IoEngine>> start_io_threads(const IoEngineOptions& options);
 
-// Error: unsupported, with the system's reason.
+// Error: unsupported, with the system's reason: also where the ring can be made, and not used.
 Result<std::unique_ptr<IoEngine>> start_io_uring(const IoEngineOptions& options);
 
 }  // namespace semper::internal

@@ -5,6 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "semper/base/assert.h"
@@ -18,6 +22,22 @@ void pause_cpu() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+// Asks again where the kernel did nothing.
+template <class Call>
+auto ask_patiently(Call call) {
+  auto pause = std::chrono::microseconds(0);
+  for (int attempt = 1;; ++attempt) {
+    const auto answer = call();
+    if (answer >= 0 || (errno != EINTR && errno != EAGAIN)) return answer;
+    if (attempt == kAttemptsOfOneCall) return answer;
+    const int why = errno;
+    if (pause.count() > 0) std::this_thread::sleep_for(pause);
+    if (why == EAGAIN || attempt > 8) {
+      pause = std::clamp(pause * 2, std::chrono::microseconds(10), std::chrono::microseconds(10'000));
+    }
+  }
 }
 
 }  // namespace
@@ -50,27 +70,44 @@ IoOutcome perform(IoOperation& operation, const IoCalls& calls) {
     const auto count =
         static_cast<int>(std::min(operation.parts.size() - operation.first_part, kPartsPerCall));
     const auto offset = static_cast<off_t>(operation.offset);
-    const ssize_t moved = operation.kind == IoKind::read
-                              ? calls.preadv(operation.descriptor, first, count, offset)
-                              : calls.pwritev(operation.descriptor, first, count, offset);
-    if (moved < 0 && errno == EINTR) continue;
+    const ssize_t moved = ask_patiently([&] {
+      return operation.kind == IoKind::read
+                 ? calls.preadv(operation.descriptor, first, count, offset)
+                 : calls.pwritev(operation.descriptor, first, count, offset);
+    });
     if (moved < 0) return {.error = errno};
     if (moved == 0) return {.hit_the_end = true};
     more = operation.advance(static_cast<std::size_t>(moved));
   }
-  if (operation.flushes() && calls.fdatasync(operation.descriptor) != 0) {
+  // A flush that was interrupted has not failed: it was not done, and has reported nothing.
+  if (operation.flushes() &&
+      ask_patiently([&] { return calls.fdatasync(operation.descriptor); }) != 0) {
     return {.error = errno, .in_flush = true};
   }
   return {};
 }
 
-IoThreads::IoThreads(const IoEngineOptions& options) : options_(options) {
-  for (std::size_t i = 0; i < std::max<std::size_t>(options_.max_threads, 1); ++i) {
-    threads_.emplace_back([this] {
-      pthread_setname_np(pthread_self(), "semper-io");
-      run();
-    });
+Result<std::unique_ptr<IoThreads>> IoThreads::start(const IoEngineOptions& options) {
+  std::unique_ptr<IoThreads> engine(new IoThreads(options));
+  const std::size_t wanted = std::max<std::size_t>(options.max_threads, 1);
+  // Reserved: the threads count them.
+  engine->threads_.reserve(wanted);
+  std::lock_guard lock(engine->mutex_);
+  while (engine->threads_.size() < wanted) {
+    try {
+      engine->threads_.emplace_back([engine = engine.get()] {
+        pthread_setname_np(pthread_self(), "semper-io");
+        engine->run();
+      });
+    } catch (const std::system_error& error) {
+      if (!engine->threads_.empty()) break;
+      return fail(ErrorKind::exhausted,
+                  std::string("no thread can be started for its operations: ") + error.what() +
+                      "; raise the limits on threads (ulimit -u, pids.max), or open it with "
+                      "IoMode::inline_blocking");
+    }
   }
+  return engine;
 }
 
 IoThreads::~IoThreads() {
@@ -138,8 +175,9 @@ void IoThreads::run() {
   }
 }
 
-std::unique_ptr<IoEngine> start_io_threads(const IoEngineOptions& options) {
-  return std::make_unique<IoThreads>(options);
+Result<std::unique_ptr<IoEngine>> start_io_threads(const IoEngineOptions& options) {
+  SEMPER_TRY(std::unique_ptr<IoEngine> engine, IoThreads::start(options));
+  return engine;
 }
 
 }  // namespace semper::internal

@@ -14,7 +14,7 @@ namespace semper::internal {
 
 class IoThreads final : public IoEngine {
  public:
-  explicit IoThreads(const IoEngineOptions& options);
+  static Result<std::unique_ptr<IoThreads>> start(const IoEngineOptions& options);
   ~IoThreads() override;
 
   void submit(IoOperationPtr operation) override;
@@ -23,6 +23,7 @@ class IoThreads final : public IoEngine {
   std::string description() const override { return "threads"; }
 
  private:
+  explicit IoThreads(const IoEngineOptions& options) : options_(options) {}
   void enqueue_locked(IoOperationPtr operation, std::unique_lock<std::mutex> lock);
   void run();
   void spin() const;

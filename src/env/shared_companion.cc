@@ -6,7 +6,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -19,6 +22,9 @@ namespace {
 // content; on the shared memory behind the openers' byte.
 constexpr off_t kRolesOnDevice = off_t{1} << 61;
 constexpr off_t kRolesOnMemory = 64;
+
+// How often a handle looks that could not start its thread.
+constexpr auto kLookWithoutThread = std::chrono::milliseconds(20);
 
 // The bits that a futex sleeper listens to: one for all kicks, the others shared by the words.
 constexpr std::uint32_t kKick = std::uint32_t{1} << 31;
@@ -55,6 +61,7 @@ class SharedCompanion::HeldRole final : public Role {
   HeldRole(std::shared_ptr<Shared> shared, int descriptor, off_t byte, std::size_t role)
       : shared_(std::move(shared)), descriptor_(descriptor), byte_(byte), role_(role) {}
   ~HeldRole() override {
+    if (shared_->fork.is_foreign()) return;  // the parent's
     std::lock_guard lock(shared_->mutex);
     role_lock(descriptor_, F_OFD_SETLK, F_UNLCK, byte_);
     shared_->taken.reset(role_);
@@ -127,6 +134,7 @@ void SharedCompanion::close() {
 Result<std::unique_ptr<DeviceCompanion::Role>> SharedCompanion::take(std::size_t role) {
   SEMPER_ASSERT(role < kRoles, "a role's number is below kRoles");
   const auto& context = shared_->context;
+  SEMPER_TRY_STATUS(shared_->fork.check(context.device));
   std::lock_guard lock(shared_->mutex);
   if (shared_->closed)
     return fail(ErrorKind::closed, context.device + " was closed; open it again");
@@ -167,17 +175,23 @@ void SharedCompanion::notify(std::size_t index) noexcept {
   wake_sleepers(words, bit_of(index));
 }
 
-void SharedCompanion::arm(std::size_t index) {
-  if (shared_->armed.test(index)) return;
-  shared_->armed.set(index);
+bool SharedCompanion::arm(std::size_t index) {
+  if (shared_->armed.test(index)) return true;
   if (thread_.joinable()) {
+    shared_->armed.set(index);
     wake_sleepers(shared_->context.memory->words(), kKick);
-    return;
+    return true;
   }
-  thread_ = std::thread([shared = shared_] {
-    pthread_setname_np(pthread_self(), "semper-words");
-    run(*shared);
-  });
+  try {
+    thread_ = std::thread([shared = shared_] {
+      pthread_setname_np(pthread_self(), "semper-words");
+      run(*shared);
+    });
+  } catch (const std::system_error&) {
+    return false;
+  }
+  shared_->armed.set(index);
+  return true;
 }
 
 std::uint32_t SharedCompanion::wake_changed(Shared& shared) {
@@ -213,11 +227,13 @@ Async<void> SharedCompanion::wait(std::size_t index, std::uint64_t seen, Clock& 
                                   MonotonicTime deadline) {
   SEMPER_ASSERT(index < kWords, "a word's number is below kWords");
   auto shared = shared_;
-  {
-    std::lock_guard lock(shared->mutex);
-    if (!shared->closed) arm(index);
-  }
+  SEMPER_CO_TRY_STATUS(shared->fork.check(shared->context.device));
   while (true) {
+    bool is_woken = true;
+    {
+      std::lock_guard lock(shared->mutex);
+      if (!shared->closed) is_woken = arm(index);
+    }
     Registration registration(shared, index, seen);
     bool closed = false;
     {
@@ -228,7 +244,14 @@ Async<void> SharedCompanion::wait(std::size_t index, std::uint64_t seen, Clock& 
       co_return Status{};
     }
     Result<Wake> woken = Wake::closed;
-    if (!closed) woken = co_await registration.event().wait_until(clock, deadline);
+    if (!closed) {
+      const MonotonicTime until =
+          is_woken ? deadline : std::min(deadline, clock.after(kLookWithoutThread));
+      woken = co_await registration.event().wait_until(clock, until);
+      const bool looks_again = !woken && woken.error().kind() == ErrorKind::timeout &&
+                               until < deadline;
+      if (looks_again) continue;
+    }
     if (!woken) {
       co_return fail(woken.error().in("waiting for word " + std::to_string(index) + " of " +
                                       shared->context.device));

@@ -16,6 +16,8 @@
 // one thread for that, started by its first wait. What a dead process left in a count costs its
 // peers a system call per notify, no more.
 //
+// A forked child keeps no lock (parent_descriptor.h), and gets an error from everything here.
+//
 // Threads: any.
 #pragma once
 
@@ -29,8 +31,9 @@
 #include <string>
 #include <thread>
 
-#include "file_descriptor.h"
+#include "parent_descriptor.h"
 #include "semper/env/block_device.h"
+#include "semper/env/fork.h"
 #include "semper/env/one_shot.h"
 
 namespace semper::internal {
@@ -68,7 +71,7 @@ class SharedMemory {
   bool is_in_place() const;
   Status map();
 
-  FileDescriptor descriptor_;
+  ParentDescriptor descriptor_;
   std::string path_;
   SharedWords* words_ = nullptr;
 };
@@ -78,7 +81,7 @@ class SharedCompanion final : public DeviceCompanion {
   struct Context {
     std::string device;
     bool read_only = false;
-    std::shared_ptr<FileDescriptor> descriptor;  // of the device
+    std::shared_ptr<ParentDescriptor> descriptor;  // of the device
     std::shared_ptr<SharedMemory> memory;
   };
   explicit SharedCompanion(Context context);
@@ -101,6 +104,7 @@ class SharedCompanion final : public DeviceCompanion {
   };
   // What outlives the companion: roles and waits keep it.
   struct Shared {
+    const ForkGuard fork;
     Context context;
     bool locks_on_device = true;
     std::mutex mutex;
@@ -117,8 +121,8 @@ class SharedCompanion final : public DeviceCompanion {
   static void run(Shared& shared);
   // Wakes those whose word has changed; returns the bits to sleep on.
   static std::uint32_t wake_changed(Shared& shared);
-  // With the mutex held.
-  void arm(std::size_t index);
+  // With the mutex held. False: there can be no thread that wakes; who waits has to look by itself.
+  bool arm(std::size_t index);
 
   std::shared_ptr<Shared> shared_;
   std::thread thread_;

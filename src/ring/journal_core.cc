@@ -50,6 +50,7 @@ Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device,
 }
 
 Async<Position> JournalCore::push(BytesView operation, MonotonicTime deadline) {
+  SEMPER_CO_TRY_STATUS(fork_.check("this journal"));
   auto inside = pushes_.enter();
   if (!inside) co_return fail(closed_error());
   const ItemList item(operation);
@@ -102,6 +103,7 @@ void JournalCore::hurry() {
 }
 
 Async<void> JournalCore::sync(Position position, MonotonicTime deadline) {
+  SEMPER_CO_TRY_STATUS(fork_.check("this journal"));
   SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   Done done;
   std::pair<Position, std::uint64_t> key(position, 0);
@@ -125,6 +127,7 @@ Async<void> JournalCore::sync(Position position, MonotonicTime deadline) {
 }
 
 Async<void> JournalCore::shutdown() {
+  SEMPER_CO_TRY_STATUS(fork_.check("this journal"));
   {
     std::lock_guard lock(mutex_);
     if (shut_down_) co_return ended_ ? Status(fail(*ended_)) : Status();
@@ -161,6 +164,7 @@ JournalStatistics JournalCore::statistics() const {
 }
 
 bool JournalCore::is_shut_down() const {
+  if (fork_.is_foreign()) return true;  // the parent's
   std::lock_guard lock(mutex_);
   return shut_down_;
 }

@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "semper/env/fork.h"
 #include "semper/env/gate.h"
 #include "semper/env/one_shot.h"
 #include "semper/ring/journal.h"
@@ -69,6 +70,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   Consumer consumer_;
   const Journal::Perform perform_;
   const JournalOptions options_;
+  const ForkGuard fork_;
   Gate pushes_{"the journal"};
 
   mutable std::mutex mutex_;

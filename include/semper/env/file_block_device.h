@@ -15,10 +15,12 @@
 //
 // Companion: roles are OFD locks on the file itself, words are shared memory (/dev/shm) named after
 // the device and inode, which the first opener zeroes. It does not reach other machines, nor
-// containers with a /dev/shm of their own (locks do); who waits there uses deadlines.
+// containers with a /dev/shm of their own (locks do), nor a loop device beside its file (nothing
+// does); who waits there looks at the disk.
 //
 // Memory and threads of a handle: 1 to max_threads threads, and about 64 KiB for io_uring.
-// A handle does not survive fork(); open again in the child. Threads: any.
+// In a forked child a handle gives `unsupported`, and holds nothing: its locks and roles stay the
+// parent's and end with it. Open again in the child. Threads: any.
 #pragma once
 
 #include <cstdint>
@@ -92,6 +94,7 @@ struct FileDeviceOptions {
 //   invalid_argument  a directory, socket or character device; smaller than minimum_size; a
 //                     sector_size that the device can not do
 //   unsupported       the asked io_uring or O_DIRECT is not to be had here
+//   exhausted         no thread can be started
 //   io, exhausted     the system's own words
 //
 // On the handle, beside what block_device.h says: io names it where the device is gone, was deleted,
