@@ -97,20 +97,56 @@ Async<void> Attachment::wait(std::size_t index, std::uint64_t seen, Backoff& bac
   if (companion == nullptr) {
     co_return co_await sleep_until(time, std::min(deadline, time.after(backoff.next())));
   }
+  const Duration look = other_is_elsewhere.is_set() ? backoff.next() : kCompanionPoll;
   const auto waited =
-      co_await companion->wait(index, seen, time, std::min(deadline, time.after(kCompanionPoll)));
+      co_await companion->wait(index, seen, time, std::min(deadline, time.after(look)));
   if (!waited && waited.error().kind() != ErrorKind::timeout) co_return fail(waited.error());
   co_return Result<void>();
 }
 
-Async<void> Attachment::check_owner() const {
-  if (companion != nullptr || format->id() != Format::semper_1) co_return Result<void>();
+bool Attachment::shares_memory_with(const Pointer& side_there) const {
+  return companion != nullptr && side_there.memory != 0 && side_there.memory == own_memory;
+}
+
+void Attachment::note_other(const Pointer& there) {
+  other_shares_memory.set(shares_memory_with(there));
+  other_is_elsewhere.set(there.attached && !shares_memory_with(there));
+}
+
+Async<void> Attachment::check_owner() {
+  if (format->id() != Format::semper_1) co_return Result<void>();
+  if (companion != nullptr && clock().now() < next_owner_check) co_return Result<void>();
   SEMPER_CO_TRY(const Pointer stored, co_await format->read_pointer(side));
-  if (stored.epoch == own.epoch) co_return Result<void>();
+  next_owner_check = clock().after(kOwnerCheck);
+  const bool is_ours = stored.epoch == own.epoch && stored.memory == own.memory &&
+                       stored.process == own.process;
+  if (is_ours) co_return Result<void>();
   co_return fail(ErrorKind::conflict, std::string(format->device().name()) + ": another " +
                                           std::string(to_string(side)) + ", \"" +
                                           to_printable(stored.client) + "\", took over");
 }
+
+namespace {
+
+// What the former holder was told is there, between our look and our claim.
+Async<void> keep_late_items(Attachment& attachment, const Pointer& before) {
+  SEMPER_CO_TRY(const Pointer consumer, co_await attachment.format->read_pointer(Side::consumer));
+  SEMPER_CO_TRY(Recovered late, co_await attachment.format->recover(before, consumer));
+  if (late.exposed == attachment.recovered.exposed &&
+      late.pushed == attachment.recovered.pushed) {
+    co_return Result<void>();
+  }
+  attachment.recovered = std::move(late);
+  attachment.own.position = attachment.recovered.exposed;
+  attachment.own.pending_epoch =
+      attachment.recovered.pushed.empty() ? 0 : attachment.recovered.pushed_epoch;
+  if (attachment.options.flush == Flush::always) {
+    SEMPER_CO_TRY_STATUS(co_await attachment.format->device().flush());
+  }
+  co_return co_await attachment.format->write_pointer(attachment.own, attachment.options.flush);
+}
+
+}  // namespace
 
 Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side side) {
   Attachment attachment;
@@ -122,7 +158,10 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   const auto& format = attachment.format;
   SEMPER_CO_TRY_STATUS(co_await take_role(attachment));
   if (attachment.companion != nullptr) adopt_words(*attachment.companion, *format);
+  attachment.own_memory =
+      memory_number(attachment.companion, *attachment.options.env.random);
 
+  attachment.flags_seen = attachment.word(kConsumerFlagsWord);
   // The consumer's first: it never passes what it could see of the producer's.
   const bool producer_side = side == Side::producer;
   Pointer& consumer = producer_side ? attachment.other : attachment.own;
@@ -132,6 +171,9 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   SEMPER_CO_TRY_STATUS(check_not_attached(attachment));
   SEMPER_CO_TRY(attachment.recovered, co_await format->recover(producer, consumer));
   SEMPER_CO_TRY_STATUS(check_positions(*format, consumer.position, attachment.recovered.exposed));
+  const bool may_live = may_live_elsewhere(attachment);
+  if (may_live) SEMPER_CO_TRY_STATUS(co_await watch_holder(attachment));
+  const Pointer producer_before = producer;
   // What was read may be in a cache only; nothing may be built on it before it is durable.
   if (attachment.options.flush == Flush::always) SEMPER_CO_TRY_STATUS(co_await device.flush());
 
@@ -139,11 +181,22 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   own.queue = attachment.options.queue;
   own.client = attachment.options.client;
   own.machine = attachment.options.machine;
+  own.memory = attachment.own_memory;
+  own.process = this_process();
   if (producer_side) {
     own.position = attachment.recovered.exposed;
     own.pending_epoch = attachment.recovered.pushed.empty() ? 0 : attachment.recovered.pushed_epoch;
   }
   SEMPER_CO_TRY_STATUS(co_await format->claim(own, attachment.options.flush));
+  if (may_live) {
+    // Who had looked at its pointer just before that may write for so long.
+    SEMPER_CO_TRY_STATUS(co_await sleep_for(attachment.clock(), kClaimPause));
+    SEMPER_CO_TRY_STATUS(co_await attachment.check_owner());
+    if (producer_side) SEMPER_CO_TRY_STATUS(co_await keep_late_items(attachment, producer_before));
+  }
+  attachment.note_other(attachment.other);
+  attachment.live = LiveMark(attachment.own_memory, side);
+  attachment.next_owner_check = attachment.clock().after(kOwnerCheck);
   co_return std::move(attachment);
 }
 

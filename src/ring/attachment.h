@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "ring/format.h"
+#include "ring/neighbours.h"
+#include "semper/env/fork.h"
 
 namespace semper::ring::internal {
 
@@ -22,6 +24,11 @@ struct Attachment {
   Pointer other;
   Recovered recovered;
 
+  // Whether that side has this very companion.
+  bool shares_memory_with(const Pointer& side_there) const;
+  // Remembers where the other side is, as its pointer says.
+  void note_other(const Pointer& there);
+
   // A position out of the companion; nothing where it is not known.
   std::optional<std::uint64_t> shared_position(std::size_t word) const;
   void share_position(std::size_t word, std::uint64_t position) const;
@@ -34,11 +41,20 @@ struct Attachment {
   Async<void> wait(std::size_t index, std::uint64_t seen, Backoff& backoff,
                    MonotonicTime deadline) const;
 
-  // `conflict` where another handle has taken the side over; only asked where no companion keeps
-  // others out.
-  Async<void> check_owner() const;
+  // `conflict` where another handle has taken the side over. Asks the disk before every write where no
+  // companion keeps others out, and otherwise when the last look is kOwnerCheck ago.
+  Async<void> check_owner();
 
   Clock& clock() const { return *options.env.clock; }
+  Status check_process() const { return fork.check("this ring"); }
+
+  ForkGuard fork;
+  std::uint64_t own_memory = 0;
+  std::uint64_t flags_seen = 0;  // the consumer's word before its pointer was read
+  LiveMark live;
+  SharedFlag other_shares_memory;
+  SharedFlag other_is_elsewhere;  // and attached
+  MonotonicTime next_owner_check{};
 };
 
 // Everything attach has to do: on success the role is held, and the side recorded as attached.

@@ -34,6 +34,10 @@ constexpr std::size_t kQueueAt = 64;
 constexpr std::size_t kClientAt = 192;
 constexpr std::size_t kMachineAt = 320;
 constexpr std::size_t kNameBytes = 128;
+constexpr std::size_t kProcessAt = 476;
+constexpr std::size_t kMemoryAt = 480;
+constexpr std::size_t kProcessHostAt = 488;
+constexpr std::size_t kProcessStartAt = 492;
 constexpr std::uint32_t kFlagSuspend = 1;
 constexpr std::uint32_t kFlagAttached = 2;
 
@@ -99,6 +103,10 @@ void store_pointer(const Pointer& pointer, std::uint32_t identity_crc, std::span
   store_name(pointer.queue, out + kQueueAt);
   store_name(pointer.client, out + kClientAt);
   store_name(pointer.machine, out + kMachineAt);
+  store_u32(out + kProcessAt, pointer.process.pid);
+  store_u64(out + kMemoryAt, pointer.memory);
+  store_u32(out + kProcessHostAt, pointer.process.host);
+  store_u32(out + kProcessStartAt, pointer.process.start);
   seal(out, pointer_place(pointer.side, pointer.sequence), identity_crc);
 }
 
@@ -121,6 +129,10 @@ std::optional<Pointer> load_pointer(BytesView block, Side side, std::uint64_t pl
   pointer.queue = load_name(in + kQueueAt);
   pointer.client = load_name(in + kClientAt);
   pointer.machine = load_name(in + kMachineAt);
+  pointer.process.pid = load_u32(in + kProcessAt);
+  pointer.memory = load_u64(in + kMemoryAt);
+  pointer.process.host = load_u32(in + kProcessHostAt);
+  pointer.process.start = load_u32(in + kProcessStartAt);
   return pointer;
 }
 

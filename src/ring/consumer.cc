@@ -26,22 +26,28 @@ namespace {
 using Core = std::shared_ptr<internal::ConsumerCore>;
 
 Async<void> detach(Core core) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->detach());
 }
 Async<State> state(Core core) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->state());
 }
 Async<DebugInfo> debug_info(Core core) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->debug_info());
 }
 Async<void> set_suspend(Core core, bool suspend) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->set_suspend(suspend));
 }
 Async<std::vector<Item>> pop_many(Core core, std::optional<Position> from, PopLimits limits,
                                   MonotonicTime deadline) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->pop_many(from, limits, deadline));
 }
 Async<Item> pop(Core core, std::optional<Position> from, MonotonicTime deadline) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   const PopLimits one{.max_items = 1};
   SEMPER_CO_TRY(std::vector<Item> items,
                 co_await run_through(core->pop_many(from, one, deadline)));
@@ -49,12 +55,15 @@ Async<Item> pop(Core core, std::optional<Position> from, MonotonicTime deadline)
 }
 Async<Position> for_each(Core core, std::function<Status(const ItemView&)> visit,
                          std::optional<Position> from) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->for_each(std::move(visit), from));
 }
 Async<void> advance(Core core, Position position) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->advance(position));
 }
 Async<Position> resync(Core core, Position damaged) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->resync(damaged));
 }
 

@@ -59,7 +59,13 @@ Async<void> ConsumerCore::refresh_exposed() {
     if (accept_exposed(*shared)) co_return Result<void>();
   }
   SEMPER_CO_TRY(const Pointer producer, co_await attachment_.format->read_pointer(Side::producer));
-  if (producer.position <= exposed_) co_return Result<void>();
+  attachment_.note_other(producer);
+  std::uint64_t there = producer.position;
+  if (there <= exposed_ && !attachment_.shares_memory_with(producer)) {
+    SEMPER_CO_TRY(const Recovered tail, co_await attachment_.format->tail(producer, exposed_));
+    there = tail.exposed;
+  }
+  if (there <= exposed_) co_return Result<void>();
   // It was read, which does not mean that it is durable.
   if (attachment_.options.flush == Flush::always) {
     const auto flushed = co_await format().device().flush();
@@ -68,7 +74,7 @@ Async<void> ConsumerCore::refresh_exposed() {
       co_return fail(flushed.error());
     }
   }
-  accept_exposed(producer.position);
+  accept_exposed(there);
   co_return Result<void>();
 }
 

@@ -36,6 +36,8 @@ class ConsumerCore {
   Async<void> advance(Position position);
   Async<Position> resync(Position damaged);
   std::vector<Damage> damage() const;
+  // As ProducerCore's.
+  Status check_process() const { return attachment_.check_process(); }
   Position consumed() const;
   const FormatOnDevice& format() const { return *attachment_.format; }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "semper/env/block_device.h"
+#include "semper/env/process_identity.h"
 #include "semper/ring/options.h"
 #include "semper/ring/position.h"
 #include "semper/ring/ring.h"
@@ -30,6 +31,7 @@ inline constexpr std::size_t kConsumedWord = 1;
 inline constexpr std::size_t kProducerFlagsWord = 2;  // counts changes of the acknowledgement
 inline constexpr std::size_t kConsumerFlagsWord = 3;  // counts changes of the request
 inline constexpr std::size_t kIdentityWord = 4;       // the ring that the other words are about
+inline constexpr std::size_t kMemoryWord = 9;         // a number of this memory; 0 is none yet
 
 // No ring gets there; so sums of positions and sizes never overflow.
 inline constexpr std::uint64_t kMaxPosition = std::uint64_t{1} << 62;
@@ -54,6 +56,9 @@ struct Pointer {
   std::string queue;
   std::string client;
   std::string machine;
+  // Where the companion of who wrote it is, and who that is (neighbours.h). 0: not known.
+  std::uint64_t memory = 0;
+  ProcessIdentity process;
 };
 
 // What the bytes at a position are.
@@ -161,6 +166,11 @@ class FormatOnDevice {
 
   // What is exposed, and what was pushed behind it. Changes nothing.
   virtual Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) = 0;
+
+  // What was published behind `from`, an end of what is exposed, of the records alone, for who can not
+  // be told: cheap where there is nothing, and what is damaged counts as nothing. `producer` as it is on
+  // the disk now.
+  virtual Async<Recovered> tail(const Pointer& producer, std::uint64_t from) = 0;
 
   // `bytes` lie at `position`; the record must end at or before `limit`.
   virtual Parsed parse(BytesView bytes, std::uint64_t position, std::uint64_t limit) const = 0;

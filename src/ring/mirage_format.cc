@@ -56,6 +56,7 @@ class MirageFormat final : public FormatOnDevice {
   Async<std::string> side_text(Side side) override;
   Async<void> claim(Pointer&, Flush) override { co_return Result<void>(); }
   Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) override;
+  Async<Recovered> tail(const Pointer& producer, std::uint64_t from) override;
   Parsed parse(BytesView bytes, std::uint64_t position, std::uint64_t limit) const override;
   // Nothing tells a record from other bytes.
   std::uint64_t record_step() const noexcept override { return 0; }
@@ -93,6 +94,13 @@ Async<std::string> MirageFormat::side_text(Side side) {
   SEMPER_CO_TRY_STATUS(co_await device().read(side_place(side, sector_size_), std::move(parts)));
   const BytesView text = sector.view().substr(kTextAt, kTextBytes);
   co_return std::string(text.substr(0, text.find('\0')));
+}
+
+// The pointer says it all.
+Async<Recovered> MirageFormat::tail(const Pointer& producer, std::uint64_t from) {
+  Recovered recovered;
+  recovered.exposed = std::max(producer.position, from);
+  co_return recovered;
 }
 
 Async<Recovered> MirageFormat::recover(const Pointer& producer, const Pointer& consumer) {

@@ -26,19 +26,24 @@ namespace {
 using Core = std::shared_ptr<internal::ProducerCore>;
 
 Async<void> detach(Core core) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->detach());
 }
 Async<State> state(Core core) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->state());
 }
 Async<DebugInfo> debug_info(Core core) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->debug_info());
 }
 Async<void> advance(Core core, Position position) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->advance(position));
 }
 Async<Position> submit(Core core, ItemList items, internal::Exposure exposure,
                        MonotonicTime deadline) {
+  SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->submit(items, exposure, deadline));
 }
 

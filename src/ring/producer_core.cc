@@ -27,6 +27,9 @@ ProducerCore::ProducerCore(Attachment attachment)
       kept_(!unexposed_.empty()),
       suspended_(attachment_.own.flag),
       durable_pointer_(exposed_) {
+  if (attachment_.own.flag == attachment_.other.flag) {
+    consumer_flags_seen_ = attachment_.flags_seen;
+  }
   attachment_.share_position(kExposedWord, exposed_);
 }
 
@@ -115,7 +118,7 @@ Async<ProducerCore::Place> ProducerCore::place(const ItemList& items, Exposure e
                                                bool may_wait) {
   SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
   if (attachment_.word(kConsumerFlagsWord) != consumer_flags_seen_ ||
-      (may_wait && suspended_ && attachment_.companion == nullptr)) {
+      (may_wait && suspended_ && attachment_.companion == nullptr) || is_time_to_look()) {
     SEMPER_CO_TRY_STATUS(co_await look_for_suspension());
   }
   const auto executor = co_await asio::this_coro::executor;
@@ -210,9 +213,15 @@ Async<void> ProducerCore::refresh_consumed() {
   co_return Result<void>();
 }
 
+bool ProducerCore::is_time_to_look() const {
+  return !attachment_.other_shares_memory.is_set() && attachment_.clock().now() >= next_look_;
+}
+
 Async<State> ProducerCore::look_for_suspension() {
   const std::uint64_t seen = attachment_.word(kConsumerFlagsWord);
   SEMPER_CO_TRY(const Pointer consumer, co_await attachment_.format->read_pointer(Side::consumer));
+  attachment_.note_other(consumer);
+  next_look_ = attachment_.clock().after(kCompanionPoll);
   bool acknowledged = false;
   {
     std::lock_guard lock(mutex_);

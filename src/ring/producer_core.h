@@ -4,6 +4,10 @@
 // takes what has gathered, writes it, flushes it, and answers. While it does so the next calls
 // gather: that is the whole of the group commit, there is no timer.
 //
+// A caller starts the drain by a kick on its own loop, so that whoever is ready there gathers first. It
+// then runs on no loop, but on the thread that brings the news (DirectExecutor): a loop that is
+// destroyed, or that nobody runs any more, takes its own callers with it and nobody else's.
+//
 // Invariants:
 //   consumed_ <= exposed_ <= durable_end_, at most one lap apart; nothing is written beyond
 //   encoder_->limit(consumed_); consumed_ grows only to what is durable on the disk.
@@ -16,6 +20,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "ring/attachment.h"
@@ -40,6 +45,9 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   // `told` is called, on the drain's thread, whenever more is exposed, whether or not somebody waits
   // for it. Before the first call.
   void on_exposed(std::function<void()> told) { on_exposed_ = std::move(told); }
+
+  // Error in a forked child: nothing of a ring works there but what it attaches itself.
+  Status check_process() const { return attachment_.check_process(); }
 
   Position exposed() const;
   const FormatOnDevice& format() const { return *attachment_.format; }
@@ -80,11 +88,12 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   Async<void> make_way(const ItemList& items, Exposure exposure);
   Async<void> refresh_consumed();
   Async<State> look_for_suspension();
+  bool is_time_to_look() const;
   Async<Outcome> request(Round& wanted);
   Async<Outcome> answer(OneShot<Outcome> done);
 
-  struct DrainGuard;
-  Task<void> drain(std::shared_ptr<DrainGuard> guard);
+  struct Kick;
+  Task<void> drain();
   std::optional<Round> next_round();
   Async<void> perform(Round& round);
   Async<void> write_data(const Round& round);
@@ -93,6 +102,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   void finish(Round& round, const Status& status);
   void die(const Error& error);
   void start_drain(const Executor& executor);  // with mutex_
+  void run_drain();
   static void wake_all(std::vector<OneShot<bool>>& waiting);
 
   Attachment attachment_;
@@ -110,7 +120,11 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   bool kept_ = false;                    // ... by an earlier producer
   bool suspended_;
   Round gathering_;
-  bool draining_ = false;
+  bool draining_ = false;                  // or about to
+  bool drain_runs_ = false;
+  std::thread::id drain_began_on_;  // the thread of a caller's loop, mostly
+  const void* kicked_context_ = nullptr;  // where the last kick is; not to be used
+  const DirectExecutor drain_executor_;
   bool round_under_way_ = false;
   std::vector<OneShot<bool>> changed_;  // wait for the end of a round
   std::optional<Error> dead_;
@@ -126,6 +140,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   // Set by the calls under the turn.
   // None yet: what a consumer asked for before this handle was there is on the disk alone.
   std::uint64_t consumer_flags_seen_ = ~std::uint64_t{0};
+  // When the disk is asked for the flags of a consumer that shares nothing with us.
+  MonotonicTime next_look_{};
 };
 
 }  // namespace semper::ring::internal

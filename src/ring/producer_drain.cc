@@ -8,51 +8,49 @@
 
 namespace semper::ring::internal {
 
-// An io_context that is destroyed takes the drain with it, started or not; nobody may then wait for
-// ever.
-struct ProducerCore::DrainGuard {
-  explicit DrainGuard(std::shared_ptr<ProducerCore> owner) : core(std::move(owner)) {}
-  DrainGuard(const DrainGuard&) = delete;
-  DrainGuard& operator=(const DrainGuard&) = delete;
-  ~DrainGuard() {
-    if (finished) return;
-    bool lost = false;
-    {
-      std::lock_guard lock(core->mutex_);
-      core->draining_ = false;
-      lost = core->round_under_way_ || !core->gathering_.is_empty();
-    }
-    if (!lost) return;
-    core->die(Error(ErrorKind::cancelled,
-                    "the thread that wrote to the ring was shut down; the outcome is unknown"));
-  }
+// Begins the drain when it is run, and also when it is destroyed with the loop that it waited on.
+struct ProducerCore::Kick {
+  explicit Kick(std::shared_ptr<ProducerCore> owner) : core(std::move(owner)) {}
+  Kick(const Kick&) = delete;
+  Kick& operator=(const Kick&) = delete;
+  ~Kick() { core->run_drain(); }
 
   std::shared_ptr<ProducerCore> core;
-  bool finished = false;
 };
 
 void ProducerCore::start_drain(const Executor& executor) {
-  if (draining_) return;
+  if (drain_runs_) return;
+  const void* const context =
+      &asio::query(executor, asio::execution::context_as<asio::execution_context&>);
+  // A kick on another loop may wait for ever.
+  if (draining_ && kicked_context_ == context) return;
   draining_ = true;
+  kicked_context_ = context;
   // Posted: who is ready to run now puts its items into the same round.
-  asio::post(executor, [executor, guard = std::make_shared<DrainGuard>(shared_from_this())] {
-    asio::co_spawn(
-        executor, [guard]() -> Task<void> { return guard->core->drain(guard); }, asio::detached);
-  });
+  asio::post(executor, [kick = std::make_shared<Kick>(shared_from_this())] {});
 }
 
-Task<void> ProducerCore::drain(std::shared_ptr<DrainGuard> guard) {
+void ProducerCore::run_drain() {
+  {
+    std::lock_guard lock(mutex_);
+    if (drain_runs_ || !draining_) return;
+    drain_runs_ = true;
+    drain_began_on_ = std::this_thread::get_id();
+  }
+  drain_executor_.start([core = shared_from_this()] { return core->drain(); });
+}
+
+Task<void> ProducerCore::drain() {
   while (auto round = next_round()) {
     const Status status = co_await perform(*round);
     finish(*round, status);
   }
-  guard->finished = true;
 }
 
 std::optional<ProducerCore::Round> ProducerCore::next_round() {
   std::lock_guard lock(mutex_);
   if (gathering_.is_empty() || dead_) {
-    draining_ = false;
+    draining_ = drain_runs_ = false;
     return std::nullopt;
   }
   Round round = std::exchange(gathering_, Round());
@@ -144,8 +142,10 @@ void ProducerCore::finish(Round& round, const Status& status) {
   std::vector<OneShot<bool>> changed;
   std::unique_ptr<DeviceCompanion::Role> role;
   bool exposed_more = false;
+  bool began_here = false;
   {
     std::lock_guard lock(mutex_);
+    began_here = drain_began_on_ == std::this_thread::get_id();
     if (!round.waiters.empty()) durable_end_ = round.group.end;
     for (Waiter& waiter : round.waiters) {
       const std::uint64_t end = round.group.batch_ends[waiter.batch];
@@ -177,7 +177,8 @@ void ProducerCore::finish(Round& round, const Status& status) {
   role.reset();
   if (round.flag) attachment_.count(kProducerFlagsWord);
   wake_all(changed);
-  if (answers.size() == 1) {
+  // A thread of the device's must not touch a loop that may be gone by then: it posts.
+  if (answers.size() == 1 && began_here) {
     answers.front().first.set_inline(std::move(answers.front().second));
   } else {
     OneShot<Outcome>::set_all(std::move(answers));

@@ -34,6 +34,15 @@ Async<Recovered> Recovery::run() {
   co_return recovered_;
 }
 
+Async<Recovered> Recovery::run_tail() {
+  looks_ahead_ = false;
+  recovered_.exposed = start_;
+  recovered_.scanned = true;
+  recovered_.pushed_epoch = producer_.epoch;
+  SEMPER_CO_TRY_STATUS(co_await scan(producer_.epoch, true));
+  co_return recovered_;
+}
+
 Async<void> Recovery::scan(std::uint32_t epoch, bool published_too) {
   std::uint64_t position = recovered_.exposed;
   bool inside = false;
@@ -46,7 +55,7 @@ Async<void> Recovery::scan(std::uint32_t epoch, bool published_too) {
                       (either || begins != inside) &&
                       (published_too || (record.flags & kPublished) == 0);
     if (!fits) {
-      if (!published_too) break;
+      if (!published_too || !looks_ahead_) break;
       SEMPER_CO_TRY(const auto next, co_await look_ahead(position, epoch));
       if (!next) break;
       position = *next;

@@ -20,6 +20,9 @@ class Recovery {
            const Pointer& consumer);
 
   Async<Recovered> run();
+  // Of the current epoch, up to the first place without a valid record: while a producer writes,
+  // a hole may be filled a moment later.
+  Async<Recovered> run_tail();
 
  private:
   // Reads the record at `position` and checks all of it, whatever its size.
@@ -36,6 +39,7 @@ class Recovery {
   std::uint64_t start_;
   std::uint64_t limit_;
   bool mid_batch_;
+  bool looks_ahead_ = true;
   AlignedBuffer buffer_;
   std::uint64_t buffer_start_ = 0;
   std::uint64_t buffer_end_ = 0;

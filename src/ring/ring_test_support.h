@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "semper/env/file_block_device.h"
+#include "semper/env/local_companion.h"
 #include "semper/env/memory_block_device.h"
 #include "semper/env/random.h"
 #include "semper/ring/ring.h"
@@ -73,6 +74,34 @@ inline TestDisk lonely_disk(std::uint64_t size) {
   return {[disk] { return std::make_unique<LonelyDevice>(disk.open()); },
           std::chrono::milliseconds(0), false};
 }
+
+// As another container or a loop device sees it: a companion that others of the disk do not share.
+class ApartDevice final : public BlockDevice {
+ public:
+  ApartDevice(std::unique_ptr<BlockDevice> device, std::shared_ptr<LocalCompanion::Shared> memory)
+      : device_(std::move(device)), companion_(std::move(memory), "apart") {}
+  std::string_view name() const noexcept override { return device_->name(); }
+  std::uint64_t size() const noexcept override { return device_->size(); }
+  std::uint32_t sector_size() const noexcept override { return device_->sector_size(); }
+  bool is_read_only() const noexcept override { return device_->is_read_only(); }
+  std::string description() const override { return device_->description(); }
+  DeviceCompanion* companion() noexcept override { return &companion_; }
+  Async<void> read(std::uint64_t offset, ReadParts parts) override {
+    return device_->read(offset, std::move(parts));
+  }
+  Async<void> write(std::uint64_t offset, WriteParts parts) override {
+    return device_->write(offset, std::move(parts));
+  }
+  Async<void> flush() override { return device_->flush(); }
+  Async<void> close() override {
+    companion_.close();
+    return device_->close();
+  }
+
+ private:
+  std::unique_ptr<BlockDevice> device_;
+  LocalCompanion companion_;
+};
 
 inline TestDisk simulated_disk(std::uint64_t size) {
   static semper::testing::SimulatedClock clock;

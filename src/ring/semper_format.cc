@@ -224,6 +224,25 @@ Async<Recovered> SemperFormat::recover(const Pointer& producer, const Pointer& c
   co_return recovered;
 }
 
+Async<Recovered> SemperFormat::tail(const Pointer& producer, std::uint64_t from) {
+  Recovered nothing;
+  nothing.exposed = from;
+  Pointer reader;
+  reader.side = Side::consumer;
+  reader.position = from;
+  if (from % kBlockBytes == 0) {  // mostly: then one block says that there is nothing
+    AlignedBuffer block(kBlockBytes);
+    SEMPER_CO_TRY_STATUS(co_await io_.read(from, block.span()));
+    std::uint64_t length = 0;
+    std::uint32_t payload_crc = 0;
+    const Parsed record = parse_record_header(block.view(), from, from + geometry().capacity,
+                                              identity_crc_, length, payload_crc);
+    if (record.kind != Parsed::Kind::item || record.epoch != producer.epoch) co_return nothing;
+  }
+  Recovery recovery(io_, identity_crc_, producer, reader);
+  co_return co_await recovery.run_tail();
+}
+
 Parsed SemperFormat::parse(BytesView bytes, std::uint64_t position, std::uint64_t limit) const {
   return parse_record(bytes, position, limit, identity_crc_);
 }

@@ -21,6 +21,8 @@ class SemperFormat final : public FormatOnDevice {
   Async<void> claim(Pointer& pointer, Flush flush) override;
   Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) override;
 
+  Async<Recovered> tail(const Pointer& producer, std::uint64_t from) override;
+
   Parsed parse(BytesView bytes, std::uint64_t position, std::uint64_t limit) const override;
   std::uint64_t record_step() const noexcept override { return kRecordAlign; }
 

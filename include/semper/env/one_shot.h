@@ -26,6 +26,7 @@
 
 #include "semper/env/asio.h"
 #include "semper/env/clock.h"
+#include "semper/env/direct_executor.h"
 
 namespace semper {
 
@@ -131,6 +132,7 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
       asio::dispatch(executor,
                      [executor, run = std::move(run)]() mutable { run_contained(executor, run); });
     } else {
+      if (needs_no_lock(executor)) locked.unlock();
       asio::post(executor, std::move(run));
     }
   }
@@ -139,7 +141,10 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
 
   void run_there(std::function<void()> work) override {
     auto locked = registry_->lock();
-    if (resumption_) asio::post(resumption_->executor, std::move(work));
+    if (!resumption_) return;
+    auto executor = resumption_->executor;
+    if (needs_no_lock(executor)) locked.unlock();
+    asio::post(executor, std::move(work));
   }
 
  private:
@@ -162,6 +167,13 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
     } catch (...) {
       asio::post(executor, [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
     }
+  }
+
+  // Of a DirectExecutor, which runs it here and now; its context does not go away.
+  template <class Any>
+  static bool needs_no_lock([[maybe_unused]] const Any& executor) {
+    if constexpr (std::is_same_v<Any, Executor>) return is_direct(executor);
+    return false;
   }
 
   std::shared_ptr<void> surrender() override {

@@ -92,7 +92,8 @@ struct AttachOptions {
   std::string queue = {};
   std::string client = {};
   // Who this machine is, where a device is shared between machines: attaching where the disk names
-  // another one as attached is then refused (semper-1). Default: empty, one machine only.
+  // another one as attached is then refused (semper-1). Default: empty; a holder that may live where
+  // no lock reaches is then watched for 3 s, and refused only where it works.
   std::string machine = {};
   TakeOver take_over = TakeOver::no;
   Flush flush = Flush::always;

@@ -55,7 +55,8 @@ class Producer {
   // Durable on success: that this handle owns the producer's side (semper-1). On error, or where it
   // never returns: the items in the ring are the same.
   // Errors: not_found (no ring there: create one), conflict (another producer is attached: wait for
-  // its end, or TakeOver::yes where a dead machine is in the way), corrupt (neither copy of
+  // its end, or TakeOver::yes where a dead machine is in the way; found out at once where it is on this
+  // machine, in 5 s where it may be elsewhere), corrupt (neither copy of
   // something can be read, the message says what: inspect with `semper ring verify`), permission
   // (read-only device), invalid_argument (options), and the device's.
   static Async<Producer> attach(BlockDevice& device, AttachOptions options);
@@ -70,9 +71,9 @@ class Producer {
   // not, as before.
   Async<void> detach();
 
-  // Reads what the consumer asks for, acknowledges it durably, and says what it is. Where the
-  // consumer is on another machine (or is the OCaml library), call it from time to time; otherwise
-  // every push looks by itself.
+  // Reads what the consumer asks for, acknowledges it durably, and says what it is. Every push looks by
+  // itself; call this from time to time where pushes are rare and the consumer is on another machine
+  // (or is the OCaml library).
   Async<State> state();
 
   Async<DebugInfo> debug_info();
