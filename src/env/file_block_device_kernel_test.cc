@@ -84,7 +84,8 @@ TEST_P(KernelThatSaysNotNow, is_not_asked_for_ever) {
   EXPECT_EQ(status.error().kind(), ErrorKind::io);
   EXPECT_EQ(calls_made.load(), internal::kAttemptsOfOneCall);
   refusals = 0;
-  EXPECT_TRUE(run_on_a_scheduler(device_->read(0, back.span()))) << "a read that failed is not final";
+  EXPECT_TRUE(run_on_a_scheduler(device_->read(0, back.span())))
+      << "a read that failed is not final";
 }
 
 // From now on this process is refused one system call.

@@ -35,7 +35,8 @@ auto ask_patiently(Call call) {
     const int why = errno;
     if (pause.count() > 0) std::this_thread::sleep_for(pause);
     if (why == EAGAIN || attempt > 8) {
-      pause = std::clamp(pause * 2, std::chrono::microseconds(10), std::chrono::microseconds(10'000));
+      pause =
+          std::clamp(pause * 2, std::chrono::microseconds(10), std::chrono::microseconds(10'000));
     }
   }
 }

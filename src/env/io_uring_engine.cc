@@ -159,7 +159,8 @@ class IoUring final : public IoEngine {
   Step complete_request(IoOperation& operation, int result, IoOutcome& outcome) {
     const bool moving = operation.moves_bytes() && operation.first_part < operation.parts.size();
     if (result == -EINTR || result == -EAGAIN) {
-      return ++operation.interruptions > kInterruptionsInRing ? Step::handed_over : go_on(operation);
+      return ++operation.interruptions > kInterruptionsInRing ? Step::handed_over
+                                                              : go_on(operation);
     }
     if (result < 0) {
       outcome.error = -result;

@@ -23,9 +23,9 @@ Registry& registry() {
 }  // namespace
 
 ParentDescriptor::ParentDescriptor(FileDescriptor descriptor) : descriptor_(std::move(descriptor)) {
-  static const int once = pthread_atfork([] { registry().mutex.lock(); },
-                                         [] { registry().mutex.unlock(); },
-                                         [] { close_all_in_child(); });
+  static const int once =
+      pthread_atfork([] { registry().mutex.lock(); }, [] { registry().mutex.unlock(); },
+                     [] { close_all_in_child(); });
   static_cast<void>(once);
   std::lock_guard lock(registry().mutex);
   registry().open.insert(this);

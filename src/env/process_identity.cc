@@ -82,8 +82,7 @@ ProcessState state_of(const ProcessIdentity& process) {
   if (::kill(static_cast<pid_t>(process.pid), 0) != 0 && errno == ESRCH) return ProcessState::dead;
   const auto stat = stat_of(process.pid);
   if (!stat) return ProcessState::alive;  // hidden from this user
-  return stat->has_ended || stat->start != process.start ? ProcessState::dead
-                                                         : ProcessState::alive;
+  return stat->has_ended || stat->start != process.start ? ProcessState::dead : ProcessState::alive;
 }
 
 }  // namespace semper

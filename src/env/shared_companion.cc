@@ -248,8 +248,8 @@ Async<void> SharedCompanion::wait(std::size_t index, std::uint64_t seen, Clock& 
       const MonotonicTime until =
           is_woken ? deadline : std::min(deadline, clock.after(kLookWithoutThread));
       woken = co_await registration.event().wait_until(clock, until);
-      const bool looks_again = !woken && woken.error().kind() == ErrorKind::timeout &&
-                               until < deadline;
+      const bool looks_again =
+          !woken && woken.error().kind() == ErrorKind::timeout && until < deadline;
       if (looks_again) continue;
     }
     if (!woken) {

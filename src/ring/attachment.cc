@@ -118,8 +118,8 @@ Async<void> Attachment::check_owner() {
   if (companion != nullptr && clock().now() < next_owner_check) co_return Result<void>();
   SEMPER_CO_TRY(const Pointer stored, co_await format->read_pointer(side));
   next_owner_check = clock().after(kOwnerCheck);
-  const bool is_ours = stored.epoch == own.epoch && stored.memory == own.memory &&
-                       stored.process == own.process;
+  const bool is_ours =
+      stored.epoch == own.epoch && stored.memory == own.memory && stored.process == own.process;
   if (is_ours) co_return Result<void>();
   co_return fail(ErrorKind::conflict, std::string(format->device().name()) + ": another " +
                                           std::string(to_string(side)) + ", \"" +
@@ -132,8 +132,7 @@ namespace {
 Async<void> keep_late_items(Attachment& attachment, const Pointer& before) {
   SEMPER_CO_TRY(const Pointer consumer, co_await attachment.format->read_pointer(Side::consumer));
   SEMPER_CO_TRY(Recovered late, co_await attachment.format->recover(before, consumer));
-  if (late.exposed == attachment.recovered.exposed &&
-      late.pushed == attachment.recovered.pushed) {
+  if (late.exposed == attachment.recovered.exposed && late.pushed == attachment.recovered.pushed) {
     co_return Result<void>();
   }
   attachment.recovered = std::move(late);
@@ -158,8 +157,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   const auto& format = attachment.format;
   SEMPER_CO_TRY_STATUS(co_await take_role(attachment));
   if (attachment.companion != nullptr) adopt_words(*attachment.companion, *format);
-  attachment.own_memory =
-      memory_number(attachment.companion, *attachment.options.env.random);
+  attachment.own_memory = memory_number(attachment.companion, *attachment.options.env.random);
 
   attachment.flags_seen = attachment.word(kConsumerFlagsWord);
   // The consumer's first: it never passes what it could see of the producer's.

@@ -399,8 +399,8 @@ TEST(RingOfSeveralLoops, a_write_goes_on_when_the_loop_that_began_it_is_destroye
   world.attach();
   world.disk->set_faults({});
   world.disk->fail_write(1, semper::testing::WriteFault::stuck);
-  const auto first = world.loop.interrupt(world.producer->publish("first"), 20,
-                                          Interruption::destroy_loop);
+  const auto first =
+      world.loop.interrupt(world.producer->publish("first"), 20, Interruption::destroy_loop);
   EXPECT_TRUE(first.interrupted);
   world.disk->release();
   EXPECT_OK(world.loop.run(world.producer->publish("other")));

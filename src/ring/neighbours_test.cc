@@ -14,9 +14,9 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::ApartDevice;
-using testing::kind_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::kind_of;
 
 class RingNeighbours : public ::testing::TestWithParam<Format> {
  protected:
@@ -37,8 +37,7 @@ class RingNeighbours : public ::testing::TestWithParam<Format> {
   std::unique_ptr<BlockDevice> there_ = apart();
 };
 
-INSTANTIATE_TEST_SUITE_P(, RingNeighbours,
-                         ::testing::Values(Format::semper_1, Format::mirage_1_0),
+INSTANTIATE_TEST_SUITE_P(, RingNeighbours, ::testing::Values(Format::semper_1, Format::mirage_1_0),
                          [](const auto& instance) {
                            return instance.param == Format::semper_1 ? "semper" : "mirage";
                          });

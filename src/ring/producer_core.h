@@ -120,9 +120,9 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   bool kept_ = false;                    // ... by an earlier producer
   bool suspended_;
   Round gathering_;
-  bool draining_ = false;                  // or about to
+  bool draining_ = false;  // or about to
   bool drain_runs_ = false;
-  std::thread::id drain_began_on_;  // the thread of a caller's loop, mostly
+  std::thread::id drain_began_on_;        // the thread of a caller's loop, mostly
   const void* kicked_context_ = nullptr;  // where the last kick is; not to be used
   const DirectExecutor drain_executor_;
   bool round_under_way_ = false;
