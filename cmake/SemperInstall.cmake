@@ -15,6 +15,7 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/semperConfigVersion.cmak
 install(FILES "${PROJECT_BINARY_DIR}/semperConfig.cmake"
               "${PROJECT_BINARY_DIR}/semperConfigVersion.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/FindAsio.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/FindBlkid.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/FindLiburing.cmake"
         DESTINATION "${package_dir}")
 install(EXPORT semperTargets NAMESPACE semper:: DESTINATION "${package_dir}")
@@ -37,7 +38,7 @@ foreach(room IN ITEMS facade ${rooms})
     endif()
   endif()
 endforeach()
-set(dependencies -lspdlog -lfmt -luring -pthread)
+set(dependencies -lspdlog -lfmt -luring -lblkid -pthread)
 if(SEMPER_BACKEND_SQLITE)
   list(PREPEND dependencies -lsqlite3)
 endif()
