@@ -207,7 +207,10 @@ Result<BackupReport> Backups::run(const Job& job) {
   job.report(BackupProgress::Step::verify, 0, report.bytes);
   auto checked = verify(job, part->path());
   SEMPER_TRY_STATUS(ended(job));
-  if (!checked) return fail(checked.error().in("the backup was not kept"));
+  if (!checked) {
+    return fail(checked.error().in("what was copied of " + options_->path.file +
+                                   " does not pass the check, and was not kept"));
+  }
   report.checked = std::move(*checked);
   SEMPER_TRY_STATUS(part->finish(job.to));
   return report;
