@@ -184,7 +184,10 @@ TEST(RingDamage, records_of_another_ring_on_the_same_disk_are_not_taken_for_data
   World world({[&] { return disk.open(); }});
   for (int ring = 0; ring < 2; ++ring) {
     const auto device = world.open();
-    ASSERT_OK(world.create(*device));
+    CreateOptions options;
+    options.overwrite = Overwrite::anything;  // data without a mark is not blank
+    options.env = world.env();
+    ASSERT_OK(world.run(create(*device, options)));
     auto producer = world.producer(*device);
     ASSERT_OK(producer);
     auto consumer = world.consumer(*device);

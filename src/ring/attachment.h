@@ -36,6 +36,17 @@ struct Attachment {
   void count(std::size_t word) const;
   std::uint64_t word(std::size_t index) const;
 
+  // Tells the consumer from where on records are of this producer's epoch.
+  void share_epoch() const;
+  // ... or takes it from the pointer or the producer that lives.
+  EpochStart epoch_start() const;
+
+  // Tells the other side whether what is shared here is durable.
+  void mark_unflushed() const;
+  static std::uint64_t unflushed_mark(Side of) noexcept;
+  // What the other side shares is not durable, and this side promises that it is.
+  bool must_flush_for_other() const;
+
   // Waits until the word changes, or a while where nobody can change it. `seen` was read before
   // the caller looked. Error: cancelled and the like, never timeout.
   Async<void> wait(std::size_t index, std::uint64_t seen, Backoff& backoff,

@@ -11,6 +11,7 @@ namespace {
 
 constexpr BytesView kSuperMagic("semper ring\r\n\x1a\n\0", 16);
 constexpr BytesView kPointerMagic("semperPT", 8);
+constexpr BytesView kNoteMagic("semperRN", 8);
 
 // Both kinds end with the place of the block and the checksum.
 constexpr std::size_t kPlaceAt = 496;
@@ -30,14 +31,39 @@ constexpr std::size_t kSequenceAt = 16;
 constexpr std::size_t kPositionAt = 24;
 constexpr std::size_t kEpochAt = 32;
 constexpr std::size_t kPendingEpochAt = 36;
+constexpr std::size_t kKnownAt = 40;
+constexpr std::size_t kConsumedAt = 48;
+constexpr std::size_t kEpochStartAt = 56;
 constexpr std::size_t kQueueAt = 64;
 constexpr std::size_t kClientAt = 192;
 constexpr std::size_t kMachineAt = 320;
 constexpr std::size_t kNameBytes = 128;
+constexpr std::size_t kRedoPositionAt = 448;
+constexpr std::size_t kRedoPlaceAt = 456;
+constexpr std::size_t kRedoBytesAt = 464;
+constexpr std::size_t kRedoCrcAt = 468;
+constexpr std::size_t kKeepAt = 472;
 constexpr std::size_t kProcessAt = 476;
 constexpr std::size_t kMemoryAt = 480;
 constexpr std::size_t kProcessHostAt = 488;
 constexpr std::size_t kProcessStartAt = 492;
+
+void store_redo(const Redo& redo, char* out) {
+  store_u64(out + kRedoPositionAt, redo.position);
+  store_u64(out + kRedoPlaceAt, redo.place);
+  store_u32(out + kRedoBytesAt, redo.bytes);
+  store_u32(out + kRedoCrcAt, redo.crc);
+}
+
+Redo load_redo(const char* in) {
+  Redo redo;
+  redo.position = load_u64(in + kRedoPositionAt);
+  redo.place = load_u64(in + kRedoPlaceAt);
+  redo.bytes = load_u32(in + kRedoBytesAt);
+  redo.crc = load_u32(in + kRedoCrcAt);
+  return redo;
+}
+
 constexpr std::uint32_t kFlagSuspend = 1;
 constexpr std::uint32_t kFlagAttached = 2;
 
@@ -88,7 +114,22 @@ BlockCheck load_superblock(BytesView block, std::uint64_t place, Superblock& out
   return BlockCheck::valid;
 }
 
-void store_pointer(const Pointer& pointer, std::uint32_t identity_crc, std::span<std::byte> block) {
+void store_redo_note(const Redo& redo, std::uint32_t identity_crc, std::span<std::byte> block) {
+  std::memset(block.data(), 0, block.size());
+  char* const out = reinterpret_cast<char*>(block.data());
+  std::memcpy(out, kNoteMagic.data(), kNoteMagic.size());
+  store_redo(redo, out);
+  seal(out, kSpareBlock, identity_crc);
+}
+
+std::optional<Redo> load_redo_note(BytesView block, std::uint32_t identity_crc) {
+  if (block.substr(0, kNoteMagic.size()) != kNoteMagic) return std::nullopt;
+  if (!is_sealed(block.data(), kSpareBlock, identity_crc)) return std::nullopt;
+  return load_redo(block.data());
+}
+
+void store_pointer(const Pointer& pointer, std::uint64_t place, std::uint32_t identity_crc,
+                   std::span<std::byte> block) {
   SEMPER_ASSERT(block.size() == kBlockBytes, "a pointer is one block");
   std::memset(block.data(), 0, block.size());
   char* const out = reinterpret_cast<char*>(block.data());
@@ -100,14 +141,19 @@ void store_pointer(const Pointer& pointer, std::uint32_t identity_crc, std::span
   store_u64(out + kPositionAt, pointer.position);
   store_u32(out + kEpochAt, pointer.epoch);
   store_u32(out + kPendingEpochAt, pointer.pending_epoch);
+  store_u64(out + kKnownAt, pointer.known);
+  store_u64(out + kConsumedAt, pointer.consumed);
   store_name(pointer.queue, out + kQueueAt);
   store_name(pointer.client, out + kClientAt);
   store_name(pointer.machine, out + kMachineAt);
+  store_redo(pointer.redo, out);
+  store_u32(out + kKeepAt, pointer.keep | pointer.claim << 3);
+  store_u64(out + kEpochStartAt, pointer.epoch_start);
   store_u32(out + kProcessAt, pointer.process.pid);
   store_u64(out + kMemoryAt, pointer.memory);
   store_u32(out + kProcessHostAt, pointer.process.host);
   store_u32(out + kProcessStartAt, pointer.process.start);
-  seal(out, pointer_place(pointer.side, pointer.sequence), identity_crc);
+  seal(out, place, identity_crc);
 }
 
 std::optional<Pointer> load_pointer(BytesView block, Side side, std::uint64_t place,
@@ -125,7 +171,17 @@ std::optional<Pointer> load_pointer(BytesView block, Side side, std::uint64_t pl
   pointer.position = load_u64(in + kPositionAt);
   pointer.epoch = load_u32(in + kEpochAt);
   pointer.pending_epoch = load_u32(in + kPendingEpochAt);
-  if (pointer_place(side, pointer.sequence) != place) return std::nullopt;
+  pointer.known = load_u64(in + kKnownAt);
+  pointer.consumed = load_u64(in + kConsumedAt);
+  pointer.redo = load_redo(in);
+  pointer.epoch_start = load_u64(in + kEpochStartAt);
+  const std::uint32_t keep = load_u32(in + kKeepAt) & 7;
+  pointer.claim = load_u32(in + kKeepAt) >> 3;
+  const bool names_two = keep == 3 || keep == 5 || keep == 6;
+  pointer.keep = names_two ? keep : kKeepFirstTwo;  // none: an earlier version
+  if (place != claim_place(side) && place != pointer_place(side, pointer.sequence)) {
+    return std::nullopt;
+  }
   pointer.queue = load_name(in + kQueueAt);
   pointer.client = load_name(in + kClientAt);
   pointer.machine = load_name(in + kMachineAt);

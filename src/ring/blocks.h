@@ -35,8 +35,24 @@ BlockCheck load_superblock(BytesView block, std::uint64_t place, Superblock& out
 constexpr std::uint64_t pointer_place(Side side, std::uint64_t sequence) {
   return (1 + 2 * static_cast<std::uint64_t>(side) + sequence % 2) * kBlockBytes;
 }
+// A third one, for who attaches: it can not know which of the two is durable.
+constexpr std::uint64_t claim_place(Side side) {
+  return (5 + static_cast<std::uint64_t>(side)) * kBlockBytes;
+}
+// All three by number.
+inline constexpr std::uint32_t kPointerSlots = 3;
+constexpr std::uint64_t slot_place(Side side, std::uint32_t slot) {
+  return slot == 2 ? claim_place(side) : pointer_place(side, slot);
+}
+inline constexpr std::uint32_t kKeepFirstTwo = 3;
+// Room for a copy of one block, where the data area has none; else for the note that a copy is durable.
+inline constexpr std::uint64_t kSpareBlock = 7 * kBlockBytes;
 
-void store_pointer(const Pointer& pointer, std::uint32_t identity_crc, std::span<std::byte> block);
+void store_redo_note(const Redo& redo, std::uint32_t identity_crc, std::span<std::byte> block);
+std::optional<Redo> load_redo_note(BytesView block, std::uint32_t identity_crc);
+
+void store_pointer(const Pointer& pointer, std::uint64_t place, std::uint32_t identity_crc,
+                   std::span<std::byte> block);
 std::optional<Pointer> load_pointer(BytesView block, Side side, std::uint64_t place,
                                     std::uint32_t identity_crc);
 

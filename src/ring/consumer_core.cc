@@ -16,7 +16,8 @@ ConsumerCore::ConsumerCore(Attachment attachment)
       flag_told_(attachment_.own.flag),
       consumed_(attachment_.own.position) {
   attachment_.share_position(kConsumedWord, consumed_);
-  if (const auto shared = attachment_.shared_position(kExposedWord)) accept_exposed(*shared);
+  const auto shared = attachment_.shared_position(kExposedWord);
+  if (shared && !attachment_.must_flush_for_other()) accept_exposed(*shared);
 }
 
 Position ConsumerCore::consumed() const {
@@ -40,12 +41,41 @@ Status ConsumerCore::check_usable() const {
   return {};
 }
 
-Result<std::uint64_t> ConsumerCore::begin_at(std::optional<Position> from) const {
-  if (!from) return consumed_;
-  if (from->offset() >= consumed_ && from->offset() <= exposed_) return from->offset();
-  return fail(ErrorKind::invalid_argument,
-              "position " + from->to_string() + " is not between what is consumed, " +
-                  std::to_string(consumed_) + ", and what is exposed, " + std::to_string(exposed_));
+Async<std::uint64_t> ConsumerCore::begin_at(std::optional<Position> from) {
+  if (!from) co_return consumed_;
+  const std::uint64_t position = from->offset();
+  // The producer may have given it out since.
+  if (position > exposed_) SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
+  if (position < consumed_ || position > exposed_) {
+    co_return fail(ErrorKind::invalid_argument,
+                   "position " + from->to_string() + " is not between what is consumed, " +
+                       std::to_string(consumed_) + ", and what is exposed, " +
+                       std::to_string(exposed_));
+  }
+  SEMPER_CO_TRY(const bool ends, co_await is_end(position));
+  if (ends) co_return position;
+  co_return fail(ErrorKind::invalid_argument,
+                 "no item begins or ends at position " + from->to_string());
+}
+
+void ConsumerCore::remember_end(std::uint64_t position) {
+  if (!ends_.empty() && position <= ends_.back()) return;
+  if (ends_.size() == kMaxEndsRemembered) ends_.pop_front();
+  ends_.push_back(position);
+}
+
+Async<bool> ConsumerCore::is_end(std::uint64_t position) {
+  const auto after = std::upper_bound(ends_.begin(), ends_.end(), position);
+  std::uint64_t at = after == ends_.begin() ? consumed_ : std::max(consumed_, *(after - 1));
+  while (at < position && position != exposed_) {
+    SEMPER_CO_TRY(const Parsed parsed, co_await reader_.at(at, exposed_));
+    if (parsed.kind == Parsed::Kind::item) {
+      at = parsed.after;
+    } else {
+      SEMPER_CO_TRY(at, co_await reader_.search(at + 1, exposed_));
+    }
+  }
+  co_return at == position || position == exposed_;
 }
 
 bool ConsumerCore::accept_exposed(std::uint64_t position) {
@@ -55,11 +85,14 @@ bool ConsumerCore::accept_exposed(std::uint64_t position) {
 }
 
 Async<void> ConsumerCore::refresh_exposed() {
-  if (const auto shared = attachment_.shared_position(kExposedWord)) {
+  const auto shared = attachment_.shared_position(kExposedWord);
+  if (shared && *shared > exposed_) {
+    if (attachment_.must_flush_for_other()) SEMPER_CO_TRY_STATUS(co_await flush_device());
     if (accept_exposed(*shared)) co_return Result<void>();
   }
   SEMPER_CO_TRY(const Pointer producer, co_await attachment_.format->read_pointer(Side::producer));
   attachment_.note_other(producer);
+  attachment_.other = producer;
   std::uint64_t there = producer.position;
   if (there <= exposed_ && !attachment_.shares_memory_with(producer)) {
     SEMPER_CO_TRY(const Recovered tail, co_await attachment_.format->tail(producer, exposed_));
@@ -67,20 +100,30 @@ Async<void> ConsumerCore::refresh_exposed() {
   }
   if (there <= exposed_) co_return Result<void>();
   // It was read, which does not mean that it is durable.
-  if (attachment_.options.flush == Flush::always) {
-    const auto flushed = co_await format().device().flush();
-    if (!flushed) {
-      dead_ = flushed.error();
-      co_return fail(flushed.error());
-    }
+  if (attachment_.options.flush == Flush::always) SEMPER_CO_TRY_STATUS(co_await flush_device());
+  const std::uint64_t before = exposed_;
+  if (!accept_exposed(there)) co_return Result<void>();
+  // Nor does a flush make it so, where one has failed on it. What a position covers is durable, so
+  // this side's own pointer keeps it.
+  if (attachment_.options.flush == Flush::always && format().records_publish() &&
+      there == producer.position) {
+    const Status kept = co_await write_pointer();
+    if (!kept) exposed_ = before;
+    co_return kept;
   }
-  accept_exposed(there);
   co_return Result<void>();
+}
+
+Async<void> ConsumerCore::flush_device() {
+  const auto flushed = co_await format().device().flush();
+  if (!flushed) dead_ = flushed.error();
+  co_return flushed;
 }
 
 Async<std::optional<Parsed>> ConsumerCore::next(std::uint64_t& position) {
   while (position < exposed_) {
-    SEMPER_CO_TRY(const Parsed parsed, co_await reader_.at(position, exposed_));
+    SEMPER_CO_TRY(const Parsed record, co_await reader_.at(position, exposed_));
+    const Parsed parsed = attachment_.epoch_start().check(position, record);
     if (parsed.kind == Parsed::Kind::item) co_return parsed;
     if (attachment_.options.on_damage == OnDamage::stop) {
       co_return fail(ErrorKind::corrupt, reader_.describe(position, parsed.why));
@@ -117,6 +160,8 @@ Async<std::vector<Item>> ConsumerCore::take_items(std::uint64_t position, PopLim
     item.start = Position::from_offset(position);
     item.after = Position::from_offset((*parsed)->after);
     item.bytes.assign((*parsed)->payload);
+    remember_end(position);
+    remember_end((*parsed)->after);
     position = (*parsed)->after;
   }
   items_ += items.size();
@@ -131,7 +176,7 @@ Async<std::vector<Item>> ConsumerCore::pop_many(std::optional<Position> from, Po
     const std::uint64_t seen = attachment_.word(kExposedWord);
     {
       SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
-      SEMPER_CO_TRY(const std::uint64_t position, begin_at(from));
+      SEMPER_CO_TRY(const std::uint64_t position, co_await begin_at(from));
       if (position >= exposed_) SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
       SEMPER_CO_TRY(std::vector<Item> items, co_await take_items(position, limits));
       if (!items.empty()) co_return items;
@@ -147,7 +192,7 @@ Async<std::vector<Item>> ConsumerCore::pop_many(std::optional<Position> from, Po
 Async<Position> ConsumerCore::for_each(std::function<Status(const ItemView&)> visit,
                                        std::optional<Position> from) {
   SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
-  SEMPER_CO_TRY(std::uint64_t position, begin_at(from));
+  SEMPER_CO_TRY(std::uint64_t position, co_await begin_at(from));
   SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
   for (;;) {
     SEMPER_CO_TRY(const auto parsed, co_await next(position));
@@ -156,6 +201,7 @@ Async<Position> ConsumerCore::for_each(std::function<Status(const ItemView&)> vi
                         parsed->payload};
     SEMPER_CO_TRY_STATUS(visit(item));
     ++items_;
+    remember_end(parsed->after);
     position = parsed->after;
   }
   co_return Position::from_offset(position);
@@ -163,7 +209,7 @@ Async<Position> ConsumerCore::for_each(std::function<Status(const ItemView&)> vi
 
 Async<Position> ConsumerCore::resync(Position damaged) {
   SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
-  SEMPER_CO_TRY(const std::uint64_t position, begin_at(damaged));
+  SEMPER_CO_TRY(const std::uint64_t position, co_await begin_at(damaged));
   SEMPER_CO_TRY(const std::uint64_t valid, co_await reader_.search(position + 1, exposed_));
   co_return Position::from_offset(valid);
 }
@@ -192,6 +238,10 @@ Async<void> ConsumerCore::write_pointer() {
     }
   } guard{*this, attachment_.own.sequence};
   FormatOnDevice& format = *attachment_.format;
+  if (attachment_.options.flush == Flush::always) {
+    Pointer& own = attachment_.own;
+    own.known = std::max(own.known, round_down(exposed_, format.geometry().unit));
+  }
   Status status = co_await attachment_.check_owner();
   if (status) status = co_await format.write_pointer(attachment_.own, attachment_.options.flush);
   guard.finished = true;
@@ -214,13 +264,19 @@ Async<void> ConsumerCore::advance(Position position) {
   SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
   const std::uint64_t to = position.offset();
   if (to <= consumed_) co_return Result<void>();
-  const std::uint64_t step = std::max<std::uint64_t>(format().record_step(), 4);
-  if (to > exposed_ || to % step != 0) {
+  if (to > exposed_) SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
+  bool ends = to <= exposed_;
+  if (ends) {
+    SEMPER_CO_TRY(ends, co_await is_end(to));
+  }
+  if (!ends) {
     co_return fail(ErrorKind::invalid_argument,
                    "no item that was exposed ends at position " + position.to_string());
   }
   attachment_.own.position = to;
-  co_return co_await write_pointer();
+  SEMPER_CO_TRY_STATUS(co_await write_pointer());
+  while (!ends_.empty() && ends_.front() <= to) ends_.pop_front();
+  co_return Result<void>();
 }
 
 Async<State> ConsumerCore::state() {

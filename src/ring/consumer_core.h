@@ -20,6 +20,8 @@
 namespace semper::ring::internal {
 
 inline constexpr std::size_t kMaxDamageRemembered = 64;
+// Ends of items that were returned, so that taking one back needs no look at the disk.
+inline constexpr std::size_t kMaxEndsRemembered = 4096;
 
 class ConsumerCore {
  public:
@@ -43,10 +45,15 @@ class ConsumerCore {
 
  private:
   Status check_usable() const;
-  Result<std::uint64_t> begin_at(std::optional<Position> from) const;
+  Async<std::uint64_t> begin_at(std::optional<Position> from);
+  // Whether an item, or what is exposed, ends there; reads what it does not remember. Precondition:
+  // from consumed_ to exposed_.
+  Async<bool> is_end(std::uint64_t position);
+  void remember_end(std::uint64_t position);
   // Looks whether more is exposed; reads the device only where nobody has said so.
   Async<void> refresh_exposed();
   bool accept_exposed(std::uint64_t position);
+  Async<void> flush_device();
   // The record at `position`, which may be moved over damage; nothing where the end is reached.
   Async<std::optional<Parsed>> next(std::uint64_t& position);
   Async<std::vector<Item>> take_items(std::uint64_t position, PopLimits limits);
@@ -63,6 +70,7 @@ class ConsumerCore {
   bool detached_ = false;
   bool unsettled_ = false;
   bool flag_told_;  // the request that the producer was told of
+  std::deque<std::uint64_t> ends_;  // ascending
   std::uint64_t items_ = 0;
   std::uint64_t skipped_bytes_ = 0;
 

@@ -1,5 +1,6 @@
 #include "ring/format.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -73,6 +74,47 @@ Async<std::shared_ptr<FormatOnDevice>> open_format(BlockDevice& device, std::uin
   if (mirage) co_return mirage;
   co_return fail(ErrorKind::not_found,
                  std::string(device.name()) + ": no ring there; create one first");
+}
+
+namespace {
+// Looking again at a ring at which others are at work.
+constexpr int kStandingAttempts = 5;
+
+bool is_same(const Pointer& a, const Pointer& b) {
+  return a.position == b.position && a.sequence == b.sequence && a.epoch == b.epoch;
+}
+}  // namespace
+
+Async<Standing> read_standing(FormatOnDevice& format) {
+  for (int attempt = 1;; ++attempt) {
+    Standing standing;
+    // The consumer's first: it never passes what it could see of the producer's.
+    SEMPER_CO_TRY(const Pointer consumer, co_await format.read_pointer(Side::consumer));
+    SEMPER_CO_TRY(standing.producer, co_await format.read_pointer(Side::producer));
+    standing.consumer = consumer;
+    // What the producer was told, durably, holds also where the consumer's own word is lost.
+    standing.consumer.position = std::max(consumer.position, standing.producer.consumed);
+    auto recovered = co_await format.recover(standing.producer, standing.consumer);
+    if (recovered && recovered->stale.empty()) {
+      standing.recovered = std::move(*recovered);
+      co_return std::move(standing);
+    }
+    if (!recovered && recovered.error().kind() != ErrorKind::corrupt) {
+      co_return fail(recovered.error());
+    }
+    SEMPER_CO_TRY(const Pointer consumer_now, co_await format.read_pointer(Side::consumer));
+    SEMPER_CO_TRY(const Pointer producer_now, co_await format.read_pointer(Side::producer));
+    const bool still = is_same(consumer, consumer_now) && is_same(standing.producer, producer_now);
+    if (!still && attempt < kStandingAttempts) continue;
+    if (!recovered) co_return fail(recovered.error());
+    co_return fail(ErrorKind::corrupt,
+                   std::string(format.device().name()) + ": " + recovered->stale +
+                       "; restore the whole device from one moment, or make the ring anew");
+  }
+}
+
+bool is_zero(BytesView bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char byte) { return byte == 0; });
 }
 
 Status check_positions(const FormatOnDevice& format, std::uint64_t consumed,

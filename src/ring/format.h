@@ -32,6 +32,12 @@ inline constexpr std::size_t kProducerFlagsWord = 2;  // counts changes of the a
 inline constexpr std::size_t kConsumerFlagsWord = 3;  // counts changes of the request
 inline constexpr std::size_t kIdentityWord = 4;       // the ring that the other words are about
 inline constexpr std::size_t kMemoryWord = 9;         // a number of this memory; 0 is none yet
+// 1: the producer does not flush, 2: the consumer does not. What it tells is then durable only when
+// somebody else has flushed.
+inline constexpr std::size_t kUnflushedWord = 8;
+// Of the producer that lives: its epoch, and where that begins (as a position).
+inline constexpr std::size_t kEpochWord = 10;
+inline constexpr std::size_t kEpochStartWord = 11;
 
 // No ring gets there; so sums of positions and sizes never overflow.
 inline constexpr std::uint64_t kMaxPosition = std::uint64_t{1} << 62;
@@ -41,6 +47,16 @@ struct Geometry {
   std::uint64_t capacity = 0;
   // Data is written in whole units of this many bytes: 4096, or a sector.
   std::uint32_t unit = 4096;
+};
+
+// A stretch of the stream that is being written in its place although it may be acknowledged.
+struct Redo {
+  std::uint64_t position = 0;
+  std::uint32_t bytes = 0;
+  std::uint32_t crc = 0;
+  std::uint64_t place = 0;  // of the copy, on the device
+
+  friend bool operator==(const Redo&, const Redo&) = default;
 };
 
 // What is stored of one side.
@@ -53,6 +69,23 @@ struct Pointer {
   std::uint32_t epoch = 0;
   // The epoch of records behind `position` that an earlier producer pushed and did not expose.
   std::uint32_t pending_epoch = 0;
+  // Durable when this was written. The producer's: the end of all that was pushed. The consumer's:
+  // the end of all that it saw exposed.
+  std::uint64_t known = 0;
+  // The producer's: where the consumer stood, durably, when this was written.
+  std::uint64_t consumed = 0;
+  // The producer's: from there on records are of this epoch. An older one there was pushed by an
+  // earlier producer and dropped, and what was written over it is lost.
+  std::uint64_t epoch_start = 0;
+  // Drawn by each attach: tells apart two that claimed the same epoch.
+  std::uint32_t claim = 0;  // 29 bits, not zero
+  // What is being written once more in its place, and has a copy meanwhile. No bytes: nothing.
+  Redo redo;
+  // The two places (of three, as bits) that an attach leaves alone: of this copy and of the one that
+  // was durable when it was written, or, where an attach wrote this one, of the two that it found.
+  std::uint32_t keep = 0;
+  // All other copies are of an earlier epoch.
+  bool is_alone = false;
   std::string queue;
   std::string client;
   std::string machine;
@@ -79,8 +112,19 @@ struct Recovered {
   // Ends of what was pushed behind it, in order.
   std::vector<std::uint64_t> pushed;
   std::uint32_t pushed_epoch = 0;
+  // Where the last write began whose records were found; all behind it may be in a cache only.
+  std::uint64_t last_write = 0;
+  // Set: what lies in the ring is younger than its pointers, which must have been put back.
+  std::string stale;
   // False: the pointer on the disk says it all, and nothing was read.
   bool scanned = false;
+};
+
+// Both pointers, and what they and the records say.
+struct Standing {
+  Pointer consumer;
+  Pointer producer;
+  Recovered recovered;
 };
 
 // Reads and writes stretches of the stream, around the end of the data area.
@@ -161,8 +205,18 @@ class FormatOnDevice {
   virtual Async<void> write_pointer(Pointer& pointer, Flush flush) = 0;
   // The text of a side, for inspect().
   virtual Async<std::string> side_text(Side side) = 0;
-  // Records who is attached, durably. mirage-1.0: nothing.
+  // Records who is attached, durably, without touching what may be the only durable copy of an
+  // earlier pointer; confirm() brings the other copies up to date. mirage-1.0: writes the side's
+  // sector again as it is, for it may have been in a cache only.
   virtual Async<void> claim(Pointer& pointer, Flush flush) = 0;
+  virtual Async<void> confirm(Pointer& pointer, Flush flush) = 0;
+
+  // Makes durable what recover() found, also where it is in a cache that no flush empties any more
+  // (a flush failed on it). `own` is the pointer of the side that attaches. Precondition: nobody
+  // produces.
+  virtual Async<void> settle(Pointer& own, const Standing& standing) = 0;
+  // Ends a settle() that a crash interrupted. Precondition: as there.
+  virtual Async<void> finish_settling() = 0;
 
   // What is exposed, and what was pushed behind it. Changes nothing.
   virtual Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) = 0;
@@ -171,6 +225,8 @@ class FormatOnDevice {
   // be told: cheap where there is nothing, and what is damaged counts as nothing. `producer` as it is on
   // the disk now.
   virtual Async<Recovered> tail(const Pointer& producer, std::uint64_t from) = 0;
+  // As ring::check_headers().
+  virtual Async<std::vector<HeaderDamage>> check_headers() = 0;
 
   // `bytes` lie at `position`; the record must end at or before `limit`.
   virtual Parsed parse(BytesView bytes, std::uint64_t position, std::uint64_t limit) const = 0;
@@ -189,6 +245,28 @@ class FormatOnDevice {
   StreamIo io_;
 };
 
+// From `position` on, records are of this epoch.
+struct EpochStart {
+  std::uint64_t position = 0;
+  std::uint32_t epoch = 0;
+
+  // What a whole record at the position is taken for.
+  Parsed check(std::uint64_t at, Parsed record) const {
+    if (record.kind != Parsed::Kind::item || at < position || record.epoch >= epoch) return record;
+    record.kind = Parsed::Kind::damaged;
+    record.why =
+        "an earlier producer had pushed and not exposed it; what was written over it is lost";
+    return record;
+  }
+};
+inline EpochStart start_of(const Pointer& producer) {
+  if (producer.claim == 0) return {};  // an earlier version kept no start
+  return {producer.epoch_start, producer.epoch};
+}
+
+// Reads it from a ring at which others may be at work. Error: corrupt.
+Async<Standing> read_standing(FormatOnDevice& format);
+
 // Asks the device which format it holds. Error: not_found.
 Async<std::shared_ptr<FormatOnDevice>> open_format(BlockDevice& device, std::uint32_t sector_size);
 
@@ -196,8 +274,21 @@ Async<std::shared_ptr<FormatOnDevice>> open_format(BlockDevice& device, std::uin
 Async<std::shared_ptr<FormatOnDevice>> open_semper(BlockDevice& device);
 Async<std::shared_ptr<FormatOnDevice>> open_mirage(BlockDevice& device, std::uint32_t sector_size);
 
-Async<void> create_semper(BlockDevice& device, const CreateOptions& options);
-Async<void> create_mirage(BlockDevice& device, const CreateOptions& options);
+// Writes a missing copy of the superblock. Precondition: one is there.
+Async<void> repair_semper(BlockDevice& device);
+// A new ring, whatever is there; returns its identity.
+Async<std::string> make_semper(BlockDevice& device, const CreateOptions& options);
+Async<void> make_mirage(BlockDevice& device, const CreateOptions& options);
+// Zeros over the marks of a ring of either format, durably, where there are any.
+Async<void> wipe_marks(BlockDevice& device);
+// Nothing but zeros.
+bool is_zero(BytesView bytes);
+
+// Whether the beginning of a device is what an interrupted creation leaves: fresh pointers without
+// the mark. `head`: so many bytes, or the device's.
+inline constexpr std::uint64_t kHalfMadeBytes = 32768;
+bool is_half_made_semper(BytesView head);
+bool is_half_made_mirage(BytesView head);
 
 // Consumed up to exposed, at most one lap apart. Error: corrupt.
 Status check_positions(const FormatOnDevice& format, std::uint64_t consumed, std::uint64_t exposed);

@@ -54,7 +54,12 @@ class MirageFormat final : public FormatOnDevice {
   Async<Pointer> read_pointer(Side side) override;
   Async<void> write_pointer(Pointer& pointer, Flush flush) override;
   Async<std::string> side_text(Side side) override;
-  Async<void> claim(Pointer&, Flush) override { co_return Result<void>(); }
+  Async<void> claim(Pointer& pointer, Flush flush) override;
+  Async<void> confirm(Pointer&, Flush) override { co_return Result<void>(); }
+  // Items were flushed before the position behind them was written, and claim() writes that again.
+  Async<void> settle(Pointer&, const Standing&) override { co_return co_await device().flush(); }
+  Async<void> finish_settling() override { co_return Result<void>(); }
+  Async<std::vector<HeaderDamage>> check_headers() override;
   Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) override;
   Async<Recovered> tail(const Pointer& producer, std::uint64_t from) override;
   Parsed parse(BytesView bytes, std::uint64_t position, std::uint64_t limit) const override;
@@ -65,6 +70,9 @@ class MirageFormat final : public FormatOnDevice {
                                    std::size_t buffer_bytes) override;
 
  private:
+  // The sector as it is, once more: it may be in a cache only, where a flush failed on it.
+  Async<void> write_again(Side side, Flush flush);
+
   std::uint32_t sector_size_;
 };
 
@@ -75,7 +83,14 @@ Async<Pointer> MirageFormat::read_pointer(Side side) {
   Pointer pointer;
   pointer.side = side;
   pointer.position = load_u64(sector.view().data());
-  pointer.flag = sector.view()[kFlagAt] == kFlagTrue;
+  const char flag = sector.view()[kFlagAt];
+  if (flag != kFlagTrue && flag != kFlagFalse) {
+    co_return fail(ErrorKind::corrupt, std::string(device().name()) + ": the sector of the " +
+                                           std::string(to_string(side)) + "'s position (byte " +
+                                           std::to_string(side_place(side, sector_size_)) +
+                                           ") is not one: its byte 8 is neither 1 nor 2");
+  }
+  pointer.flag = flag == kFlagTrue;
   co_return pointer;
 }
 
@@ -86,6 +101,21 @@ Async<void> MirageFormat::write_pointer(Pointer& pointer, Flush flush) {
   const std::uint64_t place = side_place(pointer.side, sector_size_);
   if (flush == Flush::never) co_return co_await device().write(place, std::move(parts));
   co_return co_await device().write_and_flush(place, std::move(parts));
+}
+
+Async<void> MirageFormat::write_again(Side side, Flush flush) {
+  AlignedBuffer sector(sector_size_);
+  const std::uint64_t place = side_place(side, sector_size_);
+  ReadParts there{sector.span()};
+  SEMPER_CO_TRY_STATUS(co_await device().read(place, std::move(there)));
+  WriteParts parts{std::as_const(sector).span()};
+  if (flush == Flush::never) co_return co_await device().write(place, std::move(parts));
+  co_return co_await device().write_and_flush(place, std::move(parts));
+}
+
+Async<void> MirageFormat::claim(Pointer& pointer, Flush flush) {
+  if (flush == Flush::never) co_return Result<void>();
+  co_return co_await write_again(pointer.side, flush);
 }
 
 Async<std::string> MirageFormat::side_text(Side side) {
@@ -101,6 +131,48 @@ Async<Recovered> MirageFormat::tail(const Pointer& producer, std::uint64_t from)
   Recovered recovered;
   recovered.exposed = std::max(producer.position, from);
   co_return recovered;
+}
+
+// A side's sector says everything twice, in bytes and in its text.
+Async<std::vector<HeaderDamage>> MirageFormat::check_headers() {
+  std::vector<HeaderDamage> damages;
+  const auto add = [&](std::uint64_t place, std::string why) {
+    HeaderDamage damage;
+    damage.offset = place;
+    damage.bytes = sector_size_;
+    damage.why = std::move(why);
+    damages.push_back(std::move(damage));
+  };
+  AlignedBuffer sector(sector_size_);
+  ReadParts mark{sector.span()};
+  SEMPER_CO_TRY_STATUS(co_await device().read(0, std::move(mark)));
+  if (!is_zero(sector.view().substr(kMagic.size()))) add(0, "not zero behind the mark");
+  for (const Side side : {Side::producer, Side::consumer}) {
+    const std::uint64_t place = side_place(side, sector_size_);
+    ReadParts parts{sector.span()};
+    SEMPER_CO_TRY_STATUS(co_await device().read(place, std::move(parts)));
+    const std::string whose = "the " + std::string(to_string(side)) + "'s position";
+    const BytesView bytes = sector.view();
+    const char flag = bytes[kFlagAt];
+    const BytesView text = bytes.substr(kTextAt, kTextBytes);
+    const std::size_t length = std::min(text.find('\0'), text.size());
+    const std::string position = std::to_string(load_u64(bytes.data()));
+    const std::string end = "; " + std::string(to_string(side)) + " = " + position + "; " +
+                            (side == Side::producer ? "suspend_ack" : "suspend") + " = " +
+                            (flag == kFlagTrue ? "true" : "false");
+    const bool says_so = text.substr(0, length).ends_with(end);
+    // A long text is cut, and a new ring has none.
+    const bool may_lack = length == text.size() || (length == 0 && position == "0");
+    if (flag != kFlagTrue && flag != kFlagFalse) {
+      add(place, "the sector of " + whose + " is damaged: byte 8 is neither 1 nor 2");
+    } else if (!says_so && !may_lack) {
+      add(place, "the sector of " + whose + " is damaged: its bytes and its text differ");
+    } else if (!is_zero(bytes.substr(kFlagAt + 1, kTextAt - kFlagAt - 1)) ||
+               !is_zero(text.substr(length)) || !is_zero(bytes.substr(kTextAt + kTextBytes))) {
+      add(place, "not zero between and behind the fields of " + whose);
+    }
+  }
+  co_return damages;
 }
 
 Async<Recovered> MirageFormat::recover(const Pointer& producer, const Pointer& consumer) {
@@ -190,15 +262,14 @@ Async<std::shared_ptr<FormatOnDevice>> open_mirage(BlockDevice& device, std::uin
   co_return format;
 }
 
-Async<void> create_mirage(BlockDevice& device, const CreateOptions& options) {
+Async<void> make_mirage(BlockDevice& device, const CreateOptions& options) {
   SEMPER_CO_TRY(const std::uint32_t sector_size, choose_sector_size(device, options.sector_size));
   if (device.size() / sector_size < kMinSectors) {
     co_return fail(ErrorKind::invalid_argument, std::string(device.name()) +
                                                     ": too small for a ring; the least is " +
                                                     std::to_string(kMinSectors) + " sectors");
   }
-  SEMPER_CO_TRY(const bool is_ring, co_await has_magic(device, device.sector_size()));
-  if (is_ring) co_return Result<void>();
+  SEMPER_CO_TRY_STATUS(co_await wipe_marks(device));
   AlignedBuffer sector(sector_size);
   for (const Side side : {Side::producer, Side::consumer}) {
     std::memset(sector.data(), 0, sector.size());
@@ -211,6 +282,19 @@ Async<void> create_mirage(BlockDevice& device, const CreateOptions& options) {
   std::memcpy(sector.data(), kMagic.data(), kMagic.size());
   WriteParts parts{std::as_const(sector).span()};
   co_return co_await device.write_and_flush(0, std::move(parts));
+}
+
+bool is_half_made_mirage(BytesView head) {
+  for (std::size_t sector_size = 512; sector_size * 3 <= head.size(); sector_size *= 2) {
+    bool fits = true;
+    for (std::size_t at = 0; fits && at < head.size(); ++at) {
+      const std::size_t sector = at / sector_size;
+      const bool is_flag = (sector == 1 || sector == 2) && at % sector_size == kFlagAt;
+      fits = head[at] == 0 || (is_flag && head[at] == kFlagFalse);
+    }
+    if (fits) return true;
+  }
+  return false;
 }
 
 }  // namespace semper::ring::internal

@@ -26,7 +26,7 @@ ProducerCore::ProducerCore(Attachment attachment)
       unexposed_(attachment_.recovered.pushed.begin(), attachment_.recovered.pushed.end()),
       kept_(!unexposed_.empty()),
       suspended_(attachment_.own.flag),
-      durable_pointer_(exposed_) {
+      durable_known_(exposed_) {
   if (attachment_.own.flag == attachment_.other.flag) {
     consumer_flags_seen_ = attachment_.flags_seen;
   }
@@ -112,6 +112,8 @@ void ProducerCore::drop_kept() {
   if (!kept_) return;
   kept_ = false;
   unexposed_.clear();
+  attachment_.own.epoch_start = exposed_;
+  attachment_.share_epoch();
 }
 
 Async<ProducerCore::Place> ProducerCore::place(const ItemList& items, Exposure exposure,
@@ -198,12 +200,20 @@ Async<void> ProducerCore::refresh_consumed() {
     return position > known && position <= exposed;
   };
   auto position = attachment_.shared_position(kConsumedWord);
-  if (!position || !acceptable(*position)) {
+  if (position && acceptable(*position)) {
+    if (attachment_.must_flush_for_other()) {
+      SEMPER_CO_TRY_STATUS(co_await attachment_.format->device().flush());
+    }
+  } else {
     SEMPER_CO_TRY(const Pointer consumer,
                   co_await attachment_.format->read_pointer(Side::consumer));
     if (!acceptable(consumer.position)) co_return Result<void>();
-    // It may be in a cache only; what it frees must stay free.
-    if (attachment_.options.flush == Flush::always) {
+    // It may be in a cache only, where no flush reaches it any more; what it frees must stay free.
+    if (attachment_.options.flush == Flush::always && attachment_.format->records_publish()) {
+      Round wanted;
+      wanted.consumed = consumer.position;
+      SEMPER_CO_TRY_STATUS(co_await request(wanted));
+    } else if (attachment_.options.flush == Flush::always) {
       SEMPER_CO_TRY_STATUS(co_await attachment_.format->device().flush());
     }
     position = consumer.position;
@@ -255,6 +265,7 @@ Async<ProducerCore::Outcome> ProducerCore::request(Round& wanted) {
     gathering_.advance_to = std::max(gathering_.advance_to, wanted.advance_to);
     if (wanted.flag) gathering_.flag = wanted.flag;
     gathering_.leave = gathering_.leave || wanted.leave;
+    gathering_.consumed = std::max(gathering_.consumed, wanted.consumed);
     gathering_.pointer_waiters.push_back(done);
     start_drain(executor);
   }

@@ -70,6 +70,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
     std::uint64_t advance_to = 0;
     std::optional<bool> flag;  // the acknowledgement to record
     bool leave = false;        // record that nobody is attached
+    std::uint64_t consumed = 0;  // record that the consumer is so far
     std::vector<OneShot<Outcome>> pointer_waiters;
 
     bool has_pointer_work() const { return advance_to != 0 || flag || leave; }
@@ -97,7 +98,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   std::optional<Round> next_round();
   Async<void> perform(Round& round);
   Async<void> write_data(const Round& round);
-  Async<void> write_pointer(bool flush_after);
+  // `known`: everything before it is durable.
+  Async<void> write_pointer(bool flush_after, std::uint64_t known);
   Async<void> write_final_position(const Round& round, std::uint64_t published);
   void finish(Round& round, const Status& status);
   void die(const Error& error);
@@ -135,7 +137,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   std::uint64_t items_ = 0;
 
   // The drain's own, and before it the attaching coroutine's.
-  std::uint64_t durable_pointer_;
+  std::uint64_t durable_known_;  // what the pointer on the disk says to be durable, at least
   bool pointer_unflushed_ = false;
   // Set by the calls under the turn.
   // None yet: what a consumer asked for before this handle was there is on the disk alone.

@@ -75,22 +75,28 @@ Async<void> ProducerCore::write_data(const Round& round) {
   attachment_.own.pending_epoch = 0;  // what an earlier producer pushed is written over
   // A crash looks for exposed records only so far behind the position on the disk; it goes out with
   // this write's flush.
-  const bool lags = format.records_publish() && exposed_ > durable_pointer_ &&
-                    round.group.end - durable_pointer_ > kPointerLagBytes / 2;
+  const bool lags = format.records_publish() && durable_end_ > durable_known_ &&
+                    round.group.end - durable_known_ > kPointerLagBytes / 2;
   if (lags) {
     attachment_.own.position = exposed_;
-    SEMPER_CO_TRY_STATUS(co_await write_pointer(false));
+    SEMPER_CO_TRY_STATUS(co_await write_pointer(false, durable_end_));
   }
   SEMPER_CO_TRY_STATUS(co_await format.io().write(round.group.write_start, round.group.bytes,
                                                   attachment_.options.flush));
-  if (pointer_unflushed_) durable_pointer_ = attachment_.own.position;
+  if (pointer_unflushed_) durable_known_ = std::max(durable_known_, attachment_.own.known);
   pointer_unflushed_ = false;
   co_return Result<void>();
 }
 
-Async<void> ProducerCore::write_pointer(bool flush_after) {
+Async<void> ProducerCore::write_pointer(bool flush_after, std::uint64_t known) {
   FormatOnDevice& format = *attachment_.format;
   const bool flushes = attachment_.options.flush == Flush::always;
+  if (flushes) {
+    Pointer& own = attachment_.own;
+    own.known = std::max(own.known, known);
+    std::lock_guard lock(mutex_);
+    own.consumed = std::max(own.consumed, consumed_);
+  }
   // Of the two copies, one is always durable.
   if (pointer_unflushed_ && flushes) SEMPER_CO_TRY_STATUS(co_await format.device().flush());
   const Flush flush = flush_after ? attachment_.options.flush : Flush::never;
@@ -98,7 +104,7 @@ Async<void> ProducerCore::write_pointer(bool flush_after) {
   pointer_unflushed_ = true;
   if (!flush_after) co_return Result<void>();
   pointer_unflushed_ = false;
-  durable_pointer_ = attachment_.own.position;
+  durable_known_ = std::max(durable_known_, known);
   co_return Result<void>();
 }
 
@@ -108,19 +114,21 @@ Async<void> ProducerCore::write_final_position(const Round& round, std::uint64_t
   const std::uint64_t position = std::max({exposed_, published, round.advance_to});
   const bool advances =
       round.advance_to > std::max(exposed_, published) || (!semper && position > exposed_);
+  const std::uint64_t known = round.waiters.empty() ? durable_end_ : round.group.end;
   // Far behind what is on the disk already: a batch as large as all that is looked at.
-  const bool lags = semper && position - durable_pointer_ > kPointerLagBytes / 2 &&
+  const bool lags = semper && known - durable_known_ > kPointerLagBytes / 2 &&
                     round.group.bytes.size() > kPointerLagBytes / 2;
   own.position = position;
+  own.consumed = std::max(own.consumed, round.consumed);
   if (round.flag) own.flag = *round.flag;
   // mirage-1.0 records nobody's coming or going.
   const bool leaves = round.leave && semper;
   if (round.leave) own.attached = false;
-  if (advances || lags || round.flag || leaves) {
-    SEMPER_CO_TRY_STATUS(co_await write_pointer(true));
+  if (advances || lags || round.flag || leaves || round.consumed != 0) {
+    SEMPER_CO_TRY_STATUS(co_await write_pointer(true, known));
   } else if (semper && published != 0 && attachment_.companion == nullptr) {
     // Nobody can be told but by the disk; what it says is durable already.
-    SEMPER_CO_TRY_STATUS(co_await write_pointer(false));
+    SEMPER_CO_TRY_STATUS(co_await write_pointer(false, known));
   }
   co_return Result<void>();
 }

@@ -101,6 +101,14 @@ Parsed parse_record_header(BytesView bytes, std::uint64_t position, std::uint64_
   return parsed;
 }
 
+std::optional<SeenHeader> see_record_header(BytesView bytes, std::uint32_t identity_crc) {
+  if (bytes.size() < kRecordHeaderBytes) return std::nullopt;
+  if ((load_u32(bytes.data() + kFlagsAt) & kIsRecord) == 0) return std::nullopt;
+  const BytesView covered = bytes.substr(kPayloadCrcAt, kRecordHeaderBytes - kPayloadCrcAt);
+  if (load_u32(bytes.data()) != crc32c(covered, identity_crc)) return std::nullopt;
+  return SeenHeader{load_u64(bytes.data() + kPositionAt), load_u32(bytes.data() + kEpochAt)};
+}
+
 Parsed parse_record(BytesView bytes, std::uint64_t position, std::uint64_t limit,
                     std::uint32_t identity_crc) {
   std::uint64_t length = 0;

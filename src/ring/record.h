@@ -50,6 +50,13 @@ Parsed parse_record_header(BytesView bytes, std::uint64_t position, std::uint64_
                            std::uint32_t identity_crc, std::uint64_t& length,
                            std::uint32_t& payload_crc);
 
+// Whatever record's header this is, of whichever position.
+struct SeenHeader {
+  std::uint64_t position = 0;
+  std::uint32_t epoch = 0;
+};
+std::optional<SeenHeader> see_record_header(BytesView bytes, std::uint32_t identity_crc);
+
 // As FormatOnDevice::parse.
 Parsed parse_record(BytesView bytes, std::uint64_t position, std::uint64_t limit,
                     std::uint32_t identity_crc);

@@ -16,21 +16,24 @@ Recovery::Recovery(StreamIo& io, std::uint32_t identity_crc, const Pointer& prod
       identity_crc_(identity_crc),
       producer_(producer),
       // What the consumer removed may be overwritten already.
-      start_(std::max(producer.position, consumer.position)),
+      start_(std::max({producer.position, consumer.position, consumer.known})),
       limit_(round_down(consumer.position, kBlockBytes) + io.geometry().capacity),
-      mid_batch_(consumer.position > producer.position),
+      mid_batch_(consumer.position > producer.position && consumer.position == start_),
       buffer_(static_cast<std::size_t>(std::min(kWindowBytes, io.geometry().capacity))) {}
 
 Async<Recovered> Recovery::run() {
   recovered_.exposed = start_;
   recovered_.scanned = true;
   recovered_.pushed_epoch = producer_.epoch;
+  recovered_.last_write = start_;
   SEMPER_CO_TRY_STATUS(co_await scan(producer_.epoch, true));
   if (recovered_.pushed.empty() && recovered_.exposed == producer_.position &&
       producer_.pending_epoch != 0) {
     recovered_.pushed_epoch = producer_.pending_epoch;
     SEMPER_CO_TRY_STATUS(co_await scan(producer_.pending_epoch, false));
   }
+  // The consumer is inside a batch whose rest can not be read: that is damage, not the end.
+  recovered_.exposed = round_up(recovered_.exposed, kBlockBytes);
   co_return recovered_;
 }
 
@@ -67,6 +70,7 @@ Async<void> Recovery::scan(std::uint32_t epoch, bool published_too) {
     position = record.after;
     inside = (record.flags & kBatchEnd) == 0;
     if (inside) continue;
+    recovered_.last_write = record.group_start;
     if (published) {
       recovered_.exposed = position;
       recovered_.pushed.clear();
@@ -114,13 +118,34 @@ Async<Parsed> Recovery::verify(std::uint64_t position) {
   co_return record;
 }
 
+void Recovery::look_for_later_times(std::uint64_t at, BytesView head) {
+  const auto seen = see_record_header(head, identity_crc_);
+  if (!seen || !recovered_.stale.empty()) return;
+  const std::uint64_t capacity = io_.geometry().capacity;
+  if (seen->position < at || seen->position % capacity != at % capacity) return;
+  if (seen->position == at && seen->epoch <= producer_.epoch) return;
+  recovered_.stale = "the record at byte " + std::to_string(io_.place(at)) + " (position " +
+                     std::to_string(seen->position) + ", epoch " + std::to_string(seen->epoch) +
+                     ") is younger than the stored positions (producer " +
+                     std::to_string(producer_.position) + ", epoch " +
+                     std::to_string(producer_.epoch) +
+                     "): these were put back to an earlier state, or writes to them were lost";
+}
+
 Async<std::optional<std::uint64_t>> Recovery::look_ahead(std::uint64_t position,
                                                          std::uint32_t epoch) {
-  const std::uint64_t until = std::min(limit_, producer_.position + kPointerLagBytes);
+  // The next write begins within that distance, or the pointer says that more was written.
+  const std::uint64_t until =
+      std::min(limit_, std::max(position, producer_.known) + kPointerLagBytes);
   std::optional<std::uint64_t> first;
+  if (position % kBlockBytes == 0 && position < limit_) {
+    SEMPER_CO_TRY(const BytesView head, co_await window(position, kRecordHeaderBytes));
+    look_for_later_times(position, head);
+  }
   for (std::uint64_t at = round_down(position, kBlockBytes) + kBlockBytes;
        at < until && !(first && later_write_start_ > position); at += kBlockBytes) {
     SEMPER_CO_TRY(const BytesView head, co_await window(at, kRecordHeaderBytes));
+    look_for_later_times(at, head);
     std::uint64_t length = 0;
     std::uint32_t payload_crc = 0;
     const Parsed record = parse_record_header(head, at, limit_, identity_crc_, length, payload_crc);

@@ -7,7 +7,9 @@
 //   - a batch counts when all its records are whole, from the mark of its beginning to that of its
 //     end; a published batch exposes all before it;
 //   - where no valid record is, the end is reached, unless a record further on says that its write
-//     began later: then what is missing was acknowledged, and is damaged rather than torn.
+//     began later: then what is missing was acknowledged, and is damaged rather than torn;
+//   - a record that no producer can have written yet (of a later epoch, or more than a lap ahead)
+//     says that the pointers are older than the data: they were put back, nothing is believed.
 #pragma once
 
 #include "ring/blocks.h"
@@ -30,6 +32,7 @@ class Recovery {
   // Bytes from the position on, at least `wanted` where the limit allows it and the window can.
   Async<BytesView> window(std::uint64_t position, std::size_t wanted);
   Async<void> scan(std::uint32_t epoch, bool published_too);
+  void look_for_later_times(std::uint64_t at, BytesView head);
   // The batch to go on with behind a damaged place; nothing where it is the end.
   Async<std::optional<std::uint64_t>> look_ahead(std::uint64_t position, std::uint32_t epoch);
 

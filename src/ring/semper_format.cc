@@ -8,6 +8,7 @@
 
 #include "ring/recovery.h"
 #include "ring/semper_encoder.h"
+#include "semper/base/assert.h"
 #include "semper/base/crc32c.h"
 
 namespace semper::ring::internal {
@@ -86,10 +87,13 @@ Async<void> write_initial_pointers(BlockDevice& device, const Identity& identity
       Pointer pointer;
       pointer.side = side;
       pointer.sequence = sequence;
-      store_pointer(pointer, seed, block.span());
-      SEMPER_CO_TRY_STATUS(co_await write_block(device, pointer_place(side, sequence), block));
+      const std::uint64_t place = pointer_place(side, sequence);
+      store_pointer(pointer, place, seed, block.span());
+      SEMPER_CO_TRY_STATUS(co_await write_block(device, place, block));
     }
   }
+  const AlignedBuffer zeros(kDataStart - claim_place(Side::producer));
+  SEMPER_CO_TRY_STATUS(co_await write_block(device, claim_place(Side::producer), zeros));
   co_return co_await device.flush();
 }
 
@@ -124,18 +128,33 @@ Async<std::shared_ptr<FormatOnDevice>> open_semper(BlockDevice& device) {
   co_return format;
 }
 
-Async<void> create_semper(BlockDevice& device, const CreateOptions& options) {
+Async<void> repair_semper(BlockDevice& device) {
   SEMPER_CO_TRY(const Copies copies, co_await read_copies(device));
-  const std::array<std::uint64_t, 2> places{0,
-                                            device.size() < kBlockBytes ? 0 : copy_place(device)};
-  if (const Superblock* valid = copies.valid()) {
-    SEMPER_CO_TRY_STATUS(check_superblock(device, *valid));
-    for (std::size_t i = 0; i < 2; ++i) {
-      if (copies.checks[i] == BlockCheck::valid) continue;
-      SEMPER_CO_TRY_STATUS(co_await write_superblock(device, *valid, places[i]));
-    }
-    co_return Result<void>();
+  const Superblock* const valid = copies.valid();
+  SEMPER_ASSERT(valid != nullptr, "a ring is there");
+  const std::array<std::uint64_t, 2> places{0, copy_place(device)};
+  for (std::size_t i = 0; i < 2; ++i) {
+    if (copies.checks[i] == BlockCheck::valid) continue;
+    SEMPER_CO_TRY_STATUS(co_await write_superblock(device, *valid, places[i]));
   }
+  co_return Result<void>();
+}
+
+Async<void> wipe_marks(BlockDevice& device) {
+  SEMPER_CO_TRY(const Copies copies, co_await read_copies(device));
+  const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(device.size(), kBlockBytes));
+  AlignedBuffer block(size);
+  SEMPER_CO_TRY_STATUS(co_await read_block(device, 0, block));
+  const bool has_mark = !is_zero(block.view());
+  const bool has_copy = copies.checks[1] != BlockCheck::absent;
+  std::memset(block.data(), 0, block.size());
+  if (has_copy) SEMPER_CO_TRY_STATUS(co_await write_block(device, copy_place(device), block));
+  if (has_mark) SEMPER_CO_TRY_STATUS(co_await write_block(device, 0, block));
+  if (!has_mark && !has_copy) co_return Result<void>();
+  co_return co_await device.flush();
+}
+
+Async<std::string> make_semper(BlockDevice& device, const CreateOptions& options) {
   if (device.size() < kDataStart + kMinDataBytes + kBlockBytes) {
     co_return fail(
         ErrorKind::invalid_argument,
@@ -144,10 +163,35 @@ Async<void> create_semper(BlockDevice& device, const CreateOptions& options) {
   }
   Superblock superblock;
   superblock.identity = draw_identity(*options.env.random);
-  superblock.capacity = places[1] - kDataStart;
+  superblock.capacity = copy_place(device) - kDataStart;
+  SEMPER_CO_TRY_STATUS(co_await wipe_marks(device));
   SEMPER_CO_TRY_STATUS(co_await write_initial_pointers(device, superblock.identity));
-  SEMPER_CO_TRY_STATUS(co_await write_superblock(device, superblock, places[0]));
-  co_return co_await write_superblock(device, superblock, places[1]);
+  SEMPER_CO_TRY_STATUS(co_await write_superblock(device, superblock, 0));
+  SEMPER_CO_TRY_STATUS(co_await write_superblock(device, superblock, copy_place(device)));
+  co_return to_hex(view(superblock.identity));
+}
+
+bool is_half_made_semper(BytesView head) {
+  if (head.size() < kDataStart) return false;
+  AlignedBuffer fresh(kBlockBytes);
+  for (std::uint64_t at = 0; at < kDataStart; at += kBlockBytes) {
+    const BytesView there = head.substr(at, kBlockBytes);
+    if (is_zero(there)) continue;
+    const std::uint64_t block = at / kBlockBytes;
+    if (block < 1 || block > 4) return false;
+    Pointer pointer;
+    pointer.side = block <= 2 ? Side::producer : Side::consumer;
+    pointer.sequence = (block - 1) % 2;
+    store_pointer(pointer, at, 0, fresh.span());
+    // All but the checksum, for the identity is not known.
+    const std::size_t crc_at = kBlockContentBytes - sizeof(std::uint32_t);
+    const BytesView expected = fresh.view();
+    if (there.substr(0, crc_at) != expected.substr(0, crc_at) ||
+        there.substr(kBlockContentBytes) != expected.substr(kBlockContentBytes)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 SemperFormat::SemperFormat(BlockDevice& device, const Superblock& superblock)
@@ -165,33 +209,45 @@ std::uint64_t SemperFormat::identity_word() const noexcept {
 }
 
 Async<Pointer> SemperFormat::read_pointer(Side side) {
-  AlignedBuffer blocks(2 * kBlockBytes);
   const std::uint64_t place = pointer_place(side, 0);
+  AlignedBuffer blocks(claim_place(side) + kBlockBytes - place);
   ReadParts parts{blocks.span()};
   SEMPER_CO_TRY_STATUS(co_await device().read(place, std::move(parts)));
   std::optional<Pointer> newest;
-  for (const std::uint64_t slot : {0, 1}) {
-    const BytesView block = blocks.view().substr(slot * kBlockBytes, kBlockBytes);
-    auto pointer = load_pointer(block, side, place + slot * kBlockBytes, identity_crc_);
-    if (pointer && (!newest || pointer->sequence > newest->sequence)) newest = std::move(pointer);
+  for (std::uint32_t slot = 0; slot < kPointerSlots; ++slot) {
+    const std::uint64_t at = slot_place(side, slot);
+    const BytesView block = blocks.view().substr(at - place, kBlockBytes);
+    auto pointer = load_pointer(block, side, at, identity_crc_);
+    if (!pointer || (newest && pointer->sequence <= newest->sequence)) continue;
+    const bool is_alone = !newest || newest->epoch != pointer->epoch;
+    newest = std::move(pointer);
+    newest->is_alone = is_alone;
   }
   if (!newest) {
-    co_return fail(ErrorKind::corrupt, std::string(device().name()) + ": both copies of the " +
+    co_return fail(ErrorKind::corrupt, std::string(device().name()) + ": all copies of the " +
                                            std::string(to_string(side)) + "'s position (bytes " +
-                                           std::to_string(place) + " and " +
-                                           std::to_string(place + kBlockBytes) + ") are damaged");
+                                           std::to_string(place) + ", " +
+                                           std::to_string(place + kBlockBytes) + " and " +
+                                           std::to_string(claim_place(side)) + ") are damaged");
   }
   co_return std::move(*newest);
 }
 
-Async<void> SemperFormat::write_pointer(Pointer& pointer, Flush flush) {
-  ++pointer.sequence;
+Async<void> SemperFormat::write_slot(Pointer& pointer, std::uint32_t slot, Flush flush) {
+  // The first two have the numbers of their parity.
+  pointer.sequence += slot == 2 || (pointer.sequence + 1) % 2 == slot ? 1 : 2;
   AlignedBuffer block(kBlockBytes);
-  store_pointer(pointer, identity_crc_, block.span());
-  const std::uint64_t place = pointer_place(pointer.side, pointer.sequence);
+  const std::uint64_t place = slot_place(pointer.side, slot);
+  store_pointer(pointer, place, identity_crc_, block.span());
   WriteParts parts{std::as_const(block).span()};
   if (flush == Flush::never) co_return co_await device().write(place, std::move(parts));
   co_return co_await device().write_and_flush(place, std::move(parts));
+}
+
+Async<void> SemperFormat::write_pointer(Pointer& pointer, Flush flush) {
+  pointer.keep = kKeepFirstTwo;
+  const auto slot = static_cast<std::uint32_t>((pointer.sequence + 1) % 2);
+  co_return co_await write_slot(pointer, slot, flush);
 }
 
 Async<std::string> SemperFormat::side_text(Side side) {
@@ -200,24 +256,51 @@ Async<std::string> SemperFormat::side_text(Side side) {
   co_return pointer.queue + " used by " + pointer.client;
 }
 
+namespace {
+// The place that an attach may write to.
+std::uint32_t free_slot(const Pointer& pointer) {
+  for (std::uint32_t slot = 0; slot < kPointerSlots; ++slot) {
+    if ((pointer.keep >> slot & 1) == 0) return slot;
+  }
+  SEMPER_ASSERT(false, "a pointer names two of its three places");
+  return 2;
+}
+}  // namespace
+
+Async<void> SemperFormat::write_claim_copy(Pointer& pointer, Flush flush) {
+  co_return co_await write_slot(pointer, free_slot(pointer), flush);
+}
+
 Async<void> SemperFormat::claim(Pointer& pointer, Flush flush) {
   ++pointer.epoch;
   pointer.attached = true;
-  // Twice: whichever copy is lost later, the other one knows the epoch.
-  for (int copy = 0; copy < 2; ++copy) {
-    SEMPER_CO_TRY_STATUS(co_await write_pointer(pointer, flush));
+  pointer.redo.bytes = 0;
+  co_return co_await write_claim_copy(pointer, flush);
+}
+
+// Both at once: the claim, which is durable, knows all that they do.
+Async<void> SemperFormat::confirm(Pointer& pointer, Flush flush) {
+  const std::uint32_t claimed = free_slot(pointer);
+  for (std::uint32_t slot = 0; slot < kPointerSlots; ++slot) {
+    if (slot == claimed) continue;
+    pointer.keep = 1u << slot | 1u << claimed;
+    SEMPER_CO_TRY_STATUS(co_await write_slot(pointer, slot, Flush::never));
   }
-  co_return Result<void>();
+  if (flush == Flush::never) co_return Result<void>();
+  co_return co_await device().flush();
 }
 
 Async<Recovered> SemperFormat::recover(const Pointer& producer, const Pointer& consumer) {
   if (producer.position % kBlockBytes != 0 || consumer.position % kRecordAlign != 0 ||
-      std::max(producer.position, consumer.position) > kMaxPosition) {
+      consumer.known % kBlockBytes != 0 ||
+      std::max({producer.position, consumer.position, producer.known, consumer.known}) >
+          kMaxPosition) {
     co_return fail(ErrorKind::corrupt, std::string(device().name()) +
                                            ": a stored position is not where a record can be");
   }
-  if (consumer.position < producer.position) {
-    SEMPER_CO_TRY_STATUS(check_positions(*this, consumer.position, producer.position));
+  const std::uint64_t known = std::max(producer.position, consumer.known);
+  if (consumer.position < known) {
+    SEMPER_CO_TRY_STATUS(check_positions(*this, consumer.position, known));
   }
   Recovery recovery(io_, identity_crc_, producer, consumer);
   SEMPER_CO_TRY(Recovered recovered, co_await recovery.run());

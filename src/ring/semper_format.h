@@ -19,6 +19,10 @@ class SemperFormat final : public FormatOnDevice {
   Async<void> write_pointer(Pointer& pointer, Flush flush) override;
   Async<std::string> side_text(Side side) override;
   Async<void> claim(Pointer& pointer, Flush flush) override;
+  Async<void> confirm(Pointer& pointer, Flush flush) override;
+  Async<void> settle(Pointer& own, const Standing& standing) override;
+  Async<void> finish_settling() override;
+  Async<std::vector<HeaderDamage>> check_headers() override;
   Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) override;
 
   Async<Recovered> tail(const Pointer& producer, std::uint64_t from) override;
@@ -31,6 +35,17 @@ class SemperFormat final : public FormatOnDevice {
                                    std::size_t buffer_bytes) override;
 
  private:
+  Async<void> write_slot(Pointer& pointer, std::uint32_t slot, Flush flush);
+  Async<void> write_claim_copy(Pointer& pointer, Flush flush);
+  // In settling.cc.
+  Async<void> settle_stretch(Pointer& own, std::uint64_t position, std::uint64_t copy_place,
+                             std::span<std::byte> bytes);
+  Async<void> finish_redo(const Redo& redo, std::uint64_t consumed);
+  Async<void> read_copy(std::uint64_t place, std::span<std::byte> into);
+  Async<void> write_copy(std::uint64_t place, std::span<const std::byte> from);
+
+  // Settled by who attached before, and now for certain.
+  std::uint64_t settled_until_ = 0;
   Identity identity_;
   std::uint32_t identity_crc_;
 };

@@ -123,8 +123,9 @@ class Consumer {
     co_return std::pair<Position, T>(end, std::move(accumulator));
   }
 
-  // Removes everything before `position`; what is removed already is fine. Durable on success: that.
-  // On error, or where it never returns: removed or not.
+  // Removes everything before `position`: an end that pop or the producer's publish or push gave out
+  // (others are refused); what is removed already is fine. Durable on success: that. On error, or
+  // where it never returns: removed or not.
   Async<void> advance(Position position);
 
   // Where the next valid record after the damaged one at `damaged` is; the end of what is exposed

@@ -43,7 +43,8 @@ Result<Format> format_from(std::string_view name);
 enum class State : std::uint8_t { running, suspended };
 std::string_view to_string(State state) noexcept;
 
-// Whether what is acknowledged is on stable storage.
+// Whether what is acknowledged is on stable storage. Where the two sides of a ring choose differently,
+// the one that flushes does so before it relies on what the other has said.
 enum class Flush : std::uint8_t {
   always,
   // In the page cache only: survives the death of the process, not that of the machine, after
@@ -68,10 +69,12 @@ enum class OnDamage : std::uint8_t {
 
 // What create may write over.
 enum class Overwrite : std::uint8_t {
-  // A device that begins with zeros, or a creation that was interrupted.
+  // A device without a mark of anything (ring::is_blank), or a creation that was interrupted.
   blank_only,
-  // Anything but a ring. What was there is lost.
+  // Anything but a ring that can be attached: also what is left of one. What was there is lost.
   anything,
+  // Such a ring too, with the items in it.
+  also_a_ring,
 };
 
 // The deadline of an operation that is not to wait.

@@ -71,9 +71,9 @@ class Producer {
   // not, as before.
   Async<void> detach();
 
-  // Reads what the consumer asks for, acknowledges it durably, and says what it is. Every push looks by
-  // itself; call this from time to time where pushes are rare and the consumer is on another machine
-  // (or is the OCaml library).
+  // Reads what the consumer asks for, acknowledges it durably, and says what it is. Attaching does
+  // that once (semper-1), and every push looks by itself, where the consumer is on another machine
+  // at most every poll.maximum. A producer that has nothing to push calls it from time to time.
   Async<State> state();
 
   Async<DebugInfo> debug_info();

@@ -15,6 +15,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "semper/ring/consumer.h"
 #include "semper/ring/options.h"
@@ -25,12 +26,17 @@ namespace semper::ring {
 
 // Makes an empty ring. On a device that holds a ring of this format it changes nothing (a missing
 // second copy of the superblock is written again). The mark by which a ring is known is written
-// last, after everything else was flushed.
+// last, after everything else was flushed. Two that create at once: on one machine both get the one
+// ring; on two, one of them, or both, get an error.
+// How large: a semper-1 ring takes a block of 4096 bytes for each call of push, and for each write of
+// published items, which waiting calls share; 1,024 single items of any size below that are 4 MiB.
 // Durable on success: the ring. On error, or where it never returns: either no ring, and creating
 // it again is fine, or the ring.
-// Errors: already_exists (a ring of the other format), permission (something else is there: see
-// Overwrite; or the device is read-only), invalid_argument (the device is too small, or has no such
-// sectors), and the device's.
+// Errors: already_exists (a ring of the other format), permission (something else is there, the
+// message says what: see Overwrite; or the device is read-only), corrupt (what is left of a ring:
+// Overwrite::anything makes a new one), conflict (a producer or consumer is attached to what was
+// there before), unsupported (a newer ring), invalid_argument (the device is too small, or has no
+// such sectors), and the device's.
 Async<void> create(BlockDevice& device, CreateOptions options);
 
 // One side, as it is on the disk.
@@ -63,8 +69,24 @@ struct Info {
 // work. Errors: not_found (no ring), corrupt, invalid_argument (sector_size), and the device's.
 Async<Info> inspect(BlockDevice& device, std::uint32_t sector_size = 0);
 
-// True where the device begins with zeros, so that create() has nothing to ask.
+// True where create() has nothing to ask: nothing but zeros where anything known has its mark (the
+// first 4 MiB and the last one), or a creation that was interrupted.
 Async<bool> is_blank(BlockDevice& device);
+
+// What is there instead, in words for a person ("a btrfs file system", "data (from byte 8192 on)");
+// empty where is_blank() is true.
+Async<std::string> contents(BlockDevice& device);
+
+// A sector or block outside the items that is not what it must be.
+struct HeaderDamage {
+  std::uint64_t offset = 0;  // bytes from the device's beginning
+  std::uint64_t bytes = 0;
+  std::string why;
+};
+
+// Checks what a ring has besides items: every copy of superblock and pointers, and what must be zero.
+// read_all() checks the items. Changes nothing, takes no role. Errors: not_found, and the device's.
+Async<std::vector<HeaderDamage>> check_headers(BlockDevice& device, std::uint32_t sector_size = 0);
 
 // Calls `visit` with every item that is not consumed, in order, and `damaged` with every stretch
 // that can not be read; an error that one of them returns ends it. Changes nothing, takes no role;
