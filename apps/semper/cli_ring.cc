@@ -30,7 +30,10 @@ void add_making(CLI::App& ring, Command& chosen) {
        "--size 1MiB --format mirage-1.0 --sector-size 512"});
   auto arguments = std::make_shared<RingCreateArguments>();
   add_place(create, arguments->place);
-  create.add_option("--size", arguments->size, "Of a file that is not there yet: 64MiB")
+  create
+      .add_option("--size", arguments->size,
+                  "Of a file that is not there yet: 64MiB; each write of items "
+                  "takes 4KiB at least")
       ->type_name("SIZE");
   create.add_option("--format", arguments->format, "semper-1, or mirage-1.0 of the OCaml library")
       ->capture_default_str();
@@ -83,7 +86,9 @@ void add_looking(CLI::App& ring, Command& chosen) {
       {{"info", "Format, sides, room and state of a ring",
         "ring info queue.ring\n--json ring info /dev/loop0"},
        ring_info},
-      {{"verify", "Read the whole device and name every damaged sector; changes nothing",
+      {{"verify",
+        "Read every sector, check superblock, positions and items, and name what is damaged; "
+        "changes nothing",
         "ring verify queue.ring"},
        ring_verify,
        OnSignal::requests_stop},

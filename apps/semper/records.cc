@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <string>
 
 #include "semper/base/assert.h"
@@ -99,6 +100,16 @@ InputReader::InputReader(int descriptor, std::stop_token stop)
 
 InputReader::~InputReader() {
   ::close(wake_);
+}
+
+Result<bool> InputReader::wait(Duration patience) {
+  std::array<pollfd, 2> wanted = {pollfd{descriptor_, POLLIN, 0}, pollfd{wake_, POLLIN, 0}};
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(patience).count();
+  const int ready = ::poll(wanted.data(), wanted.size(), static_cast<int>(milliseconds));
+  if (ready < 0 && errno != EINTR) {
+    return fail(error_from_errno(errno, "waiting for the standard input"));
+  }
+  return ready > 0 || stop_.stop_requested();
 }
 
 Result<std::size_t> InputReader::read(std::span<char> into) {

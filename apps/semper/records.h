@@ -11,6 +11,7 @@
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
+#include "semper/env/clock.h"
 
 namespace semper::cli {
 
@@ -57,6 +58,9 @@ class InputReader {
   ~InputReader();
   InputReader(const InputReader&) = delete;
   InputReader& operator=(const InputReader&) = delete;
+
+  // Waits so long for input; blocks the thread. True: read() will not block. Errors: as below.
+  Result<bool> wait(Duration patience);
 
   // Waits for input; blocks the thread. 0: the end, or a stop. Errors: io and others of read(2).
   Result<std::size_t> read(std::span<char> into);

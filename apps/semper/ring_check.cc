@@ -22,10 +22,11 @@ struct Verdict {
   std::uint64_t items = 0;
   std::uint64_t bytes = 0;
   std::vector<Stretch> damaged;
+  std::vector<ring::HeaderDamage> headers;
   std::vector<std::pair<std::uint64_t, std::string>> unreadable;  // sector, why
   std::uint64_t unreadable_count = 0;
 
-  bool sound() const { return damaged.empty() && unreadable_count == 0; }
+  bool sound() const { return damaged.empty() && headers.empty() && unreadable_count == 0; }
 };
 
 std::string sectors_text(const Sectors& sectors) {
@@ -90,6 +91,14 @@ Bytes verdict_item(const ring::Info& info, const Verdict& verdict) {
                     .add("why", text_item(stretch.damage.why))
                     .item());
   }
+  List headers;
+  for (const auto& header : verdict.headers) {
+    headers.add(Fields()
+                    .add("offset", number_item(header.offset))
+                    .add("bytes", number_item(header.bytes))
+                    .add("why", text_item(header.why))
+                    .item());
+  }
   List unreadable;
   for (const auto& [sector, why] : verdict.unreadable) {
     unreadable.add(Fields().add("sector", number_item(sector)).add("why", text_item(why)).item());
@@ -101,6 +110,7 @@ Bytes verdict_item(const ring::Info& info, const Verdict& verdict) {
       .add("items", number_item(verdict.items))
       .add("bytes", number_item(verdict.bytes))
       .add("damaged", damaged.item())
+      .add("damaged_headers", headers.item())
       .add("unreadable", unreadable.item())
       .add("unreadable_sectors", number_item(verdict.unreadable_count))
       .item();
@@ -109,6 +119,10 @@ Bytes verdict_item(const ring::Info& info, const Verdict& verdict) {
 void print_verdict(Invocation& invocation, const Verdict& verdict) {
   for (const auto& [sector, why] : verdict.unreadable) {
     invocation.say("sector " + std::to_string(sector) + " can not be read: " + shown(why));
+  }
+  for (const auto& header : verdict.headers) {
+    invocation.say("bytes " + std::to_string(header.offset) + " to " +
+                   std::to_string(header.offset + header.bytes - 1) + ": " + shown(header.why));
   }
   for (const auto& stretch : verdict.damaged) {
     invocation.say(sectors_text(stretch.sectors) + ", positions " +
@@ -158,8 +172,10 @@ Fields dump_fields(const ring::Info& info) {
 Async<void> ring_verify(Invocation& invocation, RingPlace place) {
   SEMPER_CO_TRY(const auto options, attach_options(place, "verify"));
   SEMPER_CO_TRY(const auto device, open_ring_device(place, DeviceAccess::read_only));
+  SEMPER_CO_TRY(auto headers, co_await ring::check_headers(*device, options.sector_size));
   SEMPER_CO_TRY(const auto info, co_await ring::inspect(*device, options.sector_size));
   SEMPER_CO_TRY(Verdict verdict, co_await read_ring(*device, info, options));
+  verdict.headers = std::move(headers);
   Scan scan(invocation, *device, verdict);
   SEMPER_CO_TRY_STATUS(co_await scan.run());
   if (invocation.json()) {
@@ -170,9 +186,11 @@ Async<void> ring_verify(Invocation& invocation, RingPlace place) {
   if (verdict.sound()) co_return Status{};
   co_return fail(ErrorKind::corrupt,
                  shown(place.path) + ": " + std::to_string(verdict.damaged.size()) +
-                     " damaged stretches, " + std::to_string(verdict.unreadable_count) +
-                     " sectors that can not be read; take a copy of the device, then go past them "
-                     "with `semper ring consume --skip-damage`");
+                     " damaged stretches of items, " + std::to_string(verdict.headers.size()) +
+                     " damaged copies of positions and superblock, " +
+                     std::to_string(verdict.unreadable_count) +
+                     " sectors that can not be read; take a copy of the device, then go past "
+                     "damaged items with `semper ring consume --skip-damage`");
 }
 
 Async<void> ring_dump(Invocation& invocation, RingPlace place) {

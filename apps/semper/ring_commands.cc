@@ -66,17 +66,19 @@ void print_info(Invocation& invocation, const BlockDevice& device, const ring::I
 
 // Whether what lies on the device may be written over, where it is neither blank nor a ring.
 Async<ring::Overwrite> ask_to_overwrite(Invocation& invocation, BlockDevice& device, bool force) {
-  SEMPER_CO_TRY(const bool blank, co_await ring::is_blank(device));
-  if (blank) co_return ring::Overwrite::blank_only;
+  SEMPER_CO_TRY(std::string contents, co_await ring::contents(device));
+  if (contents.empty()) co_return ring::Overwrite::blank_only;
   const auto there = co_await ring::inspect(device);
   if (there) co_return ring::Overwrite::blank_only;  // create() says what is to be said
-  if (there.error().kind() != ErrorKind::not_found) co_return fail(there.error());
+  const ErrorKind kind = there.error().kind();
+  if (kind != ErrorKind::not_found && kind != ErrorKind::corrupt) co_return fail(there.error());
+  if (kind == ErrorKind::corrupt) contents = "what is left of a ring: " + there.error().message();
   if (!force) {
     SEMPER_CO_TRY_STATUS(invocation.confirm(
-        shown(device.name()) + " holds something that is no ring; this destroys what is there (" +
+        shown(device.name()) + " holds " + shown(contents) + "; this destroys what is there (" +
         shown_size(device.size()) + "); in a script say --force"));
   }
-  co_return ring::Overwrite::anything;
+  co_return kind == ErrorKind::corrupt ? ring::Overwrite::also_a_ring : ring::Overwrite::anything;
 }
 
 enum class Wish : std::uint8_t { suspend, resume };

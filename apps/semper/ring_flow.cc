@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kReadBytes = 256u << 10;
 // How long a wait for the other side lasts before an interrupt is looked for.
 constexpr Duration kWaitSlice = std::chrono::milliseconds(200);
+// How often a producer without input looks for what the consumer asks.
+constexpr Duration kIdleLook = std::chrono::milliseconds(500);
 // Items published, or removed, at once.
 constexpr std::size_t kBatchItems = 1024;
 
@@ -53,6 +55,13 @@ class Producing {
     InputReader reader(STDIN_FILENO, interrupt_.token());
     std::vector<char> buffer(kReadBytes);
     while (true) {
+      // Answers a consumer that asks for a pause although there is nothing to push.
+      for (;;) {
+        SEMPER_CO_TRY(const bool ready, reader.wait(kIdleLook));
+        if (ready) break;
+        SEMPER_CO_TRY(const ring::State state, co_await producer_.state());
+        static_cast<void>(state);
+      }
       SEMPER_CO_TRY(const std::size_t got, reader.read(buffer));
       if (got == 0) break;
       cutter.add(BytesView(buffer.data(), got));

@@ -248,6 +248,46 @@ TEST_F(CliRing, damage_is_not_named_or_read_as_data) {
   EXPECT_THAT(skipped.err, HasSubstr("passed over damage from position "));
 }
 
+TEST_F(CliRing, damage_beside_the_items_is_not_found_by_verify) {
+  create_ring();
+  produce("one\n");
+  const std::string sound = read_whole_file(ring());
+  for (const std::size_t block : {0, 1, 2, 3, 4, 5, 255}) {
+    SCOPED_TRACE("block " + std::to_string(block));
+    std::string damaged = sound;
+    damaged[block * 4096 + 40] = static_cast<char>(~damaged[block * 4096 + 40]);
+    write_whole_file(ring(), damaged);
+    const Ran verified = run_tool(on_ring({"verify"}));
+    EXPECT_EQ(verified.code, 6) << verified;
+    EXPECT_THAT(verified.out, HasSubstr("bytes " + std::to_string(block * 4096) + " to "));
+    EXPECT_EQ(consume({"--keep"}), "one\n");
+    write_whole_file(ring(), sound);
+  }
+}
+
+TEST_F(CliRing, what_is_left_of_a_ring_can_not_be_made_anew) {
+  create_ring({"--size", "4MiB"});
+  produce("old\n");
+  std::string contents = read_whole_file(ring());
+  contents.replace(0, 1 << 20, std::string(1 << 20, '\0'));
+  write_whole_file(ring(), contents);
+  refused(2, "what is left of a ring", on_ring({"create"}));
+  must(on_ring({"create"}, {"--force"}));
+  produce("new\n");
+  EXPECT_EQ(consume(), "new\n");
+}
+
+TEST_F(CliRing, a_pause_is_not_acknowledged_by_a_producer_that_comes_or_waits_for_input) {
+  create_ring();
+  must(on_ring({"suspend"}));
+  run_tool(on_ring({"produce"}));
+  must(on_ring({"resume"}));
+  auto producer = start_tool(on_ring({"produce"}), std::nullopt);
+  must(on_ring({"resume"}, {"--timeout", "30s"}));
+  must(on_ring({"suspend"}, {"--timeout", "30s"}));
+  EXPECT_EQ(producer.finish(), 0) << producer.errors();
+}
+
 TEST_F(CliRing, a_dump_differs_from_what_was_made_or_changes_it) {
   create_ring({"--size", "16KiB", "--format", "mirage-1.0", "--sector-size", "512"});
   produce("*\nOZ\n", {"--sector-size", "512"});
