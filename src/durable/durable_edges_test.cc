@@ -59,9 +59,9 @@ TEST(DurableEdges, a_deadline_answers_although_the_builder_blocks_its_thread) {
     co_return 7;
   };
   auto durable = Durable<int>::create(build, never_broken, nullptr, options);
-  Scheduler blocked, other;
   std::promise<std::string> answered;
   std::vector<std::string> first;
+  Scheduler blocked, other;  // their threads end before what they write to
   auto answer = [&answered](Durable<int> on) -> Task<void> {
     auto value = co_await on.with([](int&) {});
     answered.set_value(value ? "a value" : std::string(to_string(value.error().kind())));
