@@ -13,8 +13,17 @@
 //   SEMPER_CO_TRY_STATUS(co_await written.sync());
 //   co_await drain.shutdown();
 //
-// How: the journal performs by cast_once, with the ring's identity as the source and an item's
-// position as its number; so what a crash makes it send again is passed over.
+// How: the journal performs by cast_once. The source is the ring's identity with a random number that
+// every start draws for what it will accept, written into each item; its number there is the item's
+// position. So what a crash makes it send again is passed over, and so is what two copies of a ring
+// hold both, or one that was restored from a backup holds again; what is accepted afterwards never
+// goes by a number that was used before. The price: a row of about 100 bytes for each entity and each
+// start that sent to it, kept until the entity is killed. A machine that is cloned with the running
+// process in its memory is one process twice: shut down first.
+//
+// What is in the ring and is no cast of this ring's (something else was written there, or items were
+// carried over from another one) stops the drain there: what lies before it goes on to its entity,
+// it and what is behind it wait until it was taken out, by `semper ring consume --count 1`.
 // A store that can not be opened, or fails, is tried again after JournalOptions::retry_interval, for
 // as long as it takes; opened anew after an error that says it is of no more use.
 // Bounds, ownership, threads: as Journal's. Errors of cast: Journal::push's, and invalid_argument.
@@ -54,8 +63,11 @@ class JournalDrain {
   Async<ring::Journal::Waiter> cast_raw(EntityId to, RawMessage message,
                                         MonotonicTime deadline = kNever);
 
+  // As Journal's: waits until what start() found on the disk is in the entities' queues.
+  Async<void> replayed(MonotonicTime deadline = kNever) { return journal_.replayed(deadline); }
+
   // As Journal's: drains what it can at once, the rest stays for the next start.
-  Async<void> shutdown();
+  Async<void> shutdown(MonotonicTime deadline = kNever) { return journal_.shutdown(deadline); }
   Status status() const { return journal_.status(); }
   ring::JournalStatistics statistics() const { return journal_.statistics(); }
 

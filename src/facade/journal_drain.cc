@@ -1,6 +1,7 @@
 #include "semper/journal_drain.h"
 
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "semper/base/cbor.h"
@@ -10,10 +11,12 @@
 namespace semper {
 namespace {
 
-// An item of the journal: [type, id, message name, payload].
-constexpr std::uint64_t kElements = 4;
+// An item of the journal: [type, id, message name, payload, source]. 0.1.0 wrote no source, it was the
+// ring's identity.
+constexpr std::uint64_t kElements = 5;
+constexpr std::uint64_t kElementsOf010 = 4;
 
-Bytes encode_item(const EntityId& to, const RawMessage& message) {
+Bytes encode_item(const EntityId& to, const RawMessage& message, std::string_view source) {
   Bytes out;
   cbor::Writer writer(out);
   writer.array(kElements);
@@ -21,26 +24,64 @@ Bytes encode_item(const EntityId& to, const RawMessage& message) {
   writer.text(to.id);
   writer.text(message.name);
   writer.bytes(message.payload);
+  writer.text(source);
   return out;
 }
 
-Result<OnceCast> decode_item(const ring::Item& item) {
+constexpr char kSourceSeparator = '/';
+constexpr std::size_t kStartDigits = 16;
+
+// What one start sends: its numbers are those of no other start, whatever becomes of the ring.
+std::string draw_source(const std::string& identity, Random& random) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string source = identity + kSourceSeparator;
+  std::uint64_t bits = random.next();
+  for (std::size_t i = 0; i < kStartDigits; ++i, bits >>= 4) source += kDigits[bits & 15];
+  return source;
+}
+
+struct SourcedCast {
+  std::string source;
+  OnceCast cast;
+};
+
+Error foreign_item(const ring::Item& item, std::string_view what) {
+  return Error(ErrorKind::corrupt, "the journal's item at position " + item.start.to_string() +
+                                       " " + std::string(what) +
+                                       "; what is behind it waits until it was taken out "
+                                       "(semper ring consume --count 1)");
+}
+
+Result<SourcedCast> decode_item(const ring::Item& item, const std::string& identity) {
   cbor::Reader reader(item.bytes);
   std::uint64_t elements = 0;
   std::string_view type;
   std::string_view id;
   std::string_view name;
   BytesView payload;
-  const bool read = reader.read_array(elements) && elements == kElements &&
+  std::string_view source = identity;
+  const bool read = reader.read_array(elements) &&
+                    (elements == kElements || elements == kElementsOf010) &&
                     reader.read_text(type) && reader.read_text(id) && reader.read_text(name) &&
-                    reader.read_bytes(payload) && reader.finish();
+                    reader.read_bytes(payload) &&
+                    (elements == kElementsOf010 || reader.read_text(source)) && reader.finish();
   if (!read) {
-    return fail(ErrorKind::corrupt,
-                "the journal's item at position " + item.start.to_string() +
-                    " is no cast to a durable server; was something else written to this ring?");
+    return fail(foreign_item(
+        item, "is no cast to a durable server; was something else written to this ring?"));
   }
-  return OnceCast{EntityId{std::string(type), std::string(id)},
-                  RawMessage{std::string(name), Bytes(payload)}, item.after.offset()};
+  if (elements == kElements &&
+      (source.size() != identity.size() + 1 + kStartDigits || !source.starts_with(identity) ||
+       source[identity.size()] != kSourceSeparator)) {
+    return fail(foreign_item(item,
+                             "was accepted by another ring, which may have sent it already; was "
+                             "it copied here?"));
+  }
+  SourcedCast decoded;
+  decoded.source = std::string(source);
+  decoded.cast.to = EntityId{std::string(type), std::string(id)};
+  decoded.cast.message = RawMessage{std::string(name), Bytes(payload)};
+  decoded.cast.sequence = item.after.offset();
+  return decoded;
 }
 
 // After these the handle on the store is of no more use.
@@ -52,20 +93,44 @@ bool is_for_good(ErrorKind kind) {
 
 struct JournalDrain::Target {
   OpenStore open;
-  std::string source;  // the ring's identity
+  std::string identity;  // the ring's
+  std::string source;    // of what this start accepts
   std::optional<Store> store;
 
-  Async<void> send(const std::vector<ring::Item>& items) {
-    std::vector<OnceCast> casts;
+  // The casts of the items up to the first that is none, which `stopped` tells.
+  std::vector<SourcedCast> decode(const std::vector<ring::Item>& items, Status& stopped) const {
+    std::vector<SourcedCast> casts;
     casts.reserve(items.size());
     for (const auto& item : items) {
-      SEMPER_CO_TRY(OnceCast cast, decode_item(item));
-      casts.push_back(std::move(cast));
+      auto cast = decode_item(item, identity);
+      if (!cast) {
+        stopped = fail(cast.error());
+        break;
+      }
+      casts.push_back(std::move(*cast));
     }
+    return casts;
+  }
+
+  Async<void> send(const std::vector<ring::Item>& items) {
+    Status stopped;
+    std::vector<SourcedCast> casts = decode(items, stopped);
+    for (std::size_t next = 0; next < casts.size();) {
+      const std::string from = casts[next].source;
+      std::vector<OnceCast> together;
+      for (; next < casts.size() && casts[next].source == from; ++next) {
+        together.push_back(std::move(casts[next].cast));
+      }
+      SEMPER_CO_TRY_STATUS(co_await send_from(from, std::move(together)));
+    }
+    co_return stopped;
+  }
+
+  Async<void> send_from(std::string from, std::vector<OnceCast> casts) {
     if (!store) {
       SEMPER_CO_TRY(store, co_await open());
     }
-    const Status sent = co_await cast_once(Tenant(*store), source, std::move(casts));
+    const Status sent = co_await cast_once(Tenant(*store), std::move(from), std::move(casts));
     if (!sent && is_for_good(sent.error().kind())) store.reset();
     co_return sent;
   }
@@ -92,7 +157,8 @@ Async<JournalDrain> JournalDrain::start(BlockDevice& device, OpenStore open,
   }
   auto target = std::make_shared<Target>();
   target->open = std::move(open);
-  target->source = info.identity;
+  target->identity = info.identity;
+  target->source = draw_source(info.identity, *options.ring.env.random);
   auto perform = [target](const std::vector<ring::Item>& items) { return target->send(items); };
   SEMPER_CO_TRY(auto journal,
                 co_await ring::Journal::start(device, std::move(perform), std::move(options)));
@@ -109,12 +175,8 @@ Async<ring::Journal::Waiter> JournalDrain::cast_raw(EntityId to, RawMessage mess
                        std::to_string(kDrainMessageBytes) + " bytes; this one has " +
                        std::to_string(message.payload.size()));
   }
-  const Bytes item = encode_item(to, message);
+  const Bytes item = encode_item(to, message, target_->source);
   co_return co_await journal_.push(item, deadline);
-}
-
-Async<void> JournalDrain::shutdown() {
-  return journal_.shutdown();
 }
 
 }  // namespace semper

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backends/memory/memory.h"
+#include "semper/base/cbor.h"
 #include "semper/ring/ring.h"
 #include "semper/server/host.h"
 #include "semper/testing/faulty_backend.h"
@@ -81,6 +82,61 @@ class JournalDrainTest : public ::testing::Test {
     EXPECT_TRUE(written) << written.error().to_string();
   }
 
+  // One start that accepts these, hands over what it can, and ends.
+  void accept(testing::SimulatedDisk& disk, const Texts& orders, ring::JournalOptions with) {
+    auto device = disk.open();
+    simulated_run(clock_, [&]() -> Task<void> {
+      auto drain = co_await JournalDrain::start(*device, open(), with);
+      EXPECT_TRUE(drain) << drain.error().to_string();
+      if (!drain) co_return;
+      for (const auto& order : orders) co_await take(*drain, "shop", order);
+      EXPECT_TRUE(co_await sleep_for(clock_, 1min));
+      EXPECT_TRUE(co_await drain->shutdown());
+    }());
+  }
+  void accept(testing::SimulatedDisk& disk, const Texts& orders) {
+    accept(disk, orders, options());
+  }
+
+  testing::SimulatedDisk copy_of(const testing::SimulatedDisk& disk) {
+    testing::SimulatedDisk copy({.size = kDiskBytes, .sector_size = 4096}, env_);
+    const Bytes contents = disk.contents(0, kDiskBytes);
+    copy.overwrite(0, contents);
+    return copy;
+  }
+
+  // Puts bytes into the ring that no drain has accepted.
+  void publish(testing::SimulatedDisk& disk, const Bytes& item) {
+    auto device = disk.open();
+    simulated_run(clock_, [&]() -> Task<void> {
+      ring::AttachOptions attach;
+      attach.env = env_;
+      auto producer = co_await ring::Producer::attach(*device, attach);
+      EXPECT_TRUE(producer) << producer.error().to_string();
+      if (!producer) co_return;
+      EXPECT_TRUE(co_await producer->publish(item));
+      EXPECT_TRUE(co_await producer->detach());
+    }());
+  }
+
+  std::vector<ring::Item> take_out(testing::SimulatedDisk& disk, std::size_t most) {
+    auto device = disk.open();
+    return simulated_run(clock_, [&]() -> Task<std::vector<ring::Item>> {
+      ring::AttachOptions attach;
+      attach.env = env_;
+      auto consumer = co_await ring::Consumer::attach(*device, attach);
+      EXPECT_TRUE(consumer) << consumer.error().to_string();
+      ring::PopLimits limits;
+      limits.max_items = most;
+      auto items = co_await consumer->pop_many(std::nullopt, limits);
+      EXPECT_TRUE(items) << items.error().to_string();
+      EXPECT_TRUE(co_await consumer->advance(items->back().after));
+      EXPECT_TRUE(co_await consumer->detach());
+      co_return *items;
+    }());
+  }
+
+  static constexpr std::size_t kDiskBytes = 512u << 10;
   testing::SimulatedClock clock_;
   SeededRandom random_{testing::test_seed()};
   Env env_{&clock_, &random_};
@@ -152,6 +208,99 @@ TEST_F(JournalDrainTest, a_ring_without_an_identity_is_refused) {
     co_return drain ? ErrorKind{} : drain.error().kind();
   }());
   EXPECT_EQ(kind, ErrorKind::unsupported);
+}
+
+TEST_F(JournalDrainTest, two_copies_of_one_ring_send_what_each_accepted_and_what_both_hold_once) {
+  away_ = true;
+  accept(disk_, {"a", "b"});
+  auto copy = copy_of(disk_);
+  away_ = false;
+  accept(disk_, {"c", "d"});
+  accept(copy, {"e", "f"});
+  accept(disk_, {"g"});
+  EXPECT_EQ(orders("shop"), Texts({"a", "b", "c", "d", "e", "f", "g"}));
+}
+
+TEST_F(JournalDrainTest, a_ring_restored_from_yesterday_sends_nothing_twice_and_loses_nothing_new) {
+  away_ = true;
+  accept(disk_, {"a", "b"});
+  auto yesterday = copy_of(disk_);
+  away_ = false;
+  accept(disk_, {"c", "d", "e"});
+  accept(yesterday, {"f", "g"});
+  EXPECT_EQ(orders("shop"), Texts({"a", "b", "c", "d", "e", "f", "g"}));
+}
+
+TEST_F(JournalDrainTest, a_power_cut_of_a_ring_that_is_never_flushed_makes_no_number_come_again) {
+  accept(disk_, {});
+  auto hasty = options();
+  hasty.ring.flush = ring::Flush::never;
+  accept(disk_, {"a", "b"}, hasty);
+  const std::vector<testing::SectorFate> lost(disk_.unsynced().size(),
+                                              testing::SectorFate::dropped);
+  EXPECT_FALSE(lost.empty());
+  auto rest = disk_.crash_image(disk_.interval(), lost);
+  accept(rest, {"c", "d"}, hasty);
+  EXPECT_EQ(orders("shop"), Texts({"a", "b", "c", "d"}));
+}
+
+TEST_F(JournalDrainTest, what_0_1_0_left_in_a_ring_arrives_once_also_from_a_copy) {
+  accept(disk_, {});
+  for (const char* order : {"a", "b"}) {
+    const Orders::Take message{order};
+    Bytes item;
+    cbor::Writer writer(item);
+    writer.array(4);
+    writer.text(type_name<Orders>());
+    writer.text("shop");
+    writer.text(short_type_name<Orders::Take>());
+    writer.bytes(encode(message));
+    publish(disk_, item);
+  }
+  auto copy = copy_of(disk_);
+  accept(disk_, {"c"});
+  accept(copy, {"d"});
+  EXPECT_EQ(orders("shop"), Texts({"a", "b", "c", "d"}));
+}
+
+TEST_F(JournalDrainTest, what_is_no_cast_keeps_nothing_back_that_lies_before_it) {
+  away_ = true;
+  accept(disk_, {"a", "b", "c", "d", "e"});
+  publish(disk_, "a foreign line");
+  accept(disk_, {"f"});
+  away_ = false;
+  auto device = disk_.open();
+  simulated_run(clock_, [&]() -> Task<void> {
+    auto drain = co_await JournalDrain::start(*device, open(), options());
+    EXPECT_TRUE(drain) << drain.error().to_string();
+    if (!drain) co_return;
+    EXPECT_TRUE(co_await sleep_for(clock_, 1min));
+    EXPECT_EQ(drain->statistics().performed, 5u);
+    EXPECT_TRUE(co_await drain->shutdown());
+  }());
+  EXPECT_EQ(orders("shop"), Texts({"a", "b", "c", "d", "e"}));
+  EXPECT_EQ(take_out(disk_, 1).front().bytes, "a foreign line") << "not what the message promises";
+  accept(disk_, {});
+  EXPECT_EQ(orders("shop"), Texts({"a", "b", "c", "d", "e", "f"}));
+}
+
+TEST_F(JournalDrainTest, casts_that_another_ring_had_accepted_are_refused) {
+  away_ = true;
+  accept(disk_, {"a"});
+  testing::SimulatedDisk other({.size = kDiskBytes, .sector_size = 4096}, env_);
+  accept(other, {});
+  for (const auto& item : take_out(disk_, 10)) publish(other, item.bytes);
+  away_ = false;
+  auto device = other.open();
+  simulated_run(clock_, [&]() -> Task<void> {
+    auto drain = co_await JournalDrain::start(*device, open(), options());
+    EXPECT_TRUE(drain) << drain.error().to_string();
+    if (!drain) co_return;
+    EXPECT_EQ((co_await drain->replayed(clock_.after(1min))).error().kind(), ErrorKind::timeout);
+    EXPECT_GT(drain->statistics().failures, 0u);
+    EXPECT_TRUE(co_await drain->shutdown());
+  }());
+  EXPECT_EQ(orders("shop"), Texts());
 }
 
 // The disk loses its power, or the process dies, in the middle of everything; the store loses answers.

@@ -178,6 +178,8 @@ class Encoder {
 
   // Precondition: fit() == fits. Returns the number of the batch in the group.
   virtual std::size_t append(const ItemList& items, Exposure exposure) = 0;
+  // Where the last item of it ends; if more come into its batch, that is where they begin.
+  virtual std::uint64_t appended_end() const = 0;
   virtual bool empty() const = 0;
   virtual Group seal() = 0;
 

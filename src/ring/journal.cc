@@ -3,20 +3,34 @@
 #include <utility>
 
 #include "journal_core.h"
-#include "semper/base/assert.h"
 #include "semper/env/cancellation.h"
 
 namespace semper::ring {
+namespace {
+
+// An operation keeps the core alive from the call on, not only once it is awaited; and where it is
+// cancelled, it ends only where it can.
+using Core = std::shared_ptr<internal::JournalCore>;
+
+Async<void> sync(Core core, Position position, MonotonicTime deadline) {
+  co_return co_await run_through(core->sync(position, deadline));
+}
+Async<void> shut_down(Core core, MonotonicTime deadline) {
+  co_return co_await run_through(core->shutdown(deadline));
+}
+
+}  // namespace
 
 Journal::Journal(std::shared_ptr<internal::JournalCore> core) : core_(std::move(core)) {}
 Journal::Journal(Journal&&) noexcept = default;
 Journal& Journal::operator=(Journal&& other) noexcept {
-  SEMPER_ASSERT(!core_ || core_->is_shut_down(), "a journal is shut down before it goes");
+  if (this == &other) return *this;
+  if (core_) core_->kill();
   core_ = std::move(other.core_);
   return *this;
 }
 Journal::~Journal() {
-  SEMPER_ASSERT(!core_ || core_->is_shut_down(), "a journal is shut down before it goes");
+  if (core_) core_->kill();
 }
 
 Async<Journal> Journal::start(BlockDevice& device, Perform perform, JournalOptions options) {
@@ -31,8 +45,11 @@ Async<Journal::Waiter> Journal::push(BytesView operation, MonotonicTime deadline
   co_return Waiter(core, position);
 }
 
-Async<void> Journal::shutdown() {
-  return core_->shutdown();
+Async<void> Journal::replayed(MonotonicTime deadline) {
+  return sync(core_, core_->found(), deadline);
+}
+Async<void> Journal::shutdown(MonotonicTime deadline) {
+  return shut_down(core_, deadline);
 }
 Status Journal::status() const {
   return core_->status();
@@ -48,7 +65,7 @@ void Journal::Waiter::flush() const {
   core_->hurry();
 }
 Async<void> Journal::Waiter::sync(MonotonicTime deadline) const {
-  return run_through(core_->sync(position_, deadline));
+  return ring::sync(core_, position_, deadline);
 }
 
 }  // namespace semper::ring

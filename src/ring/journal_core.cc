@@ -1,6 +1,7 @@
 #include "journal_core.h"
 
-#include "semper/base/assert.h"
+#include <utility>
+
 #include "ring/producer_core.h"
 #include "semper/base/log.h"
 #include "semper/env/cancellation.h"
@@ -14,15 +15,34 @@ Error closed_error() {
                "the journal was shut down; what it holds is performed by the next start");
 }
 
+Error killed_error() {
+  return Error(ErrorKind::closed,
+               "the journal, or the loop that it was started on, was destroyed without a shutdown; "
+               "what it holds is performed by the next start");
+}
+
 }  // namespace
 
-JournalCore::JournalCore(Producer producer, Consumer consumer, Journal::Perform perform,
-                         JournalOptions options)
-    : producer_(std::move(producer)),
-      consumer_(std::move(consumer)),
+JournalCore::JournalCore(BlockDevice& device, Producer producer, Consumer consumer,
+                         Journal::Perform perform, JournalOptions options)
+    : device_(device),
       perform_(std::move(perform)),
       options_(std::move(options)),
-      performed_(consumer_.consumed()) {}
+      identity_(producer.identity()),
+      found_(producer.exposed()),
+      line_(options_.ring.max_waiting),
+      renewal_(options_.ring.max_waiting),
+      producer_(std::make_shared<Producer>(std::move(producer))),
+      consumer_(std::make_shared<Consumer>(std::move(consumer))),
+      performed_(consumer_->consumed()),
+      most_items_(options_.batch.max_items) {}
+
+AttachOptions JournalCore::attach_options() const {
+  AttachOptions attach = options_.ring;
+  attach.queue = options_.name;
+  attach.client = options_.client;
+  return attach;
+}
 
 Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device,
                                                        Journal::Perform perform,
@@ -40,58 +60,11 @@ Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device,
   attach.client = options.client;
   SEMPER_CO_TRY(Producer producer, co_await Producer::attach(device, attach));
   SEMPER_CO_TRY(Consumer consumer, co_await Consumer::attach(device, attach));
-  auto core = std::make_shared<JournalCore>(std::move(producer), std::move(consumer),
+  auto core = std::make_shared<JournalCore>(device, std::move(producer), std::move(consumer),
                                             std::move(perform), std::move(options));
-  core->producer_.core_->on_exposed([weak = std::weak_ptr<JournalCore>(core)] {
-    if (const auto alive = weak.lock()) alive->note_exposed();
-  });
+  core->listen_to(*core->producer_);
   asio::co_spawn(co_await asio::this_coro::executor, run(core), asio::detached);
   co_return core;
-}
-
-Async<Position> JournalCore::push(BytesView operation, MonotonicTime deadline) {
-  SEMPER_CO_TRY_STATUS(fork_.check("this journal"));
-  auto inside = pushes_.enter();
-  if (!inside) co_return fail(closed_error());
-  const ItemList item(operation);
-  while (true) {
-    std::uint64_t advances = 0;
-    {
-      std::lock_guard lock(mutex_);
-      if (ended_) co_return fail(*ended_);
-      advances = advances_;
-    }
-    auto written = co_await producer_.publish(item);
-    if (written) {
-      std::lock_guard lock(mutex_);
-      ++statistics_.pushed;
-      co_return *written;
-    }
-    const ErrorKind kind = written.error().kind();
-    if (kind == ErrorKind::io || kind == ErrorKind::conflict) end(written.error());
-    if (kind != ErrorKind::retry || deadline == kNoWait) co_return fail(written.error());
-    hurry();
-    SEMPER_CO_TRY_STATUS(co_await wait_for_room(advances, deadline));
-  }
-}
-
-// Until something was removed from the ring since it had been advanced so many times.
-Async<void> JournalCore::wait_for_room(std::uint64_t advances, MonotonicTime deadline) {
-  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
-  Done room;
-  {
-    std::lock_guard lock(mutex_);
-    if (ended_) co_return fail(*ended_);
-    if (stopping_) co_return fail(closed_error());
-    if (advances_ != advances) co_return Status{};
-    room_waiters_.push_back(room);
-  }
-  auto came = co_await room.wait_until(clock(), deadline);
-  if (came) co_return *came;
-  if (came.error().kind() != ErrorKind::timeout) co_return fail(came.error());
-  co_return fail(ErrorKind::timeout,
-                 "the journal was full until the deadline; what it holds is waiting to be "
-                 "performed, try again later");
 }
 
 void JournalCore::hurry() {
@@ -102,60 +75,106 @@ void JournalCore::hurry() {
   wake();
 }
 
+Status JournalCore::check_open() const {
+  if (ended_) return fail(*ended_);
+  if (stopping_) return fail(closed_error());
+  return {};
+}
+
 Async<void> JournalCore::sync(Position position, MonotonicTime deadline) {
   SEMPER_CO_TRY_STATUS(fork_.check("this journal"));
+  // However the wait ends, also where its coroutine is destroyed.
+  struct Place {
+    JournalCore& core;
+    WaiterKey key;
+    ~Place() {
+      std::lock_guard lock(core.mutex_);
+      core.waiters_.erase(key);
+    }
+  };
   SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   Done done;
-  std::pair<Position, std::uint64_t> key(position, 0);
+  WaiterKey key(position, 0);
   {
     std::lock_guard lock(mutex_);
     if (performed_ >= position) co_return Status{};
     if (ended_) co_return fail(*ended_);
-    if (shut_down_) co_return fail(closed_error());
+    if (outcome_) co_return fail(outcome_->has_value() ? closed_error() : outcome_->error());
     key.second = ++last_waiter_;
     waiters_.emplace(key, done);
   }
+  const Place place{*this, key};
   auto answer = co_await done.wait_until(clock(), deadline);
   if (answer) co_return *answer;
-  {
-    std::lock_guard lock(mutex_);
-    waiters_.erase(key);
-  }
   if (answer.error().kind() != ErrorKind::timeout) co_return fail(answer.error());
   co_return fail(ErrorKind::timeout,
                  "not performed until the deadline; it is in the journal and will be");
 }
 
-Async<void> JournalCore::shutdown() {
+Async<void> JournalCore::shutdown(MonotonicTime deadline) {
   SEMPER_CO_TRY_STATUS(fork_.check("this journal"));
-  {
-    std::lock_guard lock(mutex_);
-    if (shut_down_) co_return ended_ ? Status(fail(*ended_)) : Status();
-    if (std::exchange(stopping_, true)) {
-      co_return fail(ErrorKind::closed, "the journal is being shut down by another caller");
+  struct Place {
+    JournalCore& core;
+    std::uint64_t number;
+    ~Place() {
+      std::lock_guard lock(core.mutex_);
+      core.shutdown_waiters_.erase(number);
     }
-    for (auto& waiter : std::exchange(room_waiters_, {})) waiter.set(fail(closed_error()));
-  }
-  wake();
-  co_await pushes_.close();
-  static_cast<void>(co_await loop_over_.wait());
-  std::map<std::pair<Position, std::uint64_t>, Done> left;
+  };
+  Done done;
+  std::uint64_t number = 0;
+  std::vector<Done> rooms;
   {
     std::lock_guard lock(mutex_);
-    shut_down_ = true;
-    left.swap(waiters_);
+    if (outcome_) co_return *outcome_;
+    stopping_ = true;
+    rooms.swap(room_waiters_);
+    number = ++last_waiter_;
+    shutdown_waiters_.emplace(number, done);
   }
-  for (auto& [position, waiter] : left) waiter.set(fail(closed_error()));
-  const Status consumer = co_await consumer_.detach();
-  const Status producer = co_await producer_.detach();
-  SEMPER_CO_TRY_STATUS(status());
-  SEMPER_CO_TRY_STATUS(consumer);
-  co_return producer;
+  const Place place{*this, number};
+  pushes_.shut();
+  for (auto& room : rooms) room.set(fail(closed_error()));
+  wake();
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
+  auto answer = co_await done.wait_until(clock(), deadline);
+  if (answer) co_return *answer;
+  if (answer.error().kind() != ErrorKind::timeout) co_return fail(answer.error());
+  co_return fail(ErrorKind::timeout,
+                 "the journal " + options_.name +
+                     " did not end until the deadline: what it performs, or its disk, is still at "
+                     "work; call shutdown again to wait on, or destroy the journal");
+}
+
+void JournalCore::kill() noexcept {
+  if (fork_.is_foreign()) return;      // the parent's
+  std::shared_ptr<Producer> producer;  // freed here, where the device is still there
+  std::shared_ptr<Consumer> consumer;
+  std::vector<Done> waiting;
+  {
+    std::lock_guard lock(mutex_);
+    if (outcome_) return;
+    stopping_ = true;
+    outcome_ = Status(fail(killed_error()));
+    producer.swap(producer_);
+    consumer.swap(consumer_);
+    waiting.swap(room_waiters_);
+    for (auto& [key, waiter] : waiters_) waiting.push_back(waiter);
+    for (auto& [number, waiter] : shutdown_waiters_) waiting.push_back(waiter);
+    waiters_.clear();
+    shutdown_waiters_.clear();
+  }
+  pushes_.shut();
+  for (auto& waiter : waiting) waiter.set(fail(killed_error()));
+  wake();
 }
 
 Status JournalCore::status() const {
   std::lock_guard lock(mutex_);
-  return ended_ ? Status(fail(*ended_)) : Status();
+  for (const auto* error : {&ended_, &push_trouble_, &remove_trouble_}) {
+    if (*error) return fail(**error);
+  }
+  return {};
 }
 
 JournalStatistics JournalCore::statistics() const {
@@ -163,52 +182,24 @@ JournalStatistics JournalCore::statistics() const {
   return statistics_;
 }
 
-bool JournalCore::is_shut_down() const {
-  if (fork_.is_foreign()) return true;  // the parent's
-  std::lock_guard lock(mutex_);
-  return shut_down_;
-}
-
-// Also where whoever pushed has gone: what is in the ring is performed.
-void JournalCore::note_exposed() {
+void JournalCore::note_failure(const Error& error, std::optional<Error>& trouble) {
+  if (error.kind() != ErrorKind::exhausted && error.kind() != ErrorKind::cancelled) {
+    end(error);
+    return;
+  }
   {
     std::lock_guard lock(mutex_);
-    if (first_pushed_) return;  // the loop knows
-    first_pushed_ = clock().now();
+    if (std::exchange(trouble, error)) return;
   }
-  wake();
-}
-
-void JournalCore::note_performed(const std::vector<Item>& items) {
-  std::vector<Done> done;
-  {
-    std::lock_guard lock(mutex_);
-    SEMPER_ASSERT(items.back().after > performed_, "what is performed goes forward");
-    performed_ = items.back().after;
-    statistics_.performed += items.size();
-    ++statistics_.performs;
-    const auto end = waiters_.upper_bound({performed_, ~std::uint64_t{0}});
-    for (auto waiter = waiters_.begin(); waiter != end; ++waiter) done.push_back(waiter->second);
-    waiters_.erase(waiters_.begin(), end);
-  }
-  for (auto& waiter : done) waiter.set(Status());
-}
-
-void JournalCore::note_room() {
-  std::vector<Done> waiting;
-  {
-    std::lock_guard lock(mutex_);
-    ++advances_;
-    waiting.swap(room_waiters_);
-  }
-  for (auto& waiter : waiting) waiter.set(Status());
+  log_warning("ring", "the journal " + options_.name +
+                          " can not write and will try again: " + error.to_string());
 }
 
 void JournalCore::end(const Error& error) {
   std::vector<Done> waiting;
   {
     std::lock_guard lock(mutex_);
-    if (ended_) return;
+    if (ended_ || outcome_) return;
     ended_ = error;
     waiting.swap(room_waiters_);
     for (auto& [position, waiter] : waiters_) waiting.push_back(waiter);

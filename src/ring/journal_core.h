@@ -2,8 +2,9 @@
 //
 // Invariants:
 //   - performed_ never goes back, and every waiter at or before it has been answered;
-//   - only the loop pops, performs and advances; pushes only publish;
-//   - once ended_ holds an error, nothing is pushed or performed any more.
+//   - only the loop pops, performs, advances and detaches; pushes only publish;
+//   - once ended_ holds an error, nothing is pushed or performed any more;
+//   - after kill() nothing touches the device but operations that had begun: the handles are gone.
 #pragma once
 
 #include <map>
@@ -15,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "ring/turn.h"
 #include "semper/env/fork.h"
 #include "semper/env/gate.h"
 #include "semper/env/one_shot.h"
@@ -24,69 +26,106 @@ namespace semper::ring::internal {
 
 class JournalCore : public std::enable_shared_from_this<JournalCore> {
  public:
-  JournalCore(Producer producer, Consumer consumer, Journal::Perform perform,
+  JournalCore(BlockDevice& device, Producer producer, Consumer consumer, Journal::Perform perform,
               JournalOptions options);
 
   static Async<std::shared_ptr<JournalCore>> start(BlockDevice& device, Journal::Perform perform,
                                                    JournalOptions options);
 
   Async<Position> push(BytesView operation, MonotonicTime deadline);
-  Async<void> shutdown();
+  Async<void> shutdown(MonotonicTime deadline);
+  // Ends at once, as a process that dies: waits for nothing, records nothing.
+  void kill() noexcept;
 
   // Ends the flush interval.
   void hurry();
   Async<void> sync(Position position, MonotonicTime deadline);
+  // The end of what was in the ring at the start.
+  Position found() const { return found_; }
 
   Status status() const;
   JournalStatistics statistics() const;
-  std::string identity() const { return producer_.identity(); }
-  bool is_shut_down() const;
+  std::string identity() const { return identity_; }
 
  private:
   using Event = OneShot<std::monostate>;
   using Done = OneShot<Status>;
+  using WaiterKey = std::pair<Position, std::uint64_t>;
   enum class Pass : std::uint8_t { usual, last };
-  enum class Ended : std::uint8_t { nothing_left, give_up };
+  struct Over;
 
+  // The loop, journal_loop.cc.
   static Task<void> run(std::shared_ptr<JournalCore> self);
   // Until there is something to perform whose time has come; `last` once it is to stop.
   Task<Pass> wait_until_due();
   // Performs everything that is there, batch by batch.
-  Task<Ended> perform_all(Pass pass);
+  Task<void> perform_all(Pass pass);
+  Async<std::vector<Item>> pop();
   Async<void> perform(const std::vector<Item>& items);
+  // False: nothing more can be done.
+  Task<bool> remove(Position end);
   // False: the journal is to stop.
   Task<bool> wait_for_retry();
-  Async<void> wait_for_room(std::uint64_t advances, MonotonicTime deadline);
+  // Null where nothing is to be performed any more.
+  std::shared_ptr<Consumer> working_consumer() const;
+  void drop_performed(std::vector<Item>& items) const;
+  Task<void> finish();
 
+  // What is written, journal_push.cc.
+  Async<Position> write_down(const ItemList& item);
+  Async<Position> write_when_there_is_room(const ItemList& item, MonotonicTime deadline);
+  Async<void> wait_for_room(std::uint64_t advances, MonotonicTime deadline);
+  // The producer, with another one in its place where it had failed.
+  Async<std::shared_ptr<Producer>> working_producer();
+  Async<void> renew_consumer();
+  AttachOptions attach_options() const;
+
+  Status check_open() const;  // with mutex_
+  // Has the loop told what each round of this producer exposes, whoever waits for it.
+  void listen_to(Producer& producer);
   void note_exposed();
   void note_performed(const std::vector<Item>& items);
   void note_room();
-  // Ends the journal: everything that waits gets the error.
+  // Ends the journal, where that is no error that may pass: everything that waits gets it.
+  void note_failure(const Error& error, std::optional<Error>& trouble);
   void end(const Error& error);
   void wake();
   Clock& clock() const { return *options_.ring.env.clock; }
 
-  Producer producer_;
-  Consumer consumer_;
+  BlockDevice& device_;
   const Journal::Perform perform_;
   const JournalOptions options_;
   const ForkGuard fork_;
+  const std::string identity_;
+  const Position found_;
   Gate pushes_{"the journal"};
+  Turn line_;     // of pushes that wait for room
+  Turn renewal_;  // of the producer
 
   mutable std::mutex mutex_;
+  // Null once the journal has ended. Whoever begins an operation holds it for the length of that, and
+  // of nothing else: kill() is to free them while the device is there.
+  std::shared_ptr<Producer> producer_;
+  std::shared_ptr<Consumer> consumer_;
   std::optional<Event> event_;  // the loop waits for it
   bool stopping_ = false;
   bool urgent_ = true;  // perform at once: at the start, when asked, and when the ring is full
   std::optional<MonotonicTime> first_pushed_;  // of what no pass has looked for yet
   Position performed_;
-  std::map<std::pair<Position, std::uint64_t>, Done> waiters_;
+  std::map<WaiterKey, Done> waiters_;
   std::uint64_t last_waiter_ = 0;
+  std::size_t in_line_ = 0;
   std::vector<Done> room_waiters_;
   std::uint64_t advances_ = 0;
   std::optional<Error> ended_;
+  std::optional<Error> push_trouble_;    // until a write has found room again
+  std::optional<Error> remove_trouble_;  // the same, of the consumer's
   JournalStatistics statistics_;
-  bool shut_down_ = false;
-  Event loop_over_;
+  std::optional<Status> outcome_;  // of the shutdown
+  std::map<std::uint64_t, Done> shutdown_waiters_;
+
+  // The loop's own: what the next perform is given at most.
+  std::size_t most_items_;
 };
 
 }  // namespace semper::ring::internal

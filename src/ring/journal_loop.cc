@@ -1,23 +1,28 @@
 // The coroutine of a journal that performs.
+#include <algorithm>
 #include <exception>
 #include <utility>
 
 #include "journal_core.h"
+#include "semper/base/assert.h"
 #include "semper/base/log.h"
 
 namespace semper::ring::internal {
 
+// However the loop ends, also where its io_context is destroyed: nobody waits for it any more.
+struct JournalCore::Over {
+  std::shared_ptr<JournalCore> core;
+  ~Over() { core->kill(); }
+};
+
 Task<void> JournalCore::run(std::shared_ptr<JournalCore> self) {
-  // However it ends, also where its loop is destroyed: nobody waits for it any more.
-  struct Over {
-    std::shared_ptr<JournalCore> core;
-    ~Over() { core->loop_over_.set({}); }
-  } over{self};
-  while (true) {
-    const Pass pass = co_await self->wait_until_due();
-    const Ended ended = co_await self->perform_all(pass);
-    if (pass == Pass::last || ended == Ended::give_up) co_return;
+  const Over over{self};
+  while (co_await self->wait_until_due() != Pass::last) {
+    co_await self->perform_all(Pass::usual);
   }
+  co_await self->pushes_.close();  // what they have written is performed too
+  co_await self->perform_all(Pass::last);
+  co_await self->finish();
 }
 
 Task<JournalCore::Pass> JournalCore::wait_until_due() {
@@ -26,14 +31,15 @@ Task<JournalCore::Pass> JournalCore::wait_until_due() {
     MonotonicTime due = kNever;
     {
       std::lock_guard lock(mutex_);
-      if (first_pushed_) {
+      if (stopping_) co_return Pass::last;
+      if (first_pushed_ && !ended_) {
         const Duration interval = options_.flush_interval;
         due = interval >= kNever - *first_pushed_ ? kNever : *first_pushed_ + interval;
       }
-      if (stopping_ || ended_ || urgent_ || due <= clock().now()) {
+      if (!ended_ && (urgent_ || due <= clock().now())) {
         urgent_ = false;
         first_pushed_.reset();
-        co_return stopping_ ? Pass::last : Pass::usual;
+        co_return Pass::usual;
       }
       event_ = event;
     }
@@ -41,15 +47,31 @@ Task<JournalCore::Pass> JournalCore::wait_until_due() {
   }
 }
 
-Task<JournalCore::Ended> JournalCore::perform_all(Pass pass) {
-  while (status()) {
-    auto items = co_await consumer_.pop_many(std::nullopt, options_.batch);
-    if (!items && items.error().kind() == ErrorKind::retry) co_return Ended::nothing_left;
+std::shared_ptr<Consumer> JournalCore::working_consumer() const {
+  std::lock_guard lock(mutex_);
+  return ended_ ? nullptr : consumer_;
+}
+
+Async<std::vector<Item>> JournalCore::pop() {
+  const auto consumer = working_consumer();
+  if (!consumer) co_return fail(ErrorKind::retry, "the journal has ended");
+  PopLimits limits = options_.batch;
+  limits.max_items = most_items_;
+  co_return co_await consumer->pop_many(std::nullopt, limits);
+}
+
+Task<void> JournalCore::perform_all(Pass pass) {
+  while (true) {
+    auto items = co_await pop();
+    if (!items && items.error().kind() == ErrorKind::retry) co_return;
     if (!items) {
       end(items.error());
-      break;
+      co_return;
     }
-    const Status performed = co_await perform(*items);
+    const Position last = items->back().after;
+    drop_performed(*items);
+    Status performed;
+    if (!items->empty()) performed = co_await perform(*items);
     if (!performed) {
       log_warning("ring", "journal " + options_.name + ": performing " +
                               std::to_string(items->size()) + " items from position " +
@@ -59,20 +81,57 @@ Task<JournalCore::Ended> JournalCore::perform_all(Pass pass) {
         std::lock_guard lock(mutex_);
         ++statistics_.failures;
       }
-      if (pass == Pass::last) break;
-      if (!co_await wait_for_retry()) break;
+      // One that can not be performed must not keep those before it back.
+      most_items_ = std::max<std::size_t>(items->size() / 2, 1);
+      if (pass == Pass::last || !co_await wait_for_retry()) co_return;
       continue;
     }
+    most_items_ =
+        most_items_ > options_.batch.max_items / 2 ? options_.batch.max_items : most_items_ * 2;
     // Whoever waits need not wait for the removal: performed it is.
-    note_performed(*items);
-    const Status removed = co_await consumer_.advance(items->back().after);
-    if (!removed) {
-      end(removed.error());
-      break;
-    }
-    note_room();
+    if (!items->empty()) note_performed(*items);
+    if (!co_await remove(last)) co_return;
   }
-  co_return Ended::give_up;
+}
+
+// Those whose removal has failed.
+void JournalCore::drop_performed(std::vector<Item>& items) const {
+  std::lock_guard lock(mutex_);
+  const auto first = std::find_if(items.begin(), items.end(),
+                                  [this](const Item& item) { return item.after > performed_; });
+  items.erase(items.begin(), first);
+}
+
+Task<bool> JournalCore::remove(Position end_position) {
+  Status removed;
+  if (const auto consumer = working_consumer()) {
+    removed = co_await consumer->advance(end_position);
+  } else {
+    co_return false;  // killed during the perform
+  }
+  if (removed) {
+    note_room();
+    co_return true;
+  }
+  while (!removed) {
+    note_failure(removed.error(), remove_trouble_);
+    if (!co_await wait_for_retry()) co_return false;
+    removed = co_await renew_consumer();
+  }
+  const auto consumer = working_consumer();
+  if (consumer && consumer->consumed() >= end_position) note_room();  // the write had arrived
+  co_return true;  // otherwise it is popped again, not performed, and removed
+}
+
+Async<void> JournalCore::renew_consumer() {
+  std::shared_ptr<Consumer> consumer = working_consumer();
+  if (!consumer) co_return fail(ErrorKind::cancelled, "the journal has ended");
+  static_cast<void>(co_await consumer->detach());  // frees its role
+  SEMPER_CO_TRY(Consumer attached, co_await Consumer::attach(device_, attach_options()));
+  auto fresh = std::make_shared<Consumer>(std::move(attached));
+  std::lock_guard lock(mutex_);
+  if (consumer_) consumer_.swap(fresh);
+  co_return Status{};
 }
 
 Async<void> JournalCore::perform(const std::vector<Item>& items) {
@@ -97,6 +156,64 @@ Task<bool> JournalCore::wait_for_retry() {
     }
     static_cast<void>(co_await event.wait_until(clock(), deadline));
   }
+}
+
+void JournalCore::note_performed(const std::vector<Item>& items) {
+  std::vector<Done> done;
+  {
+    std::lock_guard lock(mutex_);
+    SEMPER_ASSERT(items.back().after > performed_, "what is performed goes forward");
+    performed_ = items.back().after;
+    statistics_.performed += items.size();
+    ++statistics_.performs;
+    const auto end = waiters_.upper_bound({performed_, ~std::uint64_t{0}});
+    for (auto waiter = waiters_.begin(); waiter != end; ++waiter) done.push_back(waiter->second);
+    waiters_.erase(waiters_.begin(), end);
+  }
+  for (auto& waiter : done) waiter.set(Status());
+}
+
+void JournalCore::note_room() {
+  std::vector<Done> waiting;
+  {
+    std::lock_guard lock(mutex_);
+    ++advances_;
+    remove_trouble_.reset();
+    waiting.swap(room_waiters_);
+  }
+  for (auto& waiter : waiting) waiter.set(Status());
+}
+
+Task<void> JournalCore::finish() {
+  std::shared_ptr<Producer> producer;
+  std::shared_ptr<Consumer> consumer;
+  {
+    std::lock_guard lock(mutex_);
+    producer = producer_;
+    consumer = consumer_;
+  }
+  if (!producer) co_return;  // killed
+  const Status consumer_left = co_await consumer->detach();
+  const Status producer_left = co_await producer->detach();
+  std::vector<Done> unperformed;
+  std::vector<Done> callers;
+  Status outcome;
+  {
+    std::lock_guard lock(mutex_);
+    if (outcome_) co_return;
+    outcome = ended_ ? Status(fail(*ended_)) : consumer_left ? producer_left : consumer_left;
+    outcome_ = outcome;
+    producer_.reset();
+    consumer_.reset();
+    for (auto& [key, waiter] : waiters_) unperformed.push_back(waiter);
+    for (auto& [number, waiter] : shutdown_waiters_) callers.push_back(waiter);
+    waiters_.clear();
+    shutdown_waiters_.clear();
+  }
+  const Error closed(ErrorKind::closed,
+                     "the journal was shut down; what it holds is performed by the next start");
+  for (auto& waiter : unperformed) waiter.set(fail(closed));
+  for (auto& caller : callers) caller.set(outcome);
 }
 
 }  // namespace semper::ring::internal

@@ -38,6 +38,11 @@ Position ProducerCore::exposed() const {
   return Position::from_offset(exposed_);
 }
 
+Status ProducerCore::health() const {
+  std::lock_guard lock(mutex_);
+  return dead_ ? Status(fail(*dead_)) : Status();
+}
+
 Status ProducerCore::check_usable() const {
   if (leaving_) return fail(ErrorKind::closed, "the producer is detached");
   if (dead_) return fail(*dead_);
@@ -152,6 +157,7 @@ Async<ProducerCore::Place> ProducerCore::place(const ItemList& items, Exposure e
         Waiter waiter;
         waiter.exposure = exposure;
         waiter.batch = encoder_->append(items, exposure);
+        waiter.end = encoder_->appended_end();
         gathering_.waiters.push_back(waiter);
         items_ += items.size();
         start_drain(executor);

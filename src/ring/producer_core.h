@@ -48,6 +48,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
 
   // Error in a forked child: nothing of a ring works there but what it attaches itself.
   Status check_process() const { return attachment_.check_process(); }
+  // The error after which nothing is written any more; success while the handle works.
+  Status health() const;
 
   Position exposed() const;
   const FormatOnDevice& format() const { return *attachment_.format; }
@@ -60,6 +62,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   };
   struct Waiter {
     std::size_t batch = 0;
+    std::uint64_t end = 0;  // of its last item, before the batch is rounded up
     Exposure exposure = Exposure::push;
     OneShot<Outcome> done;
   };

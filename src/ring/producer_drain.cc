@@ -155,8 +155,12 @@ void ProducerCore::finish(Round& round, const Status& status) {
     std::lock_guard lock(mutex_);
     began_here = drain_began_on_ == std::this_thread::get_id();
     if (!round.waiters.empty()) durable_end_ = round.group.end;
-    for (Waiter& waiter : round.waiters) {
-      const std::uint64_t end = round.group.batch_ends[waiter.batch];
+    for (std::size_t i = 0; i < round.waiters.size(); ++i) {
+      Waiter& waiter = round.waiters[i];
+      // Only the last call of a batch ends where the batch does.
+      const bool shares =
+          i + 1 < round.waiters.size() && round.waiters[i + 1].batch == waiter.batch;
+      const std::uint64_t end = shares ? waiter.end : round.group.batch_ends[waiter.batch];
       if (waiter.exposure == Exposure::push) unexposed_.push_back(end);
       answers.emplace_back(std::move(waiter.done), Outcome{end, std::nullopt});
     }

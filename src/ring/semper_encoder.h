@@ -16,6 +16,7 @@ class SemperEncoder final : public Encoder {
   std::uint64_t bytes_for(const ItemList& items) const override;
   Async<void> load_base(const ItemList& items) override;
   std::size_t append(const ItemList& items, Exposure exposure) override;
+  std::uint64_t appended_end() const override { return cursor_; }
   bool empty() const override { return cursor_ == start_; }
   Group seal() override;
   void restart(std::uint64_t position, std::uint32_t epoch) override;

@@ -51,6 +51,8 @@ Async<Turn::Holder> Turn::take(Clock& clock, MonotonicTime deadline) {
         std::lock_guard lock(state->mutex);
         place->given_up = true;
         granted = place->is_granted;
+        // Who waits is counted; one that has gone must not be.
+        if (!granted) std::erase(state->waiting, place);
       }
       if (granted) state->pass_on();
     }

@@ -17,14 +17,20 @@
 //
 // The journal owns a ring on the device, both sides of it, and one coroutine that performs. What a
 // crash left in the ring is performed first, before anything new. A perform that returns an error,
-// or throws, is repeated with the same items after the retry interval, for as long as it takes; no
-// later item overtakes it. An item is removed after a perform that has succeeded, so a crash
-// between the two performs it again.
+// or throws, is repeated after the retry interval, for as long as it takes, with fewer items each
+// time, until the one that fails is alone: those before it are done and gone by then; no later item
+// overtakes it. An item is removed after a perform that has succeeded, so a crash between the two
+// performs it again.
 //
-// Bounds: the ring's capacity (then push waits, and what is there is performed at once), and
-// AttachOptions::memory_bytes.
-// Ownership: device, clock and random outlive the journal. Call shutdown() before it is destroyed
-// (asserted). Threads: push and the waiters from any; perform runs on the executor of start().
+// Destroyed without shutdown() it ends as a killed process does: at once, without waiting for
+// anything. What it holds is performed by the next start. A perform that is under way goes on to its
+// end, which is not recorded; so what it uses must live until then, or until its loop is destroyed.
+//
+// Bounds: the ring's capacity (then push waits, in the order of the calls whatever their sizes, and
+// what is there is performed at once), AttachOptions::memory_bytes, and AttachOptions::max_waiting
+// calls of push that wait for room.
+// Ownership: device, clock and random outlive the journal and its operations. Threads: push and the
+// waiters from any; perform runs on the executor of start().
 // Source of the idea: shared-block-ring's Journal (Citrix, MirageOS); unlike there, an error that
 // perform returns is retried as an exception is, and pushing steadily does not put performing off.
 #pragma once
@@ -71,8 +77,8 @@ struct JournalStatistics {
 
 class Journal {
  public:
-  // Does the work of these items, in this order; success removes them. Called again with the same
-  // items, and perhaps more behind them, after an error, an exception or a crash.
+  // Does the work of these items, in this order; success removes them. Called again from the same
+  // item on, with fewer or more behind it, after an error, an exception or a crash.
   using Perform = std::function<Async<void>(const std::vector<Item>&)>;
 
   // One pushed operation. Copies are the same; may outlive the journal.
@@ -81,11 +87,13 @@ class Journal {
     // Ends the flush interval now. Does not wait.
     void flush() const;
 
-    // Waits until the operation was performed. Errors: that of the device which ended the journal,
-    // or `closed` after a shutdown that came first: the operation is in the ring and will be
-    // performed by the next start. timeout: the deadline came first.
+    // Waits until the operation was performed, alone or among others. Errors: that of the device
+    // which ended the journal, or `closed` after an end of the journal that came first: the
+    // operation is in the ring and will be performed by the next start. timeout: the deadline came
+    // first.
     Async<void> sync(MonotonicTime deadline = kNever) const;
 
+    // Item::after of this operation.
     Position position() const noexcept { return position_; }
 
    private:
@@ -97,7 +105,7 @@ class Journal {
   };
 
   // Opens the ring on the device, or makes one on a blank device, and begins to perform what is in
-  // it; does not wait for that. Errors: those of ring::create, Producer::attach and
+  // it; does not wait for that (see replayed). Errors: those of ring::create, Producer::attach and
   // Consumer::attach; on error nothing was performed.
   static Async<Journal> start(BlockDevice& device, Perform perform, JournalOptions options);
 
@@ -105,22 +113,31 @@ class Journal {
   Journal& operator=(Journal&&) noexcept;
   ~Journal();
 
+  // Waits until everything that start() found in the ring was performed. Errors: as Waiter::sync's.
+  Async<void> replayed(MonotonicTime deadline = kNever);
+
   // Writes the operation down. Where the ring is full it waits for room, and everything that is
   // there is performed at once; with a deadline it gives up then (kNoWait: at once).
   // Durable on success: the operation, which will be performed at least once before any later one.
   // On error: it is not in the journal, unless the error is the device's: then it may be. Never
   // returns: it may be in the journal.
-  // Errors: retry or timeout (full until the deadline: try again later), invalid_argument or
-  // exhausted (larger than the ring, or its memory, takes: never), closed (shut down), and the
-  // device's error that ended the journal (start a new one when the cause is gone).
+  // Errors: retry or timeout (full until the deadline: try again later), invalid_argument (larger
+  // than the ring takes: never), exhausted (larger than its memory takes; or max_waiting calls wait;
+  // or the disk below the device is full, which status() says too: make room and push again), closed
+  // (shut down), and the device's error that ended the journal (start a new one when the cause is
+  // gone).
   Async<Waiter> push(BytesView operation, MonotonicTime deadline = kNever);
 
   // Performs what waits, once; what fails then, or can not be read, stays for the next start. Then
   // frees everything; later pushes are `closed`, and waiters whose operation was not performed get
-  // `closed` too. Idempotent. Returns the device's error where that had ended the journal before.
-  Async<void> shutdown();
+  // `closed` too. May be called again, at the same time too: every call returns when the journal has
+  // ended, with the same outcome: success, or the device's error that ended the journal before.
+  // Errors besides: timeout (a perform or the disk was at work until the deadline) and cancelled; the
+  // shutdown goes on, call again to wait for it, or destroy the journal, which waits for nothing.
+  Async<void> shutdown(MonotonicTime deadline = kNever);
 
-  // The device's error that ended the journal; success while it works.
+  // The device's error that ended the journal, or `exhausted` from a write that found the disk full
+  // until one has found room; success while all is well.
   Status status() const;
   JournalStatistics statistics() const;
   // See Producer::identity.

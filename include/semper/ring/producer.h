@@ -90,6 +90,7 @@ class Producer {
   Async<void> advance(Position position);
 
   // push and advance in one, with one flush (mirage-1.0: two). Exposes also what was pushed before.
+  // Returns the end of this call's last item, Item::after of whoever pops it.
   // Durable on success: the items, exposed. On error, or where it never returns: all items of this
   // call or none are exposed (mirage-1.0: the same).
   Async<Position> publish(ItemList items, MonotonicTime deadline = kNoWait);

@@ -1,0 +1,152 @@
+// How operations get into the ring of a journal: one after another where it is full, and with another
+// producer where the disk had been.
+#include <utility>
+
+#include "journal_core.h"
+#include "ring/producer_core.h"
+#include "semper/env/cancellation.h"
+
+namespace semper::ring::internal {
+namespace {
+
+Error full_error() {
+  return Error(ErrorKind::timeout,
+               "the journal was full until the deadline; what it holds is waiting to be performed, "
+               "try again later");
+}
+
+}  // namespace
+
+Async<Position> JournalCore::push(BytesView operation, MonotonicTime deadline) {
+  SEMPER_CO_TRY_STATUS(fork_.check("this journal"));
+  auto inside = pushes_.enter();
+  if (!inside) co_return fail(inside.error());
+  const ItemList item(operation);
+  bool others_wait = false;
+  {
+    std::lock_guard lock(mutex_);
+    others_wait = in_line_ != 0;
+  }
+  if (!others_wait) {
+    auto written = co_await write_down(item);
+    if (written || written.error().kind() != ErrorKind::retry || deadline == kNoWait) {
+      if (!written && written.error().kind() == ErrorKind::retry) hurry();
+      co_return written;
+    }
+  } else if (deadline == kNoWait) {
+    co_return fail(ErrorKind::retry, "others wait for room in the journal already");
+  }
+  co_return co_await write_when_there_is_room(item, deadline);
+}
+
+// Whoever came first goes first, however large its operation is: small ones do not pass it.
+Async<Position> JournalCore::write_when_there_is_room(const ItemList& item,
+                                                      MonotonicTime deadline) {
+  struct InLine {
+    JournalCore& core;
+    explicit InLine(JournalCore& owner) : core(owner) {
+      std::lock_guard lock(core.mutex_);
+      ++core.in_line_;
+    }
+    ~InLine() {
+      std::lock_guard lock(core.mutex_);
+      --core.in_line_;
+    }
+  };
+  const InLine in_line(*this);
+  const auto turn = co_await line_.take(clock(), deadline);
+  if (!turn) {
+    co_return fail(turn.error().kind() == ErrorKind::timeout ? full_error() : turn.error());
+  }
+  while (true) {
+    std::uint64_t advances = 0;
+    {
+      std::lock_guard lock(mutex_);
+      advances = advances_;
+    }
+    auto written = co_await write_down(item);
+    if (written || written.error().kind() != ErrorKind::retry) co_return written;
+    hurry();
+    SEMPER_CO_TRY_STATUS(co_await wait_for_room(advances, deadline));
+  }
+}
+
+// Until something was removed from the ring since it had been advanced so many times.
+Async<void> JournalCore::wait_for_room(std::uint64_t advances, MonotonicTime deadline) {
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
+  Done room;
+  {
+    std::lock_guard lock(mutex_);
+    SEMPER_CO_TRY_STATUS(check_open());
+    if (advances_ != advances) co_return Status{};
+    room_waiters_.assign(1, room);  // the first in the line; one before it has given up
+  }
+  auto came = co_await room.wait_until(clock(), deadline);
+  if (came) co_return *came;
+  co_return fail(came.error().kind() == ErrorKind::timeout ? full_error() : came.error());
+}
+
+Async<Position> JournalCore::write_down(const ItemList& item) {
+  SEMPER_CO_TRY(const auto producer, co_await working_producer());
+  auto written = co_await producer->publish(item);
+  if (written) {
+    std::lock_guard lock(mutex_);
+    ++statistics_.pushed;
+    push_trouble_.reset();
+    co_return written;
+  }
+  const Status health = producer->core_->health();
+  if (!health) note_failure(health.error(), push_trouble_);
+  co_return written;
+}
+
+Async<std::shared_ptr<Producer>> JournalCore::working_producer() {
+  std::shared_ptr<Producer> producer;
+  {
+    std::lock_guard lock(mutex_);
+    SEMPER_CO_TRY_STATUS(check_open());
+    producer = producer_;
+  }
+  if (producer->core_->health()) co_return producer;
+  SEMPER_CO_TRY(const Turn::Holder turn, co_await renewal_.take(clock()));
+  {
+    std::lock_guard lock(mutex_);
+    SEMPER_CO_TRY_STATUS(check_open());
+    producer = producer_;
+  }
+  if (producer->core_->health()) co_return producer;  // who had the turn before has done it
+  static_cast<void>(co_await producer->detach());     // frees its role
+  auto attached = co_await Producer::attach(device_, attach_options());
+  if (!attached) {
+    if (attached.error().kind() != ErrorKind::cancelled) {
+      note_failure(attached.error(), push_trouble_);
+    }
+    co_return fail(attached.error());
+  }
+  auto fresh = std::make_shared<Producer>(std::move(*attached));
+  listen_to(*fresh);
+  {
+    std::lock_guard lock(mutex_);
+    SEMPER_CO_TRY_STATUS(check_open());
+    producer_ = fresh;
+  }
+  hurry();  // what the old one was writing may be there
+  co_return fresh;
+}
+
+void JournalCore::listen_to(Producer& producer) {
+  producer.core_->on_exposed([weak = weak_from_this()] {
+    if (const auto alive = weak.lock()) alive->note_exposed();
+  });
+}
+
+void JournalCore::note_exposed() {
+  {
+    std::lock_guard lock(mutex_);
+    if (first_pushed_) return;  // the loop knows
+    first_pushed_ = clock().now();
+  }
+  wake();
+}
+
+}  // namespace semper::ring::internal
