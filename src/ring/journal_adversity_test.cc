@@ -278,7 +278,16 @@ TEST_P(JournalAdversityTest, a_large_push_is_not_overtaken_by_small_ones_that_ca
         EXPECT_TRUE(pushed) << pushed.error().to_string();
       }
     };
+    auto impatient = [&]() -> Task<void> {
+      const std::string small(30'000, 's');
+      while (!stop) {
+        const auto pushed = co_await journal->push(small, kNoWait);
+        EXPECT_TRUE(pushed || kind_of(pushed) == ErrorKind::retry);
+        EXPECT_TRUE(co_await sleep_for(clock_, 1ms));
+      }
+    };
     for (int i = 0; i < 6; ++i) asio::co_spawn(executor, pusher(), asio::detached);
+    for (int i = 0; i < 6; ++i) asio::co_spawn(executor, impatient(), asio::detached);
     EXPECT_TRUE(co_await sleep_for(clock_, 1s));
     const std::string large(150'000, 'L');
     const auto pushed = co_await journal->push(large, clock_.after(5s));
