@@ -44,7 +44,8 @@ semper::Task<int> count(std::string url, std::string page) {
   if (auto started = co_await host.start(); !started) co_return explain(started.error());
 
   auto hits = semper::ref<Counter>(store, page);
-  auto n = co_await hits.call(Counter::Add{});
+  const Counter::Add one{1};
+  auto n = co_await hits.call(one);
   if (!n) co_return explain(n.error());
   std::cout << page << ' ' << *n << '\n';
 

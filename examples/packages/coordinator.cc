@@ -337,7 +337,9 @@ semper::Status Coordinator::check() {
   for (const auto& [package, state] : expected_) packages.push_back(package);
   const auto ask = [&](const std::string& package) -> semper::Async<void> {
     const auto target = semper::ref<Package>(*store_, package);
-    SEMPER_CO_TRY(auto state, co_await target.call(Package::Read{}, {.timeout = kReadTimeout}));
+    const Package::Read read;
+    const semper::CallOptions options{.timeout = kReadTimeout};
+    SEMPER_CO_TRY(auto state, co_await target.call(read, options));
     SEMPER_CO_TRY(const auto waiting, co_await target.queue_length());
     std::lock_guard lock(mutex);
     actual[package] = std::move(state);

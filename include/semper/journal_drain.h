@@ -8,7 +8,8 @@
 //
 //   auto open = [] { return semper::open_store("sqlite:./data.db"); };
 //   SEMPER_CO_TRY(auto drain, co_await semper::JournalDrain::start(device, open, options));
-//   SEMPER_CO_TRY(auto written, co_await drain.cast<Counter>("page/home", Counter::Add{1}));
+//   const Counter::Add one{1};                  // named first: see server/ref.h
+//   SEMPER_CO_TRY(auto written, co_await drain.cast<Counter>("page/home", one));
 //   ... // durable, on this disk; to wait until it is in the entity's queue:
 //   SEMPER_CO_TRY_STATUS(co_await written.sync());
 //   co_await drain.shutdown();

@@ -11,7 +11,8 @@
 //     semper::Host host(store);
 //     host.serve<Counter>();                                  // a behaviour: server/behaviour.h
 //     auto hits = semper::ref<Counter>(store, "page/home");
-//     auto n = co_await hits.call(Counter::Add{});
+//     const Counter::Add one{1};                              // named first: see server/ref.h
+//     auto n = co_await hits.call(one);
 //     co_return n ? 0 : 1;
 //   }
 //   int main() { return semper::run(application()); }

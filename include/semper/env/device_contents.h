@@ -3,7 +3,8 @@
 // What for: whoever makes a format of its own on a device or file that a person named. When not:
 // finding one's own format (read its mark).
 //
-//   SEMPER_CO_TRY(const std::string there, co_await device_contents(*device, {}));
+//   const DeviceContentsOptions options;
+//   SEMPER_CO_TRY(const std::string there, co_await device_contents(*device, options));
 //   if (!there.empty()) co_return fail(ErrorKind::permission, "the device holds " + there);
 //
 // A device is blank where everything is zero in which file systems, RAID, LVM, encryption, swap and

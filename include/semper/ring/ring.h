@@ -4,7 +4,9 @@
 // What for: work that must outlive the process that accepts it, at the speed of the disk. When not:
 // several producers or consumers, or an order other than first in, first out (semper::server).
 //
-//   SEMPER_CO_TRY_STATUS(co_await ring::create(device, {}));
+//   ring::CreateOptions as_usual;     // options have names: g++ 12 destroys {} in a co_await twice
+//   ring::AttachOptions options;
+//   SEMPER_CO_TRY_STATUS(co_await ring::create(device, as_usual));
 //   SEMPER_CO_TRY(auto producer, co_await ring::Producer::attach(device, options));
 //   SEMPER_CO_TRY(auto consumer, co_await ring::Consumer::attach(device, options));
 //

@@ -1,9 +1,13 @@
 // Ref<B>: sends messages to one durable server, from any process.
 //
 //   auto hits = semper::ref<Counter>(store, "page/home");
-//   Result<std::int64_t> n = co_await hits.call(Counter::Add{2});
-//   co_await hits.cast(Counter::Add{});
-//   co_await hits.cast(semper::Batch<Counter>().add(Counter::Add{1}).add(Counter::Add{2}));
+//   const Counter::Add two{2};
+//   Result<std::int64_t> n = co_await hits.call(two);
+//   SEMPER_CO_TRY_STATUS(co_await hits.cast(two));
+//   auto batch = semper::Batch<Counter>().add(Counter::Add{1}).add(two);
+//   SEMPER_CO_TRY_STATUS(co_await hits.cast(std::move(batch)));
+//
+// Name a message before the co_await: g++ 12 destroys the members of one that is made inside it twice.
 //
 // What is durable when:
 //   cast, batch   success: the message is on stable storage (or already processed) and will take
