@@ -1,11 +1,62 @@
 # What `cmake --install` puts where besides the targets themselves, so that find_package(semper) and
-# pkg-config find them. Both files are relocatable: they work under any DESTDIR and prefix.
+# pkg-config find them, whole or room by room. All files are relocatable: they work under any DESTDIR and
+# prefix.
 include(CMakePackageConfigHelpers)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/semper")
-if(NOT BUILD_SHARED_LIBS)
-  set(SEMPER_IS_STATIC ON)
-endif()
+
+# The name under which users know a room.
+function(semper_component_name out room)
+  if(room STREQUAL "facade")
+    set(room semper)
+  endif()
+  set(${out} ${room} PARENT_SCOPE)
+endfunction()
+
+# The package of CMake that defines a target we link. A new one has to be added here.
+set(linked_targets tl::expected nlohmann_json::nlohmann_json spdlog::spdlog Asio::Asio Threads::Threads
+    Liburing::Liburing SQLite::SQLite3 gRPC::grpc++ protobuf::libprotobuf GTest::gtest Blkid::Blkid)
+set(linked_packages tl-expected nlohmann_json spdlog Asio Threads
+    Liburing SQLite3 gRPC Protobuf GTest Blkid)
+function(semper_package_of out target)
+  list(FIND linked_targets "${target}" at)
+  set(${out} "" PARENT_SCOPE)
+  if(at GREATER_EQUAL 0)
+    list(GET linked_packages ${at} package)
+    set(${out} ${package} PARENT_SCOPE)
+  elseif(target MATCHES "::")
+    message(FATAL_ERROR "SemperInstall.cmake does not know which package has ${target}")
+  endif()
+endfunction()
+
+get_property(components GLOBAL PROPERTY SEMPER_COMPONENTS)
+# The front door comes behind the rooms that it opens; `testing` is declared after it.
+set(SEMPER_PACKAGE_ROOMS "")
+set(SEMPER_PACKAGE_NEEDS "")
+foreach(room IN LISTS components)
+  semper_component_name(name ${room})
+  list(APPEND SEMPER_PACKAGE_ROOMS ${name})
+  get_property(depends GLOBAL PROPERTY SEMPER_COMPONENT_NEEDS_${room})
+  get_property(links GLOBAL PROPERTY SEMPER_COMPONENT_LINKS_${room})
+  set(needs "")
+  foreach(dependency IN LISTS depends)
+    if(dependency IN_LIST components)
+      list(APPEND needs ${dependency})
+    endif()
+  endforeach()
+  set(packages "")
+  foreach(target IN LISTS links)
+    semper_package_of(package "${target}")
+    list(APPEND packages ${package})
+  endforeach()
+  list(REMOVE_DUPLICATES packages)
+  set(needs_of_${room} ${needs})
+  set(packages_of_${room} ${packages})
+  string(APPEND SEMPER_PACKAGE_NEEDS
+         "set(semper_${name}_NEEDS \"${needs}\")\nset(semper_${name}_PACKAGES \"${packages}\")\n")
+  install(EXPORT semper_${room}_targets NAMESPACE semper:: DESTINATION "${package_dir}"
+          FILE semper_${name}_targets.cmake)
+endforeach()
 
 configure_package_config_file(
   "${CMAKE_CURRENT_LIST_DIR}/semperConfig.cmake.in" "${PROJECT_BINARY_DIR}/semperConfig.cmake"
@@ -18,46 +69,55 @@ install(FILES "${PROJECT_BINARY_DIR}/semperConfig.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/FindBlkid.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/FindLiburing.cmake"
         DESTINATION "${package_dir}")
-install(EXPORT semperTargets NAMESPACE semper:: DESTINATION "${package_dir}")
-if(TARGET semper_testing)
-  install(EXPORT semperTestingTargets NAMESPACE semper:: DESTINATION "${package_dir}")
-endif()
 
-# pkg-config: the libraries that have code, dependents first. They are static by default, so what they
-# use is named for every link and not for --static alone.
-get_property(rooms GLOBAL PROPERTY SEMPER_ROOMS)
-list(REMOVE_ITEM rooms testing)
-list(REVERSE rooms)
-set(SEMPER_PKGCONFIG_LIBS "")
-foreach(room IN ITEMS facade ${rooms})
-  if(TARGET semper_${room})
-    get_target_property(type semper_${room} TYPE)
-    if(NOT type STREQUAL "INTERFACE_LIBRARY")
-      get_target_property(output semper_${room} OUTPUT_NAME)
-      list(APPEND SEMPER_PKGCONFIG_LIBS "-l$<IF:$<BOOL:${output}>,${output},semper_${room}>")
-    endif()
-  endif()
-endforeach()
-set(dependencies -lspdlog -lfmt -luring -lblkid -pthread)
-if(SEMPER_BACKEND_SQLITE)
-  list(PREPEND dependencies -lsqlite3)
-endif()
-# What gRPC's own headers need of other libraries only its pkg-config file knows.
-set(SEMPER_PKGCONFIG_REQUIRES "")
-if(SEMPER_RPC)
-  set(SEMPER_PKGCONFIG_REQUIRES "grpc++ protobuf")
-endif()
-list(JOIN SEMPER_PKGCONFIG_LIBS " " SEMPER_PKGCONFIG_LIBS)
-list(JOIN dependencies " " SEMPER_PKGCONFIG_DEPENDENCIES)
+# pkg-config: semper-ROOM.pc for each room, and semper.pc for all of them. Libraries are static by default,
+# so what they use is named for every link and not for --static alone. What the headers of gRPC and
+# protobuf need of other libraries only their own files know.
 cmake_path(SET prefix_path "/prefix")
 cmake_path(APPEND prefix_path "${CMAKE_INSTALL_LIBDIR}" "pkgconfig" OUTPUT_VARIABLE pkgconfig_path)
 cmake_path(RELATIVE_PATH prefix_path BASE_DIRECTORY "${pkgconfig_path}"
            OUTPUT_VARIABLE SEMPER_PREFIX_FROM_PKGCONFIG)
-configure_file("${CMAKE_CURRENT_LIST_DIR}/semper.pc.in" "${PROJECT_BINARY_DIR}/semper.pc.configured"
-               @ONLY)
-file(GENERATE OUTPUT "${PROJECT_BINARY_DIR}/semper.pc"
-     INPUT "${PROJECT_BINARY_DIR}/semper.pc.configured")
-install(FILES "${PROJECT_BINARY_DIR}/semper.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+set(link_of_spdlog "-lspdlog -lfmt")
+set(link_of_Threads "-pthread")
+set(link_of_Liburing "-luring")
+set(link_of_SQLite3 "-lsqlite3")
+set(link_of_Blkid "-lblkid")
+set(file_of_gRPC "grpc++")
+set(file_of_Protobuf "protobuf")
+set(flags_of_Asio " -DASIO_STANDALONE -DASIO_NO_DEPRECATED -DASIO_DISABLE_STD_ALIGNED_ALLOC")
+list(REMOVE_ITEM components testing)
+foreach(room IN LISTS components)
+  semper_component_name(name ${room})
+  if(room STREQUAL "facade")
+    set(SEMPER_PKGCONFIG_NAME semper)
+    set(SEMPER_PKGCONFIG_DESCRIPTION "${PROJECT_DESCRIPTION}")
+  else()
+    set(SEMPER_PKGCONFIG_NAME semper-${room})
+    set(SEMPER_PKGCONFIG_DESCRIPTION "${PROJECT_DESCRIPTION}: the room ${room} alone")
+  endif()
+  set(libs "")
+  get_target_property(type semper_${room} TYPE)
+  if(NOT type STREQUAL "INTERFACE_LIBRARY")
+    get_target_property(output semper_${room} OUTPUT_NAME)
+    set(libs "-L\${libdir} -l$<IF:$<BOOL:${output}>,${output},semper_${room}>")
+  endif()
+  # Dependents first, for the linker.
+  set(requires ${needs_of_${room}})
+  list(REVERSE requires)
+  list(TRANSFORM requires PREPEND "semper-")
+  set(SEMPER_PKGCONFIG_CFLAGS "")
+  foreach(package IN LISTS packages_of_${room})
+    list(APPEND libs ${link_of_${package}})
+    list(APPEND requires ${file_of_${package}})
+    string(APPEND SEMPER_PKGCONFIG_CFLAGS "${flags_of_${package}}")
+  endforeach()
+  list(JOIN libs " " SEMPER_PKGCONFIG_LIBS)
+  list(JOIN requires ", " SEMPER_PKGCONFIG_REQUIRES)
+  set(file "${PROJECT_BINARY_DIR}/pkgconfig/${SEMPER_PKGCONFIG_NAME}.pc")
+  configure_file("${CMAKE_CURRENT_LIST_DIR}/semper.pc.in" "${file}.configured" @ONLY)
+  file(GENERATE OUTPUT "${file}" INPUT "${file}.configured")
+  install(FILES "${file}" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endforeach()
 
 # Everything that is installed, and nothing else.
 get_property(product GLOBAL PROPERTY SEMPER_PRODUCT)

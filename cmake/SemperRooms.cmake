@@ -20,12 +20,11 @@ define_property(GLOBAL PROPERTY SEMPER_ROOMS BRIEF_DOCS "Every declared room, ab
 define_property(GLOBAL PROPERTY SEMPER_LAYERS BRIEF_DOCS "Lines ROOM=DIRECT,DEPENDENCIES")
 
 # semper_room(NAME base [DIR folder] [DEPENDS rooms...] [PUBLIC_LINKS targets...]
-#             [PRIVATE_LINKS targets...] [TEST_LINKS rooms-or-targets...] [EXPORT_SET set]
-#             [TEST_GROUPS NAME=FILTER...])
+#             [PRIVATE_LINKS targets...] [TEST_LINKS rooms-or-targets...] [TEST_GROUPS NAME=FILTER...])
 # TEST_GROUPS: the room's tests in as many runs of the program, for tests that share a server which
 # takes long to start; each FILTER is GoogleTest's. By default every case is a run of its own.
 function(semper_room name)
-  cmake_parse_arguments(PARSE_ARGV 1 room "" "DIR;EXPORT_SET"
+  cmake_parse_arguments(PARSE_ARGV 1 room "" "DIR"
                         "DEPENDS;PUBLIC_LINKS;PRIVATE_LINKS;TEST_LINKS;TEST_GROUPS")
   set_property(GLOBAL PROPERTY SEMPER_TEST_GROUPS_${name}_test "${room_TEST_GROUPS}")
   if(room_UNPARSED_ARGUMENTS)
@@ -33,9 +32,6 @@ function(semper_room name)
   endif()
   if(NOT room_DIR)
     set(room_DIR "src/${name}")
-  endif()
-  if(NOT room_EXPORT_SET)
-    set(room_EXPORT_SET semperTargets)
   endif()
   set_property(GLOBAL APPEND PROPERTY SEMPER_ROOMS ${name})
   string(JOIN "," layers ${room_DEPENDS})
@@ -52,7 +48,8 @@ function(semper_room name)
     return()
   endif()
 
-  semper_library(${name} "${headers}" "${sources}" "${room_EXPORT_SET}")
+  semper_library(${name} "${headers}" "${sources}")
+  semper_describe_component(${name} "${room_DEPENDS}" "${room_PUBLIC_LINKS}" "${room_PRIVATE_LINKS}")
   foreach(dependency IN LISTS room_DEPENDS)
     semper_link_room(semper_${name} ${semper_public} ${dependency})
   endforeach()
@@ -96,7 +93,8 @@ function(semper_facade)
   list(REMOVE_ITEM sources ${tests} "")
   get_property(rooms GLOBAL PROPERTY SEMPER_ROOMS)
   get_property(backends GLOBAL PROPERTY SEMPER_BACKENDS)
-  semper_library(facade "${headers}" "${sources}" semperTargets)
+  semper_library(facade "${headers}" "${sources}")
+  semper_describe_component(facade "${rooms}" "" "")
   set_target_properties(semper_facade PROPERTIES EXPORT_NAME semper OUTPUT_NAME semper)
   add_library(semper::semper ALIAS semper_facade)
   foreach(room IN LISTS rooms)
@@ -118,13 +116,14 @@ function(semper_facade)
 endfunction()
 
 # The library target of a room; sets semper_public to the keyword its public links need.
-function(semper_library name headers sources export_set)
+function(semper_library name headers sources)
   set(target semper_${name})
   if(sources)
     add_library(${target} ${sources})
     set(public PUBLIC)
     semper_warnings(${target})
-    set_target_properties(${target} PROPERTIES
+    # Also an archive ends up in other people's shared libraries: plug-ins, language bindings.
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON
       VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
   else()
     add_library(${target} INTERFACE)
@@ -134,10 +133,24 @@ function(semper_library name headers sources export_set)
   target_compile_features(${target} ${public} cxx_std_20)
   target_sources(${target} ${public} FILE_SET HEADERS BASE_DIRS "${SEMPER_INCLUDE}" FILES ${headers})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ON)
-  install(TARGETS ${target} EXPORT ${export_set}
-          ARCHIVE LIBRARY RUNTIME FILE_SET HEADERS)
+  if(SEMPER_INSTALL)
+    install(TARGETS ${target} EXPORT semper_${name}_targets
+            ARCHIVE LIBRARY RUNTIME FILE_SET HEADERS)
+  endif()
   set_property(GLOBAL APPEND PROPERTY SEMPER_PRODUCT ${target})
   set(semper_public ${public} PARENT_SCOPE)
+endfunction()
+
+# What a component of the installed package needs, for cmake/SemperInstall.cmake: rooms, and the targets of
+# others that its users link with it, which are the private ones too where it is an archive.
+function(semper_describe_component name depends public_links private_links)
+  set(links ${public_links})
+  if(NOT BUILD_SHARED_LIBS)
+    list(APPEND links ${private_links})
+  endif()
+  set_property(GLOBAL APPEND PROPERTY SEMPER_COMPONENTS ${name})
+  set_property(GLOBAL PROPERTY SEMPER_COMPONENT_NEEDS_${name} ${depends})
+  set_property(GLOBAL PROPERTY SEMPER_COMPONENT_LINKS_${name} ${links})
 endfunction()
 
 # Links another room if it is there; a name that was never declared is a mistake.
