@@ -17,6 +17,7 @@
 #include "place.h"
 #include "semper/env/one_shot.h"
 #include "semper/env/shared_file.h"
+#include "semper/env/standard_streams.h"
 
 namespace semper::sqlite {
 namespace {
@@ -41,8 +42,8 @@ class Part {
                   to + " is there already, and was left as it is; give another name, or remove it");
     }
     std::unique_ptr<Part> part(new Part(to + kPartSuffix));
-    part->descriptor_ =
-        ::open(part->path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    part->descriptor_ = semper::internal::above_standard_streams(
+        ::open(part->path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (part->descriptor_ < 0) {
       return fail(error_from_errno(errno, "can not make the backup " + part->path_));
     }

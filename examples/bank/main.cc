@@ -21,6 +21,7 @@
 
 #include "bank.h"
 #include "semper/env/one_shot.h"
+#include "semper/env/standard_streams.h"
 
 namespace {
 
@@ -158,6 +159,7 @@ int run(const std::string& role, const std::string& url) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  semper::guard_standard_streams();
   const std::string role = argc > 1 ? argv[1] : "";
   const bool known = role == "demo" || role == "serve" || role == "work" || role == "audit";
   if (!known || argc > 3) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "semper/env/standard_streams.h"
 #include "semper/semper.h"
 
 namespace {
@@ -56,6 +57,7 @@ semper::Task<int> count(std::string url, std::string page) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  semper::guard_standard_streams();
   if (argc > 3 || (argc > 1 && argv[1][0] == '-')) {
     std::cerr << "usage: semper-counter [STORE_URL] [ENTITY]     "
                  "(default: sqlite:./counter.db page/home)\n";

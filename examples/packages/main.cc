@@ -7,6 +7,7 @@
 
 #include "roles.h"
 #include "semper/base/log.h"
+#include "semper/env/standard_streams.h"
 
 namespace {
 
@@ -20,6 +21,7 @@ void quiet_log() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  semper::guard_standard_streams();
   quiet_log();
   packages::StopSignals signals;
   auto options = packages::parse_options(std::vector<std::string>(argv + 1, argv + argc));

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "ticker.h"
+#include "semper/env/standard_streams.h"
 
 namespace {
 
@@ -89,6 +90,7 @@ int watch(const EndSignals& end, const std::string& address) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  semper::guard_standard_streams();
   const std::string role = argc > 1 ? argv[1] : "";
   const std::string address = argc > 2 ? argv[2] : "127.0.0.1:7007";
   if (role == "--help" || role == "-h") {

@@ -9,6 +9,7 @@
 
 #include "file_descriptor.h"
 #include "semper/env/file_block_device.h"
+#include "semper/env/standard_streams.h"
 
 namespace semper {
 namespace {
@@ -96,7 +97,8 @@ Status create_block_file(const std::string& path, const CreateFileOptions& optio
   const bool replace = options.existing == Existing::replace;
   const std::string made = replace ? path + ".new" : path;
   if (replace) ::unlink(made.c_str());
-  FileDescriptor descriptor(::open(made.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  FileDescriptor descriptor(internal::above_standard_streams(
+      ::open(made.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)));
   if (!descriptor) return fail(error_from_errno(errno, "can not make " + made));
   auto status = fill(descriptor.get(), path, options);
   if (status && replace && ::rename(made.c_str(), path.c_str()) != 0) {

@@ -13,6 +13,8 @@
 #include <cstring>
 #include <thread>
 
+#include "semper/env/standard_streams.h"
+
 namespace semper::internal {
 namespace {
 
@@ -78,7 +80,8 @@ std::uint32_t direct_unit_by_trying(int descriptor) {
 
 FileDescriptor open_with(const std::string& path, const FileDeviceOptions& options, int flags) {
   const int access = options.read_only ? O_RDONLY : O_RDWR;
-  return FileDescriptor(::open(path.c_str(), access | O_CLOEXEC | O_NOCTTY | flags));
+  return FileDescriptor(
+      above_standard_streams(::open(path.c_str(), access | O_CLOEXEC | O_NOCTTY | flags)));
 }
 
 // A block device that is mounted, swapped to, or part of another one has an owner in the kernel.

@@ -1,4 +1,5 @@
 #include "semper/env/shared_file.h"
+#include "semper/env/standard_streams.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -21,7 +22,8 @@ std::string folder_of(const std::string& path) {
 // A file that gets its name when it is ready; -1 where the file system cannot do that, with EEXIST
 // where somebody else was first.
 int make_ready(const std::string& path, const struct stat& like) {
-  const int made = ::open(folder_of(path).c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, kOwnerMode);
+  const int made = above_standard_streams(
+      ::open(folder_of(path).c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, kOwnerMode));
   if (made < 0) return -1;
   give_like(made, like);
   const std::string self = "/proc/self/fd/" + std::to_string(made);
@@ -33,7 +35,8 @@ int make_ready(const std::string& path, const struct stat& like) {
 }
 
 int make_named(const std::string& path, const struct stat& like) {
-  const int made = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kOwnerMode);
+  const int made = above_standard_streams(
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kOwnerMode));
   if (made >= 0) give_like(made, like);
   return made;
 }
@@ -54,7 +57,8 @@ void give_like(int descriptor, const struct stat& like) {
 
 Result<int> open_shared_file(const std::string& path, const struct stat& like) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const int there = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    const int there =
+        above_standard_streams(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (there >= 0) return there;
     if (errno != ENOENT) break;
     int made = make_ready(path, like);
