@@ -183,7 +183,7 @@ void add_journal_commands(CLI::App& program, Command& chosen) {
          "COMMAND", arguments->command,
          "A program and its arguments, after --; an item is removed when it has ended with 0")
       ->required();
-  choose(run, chosen, arguments, journal_run);
+  choose(run, chosen, arguments, journal_run, OnSignal::requests_stop);
 }
 
 }  // namespace semper::cli

@@ -42,11 +42,20 @@ Status run_command(const std::vector<std::string>& command, BytesView input) {
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, pipe_ends[0], STDIN_FILENO);
+  // What we ignore, the command need not.
+  sigset_t to_default;
+  sigemptyset(&to_default);
+  sigaddset(&to_default, SIGPIPE);
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setsigdefault(&attributes, &to_default);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   std::vector<char*> words;
   for (const auto& word : command) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   pid_t child = 0;
-  const int error = ::posix_spawnp(&child, words[0], &actions, nullptr, words.data(), environ);
+  const int error = ::posix_spawnp(&child, words[0], &actions, &attributes, words.data(), environ);
+  ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   ::close(pipe_ends[0]);
   if (error != 0) {
@@ -79,6 +88,11 @@ Async<void> journal_run(Invocation& invocation, JournalRunArguments arguments) {
   const auto perform = [&](const std::vector<ring::Item>& items) -> Async<void> {
     for (const auto& item : items) {
       if (!failure) co_return failure;  // nothing overtakes it
+      if (invocation.interrupt().requested()) {
+        failure = fail(ErrorKind::cancelled, "interrupted before the item at position " +
+                                                 item.start.to_string());
+        co_return failure;
+      }
       const Status done = run_command(arguments.command, item.bytes);
       if (!done) {
         failure = fail(done.error().in("the item at position " + item.start.to_string()));

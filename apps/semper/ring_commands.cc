@@ -121,6 +121,26 @@ Async<void> ask_producer(Invocation& invocation, RingAskArguments arguments, Wis
   co_return Status{};
 }
 
+// Makes the ring on what is at the place; `size`: what it has to have, 0: whatever it has.
+Async<void> make_ring(Invocation& invocation, const RingCreateArguments& arguments,
+                      ring::CreateOptions options, std::uint64_t size) {
+  const std::string& path = arguments.place.path;
+  SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_write));
+  if (size != 0 && size != device->size()) {
+    co_return fail(ErrorKind::invalid_argument, shown(path) + " is there and has " +
+                                                    std::to_string(device->size()) +
+                                                    " bytes; leave --size out to use it as it is");
+  }
+  SEMPER_CO_TRY(options.overwrite, co_await ask_to_overwrite(invocation, *device, arguments.force));
+  SEMPER_CO_TRY_STATUS(co_await ring::create(*device, options));
+  SEMPER_CO_TRY(const auto info, co_await ring::inspect(*device, options.sector_size));
+  SEMPER_CO_TRY_STATUS(co_await device->close());
+  if (invocation.json()) co_return invocation.print_document(info_item(*device, info));
+  invocation.say("a ring of format " + std::string(ring::to_string(info.format)) + " with " +
+                 shown_size(info.capacity) + " of room is in " + shown(path));
+  co_return Status{};
+}
+
 }  // namespace
 
 Async<void> ring_create(Invocation& invocation, RingCreateArguments arguments) {
@@ -141,23 +161,11 @@ Async<void> ring_create(Invocation& invocation, RingCreateArguments arguments) {
                                              "; give --size, for example --size 64MiB, to make a "
                                              "file");
   }
-  if (!is_there) {
-    SEMPER_CO_TRY_STATUS(make_ring_file(invocation, path, size));
-  }
-  SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_write));
-  if (is_there && size != 0 && size != device->size()) {
-    co_return fail(ErrorKind::invalid_argument, shown(path) + " is there and has " +
-                                                    std::to_string(device->size()) +
-                                                    " bytes; leave --size out to use it as it is");
-  }
-  SEMPER_CO_TRY(options.overwrite, co_await ask_to_overwrite(invocation, *device, arguments.force));
-  SEMPER_CO_TRY_STATUS(co_await ring::create(*device, options));
-  SEMPER_CO_TRY(const auto info, co_await ring::inspect(*device, options.sector_size));
-  SEMPER_CO_TRY_STATUS(co_await device->close());
-  if (invocation.json()) co_return invocation.print_document(info_item(*device, info));
-  invocation.say("a ring of format " + std::string(ring::to_string(info.format)) + " with " +
-                 shown_size(info.capacity) + " of room is in " + shown(path));
-  co_return Status{};
+  if (is_there) co_return co_await make_ring(invocation, arguments, options, size);
+  SEMPER_CO_TRY_STATUS(make_ring_file(invocation, path, size));
+  const Status made = co_await make_ring(invocation, arguments, options, size);
+  if (!made) std::filesystem::remove(path, ignored);  // of no use, and nobody else's
+  co_return made;
 }
 
 Async<void> ring_info(Invocation& invocation, RingPlace place) {

@@ -68,8 +68,13 @@ class Producing {
       SEMPER_CO_TRY_STATUS(co_await publish_all(cutter, &RecordCutter::next));
       if (interrupt_.requested()) break;
     }
-    if (interrupt_.requested()) co_return Status{};
-    co_return co_await publish_all(cutter, &RecordCutter::last);
+    if (!interrupt_.requested()) {
+      SEMPER_CO_TRY_STATUS(co_await publish_all(cutter, &RecordCutter::last));
+    }
+    if (interrupt_.requested()) count_rest(cutter);
+    if (left_out_ == 0) co_return Status{};
+    co_return fail(ErrorKind::cancelled, "interrupted; " + std::to_string(left_out_) +
+                                             " records that were read are not in the ring");
   }
 
   const Flow& flow() const { return flow_; }
@@ -96,7 +101,18 @@ class Producing {
     co_return Status{};
   }
 
-  // A batch that is larger than what the ring takes at once goes in by halves.
+  // What was read and not yet handed to the ring; the last record may lack its end.
+  void count_rest(RecordCutter& cutter) {
+    while (true) {
+      const auto record = cutter.last();
+      if (record && !*record) break;
+      ++left_out_;
+      if (!record) break;
+    }
+  }
+
+  // A batch that is larger than what the ring takes at once goes in by halves. What an interrupt leaves
+  // out is counted.
   Async<void> publish(std::span<const BytesView> batch) {
     const MonotonicTime deadline = clock_.after(patience_);
     while (!interrupt_.requested()) {
@@ -131,6 +147,7 @@ class Producing {
       if (!waiting) co_return fail(end.error());
       if (clock_.now() >= deadline) co_return fail(not_in_time(end.error()));
     }
+    left_out_ += batch.size();
     co_return Status{};
   }
 
@@ -152,12 +169,14 @@ class Producing {
   Progress progress_;
   const Interrupt& interrupt_;
   Flow flow_;
+  std::uint64_t left_out_ = 0;  // records that were read, and that an interrupt kept out of the ring
 };
 
 // Takes items out of a ring as they come.
 class Consuming {
  public:
-  Consuming(Invocation& invocation, ring::Consumer& consumer, Clock& clock,
+  // `consumer`: null for show().
+  Consuming(Invocation& invocation, ring::Consumer* consumer, Clock& clock,
             const RingConsumeArguments& arguments)
       : invocation_(invocation),
         consumer_(consumer),
@@ -165,13 +184,32 @@ class Consuming {
         arguments_(arguments),
         interrupt_(invocation.interrupt()) {}
 
+  // The items that are there, without a side of the ring and without changing a byte.
+  Async<void> show(BlockDevice& device, ring::AttachOptions options) {
+    const std::function<Status(const ring::ItemView&)> visit =
+        [&](const ring::ItemView& item) -> Status {
+      if (interrupt_.requested() || left() == 0) return fail(ErrorKind::cancelled, "enough");
+      SEMPER_TRY_STATUS(write({{item.start, item.after, Bytes(item.bytes)}}));
+      ++flow_.items;
+      flow_.bytes += item.bytes.size();
+      return {};
+    };
+    const std::function<Status(const ring::Damage&)> damaged = [&](const ring::Damage& damage) {
+      return pass_over(damage);
+    };
+    const auto end = co_await ring::read_all(device, visit, damaged, std::move(options));
+    const bool had_enough = interrupt_.requested() || left() == 0;
+    if (end || had_enough) co_return Status{};
+    co_return fail(end.error());
+  }
+
   Async<void> run() {
     std::optional<ring::Position> from;
     while (!interrupt_.requested() && left() > 0) {
       ring::PopLimits limits;
       limits.max_items = std::min<std::uint64_t>(left(), kBatchItems);
       const MonotonicTime deadline = arguments_.follow ? clock_.after(kWaitSlice) : ring::kNoWait;
-      const auto items = co_await consumer_.pop_many(from, limits, deadline);
+      const auto items = co_await consumer_->pop_many(from, limits, deadline);
       if (!items) {
         const ErrorKind kind = items.error().kind();
         const bool nothing = kind == ErrorKind::retry || kind == ErrorKind::timeout;
@@ -184,7 +222,7 @@ class Consuming {
       if (arguments_.keep) {
         from = flow_.position;
       } else {
-        SEMPER_CO_TRY_STATUS(co_await consumer_.advance(flow_.position));
+        SEMPER_CO_TRY_STATUS(co_await consumer_->advance(flow_.position));
       }
       flow_.items += items->size();
       for (const auto& item : *items) flow_.bytes += item.bytes.size();
@@ -197,6 +235,16 @@ class Consuming {
  private:
   std::uint64_t left() const {
     return arguments_.count == 0 ? ~std::uint64_t{0} : arguments_.count - flow_.items;
+  }
+
+  Status pass_over(const ring::Damage& damage) {
+    const std::string stretch = "damage from position " + damage.start.to_string() + " to " +
+                                damage.after.to_string() + ": " + damage.why;
+    if (!arguments_.skip_damage) {
+      return fail(ErrorKind::corrupt, stretch + "; go past it with --skip-damage");
+    }
+    invocation_.note("passed over " + stretch);
+    return {};
   }
 
   Status write(const std::vector<ring::Item>& items) {
@@ -220,7 +268,7 @@ class Consuming {
   }
 
   Invocation& invocation_;
-  ring::Consumer& consumer_;
+  ring::Consumer* const consumer_;
   Clock& clock_;
   const RingConsumeArguments& arguments_;
   const Interrupt& interrupt_;
@@ -251,10 +299,9 @@ Async<void> ring_produce(Invocation& invocation, RingProduceArguments arguments)
     Producing producing(invocation, producer, *options.env.clock, patience);
     status = co_await producing.run(arguments.framed ? RecordForm::framed : RecordForm::lines);
     flow = producing.flow();
-    if (producing.interrupted())
-      invocation.note(
-          "interrupted; what was read and is not counted "
-          "below is not in the ring");
+    if (status && producing.interrupted()) {
+      invocation.note("interrupted; all that was read is in the ring");
+    }
   }
   const Status detached = co_await producer.detach();
   if (!status) {
@@ -268,8 +315,27 @@ Async<void> ring_produce(Invocation& invocation, RingProduceArguments arguments)
   co_return Status{};
 }
 
+namespace {
+
+// Items that stay, and nobody waits for more: the ring need not be writable, and its consumer may be at work.
+Async<void> ring_show(Invocation& invocation, RingConsumeArguments arguments,
+                      ring::AttachOptions options) {
+  SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_only));
+  ring::Consumer* const nobody = nullptr;
+  Consuming showing(invocation, nobody, *options.env.clock, arguments);
+  SEMPER_CO_TRY_STATUS(co_await showing.show(*device, options));
+  SEMPER_CO_TRY_STATUS(co_await device->close());
+  if (!invocation.json()) invocation.note(flow_text(showing.flow()) + " were shown, and stay");
+  co_return Status{};
+}
+
+}  // namespace
+
 Async<void> ring_consume(Invocation& invocation, RingConsumeArguments arguments) {
   SEMPER_CO_TRY(auto options, attach_options(arguments.place, "consume"));
+  if (arguments.keep && !arguments.follow) {
+    co_return co_await ring_show(invocation, std::move(arguments), std::move(options));
+  }
   options.flush = flush_of(arguments.no_flush);
   options.take_over = take_over(arguments.take_over);
   if (arguments.skip_damage) options.on_damage = ring::OnDamage::skip;
@@ -279,7 +345,7 @@ Async<void> ring_consume(Invocation& invocation, RingConsumeArguments arguments)
   Flow flow;
   Status status;
   {
-    Consuming consuming(invocation, consumer, *options.env.clock, arguments);
+    Consuming consuming(invocation, &consumer, *options.env.clock, arguments);
     status = co_await consuming.run();
     flow = consuming.flow();
   }

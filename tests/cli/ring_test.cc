@@ -356,6 +356,94 @@ TEST_F(CliRing, an_image_of_the_ocaml_library_is_dumped_as_something_else) {
   EXPECT_GT(rings, 0);
 }
 
+// The tool by way of a shell, which closes what the test wants closed.
+Ran run_shell(const std::string& script, const std::string& ring) {
+  ProgramToStart shell{"/bin/sh"};
+  shell.arguments = {"-c", script, SEMPER_PROGRAM, ring};
+  ChildProcess process(std::move(shell));
+  Ran ran;
+  ran.code = process.finish(std::chrono::seconds(60));
+  ran.out = process.output();
+  ran.err = process.errors();
+  return ran;
+}
+
+// Through the page cache every write succeeds, whatever its size and place.
+TEST_F(CliRing, a_closed_standard_stream_never_becomes_the_ring) {
+  for (const char* script :
+       {R"("$0" ring consume "$1" --no-flush >&-)", R"("$0" ring consume "$1" --no-flush 2>&- >&-)",
+        R"("$0" ring produce "$1" --no-flush <&-)", R"("$0" ring dump "$1" >&-)"}) {
+    std::filesystem::remove(ring());
+    create_ring();
+    produce("one\ntwo\n");
+    const Ran ran = run_shell(script, ring());
+    EXPECT_NE(ran.code, 0) << script << ran;
+    EXPECT_EQ(run_tool(on_ring({"verify"})).code, 0) << script;
+    EXPECT_EQ(consume(), "one\ntwo\n") << script;
+  }
+  create_ring();
+  EXPECT_EQ(run_shell(R"(echo three | "$0" ring produce "$1" --no-flush 2>&- >&-)", ring()).code, 0);
+  EXPECT_EQ(run_tool(on_ring({"verify"})).code, 0);
+  EXPECT_EQ(consume(), "three\n");
+}
+
+TEST_F(CliRing, a_producer_that_is_stopped_says_what_it_left_out) {
+  create_ring({"--size", "64KiB"});
+  std::string input;
+  for (int i = 0; i < 20'000; ++i) input += "line " + std::to_string(i) + "\n";
+  auto producer = start_tool(on_ring({"produce"}), input);
+  // Nobody makes room: it waits in the middle of its input.
+  ASSERT_TRUE(wait_until([&] { return info()["used"].get<int>() > 0; }));
+  producer.send_signal(SIGTERM);
+  EXPECT_EQ(producer.finish(), 1) << producer.errors();
+  EXPECT_THAT(producer.errors(), HasSubstr("interrupted; "));
+  EXPECT_THAT(producer.errors(), HasSubstr("records that were read are not in the ring"));
+  const std::string out = consume();
+  EXPECT_THAT(input, StartsWith(out));
+  EXPECT_THAT(producer.errors(), HasSubstr(" " + std::to_string(lines_of(out).size()) + " items"));
+}
+
+TEST_F(CliRing, showing_items_takes_no_side_and_writes_nothing) {
+  create_ring();
+  auto consumer = start_tool(on_ring({"consume"}, {"--follow"}));
+  produce("one\n");
+  ASSERT_TRUE(wait_until([&] { return consumer.has_written("one\n"); })) << consumer.errors();
+  ASSERT_TRUE(consumer.freeze());
+  produce("two\n");
+  EXPECT_THAT(consume({"--keep"}), ::testing::EndsWith("two\n"));
+  consumer.kill_hard();
+  const std::string before = read_whole_file(ring());
+  EXPECT_EQ(consume({"--keep", "--count", "1"}).empty(), false);
+  EXPECT_TRUE(before == read_whole_file(ring())) << "showing changed the ring";
+}
+
+TEST_F(CliRing, a_ring_that_is_refused_leaves_no_file) {
+  EXPECT_NE(run_tool({"ring", "create", path("small"), "--size", "8KiB"}).code, 0);
+  EXPECT_FALSE(std::filesystem::exists(path("small")));
+}
+
+TEST_F(CliRing, a_journal_that_is_stopped_waits_for_the_command_that_runs) {
+  create_ring();
+  EXPECT_EQ(run_tool({"journal", "push", ring()}, "one\ntwo\n").code, 0);
+  auto runner = start_tool({"journal", "run", ring(), "--", "sh", "-c",
+                            "read item; echo began $item >> \"$0\"; "
+                            "while [ ! -e \"$0.go\" ]; do sleep 0.01; done; "
+                            "echo did $item >> \"$0\"",
+                            path("log")});
+  ASSERT_TRUE(wait_until([&] {
+    return std::filesystem::exists(path("log")) && read_whole_file(path("log")) == "began one\n";
+  })) << runner.errors();
+  runner.send_signal(SIGTERM);
+  write_whole_file(path("log.go"), "");
+  EXPECT_EQ(runner.finish(), 1) << runner.errors();
+  EXPECT_THAT(runner.errors(), HasSubstr("interrupted before the item"));
+  EXPECT_THAT(runner.errors(), HasSubstr("1 items were performed"));
+  EXPECT_EQ(read_whole_file(path("log")), "began one\ndid one\n");
+  EXPECT_EQ(run_tool({"journal", "run", ring(), "--", "sh", "-c", "cat >> \"$0\"", path("rest")}).code,
+            0);
+  EXPECT_EQ(read_whole_file(path("rest")), "two");
+}
+
 TEST_F(CliRing, a_bench_leaves_something_behind) {
   const std::string place = path("bench");
   std::filesystem::create_directory(place);
