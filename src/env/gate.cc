@@ -1,5 +1,6 @@
 #include "semper/env/gate.h"
 
+#include <map>
 #include <mutex>
 #include <utility>
 #include <variant>
@@ -13,13 +14,13 @@ struct Gate::State {
   explicit State(std::string owner) : what(std::move(owner)) {}
 
   void leave() {
-    std::vector<OneShot<std::monostate>> to_wake;
+    std::map<std::uint64_t, OneShot<std::monostate>> to_wake;
     {
       std::lock_guard lock(mutex);
       SEMPER_ASSERT(inside > 0, "nobody leaves a gate that is empty");
       if (--inside == 0 && closed) to_wake.swap(closers);
     }
-    for (auto& closer : to_wake) closer.set({});
+    for (auto& [number, closer] : to_wake) closer.set({});
   }
 
   const ForkGuard fork;
@@ -27,7 +28,9 @@ struct Gate::State {
   mutable std::mutex mutex;
   std::size_t inside = 0;
   bool closed = false;
-  std::vector<OneShot<std::monostate>> closers;
+  // Those that wait; each leaves however its wait ends.
+  std::map<std::uint64_t, OneShot<std::monostate>> closers;
+  std::uint64_t last_closer = 0;
 };
 
 Gate::Gate(std::string what) : state_(std::make_shared<State>(std::move(what))) {}
@@ -64,12 +67,22 @@ void Gate::shut() {
 }
 
 Task<void> Gate::close() {
+  struct Leave {
+    ~Leave() {
+      std::lock_guard lock(state->mutex);
+      state->closers.erase(number);
+    }
+    std::shared_ptr<State> state;
+    std::uint64_t number = 0;
+  };
   OneShot<std::monostate> empty;
+  Leave leave{state_, 0};
   {
     std::lock_guard lock(state_->mutex);
     state_->closed = true;
     if (state_->inside == 0) co_return;
-    state_->closers.push_back(empty);
+    leave.number = ++state_->last_closer;
+    state_->closers.emplace(leave.number, empty);
   }
   // Whoever closes a gate destroys something next: a cancellation may not let it.
   static_cast<void>(co_await empty.wait_regardless());

@@ -124,7 +124,7 @@ Async<void> Membership::observe_hosts(Transaction& transaction) {
   }
   hosts_ = std::move(seen);
   if (changed) {
-    for (auto& waiter : std::exchange(waiting_, {})) waiter.set({});
+    changes_.announce();
   }
   co_return Status{};
 }
@@ -215,13 +215,6 @@ bool Membership::prefers(const std::string& type, std::uint32_t shard) const {
     if (theirs > mine || (theirs == mine && host > own)) return false;
   }
   return types_.contains(type);
-}
-
-OneShot<std::monostate> Membership::next_change() {
-  OneShot<std::monostate> change;
-  std::lock_guard lock(mutex_);
-  waiting_.push_back(change);
-  return change;
 }
 
 }  // namespace semper::internal

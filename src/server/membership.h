@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "host_core.h"
+#include "news.h"
 #include "records.h"
 #include "semper/env/one_shot.h"
 
@@ -33,7 +34,7 @@ class Membership : public std::enable_shared_from_this<Membership> {
   bool prefers(const std::string& type, std::uint32_t shard) const;
 
   // Set when the living hosts have changed.
-  OneShot<std::monostate> next_change();
+  News::Place next_change() { return changes_.next(); }
 
  private:
   struct Sighting {
@@ -54,9 +55,9 @@ class Membership : public std::enable_shared_from_this<Membership> {
   mutable std::mutex mutex_;
   std::set<std::string> types_;
   std::map<Bytes, Sighting> hosts_;  // living ones, by key
-  std::vector<OneShot<std::monostate>> waiting_;
 
   std::map<Bytes, Sighting> sessions_;
+  News changes_;
 };
 
 // Waits until the watch fires, the host stops, `also` is set or the time is over, whichever is

@@ -38,6 +38,11 @@ Peers::Publishers Peers::publishers(const Tenant& tenant) {
     return published.tenant_prefix == tenant.prefix();
   });
   if (found == published_.end()) {
+    // Tenants that nobody in this process uses any more.
+    std::erase_if(published_, [](const Published& published) {
+      return published.outbox.expired() && published.sessions.expired();
+    });
+    found = published_.end();
     found = published_.insert(found, {tenant.prefix(), {}, {}});
   }
   Publishers publishers{found->outbox.lock(), found->sessions.lock()};

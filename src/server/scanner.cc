@@ -22,8 +22,8 @@ Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Member
                                   scanned.error().to_string());
       }
     }
-    if (type->take_left_over(shard, news)) continue;
-    co_await wait_for_news(core, std::move(watch), news, kSafetyInterval);
+    if (type->take_left_over(shard, news.event())) continue;
+    co_await wait_for_news(core, std::move(watch), news.event(), kSafetyInterval);
   }
 }
 

@@ -117,6 +117,9 @@ class World {
   World(WorldKind kind, std::string folder, std::string url_parameters);
   ~World();
 
+  // Simulated time from now after which the case counts as stuck; two hours where nobody says so.
+  void allow(Duration span) { latest_ = simulated_clock_.after(span); }
+
   // Runs the case to its end; throws what it throws.
   void run(const std::function<Task<void>(World&)>& body);
 
@@ -202,6 +205,7 @@ class World {
   const WorldKind kind_;
   const std::string url_;
   SimulatedClock simulated_clock_;
+  MonotonicTime latest_{};
   std::unique_ptr<SeededRandom> random_;
   Env env_;
   std::unique_ptr<asio::io_context> main_loop_;
