@@ -9,12 +9,23 @@
 namespace semper::internal {
 namespace {
 
-constexpr std::size_t kSessionBytes = 8;
 // Replies that one transaction hands out.
 constexpr std::size_t kRepliesPerRound = 1024;
 
 Bytes alive_record(std::uint64_t renewals) {
   return encode_alive({"process " + std::to_string(getpid()), renewals, 0, {}});
+}
+
+Error taken_for_dead() {
+  return Error(ErrorKind::outcome_unknown,
+               "this process was stopped, blocked or cut off from the store for so long that it was "
+               "taken for dead: the message is queued or was processed, and its reply, if it came, was "
+               "dropped; look at the state before you send it again");
+}
+
+// The execution context that an executor belongs to.
+const void* loop_of(const Executor& executor) {
+  return &asio::query(executor, asio::execution::context_as<asio::execution_context&>);
 }
 
 }  // namespace
@@ -27,10 +38,7 @@ class Sessions::Waiting {
  public:
   Waiting(std::shared_ptr<Sessions> sessions, std::uint64_t number)
       : sessions_(std::move(sessions)), number_(number) {}
-  ~Waiting() {
-    std::lock_guard lock(sessions_->mutex_);
-    sessions_->waiting_.erase(number_);
-  }
+  ~Waiting() { sessions_->leave(number_); }
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
 
@@ -42,64 +50,120 @@ class Sessions::Waiting {
 // Ends the collector's turn also where its coroutine is destroyed: another waiting call goes on.
 class Sessions::Collecting {
  public:
-  explicit Collecting(std::shared_ptr<Sessions> sessions) : sessions_(std::move(sessions)) {}
+  Collecting(std::shared_ptr<Sessions> sessions, std::uint64_t turn)
+      : sessions_(std::move(sessions)), turn_(turn) {}
+  Collecting(const Collecting&) = delete;
+  Collecting& operator=(const Collecting&) = delete;
   ~Collecting() {
-    if (!sessions_) return;
     std::lock_guard lock(sessions_->mutex_);
-    sessions_->collecting_ = false;
-    for (auto& [number, arrival] : sessions_->waiting_) {
-      if (arrival.set(TakeOver{})) break;
-    }
+    if (sessions_->collecting_ == turn_) sessions_->pass_on();
   }
 
  private:
   std::shared_ptr<Sessions> sessions_;
+  std::uint64_t turn_;
 };
+
+// Asks a waiting call, if there is one, to start the next collector on its loop.
+void Sessions::pass_on() {
+  collecting_ = 0;
+  collecting_on_ = nullptr;
+  for (auto& [number, place] : waiting_) {
+    if (place.arrival.set(TakeOver{})) return;
+  }
+}
 
 void Sessions::start_collecting(const Executor& executor) {
   Bytes session;
+  std::uint64_t turn = 0;
   {
     std::lock_guard lock(mutex_);
-    if (collecting_ || waiting_.empty()) return;
-    collecting_ = true;
+    if (collecting_ != 0 || waiting_.empty() || session_.empty()) return;
+    turn = collecting_ = ++last_turn_;
+    collecting_on_ = loop_of(executor);
     session = session_;
   }
-  asio::co_spawn(executor, collect(shared_from_this(), std::move(session)), asio::detached);
+  asio::co_spawn(executor, collect(shared_from_this(), std::move(session), turn), asio::detached);
+}
+
+// A place among those that wait, and the session's row where it has to go with the message.
+ReplyToken Sessions::enter(OneShot<Arrival> arrival, const void* loop,
+                           std::vector<KeyValue>& alongside) {
+  const Store& store = *tenant_.store();
+  std::lock_guard lock(mutex_);
+  if (session_.empty()) {
+    session_ = store.env().random->bytes(kSessionBytes);
+    registered_ = false;
+    renewed_at_ = store.env().clock->now();
+  }
+  if (!registered_) {
+    alongside.push_back({session_key(tenant_.prefix(), session_), alive_record(++renewals_)});
+  }
+  ReplyToken caller{session_, ++last_number_};
+  waiting_.emplace(caller.number, Place{std::move(arrival), loop, {}});
+  ++waiting_on_[loop];
+  return caller;
+}
+
+// The session's row was written with a message.
+void Sessions::confirm(const Bytes& session) {
+  std::lock_guard lock(mutex_);
+  if (session_ == session) registered_ = true;
+}
+
+void Sessions::leave(std::uint64_t number) {
+  std::lock_guard lock(mutex_);
+  const auto found = waiting_.find(number);
+  if (found != waiting_.end()) remove(found);
+}
+
+void Sessions::remove(Places::iterator place) {
+  const void* const loop = place->second.loop;
+  waiting_.erase(place);
+  const auto there = waiting_on_.find(loop);
+  const bool last = --there->second == 0;
+  if (last) waiting_on_.erase(there);
+  if (waiting_.empty()) return;
+  // It may be the one that was asked to take over; and nobody may run its loop any more.
+  if (collecting_ == 0 || (last && collecting_on_ == loop)) pass_on();
+}
+
+// From now on it does not wait any more, whenever its coroutine goes on.
+void Sessions::answer(Places::iterator place, Result<Bytes> reply) {
+  if (place->second.arrival.is_set()) {
+    place->second.answer = std::move(reply);  // it finds it when it wants to wait again
+    return;
+  }
+  place->second.arrival.set(std::move(reply));
+  remove(place);
+}
+
+// For a call that was asked to take over. What has come for it meanwhile, or nothing: it waits again.
+std::optional<Result<Bytes>> Sessions::wait_again(std::uint64_t number, OneShot<Arrival> arrival) {
+  std::lock_guard lock(mutex_);
+  const auto place = waiting_.find(number);
+  if (place == waiting_.end()) return Result<Bytes>(fail(taken_for_dead()));
+  if (place->second.answer) return std::move(place->second.answer);
+  place->second.arrival = std::move(arrival);
+  return std::nullopt;
 }
 
 Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage message,
                             MonotonicTime deadline) {
-  const Store& store = *tenant_.store();
-  Clock& clock = *store.env().clock;
+  Clock& clock = *tenant_.store()->env().clock;
   const auto executor = co_await asio::this_coro::executor;
   OneShot<Arrival> arrival;
-  ReplyToken caller;
   std::vector<KeyValue> alongside;
-  {
-    std::lock_guard lock(mutex_);
-    if (session_.empty()) {
-      session_ = store.env().random->bytes(kSessionBytes);
-      registered_ = false;
-    }
-    if (!registered_) {
-      registered_ = true;
-      renewed_at_ = clock.now();
-      alongside.push_back({session_key(tenant_.prefix(), session_), alive_record(++renewals_)});
-    }
-    caller = {session_, ++last_number_};
-    waiting_.emplace(caller.number, arrival);
-  }
+  const ReplyToken caller = enter(arrival, loop_of(executor), alongside);
   Waiting waiting(shared_from_this(), caller.number);
   const EntityId id = target->id;
+  const bool registers = !alongside.empty();
   std::vector<QueuedMessage> messages;
   messages.push_back({Kind::call, std::move(message.name), std::move(message.payload), caller});
   auto published =
       co_await outbox_->publish(std::move(target), std::move(messages), std::move(alongside));
-  if (!published) {
-    std::lock_guard lock(mutex_);
-    registered_ = false;  // the row may not be there
-    co_return fail(published.error());
-  }
+  if (!published) co_return fail(published.error());
+  if (registers) confirm(caller.session);
   start_collecting(executor);
   while (true) {
     auto arrived = co_await arrival.wait_until(clock, deadline);
@@ -112,97 +176,156 @@ Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage mes
                          id.type + "?)");
     }
     if (auto* reply = std::get_if<Result<Bytes>>(&*arrived)) co_return std::move(*reply);
-    {
-      std::lock_guard lock(mutex_);
-      arrival = OneShot<Arrival>();
-      waiting_.insert_or_assign(caller.number, arrival);
-    }
+    arrival = OneShot<Arrival>();
+    if (auto answer = wait_again(caller.number, arrival)) co_return std::move(*answer);
     start_collecting(executor);
   }
 }
 
-Task<void> Sessions::collect(std::shared_ptr<Sessions> self, Bytes session) {
-  Collecting collecting(self);
+Task<void> Sessions::collect(std::shared_ptr<Sessions> self, Bytes session, std::uint64_t turn) {
+  const Collecting collecting(self, turn);
   const Store& store = *self->tenant_.store();
   Clock& clock = *store.env().clock;
   Backoff backoff({.initial = std::chrono::milliseconds(1), .maximum = std::chrono::seconds(1)},
                   *store.env().random);
-  while (true) {
-    const Status collected = co_await self->collect_once(session);
-    if (!collected && collected.error().kind() == ErrorKind::closed) {
-      self->give_up(collected.error());
+  while (self->has_turn(turn)) {
+    auto round = co_await self->collect_once(session);
+    Status status;
+    if (!round) status = fail(round.error());
+    if (round && *round == Round::taken_for_dead) {
+      self->give_up(taken_for_dead());
       co_return;
     }
-    if (!collected) {
-      log_warning("server", "replies of this process could not be read, trying again: " +
-                                collected.error().to_string());
-      if (!co_await sleep_for(clock, backoff.next())) co_return;
+    if (round && *round == Round::over) co_return;
+    if (round && *round == Round::nothing) status = co_await self->wait_for_replies(session);
+    if (status) {
+      backoff.reset();
       continue;
     }
-    backoff.reset();
-    std::lock_guard lock(self->mutex_);
-    if (self->session_ != session) co_return;
+    if (status.error().kind() == ErrorKind::closed) {
+      self->give_up(status.error());
+      co_return;
+    }
+    log_warning("server", "replies of this process could not be read, trying again: " +
+                              status.error().to_string());
+    if (!co_await sleep_for(clock, backoff.next())) co_return;
   }
 }
 
-// The store was closed: no reply will come.
+bool Sessions::has_turn(std::uint64_t turn) {
+  std::lock_guard lock(mutex_);
+  return collecting_ == turn;
+}
+
+// No reply will come for those that wait now.
 void Sessions::give_up(const Error& error) {
   std::lock_guard lock(mutex_);
-  for (auto& [number, arrival] : waiting_) arrival.set(Result<Bytes>(fail(error)));
-  waiting_.clear();
+  for (auto place = waiting_.begin(); place != waiting_.end();) {
+    answer(place++, Result<Bytes>(fail(error)));
+  }
   session_.clear();
   registered_ = false;
 }
 
-// Takes the replies that are there out of the store and hands them out; with none there and calls
-// waiting, waits for the next one first.
-Async<void> Sessions::collect_once(const Bytes& session) {
-  const Store& store = *tenant_.store();
+// Takes the replies that are there out of the store and hands them out, and renews the session in time.
+Async<Sessions::Round> Sessions::collect_once(const Bytes& session) {
   const auto& prefix = tenant_.prefix();
-  Clock& clock = *store.env().clock;
-  std::vector<std::pair<std::uint64_t, Result<Bytes>>> replies;
-  std::unique_ptr<Watch> watch;
-  bool last = false;
-  const Status collected = co_await store.transact([&](Transaction& transaction) -> Async<void> {
-    replies.clear();
-    SEMPER_CO_TRY(auto page, co_await transaction.get_range(
-                                 replies_of(prefix, session),
-                                 {.limit = kRepliesPerRound, .mode = ReadMode::snapshot}));
-    for (const auto& row : page.rows) {
-      SEMPER_CO_TRY(const auto number, number_of_reply_key(prefix, row.key));
-      SEMPER_CO_TRY(auto reply, decode_reply(row.value));
-      replies.emplace_back(number, std::move(reply));
-      transaction.clear(row.key);
+  const MonotonicTime now = tenant_.store()->env().clock->now();
+  Replies replies;
+  Round round = Round::nothing;
+  bool renewed = false;
+  const Status collected =
+      co_await tenant_.store()->transact([&](Transaction& transaction) -> Async<void> {
+        replies.clear();
+        renewed = false;
+        SEMPER_CO_TRY(replies, co_await read_replies(transaction, prefix, session));
+        SEMPER_CO_TRY(round, co_await settle(transaction, session, replies, renewed));
+        co_return Status{};
+      });
+  // Whatever became of this transaction: what it read was committed by others, and goes to its callers
+  // before it can be lost with an answer.
+  hand_out(replies);
+  if (!collected) co_return fail(collected.error());
+  if (renewed) {
+    std::lock_guard lock(mutex_);
+    renewed_at_ = now;
+    if (session_ == session) registered_ = true;
+  }
+  co_return round;
+}
+
+Async<Sessions::Replies> Sessions::read_replies(Transaction& transaction, BytesView prefix,
+                                                const Bytes& session) {
+  SEMPER_CO_TRY(auto page, co_await transaction.get_range(
+                               replies_of(prefix, session),
+                               {.limit = kRepliesPerRound, .mode = ReadMode::snapshot}));
+  Replies replies;
+  for (const auto& row : page.rows) {
+    transaction.clear(row.key);
+    const auto number = number_of_reply_key(prefix, row.key);
+    if (!number) {
+      log_error("server", "a reply is dropped: " + number.error().to_string());
+      continue;
     }
+    // One that can not be read is the answer of its caller, and in nobody's way.
+    auto reply = decode_reply(row.value);
+    Result<Bytes> answer = reply ? std::move(*reply) : Result<Bytes>(fail(reply.error()));
+    replies.emplace_back(*number, std::move(answer));
+  }
+  co_return replies;
+}
+
+// What is to be done with the session's row after these replies.
+Async<Sessions::Round> Sessions::settle(Transaction& transaction, const Bytes& session,
+                                        const Replies& replies, bool& renewed) {
+  const auto& prefix = tenant_.prefix();
+  bool due = false;
+  bool registered = false;
+  std::uint64_t renewals = 0;
+  {
     std::lock_guard lock(mutex_);
     std::size_t others = waiting_.size();
     for (const auto& [number, reply] : replies) others -= waiting_.count(number);
-    last = others == 0 || session_ != session;
-    if (last) {
+    if (others == 0 || session_ != session) {
       // Nobody waits after these: a call that begins now takes a new session.
       transaction.clear_range(everything_of_session(prefix, session));
       if (session_ == session) {
         session_.clear();
         registered_ = false;
       }
-    } else if (clock.now() - renewed_at_ > kSessionRenewal) {
-      renewed_at_ = clock.now();
-      transaction.set(session_key(prefix, session), alive_record(++renewals_));
+      co_return Round::over;
     }
-    co_return Status{};
-  });
-  if (!collected) co_return collected;
+    due = tenant_.store()->env().clock->now() - renewed_at_ > kSessionRenewal;
+    registered = registered_;
+    if (due) renewals = ++renewals_;
+  }
+  const Round round = replies.empty() ? Round::nothing : Round::replies;
+  if (!due) co_return round;
+  const Bytes key = session_key(prefix, session);
+  SEMPER_CO_TRY(const auto row, co_await transaction.get(key));
+  if (registered && !row) {
+    transaction.clear_range(everything_of_session(prefix, session));
+    co_return Round::taken_for_dead;
+  }
+  transaction.set(key, alive_record(renewals));
+  renewed = true;
+  co_return round;
+}
+
+void Sessions::hand_out(Replies& replies) {
   for (auto& [number, reply] : replies) {
     std::lock_guard lock(mutex_);
     const auto found = waiting_.find(number);
-    if (found == waiting_.end()) continue;
-    found->second.set(std::move(reply));
-    waiting_.erase(found);  // it does not wait any more, whenever its coroutine goes on
+    if (found != waiting_.end()) answer(found, std::move(reply));
   }
-  if (last || !replies.empty()) co_return Status{};
-  // Nothing yet: wait, but renew the session in time.
-  auto transaction = store.begin();
-  SEMPER_CO_TRY(watch, co_await transaction.watch(session_wake_key(prefix, session)));
+}
+
+// Until there are replies, or the session is to be renewed.
+Async<void> Sessions::wait_for_replies(const Bytes& session) {
+  const auto& prefix = tenant_.prefix();
+  Clock& clock = *tenant_.store()->env().clock;
+  auto transaction = tenant_.store()->begin();
+  SEMPER_CO_TRY(auto watch, co_await transaction.watch(session_wake_key(prefix, session)));
   SEMPER_CO_TRY(auto seen,
                 co_await transaction.get_range(replies_of(prefix, session),
                                                {.limit = 1, .mode = ReadMode::snapshot}));

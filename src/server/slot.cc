@@ -284,7 +284,7 @@ Async<Bytes> Slot::attempt_priority(const LocalWork& work) {
     co_return fail(handled.error().in(target_->id.to_string()));
   }
   // Before anything is committed: what is refused has no effect.
-  if (work.event == Event::call && !handled->replied) {
+  if (work.event == Event::call && !handled->replied && !handled->error) {
     entity_.forget();
     co_return fail(ErrorKind::unsupported, "a priority call can not be answered later");
   }

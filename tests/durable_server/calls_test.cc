@@ -206,6 +206,14 @@ SERVER_TEST(Calls, a_call_that_times_out_leaves_its_message_and_no_reply_keys) {
   co_await world.until_clean();
 }
 
+SERVER_TEST(Calls, a_priority_call_that_would_be_answered_later_is_refused_and_changes_nothing) {
+  auto& server = *co_await world.serve<Desk>();
+  auto desk = server.ref<Desk>("d");
+  const Error error = must_fail(co_await desk.priority_call(Desk::Wait{}));
+  EXPECT_EQ(error.kind(), ErrorKind::unsupported) << error.to_string();
+  EXPECT_EQ(must(co_await desk.call(Desk::Asked{})), 0);
+}
+
 SERVER_TEST(Calls, an_answer_to_a_caller_that_gave_up_leaves_nothing_behind) {
   auto& server = *co_await world.serve<Desk>();
   auto desk = world.ref<Desk>("d");
