@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "batch_effects.h"
+#include "lease.h"
 #include "semper/base/log.h"
 #include "served_type.h"
 #include "slot.h"
@@ -155,7 +156,8 @@ Status Batch::write(Transaction& transaction, Effects& effects) {
     const auto now = slot_.type().core().clock().wall_time().time_since_epoch();
     header.lock = LockRecord{effects.lock->nonce, slot_.type().core().name,
                              std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
-    transaction.add(keys.lock_renewal(), 1);
+    const LockRenewal first{1, slot_.type().core().options.lock_lease};
+    transaction.set(keys.lock_renewal(), first.encode());
   }
   std::uint16_t letter = 0;
   for (const auto& record : effects.dead_letters) {

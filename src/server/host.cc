@@ -8,6 +8,7 @@
 
 #include "keys.h"
 #include "membership.h"
+#include "news.h"
 #include "peers.h"
 #include "permits.h"
 #include "scanner.h"
@@ -33,13 +34,8 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     core_->name = core_->options.name.empty() ? default_name() : core_->options.name;
     if (!core_->tenant.store()) return;
     core_->id = core_->env().random->bytes(kHostIdBytes);
-    if (core_->options.executor) {
-      core_->executor = core_->options.executor;
-    } else {
-      scheduler_ = std::make_unique<Scheduler>(
-          SchedulerOptions{std::max<std::size_t>(core_->options.threads, 1), "semper-host"});
-      core_->executor = scheduler_->executor();
-    }
+    core_->threads = std::make_shared<internal::HostThreads>(core_->options);
+    core_->executor = core_->threads->work();
     membership_ = std::make_shared<internal::Membership>(core_);
     permits_ = std::make_shared<internal::Permits>(core_->options.active_entities);
     core_->lone_runs = std::make_shared<internal::Permits>(1);
@@ -51,7 +47,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     withdraw();
     core_->stopping.request_stop();
     core_->gate.shut();
-    if (scheduler_) scheduler_.reset();  // destroys what still runs on it
+    if (core_->threads) core_->threads->stop();  // destroys what still runs on them
     forget_slots();
   }
 
@@ -79,6 +75,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     if (!core_->tenant.store()) co_return fail(core_->tenant.store().error());
     auto inside = core_->gate.enter();
     if (!inside) co_return fail(inside.error());
+    SEMPER_CO_TRY(const auto turn, co_await starts_.take());
     std::vector<std::shared_ptr<internal::ServedType>> fresh;
     std::set<std::string> consumed;
     bool first = false;
@@ -196,12 +193,12 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   std::shared_ptr<internal::Permits> permits_;
   std::shared_ptr<internal::Peers> peers_;
 
+  internal::Turns starts_;  // one start() at a time: each returns when all is as it says
+
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<internal::ServedType>> types_;
   std::set<std::string> scanned_;
   bool started_ = false;
-
-  std::unique_ptr<Scheduler> scheduler_;
 };
 
 Host::Host(Tenant tenant, HostOptions options)

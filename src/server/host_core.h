@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "host_threads.h"
 #include "semper/env/gate.h"
 #include "semper/server/host.h"
 #include "send_counts.h"
@@ -34,7 +35,8 @@ struct HostCore {
   const HostOptions options;
   Bytes id;          // random, of this Host object
   std::string name;  // for people
-  Executor executor;
+  std::shared_ptr<HostThreads> threads;
+  Executor executor;  // threads->work()
   Gate gate{"the host"};
   std::stop_source stopping;
   HostCounters counters;

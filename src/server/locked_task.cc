@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "lease.h"
 #include "replies.h"
 #include "semper/base/log.h"
 #include "served_type.h"
@@ -10,8 +11,11 @@
 namespace semper::internal {
 namespace {
 
-// Attempts to write a result back against priority messages that change the state meanwhile.
-constexpr int kReleaseAttempts = 50;
+// Between attempts to write a result back: others may change the state, the store may be away.
+constexpr BackoffOptions kReleaseBackoff = {.initial = std::chrono::milliseconds(1),
+                                            .maximum = std::chrono::seconds(1)};
+// Between two warnings of one result that can not be written.
+constexpr Duration kReleaseWarnings = std::chrono::minutes(1);
 
 }  // namespace
 
@@ -19,6 +23,27 @@ constexpr int kReleaseAttempts = 50;
 struct LockedTask::Renewal {
   OneShot<std::monostate> over;
   std::stop_source lost;
+};
+
+// What handle_locked made.
+struct LockedTask::Finished {
+  Result<Handled> handled;
+  std::shared_ptr<void> state;
+};
+
+// Answers the holder however the callback's coroutine ends.
+class LockedTask::Answer {
+ public:
+  explicit Answer(OneShot<Finished> done) : done_(std::move(done)) {}
+  Answer(const Answer&) = delete;
+  Answer& operator=(const Answer&) = delete;
+  ~Answer() {
+    done_.set(Finished{fail(ErrorKind::closed, "the host ended while handle_locked ran"), nullptr});
+  }
+  void give(Finished finished) { done_.set(std::move(finished)); }
+
+ private:
+  OneShot<Finished> done_;
 };
 
 // The slot's mark that this process attends to the lock.
@@ -79,18 +104,22 @@ Task<void> LockedTask::run(std::shared_ptr<Slot> slot, std::optional<Held> held)
 Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder(Slot& slot) {
   auto& core = slot.type_->core();
   const auto& keys = slot.target().keys;
-  const Duration lease = core.options.lock_lease;
+  // Of holders that do not say theirs: hosts of 0.1.0.
+  const Duration unsaid = std::max(core.options.lock_lease, HostOptions().lock_lease);
   std::optional<std::pair<std::uint64_t, std::uint64_t>> last;
-  MonotonicTime unchanged_since{};
+  Attention attention;
+  Duration unchanged_since{};
   while (!core.stopping.stop_requested()) {
     Transaction transaction = core.store().begin();
     SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.header()));
     if (!raw) co_return std::nullopt;
     SEMPER_CO_TRY(const auto header, Header::decode(*raw));
     if (!header.lock) co_return std::nullopt;
-    SEMPER_CO_TRY(const auto renewals, co_await transaction.get(keys.lock_renewal()));
-    const std::pair seen{header.lock->nonce, counter_value(renewals)};
-    const MonotonicTime now = core.clock().now();
+    SEMPER_CO_TRY(const auto row, co_await transaction.get(keys.lock_renewal()));
+    const auto renewal = LockRenewal::decode(row);
+    const Duration lease = renewal.lease.value_or(unsaid);
+    const std::pair seen{header.lock->nonce, renewal.renewals};
+    const Duration now = attention.look(core.clock().now(), step_maximum(look_interval(lease)));
     if (last != seen) {
       last = seen;
       unchanged_since = now;
@@ -100,7 +129,7 @@ Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder(Slot& slot) {
       continue;
     }
     SEMPER_CO_TRY(auto watch, co_await transaction.watch(keys.header()));
-    auto changed = co_await watch->changed(core.clock().after(lease / 3));
+    auto changed = co_await watch->changed(core.clock().after(look_interval(lease)));
     if (!changed && changed.error().kind() != ErrorKind::timeout) co_return fail(changed.error());
   }
   co_return std::nullopt;
@@ -131,7 +160,8 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(Slot& slot, std::ui
   }
   header.lock = LockRecord{held.nonce, core.name,
                            std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
-  transaction.add(slot.target().keys.lock_renewal(), 1);
+  const LockRenewal first{1, core.options.lock_lease};
+  transaction.set(slot.target().keys.lock_renewal(), first.encode());
   SEMPER_CO_TRY_STATUS(entity.save(transaction, slot.type_->behaviour()));
   SEMPER_CO_TRY(const auto stamp, co_await transaction.commit());
   entity.committed(stamp, false);
@@ -152,12 +182,11 @@ Async<void> LockedTask::hold(const std::shared_ptr<Slot>& slot, const Held& held
     std::shared_ptr<Renewal> renewal;
     ~EndRenewal() { renewal->over.set({}); }
   } end_renewal{renewal};
-  asio::co_spawn(co_await asio::this_coro::executor, renew(slot, held.nonce, renewal),
-                 asio::detached);
+  asio::co_spawn(core.threads->upkeep(), renew(slot, held.nonce, renewal), asio::detached);
   Backoff backoff(core.options.message_backoff, *core.env().random);
   for (int attempt = 1;; ++attempt) {
     std::shared_ptr<void> state;
-    auto handled = co_await handle(*slot, held, state, renewal->lost.get_token());
+    auto handled = co_await handle_elsewhere(slot, held, state, renewal->lost.get_token());
     const bool failed = !handled && handled.error().kind() == ErrorKind::internal;
     if (failed && renewal->lost.stop_requested()) {
       co_return fail(handled.error());  // whoever holds the lock now, or next, handles the message
@@ -170,6 +199,30 @@ Async<void> LockedTask::hold(const std::shared_ptr<Slot>& slot, const Held& held
     if (failed) core.counters.failures.fetch_add(1);
     co_return co_await release(*slot, held, std::move(handled), std::move(state));
   }
+}
+
+// Runs the callback on a thread that it may block.
+Async<Handled> LockedTask::handle_elsewhere(const std::shared_ptr<Slot>& slot, const Held& held,
+                                            std::shared_ptr<void>& state, std::stop_token lost) {
+  OneShot<Finished> done;
+  asio::co_spawn(slot->type_->core().threads->locked(),
+                 run_callback(slot, held, std::move(lost), done), asio::detached);
+  SEMPER_CO_TRY(auto finished, co_await done.wait());
+  state = std::move(finished.state);
+  co_return std::move(finished.handled);
+}
+
+Task<void> LockedTask::run_callback(std::shared_ptr<Slot> slot, Held held, std::stop_token lost,
+                                    OneShot<Finished> done) {
+  Answer answer(std::move(done));
+  Finished finished{fail(ErrorKind::internal, ""), nullptr};
+  try {
+    finished.handled = co_await handle(*slot, held, finished.state, std::move(lost));
+  } catch (...) {
+    finished.handled =
+        fail(exception_error(slot->target().id.to_string(), std::current_exception()));
+  }
+  answer.give(std::move(finished));
 }
 
 Async<Handled> LockedTask::handle(Slot& slot, const Held& held, std::shared_ptr<void>& state,
@@ -196,47 +249,77 @@ Task<void> LockedTask::renew(std::shared_ptr<Slot> slot, std::uint64_t nonce,
   const auto& keys = slot->target().keys;
   const Duration lease = core.options.lock_lease;
   MonotonicTime renewed = core.clock().now();
+  LockRenewal row{1, lease};
   while (true) {
-    auto over = co_await renewal->over.wait_until(core.clock(), core.clock().after(lease / 3));
+    const MonotonicTime next = core.clock().after(renewal_interval(lease));
+    auto over = co_await renewal->over.wait_until(core.clock(), next);
     if (over || over.error().kind() != ErrorKind::timeout) co_return;
+    ++row.renewals;
     auto result = co_await core.store().transact([&](Transaction& transaction) -> Async<bool> {
       SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.header()));
       if (!raw) co_return false;
       SEMPER_CO_TRY(const auto header, Header::decode(*raw));
       if (!header.lock || header.lock->nonce != nonce) co_return false;
-      transaction.add(keys.lock_renewal(), 1);
+      transaction.set(keys.lock_renewal(), row.encode());
       co_return true;
     });
     const MonotonicTime now = core.clock().now();
     if (result && *result) renewed = now;
-    // Taken away, or not renewed for so long that another host may have taken it by now.
-    const bool lost = (result && !*result) || now - renewed >= lease;
-    if (lost && !renewal->over.is_set()) {
-      renewal->lost.request_stop();
-      co_return;
-    }
+    // Taken away, or not renewed for so long that another host may have taken it by now. Where nobody
+    // has, it is renewed again as soon as the store allows.
+    const bool gone = result && !*result;
+    if ((gone || now - renewed >= lease) && !renewal->over.is_set()) renewal->lost.request_stop();
+    if (gone) co_return;
   }
 }
 
 Async<void> LockedTask::release(Slot& slot, const Held& held, Result<Handled> handled,
                                 std::shared_ptr<void> state) {
   auto& core = slot.type_->core();
-  Status released = fail(ErrorKind::conflict, "");
-  for (int i = 0; i < kReleaseAttempts; ++i) {
-    released = co_await try_release(slot, held, handled, state);
-    if (!released && released.error().kind() == ErrorKind::exhausted && handled) {
-      // What it returned is more than the store takes: the next holder would do no better.
+  Backoff backoff(kReleaseBackoff, *core.env().random);
+  std::optional<MonotonicTime> last_attempt;  // once the host stops
+  MonotonicTime warn_at = core.clock().now();
+  bool unknown = false;
+  while (true) {
+    std::optional<Error> why;
+    const auto written = co_await try_release(slot, held, handled, state, why);
+    if (written && *written == Written::yes) co_return Status{};
+    if (written && *written == Written::lock_gone) {
+      co_return fail(ErrorKind::closed,
+                     unknown ? "the lock is gone: the answer to an attempt to write was lost, and "
+                               "perhaps that one succeeded"
+                             : "the lock was taken away meanwhile; its new holder handles the message");
+    }
+    if (written && *written == Written::refused) {
+      // The next holder would do no better.
       core.counters.failures.fetch_add(1);
-      handled = fail(released.error());
+      handled = fail(*why);
       continue;
     }
-    if (released || released.error().kind() != ErrorKind::conflict) break;
+    const Error& error = written.error();
+    if (error.kind() == ErrorKind::closed || error.kind() == ErrorKind::cancelled) {
+      co_return fail(error);
+    }
+    unknown = unknown || error.kind() == ErrorKind::outcome_unknown;
+    const MonotonicTime now = core.clock().now();
+    if (core.stopping.stop_requested()) {
+      if (!last_attempt) last_attempt = core.clock().after(core.options.lock_lease);
+      if (now >= *last_attempt) co_return fail(error.in("the host stops"));
+    }
+    if (error.kind() != ErrorKind::conflict && now >= warn_at) {
+      warn_at = core.clock().after(kReleaseWarnings);
+      log_warning("server", slot.target().id.to_string() +
+                                ": the locked result is not written yet, trying again: " +
+                                error.to_string());
+    }
+    SEMPER_CO_TRY_STATUS(co_await sleep_for(core.clock(), backoff.next()));
   }
-  co_return released;
 }
 
-Async<void> LockedTask::try_release(Slot& slot, const Held& held, const Result<Handled>& handled,
-                                    const std::shared_ptr<void>& state) {
+Async<LockedTask::Written> LockedTask::try_release(Slot& slot, const Held& held,
+                                                   const Result<Handled>& handled,
+                                                   const std::shared_ptr<void>& state,
+                                                   std::optional<Error>& why) {
   auto& core = slot.type_->core();
   auto& behaviour = slot.type_->behaviour();
   const auto& target = slot.target();
@@ -245,8 +328,7 @@ Async<void> LockedTask::try_release(Slot& slot, const Held& held, const Result<H
   SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, behaviour, 1));
   auto& header = entity.header();
   if (!header.lock || header.lock->nonce != held.nonce || entity.segments().empty()) {
-    co_return fail(ErrorKind::closed,
-                   "the lock was taken away meanwhile; its new holder handles the message");
+    co_return Written::lock_gone;
   }
   header.lock.reset();
   header.popped += 1;
@@ -276,25 +358,37 @@ Async<void> LockedTask::try_release(Slot& slot, const Held& held, const Result<H
   }
   SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, target.tenant.prefix(), replies));
   const auto saved = entity.save(transaction, behaviour);
-  // As a result over the store's limits: the next holder would do no better.
-  if (!saved) co_return fail(ErrorKind::exhausted, saved.error().message());
+  const auto& limits = transaction.limits();
+  if (!saved) {
+    why = saved.error();
+  } else if (transaction.size_bytes() > limits.transaction_bytes ||
+             transaction.operation_count() > limits.transaction_operations) {
+    why = Error(ErrorKind::exhausted, "the result of handle_locked is more than one transaction of "
+                                      "the store takes");
+  }
+  if (why && handled) co_return Written::refused;
+  if (why) co_return fail(*why);
   SEMPER_CO_TRY_STATUS(co_await transaction.commit());
   core.counters.messages.fetch_add(1);
   core.counters.transactions.fetch_add(1);
   if (!handled) core.counters.dead_letters.fetch_add(1);
-  if (!handled) co_return Status{};
-  for (const auto& action : handled->control.actions) {
+  if (handled) finish(slot, *handled, state.get());
+  co_return Written::yes;
+}
+
+// After the commit.
+void LockedTask::finish(Slot& slot, const Handled& handled, void* state) {
+  for (const auto& action : handled.control.actions) {
     try {
-      if (action.run(state.get()) == ActionFlow::halt) break;
+      if (action.run(state) == ActionFlow::halt) break;
     } catch (...) {
-      log_error("server", target.id.to_string() + ": an action failed: " +
+      log_error("server", slot.target().id.to_string() + ": an action failed: " +
                               exception_error("action", std::current_exception()).message());
     }
   }
-  if (handled->control.next == Next::stop) {
-    behaviour.terminate(state.get(), handled->control.stop_reason);
+  if (handled.control.next == Next::stop) {
+    slot.type_->behaviour().terminate(state, handled.control.stop_reason);
   }
-  co_return Status{};
 }
 
 }  // namespace semper::internal

@@ -1,19 +1,23 @@
 // LockedTask: an entity's lock, from this process's side: holding it, or waiting for its holder.
 //
 // A callback that returned `lock` has committed a lock record with a nonce of its own. Its host
-// runs handle_locked outside any transaction and renews the lock by a counter; the result is
-// written back in a transaction that reads the record, so it is refused where the nonce is no
-// longer its own. Hosts that find the entity locked watch record and counter; where neither changed
-// for HostOptions::lock_lease by the watcher's own clock, the watcher takes the lock over with a
-// new nonce, and runs handle_locked with the same message and the state of the lock's commit. No
-// clock is compared between machines.
+// runs handle_locked outside any transaction, on a thread that it may block, and renews the lock by a
+// counter, on another one; the result is written back in a transaction that reads the record, so it is
+// refused where the nonce is no longer its own. Whatever else the store answers, it is written again,
+// and the lock renewed, until it is there or the lock is gone. Hosts that find the entity locked watch
+// record and counter; where neither was seen to change for the holder's lease (lease.h), the watcher
+// takes the lock over with a new nonce, and runs handle_locked with the same message and the state of
+// the lock's commit. No clock is compared between machines.
+//
+// Bounds: HostOptions::locked_threads run handle_locked. A host that stops goes on to write a result for
+// one lease at most.
 #pragma once
 
 #include <memory>
 #include <optional>
 
 #include "records.h"
-#include "semper/env/asio.h"
+#include "semper/env/one_shot.h"
 
 namespace semper::internal {
 
@@ -36,20 +40,31 @@ class LockedTask {
 
  private:
   struct Renewal;
+  struct Finished;
   class Attending;
+  class Answer;
+  // Nothing was written where the lock is gone, or where the result is refused: it can not be encoded,
+  // or is more than the store takes.
+  enum class Written : std::uint8_t { yes, lock_gone, refused };
 
   static Task<void> run(std::shared_ptr<Slot> slot, std::optional<Held> held);
   static Async<std::optional<Held>> wait_for_holder(Slot& slot);
   static Async<std::optional<Held>> take_over(Slot& slot, std::uint64_t nonce);
   static Async<void> hold(const std::shared_ptr<Slot>& slot, const Held& held);
+  static Async<Handled> handle_elsewhere(const std::shared_ptr<Slot>& slot, const Held& held,
+                                         std::shared_ptr<void>& state, std::stop_token lost);
+  static Task<void> run_callback(std::shared_ptr<Slot> slot, Held held, std::stop_token lost,
+                                 OneShot<Finished> done);
   static Async<Handled> handle(Slot& slot, const Held& held, std::shared_ptr<void>& state,
                                std::stop_token lost);
   static Task<void> renew(std::shared_ptr<Slot> slot, std::uint64_t nonce,
                           std::shared_ptr<Renewal> renewal);
   static Async<void> release(Slot& slot, const Held& held, Result<Handled> handled,
                              std::shared_ptr<void> state);
-  static Async<void> try_release(Slot& slot, const Held& held, const Result<Handled>& handled,
-                                 const std::shared_ptr<void>& state);
+  static Async<Written> try_release(Slot& slot, const Held& held, const Result<Handled>& handled,
+                                    const std::shared_ptr<void>& state,
+                                    std::optional<Error>& why);
+  static void finish(Slot& slot, const Handled& handled, void* state);
 };
 
 }  // namespace semper::internal

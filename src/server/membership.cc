@@ -4,13 +4,9 @@
 
 #include "keys.h"
 #include "semper/base/log.h"
-#include "sessions.h"
 
 namespace semper::internal {
 namespace {
-
-// Sessions looked at in one round; the next round goes on behind them.
-constexpr std::size_t kSessionsPerRound = 1000;
 
 std::uint64_t mix(std::uint64_t value) {
   value = (value ^ (value >> 33)) * 0xff51afd7ed558ccdULL;
@@ -52,67 +48,85 @@ Task<void> wait_for_news(HostCore& core, std::unique_ptr<Watch> watch, OneShot<s
   static_cast<void>(co_await also.wait_until(core.clock(), deadline));
 }
 
+Membership::Membership(std::shared_ptr<HostCore> core) : core_(core), sessions_(std::move(core)) {}
+
 Async<void> Membership::join(std::set<std::string> types) {
+  SEMPER_CO_TRY(const auto turn, co_await turns_.take());
   {
     std::lock_guard lock(mutex_);
     types_ = std::move(types);
   }
-  const auto& prefix = core_->tenant.prefix();
-  const Status joined =
-      co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
-        SEMPER_CO_TRY_STATUS(co_await renew(transaction));
-        transaction.add(hosts_wake_key(prefix), 1);
-        co_return Status{};
-      });
-  if (!joined) co_return joined;
+  SEMPER_CO_TRY_STATUS(co_await renew());
   co_return co_await observe();
 }
 
-Async<void> Membership::renew(Transaction& transaction) {
-  AliveRecord record{core_->name, ++renewals_, milliseconds(core_->clock().wall_time()), {}};
+Async<void> Membership::renew() {
+  const auto& prefix = core_->tenant.prefix();
+  AliveRecord record{core_->name, ++renewals_, milliseconds(core_->clock().wall_time()), {}, 0};
+  record.lease_ms = lease_in_row(core_->options.host_lease);
   {
     std::lock_guard lock(mutex_);
     record.types.assign(types_.begin(), types_.end());
   }
-  transaction.set(host_key(core_->tenant.prefix(), core_->id), encode_alive(record));
-  co_return Status{};
-}
-
-Async<void> Membership::observe() {
+  const Bytes row = encode_alive(record);
   co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
-    SEMPER_CO_TRY_STATUS(co_await observe_hosts(transaction));
-    co_return co_await sweep_sessions(transaction);
+    const Bytes own = host_key(prefix, core_->id);
+    SEMPER_CO_TRY(const auto present, co_await transaction.get(own, ReadMode::snapshot));
+    transaction.set(own, row);
+    // New, changed, or taken for dead meanwhile: the others are to know at once.
+    std::vector<std::string> announced;
+    if (present) {
+      if (auto known = decode_alive(*present)) announced = std::move(known->types);
+    }
+    if (!present || announced != record.types) transaction.add(hosts_wake_key(prefix), 1);
+    co_return Status{};
   });
 }
 
-Async<void> Membership::observe_hosts(Transaction& transaction) {
+Async<void> Membership::observe() {
+  const Duration now = attention_.look(core_->clock().now(), step_maximum(until_next_look()));
+  Sightings seen;
+  const Status looked =
+      co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
+        SEMPER_CO_TRY(seen, co_await look_at_hosts(transaction, now));
+        co_return Status{};
+      });
+  if (looked) learn(std::move(seen));
+  co_return looked;
+}
+
+// The living ones. The rows of the others are removed, unless they are renewed at this moment.
+Async<Membership::Sightings> Membership::look_at_hosts(Transaction& transaction,
+                                                       Duration now) const {
   const auto& prefix = core_->tenant.prefix();
-  const MonotonicTime now = core_->clock().now();
-  const std::int64_t now_ms = milliseconds(core_->clock().wall_time());
-  const Duration lease = core_->options.host_lease;
-  const auto lease_ms = std::chrono::duration_cast<std::chrono::milliseconds>(lease).count();
+  const Bytes own = host_key(prefix, core_->id);
+  // Of hosts that do not say theirs: those of 0.1.0.
+  const Duration unsaid = std::max(core_->options.host_lease, HostOptions().host_lease);
   SEMPER_CO_TRY(const auto page,
                 co_await transaction.get_range(host_range(prefix), {.mode = ReadMode::snapshot}));
-  std::map<Bytes, Sighting> seen;
-  std::lock_guard lock(mutex_);
+  Sightings seen;
   for (const auto& row : page.rows) {
     auto record = decode_alive(row.value);
     if (!record) continue;
-    Sighting sighting{record->renewals, now, {record->types.begin(), record->types.end()}};
-    const auto known = hosts_.find(row.key);
-    const bool self = row.key == host_key(prefix, core_->id);
+    Sighting sighting{record->renewals, now, lease_from_row(record->lease_ms).value_or(unsaid),
+                      {record->types.begin(), record->types.end()}};
+    const auto known = hosts_.find(row.key);  // written in this turn only
     if (known != hosts_.end() && known->second.renewals == record->renewals) {
       sighting.changed = known->second.changed;
     }
-    const bool never_seen_alive =
-        known == hosts_.end() && now_ms - record->renewed_ms > 2 * lease_ms;
-    if (!self && (never_seen_alive || now - sighting.changed > lease)) {
+    if (row.key != own && now - sighting.changed > sighting.lease) {
       log_info("server", "host " + record->name + " is gone; its work is shared out");
+      SEMPER_CO_TRY_STATUS(co_await transaction.add_read_conflict_range(KeyRange::point(row.key)));
       transaction.clear(row.key);
       continue;
     }
     seen.emplace(row.key, std::move(sighting));
   }
+  co_return seen;
+}
+
+void Membership::learn(Sightings seen) {
+  std::lock_guard lock(mutex_);
   const bool changed =
       seen.size() != hosts_.size() ||
       !std::equal(seen.begin(), seen.end(), hosts_.begin(), [](const auto& a, const auto& b) {
@@ -123,47 +137,20 @@ Async<void> Membership::observe_hosts(Transaction& transaction) {
     if (!seen.contains(key)) core_->suspicion.renew();
   }
   hosts_ = std::move(seen);
-  if (changed) {
-    changes_.announce();
-  }
-  co_return Status{};
+  if (changed) changes_.announce();
 }
 
-Async<void> Membership::sweep_sessions(Transaction& transaction) {
-  const auto& prefix = core_->tenant.prefix();
-  const MonotonicTime now = core_->clock().now();
-  std::map<Bytes, Sighting> seen;
-  KeyRange rest = session_range(prefix);
-  for (std::size_t i = 0; i < kSessionsPerRound && !rest.empty(); ++i) {
-    // One seek per session, whatever number of replies it has.
-    SEMPER_CO_TRY(const auto page,
-                  co_await transaction.get_range(rest, {.limit = 1, .mode = ReadMode::snapshot}));
-    if (page.rows.empty()) break;
-    SEMPER_CO_TRY(const Bytes session, session_of_key(prefix, page.rows.front().key));
-    const KeyRange all = everything_of_session(prefix, session);
-    rest.begin = all.end;
-    // Replies without a session row count as a session that is never renewed.
-    Sighting sighting{0, now, {}};
-    if (page.rows.front().key == session_key(prefix, session)) {
-      if (auto record = decode_alive(page.rows.front().value)) sighting.renewals = record->renewals;
-    }
-    const auto known = sessions_.find(session);
-    if (known != sessions_.end() && known->second.renewals == sighting.renewals) {
-      sighting.changed = known->second.changed;
-    }
-    if (now - sighting.changed > kSessionLease) {
-      transaction.clear_range(all);
-      continue;
-    }
-    seen.emplace(session, sighting);
-  }
-  sessions_ = std::move(seen);
-  co_return Status{};
+// As often as the shortest lease wants.
+Duration Membership::until_next_look() const {
+  Duration shortest = core_->options.host_lease;
+  std::lock_guard lock(mutex_);
+  for (const auto& [key, sighting] : hosts_) shortest = std::min(shortest, sighting.lease);
+  return look_interval(shortest);
 }
 
 Task<void> Membership::run(std::shared_ptr<Membership> self) {
   auto& core = *self->core_;
-  const Duration interval = core.options.host_lease / 3;
+  const Duration interval = renewal_interval(core.options.host_lease);
   MonotonicTime renew_at = core.clock().after(interval);
   while (!core.stopping.stop_requested()) {
     std::unique_ptr<Watch> watch;
@@ -172,20 +159,27 @@ Task<void> Membership::run(std::shared_ptr<Membership> self) {
       auto watching = co_await transaction.watch(hosts_wake_key(core.tenant.prefix()));
       if (watching) watch = std::move(*watching);
     }
-    const auto now = core.clock().now();
-    co_await wait_for_news(core, std::move(watch), {}, std::max(Duration(0), renew_at - now));
+    const Duration pause = std::min(self->until_next_look(), renew_at - core.clock().now());
+    co_await wait_for_news(core, std::move(watch), {}, std::max(Duration(0), pause));
     if (core.stopping.stop_requested()) break;
+    const auto turn = co_await self->turns_.take();
+    if (!turn) break;
     Status status;
-    if (core.clock().now() >= renew_at) {
+    const bool due = core.clock().now() >= renew_at;
+    if (due) {
       renew_at = core.clock().after(interval);
-      status = co_await core.store().transact([&](Transaction& transaction) -> Async<void> {
-        co_return co_await self->renew(transaction);
-      });
+      status = co_await self->renew();
     }
     if (status) status = co_await self->observe();
     if (!status) {
       log_warning("server",
                   "the host's registration was not renewed: " + status.error().to_string());
+    }
+    if (!due || !status) continue;
+    const Status swept = co_await self->sessions_.round();
+    if (!swept) {
+      log_warning("server",
+                  "sessions of callers that are gone stay for now: " + swept.error().to_string());
     }
   }
   const Status left = co_await self->leave();
@@ -197,6 +191,7 @@ Task<void> Membership::run(std::shared_ptr<Membership> self) {
 }
 
 Async<void> Membership::leave() {
+  SEMPER_CO_TRY(const auto turn, co_await turns_.take());
   const auto& prefix = core_->tenant.prefix();
   co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
     transaction.clear(host_key(prefix, core_->id));

@@ -1,11 +1,14 @@
 // Membership: which hosts are alive, and which of them prefers which part of the work.
 //
-// Each host keeps a row that it renews three times per HostOptions::host_lease. A host whose row
-// did not change for a lease, by the observer's own clock, counts as dead, and its row is removed.
-// The shards of the index are given to the hosts of a type by rendezvous hashing; every host
-// computes the same. Two hosts that disagree for a moment cost some conflicts, never correctness.
+// Each host keeps a row that it renews three times per lease, its own HostOptions::host_lease, which is
+// in the row. A host whose row was not seen to change for its lease counts as dead (lease.h), and its
+// row is removed; one that was only slow writes it again. The shards of the index are given to the
+// hosts of a type by rendezvous hashing; every host computes the same. Two hosts that disagree for a
+// moment cost some conflicts, never correctness. No calendar is compared between machines.
 //
-// The same rounds remove sessions of callers that are gone, with the replies nobody fetched.
+// The same rounds remove what callers left behind that are gone (session_sweep.h).
+//
+// Threads: any. The rounds, and join(), which a program may call at any time, take turns.
 #pragma once
 
 #include <map>
@@ -13,18 +16,18 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "host_core.h"
+#include "lease.h"
 #include "news.h"
 #include "records.h"
-#include "semper/env/one_shot.h"
+#include "session_sweep.h"
 
 namespace semper::internal {
 
 class Membership : public std::enable_shared_from_this<Membership> {
  public:
-  explicit Membership(std::shared_ptr<HostCore> core) : core_(std::move(core)) {}
+  explicit Membership(std::shared_ptr<HostCore> core);
 
   // Writes this host's row and learns the others'. With the types served from now on.
   Async<void> join(std::set<std::string> types);
@@ -39,24 +42,28 @@ class Membership : public std::enable_shared_from_this<Membership> {
  private:
   struct Sighting {
     std::uint64_t renewals = 0;
-    MonotonicTime changed{};
+    Duration changed{};  // by attention_
+    Duration lease{};
     std::set<std::string> types;
   };
+  using Sightings = std::map<Bytes, Sighting>;
 
-  Async<void> renew(Transaction& transaction);
+  Async<void> renew();
   Async<void> observe();
-  Async<void> observe_hosts(Transaction& transaction);
-  Async<void> sweep_sessions(Transaction& transaction);
+  Async<Sightings> look_at_hosts(Transaction& transaction, Duration now) const;
+  void learn(Sightings seen);
+  Duration until_next_look() const;
   Async<void> leave();
 
   const std::shared_ptr<HostCore> core_;
+  Turns turns_;  // to work on what follows and on this host's row
   std::uint64_t renewals_ = 0;
+  Attention attention_;
+  SessionSweep sessions_;
 
   mutable std::mutex mutex_;
   std::set<std::string> types_;
-  std::map<Bytes, Sighting> hosts_;  // living ones, by key
-
-  std::map<Bytes, Sighting> sessions_;
+  Sightings hosts_;  // living ones, by key
   News changes_;
 };
 

@@ -7,8 +7,11 @@
 // Whoever waits is on the list for as long as its Place lives and no longer, however the wait ends:
 // by the news, a deadline, cancellation, or a loop that is destroyed. So the list is never longer
 // than the number of coroutines that wait, however rarely there is news. Threads: any.
+//
+// Turns: coroutines that must not run at once, also where they wait for the store in between.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -17,6 +20,7 @@
 #include <utility>
 #include <variant>
 
+#include "semper/env/asio.h"
 #include "semper/env/one_shot.h"
 
 namespace semper::internal {
@@ -74,6 +78,39 @@ class News {
 
  private:
   const std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+// One coroutine at a time; the others wait, without an order.
+class Turns {
+ public:
+  class Turn {
+   public:
+    explicit Turn(Turns& turns) : turns_(&turns) {}
+    Turn(Turn&& other) noexcept : turns_(std::exchange(other.turns_, nullptr)) {}
+    Turn& operator=(Turn&&) = delete;
+    ~Turn() {
+      if (turns_ == nullptr) return;
+      turns_->taken_.store(false);
+      turns_->over_.announce();
+    }
+
+   private:
+    Turns* turns_;
+  };
+
+  // Error: cancelled. The turn ends with the value, which must not outlive this.
+  Async<Turn> take() {
+    while (true) {
+      auto over = over_.next();
+      if (!taken_.exchange(true)) co_return Turn(*this);
+      auto woken = co_await over.event().wait();
+      if (!woken) co_return fail(woken.error());
+    }
+  }
+
+ private:
+  std::atomic<bool> taken_ = false;
+  News over_;
 };
 
 }  // namespace semper::internal

@@ -245,21 +245,28 @@ Result<DeadLetterRecord> decode_dead_letter(BytesView bytes) {
 Bytes encode_alive(const AliveRecord& record) {
   Bytes out;
   cbor::Writer writer(out);
-  writer.array(4);
+  // Without the lease where there is none to say: 0.1.0 reads it so.
+  writer.array(record.lease_ms == 0 ? 4 : 5);
   writer.text(record.name);
   writer.unsigned_integer(record.renewals);
   writer.integer(record.renewed_ms);
   writer.array(record.types.size());
   for (const auto& type : record.types) writer.text(type);
+  if (record.lease_ms != 0) writer.unsigned_integer(record.lease_ms);
   return out;
 }
 
 Result<AliveRecord> decode_alive(BytesView bytes) {
   cbor::Reader reader(bytes);
   AliveRecord record;
+  std::uint64_t elements = 0;
   std::uint64_t count = 0;
   std::string_view text;
-  bool ok = read_array_of(reader, 4) && reader.read_text(text);
+  bool ok = reader.read_array(elements);
+  if (ok && elements != 4 && elements != 5) {
+    ok = reader.fail("a registration has 4 or 5 elements, not " + std::to_string(elements));
+  }
+  ok = ok && reader.read_text(text);
   record.name = text;
   ok = ok && reader.read_unsigned(record.renewals) && reader.read_signed(record.renewed_ms) &&
        reader.read_array(count);
@@ -267,6 +274,7 @@ Result<AliveRecord> decode_alive(BytesView bytes) {
     ok = reader.read_text(text);
     record.types.emplace_back(text);
   }
+  if (ok && elements == 5) ok = reader.read_unsigned(record.lease_ms);
   if (!ok || !reader.finish()) return fail(damaged(reader, "registration of a host or session"));
   return record;
 }

@@ -86,8 +86,9 @@ Result<DeadLetterRecord> decode_dead_letter(BytesView bytes);
 struct AliveRecord {
   std::string name;
   std::uint64_t renewals = 0;
-  std::int64_t renewed_ms = 0;  // wall clock: a first guess for who has not seen two renewals yet
+  std::int64_t renewed_ms = 0;  // wall clock, for people (and for hosts of 0.1.0)
   std::vector<std::string> types;  // hosts only
+  std::uint64_t lease_ms = 0;      // its owner's; 0: not said, as in rows of 0.1.0 and of sessions
 };
 Bytes encode_alive(const AliveRecord& record);
 Result<AliveRecord> decode_alive(BytesView bytes);

@@ -126,14 +126,24 @@ TEST(Records, a_dead_letter_comes_back_as_it_was) {
   EXPECT_THAT(back->reason, HasSubstr("it threw"));
 }
 
+TEST(Records, a_registration_without_a_lease_is_what_0_1_0_wrote_and_reads) {
+  const AliveRecord old{"h", 1, 0, {"T"}};
+  const Bytes row = encode_alive(old);
+  EXPECT_EQ(to_hex(row), "8461680100816154");
+  const auto back = decode_alive(row);
+  ASSERT_TRUE(back) << back.error().to_string();
+  EXPECT_EQ(back->lease_ms, 0u);
+}
+
 TEST(Records, a_registration_comes_back_as_it_was) {
-  const AliveRecord host{"a host", 9, -1, {"Counter", "Diary"}};
+  const AliveRecord host{"a host", 9, -1, {"Counter", "Diary"}, 3000};
   const auto back = decode_alive(encode_alive(host));
   ASSERT_TRUE(back) << back.error().to_string();
   EXPECT_EQ(back->name, host.name);
   EXPECT_EQ(back->renewals, host.renewals);
   EXPECT_EQ(back->renewed_ms, host.renewed_ms);
   EXPECT_EQ(back->types, host.types);
+  EXPECT_EQ(back->lease_ms, host.lease_ms);
   const std::vector<MessageInfo> infos = {{"Add", true, true, false, false},
                                           {"Read", true, false, true, true}};
   const auto messages = decode_message_infos(encode_message_infos(infos));

@@ -269,6 +269,38 @@ SERVER_TEST(Locks, another_host_takes_over_from_a_killed_holder_and_handles_the_
   co_await world.until_clean();
 }
 
+SERVER_TEST(FrozenLocks, a_finished_result_outlasts_whatever_the_store_answers_meanwhile) {
+  std::vector<StoreFaults> troubles(3);
+  troubles[0].snapshot_refused = 1;
+  troubles[1].conflict = 1;
+  troubles[2].unknown_lost = 1;
+  int entity = 0;
+  for (const auto& trouble : troubles) {
+    // Passing, and longer than the lease where nobody else is there to take the lock.
+    for (const Duration span : {Duration(500ms), Duration(20s)}) {
+      std::shared_ptr<FaultyBackend> faults;
+      const Store store = co_await world.open_faulty(faults);
+      auto workshop = std::make_shared<Workshop>();
+      auto& server = *world.process(store);
+      server.host().serve(workshop);
+      must(co_await server.run(server.host().start()));
+      auto shop = world.ref<Workshop>(std::to_string(++entity));
+      const auto locking = work("w");
+      must(co_await shop.cast(locking));
+      co_await world.eventually([&] { return workshop->entered == 1; });
+      faults->set_faults(trouble);
+      workshop->door_is_open = true;
+      must(co_await sleep_for(world.clock(), span));
+      faults->calm();
+      co_await world.until_processed(shop.untyped());
+      EXPECT_EQ(workshop->entered.load(), 1) << "the work was done again, entity " << entity;
+      EXPECT_EQ(must(co_await shop.call(Workshop::Lines{})), list("begin w", "host did w"));
+      must(co_await server.run(server.host().stop()));
+    }
+  }
+  co_await world.until_clean();
+}
+
 SERVER_TEST(FrozenLocks, a_late_result_of_a_holder_that_slept_past_its_lease_is_refused) {
   auto holder = std::make_shared<Workshop>("holder");
   auto& sleepy = *co_await world.serve(holder);
@@ -295,7 +327,7 @@ SERVER_TEST(FrozenLocks, a_late_result_of_a_holder_that_slept_past_its_lease_is_
   co_await world.until_clean();
 }
 
-// Blocks its thread, so that nothing renews the lock.
+// Blocks its thread.
 struct Blocker {
   using State = std::vector<std::string>;
   struct Work {};
@@ -306,6 +338,7 @@ struct Blocker {
   Result<State> init(const EntityId&) { return State(); }
   Outcome handle_cast(const Work&, State&, Context&) { return lock(); }
   void handle_locked(const Work&, State& s, LockedContext&) {
+    ++runs;
     entered = true;
     door_is_open.wait(false);
     s.push_back(name);
@@ -314,9 +347,62 @@ struct Blocker {
 
   explicit Blocker(std::string whose) : name(std::move(whose)) {}
   const std::string name;
+  void open_door() {
+    door_is_open = true;
+    door_is_open.notify_all();
+  }
+  std::atomic<int> runs{0};
   std::atomic<bool> entered{false};
   std::atomic<bool> door_is_open{false};
 };
+
+// How often the holder has renewed the lock.
+Task<std::uint64_t> renewals_of(World& world, const EntityId& id) {
+  const auto rows = co_await world.rows(KeyRange::point(entity_key(id, 4)));
+  co_return rows.empty() ? 0 : load_little_endian_u64(BytesView(rows.front().value).substr(0, 8));
+}
+
+SERVER_TEST(BlockedLocks, a_holder_that_blocks_its_thread_keeps_its_lock_and_holds_up_nobody) {
+  // Hosts with threads of their own, one for callbacks.
+  const Store first_store = co_await world.open();
+  const Store second_store = co_await world.open();
+  auto holder = std::make_shared<Blocker>("holder");
+  auto other = std::make_shared<Blocker>("other");
+  Host first(first_store, quick_options());
+  Host second(second_store, quick_options());
+  struct OpenDoors {
+    ~OpenDoors() {
+      for (auto& blocker : blockers) blocker->open_door();
+    }
+    std::vector<std::shared_ptr<Blocker>> blockers;
+  } at_the_end;
+  at_the_end.blockers.push_back(holder);
+  at_the_end.blockers.push_back(other);
+  first.serve(holder);
+  first.serve<Counter>();
+  must(co_await first.start());
+  auto shop = world.ref<Blocker>("w");
+  must(co_await shop.cast(Blocker::Work{}));
+  co_await world.eventually([&] { return holder->entered.load(); });
+  second.serve(other);
+  must(co_await second.start());
+  must(co_await ref<Blocker>(second_store, "w").cast(Blocker::Work{}));  // it finds the lock, and waits
+  // Two leases.
+  const auto before = co_await renewals_of(world, shop.entity());
+  co_await world.eventually([&]() -> Task<bool> {
+    co_return co_await renewals_of(world, shop.entity()) >= before + 6;
+  });
+  EXPECT_FALSE(other->entered.load());
+  EXPECT_EQ(second.statistics().takeovers, 0u);
+  CallOptions patient{world.patience()};
+  EXPECT_EQ(must(co_await world.ref<Counter>("c").call(Counter::Add{1}, patient)), 1)
+      << "the same host, another entity";
+  holder->open_door();
+  other->open_door();
+  co_await world.until_processed(shop.untyped());
+  EXPECT_EQ(holder->runs + other->runs, 2) << "once for each message";
+  co_await world.until_clean();
+}
 
 SERVER_TEST(BlockedLocks, a_late_result_of_a_holder_whose_renewals_were_blocked_is_refused) {
   auto holder = std::make_shared<Blocker>("holder");

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <utility>
 
+#include "semper/base/cbor.h"
 #include "semper/base/log.h"
 #include "semper/store/tuple_stream.h"
 #include "semper/testing/seed.h"
@@ -201,14 +202,26 @@ bool World::poll_loops() {
   return ran;
 }
 
-Task<Store> World::open() {
+Task<Store> World::open(Duration calendar) {
+  Env env = env_;
+  if (calendar != Duration(0)) {
+    other_clocks_.push_back(std::make_unique<SkewedClock>(*env_.clock, calendar));
+    env.clock = other_clocks_.back().get();
+  }
   if (is_steady()) {
-    StoreOptions options{env_};
+    StoreOptions options{env};
     co_return must(co_await open_store(url_, options));
   }
   register_builtin_backends();
+  auto backend = must(co_await open_backend(url_, env));
+  co_return Store(std::make_shared<FaultyBackend>(std::move(backend), env, kind_.faults), env);
+}
+
+Task<Store> World::open_faulty(std::shared_ptr<FaultyBackend>& faults) {
+  register_builtin_backends();
   auto backend = must(co_await open_backend(url_, env_));
-  co_return Store(std::make_shared<FaultyBackend>(std::move(backend), env_, kind_.faults), env_);
+  faults = std::make_shared<FaultyBackend>(std::move(backend), env_);
+  co_return Store(faults, env_);
 }
 
 Process* World::loop(const Store& store, std::size_t threads) {
@@ -223,12 +236,16 @@ Process* World::loop(const Store& store, std::size_t threads) {
   return processes_.back().get();
 }
 
-Task<Process*> World::process(HostOptions options) {
-  const Store store = co_await open();
+Task<Process*> World::process(HostOptions options, Duration calendar) {
+  const Store store = co_await open(calendar);
+  co_return process(store, std::move(options));
+}
+
+Process* World::process(const Store& store, HostOptions options) {
   Process* made = loop(store, std::max<std::size_t>(options.threads, 1));
   options.executor = made->executor();
   made->host_ = std::make_unique<Host>(store, std::move(options));
-  co_return made;
+  return made;
 }
 
 Duration World::patience() const {
@@ -325,6 +342,38 @@ KeyRange entity_range(const EntityId& id, std::int64_t part) {
 KeyRange session_space() {
   const Bytes key = tenant_tuple({4});
   return {key, key + '\xff'};
+}
+
+KeyRange host_space() {
+  const Bytes key = tenant_tuple({5});
+  return {key + '\x00', key + '\xff'};  // without the wake-up counter
+}
+
+Bytes session_row_key(std::string_view session) {
+  Bytes key = tenant_tuple({4});
+  TupleWriter writer(key);
+  writer.add_text(to_hex(session));
+  return key;
+}
+
+Bytes host_row_key(std::string_view host) {
+  Bytes key = tenant_tuple({5});
+  TupleWriter writer(key);
+  writer.add_text(to_hex(host));
+  return key;
+}
+
+Bytes alive_row_of_0_1_0(std::string_view name, std::uint64_t renewals, std::int64_t renewed_ms,
+                         const std::vector<std::string>& types) {
+  Bytes row;
+  cbor::Writer writer(row);
+  writer.array(4);
+  writer.text(name);
+  writer.unsigned_integer(renewals);
+  writer.integer(renewed_ms);
+  writer.array(types.size());
+  for (const auto& type : types) writer.text(type);
+  return row;
 }
 
 void ServerTest::run(const std::function<Task<void>(World&)>& body, std::string url_parameters) {

@@ -74,6 +74,22 @@ std::vector<WorldKind> worlds_in(TimeKind time);
 // Leases that tests can wait for.
 HostOptions quick_options();
 
+// Another machine's: the same time, another calendar.
+class SkewedClock final : public Clock {
+ public:
+  SkewedClock(Clock& clock, Duration ahead) : clock_(clock), ahead_(ahead) {}
+  MonotonicTime now() const noexcept override { return clock_.now(); }
+  WallTime wall_time() const noexcept override { return clock_.wall_time() + ahead_; }
+  TimerId call_at(MonotonicTime when, std::function<void()> callback) override {
+    return clock_.call_at(when, std::move(callback));
+  }
+  bool cancel(TimerId timer) noexcept override { return clock_.cancel(timer); }
+
+ private:
+  Clock& clock_;
+  const Duration ahead_;
+};
+
 class World;
 
 // What lives and dies together: a loop, a store handle, at most one host.
@@ -135,18 +151,22 @@ class World {
   Ref<B> ref(std::string id) const {
     return semper::ref<B>(store(), std::move(id));
   }
-  // Another handle on the store.
-  Task<Store> open();
+  // Another handle on the store. `calendar`: how far its machine's calendar is ahead; simulated only.
+  Task<Store> open(Duration calendar = {});
+  // The same with a hand on its faults; simulated only.
+  Task<Store> open_faulty(std::shared_ptr<FaultyBackend>& faults);
 
   // Another loop of a process that has this handle already, without a host.
   Process* loop(const Store& store, std::size_t threads = 1);
   // A process with a host that serves nothing yet and was not started.
-  Task<Process*> process(HostOptions options = quick_options());
+  Task<Process*> process(HostOptions options = quick_options(), Duration calendar = {});
+  Process* process(const Store& store, HostOptions options = quick_options());
   // A process whose host serves B and was started.
   template <class B>
   Task<Process*> serve(std::shared_ptr<B> behaviour = std::make_shared<B>(),
-                       HostOptions options = quick_options(), ServeOptions how = {}) {
-    Process* made = co_await process(std::move(options));
+                       HostOptions options = quick_options(), ServeOptions how = {},
+                       Duration calendar = {}) {
+    Process* made = co_await process(std::move(options), calendar);
     made->host().serve(std::move(behaviour), how);
     must(co_await made->run(made->host().start()));
     co_return made;
@@ -208,6 +228,7 @@ class World {
   MonotonicTime latest_{};
   std::unique_ptr<SeededRandom> random_;
   Env env_;
+  std::vector<std::unique_ptr<Clock>> other_clocks_;
   std::unique_ptr<asio::io_context> main_loop_;
   std::unique_ptr<Scheduler> main_threads_;
   std::unique_ptr<Store> store_;
@@ -219,6 +240,12 @@ class World {
 Bytes entity_key(const EntityId& id, std::int64_t part);
 KeyRange entity_range(const EntityId& id, std::int64_t part);
 KeyRange session_space();
+KeyRange host_space();
+// The row of a session or a host, and its value as 0.1.0 wrote it.
+Bytes session_row_key(std::string_view session);
+Bytes host_row_key(std::string_view host);
+Bytes alive_row_of_0_1_0(std::string_view name, std::uint64_t renewals, std::int64_t renewed_ms,
+                         const std::vector<std::string>& types);
 
 class ServerTest : public ::testing::TestWithParam<WorldKind> {
  protected:

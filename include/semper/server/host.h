@@ -16,7 +16,8 @@
 // others enqueue. An idle host keeps nothing in memory for entities without work.
 //
 // Threads: any. Callbacks run on the host's own threads and, for the calls and casts of this
-// process that need no queue, on the calling thread; one at a time for one entity. Ownership: the
+// process that need no queue, on the calling thread; one at a time for one entity. handle_locked has
+// threads of its own (locked_threads), so that it may block. Ownership: the
 // host must outlive the calls made through it; its destructor stops without waiting for other
 // processes. Source of the idea: dgen's consumers; QuiCK (SIGMOD 2021) for the sharded index of
 // work.
@@ -37,8 +38,14 @@ struct HostOptions {
   // Threads for callbacks. Default: one. More pays where callbacks compute for long.
   std::size_t threads = 1;
 
-  // Where the host's own coroutines and callbacks run instead of on threads of its own. Default:
-  // none. A simulation gives its loop here.
+  // Threads for handle_locked, which may block for as long as it likes: so many at a time, further ones
+  // wait, their locks renewed all the same. Started by the first lock. Default: four.
+  std::size_t locked_threads = 4;
+
+  // Where everything of the host runs instead of on threads of its own: its coroutines, callbacks,
+  // handle_locked, the renewal of locks. Default: none. A simulation gives its loop here. Whoever gives
+  // another executor keeps a thread of it free: while handle_locked blocks all of them, its lock is not
+  // renewed, and another host takes it.
   Executor executor = {};
 
   // Decoded states kept in memory, least recently used ones dropped first: entities and bytes (of
@@ -59,11 +66,12 @@ struct HostOptions {
   BackoffOptions message_backoff = {.initial = std::chrono::milliseconds(10),
                                     .maximum = std::chrono::seconds(1)};
 
-  // A lock whose holder did not renew it for this long is taken over. Renewed three times as often.
+  // A lock of this host that it did not renew for this long is taken over. Renewed three times as
+  // often, on a thread that no callback blocks. Other hosts go by it, whatever theirs is.
   Duration lock_lease = std::chrono::seconds(5);
 
-  // A host that did not renew its registration for this long is taken for dead. Renewed three times
-  // as often. Shorter finds dead hosts sooner and writes more.
+  // This host is taken for dead when it did not renew its registration for this long. Renewed three
+  // times as often. Shorter finds dead hosts sooner and writes more. Others go by it, whatever theirs is.
   Duration host_lease = std::chrono::seconds(3);
 
   // Shown to people; default: process name and number.

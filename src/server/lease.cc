@@ -1,0 +1,36 @@
+#include "lease.h"
+
+#include "records.h"
+
+namespace semper::internal {
+
+std::uint64_t lease_in_row(Duration lease) {
+  const Duration least = std::chrono::milliseconds(1);
+  const auto rounded = std::chrono::ceil<std::chrono::milliseconds>(std::max(lease, least));
+  return static_cast<std::uint64_t>(rounded.count());
+}
+
+std::optional<Duration> lease_from_row(std::uint64_t milliseconds) {
+  constexpr auto kMost = std::chrono::duration_cast<std::chrono::milliseconds>(kForever);
+  if (milliseconds == 0) return std::nullopt;
+  if (milliseconds > static_cast<std::uint64_t>(kMost.count())) return kForever;
+  return std::chrono::milliseconds(milliseconds);
+}
+
+Bytes LockRenewal::encode() const {
+  Bytes row;
+  append_little_endian_u64(row, renewals);
+  if (lease) append_little_endian_u64(row, lease_in_row(*lease));
+  return row;
+}
+
+LockRenewal LockRenewal::decode(const std::optional<Bytes>& row) {
+  LockRenewal renewal{counter_value(row), {}};
+  if (row && row->size() == 2 * sizeof(std::uint64_t)) {
+    renewal.lease =
+        lease_from_row(load_little_endian_u64(BytesView(*row).substr(sizeof(std::uint64_t))));
+  }
+  return renewal;
+}
+
+}  // namespace semper::internal
