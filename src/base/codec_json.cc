@@ -14,6 +14,19 @@ void write_string(Encoder& encoder, const std::string& value) {
   encoder.bytes(value);
 }
 
+bool keeps_member(const json& stored, const json& again, const std::string& name,
+                  std::string& lost) {
+  if (stored.is_null()) return true;
+  const auto found = again.find(name);
+  if (found == again.end()) {
+    lost = '"' + name + '"';
+    return false;
+  }
+  if (keeps_fields(stored, *found, lost)) return true;
+  lost += " in \"" + name + '"';
+  return false;
+}
+
 bool read_integer(Decoder& decoder, json& document) {
   const bool is_negative = decoder.peek() == cbor::Kind::negative_integer;
   if (!is_negative) {
@@ -84,6 +97,19 @@ bool read_object(Decoder& decoder, json& document) {
 }
 
 }  // namespace
+
+bool keeps_fields(const json& stored, const json& again, std::string& lost) {
+  if (stored.is_object() && again.is_object()) {
+    for (const auto& [name, member] : stored.items()) {
+      if (!keeps_member(member, again, name, lost)) return false;
+    }
+  } else if (stored.is_array() && again.is_array() && stored.size() == again.size()) {
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      if (!keeps_fields(stored[i], again[i], lost)) return false;
+    }
+  }
+  return true;
+}
 
 void write_json(Encoder& encoder, const json& document) {
   switch (document.type()) {

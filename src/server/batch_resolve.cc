@@ -162,6 +162,8 @@ Async<void> Batch::note_parked(const Error& error) {
   auto& core = slot_.type().core();
   core.counters.parked.fetch_add(1, std::memory_order_relaxed);
   log_error("server", slot_.target().id.to_string() + " is parked: " + error.message());
+  // What only this program cannot read is no matter of the entity's.
+  if (error.kind() == ErrorKind::unsupported) co_return Status{};
   auto reason = co_await core.store().transact([&](Transaction& note) -> Async<void> {
     note.set(slot_.target().keys.parked(), to_printable(error.message(), 4096));
     co_return Status{};

@@ -4,6 +4,16 @@
 
 namespace semper::internal {
 
+Error unknown_fields_error(std::string_view type, const Error& surplus) {
+  return Error(
+      ErrorKind::unsupported,
+      surplus.message() +
+          "; a newer program has written this state, and it is left alone so that nothing "
+          "of it is lost: update this one (or, where the fields were removed on purpose, set "
+          "kDropsUnknownFields in " +
+          std::string(type) + ")");
+}
+
 Error exception_error(std::string_view where, std::exception_ptr thrown) {
   std::string what = "an exception of an unknown type";
   try {

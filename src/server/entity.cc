@@ -139,9 +139,10 @@ Status Entity::decode(Behaviour& behaviour) {
     return fail(decoded.error().in(target_->id.to_string()));  // not the bytes' fault
   }
   if (!decoded) {
-    unreadable_ =
-        Error(ErrorKind::corrupt, "the state does not decode: " + decoded.error().message())
-            .in(target_->id.to_string());
+    const bool is_newer = decoded.error().kind() == ErrorKind::unsupported;
+    unreadable_ = Error(is_newer ? ErrorKind::unsupported : ErrorKind::corrupt,
+                        "the state does not decode: " + decoded.error().message())
+                      .in(target_->id.to_string());
     return fail(*unreadable_);
   }
   state_ = std::move(*decoded);

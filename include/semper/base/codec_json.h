@@ -10,6 +10,9 @@
 //   NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Order, item, count)
 //   semper::Bytes bytes = semper::encode(Order{"tea", 2});    // CBOR {"count": 2, "item": "tea"}
 //
+// DecodeOptions::strict refuses a document with fields that to_json of the value read does not write
+// again (null ones excepted).
+//
 // A type that has both functions, found by its namespace or as friends, is always stored this way,
 // also if it is a plain aggregate or an enum. Unknown and missing fields: as from_json does. An
 // exception out of from_json is a decode error with its text; one out of to_json goes to the caller
@@ -24,6 +27,7 @@
 #include <cstdint>
 #include <exception>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "semper/base/codec.h"
 #include "semper/base/type_name.h"
@@ -36,6 +40,9 @@ inline constexpr std::uint64_t kNotUtf8Tag = 0x53504232;
 namespace codec_internal {
 
 void write_json(Encoder& encoder, const nlohmann::json& document);
+// Whether everything that is in `stored` is in `again` too: for fields that from_json passed over. False:
+// `lost` names the first one that is not.
+bool keeps_fields(const nlohmann::json& stored, const nlohmann::json& again, std::string& lost);
 // Refuses what JSON has no word for: other tags, simple values, keys that are no text, integers
 // past 64 bits, repeated keys.
 bool read_json(Decoder& decoder, nlohmann::json& document);
@@ -62,7 +69,12 @@ struct JsonBridge {
     if (!codec_internal::read_json(decoder, document)) return false;
     try {
       from_json(document, value);
-      return true;
+      if (!decoder.options().strict) return true;
+      nlohmann::json again;
+      std::string lost;
+      to_json(again, value);
+      return codec_internal::keeps_fields(document, again, lost) ||
+             decoder.fail_with(type_name<T>(), "no field " + lost + " is known here", start);
     } catch (const std::exception& exception) {
       return decoder.fail_with(type_name<T>(), exception.what(), start);
     }

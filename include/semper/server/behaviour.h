@@ -27,6 +27,11 @@
 // written) is run again alone; one that keeps failing is set aside (dead letters) and its caller
 // gets the error. State and messages need a Codec (base/codec.h).
 //
+// A state with fields that this program's State lacks was written by a newer one. The host leaves such an
+// entity alone: its messages wait, calls made in this process get `unsupported`, and nothing is lost. To
+// remove a field from a State on purpose, set kDropsUnknownFields = true in the behaviour. A State with a
+// Codec of its own decides itself; protobuf keeps unknown fields.
+//
 // Names: the type's is type_name<B>(), a message's short_type_name<M>(); set kName to keep them
 // when a C++ type is renamed. Threads: one callback of one entity at a time; those of different
 // entities run at once on the same behaviour object. Source of the idea: Erlang's gen_server,
@@ -80,6 +85,12 @@ concept BehaviourType = requires(B& b, const EntityId& id) {
   { b.init(id) } -> std::convertible_to<Result<typename B::State>>;
 };
 
+// A behaviour with `static constexpr bool kDropsUnknownFields = true`.
+template <class B>
+concept DropsUnknownFields = requires {
+  requires static_cast<bool>(B::kDropsUnknownFields);
+};
+
 namespace internal {
 
 // What came of one message, with the types forgotten.
@@ -119,6 +130,8 @@ class Behaviour {
   virtual void terminate(const void* state, const std::string& reason) = 0;
 };
 
+// Error unsupported, with advice.
+Error unknown_fields_error(std::string_view type, const Error& surplus);
 Error exception_error(std::string_view where, std::exception_ptr thrown);
 Error codec_error(std::string_view doing, std::exception_ptr thrown);
 Error no_callback_error(std::string_view type, std::string_view message, std::string_view callback);
@@ -188,7 +201,7 @@ class BehaviourOf final : public Behaviour {
 
   Result<std::shared_ptr<void>> decode_state(BytesView bytes) const override {
     try {
-      auto state = decode<State>(bytes);
+      auto state = read_state(bytes);
       if (!state) return fail(state.error());
       return std::shared_ptr<void>(std::make_shared<State>(std::move(*state)));
     } catch (...) {
@@ -235,6 +248,21 @@ class BehaviourOf final : public Behaviour {
     return [&]<class... M>(std::type_identity<std::tuple<M...>>) {
       return (visit.template operator()<M>() || ...);
     }(std::type_identity<MessageTuple>());
+  }
+
+  // A state with fields that this program does not know is another program's: writing it again would
+  // lose them.
+  static Result<State> read_state(BytesView bytes) {
+    if constexpr (codec_internal::HasOwnCodec<State> || DropsUnknownFields<B>) {
+      return decode<State>(bytes);
+    } else {
+      const DecodeOptions strict{.strict = true};
+      auto state = decode<State>(bytes, strict);
+      if (state) return state;
+      auto known_part = decode<State>(bytes);
+      if (!known_part) return known_part;
+      return fail(unknown_fields_error(type_name<B>(), state.error()));
+    }
   }
 
   template <class M>
