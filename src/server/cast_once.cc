@@ -15,8 +15,10 @@ namespace {
 using internal::EntityKeys;
 using internal::QueuedMessage;
 
-// Casts of one transaction at most; their sizes are bounded by the store's limits.
+// Casts of one transaction at most; their sizes and number are bounded by the store's limits, too.
 constexpr std::size_t kCastsPerTransaction = 1'000;
+// What casts to one entity write besides segments: two counters, an index entry, the source's number.
+constexpr std::size_t kWritesPerEntity = 4;
 
 // What one transaction does to one entity.
 struct Share {
@@ -46,16 +48,22 @@ Shares take(std::vector<OnceCast>& casts, std::size_t& next, BytesView prefix,
             const Limits& limits) {
   Shares shares;
   std::size_t bytes = 0;
+  std::size_t operations = 0;
   for (std::size_t count = 0; next < casts.size() && count < kCastsPerTransaction; ++count) {
     OnceCast& cast = casts[next];
     QueuedMessage message{
         internal::Kind::cast, std::move(cast.message.name), std::move(cast.message.payload), {}};
     bytes += internal::queued_size(message) + 4 * (prefix.size() + cast.to.id.size() + 64);
     auto& share = shares[{cast.to.type, cast.to.id}];
-    if (!share) share = std::make_unique<Share>(prefix, cast.to);
+    if (!share) {
+      share = std::make_unique<Share>(prefix, cast.to);
+      operations += kWritesPerEntity;
+    }
+    ++operations;  // its segment, at most
     share->casts.emplace_back(cast.sequence, std::move(message));
     ++next;
-    if (bytes > limits.transaction_bytes / 4) break;
+    if (bytes > limits.transaction_bytes / 4 || operations > limits.transaction_operations / 2)
+      break;
   }
   return shares;
 }

@@ -141,5 +141,16 @@ TEST_F(CastOnceTest, repeated_until_it_succeeds_each_counts_once_whatever_the_st
   EXPECT_EQ(lines("a"), expected);
 }
 
+TEST_F(CastOnceTest, many_small_ones_to_distinct_entities_fit_a_store_of_few_operations) {
+  const auto url = *StoreUrl::parse("memory:?transaction_operations=100");
+  auto small = *simulated_run(clock_, open_memory(url, env_));
+  store_.emplace(small, env_);
+  std::vector<OnceCast> casts;
+  for (std::uint64_t i = 0; i < 300; ++i) casts.push_back(note(std::to_string(i), "n", i));
+  const Status sent = send(std::move(casts));
+  EXPECT_TRUE(sent) << sent.error().to_string();
+  EXPECT_EQ(lines("299"), std::vector<std::string>{"n"});
+}
+
 }  // namespace
 }  // namespace semper

@@ -104,7 +104,9 @@ class Context {
     send_cast(to.entity(), short_type_name<Message>(), encode(message));
   }
 
-  // The transaction itself, for keys of your own. Reads and writes as in store/transaction.h.
+  // The transaction itself, for writing keys of your own with this commit: set, clear, add and their
+  // kin, as in store/transaction.h. Not for reading: reads are awaited, and a callback can not await.
+  // What a callback needs to know belongs into the state or the message.
   Transaction& transaction() const { return *fields_.transaction; }
 
  private:
