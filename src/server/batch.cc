@@ -28,6 +28,14 @@ Batch::Batch(Slot& slot, std::vector<LocalWork> works, Notice notice, Executor e
       queue_noticed_(notice == Notice::queue),
       executor_(std::move(executor)) {}
 
+Batch::~Batch() {
+  for (auto& work : works_) {
+    work.done.set(fail(ErrorKind::outcome_unknown,
+                       "the loop that ran the entity was stopped; the message may have been "
+                       "processed"));
+  }
+}
+
 Task<void> Batch::run() {
   while (true) {
     Result<bool> done = false;

@@ -34,7 +34,12 @@ class Batch {
  public:
   enum class Notice : std::uint8_t { none, queue };  // the index says that the queue holds messages
 
+  // `executor`: of the host, for works that go through the queue.
   Batch(Slot& slot, std::vector<LocalWork> works, Notice notice, Executor executor);
+  // Where the loop that runs it is destroyed in the middle, callers of other loops get outcome_unknown.
+  ~Batch();
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
 
   // To the end: all works are answered, or go through the queue.
   Task<void> run();

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <mutex>
+#include <stdexcept>
 #include <utility>
 
 #include "keys.h"
@@ -57,7 +58,11 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     bool started = false;
     {
       std::lock_guard lock(mutex_);
-      types_.insert_or_assign(type->type(), type);
+      // Scanners and slots of the one before could not be taken over: half of the work would stay there.
+      if (!types_.emplace(type->type(), type).second) {
+        throw std::logic_error("this host serves type " + type->type() +
+                               " already; serve it once, or make another host");
+      }
       started = started_;
     }
     peers_->add_host(core_->tenant.prefix(), type);

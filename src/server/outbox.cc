@@ -9,10 +9,35 @@
 
 namespace semper::internal {
 
+// A turn at sending. Ends also where its coroutine is destroyed in the middle, or before it began.
+class Outbox::Runner {
+ public:
+  Runner(std::shared_ptr<Outbox> outbox, std::uint64_t turn, Loop loop)
+      : outbox_(std::move(outbox)), turn_(turn), loop_(std::move(loop)) {}
+  ~Runner() {
+    if (outbox_) outbox_->pass_on(turn_, "the loop that was sending the message was stopped");
+  }
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+
+  const std::shared_ptr<Outbox>& outbox() const { return outbox_; }
+  std::uint64_t turn() const { return turn_; }
+  const Loop& loop() const { return loop_; }
+  void finished() { outbox_.reset(); }
+
+ private:
+  std::shared_ptr<Outbox> outbox_;
+  std::uint64_t turn_;
+  Loop loop_;
+};
+
 Async<void> Outbox::publish(std::shared_ptr<const Target> target,
                             std::vector<QueuedMessage> messages, std::vector<KeyValue> alongside) {
   const auto& limits = store_.limits();
-  Publication publication{std::move(target), std::move(messages), std::move(alongside), {}, 0};
+  Publication publication;
+  publication.target = std::move(target);
+  publication.messages = std::move(messages);
+  publication.alongside = std::move(alongside);
   for (const auto& message : publication.messages) {
     SEMPER_CO_TRY_STATUS(check_message_size(message, limits));
     publication.size_bytes += queued_size(message);
@@ -23,8 +48,11 @@ Async<void> Outbox::publish(std::shared_ptr<const Target> target,
                        " bytes is over half the store's limit transaction_bytes = " +
                        std::to_string(limits.transaction_bytes) + "; send it in parts");
   }
+  publication.loop = Loop(co_await asio::this_coro::executor);
+  const Loop loop = publication.loop;
   auto done = publication.done;
-  bool start = false;
+  std::shared_ptr<Runner> runner;
+  bool beside = false;
   {
     std::lock_guard lock(mutex_);
     if (waiting_bytes_ + publication.size_bytes > kOutboxBytes) {
@@ -33,68 +61,124 @@ Async<void> Outbox::publish(std::shared_ptr<const Target> target,
     }
     waiting_bytes_ += publication.size_bytes;
     waiting_.push_back(std::move(publication));
-    start = !std::exchange(running_, true);
+    if (running_ && loop == runner_loop_) ++waiting_there_;
+    if (!running_) runner = next_runner(Loop());
+    beside = !(loop == runner_loop_);
   }
-  if (start) {
-    asio::co_spawn(co_await asio::this_coro::executor, run(shared_from_this()), asio::detached);
+  if (runner && !beside) {
+    asio::co_spawn(runner->loop().executor(), run(runner), asio::detached);
+  } else if (runner) {
+    start(std::move(runner));
   }
-  SEMPER_CO_TRY(Status status, co_await done.wait());
-  co_return status;
+  runner.reset();
+  if (beside) co_return co_await wait_beside(std::move(done));
+  auto sent = co_await done.wait();
+  if (!sent) co_return fail(sent.error());
+  co_return std::move(*sent);
 }
 
-// Ends the run also where its coroutine is destroyed in the middle: nobody is left waiting.
-class Outbox::Runner {
- public:
-  explicit Runner(std::shared_ptr<Outbox> outbox) : outbox_(std::move(outbox)) {}
-  ~Runner() {
-    if (!outbox_) return;
-    std::deque<Publication> orphans;
-    {
-      std::lock_guard lock(outbox_->mutex_);
-      orphans.swap(outbox_->waiting_);
-      outbox_->waiting_bytes_ = 0;
-      outbox_->running_ = false;
-    }
-    for (auto& publication : current) {
-      publication.done.set(
-          fail(ErrorKind::outcome_unknown, "the loop that was sending the message was stopped"));
-    }
-    for (auto& publication : orphans) {
-      publication.done.set(fail(ErrorKind::closed, "the loop that sends messages was stopped"));
-    }
-  }
-  void finished() { outbox_.reset(); }
-
-  std::vector<Publication> current;
-
- private:
-  std::shared_ptr<Outbox> outbox_;
-};
-
-Task<void> Outbox::run(std::shared_ptr<Outbox> self) {
-  Runner runner(self);
+// Waits for what another loop sends, and looks whether that one runs.
+Async<void> Outbox::wait_beside(OneShot<Status> done) {
+  Clock& clock = *store_.env().clock;
+  LoopWatch watch;
   while (true) {
-    runner.current = self->take();
-    if (runner.current.empty()) {
-      runner.finished();
-      co_return;
+    auto sent = co_await done.wait_until(clock, clock.after(kLoopPatience));
+    if (sent) co_return std::move(*sent);
+    if (sent.error().kind() != ErrorKind::timeout) co_return fail(sent.error());
+    Loop loop;
+    std::uint64_t turn = 0;
+    {
+      std::lock_guard lock(mutex_);
+      turn = turn_;
+      loop = runner_loop_;
     }
-    Status status = co_await self->refuse_full(runner.current);
-    if (status) status = co_await commit(self->store_, runner.current);
-    auto sent = std::exchange(runner.current, {});
-    // Publishers on this loop send their next message now, so that it is part of the next batch.
-    for (auto& publication : sent) publication.done.set_inline(status);
+    if (watch.is_dead(loop, turn)) {
+      pass_on(turn, "the loop that was sending the message does not run any more");
+    }
   }
 }
 
-std::vector<Publication> Outbox::take() {
-  std::vector<Publication> batch;
+std::shared_ptr<Outbox::Runner> Outbox::next_runner(const Loop& but) {
+  running_ = false;
+  runner_loop_ = Loop();
+  for (const auto& publication : waiting_) {
+    const Loop& loop = publication.loop;
+    if (loop.is_gone() || loop == but) continue;
+    running_ = true;
+    runner_loop_ = loop;
+    waiting_there_ = 0;
+    for (const auto& other : waiting_) waiting_there_ += other.loop == loop ? 1 : 0;
+    return std::make_shared<Runner>(shared_from_this(), ++turn_, loop);
+  }
+  return nullptr;
+}
+
+void Outbox::start(std::shared_ptr<Runner> runner) {
+  const Loop loop = runner->loop();
+  loop.post([runner = std::move(runner)] {
+    asio::co_spawn(runner->loop().executor(), run(runner), asio::detached);
+  });
+}
+
+void Outbox::pass_on(std::uint64_t turn, const char* why) {
+  std::shared_ptr<Publications> lost;
+  std::deque<Publication> orphans;
+  std::shared_ptr<Runner> next;
+  {
+    std::lock_guard lock(mutex_);
+    if (!running_ || turn_ != turn) return;
+    lost = std::move(current_);
+    next = next_runner(Loop(runner_loop_));
+    if (!next) {
+      orphans.swap(waiting_);
+      waiting_bytes_ = 0;
+    }
+  }
+  if (lost) {
+    for (auto& publication : *lost) {
+      publication.done.set(fail(ErrorKind::outcome_unknown, why));
+    }
+  }
+  for (auto& publication : orphans) publication.done.set(fail(ErrorKind::closed, why));
+  if (next) start(std::move(next));
+}
+
+Task<void> Outbox::run(std::shared_ptr<Runner> runner) {
+  const std::shared_ptr<Outbox> self = runner->outbox();
+  while (auto batch = self->take(*runner)) {
+    Status status = co_await self->refuse_full(*batch);
+    if (status) status = co_await commit(self->store_, *batch);
+    {
+      std::lock_guard lock(self->mutex_);
+      if (self->turn_ == runner->turn()) self->current_.reset();
+    }
+    // Publishers on this loop send their next message now, so that it is part of the next batch.
+    for (auto& publication : *batch) publication.done.set_inline(status);
+  }
+}
+
+std::shared_ptr<Outbox::Publications> Outbox::take(Runner& runner) {
+  std::shared_ptr<Runner> next;
+  {
+    std::lock_guard lock(mutex_);
+    if (turn_ == runner.turn() && waiting_there_ > 0) {
+      current_ = std::make_shared<Publications>();
+      take_some(*current_);
+      return current_;
+    }
+    runner.finished();
+    if (turn_ == runner.turn()) next = next_runner(Loop());
+  }
+  if (next) start(std::move(next));
+  return nullptr;
+}
+
+void Outbox::take_some(Publications& batch) {
   const std::size_t bytes_maximum = store_.limits().transaction_bytes / 2;
   const std::size_t operations_maximum = store_.limits().transaction_operations / 2;
   std::size_t bytes = 0;
   std::size_t messages = 0;
   std::size_t operations = 0;
-  std::lock_guard lock(mutex_);
   while (!waiting_.empty()) {
     const auto& next = waiting_.front();
     // To another entity than the one before: a segment, its counter, its index entry, a wake-up.
@@ -109,34 +193,35 @@ std::vector<Publication> Outbox::take() {
     messages += next.messages.size();
     operations += writes;
     waiting_bytes_ -= next.size_bytes;
+    if (next.loop == runner_loop_) --waiting_there_;
     batch.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
-  if (batch.empty()) running_ = false;
-  return batch;
 }
 
-Async<void> Outbox::refuse_full(std::vector<Publication>& batch) {
-  for (auto publication = batch.begin(); publication != batch.end();) {
-    const Target& target = *publication->target;
-    if (unchecked_.size() >= kOutboxCounts) unchecked_.clear();
-    auto& count = unchecked_[target.keys.pushed()];
-    count += publication->messages.size();
-    if (count < kQueueCheckInterval) {
-      ++publication;
-      continue;
-    }
+std::uint64_t Outbox::count_unchecked(const Publication& publication) {
+  std::lock_guard lock(mutex_);
+  if (unchecked_.size() >= kOutboxCounts) unchecked_.clear();
+  auto& count = unchecked_[publication.target->keys.pushed()];
+  count += publication.messages.size();
+  return count;
+}
+
+Async<void> Outbox::refuse_full(Publications& batch) {
+  for (auto& publication : batch) {
+    const Target& target = *publication.target;
+    if (count_unchecked(publication) < kQueueCheckInterval) continue;
     SEMPER_CO_TRY(const bool full, co_await is_full(target));
     if (!full) {
-      count = 0;
-      ++publication;
+      std::lock_guard lock(mutex_);
+      unchecked_[target.keys.pushed()] = 0;
       continue;
     }
-    publication->done.set(
+    publication.refused = true;
+    publication.done.set(
         fail(ErrorKind::retry, "the queue of " + target.id.to_string() + " holds its " +
                                    std::to_string(kQueueMessagesMaximum) +
                                    " messages; is a host serving its type? try again later"));
-    publication = batch.erase(publication);
   }
   co_return Status{};
 }
@@ -153,12 +238,13 @@ Async<bool> Outbox::is_full(const Target& target) {
   co_return count_waiting(pushed, popped) >= kQueueMessagesMaximum;
 }
 
-Async<void> Outbox::commit(const Store& store, const std::vector<Publication>& batch) {
+Async<void> Outbox::commit(const Store& store, const Publications& batch) {
   // Per entity, in order of arrival.
   std::map<const Bytes*, std::pair<const EntityKeys*, std::vector<const QueuedMessage*>>,
            decltype([](const Bytes* a, const Bytes* b) { return *a < *b; })>
       by_entity;
   for (const auto& publication : batch) {
+    if (publication.refused) continue;
     auto& entry = by_entity[&publication.target->keys.pushed()];
     entry.first = &publication.target->keys;
     for (const auto& message : publication.messages) entry.second.push_back(&message);
@@ -168,6 +254,7 @@ Async<void> Outbox::commit(const Store& store, const std::vector<Publication>& b
     for (const auto& [key, entry] : by_entity) enqueuer.add(*entry.first, entry.second);
     enqueuer.finish();
     for (const auto& publication : batch) {
+      if (publication.refused) continue;
       for (const auto& row : publication.alongside) transaction.set(row.key, row.value);
     }
     co_return Status{};

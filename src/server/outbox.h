@@ -4,6 +4,10 @@
 // the next one, as few queue segments as there are entities. So the batch grows by itself with the
 // load, and no timer delays a lone message.
 //
+// The loop of a publisher sends for all while publishers of that loop wait; then the loop of the next
+// one does. A loop that is destroyed, or that does not run any more while others wait (kLoopPatience),
+// is followed by another; what it was committing then has an unknown outcome.
+//
 // Bounds: kOutboxBytes waiting; past that submit() answers `retry`. Durability: an operation is
 // answered when the transaction that holds all of it has committed.
 #pragma once
@@ -14,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "loop.h"
 #include "records.h"
 #include "semper/env/one_shot.h"
 #include "target.h"
@@ -34,6 +39,8 @@ struct Publication {
   std::vector<KeyValue> alongside;
   OneShot<Status> done;
   std::size_t size_bytes = 0;
+  Loop loop = {};        // of the coroutine that waits
+  bool refused = false;  // answered already
 };
 
 class Outbox : public std::enable_shared_from_this<Outbox> {
@@ -46,21 +53,37 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
 
  private:
   class Runner;
+  using Publications = std::vector<Publication>;
 
-  static Task<void> run(std::shared_ptr<Outbox> self);
-  std::vector<Publication> take();
-  static Async<void> commit(const Store& store, const std::vector<Publication>& batch);
-  // Answers publications to entities whose queue is full, and takes them out.
-  Async<void> refuse_full(std::vector<Publication>& batch);
+  // A runner's turn ends when it finds nothing to do for its loop, or when another's has begun.
+  static Task<void> run(std::shared_ptr<Runner> runner);
+  // The next batch; null where the turn is over.
+  std::shared_ptr<Publications> take(Runner& runner);
+  void take_some(Publications& batch);
+  static Async<void> commit(const Store& store, const Publications& batch);
+  // Answers publications to entities whose queue is full.
+  Async<void> refuse_full(Publications& batch);
   Async<bool> is_full(const Target& target);
+  std::uint64_t count_unchecked(const Publication& publication);
+
+  // Begins a turn on the loop of a waiting publication, not on `but`. With the lock held.
+  std::shared_ptr<Runner> next_runner(const Loop& but);
+  static void start(std::shared_ptr<Runner> runner);
+  // The turn has ended before its work: the loop is gone, or does not run.
+  void pass_on(std::uint64_t turn, const char* why);
+  Async<void> wait_beside(OneShot<Status> done);
 
   const Store store_;
   std::mutex mutex_;
   std::deque<Publication> waiting_;
   std::size_t waiting_bytes_ = 0;
   bool running_ = false;
+  std::uint64_t turn_ = 0;
+  Loop runner_loop_;
+  std::size_t waiting_there_ = 0;          // publications of that loop in waiting_
+  std::shared_ptr<Publications> current_;  // being committed; others only answer it
 
-  // The runner's own: messages sent to an entity since its queue's length was looked at.
+  // Messages sent to an entity since its queue's length was looked at.
   std::unordered_map<Bytes, std::uint64_t> unchecked_;
 };
 

@@ -171,7 +171,7 @@ Task<void> Slot::run(std::shared_ptr<Slot> self, Gate::Holder inside) {
         static_cast<void>(co_await self->pause(kEmptyPause));
       }
       Batch batch(*self, std::move(works), noticed ? Batch::Notice::queue : Batch::Notice::none,
-                  co_await asio::this_coro::executor);
+                  self->type_->core().executor);
       co_await batch.run();
     }
     self->cached_bytes_.store(self->entity_.bytes(), std::memory_order_relaxed);

@@ -106,6 +106,7 @@ class Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
+  // Once for each type: throws std::logic_error where this host serves it already.
   template <BehaviourType B>
   void serve(ServeOptions options = {}) {
     serve(std::make_shared<B>(), options);

@@ -1,0 +1,82 @@
+// Loop: whose thread something runs on, for those who must not rely on it.
+//
+// A caller's loop may be destroyed, or never be run again, in the middle of what was begun on it. So work
+// for others stays there only while its own callers wait, and goes elsewhere when the loop is gone or
+// does not answer for kLoopPatience.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "semper/env/one_shot.h"
+
+namespace semper::internal {
+
+// How often a loop that others wait for is looked at. One that was asked and has not answered at two
+// looks does not run: after three times this, what they wait for is taken from it. Two, because a
+// process that was stopped finds its timers due before its loops have run.
+inline constexpr Duration kLoopPatience = std::chrono::seconds(1);
+
+class Loop {
+ public:
+  Loop() = default;
+  // Of an executor whose execution context is there.
+  explicit Loop(const Executor& executor)
+      : executor_(asio::prefer(executor, asio::execution::outstanding_work.untracked)),
+        registry_(WaiterRegistry::of(
+            asio::query(executor, asio::execution::context_as<asio::execution_context&>))) {}
+
+  // Two executors of one execution context are one loop.
+  friend bool operator==(const Loop& a, const Loop& b) { return a.registry_ == b.registry_; }
+
+  // Only to be used on that loop.
+  const Executor& executor() const { return executor_; }
+
+  bool is_gone() const { return !registry_ || registry_->is_shut_down(); }
+
+  // Runs the work there. False: the loop is gone, and the work was destroyed; so it is, later, where the
+  // loop goes before it ran it.
+  bool post(std::function<void()> work) const {
+    if (!registry_) return false;
+    auto locked = registry_->lock();
+    if (registry_->is_shut_down()) {
+      locked.unlock();
+      return false;
+    }
+    asio::post(executor_, std::move(work));
+    return true;
+  }
+
+  // Asks for a sign of life: the flag is set by the loop itself.
+  std::shared_ptr<const std::atomic<bool>> ask() const {
+    auto answered = std::make_shared<std::atomic<bool>>(false);
+    post([answered] { answered->store(true); });
+    return answered;
+  }
+
+ private:
+  Executor executor_;
+  std::shared_ptr<WaiterRegistry> registry_;
+};
+
+// Whether a loop still runs; to be asked every kLoopPatience.
+class LoopWatch {
+ public:
+  // `turn`: changes with what is run there. True: it does not run.
+  bool is_dead(const Loop& loop, std::uint64_t turn) {
+    if (answered_ && turn == turn_ && !answered_->load()) return ++silent_ >= kSilentLooks;
+    turn_ = turn;
+    silent_ = 0;
+    answered_ = loop.ask();
+    return false;
+  }
+
+ private:
+  static constexpr int kSilentLooks = 2;
+  std::uint64_t turn_ = 0;
+  int silent_ = 0;
+  std::shared_ptr<const std::atomic<bool>> answered_;
+};
+
+}  // namespace semper::internal
