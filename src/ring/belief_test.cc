@@ -79,6 +79,44 @@ TEST(RingBelief, an_item_that_a_flush_failed_on_is_durable_when_it_is_returned) 
   EXPECT_EQ(all_items(ring.world, *later.consumer), expected);
 }
 
+// A power loss while a producer confirmed its claim spoils both copies that the claim names.
+TEST(RingBelief, an_attach_never_writes_over_the_only_copy_that_is_left) {
+  constexpr std::uint64_t kCopies[] = {1, 2, 5};  // of the producer's pointer, in blocks
+  for (const std::uint64_t left : kCopies) {
+    SimulatedRing ring;
+    {
+      const auto device = ring.disk.open();
+      auto producer = ring.world.producer(*device);
+      ASSERT_OK(producer);
+      ASSERT_OK(ring.world.run(producer->publish("x")));
+    }
+    {
+      const auto device = ring.disk.open();
+      AlignedBuffer garbage(kBlock);
+      std::fill(garbage.span().begin(), garbage.span().end(), std::byte{0x5a});
+      for (const std::uint64_t copy : kCopies) {
+        if (copy == left) continue;
+        ASSERT_OK(ring.world.run(device->write(copy * kBlock, std::as_const(garbage).span())));
+      }
+      ASSERT_OK(ring.world.run(device->flush()));
+    }
+    // What an attach writes is spoilt too, before any of its flushes.
+    for (std::uint64_t failing = 1; failing <= 4; ++failing) {
+      const auto device = ring.disk.open();
+      ring.disk.fail_flush(failing, FlushFault::io_error);
+      const auto producer = ring.world.producer(*device);
+      semper::testing::DiskFaults faults;
+      faults.garbage_at_crash = 1;
+      ring.disk.set_faults(faults);
+      ring.disk.power_cycle();
+      ring.disk.set_faults({});
+      SCOPED_TRACE("copy " + std::to_string(left) + ", flush " + std::to_string(failing));
+      const auto later = ring.disk.open();
+      EXPECT_OK(ring.world.run(inspect(*later)));
+    }
+  }
+}
+
 TEST(RingBelief, a_lone_consumer_returns_only_what_is_durable_after_a_failed_flush) {
   SimulatedRing ring;
   {

@@ -214,10 +214,12 @@ Async<Pointer> SemperFormat::read_pointer(Side side) {
   ReadParts parts{blocks.span()};
   SEMPER_CO_TRY_STATUS(co_await device().read(place, std::move(parts)));
   std::optional<Pointer> newest;
+  std::optional<std::uint32_t> spoilt;
   for (std::uint32_t slot = 0; slot < kPointerSlots; ++slot) {
     const std::uint64_t at = slot_place(side, slot);
     const BytesView block = blocks.view().substr(at - place, kBlockBytes);
     auto pointer = load_pointer(block, side, at, identity_crc_);
+    if (!pointer) spoilt = slot;
     if (!pointer || (newest && pointer->sequence <= newest->sequence)) continue;
     const bool is_alone = !newest || newest->epoch != pointer->epoch;
     newest = std::move(pointer);
@@ -230,6 +232,9 @@ Async<Pointer> SemperFormat::read_pointer(Side side) {
                                            std::to_string(place + kBlockBytes) + " and " +
                                            std::to_string(claim_place(side)) + ") are damaged");
   }
+  // A copy that a power loss has spoilt is the one to write: what the newest names may be no more than
+  // that, where the power went while both were confirmed, and then the newest is the only one.
+  if (spoilt) newest->keep = ((1u << kPointerSlots) - 1) & ~(1u << *spoilt);
   co_return std::move(*newest);
 }
 

@@ -18,6 +18,7 @@ class SimulatedDisk::Handle final : public BlockDevice {
         options_(std::move(options)),
         size_(disk_->size),
         power_cycle_(disk_->power_cycles),
+        failures_seen_(disk_->failed_flushes),
         companion_(disk_->companion, options_.name),
         gate_(options_.name) {}
 
@@ -102,6 +103,7 @@ class SimulatedDisk::Handle final : public BlockDevice {
   const SimulatedHandleOptions options_;
   const std::uint64_t size_;
   const std::uint64_t power_cycle_;
+  const std::uint64_t failures_seen_;
   LocalCompanion companion_;
   std::atomic<bool> closed_ = false;
   std::optional<Error> failed_;  // with the lock of the disk
@@ -210,8 +212,9 @@ Async<void> SimulatedDisk::Handle::do_flush() {
   }
   SEMPER_CO_TRY_STATUS(co_await take_time(fault == FlushFault::stuck));
   std::lock_guard lock(disk_->mutex);
-  if (fault == FlushFault::io_error) {
-    disk_->give_up_unsynced();
+  // As Linux does: whoever has the device open hears of a failure once, whichever handle's flush it was.
+  if (fault == FlushFault::io_error) disk_->give_up_unsynced();
+  if (disk_->failed_flushes != failures_seen_) {
     failed_ = error(ErrorKind::io,
                     "a flush failed: what was written before it may be lost, and the handle takes "
                     "nothing more; find out why, open it again, recover");

@@ -106,6 +106,7 @@ void SimulatedDisk::State::sync(const std::vector<std::uint64_t>& numbers) {
 }
 
 void SimulatedDisk::State::give_up_unsynced() {
+  ++failed_flushes;
   for (auto& one : unsynced) one.given_up = true;
 }
 

@@ -80,6 +80,7 @@ class SimulatedDisk::State {
   std::uint64_t reads = 0;
   std::uint64_t writes = 0;
   std::uint64_t flushes = 0;
+  std::uint64_t failed_flushes = 0;
   std::map<std::uint64_t, ReadFault> read_faults;
   std::map<std::uint64_t, WriteFault> write_faults;
   std::map<std::uint64_t, FlushFault> flush_faults;

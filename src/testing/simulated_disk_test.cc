@@ -147,6 +147,16 @@ TEST_F(SimulatedDiskTest, a_failed_flush_is_final_and_no_later_flush_repairs_it)
   EXPECT_EQ(firsts(disk_.crash_image(0), 1), "c");
 }
 
+TEST_F(SimulatedDiskTest, every_handle_that_was_open_hears_of_a_failed_flush_at_its_next_one) {
+  auto device = disk_.open();
+  auto neighbour = disk_.open();
+  ASSERT_TRUE(write(*neighbour, 0, 'a'));
+  disk_.fail_flush(1, FlushFault::io_error);
+  ASSERT_FALSE(run(device->flush()));
+  EXPECT_FALSE(run(neighbour->flush())) << "what it wrote may be lost";
+  EXPECT_FALSE(write(*neighbour, 1, 'b'));
+}
+
 TEST_F(SimulatedDiskTest, a_lying_flush_loses_what_it_promised) {
   auto device = disk_.open();
   ASSERT_TRUE(write(*device, 0, 'a'));

@@ -22,7 +22,8 @@
 //   io, no room  a failed write has written any subset of its sectors
 //   flush error  what was unsynced becomes durable or not, sector by sector, and no later flush, of
 //                any handle, changes that, while readers see the new bytes (as in a page cache);
-//                the handle refuses everything from then on
+//                the handle refuses everything from then on. Each other handle that was open by then
+//                fails at its next flush, as Linux tells each open file of a failure once
 //   lying flush  succeeds and makes nothing durable. No format survives it; tests use it to see that
 //                the loss is detected
 //   misdirected  one sector of the write goes to another place, and its own keeps the old bytes
