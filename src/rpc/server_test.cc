@@ -133,7 +133,7 @@ TEST_F(RpcServer, handlers_whose_callers_have_gone_count_as_calls) {
   const auto one_more = scheduler.block_on(call(channel, kDeaf, "", patient));
   ASSERT_FALSE(one_more);
   EXPECT_EQ(one_more.error().kind(), ErrorKind::exhausted) << one_more.error().to_string();
-  EXPECT_EQ(server.calls(), 3u);
+  EXPECT_GE(server.calls(), 3u) << "gRPC may not be done yet with the one that was refused";
   house.let_all_go();
   server.shutdown(0s);
   EXPECT_EQ(house.inside, 0);

@@ -204,7 +204,7 @@ TEST_F(CliEntities, a_state_that_does_not_decode_is_overwritten_or_not_explained
   EXPECT_EQ(after["state"], before["state"]);
   EXPECT_EQ(after["queue_length"], 1);
   EXPECT_THAT(must({"show", "Shape/s"}), HasSubstr("  parked"));
-  refused(4, "it is parked: ", {"call", "Shape/s", "Touch", "--timeout", "100ms"});
+  refused(6, "parked", {"call", "Shape/s", "Touch", "--timeout", "30s"});
 }
 
 TEST_F(CliEntities, hosts_are_not_shown_with_what_they_serve) {
