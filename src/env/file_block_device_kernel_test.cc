@@ -185,7 +185,9 @@ TEST(FileBlockDeviceKernel, where_no_thread_can_be_started_opening_is_refused_wi
   if (said == "no seccomp") GTEST_SKIP() << said;
   EXPECT_EQ(said, "refused");
   // The search for leaks wants a thread, and fails without.
-  if (!kSanitized) EXPECT_EQ(code, 0);
+  if (!kSanitized) {
+    EXPECT_EQ(code, 0);
+  }
 }
 
 }  // namespace
