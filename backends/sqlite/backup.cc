@@ -232,6 +232,7 @@ Result<BackupReport> Backups::copy(const Job& job, const std::string& part) {
     const int code = version.step();
     if (code != SQLITE_ROW) return fail(from.error(code, "can not read the version"));
     report.version = static_cast<Version>(version.column_number(0));
+    sidecar_->saw(report.version);
   }
   SEMPER_TRY(Connection to, open_copy(part));
   SEMPER_TRY_STATUS(copy_pages(job, from.handle(), to.handle(), options_->page_size));

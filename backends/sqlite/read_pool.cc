@@ -52,7 +52,7 @@ Result<ReadPool::ViewPtr> ReadPool::try_acquire() {
     std::lock_guard lock(mutex_);
     if (stopped_) return fail(*stopped_);
     if (suspended_) return ViewPtr();
-    view = choose(context_.sidecar->version());
+    view = choose(context_.sidecar->newest());
     if (!view) return ViewPtr();
     if (!view->busy_) {
       Statistics::add(context_.statistics->snapshots_shared, 1);
@@ -109,6 +109,7 @@ Result<ReadPool::ViewPtr> ReadPool::open_view(ViewPtr view) {
     }
     if (version) version = view->reader_->begin();
   }
+  if (version) context_.sidecar->saw(*version);
   {
     std::lock_guard lock(mutex_);
     view->busy_ = false;

@@ -206,6 +206,7 @@ void Sidecar::set_up(std::uint64_t version, const FileIdentity& store) {
   std::memcpy(layout_->boot_id, boot.c_str(), boot.size() + 1);
   layout_->store = store;
   layout_->version.store(version);
+  layout_->seen.store(version);
   layout_->ready.store(1);
 }
 

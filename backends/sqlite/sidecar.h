@@ -21,6 +21,7 @@
 // Threads: any; the shared words are atomic.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -80,6 +81,9 @@ struct SidecarLayout {
   std::atomic<std::uint32_t> entries_used;
   // Somebody wants the WAL: give back what keeps it (read_pool.h).
   std::atomic<std::uint32_t> wal_wanted;
+  // The newest version that a reader has seen; grows. SQLite shows a commit before the one who made
+  // it has said so in `version`: from then on nobody may be given an older one.
+  std::atomic<std::uint64_t> seen;
   alignas(64) std::array<std::atomic<std::uint32_t>, kWatchSlots> slots;
   std::array<SidecarEntry, kHandlesMaximum> entries;
 };
@@ -109,7 +113,19 @@ class Sidecar {
   SidecarEntry& mine() { return layout_->entries[entry_]; }
   std::size_t my_entry() const { return entry_; }
 
+  // The last that a committer has told of.
   std::uint64_t version() const { return layout_->version.load(); }
+
+  // The newest that anybody has told of or seen: what a new snapshot must not be older than.
+  std::uint64_t newest() const { return std::max(layout_->version.load(), layout_->seen.load()); }
+
+  // Before anybody is handed something that was read at this version.
+  void saw(std::uint64_t version) {
+    auto known = layout_->seen.load();
+    if (version <= layout_->version.load()) return;
+    while (version > known && !layout_->seen.compare_exchange_weak(known, version)) {
+    }
+  }
 
   // False where somebody deleted or replaced the file.
   bool is_in_place() const;

@@ -11,6 +11,7 @@
 #include "committer.h"
 #include "semper/testing/simulated_clock.h"
 #include "test_place.h"
+#include "writer.h"
 
 namespace semper::sqlite {
 namespace {
@@ -47,6 +48,50 @@ TEST(Snapshots, a_reader_keeps_its_version_while_others_commit) {
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(*wait_for(open[static_cast<std::size_t>(i)].get("key")), std::to_string(i));
   }
+}
+
+// Commits as a committer does that is stopped before it tells anybody.
+void commit_and_say_nothing(const TestPlace& place, const Bytes& value) {
+  SqliteOptions options;
+  options.path.file = place.file();
+  Statistics statistics;
+  auto writer = Writer::open(options, statistics);
+  ASSERT_TRUE(writer) << writer.error().to_string();
+  (*writer)->leave_wal_on_close();
+  const auto base = (*writer)->begin();
+  ASSERT_TRUE(base) << base.error().to_string();
+  CommitRequest request;
+  request.mutations.push_back({Mutation::Type::set, "key", value, 0});
+  ASSERT_TRUE((*writer)->apply(request, {base->version + 1, 0}));
+  ASSERT_EQ((*writer)->commit(base->version + 1), SQLITE_OK);
+}
+
+TEST(Snapshots, one_that_begins_after_another_has_ended_is_never_older) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "old"));
+  {
+    auto over_the_commit = store.begin();
+    ASSERT_EQ(*wait_for(over_the_commit.get("key")), "old");
+    commit_and_say_nothing(place, "new");
+    auto first = store.begin();
+    ASSERT_EQ(*wait_for(first.get("key")), "new");
+  }
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(*get(store, "key"), "new") << "in look " << i;
+}
+
+TEST(Snapshots, one_is_never_older_than_what_another_handle_was_given_before) {
+  const TestPlace place;
+  const Store here = must_open(place.url());
+  const Store elsewhere = must_open(place.url());
+  ASSERT_TRUE(put(here, "key", "old"));
+  {
+    auto over_the_commit = here.begin();
+    ASSERT_EQ(*wait_for(over_the_commit.get("key")), "old");
+    commit_and_say_nothing(place, "new");
+    ASSERT_EQ(*get(elsewhere, "key"), "new");
+  }
+  EXPECT_EQ(*get(here, "key"), "new");
 }
 
 TEST(Snapshots, one_that_finds_all_connections_busy_waits_for_the_next_that_is_free) {

@@ -285,7 +285,9 @@ Result<Version> WatchHub::begin_to_read() {
   if (!reader_) {
     SEMPER_TRY(reader_, Reader::open(*context_.options));
   }
-  return reader_->begin();
+  SEMPER_TRY(const Version version, reader_->begin());
+  context_.sidecar->saw(version);
+  return version;
 }
 
 void WatchHub::compare(const std::vector<EntryPtr>& entries) {
