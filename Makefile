@@ -51,11 +51,11 @@ tsan: setup build/tsan/build.ninja
 	ctest --preset tsan
 
 bench: setup build/release/build.ninja
-	@cmake --build --preset release --target benchmarks
+	@cmake --build --preset release --target semper_benchmarks
 	@bench/run build/release/bench $(ARGS)
 
 install: setup build/release/build.ninja
-	@cmake --build --preset release --target product
+	@cmake --build --preset release --target semper_product
 	DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
 
 format:

@@ -121,5 +121,5 @@ endforeach()
 
 # Everything that is installed, and nothing else.
 get_property(product GLOBAL PROPERTY SEMPER_PRODUCT)
-add_custom_target(product)
-add_dependencies(product ${product})
+add_custom_target(semper_product)
+add_dependencies(semper_product ${product})
