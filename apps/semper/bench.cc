@@ -10,6 +10,7 @@
 #include "semper/env/one_shot.h"
 #include "semper/server/host.h"
 #include "semper/server/ref.h"
+#include "semper/store/subspace.h"
 #include "temporary_folder.h"
 #include "text.h"
 
@@ -102,22 +103,18 @@ Duration percentile(const std::vector<Duration>& sorted, double share) {
 
 class Bench {
  public:
-  Bench(Store store, Duration duration, const Interrupt& interrupt)
-      : store_(std::move(store)),
-        duration_(duration),
-        interrupt_(interrupt),
-        run_(to_hex(store_.env().random->bytes(kRunNameBytes))) {}
+  Bench(Tenant tenant, Duration duration, const Interrupt& interrupt)
+      : tenant_(std::move(tenant)), duration_(duration), interrupt_(interrupt) {}
 
-  // Entities are new ones, and deleted afterwards.
   Async<Figures> measure(Load load) {
-    Clock& clock = *store_.env().clock;
+    Clock& clock = *tenant_.store()->env().clock;
     auto shared = std::make_shared<Measurement>();
     shared->clock = &clock;
     shared->interrupt = &interrupt_;
     std::vector<Ref<BenchCounter>> entities;
     for (std::size_t i = 0; i < load.entities; ++i) {
       entities.push_back(
-          ref<BenchCounter>(store_, run_ + "/" + std::string(load.name) + "/" + std::to_string(i)));
+          ref<BenchCounter>(tenant_, std::string(load.name) + "/" + std::to_string(i)));
     }
     const MonotonicTime start = clock.now();
     shared->end = start + duration_;
@@ -129,12 +126,6 @@ class Bench {
     }
     SEMPER_CO_TRY_STATUS(co_await shared->finished.wait());
     const double seconds = std::chrono::duration<double>(clock.now() - start).count();
-    for (const auto& entity : entities) {
-      auto killed = co_await entity.kill();
-      if (!killed && killed.error().kind() != ErrorKind::not_found && !shared->failure) {
-        shared->failure = killed.error();
-      }
-    }
     if (shared->failure) co_return fail(shared->failure->in(load.words));
     std::sort(shared->latencies.begin(), shared->latencies.end());
     Figures figures;
@@ -147,10 +138,9 @@ class Bench {
   }
 
  private:
-  const Store store_;
+  const Tenant tenant_;
   const Duration duration_;
   const Interrupt& interrupt_;
-  const std::string run_;
 };
 
 Bytes figures_item(const Load& load, const Figures& figures) {
@@ -169,23 +159,22 @@ Bytes figures_item(const Load& load, const Figures& figures) {
       .item();
 }
 
-Async<void> run_loads(Invocation& invocation, Store store, Duration duration, std::size_t callers) {
+// With the host running.
+Async<void> run_loads(Invocation& invocation, Bench& bench, std::size_t callers) {
   const std::vector<Load> loads = {
       {"call_one", "calls, one caller", Load::Way::call, 1, 1},
       {"call_many", "calls, many entities", Load::Way::call, callers, callers},
       {"cast_one_entity", "casts, one entity", Load::Way::cast, callers, 1}};
   const Interrupt& interrupt = invocation.interrupt();
-  Host host(store);
-  host.serve<BenchCounter>();
-  SEMPER_CO_TRY_STATUS(co_await host.start());
-  Bench bench(store, duration, interrupt);
   std::vector<std::vector<std::string>> rows = {
       {"LOAD", "CALLERS", "MESSAGES/S", "P50", "P99", "SLOWEST"}};
   Status status;
+  std::size_t measured = 0;
   for (const auto& load : loads) {
     auto figures = co_await bench.measure(load);
     if (!figures) status = fail(figures.error());
     if (!figures || interrupt.requested()) break;
+    ++measured;
     if (invocation.json()) {
       SEMPER_CO_TRY_STATUS(invocation.print_event(figures_item(load, *figures)));
     }
@@ -194,10 +183,44 @@ Async<void> run_loads(Invocation& invocation, Store store, Duration duration, st
                     shown_latency(figures->median), shown_latency(figures->percentile_99),
                     shown_latency(figures->slowest)});
   }
-  if (!invocation.json() && rows.size() > 1) invocation.print(table(rows));
-  if (interrupt.requested()) invocation.note("interrupted; what was not measured is left out");
-  SEMPER_CO_TRY_STATUS(co_await host.stop());
+  if (!invocation.json() && measured > 0) invocation.print(table(rows));
+  if (status && measured < loads.size()) {
+    co_return fail(ErrorKind::cancelled, "interrupted after " + std::to_string(measured) + " of " +
+                                             std::to_string(loads.size()) +
+                                             " measurements; what it had written is removed");
+  }
   co_return status;
+}
+
+// The part of the store that one run has to itself, and empties in the end.
+Bytes prefix_of_run(const Store& store) {
+  const std::string run = to_hex(store.env().random->bytes(kRunNameBytes));
+  return Subspace(Tuple{std::string(BenchCounter::kName), run}).prefix();
+}
+
+Async<void> load_store(Invocation& invocation, Store store, Duration duration,
+                       std::size_t callers) {
+  const Bytes prefix = prefix_of_run(store);
+  const Tenant tenant(store, prefix);
+  Status status;
+  {
+    Host host(tenant);
+    host.serve<BenchCounter>();
+    status = co_await host.start();
+    if (status) {
+      Bench bench(tenant, duration, invocation.interrupt());
+      status = co_await run_loads(invocation, bench, callers);
+    }
+    const Status stopped = co_await host.stop();
+    if (status) status = stopped;
+  }
+  const auto clear = [&prefix](Transaction& transaction) -> Async<void> {
+    const auto everything = prefix_range(prefix);
+    if (everything) transaction.clear_range(*everything);
+    co_return Status{};
+  };
+  const Status cleared = co_await store.transact(clear);
+  co_return status ? cleared : status;
 }
 
 }  // namespace
@@ -211,16 +234,23 @@ Async<void> bench(Invocation& invocation, BenchArguments arguments) {
     co_return fail(ErrorKind::invalid_argument,
                    "--callers is 1 at least and " + std::to_string(kCallersMaximum) + " at most");
   }
-  if (!invocation.settings().store.empty()) {
+  const Settings& settings = invocation.settings();
+  const bool given = !settings.store.empty() && !settings.store_is_from_environment;
+  if (given && !arguments.directory.empty()) {
+    co_return fail(ErrorKind::invalid_argument,
+                   "--store and --directory do not go together: name the store that is loaded, or "
+                   "the folder in which one is made for it");
+  }
+  if (given) {
     SEMPER_CO_TRY(const Store store, co_await invocation.open());
     invocation.say("on " + shown(store.url()));
-    co_return co_await run_loads(invocation, store, duration, arguments.callers);
+    co_return co_await load_store(invocation, store, duration, arguments.callers);
   }
   SEMPER_CO_TRY(const auto folder, TemporaryFolder::make(arguments.directory));
   SEMPER_CO_TRY(const Store store,
                 co_await invocation.open_other("sqlite:" + folder->path() + "/bench.db"));
   invocation.say("on " + shown(store.url()) + ", which is removed afterwards");
-  const Status status = co_await run_loads(invocation, store, duration, arguments.callers);
+  const Status status = co_await load_store(invocation, store, duration, arguments.callers);
   const Status closed = co_await invocation.close();
   co_return status ? closed : status;
 }

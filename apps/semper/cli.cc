@@ -53,11 +53,10 @@ class Program {
     app_.fallthrough();
     app_.require_subcommand(1);
     app_.set_version_flag("--version", "semper " SEMPER_VERSION);
-    app_.add_option(
-            "--store", settings.store,
-            "URL of the store: sqlite:PATH, etcd:HOST:PORT,..., fdb:CLUSTER_FILE; default: the "
-            "variable SEMPER_STORE")
-        ->envname("SEMPER_STORE");
+    store_option_ = app_.add_option(
+        "--store", settings.store,
+        "URL of the store: sqlite:PATH, etcd:HOST:PORT,..., fdb:CLUSTER_FILE; default: the "
+        "variable SEMPER_STORE");
     app_.add_option("--tenant", settings.tenant,
                     "Directory in the store whose entities are meant, as a/b; default: none");
     app_.add_flag("--json", settings.json, "Results as JSON: a document, or a line per event");
@@ -89,6 +88,7 @@ class Program {
                    complaint(error) + "; see `semper --help`, or `semper COMMAND --help`"));
       return kUsage;
     }
+    look_into_environment();
     return std::nullopt;
   }
 
@@ -96,6 +96,13 @@ class Program {
   Command chosen;
 
  private:
+  void look_into_environment() {
+    const char* const url = std::getenv("SEMPER_STORE");
+    if (store_option_->count() > 0 || url == nullptr) return;
+    settings.store = url;
+    settings.store_is_from_environment = true;
+  }
+
   // What is wrong with the words, in ours. A word that nothing knows says more than what was missing
   // instead of it.
   std::string complaint(const CLI::ParseError& error) const {
@@ -128,6 +135,7 @@ class Program {
 
   CLI::App app_{
       "Looks into and works on durable servers in a store, whatever programs serve them."};
+  CLI::Option* store_option_ = nullptr;
 };
 
 // The store is closed, and the output written, whatever came of the command.

@@ -109,15 +109,18 @@ void add_store_commands(CLI::App& program, Command& chosen) {
          chosen, info);
 
   auto& bench_command = add_command(
-      program, {"bench", "A short load that measures itself, on a store of its own or a given one",
-                "bench\nbench --duration 5s --callers 1000\n--store sqlite:./data.db bench"});
+      program,
+      {"bench",
+       "A short load that measures itself, on a store of its own; SEMPER_STORE is left alone",
+       "bench\nbench --duration 5s --callers 1000\nbench --directory /srv\nbench --store "
+       "sqlite:./data.db"});
   auto arguments = std::make_shared<BenchArguments>();
   bench_command.add_option("--duration", arguments->duration, "Of each of the measurements")
       ->capture_default_str();
   add_count(bench_command, "--callers", arguments->callers, "Callers at the same time");
   bench_command.add_option(
       "--directory", arguments->directory,
-      "Where to make the store, if none is given; default: TMPDIR or /var/tmp");
+      "Where to make the store, unless --store names one; default: TMPDIR or /var/tmp");
   choose(bench_command, chosen, arguments, bench, OnSignal::requests_stop);
 }
 

@@ -19,6 +19,7 @@ namespace semper::cli {
 
 struct Settings {
   std::string store;   // a URL; empty: none was given
+  bool store_is_from_environment = false;  // SEMPER_STORE, not a word of the command line
   std::string tenant;  // a directory's path, "a/b"; empty: the default part of the store
   bool json = false;
   bool assume_yes = false;

@@ -30,6 +30,20 @@ Ran run_tool(Words words, std::optional<std::string> input) {
   return ran;
 }
 
+Ran run_tool_in(Words environment, Words words) {
+  ProgramToStart program{SEMPER_PROGRAM};
+  program.arguments = std::move(words);
+  program.environment = {"SEMPER_LOG=warning"};
+  program.environment.insert(program.environment.end(), environment.begin(), environment.end());
+  program.input = std::string();
+  ChildProcess tool(std::move(program));
+  Ran ran;
+  ran.code = tool.finish(std::chrono::seconds(60));
+  ran.out = tool.output();
+  ran.err = tool.errors();
+  return ran;
+}
+
 Words lines_of(const std::string& text) {
   Words lines;
   std::istringstream stream(text);

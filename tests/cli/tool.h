@@ -25,6 +25,8 @@ std::ostream& operator<<(std::ostream& out, const Ran& ran);
 
 // Runs the tool to its end. It inherits no SEMPER_STORE.
 Ran run_tool(Words words, std::optional<std::string> input = std::string());
+// The same with these, NAME=VALUE, in its environment.
+Ran run_tool_in(Words environment, Words words);
 // Starts it only.
 ChildProcess start_tool(Words words, std::optional<std::string> input = std::string());
 
