@@ -56,6 +56,7 @@ int wait_for_child(pid_t child) {
 }
 
 TEST(Fork, a_child_opens_the_store_that_its_parent_has_open_and_both_commit) {
+  SEMPER_FORKS_BESIDE_THREADS();
   const TestPlace place;
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "parent", "0"));
@@ -79,6 +80,7 @@ TEST(Fork, a_child_opens_the_store_that_its_parent_has_open_and_both_commit) {
 // SQLite's locks are the process's, but what it remembers of them is in memory: a child that
 // inherits that has none, and the parent, the last one by its own count, would remove the log.
 TEST(Fork, a_parent_that_closes_does_not_take_the_log_away_from_its_child) {
+  SEMPER_FORKS_BESIDE_THREADS();
   const TestPlace place;
   Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "parent", "0"));
@@ -109,9 +111,7 @@ TEST(Fork, a_parent_that_closes_does_not_take_the_log_away_from_its_child) {
 }
 
 TEST(Fork, children_that_are_forked_while_threads_commit_and_open_find_no_lock_held_for_ever) {
-  if (semper::testing::kSanitized) {
-    GTEST_SKIP() << "the sanitizer's allocator does not outlive a fork beside busy threads";
-  }
+  SEMPER_FORKS_BESIDE_THREADS();
   const TestPlace place;
   const Store store = must_open(place.url());
   std::atomic<bool> stop = false;
@@ -144,9 +144,7 @@ TEST(Fork, children_that_are_forked_while_threads_commit_and_open_find_no_lock_h
 }
 
 TEST(Fork, a_child_that_exits_with_its_parents_store_in_hand_ends_and_changes_nothing) {
-  if (semper::testing::kSanitized) {
-    GTEST_SKIP() << "what only the parent's threads hold is a leak to the sanitizer";
-  }
+  SEMPER_FORKS_BESIDE_THREADS();
   const TestPlace place;
   static std::unique_ptr<Store> store;
   store = std::make_unique<Store>(must_open(place.url()));

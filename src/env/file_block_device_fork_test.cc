@@ -8,6 +8,7 @@
 #include <memory>
 #include <thread>
 
+#include "env/sanitizer_test_support.h"
 #include "file_worlds_test_support.h"
 
 namespace semper::testing {
@@ -71,6 +72,7 @@ INSTANTIATE_TEST_SUITE_P(, FileBlockDeviceFork,
                                            IoMode::inline_blocking));
 
 TEST_P(FileBlockDeviceFork, what_the_parent_opened_gives_an_error_in_the_child_and_ends_at_once) {
+  SEMPER_FORKS_BESIDE_THREADS();
   auto role = device_->companion()->take(0);
   ASSERT_TRUE(role);
   const auto bytes = pattern(4096, 1);
@@ -106,6 +108,7 @@ TEST_P(FileBlockDeviceFork, what_the_parent_opened_gives_an_error_in_the_child_a
 }
 
 TEST_P(FileBlockDeviceFork, a_role_ends_with_the_parents_handle_while_a_child_lives) {
+  SEMPER_FORKS_BESIDE_THREADS();
   auto role = device_->companion()->take(0);
   ASSERT_TRUE(role);
   const ForkedChild child([] { return '\0'; });
@@ -131,6 +134,7 @@ SEMPER_CHILD(forks_and_dies) {
 }
 
 TEST(FileBlockDeviceForkOfTheDead, a_role_ends_with_its_process_while_a_child_of_it_lives) {
+  SEMPER_FORKS_BESIDE_THREADS();
   FileWorld world({});
   ChildProcess holder("forks_and_dies", world.path());
   const pid_t grandchild = std::stoi(holder.read_line());

@@ -59,6 +59,7 @@ TEST(Fork, the_guard_knows_its_process_from_children_and_theirs) {
 }
 
 TEST(Fork, timers_come_in_a_child_whose_parent_has_used_timers) {
+  SEMPER_FORKS_BESIDE_THREADS();
   ASSERT_EQ(wait_for_a_timer(), 0);
   EXPECT_EQ(in_child(wait_for_a_timer), 0);
   EXPECT_EQ(in_child([] { return in_child(wait_for_a_timer); }), 0) << "in a child of a child";
@@ -66,9 +67,7 @@ TEST(Fork, timers_come_in_a_child_whose_parent_has_used_timers) {
 }
 
 TEST(Fork, timers_come_in_a_child_while_the_parents_are_busy) {
-  if (semper::testing::kSanitized) {
-    GTEST_SKIP() << "the sanitizer's allocator does not outlive a fork beside busy threads";
-  }
+  SEMPER_FORKS_BESIDE_THREADS();
   std::atomic<bool> stop = false;
   std::thread busy([&] {
     while (!stop.load()) {
@@ -82,6 +81,7 @@ TEST(Fork, timers_come_in_a_child_while_the_parents_are_busy) {
 }
 
 TEST(Fork, a_timer_of_the_parent_does_not_come_in_the_child_too) {
+  SEMPER_FORKS_BESIDE_THREADS();
   std::atomic<bool> came = false;
   const auto timer = system_clock().call_at(system_clock().after(1h), [&] { came.store(true); });
   const int code = in_child([&] {
@@ -94,6 +94,7 @@ TEST(Fork, a_timer_of_the_parent_does_not_come_in_the_child_too) {
 }
 
 TEST(Fork, a_child_that_exits_runs_its_static_destructors_and_ends) {
+  SEMPER_FORKS_BESIDE_THREADS();
   ASSERT_EQ(wait_for_a_timer(), 0);
   for (const bool uses_timers : {false, true}) {
     const int code = in_child([&]() -> int {
@@ -105,9 +106,7 @@ TEST(Fork, a_child_that_exits_runs_its_static_destructors_and_ends) {
 }
 
 TEST(Fork, the_parents_scheduler_says_that_it_is_not_the_childs_and_goes_without_waiting) {
-  if (semper::testing::kSanitized) {
-    GTEST_SKIP() << "the sanitizer's allocator does not outlive a fork beside threads that begin";
-  }
+  SEMPER_FORKS_BESIDE_THREADS();
   auto scheduler = std::make_unique<Scheduler>(SchedulerOptions{.threads = 3});
   const auto nothing = []() -> Async<void> { co_return Status{}; };
   const int code = in_child([&] {
@@ -126,9 +125,7 @@ TEST(Fork, the_parents_scheduler_says_that_it_is_not_the_childs_and_goes_without
 }
 
 TEST(Fork, a_child_can_log_while_its_parents_threads_do) {
-  if (semper::testing::kSanitized) {
-    GTEST_SKIP() << "the sanitizer's allocator does not outlive a fork beside busy threads";
-  }
+  SEMPER_FORKS_BESIDE_THREADS();
   std::atomic<bool> stop = false;
   std::thread busy([&] {
     while (!stop.load()) log_warning("fork", "");

@@ -2,6 +2,8 @@
 // for leaks at the end of a process, with a thread of their own and through the stacks of those that are there.
 #pragma once
 
+#include <gtest/gtest.h>
+
 namespace semper::testing {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -11,3 +13,12 @@ inline constexpr bool kSanitized = false;
 #endif
 
 }  // namespace semper::testing
+
+// The first line of a test that forks, without an exec, while other threads of its process live. The
+// sanitizers' allocator does not take its locks before a fork: where a thread holds one at that moment, the
+// child waits for it for ever; and what only the parent's threads hold is a leak to the child.
+#define SEMPER_FORKS_BESIDE_THREADS()                                             \
+  if (::semper::testing::kSanitized) {                                            \
+    GTEST_SKIP() << "a fork beside threads is nothing for the sanitizers' locks"; \
+  }                                                                               \
+  static_assert(true, "a semicolon follows")

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "env/sanitizer_test_support.h"
 #include "ring_test_support.h"
 #include "semper/env/scheduler.h"
 #include "semper/ring/journal.h"
@@ -28,6 +29,7 @@ int failures_in_child(Work work) {
 }
 
 TEST(RingFork, a_child_gets_an_error_from_its_parents_ring_and_the_parent_goes_on) {
+  SEMPER_FORKS_BESIDE_THREADS();
   const auto disk = testing::file_disk(1 << 20, IoMode::automatic);
   auto device = disk.open();
   auto consumer_device = disk.open();
@@ -63,6 +65,7 @@ TEST(RingFork, a_child_gets_an_error_from_its_parents_ring_and_the_parent_goes_o
 }
 
 TEST(RingFork, a_child_gets_an_error_from_its_parents_journal_and_ends) {
+  SEMPER_FORKS_BESIDE_THREADS();
   const auto disk = testing::file_disk(1 << 20, IoMode::automatic);
   auto device = disk.open();
   Scheduler scheduler;

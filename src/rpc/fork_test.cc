@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "env/sanitizer_test_support.h"
 #include "semper/env/scheduler.h"
 #include "semper/rpc/channel.h"
 
@@ -22,6 +23,7 @@ Error error_of_connecting() {
 }
 
 TEST(Fork, a_child_of_a_process_that_has_used_channels_is_told_what_it_can_do) {
+  SEMPER_FORKS_BESIDE_THREADS();
   ASSERT_NE(error_of_connecting().kind(), ErrorKind::unsupported);
   const pid_t child = ::fork();
   if (child == 0) {
