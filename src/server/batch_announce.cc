@@ -95,8 +95,8 @@ Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction, const 
       entity_.queue_length() - effects.popped + sends.to_itself > kQueueMessagesMaximum) {
     co_return slot_.target().id;
   }
-  for (const auto& id : sends.to_check) {
-    const EntityKeys keys(slot_.target().tenant.prefix(), id);
+  for (const auto& [prefix, id] : sends.to_check) {
+    const EntityKeys keys(prefix, id);
     SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.header(), ReadMode::snapshot));
     SEMPER_CO_TRY(const auto pushed, co_await transaction.get(keys.pushed(), ReadMode::snapshot));
     std::uint64_t popped = 0;

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -24,6 +25,12 @@ std::string default_name() {
   std::string name = "host";
   if (program_invocation_short_name != nullptr) name = program_invocation_short_name;
   return name + " " + std::to_string(getpid());
+}
+
+std::logic_error two_behaviours(const std::string& name) {
+  return std::logic_error("two behaviours of this process have the name " + name +
+                          ", and messages would find the wrong one; give one of them a kName of its "
+                          "own");
 }
 
 }  // namespace
@@ -53,19 +60,25 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   }
 
   void serve(std::shared_ptr<internal::Behaviour> behaviour, ServeOptions options) {
+    internal::check_names(*behaviour);
     if (!core_->tenant.store()) return;
     auto type = std::make_shared<internal::ServedType>(core_, std::move(behaviour), options);
     bool started = false;
     {
       std::lock_guard lock(mutex_);
       // Scanners and slots of the one before could not be taken over: half of the work would stay there.
-      if (!types_.emplace(type->type(), type).second) {
+      const auto [place, is_new] = types_.emplace(type->type(), type);
+      if (!is_new && place->second->has_behaviour_of(*type)) {
         throw std::logic_error("this host serves type " + type->type() +
                                " already; serve it once, or make another host");
       }
+      if (!is_new) throw two_behaviours(type->type());
+      if (!peers_->add_host(core_->tenant.prefix(), type)) {
+        types_.erase(place);
+        throw two_behaviours(type->type());
+      }
       started = started_;
     }
-    peers_->add_host(core_->tenant.prefix(), type);
     if (!started) return;
     asio::co_spawn(
         core_->executor,

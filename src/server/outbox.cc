@@ -199,24 +199,13 @@ void Outbox::take_some(Publications& batch) {
   }
 }
 
-std::uint64_t Outbox::count_unchecked(const Publication& publication) {
-  std::lock_guard lock(mutex_);
-  if (unchecked_.size() >= kOutboxCounts) unchecked_.clear();
-  auto& count = unchecked_[publication.target->keys.pushed()];
-  count += publication.messages.size();
-  return count;
-}
-
 Async<void> Outbox::refuse_full(Publications& batch) {
   for (auto& publication : batch) {
     const Target& target = *publication.target;
-    if (count_unchecked(publication) < kQueueCheckInterval) continue;
+    if (!send_counts_.add(target.keys.pushed(), publication.messages.size())) continue;
     SEMPER_CO_TRY(const bool full, co_await is_full(target));
-    if (!full) {
-      std::lock_guard lock(mutex_);
-      unchecked_[target.keys.pushed()] = 0;
-      continue;
-    }
+    send_counts_.looked(target.keys.pushed(), full);
+    if (!full) continue;
     publication.refused = true;
     publication.done.set(
         fail(ErrorKind::retry, "the queue of " + target.id.to_string() + " holds its " +

@@ -15,19 +15,17 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 #include <vector>
 
 #include "loop.h"
 #include "records.h"
 #include "semper/env/one_shot.h"
+#include "send_counts.h"
 #include "target.h"
 
 namespace semper::internal {
 
 inline constexpr std::size_t kOutboxBytes = 64u << 20;
-// Entities that the count of messages sent is kept of; past that all counts begin anew.
-inline constexpr std::size_t kOutboxCounts = 4096;
 // Of one transaction.
 inline constexpr std::size_t kOutboxMessagesPerCommit = 4096;
 inline constexpr std::size_t kOutboxWritesPerEntity = 4;
@@ -64,7 +62,6 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   // Answers publications to entities whose queue is full.
   Async<void> refuse_full(Publications& batch);
   Async<bool> is_full(const Target& target);
-  std::uint64_t count_unchecked(const Publication& publication);
 
   // Begins a turn on the loop of a waiting publication, not on `but`. With the lock held.
   std::shared_ptr<Runner> next_runner(const Loop& but);
@@ -83,8 +80,7 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   std::size_t waiting_there_ = 0;          // publications of that loop in waiting_
   std::shared_ptr<Publications> current_;  // being committed; others only answer it
 
-  // Messages sent to an entity since its queue's length was looked at.
-  std::unordered_map<Bytes, std::uint64_t> unchecked_;
+  SendCounts send_counts_;
 };
 
 }  // namespace semper::internal

@@ -18,10 +18,17 @@ std::shared_ptr<ServedType> Peers::find_host(const Bytes& tenant_prefix, const s
   return nullptr;
 }
 
-void Peers::add_host(const Bytes& tenant_prefix, const std::shared_ptr<ServedType>& served) {
+bool Peers::add_host(const Bytes& tenant_prefix, const std::shared_ptr<ServedType>& served) {
+  std::vector<std::shared_ptr<ServedType>> others;  // destroyed without the lock
   std::lock_guard lock(mutex_);
+  for (const auto& other : served_) {
+    if (other.name != served->type() || other.tenant_prefix != tenant_prefix) continue;
+    others.push_back(other.type.lock());
+    if (others.back() && !others.back()->has_behaviour_of(*served)) return false;
+  }
   // The host that was added last is the one that is found.
   served_.insert(served_.begin(), {tenant_prefix, served, served->type()});
+  return true;
 }
 
 void Peers::remove_host(const Bytes& tenant_prefix, const ServedType& served) {

@@ -21,7 +21,8 @@ class Peers {
  public:
   // Null where no host of this process serves the type.
   std::shared_ptr<ServedType> find_host(const Bytes& tenant_prefix, const std::string& type);
-  void add_host(const Bytes& tenant_prefix, const std::shared_ptr<ServedType>& served);
+  // False: another behaviour of the same name is served already.
+  bool add_host(const Bytes& tenant_prefix, const std::shared_ptr<ServedType>& served);
   void remove_host(const Bytes& tenant_prefix, const ServedType& served);
 
   // Owned by who asks for them, so that the store can close when its users are gone.

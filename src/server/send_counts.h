@@ -1,8 +1,8 @@
-// SendCounts: what the callbacks of one host have sent to each entity since its queue was looked
-// at.
+// SendCounts: what a process, or the callbacks of one host, have sent to each entity since its queue
+// was looked at.
 //
-// The queue's bound holds for them as for everybody else: after every kQueueCheckInterval messages,
-// and while it is full with each, the queue is looked at before they are committed. Bound:
+// After every kQueueCheckInterval messages, and while it is full with each, the queue is looked at
+// before they are committed. Bound:
 // kSendCounts entities; past that those begin anew which are not due, somewhere between two looks.
 #pragma once
 
@@ -18,8 +18,8 @@ inline constexpr std::size_t kSendCounts = 4096;
 
 class SendCounts {
  public:
-  // One more goes to the queue with this counter. True: look at it first.
-  bool add(const Bytes& pushed_key);
+  // So many more go to the queue with this counter. True: look at it first.
+  bool add(const Bytes& pushed_key, std::uint64_t messages = 1);
   // It was looked at.
   void looked(const Bytes& pushed_key, bool is_full);
 

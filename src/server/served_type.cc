@@ -1,9 +1,27 @@
 #include "served_type.h"
 
+#include <set>
+#include <stdexcept>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
 namespace semper::internal {
+
+void check_names(const Behaviour& behaviour) {
+  const std::string type = behaviour.type();
+  const Status valid = EntityId{type, "id"}.validate();
+  if (!valid) {
+    throw std::logic_error("a behaviour can not have the name \"" + to_printable(type, 256) +
+                           "\": " + valid.error().message() + "; give it a kName");
+  }
+  std::set<std::string> names;
+  for (const auto& message : behaviour.messages()) {
+    if (names.insert(message.name).second) continue;
+    throw std::logic_error("type " + type + " has two messages of the name " + message.name +
+                           "; give one of them a kName of its own");
+  }
+}
 
 ServedType::ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour> behaviour,
                        ServeOptions options)
@@ -11,6 +29,12 @@ ServedType::ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour
       behaviour_(std::move(behaviour)),
       options_(options),
       type_(behaviour_->type()) {}
+
+bool ServedType::has_behaviour_of(const ServedType& other) const {
+  const Behaviour& mine = *behaviour_;
+  const Behaviour& theirs = *other.behaviour_;
+  return typeid(mine) == typeid(theirs);
+}
 
 std::shared_ptr<Slot> ServedType::slot(const std::shared_ptr<const Target>& target) {
   std::lock_guard lock(mutex_);

@@ -15,6 +15,9 @@
 
 namespace semper::internal {
 
+// Throws std::logic_error where the type's name can not be one, or two messages have the same.
+void check_names(const Behaviour& behaviour);
+
 class ServedType : public std::enable_shared_from_this<ServedType> {
  public:
   ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour> behaviour,
@@ -23,6 +26,8 @@ class ServedType : public std::enable_shared_from_this<ServedType> {
   HostCore& core() const { return *core_; }
   Behaviour& behaviour() const { return *behaviour_; }
   const std::string& type() const { return type_; }
+  // Whether both have the same C++ type, not only the same name.
+  bool has_behaviour_of(const ServedType& other) const;
   bool consumes() const { return options_.consume == ServeOptions::Consume::yes; }
 
   // The entity's slot, made where there is none.

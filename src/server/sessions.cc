@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "semper/base/log.h"
@@ -9,8 +10,12 @@
 namespace semper::internal {
 namespace {
 
-// Replies that one transaction hands out.
+// Replies that one transaction hands out, where the store takes so many operations.
 constexpr std::size_t kRepliesPerRound = 1024;
+
+std::size_t replies_per_round(const Limits& limits) {
+  return std::clamp<std::size_t>(limits.transaction_operations / 2, 1, kRepliesPerRound);
+}
 
 Bytes alive_record(std::uint64_t renewals) {
   return encode_alive({"process " + std::to_string(getpid()), renewals, 0, {}});
@@ -258,7 +263,8 @@ Async<Sessions::Replies> Sessions::read_replies(Transaction& transaction, BytesV
                                                 const Bytes& session) {
   SEMPER_CO_TRY(auto page, co_await transaction.get_range(
                                replies_of(prefix, session),
-                               {.limit = kRepliesPerRound, .mode = ReadMode::snapshot}));
+                               {.limit = replies_per_round(transaction.limits()),
+                                .mode = ReadMode::snapshot}));
   Replies replies;
   for (const auto& row : page.rows) {
     transaction.clear(row.key);

@@ -1,4 +1,6 @@
 // The bound of a queue holds for what callbacks send as for what programs do.
+#include <optional>
+
 #include "behaviours.h"
 #include "world.h"
 
@@ -77,6 +79,26 @@ SERVER_TEST(QueueBound, holds_for_casts_of_callbacks_to_others) {
   EXPECT_TRUE(co_await local.call(message));
   const auto elsewhere = send("empty", 5'000);
   EXPECT_TRUE(co_await local.call(elsewhere));
+}
+
+SERVER_TEST(QueueBound, holds_beside_more_entities_than_a_process_counts_its_messages_to) {
+  const auto full = world.ref<Diary>("full");
+  co_await fill(world, full.entity(), kQueueMessagesMaximum);
+  std::optional<Error> refused;
+  for (int round = 0; round < 6 && !refused; ++round) {
+    semper::Batch<Diary> batch;
+    for (std::uint64_t i = 0; i < kQueueCheckInterval - 100; ++i) batch.add(note("x"));
+    const auto sent = co_await full.cast(std::move(batch));
+    if (!sent) refused = sent.error();
+    co_await world.in_parallel(5'000, [&](int i) -> Task<void> {
+      const auto other = world.ref<Counter>(std::to_string(i));
+      must(co_await other.cast(Counter::Add{1}));
+    });
+  }
+  EXPECT_TRUE(refused);
+  if (refused) {
+    EXPECT_EQ(refused->kind(), ErrorKind::retry) << refused->to_string();
+  }
 }
 
 SERVER_TEST(QueueBound, holds_for_casts_of_an_entity_to_itself) {

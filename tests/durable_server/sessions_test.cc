@@ -104,6 +104,35 @@ SERVER_TEST(PausedCallers, that_come_back_within_the_lease_get_their_reply) {
   co_await world.until_clean();
 }
 
+SERVER_TEST_WITH(Sessions, more_replies_than_the_store_takes_operations_reach_their_callers,
+                 "?transaction_operations=60") {
+  constexpr int kCalls = 200;
+  auto& caller = *world.loop(co_await world.open());
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (int i = 0; i < kCalls; ++i) {
+    answers.push_back(std::make_shared<Answer>());
+    call_from(caller, caller.store(), std::to_string(i), answers.back());
+  }
+  for (int i = 0; i < kCalls; ++i) {
+    co_await until_queued(world, world.ref<Counter>(std::to_string(i)));
+  }
+  // All of them have come when it looks.
+  caller.freeze();
+  co_await world.serve<Counter>();
+  for (int i = 0; i < kCalls; ++i) {
+    co_await world.until_processed(world.ref<Counter>(std::to_string(i)).untyped());
+  }
+  caller.thaw();
+  for (const auto& answer : answers) {
+    co_await world.eventually([&] { return answer->has_value(); });
+    EXPECT_EQ(must(**answer), 1);
+  }
+  for (const auto& line : world.logged()) {
+    EXPECT_EQ(line.find("replies of this process"), std::string::npos) << line;
+  }
+  co_await world.until_clean();
+}
+
 SERVER_TEST(Sessions, a_call_gets_its_reply_although_the_one_before_it_could_not_be_sent) {
   co_await world.serve<Counter>();
   std::shared_ptr<FaultyBackend> faults;

@@ -33,11 +33,13 @@
 // Codec of its own decides itself; protobuf keeps unknown fields.
 //
 // Names: the type's is type_name<B>(), a message's short_type_name<M>(); set kName to keep them
-// when a C++ type is renamed. Threads: one callback of one entity at a time; those of different
+// when a C++ type is renamed. Two messages of one behaviour, and two behaviours of one process, need
+// two names: the first is an error of the compiler, the second one of Host::serve. Threads: one callback of one entity at a time; those of different
 // entities run at once on the same behaviour object. Source of the idea: Erlang's gen_server,
 // dgen's dgen_server.
 #pragma once
 
+#include <array>
 #include <exception>
 #include <memory>
 #include <string>
@@ -169,11 +171,26 @@ struct AwaitableValue<asio::awaitable<T>> {
   static constexpr bool is_awaitable = true;
 };
 
+// Whether no two of these messages have the same name.
+template <class... M>
+constexpr bool have_names_of_their_own(std::type_identity<std::tuple<M...>>) {
+  const std::array<std::string_view, sizeof...(M)> names = {short_type_name<M>()...};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (names[i] == names[j]) return false;
+    }
+  }
+  return true;
+}
+
 template <BehaviourType B>
 class BehaviourOf final : public Behaviour {
  public:
   using State = typename B::State;
   using MessageTuple = typename B::Messages::Tuple;
+  static_assert(have_names_of_their_own(std::type_identity<MessageTuple>()),
+                "two messages of this behaviour have the same name (namespaces and enclosing classes "
+                "do not count): give one of them a kName of its own");
 
   explicit BehaviourOf(std::shared_ptr<B> behaviour) : behaviour_(std::move(behaviour)) {}
 

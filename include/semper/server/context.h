@@ -41,7 +41,8 @@ class SendCounts;
 
 enum class Event : std::uint8_t { call, cast, info };
 
-// The address of a caller that still waits. A plain value: keep it in the state, send it on.
+// The address of a caller that still waits. A plain value: keep it in the state, send it on to any
+// entity of the caller's tenant.
 struct ReplyToken {
   Bytes session;             // of the process that waits; empty: nobody does
   std::uint64_t number = 0;  // of the call in that process
@@ -60,7 +61,11 @@ class Context {
     std::optional<WallTime> now;   // read once
     // Queues to be looked at before the commit: a host counts what it sends, and looks now and then.
     internal::SendCounts* counts = nullptr;
-    std::vector<EntityId> to_check;
+    struct Queue {
+      Bytes tenant_prefix;
+      EntityId id;
+    };
+    std::vector<Queue> to_check;
   };
   struct Fields {
     const Tenant* tenant;
@@ -93,15 +98,15 @@ class Context {
   }
   void reply_error(const ReplyToken& to, const Error& error);
 
-  // A cast to another entity of the same tenant, or to this one: sent with this commit, or not at
-  // all. One to itself waits at the end of the entity's own queue, before whatever is sent after the
-  // commit. Where it can
-  // not be sent (the id is not valid, or the message or all that this callback sends is over the
-  // store's limits) the callback's own message fails, alone, with that error: it is not tried again
-  // but set aside, or its caller told, and nothing that this callback did takes effect.
+  // A cast to another entity, or to this one: sent with this commit, or not at all. One to itself waits
+  // at the end of the entity's own queue, before whatever is sent after the commit. The Ref may be of
+  // another tenant of the same store. Where it can not be sent (the Ref is of another store, the id is
+  // not valid, or the message or all that this callback sends is over the store's limits) the
+  // callback's own message fails, alone, with that error: it is not tried again but set aside, or its
+  // caller told, and nothing that this callback did takes effect.
   template <class Behaviour, class Message>
   void cast(const Ref<Behaviour>& to, const Message& message) {
-    send_cast(to.entity(), short_type_name<Message>(), encode(message));
+    send_cast(to.untyped().tenant(), to.entity(), short_type_name<Message>(), encode(message));
   }
 
   // The transaction itself, for writing keys of your own with this commit: set, clear, add and their
@@ -111,7 +116,8 @@ class Context {
 
  private:
   void send_reply(const ReplyToken& to, BytesView encoded);
-  void send_cast(const EntityId& to, std::string_view message, BytesView payload);
+  void send_cast(const Tenant& tenant, const EntityId& to, std::string_view message,
+                 BytesView payload);
 
   Fields fields_;
 };

@@ -106,7 +106,9 @@ class Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  // Once for each type: throws std::logic_error where this host serves it already.
+  // Once for each type. Throws std::logic_error, and changes nothing, where this host serves the type
+  // already, where a host of this process serves another behaviour of the same name on this store, or
+  // where the name can not be one (EntityId).
   template <BehaviourType B>
   void serve(ServeOptions options = {}) {
     serve(std::make_shared<B>(), options);
