@@ -93,9 +93,10 @@ Async<bool> Batch::attempt() {
     if (*full) co_return co_await resolve_full(effects, **full);
   }
   if (!effects.replies.empty()) {
-    const Status replied =
+    const auto unheard =
         co_await write_replies(transaction, slot_.target().tenant.prefix(), effects.replies);
-    if (!replied) co_return co_await resolve_error(effects, replied.error());
+    if (!unheard) co_return co_await resolve_error(effects, unheard.error());
+    keep_unheard(*unheard, effects);
   }
   const Status written = write(transaction, effects);
   if (!written) co_return co_await resolve_refusal(effects, written.error());

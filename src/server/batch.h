@@ -30,6 +30,8 @@ namespace semper::internal {
 
 inline constexpr int kConflictAttempts = 50;
 
+struct DeadLetterRecord;
+
 class Batch {
  public:
   enum class Notice : std::uint8_t { none, queue };  // the index says that the queue holds messages
@@ -79,7 +81,11 @@ class Batch {
   void execute(Transaction& transaction, Effects& effects);
   void run_queued(Transaction& transaction, Effects& effects);
   bool run_message(const QueuedMessage& message, Transaction& transaction, Effects& effects);
+  void refuse(const QueuedMessage& message, const Error& reason, Effects& effects) const;
   void bury(const QueuedMessage& message, const Error& reason, Effects& effects) const;
+  DeadLetterRecord letter_of(const QueuedMessage& message, const Error& reason) const;
+  void set_aside(DeadLetterRecord letter, Effects& effects) const;
+  void keep_unheard(const std::vector<std::size_t>& places, Effects& effects) const;
   void run_local(Transaction& transaction, Effects& effects);
   enum class Ran : std::uint8_t { yes, failed, needs_queue };
   Ran run_work(const LocalWork& work, Transaction& transaction, Effects& effects);

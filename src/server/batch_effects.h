@@ -34,6 +34,13 @@ struct Batch::Effects {
   std::vector<OutgoingReply> replies;
   std::vector<std::vector<Action>> actions;
   std::vector<DeadLetterRecord> dead_letters;
+  // Calls that no callback will ever take. Whoever hears it in a reply has the message; the others
+  // become dead letters.
+  struct Refusal {
+    std::size_t reply;  // place in `replies`
+    DeadLetterRecord letter;
+  };
+  std::vector<Refusal> refusals;
   std::optional<std::string> stop_reason;
   std::optional<LockedTask::Held> lock;
   // Messages and works that ran, with the one that asked for the lock.

@@ -94,8 +94,7 @@ bool Batch::run_message(const QueuedMessage& message, Transaction& transaction, 
   }
   if (!handled) {
     if (handled.error().kind() != ErrorKind::internal) {
-      // No callback has run, and none will ever take it.
-      bury(message, handled.error(), effects);
+      refuse(message, handled.error(), effects);
       return true;
     }
     effects.failure = handled.error();
@@ -117,18 +116,41 @@ bool Batch::run_message(const QueuedMessage& message, Transaction& transaction, 
   return true;
 }
 
-// A call's caller gets the error; a cast, which has nobody, becomes a dead letter.
+// No callback has run, and none will ever take it. A caller gets the message's mistake in a reply and can
+// send it again; a cast has nobody.
+void Batch::refuse(const QueuedMessage& message, const Error& reason, Effects& effects) const {
+  if (message.kind == Kind::cast) return bury(message, reason, effects);
+  effects.refusals.push_back({effects.replies.size(), letter_of(message, reason)});
+  effects.reply(message.caller, encode_reply_error(reason));
+}
+
+void Batch::keep_unheard(const std::vector<std::size_t>& places, Effects& effects) const {
+  for (auto& refusal : effects.refusals) {
+    if (std::binary_search(places.begin(), places.end(), refusal.reply)) {
+      set_aside(std::move(refusal.letter), effects);
+    }
+  }
+}
+
+// A call's caller gets the error, too.
 void Batch::bury(const QueuedMessage& message, const Error& reason, Effects& effects) const {
   if (message.kind == Kind::call) {
     effects.reply(message.caller, encode_reply_error(reason));
   }
+  set_aside(letter_of(message, reason), effects);
+}
+
+DeadLetterRecord Batch::letter_of(const QueuedMessage& message, const Error& reason) const {
   const auto now = slot_.type().core().clock().wall_time().time_since_epoch();
-  effects.dead_letters.push_back(
-      {message, reason.to_string(),
-       std::chrono::duration_cast<std::chrono::milliseconds>(now).count()});
+  return {message, reason.to_string(),
+          std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
+}
+
+void Batch::set_aside(DeadLetterRecord letter, Effects& effects) const {
   log_warning("server", slot_.target().id.to_string() + ": " +
-                            std::string(kind_name(message.kind)) + message.name +
-                            " was set aside: " + reason.message());
+                            std::string(kind_name(letter.message.kind)) + letter.message.name +
+                            " was set aside: " + letter.reason);
+  effects.dead_letters.push_back(std::move(letter));
 }
 
 void Batch::run_local(Transaction& transaction, Effects& effects) {

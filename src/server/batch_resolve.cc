@@ -193,10 +193,11 @@ Async<void> Batch::tell_callers_of_parked(const Error& error) {
   if (!replies.empty()) {
     auto& core = slot_.type().core();
     const auto& prefix = slot_.target().tenant.prefix();
-    SEMPER_CO_TRY_STATUS(
-        co_await core.store().transact([&](Transaction& transaction) -> Async<void> {
-          co_return co_await write_replies(transaction, prefix, replies);
-        }));
+    const auto tell = [&](Transaction& transaction) -> Async<void> {
+      SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, prefix, replies));
+      co_return Status{};
+    };
+    SEMPER_CO_TRY_STATUS(co_await core.store().transact(tell));
   }
   told = last;
   co_return Status{};

@@ -11,10 +11,12 @@ void write_reply(Transaction& transaction, BytesView tenant_prefix, const Outgoi
   transaction.add(session_wake_key(tenant_prefix, reply.to.session), 1);
 }
 
-Async<void> write_replies(Transaction& transaction, BytesView tenant_prefix,
-                          const std::vector<OutgoingReply>& replies) {
+Async<std::vector<std::size_t>> write_replies(Transaction& transaction, BytesView tenant_prefix,
+                                              const std::vector<OutgoingReply>& replies) {
   std::map<Bytes, bool> alive;
-  for (const auto& reply : replies) {
+  std::vector<std::size_t> left_out;
+  for (std::size_t place = 0; place < replies.size(); ++place) {
+    const OutgoingReply& reply = replies[place];
     auto known = alive.find(reply.to.session);
     if (known == alive.end()) {
       SEMPER_CO_TRY(const auto row,
@@ -23,10 +25,13 @@ Async<void> write_replies(Transaction& transaction, BytesView tenant_prefix,
       known = alive.emplace(reply.to.session, row.has_value()).first;
       if (row) transaction.add(session_wake_key(tenant_prefix, reply.to.session), 1);
     }
-    if (!known->second) continue;
+    if (!known->second) {
+      left_out.push_back(place);
+      continue;
+    }
     transaction.set(reply_key(tenant_prefix, reply.to.session, reply.to.number), reply.encoded);
   }
-  co_return Status{};
+  co_return left_out;
 }
 
 }  // namespace semper::internal

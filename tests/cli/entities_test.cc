@@ -132,6 +132,7 @@ TEST_F(CliEntities, content_of_the_wrong_shape_changes_the_entity) {
   refused(2, "Counter/x, call Add", {"call", "Counter/x", "Add", R"(["two"])"});
   refused(2, "Counter/x, call Add", {"call", "Counter/x", "Add", "2"});
   EXPECT_EQ(must({"call", "Counter/x", "Read"}), "2\n");
+  EXPECT_EQ(must_json({"dead", "Counter/x"}).size(), 0u) << "kept what was refused to its sender";
 }
 
 TEST_F(CliEntities, messages_set_aside_are_not_shown_or_can_not_be_put_back) {

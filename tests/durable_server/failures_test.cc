@@ -235,6 +235,7 @@ SERVER_TEST(Failures, an_unknown_message_is_refused_or_set_aside_and_names_those
     const auto good = write("still here");
     must(co_await moody.cast(good));
     EXPECT_EQ(must(co_await moody.call(Moody::Lines{})), list("still here"));
+    EXPECT_TRUE((co_await letters(world, moody)).empty()) << "kept, though its sender was told";
   }
   auto queued = world.ref<Moody>("queued cast");
   std::vector<RawMessage> messages;
@@ -263,6 +264,7 @@ SERVER_TEST(Failures, a_message_that_does_not_decode_is_refused_or_set_aside) {
       EXPECT_NE(error.message().find("Write"), std::string::npos) << error.to_string();
     }
     EXPECT_TRUE(must(co_await moody.call(Moody::Lines{})).empty());
+    EXPECT_TRUE((co_await letters(world, moody)).empty()) << "kept, though its sender was told";
   }
   auto queued = world.ref<Moody>("queued cast");
   std::vector<RawMessage> messages;
@@ -275,6 +277,24 @@ SERVER_TEST(Failures, a_message_that_does_not_decode_is_refused_or_set_aside) {
   const auto dead = co_await letters(world, queued);
   EXPECT_EQ(dead.size(), 1u);
   if (!dead.empty()) {
+    EXPECT_EQ(dead[0].message.payload, "\xff\xff");
+  }
+  co_await world.until_clean();
+}
+
+SERVER_TEST(Failures, a_call_that_is_refused_after_its_caller_has_gone_is_set_aside) {
+  auto moody = world.ref<Moody>("queued");
+  const auto damaged = raw("Write", "\xff\xff");
+  CallOptions hasty{std::chrono::milliseconds(50)};
+  EXPECT_EQ(must_fail(co_await moody.untyped().call(damaged, hasty)).kind(), ErrorKind::timeout);
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return (co_await world.rows(session_space())).empty(); });
+  co_await world.serve<Moody>();
+  co_await world.until_processed(moody.untyped());
+  const auto dead = co_await letters(world, moody);
+  EXPECT_EQ(dead.size(), 1u);
+  if (!dead.empty()) {
+    EXPECT_TRUE(dead[0].was_call);
     EXPECT_EQ(dead[0].message.payload, "\xff\xff");
   }
   co_await world.until_clean();
