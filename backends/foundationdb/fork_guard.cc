@@ -7,17 +7,17 @@
 namespace semper::foundationdb {
 namespace {
 
-std::atomic<std::uint64_t> generation{0};
+constinit std::atomic<std::uint64_t> generation{0};
 
-void in_child() {
-  generation.fetch_add(1, std::memory_order_relaxed);
+// When the program is loaded: while a thread opens the first store, another one may fork.
+[[gnu::constructor]] void count_forks() {
+  static_cast<void>(pthread_atfork(nullptr, nullptr,
+                                   [] { generation.fetch_add(1, std::memory_order_relaxed); }));
 }
 
 }  // namespace
 
 std::uint64_t fork_generation() noexcept {
-  static const int installed = pthread_atfork(nullptr, nullptr, in_child);
-  static_cast<void>(installed);
   return generation.load(std::memory_order_relaxed);
 }
 

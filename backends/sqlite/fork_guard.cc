@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <iterator>
+#include <utility>
 
 namespace semper::sqlite {
 namespace {
@@ -18,10 +19,10 @@ namespace {
 // threads may not lock anything.
 std::array<std::atomic<int>, kCloseInChildMaximum> descriptors;
 
-std::mutex& shared_mutex() {
-  static auto* const mutex = new std::mutex;
-  return *mutex;
-}
+constinit std::mutex shared_mutex;
+
+// SQLite was initialised. Under `shared_mutex`.
+constinit bool is_prepared = false;
 
 // SQLite's mutexes that are not of one connection, the outer ones first.
 constexpr int kMutexes[] = {
@@ -72,42 +73,48 @@ void give_files_other_numbers() {
 }
 
 void before_fork() {
-  shared_mutex().lock();
+  shared_mutex.lock();
+  if (!is_prepared) return;
   for (const int mutex : kMutexes) sqlite3_mutex_enter(sqlite3_mutex_alloc(mutex));
 }
 
 void let_go() {
-  for (auto mutex = std::rbegin(kMutexes); mutex != std::rend(kMutexes); ++mutex) {
-    sqlite3_mutex_leave(sqlite3_mutex_alloc(*mutex));
+  if (is_prepared) {
+    for (auto mutex = std::rbegin(kMutexes); mutex != std::rend(kMutexes); ++mutex) {
+      sqlite3_mutex_leave(sqlite3_mutex_alloc(*mutex));
+    }
   }
-  shared_mutex().unlock();
+  shared_mutex.unlock();
 }
 
 void in_child() {
+  const bool gives_numbers = is_prepared;
   let_go();
-  give_files_other_numbers();
+  if (gives_numbers) give_files_other_numbers();
   for (auto& slot : descriptors) {
     const int descriptor = slot.exchange(0, std::memory_order_relaxed) - 1;
     if (descriptor >= 0) ::close(descriptor);
   }
 }
 
+// When the program is loaded: while a thread opens the first store, another one may fork.
+[[gnu::constructor]] void prepare_for_forks() {
+  static_cast<void>(pthread_atfork(before_fork, let_go, in_child));
+}
+
 }  // namespace
 
 void prepare_process() {
-  static const int installed = [] {
-    sqlite3_initialize();
-    if (sqlite3_vfs* vfs = default_vfs(); vfs != nullptr) {
-      vfs->xSetSystemCall(vfs, "open", reinterpret_cast<sqlite3_syscall_ptr>(careful_open));
-    }
-    static_cast<void>(fork_generation());
-    return pthread_atfork(before_fork, let_go, in_child);
-  }();
-  static_cast<void>(installed);
+  std::lock_guard lock(shared_mutex);
+  if (std::exchange(is_prepared, true)) return;
+  sqlite3_initialize();
+  if (sqlite3_vfs* vfs = default_vfs(); vfs != nullptr) {
+    vfs->xSetSystemCall(vfs, "open", reinterpret_cast<sqlite3_syscall_ptr>(careful_open));
+  }
 }
 
 std::mutex& fork_safe_mutex() {
-  return shared_mutex();
+  return shared_mutex;
 }
 
 bool close_in_child(int descriptor) {

@@ -118,7 +118,7 @@ auto through(sqlite3_file* file, Arguments... arguments) {
   return (self->methods()->*Member)(self->below(), arguments...);
 }
 
-const sqlite3_io_methods kMethods = {
+constexpr sqlite3_io_methods kMethods = {
     3,
     close_file,
     read_file,
@@ -141,15 +141,16 @@ const sqlite3_io_methods kMethods = {
 };
 
 // What the VFS below can not do, this one does not offer.
+constexpr sqlite3_io_methods of_version(int version) {
+  sqlite3_io_methods methods = kMethods;
+  methods.iVersion = version;
+  return methods;
+}
+constexpr sqlite3_io_methods kFirstMethods = of_version(1);
+constexpr sqlite3_io_methods kSecondMethods = of_version(2);
+
 const sqlite3_io_methods& methods_of_version(int version) {
-  static const auto make = [](int wanted) {
-    sqlite3_io_methods methods = kMethods;
-    methods.iVersion = wanted;
-    return methods;
-  };
-  static const sqlite3_io_methods first = make(1);
-  static const sqlite3_io_methods second = make(2);
-  return version >= 3 ? kMethods : version == 2 ? second : first;
+  return version >= 3 ? kMethods : version == 2 ? kSecondMethods : kFirstMethods;
 }
 
 int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, int* out_flags) {
@@ -173,8 +174,8 @@ int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
 }  // namespace
 
 Result<std::string> wal_vfs_on(const std::string& below) {
-  static std::map<std::string, std::unique_ptr<Layer>> layers;
   std::lock_guard lock(fork_safe_mutex());
+  static std::map<std::string, std::unique_ptr<Layer>> layers;
   sqlite3_vfs* found = sqlite3_vfs_find(below.empty() ? nullptr : below.c_str());
   if (found == nullptr) {
     return fail(ErrorKind::invalid_argument, "no SQLite VFS is named " + to_printable(below));

@@ -76,9 +76,14 @@ void let_locks_go() {
   sinks().mutex.unlock();
 }
 
+// When the program is loaded, not at the first line: a thread that is within the first line while
+// another one forks would be within it for ever in the child. Before all others, so that a fork
+// takes these locks last: who holds another one may log.
+[[gnu::constructor(101)]] void prepare_for_forks() {
+  static_cast<void>(pthread_atfork(hold_locks, let_locks_go, let_locks_go));
+}
+
 std::shared_ptr<const LogSink> current_sink() {
-  static const int installed = pthread_atfork(hold_locks, let_locks_go, let_locks_go);
-  static_cast<void>(installed);
   const std::lock_guard lock(sinks().mutex);
   if (sinks().current == nullptr) sinks().current = std::make_shared<const LogSink>(stderr_sink());
   return sinks().current;

@@ -117,6 +117,9 @@ Clock& system_clock() {
   return *clock;
 }
 
+// Made when the program is loaded: while a thread makes it, another one may fork.
+[[maybe_unused]] static const Clock& made_at_start = system_clock();
+
 Async<void> sleep_until(Clock& clock, MonotonicTime when) {
   OneShot<std::monostate> never;
   auto waited = co_await never.wait_until(clock, when);

@@ -20,13 +20,16 @@ Registry& registry() {
   return *the_one;
 }
 
+// When the program is loaded: a thread may open the first one while another one forks.
+[[gnu::constructor(102)]] void prepare_for_forks() {
+  static_cast<void>(pthread_atfork([] { registry().mutex.lock(); },
+                                   [] { registry().mutex.unlock(); },
+                                   [] { ParentDescriptor::close_all_in_child(); }));
+}
+
 }  // namespace
 
 ParentDescriptor::ParentDescriptor(FileDescriptor descriptor) : descriptor_(std::move(descriptor)) {
-  static const int once =
-      pthread_atfork([] { registry().mutex.lock(); }, [] { registry().mutex.unlock(); },
-                     [] { close_all_in_child(); });
-  static_cast<void>(once);
   std::lock_guard lock(registry().mutex);
   registry().open.insert(this);
 }

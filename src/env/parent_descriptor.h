@@ -19,9 +19,10 @@ class ParentDescriptor {
   // Leaves it open, and to the caller.
   int release();
 
- private:
+  // What a fork does in the child, with the locks that it took.
   static void close_all_in_child();
 
+ private:
   FileDescriptor descriptor_;
 };
 

@@ -101,4 +101,7 @@ Random& system_random() {
   return *random;
 }
 
+// Made when the program is loaded: while a thread makes it, another one may fork.
+[[maybe_unused]] static const Random& made_at_start = system_random();
+
 }  // namespace semper

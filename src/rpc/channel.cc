@@ -2,6 +2,7 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
+#include <atomic>
 #include <climits>
 #include <thread>
 
@@ -17,6 +18,15 @@ namespace {
 
 // How long a watch of a state may outlive the attempt that asked for it.
 constexpr Duration kWatchSlice = std::chrono::seconds(1);
+// The process that used gRPC first, as its fork_generation() plus one.
+constinit std::atomic<std::uint64_t> first_user{0};
+
+bool is_first_user() {
+  const std::uint64_t self = fork_generation() + 1;
+  std::uint64_t present = 0;
+  return first_user.compare_exchange_strong(present, self) || present == self;
+}
+
 // gRPC's own pauses: short, for an attempt of ours ends at its first failure anyway.
 constexpr int kBackoffMilliseconds = 100;
 // How long to ask gRPC why a connection failed: it knows at once, or is trying anew.
@@ -187,8 +197,7 @@ Async<Channel> connect_at_pace(std::shared_ptr<const ChannelOptions> given,
   if (!renewed) co_return fail(renewed.error().in("the credentials of a channel"));
   SEMPER_CO_TRY(auto credentials, native_credentials(*renewed));
   // Its threads are not in a child, its locks may be held there for ever.
-  static const ForkGuard first_use;
-  if (first_use.is_foreign()) {
+  if (!is_first_user()) {
     co_return fail(ErrorKind::unsupported,
                    "gRPC was used before this process forked, and does not survive that; let the "
                    "child exec a program, or use channels (and etcd: stores) in children only");
