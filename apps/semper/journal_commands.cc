@@ -7,11 +7,15 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "document.h"
+#include "semper/base/log.h"
 #include "semper/ring/journal.h"
 #include "semper/ring/ring.h"
+#include "text.h"
 
 extern char** environ;
 
@@ -29,19 +33,38 @@ void feed(int descriptor, BytesView bytes) {
   ::close(descriptor);
 }
 
-std::string how_it_ended(int status) {
-  if (WIFSIGNALED(status)) return "was ended by signal " + std::to_string(WTERMSIG(status));
-  return "ended with exit code " + std::to_string(WEXITSTATUS(status));
+// What a command began with, and how it ended.
+Status judge(const std::string& program, int status) {
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  // Its trouble is the work's, not this program's.
+  if (WIFSIGNALED(status)) {
+    return fail(ErrorKind::io, program + " was ended by signal " +
+                                   std::to_string(WTERMSIG(status)) + " (" +
+                                   ::strsignal(WTERMSIG(status)) + ")");
+  }
+  return fail(ErrorKind::io,
+              program + " ended with exit code " + std::to_string(WEXITSTATUS(status)));
 }
 
-// Runs the command to its end with these bytes as its standard input.
-Status run_command(const std::vector<std::string>& command, BytesView input) {
+Error not_started(const std::string& program, int number) {
+  const bool is_wrong = number == ENOENT || number == ENOTDIR || number == ENOEXEC;
+  if (!is_wrong) return error_from_errno(number, program + " can not be started");
+  return Error(ErrorKind::invalid_argument, program +
+                                                " can not be started: " + std::strerror(number) +
+                                                "; give a program, or its path, after --");
+}
+
+// Runs the command to its end with these bytes as its standard input. It keeps `role` open: where this
+// process dies first, the journal stays taken for as long as the command is at work.
+Status run_command(const std::vector<std::string>& command, BytesView input, int role) {
   int pipe_ends[2];
-  if (::pipe2(pipe_ends, O_CLOEXEC) != 0)
+  if (::pipe2(pipe_ends, O_CLOEXEC) != 0) {
     return fail(error_from_errno(errno, "can not make a pipe"));
+  }
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, pipe_ends[0], STDIN_FILENO);
+  if (role >= 0) ::posix_spawn_file_actions_adddup2(&actions, role, role);
   // What we ignore, the command need not.
   sigset_t to_default;
   sigemptyset(&to_default);
@@ -58,16 +81,16 @@ Status run_command(const std::vector<std::string>& command, BytesView input) {
   ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   ::close(pipe_ends[0]);
+  const std::string program = shown(command.front());
   if (error != 0) {
     ::close(pipe_ends[1]);
-    return fail(error_from_errno(error, "can not run " + command.front()));
+    return fail(not_started(program, error));
   }
   feed(pipe_ends[1], input);
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  return fail(ErrorKind::internal, command.front() + " " + how_it_ended(status));
+  return judge(program, status);
 }
 
 }  // namespace
@@ -75,6 +98,8 @@ Status run_command(const std::vector<std::string>& command, BytesView input) {
 Async<void> journal_run(Invocation& invocation, JournalRunArguments arguments) {
   // A command that ends without reading must not end us.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
+  // A command that fails ends this one, which says so itself.
+  if (std::getenv("SEMPER_LOG") == nullptr) set_log_level(LogLevel::error);
   SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_write));
   SEMPER_CO_TRY_STATUS(
       co_await ring::inspect(*device));  // a blank device is not made into a journal
@@ -83,6 +108,8 @@ Async<void> journal_run(Invocation& invocation, JournalRunArguments arguments) {
   options.client = "semper journal run";
   options.batch.max_items = 1;  // each is removed before the next one runs
   SEMPER_CO_TRY(options.ring.sector_size, sector_size_of(arguments.place));
+  const DeviceCompanion* const companion = device->companion();
+  const int role = companion == nullptr ? -1 : companion->role_descriptor();
   Status failure;
   std::uint64_t performed = 0;
   const auto perform = [&](const std::vector<ring::Item>& items) -> Async<void> {
@@ -93,22 +120,31 @@ Async<void> journal_run(Invocation& invocation, JournalRunArguments arguments) {
                                                  item.start.to_string());
         co_return failure;
       }
-      const Status done = run_command(arguments.command, item.bytes);
+      const Status done = run_command(arguments.command, item.bytes, role);
       if (!done) {
-        failure = fail(done.error().in("the item at position " + item.start.to_string()));
+        failure = fail(done.error().kind(), done.error().message() + " at the item at position " +
+                                                item.start.to_string());
         co_return failure;
       }
       ++performed;
     }
     co_return Status{};
   };
-  SEMPER_CO_TRY(auto journal, co_await ring::Journal::start(*device, perform, std::move(options)));
+  auto started = co_await ring::Journal::start(*device, perform, std::move(options));
+  if (!started && started.error().kind() == ErrorKind::conflict) {
+    co_return fail(
+        ErrorKind::conflict,
+        started.error().message() +
+            " (also a command that a `journal run` has left at work when it was killed)");
+  }
+  SEMPER_CO_TRY(ring::Journal journal, std::move(started));
   const Status ended = co_await journal.shutdown();
   const std::string count = std::to_string(performed) + " items were performed";
   if (!failure) {
     co_return fail(failure.error().kind(),
                    failure.error().message() + "; " + count +
-                       ", this one and those behind it stay in the journal");
+                       " before, that one and those behind it stay in the journal; the next "
+                       "`journal run` begins with it");
   }
   SEMPER_CO_TRY_STATUS(ended);
   if (!invocation.json()) {

@@ -134,6 +134,33 @@ void print_verdict(Invocation& invocation, const Verdict& verdict) {
   if (verdict.sound()) invocation.say("no damage found: " + items);
 }
 
+// What was found, and what to do about each of it.
+std::string findings(const Verdict& verdict) {
+  struct Finding {
+    std::uint64_t count;
+    const char* one;
+    const char* many;
+    const char* advice;
+  };
+  const Finding all[] = {
+      {verdict.unreadable_count, "sector that can not be read", "sectors that can not be read",
+       "copy what can be read to another device, this one is failing"},
+      {verdict.damaged.size(), "damaged stretch of items", "damaged stretches of items",
+       "take a copy of the device, then go past them with `semper ring consume --skip-damage`"},
+      {verdict.headers.size(), "damaged block beside the items", "damaged blocks beside the items",
+       "no item is lost by that: `semper ring create` (for the superblock), and whoever attaches "
+       "next "
+       "(for a position), write what is named above again"}};
+  std::string found;
+  std::string advice;
+  for (const auto& [count, one, many, next] : all) {
+    if (count == 0) continue;
+    found += (found.empty() ? "" : ", ") + std::to_string(count) + " " + (count == 1 ? one : many);
+    advice += std::string("; ") + next;
+  }
+  return found + advice;
+}
+
 // The items that are there, and what is damaged between them.
 Async<Verdict> read_ring(BlockDevice& device, const ring::Info& info, ring::AttachOptions options,
                          std::function<Status(const ring::ItemView&)> each = {}) {
@@ -184,13 +211,7 @@ Async<void> ring_verify(Invocation& invocation, RingPlace place) {
     print_verdict(invocation, verdict);
   }
   if (verdict.sound()) co_return Status{};
-  co_return fail(ErrorKind::corrupt,
-                 shown(place.path) + ": " + std::to_string(verdict.damaged.size()) +
-                     " damaged stretches of items, " + std::to_string(verdict.headers.size()) +
-                     " damaged copies of positions and superblock, " +
-                     std::to_string(verdict.unreadable_count) +
-                     " sectors that can not be read; take a copy of the device, then go past "
-                     "damaged items with `semper ring consume --skip-damage`");
+  co_return fail(ErrorKind::corrupt, shown(place.path) + " has " + findings(verdict));
 }
 
 Async<void> ring_dump(Invocation& invocation, RingPlace place) {

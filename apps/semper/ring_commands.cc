@@ -11,11 +11,25 @@ namespace {
 
 constexpr Duration kBetweenLooks = std::chrono::milliseconds(20);
 
+const char* process_text(ProcessState state) {
+  switch (state) {
+    case ProcessState::alive:
+      return "alive";
+    case ProcessState::dead:
+      return "ended";
+    case ProcessState::unknown:
+      break;
+  }
+  return "unknown";
+}
+
 Bytes side_item(const ring::SideInfo& side) {
   return Fields()
       .add("position", number_item(side.position.offset()))
       .add("suspend", flag_item(side.suspend))
       .add("attached", flag_item(side.attached))
+      .add("process", side.pid == 0 ? null_item() : number_item(side.pid))
+      .add("process_state", text_item(process_text(side.process)))
       .add("epoch", number_item(side.epoch))
       .add("text", text_item(side.text))
       .item();
@@ -37,9 +51,19 @@ Bytes info_item(const BlockDevice& device, const ring::Info& info) {
       .item();
 }
 
-std::string side_text(const ring::SideInfo& side) {
-  return "at " + side.position.to_string() + (side.attached ? ", attached" : "") +
-         (side.text.empty() ? "" : ", " + shown(side.text));
+// Who has the side, or had it last. A process that was killed has left its mark behind.
+std::string side_text(const ring::SideInfo& side, ring::Format format) {
+  std::string text = "at " + side.position.to_string();
+  if (side.text.empty()) return text;
+  if (format == ring::Format::mirage_1_0) return text + ", last written: " + shown(side.text);
+  const std::string process = side.pid == 0 ? "" : " (process " + std::to_string(side.pid) + ")";
+  if (!side.attached) return text + ", free; last " + shown(side.text);
+  if (side.process == ProcessState::dead) {
+    return text + ", free; last " + shown(side.text) + process + ", which ended without detaching";
+  }
+  const bool elsewhere = side.pid != 0 && side.process == ProcessState::unknown;
+  return text + ", attached: " + shown(side.text) + process +
+         (elsewhere ? " on another machine, in another container or before a restart" : "");
 }
 
 std::string pause_text(const ring::Info& info) {
@@ -57,8 +81,8 @@ void print_info(Invocation& invocation, const BlockDevice& device, const ring::I
       {"device", shown_size(info.device_bytes) + ", sectors of " +
                      std::to_string(info.sector_size) + " bytes, " + device.description()},
       {"items", shown_size(used) + " of " + shown_size(info.capacity) + " used"},
-      {"producer", side_text(info.producer)},
-      {"consumer", side_text(info.consumer)},
+      {"producer", side_text(info.producer, info.format)},
+      {"consumer", side_text(info.consumer, info.format)},
       {"state", pause_text(info)}};
   if (!info.identity.empty()) rows.push_back({"identity", info.identity});
   invocation.print(table(rows));
@@ -74,9 +98,9 @@ Async<ring::Overwrite> ask_to_overwrite(Invocation& invocation, BlockDevice& dev
   if (kind != ErrorKind::not_found && kind != ErrorKind::corrupt) co_return fail(there.error());
   if (kind == ErrorKind::corrupt) contents = "what is left of a ring: " + there.error().message();
   if (!force) {
-    SEMPER_CO_TRY_STATUS(invocation.confirm(
-        shown(device.name()) + " holds " + shown(contents) + "; this destroys what is there (" +
-        shown_size(device.size()) + "); in a script say --force"));
+    SEMPER_CO_TRY_STATUS(invocation.confirm(shown(device.name()) + " holds " + shown(contents) +
+                                            "; this destroys what is there (" +
+                                            shown_size(device.size()) + ")"));
   }
   co_return kind == ErrorKind::corrupt ? ring::Overwrite::also_a_ring : ring::Overwrite::anything;
 }
@@ -152,8 +176,11 @@ Async<void> ring_create(Invocation& invocation, RingCreateArguments arguments) {
     auto parsed = parse_size(arguments.size);
     if (!parsed) co_return fail(parsed.error().in("--size"));
     size = *parsed;
+    if (size == 0)
+      co_return fail(ErrorKind::invalid_argument, "--size is 0; give for example 64MiB");
   }
   const std::string& path = arguments.place.path;
+  SEMPER_CO_TRY_STATUS(check_path(path));
   std::error_code ignored;
   const bool is_there = std::filesystem::exists(path, ignored);
   if (!is_there && size == 0) {

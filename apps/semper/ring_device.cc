@@ -1,6 +1,7 @@
 #include "ring_device.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "semper/env/file_block_device.h"
@@ -17,8 +18,20 @@ constexpr std::uint64_t kDeviceBytesMinimum = 512;
 
 }  // namespace
 
+Status check_path(const std::string& path) {
+  if (path.empty()) {
+    return fail(ErrorKind::invalid_argument, "PATH is empty; name a file or a block device");
+  }
+  std::error_code ignored;
+  const auto target = std::filesystem::read_symlink(path, ignored);
+  if (target.empty() || std::filesystem::exists(path, ignored)) return {};
+  return fail(ErrorKind::not_found, shown(path) + " is a link to " + shown(target.string()) +
+                                        ", which is not there; make that, or mend the link");
+}
+
 Result<std::unique_ptr<BlockDevice>> open_ring_device(const RingPlace& place, DeviceAccess access,
                                                       ring::Flush flush) {
+  SEMPER_TRY_STATUS(check_path(place.path));
   FileDeviceOptions options;
   SEMPER_TRY(options.sector_size, sector_size_of(place));
   options.read_only = access == DeviceAccess::read_only;

@@ -39,11 +39,17 @@ std::string flow_text(const Flow& flow) {
   return std::to_string(flow.items) + " items with " + shown_size(flow.bytes);
 }
 
+std::string produced_text(const Flow& flow) {
+  return flow.items == 0 ? "nothing was put into the ring" : flow_text(flow) + " are in the ring";
+}
+
 // Puts records into a ring as they come.
 class Producing {
  public:
-  Producing(Invocation& invocation, ring::Producer& producer, Clock& clock, Duration patience)
-      : producer_(producer),
+  Producing(Invocation& invocation, BlockDevice& device, ring::Producer& producer, Clock& clock,
+            Duration patience)
+      : device_(device),
+        producer_(producer),
         clock_(clock),
         patience_(patience),
         progress_(invocation.progress(clock)),
@@ -55,10 +61,12 @@ class Producing {
     InputReader reader(STDIN_FILENO, interrupt_.token());
     std::vector<char> buffer(kReadBytes);
     while (true) {
-      // Answers a consumer that asks for a pause although there is nothing to push.
+      // Answers a consumer that asks for a pause although there is nothing to push, and notices that
+      // the ring is gone.
       for (;;) {
         SEMPER_CO_TRY(const bool ready, reader.wait(kIdleLook));
         if (ready) break;
+        SEMPER_CO_TRY_STATUS(device_.check_place());
         SEMPER_CO_TRY(const ring::State state, co_await producer_.state());
         static_cast<void>(state);
       }
@@ -163,6 +171,7 @@ class Producing {
                  "the ring has no room, or is suspended, and that did not change in time");
   }
 
+  BlockDevice& device_;
   ring::Producer& producer_;
   Clock& clock_;
   const Duration patience_;
@@ -213,6 +222,7 @@ class Consuming {
       if (!items) {
         const ErrorKind kind = items.error().kind();
         const bool nothing = kind == ErrorKind::retry || kind == ErrorKind::timeout;
+        if (nothing) SEMPER_CO_TRY_STATUS(co_await remove_damage());
         if (nothing && arguments_.follow) continue;
         if (nothing) break;
         co_return fail(items.error());
@@ -235,6 +245,14 @@ class Consuming {
  private:
   std::uint64_t left() const {
     return arguments_.count == 0 ? ~std::uint64_t{0} : arguments_.count - flow_.items;
+  }
+
+  // Damage that no item is behind: what was passed over goes with the next item otherwise.
+  Async<void> remove_damage() {
+    if (arguments_.keep) co_return Status{};
+    const std::vector<ring::Damage> damage = consumer_->damage();
+    if (damage.empty() || damage.back().after <= consumer_->consumed()) co_return Status{};
+    co_return co_await consumer_->advance(damage.back().after);
   }
 
   Status pass_over(const ring::Damage& damage) {
@@ -296,21 +314,22 @@ Async<void> ring_produce(Invocation& invocation, RingProduceArguments arguments)
   Flow flow;
   Status status;
   {
-    Producing producing(invocation, producer, *options.env.clock, patience);
+    Producing producing(invocation, *device, producer, *options.env.clock, patience);
     status = co_await producing.run(arguments.framed ? RecordForm::framed : RecordForm::lines);
     flow = producing.flow();
+    if (flow.items == 0) flow.position = producer.exposed();
     if (status && producing.interrupted()) {
-      invocation.note("interrupted; all that was read is in the ring");
+      invocation.note("interrupted; nothing that was read was left out");
     }
   }
   const Status detached = co_await producer.detach();
   if (!status) {
-    co_return fail(status.error().kind(),
-                   status.error().message() + "; " + flow_text(flow) + " are in the ring");
+    co_return fail(status.error().kind(), status.error().message() + "; " + produced_text(flow));
   }
   SEMPER_CO_TRY_STATUS(detached);
   if (invocation.json()) co_return invocation.print_document(flow_item("produce", flow));
-  invocation.note(flow_text(flow) + " are in the ring, up to position " +
+  invocation.note(produced_text(flow) +
+                  (flow.items == 0 ? ", which ends at position " : ", up to position ") +
                   flow.position.to_string());
   co_return Status{};
 }

@@ -65,6 +65,10 @@ std::string value_of(blkid_probe probe, const char* name) {
   return to_printable(value, 64);
 }
 
+std::string article(const std::string& noun) {
+  return noun.find_first_of("aeio") == 0 ? "an " : "a ";
+}
+
 std::string words_of(blkid_probe probe) {
   const std::string type = value_of(probe, "TYPE");
   if (type.empty()) {
@@ -73,7 +77,7 @@ std::string words_of(blkid_probe probe) {
   }
   const std::string usage = value_of(probe, "USAGE");
   const std::string label = value_of(probe, "LABEL");
-  std::string words = usage == "filesystem" ? "a " + type + " file system"
+  std::string words = usage == "filesystem" ? article(type) + type + " file system"
                       : usage == "raid"     ? "a part of a RAID or volume group (" + type + ")"
                       : usage == "crypto"   ? "an encrypted volume (" + type + ")"
                                             : "what is marked as " + type;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -59,10 +60,18 @@ const char* verb(IoKind kind) {
   return kind == IoKind::read ? "reading" : kind == IoKind::flush ? "flushing" : "writing";
 }
 
+std::string absolute(const std::string& path) {
+  std::error_code failed;
+  const auto full = std::filesystem::absolute(path, failed);
+  return failed ? path : full.string();
+}
+
 class FileBlockDevice final : public BlockDevice {
  public:
   FileBlockDevice(std::string path, FileDeviceOptions options, ProbedDevice device)
       : path_(std::move(path)),
+        full_path_(absolute(path_)),
+        file_(device.status),
         options_(options),
         descriptor_(std::make_shared<ParentDescriptor>(std::move(device.descriptor))),
         is_block_device_(device.is_block_device),
@@ -91,6 +100,7 @@ class FileBlockDevice final : public BlockDevice {
   std::uint32_t sector_size() const noexcept override { return sector_size_; }
   bool is_read_only() const noexcept override { return options_.read_only; }
   DeviceCompanion* companion() noexcept override { return companion_.get(); }
+  Status check_place() override;
 
   std::string description() const override {
     return way_ + (is_direct_ ? ", O_DIRECT" : ", page cache") +
@@ -155,6 +165,8 @@ class FileBlockDevice final : public BlockDevice {
   Status check_in_place() const;
 
   const std::string path_;
+  const std::string full_path_;  // whatever becomes the working directory
+  const struct stat file_;       // as it was opened
   const FileDeviceOptions options_;
   const ForkGuard fork_;
   const std::shared_ptr<ParentDescriptor> descriptor_;
@@ -201,7 +213,7 @@ Status FileBlockDevice::start(const struct stat& status, const IoCalls& calls) {
     way_ = engine_->description() + why;
   }
   if (options_.companion == CompanionUse::none) return {};
-  auto memory = SharedMemory::open(path_, status);
+  auto memory = SharedMemory::open(path_, descriptor_->get(), status);
   if (!memory) return options_.read_only ? Status{} : fail(memory.error());
   SharedCompanion::Context context{.device = path_,
                                    .read_only = options_.read_only,
@@ -245,6 +257,25 @@ Status FileBlockDevice::check_in_place() const {
                                    " bytes while it was open; open it again");
   }
   return {};
+}
+
+// A file that was moved away, and whose name nobody has taken, is no error: the name may be out of this
+// process's sight.
+Status FileBlockDevice::check_place() {
+  SEMPER_TRY_STATUS(fork_.check(path_));
+  if (gate_.is_closed()) return fail(ErrorKind::closed, path_ + " was closed; open it again");
+  if (is_block_device_) {
+    const auto present = size_now(descriptor_->get(), is_block_device_);
+    if (present && *present != 0) return {};
+    return fail(ErrorKind::io, path_ + " is gone (unplugged?); plug it in and open it again");
+  }
+  SEMPER_TRY_STATUS(check_in_place());
+  struct stat named {};
+  if (::stat(full_path_.c_str(), &named) != 0) return {};
+  if (named.st_ino == file_.st_ino && named.st_dev == file_.st_dev) return {};
+  return fail(ErrorKind::io, path_ +
+                                 " was replaced by another file while it was open, and this handle "
+                                 "has the old one; open it again");
 }
 
 Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<iovec> parts) {

@@ -330,5 +330,26 @@ TEST_F(FileBlockDeviceTest, a_read_only_raw_device_is_opened_only_for_reading) {
   run_command({"blockdev", "--setrw", world->path()});
 }
 
+// Where a device is, told by who only waits.
+TEST_F(FileBlockDeviceTest, a_place_that_is_lost_is_not_noticed_or_one_that_is_not_is_called_lost) {
+  const auto device = open();
+  EXPECT_TRUE(device->check_place());
+  const auto folder = std::filesystem::current_path();
+  std::filesystem::current_path("/");
+  EXPECT_TRUE(device->check_place());
+  std::filesystem::current_path(folder);
+  std::filesystem::rename(path_, path_ + ".moved");
+  EXPECT_TRUE(device->check_place()) << "its name may be out of sight";
+  ASSERT_TRUE(create_block_file(path_, {.size = 1 << 20}));
+  Status lost = device->check_place();
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().kind(), ErrorKind::io);
+  EXPECT_THAT(lost.error().message(), HasSubstr("was replaced by another file"));
+  std::filesystem::remove(path_ + ".moved");
+  lost = device->check_place();
+  ASSERT_FALSE(lost);
+  EXPECT_THAT(lost.error().message(), HasSubstr("was deleted"));
+}
+
 }  // namespace
 }  // namespace semper

@@ -143,8 +143,7 @@ Result<std::unique_ptr<DeviceCompanion::Role>> SharedCompanion::take(std::size_t
                                            " was opened read-only, and roles are for "
                                            "those who write");
   }
-  const int descriptor =
-      shared_->locks_on_device ? context.descriptor->get() : context.memory->descriptor();
+  const int descriptor = role_descriptor();
   const off_t byte =
       (shared_->locks_on_device ? kRolesOnDevice : kRolesOnMemory) + static_cast<off_t>(role);
   const int error =
@@ -160,6 +159,11 @@ Result<std::unique_ptr<DeviceCompanion::Role>> SharedCompanion::take(std::size_t
   }
   shared_->taken.set(role);
   return std::make_unique<HeldRole>(shared_, descriptor, byte, role);
+}
+
+int SharedCompanion::role_descriptor() const noexcept {
+  const auto& context = shared_->context;
+  return shared_->locks_on_device ? context.descriptor->get() : context.memory->descriptor();
 }
 
 std::atomic<std::uint64_t>& SharedCompanion::word(std::size_t index) noexcept {

@@ -4,10 +4,10 @@
 // open file, so the kernel drops them with the process, and two handles of one process exclude each
 // other). Where the device can not be locked, they are on the shared memory's file.
 //
-// Words are in the file /dev/shm/semper-DEVICE-INODE, mapped by every handle. Each handle keeps a
-// shared lock on its byte 0; who gets it exclusively is alone and sets the file up from nothing, so
-// that no words outlive a crash. The last one removes it. An opener checks that the file it locked
-// is still the one of that name.
+// Words are in the file /dev/shm/semper-DEVICE-INODE-BIRTH, mapped by every handle. Each handle keeps
+// a shared lock on its byte 0; who gets it exclusively is alone and sets the file up from nothing, so
+// that no words outlive a crash. The last one removes it; what killed processes have left, the first
+// opener of any device. An opener checks that the file it locked is still the one of that name.
 //
 // Waiting. All sleep on one futex word, the generation, each with a bit for the words that it cares
 // about; who changes a word counts the generation up and wakes by that bit, but only where the
@@ -55,8 +55,8 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 // The mapped file of shared memory; the first opener zeroes it.
 class SharedMemory {
  public:
-  // `device` for messages; its status names the memory and says who owns it.
-  static Result<std::shared_ptr<SharedMemory>> open(const std::string& device,
+  // `device` for messages; its file and status name the memory and say who owns it.
+  static Result<std::shared_ptr<SharedMemory>> open(const std::string& device, int file,
                                                     const struct stat& status);
   ~SharedMemory();
   SharedMemory(const SharedMemory&) = delete;
@@ -88,6 +88,7 @@ class SharedCompanion final : public DeviceCompanion {
   ~SharedCompanion() override;
 
   Result<std::unique_ptr<Role>> take(std::size_t role) override;
+  int role_descriptor() const noexcept override;
   std::atomic<std::uint64_t>& word(std::size_t index) noexcept override;
   void notify(std::size_t index) noexcept override;
   Async<void> wait(std::size_t index, std::uint64_t seen, Clock& clock,

@@ -6,14 +6,23 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <string_view>
 #include <thread>
 
 #include "semper/base/assert.h"
 #include "semper/env/shared_file.h"
+#include "semper/env/standard_streams.h"
 #include "shared_companion.h"
 
 namespace semper::internal {
 namespace {
+
+constexpr const char* kFolder = "/dev/shm";
+constexpr const char* kPrefix = "semper-";
+constexpr const char* kDeviceSuffix = "-device";
+// Files that the first opener of a device looks at, whether a killed process has left them.
+constexpr int kSweptMaximum = 256;
 
 constexpr char kMagic[16] = "semper words 1\n";
 constexpr std::uint32_t kLayout = 1;
@@ -32,16 +41,66 @@ bool set_lock(int descriptor, short type) {
   return ::fcntl(descriptor, F_OFD_SETLK, &lock) == 0;
 }
 
-std::string memory_path(const struct stat& status) {
+std::string hex_of(std::uint64_t number) {
+  Bytes bytes;
+  append_big_endian_u64(bytes, number);
+  return to_hex(bytes);
+}
+
+// When the file was made, for an inode's number is used again. Empty where the file system does not know.
+std::string birth_of(int descriptor) {
+  struct statx status {};
+  if (::statx(descriptor, "", AT_EMPTY_PATH, STATX_BTIME, &status) != 0 ||
+      (status.stx_mask & STATX_BTIME) == 0) {
+    return "";
+  }
+  return "-" + hex_of(static_cast<std::uint64_t>(status.stx_btime.tv_sec)) +
+         hex_of(status.stx_btime.tv_nsec).substr(8);
+}
+
+std::string memory_path(int descriptor, const struct stat& status) {
   const bool is_device = S_ISBLK(status.st_mode);
   const auto device = static_cast<std::uint64_t>(is_device ? status.st_rdev : status.st_dev);
-  Bytes number;
-  append_big_endian_u64(number, device);
-  std::string path = "/dev/shm/semper-" + to_hex(number);
-  if (is_device) return path + "-device";
-  Bytes inode;
-  append_big_endian_u64(inode, static_cast<std::uint64_t>(status.st_ino));
-  return path + "-" + to_hex(inode);
+  const std::string path = kFolder + std::string("/") + kPrefix + hex_of(device);
+  if (is_device) return path + kDeviceSuffix;
+  return path + "-" + hex_of(static_cast<std::uint64_t>(status.st_ino)) + birth_of(descriptor);
+}
+
+// Whether memory_path() makes such names.
+bool is_memory_name(std::string_view name) {
+  if (!name.starts_with(kPrefix)) return false;
+  name.remove_prefix(std::strlen(kPrefix));
+  if (name.ends_with(kDeviceSuffix)) name.remove_suffix(std::strlen(kDeviceSuffix));
+  return name.size() >= 16 && name.find_first_not_of("0123456789abcdef-") == std::string_view::npos;
+}
+
+bool is_named(int descriptor, const std::string& path) {
+  struct stat open_file {};
+  struct stat named {};
+  return ::fstat(descriptor, &open_file) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+         open_file.st_ino == named.st_ino && open_file.st_dev == named.st_dev;
+}
+
+// Takes the name from what nobody holds. An opener in between sees that, and opens again.
+bool remove_unheld(int descriptor, const std::string& path) {
+  return set_lock(descriptor, F_WRLCK) && is_named(descriptor, path) && ::unlink(path.c_str()) == 0;
+}
+
+// What killed processes have left of other devices.
+void sweep(const std::string& own_path) {
+  std::error_code failed;
+  int looked_at = 0;
+  for (std::filesystem::directory_iterator at(kFolder, failed), end;
+       !failed && at != end && looked_at < kSweptMaximum; at.increment(failed)) {
+    const std::string path = at->path().string();
+    if (path == own_path || !is_memory_name(at->path().filename().string())) continue;
+    ++looked_at;
+    const FileDescriptor there(
+        above_standard_streams(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)));
+    struct stat status {};
+    if (there.get() < 0 || ::fstat(there.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    static_cast<void>(remove_unheld(there.get(), path));
+  }
 }
 
 // Made by who may write the device: root, the user's own, its owner, its group where that may. And
@@ -60,10 +119,7 @@ bool is_trusted(const struct stat& memory, const struct stat& device) {
 }  // namespace
 
 bool SharedMemory::is_in_place() const {
-  struct stat open_file {};
-  struct stat named {};
-  return ::fstat(descriptor_.get(), &open_file) == 0 && ::stat(path_.c_str(), &named) == 0 &&
-         open_file.st_ino == named.st_ino && open_file.st_dev == named.st_dev;
+  return is_named(descriptor_.get(), path_);
 }
 
 Status SharedMemory::map() {
@@ -74,27 +130,30 @@ Status SharedMemory::map() {
   return {};
 }
 
-Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& device,
+Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& device, int file,
                                                          const struct stat& status) {
-  const std::string path = memory_path(status);
+  const std::string path = memory_path(file, status);
   for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
     if (attempt > 0) std::this_thread::sleep_for(kOpenPause);
     const auto descriptor_or = open_shared_file(path, status);
     if (!descriptor_or) {
-      return fail(Error(descriptor_or.error().kind(),
-                        descriptor_or.error().message() +
-                            ", the memory that the processes which have " + device +
-                            " open share; run them all as one user, or in the group of " + device +
-                            ", or open it without a companion"));
+      return fail(
+          Error(descriptor_or.error().kind(),
+                descriptor_or.error().message() + ", the memory that the processes which have " +
+                    device + " open share; run them all as one user, or in the group of " + device +
+                    ", or remove " + path + " where a process that was killed has left it"));
     }
     FileDescriptor opened(*descriptor_or);
     struct stat memory_status {};
     if (::fstat(opened.get(), &memory_status) != 0 || !is_trusted(memory_status, status)) {
-      // An opener who is just about to give it away, or to remove it.
+      // An opener who is just about to give it away, or to remove it; or what is left of one.
+      static_cast<void>(remove_unheld(opened.get(), path));
       if (attempt + 1 < kOpenAttempts) continue;
       return fail(ErrorKind::permission,
                   path + ", the memory that the processes which have " + device +
-                      " open share, belongs to another user; end those, or remove it");
+                      " open share, belongs to another user (" +
+                      std::to_string(memory_status.st_uid) +
+                      "); end those, or remove it where a process that was killed has left it");
     }
     std::shared_ptr<SharedMemory> memory(new SharedMemory(std::move(opened), path));
     const int descriptor = memory->descriptor_.get();
@@ -112,6 +171,7 @@ Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& devi
       memory->words_->size = sizeof(SharedWords);
       memory->words_->ready.store(1);
       SEMPER_ASSERT(set_lock(descriptor, F_RDLCK), "a lock can be made weaker");
+      sweep(path);
       return memory;
     }
     if (!set_lock(descriptor, F_RDLCK) || !memory->is_in_place()) continue;
@@ -137,9 +197,7 @@ Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& devi
 SharedMemory::~SharedMemory() {
   // The last one leaves nothing behind. An opener in between holds the lock, or sees that the file
   // it locked has lost its name.
-  if (words_ != nullptr && set_lock(descriptor_.get(), F_WRLCK) && is_in_place()) {
-    ::unlink(path_.c_str());
-  }
+  if (words_ != nullptr) static_cast<void>(remove_unheld(descriptor_.get(), path_));
   if (words_ != nullptr) ::munmap(words_, sizeof(SharedWords));
 }
 

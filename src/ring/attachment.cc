@@ -172,13 +172,17 @@ Async<void> Attachment::wait(std::size_t index, std::uint64_t seen, Backoff& bac
   SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   Clock& time = clock();
   if (companion == nullptr) {
-    co_return co_await sleep_until(time, std::min(deadline, time.after(backoff.next())));
+    SEMPER_CO_TRY_STATUS(
+        co_await sleep_until(time, std::min(deadline, time.after(backoff.next()))));
+    co_return format->device().check_place();
   }
   const Duration look = other_is_elsewhere.is_set() ? backoff.next() : kCompanionPoll;
   const auto waited =
       co_await companion->wait(index, seen, time, std::min(deadline, time.after(look)));
-  if (!waited && waited.error().kind() != ErrorKind::timeout) co_return fail(waited.error());
-  co_return Result<void>();
+  if (waited) co_return Result<void>();
+  if (waited.error().kind() != ErrorKind::timeout) co_return fail(waited.error());
+  // Whoever comes by the device's name now may be at another one.
+  co_return format->device().check_place();
 }
 
 bool Attachment::shares_memory_with(const Pointer& side_there) const {

@@ -48,7 +48,8 @@ struct Attachment {
   bool must_flush_for_other() const;
 
   // Waits until the word changes, or a while where nobody can change it. `seen` was read before
-  // the caller looked. Error: cancelled and the like, never timeout.
+  // the caller looked. Errors: cancelled and the like, io where the device is no longer the one of
+  // its name; never timeout.
   Async<void> wait(std::size_t index, std::uint64_t seen, Backoff& backoff,
                    MonotonicTime deadline) const;
 

@@ -15,6 +15,8 @@ SideInfo side_info(const internal::Pointer& pointer, std::string text) {
   info.suspend = pointer.flag;
   info.attached = pointer.attached;
   info.epoch = pointer.epoch;
+  info.pid = pointer.process.pid;
+  info.process = state_of(pointer.process);
   info.text = std::move(text);
   return info;
 }

@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "ring/mirage_images_test_support.h"
-#include "tool.h"
+#include "ring_fixture.h"
 
 namespace semper::testing {
 namespace {
@@ -13,25 +13,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using nlohmann::json;
-
-class CliRing : public CliTest {
- protected:
-  std::string ring() const { return path("queue.ring"); }
-
-  // On the test's own ring: WORDS PATH MORE.
-  Words on_ring(Words words, const Words& more = {}) const {
-    words.insert(words.begin(), "ring");
-    words.push_back(ring());
-    words.insert(words.end(), more.begin(), more.end());
-    return words;
-  }
-  void create_ring(const Words& more = {"--size", "1MiB"}) { must(on_ring({"create"}, more)); }
-  std::string produce(const std::string& input, const Words& more = {}) {
-    return must(on_ring({"produce"}, more), input);
-  }
-  std::string consume(const Words& more = {}) { return must(on_ring({"consume"}, more)); }
-  json info() { return must_json(on_ring({"info"})); }
-};
 
 TEST_F(CliRing, items_are_lost_reordered_or_delivered_twice) {
   create_ring();
@@ -424,24 +405,34 @@ TEST_F(CliRing, a_ring_that_is_refused_leaves_no_file) {
 
 TEST_F(CliRing, a_journal_that_is_stopped_waits_for_the_command_that_runs) {
   create_ring();
-  EXPECT_EQ(run_tool({"journal", "push", ring()}, "one\ntwo\n").code, 0);
+  // The signal is noticed during some of them: the first waits for it to be sent.
+  std::string work;
+  for (int i = 0; i < 1000; ++i) work += std::to_string(i) + "\n";
+  EXPECT_EQ(run_tool({"journal", "push", ring()}, work).code, 0);
   auto runner = start_tool({"journal", "run", ring(), "--", "sh", "-c",
                             "read item; echo began $item >> \"$0\"; "
                             "while [ ! -e \"$0.go\" ]; do sleep 0.01; done; "
-                            "echo did $item >> \"$0\"",
+                            "sleep 0.01; echo did $item >> \"$0\"",
                             path("log")});
   ASSERT_TRUE(wait_until([&] {
-    return std::filesystem::exists(path("log")) && read_whole_file(path("log")) == "began one\n";
+    return std::filesystem::exists(path("log")) && read_whole_file(path("log")) == "began 0\n";
   })) << runner.errors();
   runner.send_signal(SIGTERM);
   write_whole_file(path("log.go"), "");
   EXPECT_EQ(runner.finish(), 1) << runner.errors();
   EXPECT_THAT(runner.errors(), HasSubstr("interrupted before the item"));
-  EXPECT_THAT(runner.errors(), HasSubstr("1 items were performed"));
-  EXPECT_EQ(read_whole_file(path("log")), "began one\ndid one\n");
-  EXPECT_EQ(run_tool({"journal", "run", ring(), "--", "sh", "-c", "cat >> \"$0\"", path("rest")}).code,
-            0);
-  EXPECT_EQ(read_whole_file(path("rest")), "two");
+  const std::string log = read_whole_file(path("log"));
+  const std::size_t done = lines_of(log).size() / 2;
+  std::string whole;
+  for (std::size_t i = 0; i < done; ++i) {
+    whole += "began " + std::to_string(i) + "\ndid " + std::to_string(i) + "\n";
+  }
+  EXPECT_EQ(log, whole) << "a command was left half done";
+  EXPECT_THAT(runner.errors(), HasSubstr(std::to_string(done) + " items were performed"));
+  const Ran rest = run_tool({"journal", "run", ring(), "--", "sh", "-c",
+                             "read item; echo $item >> \"$0\"; exit 9", path("rest")});
+  EXPECT_EQ(rest.code, 1) << rest;
+  EXPECT_EQ(lines_of(read_whole_file(path("rest"))).front(), std::to_string(done));
 }
 
 TEST_F(CliRing, a_bench_leaves_something_behind) {

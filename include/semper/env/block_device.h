@@ -93,6 +93,11 @@ class DeviceCompanion {
   // this process.
   virtual Result<std::unique_ptr<Role>> take(std::size_t role) = 0;
 
+  // A descriptor that this handle's roles hang on: a child process that has it open holds them too,
+  // until it ends, also when this process has died before it (a program that the holder of a role
+  // runs, as part of its work). -1: there is none.
+  virtual int role_descriptor() const noexcept { return -1; }
+
   // Shared memory; any thread, any process.
   virtual std::atomic<std::uint64_t>& word(std::size_t index) noexcept = 0;
 
@@ -151,6 +156,12 @@ class BlockDevice {
 
   // write, and when it has succeeded flush; one trip to the device where it can.
   virtual Async<void> write_and_flush(std::uint64_t offset, WriteParts parts);
+
+  // Whether the device is still what its name says; who only waits, without writing, asks now and
+  // then. Error io: its file was deleted, replaced by another or cut short, or the device is gone;
+  // what others do there now is not seen here. Two or three system calls; success where there is no
+  // name to look at.
+  virtual Status check_place() { return {}; }
 
   // Null where nothing is shared but sectors (another machine may have the device open); then who
   // waits for the other side has to look again from time to time. Lives as long as the device.

@@ -14,7 +14,7 @@
 // system has it, else the page cache; description() says which.
 //
 // Companion: roles are OFD locks on the file itself, words are shared memory (/dev/shm) named after
-// the device and inode, which the first opener zeroes. It does not reach other machines, nor
+// the device, the inode and its birth, which the first opener zeroes. It does not reach other machines, nor
 // containers with a /dev/shm of their own (locks do), nor a loop device beside its file (nothing
 // does); who waits there looks at the disk.
 //

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "semper/env/process_identity.h"
 #include "semper/ring/consumer.h"
 #include "semper/ring/options.h"
 #include "semper/ring/position.h"
@@ -49,6 +50,10 @@ struct SideInfo {
   // semper-1: whether a handle is (or died while) attached, and how often one was.
   bool attached = false;
   std::uint64_t epoch = 0;
+  // Its process (semper-1; 0: not recorded), and whether that lives, as far as it can be told here: one
+  // that was killed leaves `attached` behind.
+  std::uint32_t pid = 0;
+  ProcessState process = ProcessState::unknown;
   // Who uses it. In mirage-1.0 the whole text of the sector.
   std::string text;
 };
