@@ -1,60 +1,25 @@
-// What is believed on a disk: after a failed flush, with pointers that were put back, of other rings'
-// leftovers, and when several come at once.
+// What is believed on a disk: after a failed flush, with positions that were put back, and of who is
+// less careful.
 #include <gmock/gmock.h>
 
-#include "ring/ring_test_support.h"
-#include "semper/testing/simulated_disk.h"
+#include "ring/simulated_ring_test_support.h"
 
 namespace semper::ring {
 namespace {
 
-using namespace std::chrono_literals;
 using semper::testing::FlushFault;
 using semper::testing::SimulatedDisk;
+using testing::after_power_loss;
 using testing::all_items;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::kind_of;
+using testing::Sides;
+using testing::SimulatedRing;
 using testing::World;
 
 constexpr std::uint64_t kBlock = 4096;
 constexpr std::uint64_t kDataAt = 8 * kBlock;
-
-// A simulated disk with a ring on it.
-class SimulatedRing {
- public:
-  explicit SimulatedRing(std::uint64_t size = 1 << 20, Format format = Format::semper_1)
-      : disk({.size = size}, Env{&disk_clock, &disk_random}),
-        world({[this] { return disk.open(); }}, format) {
-    const auto device = world.open();
-    EXPECT_OK(world.create(*device));
-  }
-
-  semper::testing::SimulatedClock disk_clock;
-  SeededRandom disk_random{1};
-  SimulatedDisk disk;
-  World world;
-};
-
-// Both sides on a disk, by themselves.
-struct Sides {
-  Sides(World& world, const SimulatedDisk& disk)
-      : producer_device(disk.open()),
-        consumer_device(disk.open()),
-        producer(world.producer(*producer_device)),
-        consumer(world.consumer(*consumer_device)) {}
-
-  std::unique_ptr<BlockDevice> producer_device;
-  std::unique_ptr<BlockDevice> consumer_device;
-  Result<Producer> producer;
-  Result<Consumer> consumer;
-};
-
-// The machine loses its power without anything that was not flushed.
-SimulatedDisk after_power_loss(const SimulatedDisk& disk) {
-  return disk.crash_image(0);
-}
 
 TEST(RingBelief, an_item_that_a_flush_failed_on_is_durable_when_it_is_returned) {
   SimulatedRing ring;
@@ -207,7 +172,6 @@ struct PutBack {
   std::uint64_t blocks;
   int rounds;  // between the copy and its return
 };
-
 TEST(RingBelief, pointers_that_were_put_back_never_hide_unread_items_in_silence) {
   const PutBack cases[] = {
       {"all, over a lap", 1, 6, 100},        {"all, within a lap", 1, 6, 5},
@@ -280,45 +244,6 @@ TEST(RingBelief, damage_behind_a_long_stretch_of_pushes_hides_no_item_but_its_ow
   }
 }
 
-TEST(RingBelief, words_of_a_ring_that_was_there_before_say_nothing_about_the_new_one) {
-  MemoryDisk memory({.size = 8192, .sector_size = 512});
-  const auto keep = memory.open();  // the words live as long as a handle
-  World world({[&] { return memory.open(); }}, Format::mirage_1_0);
-  {
-    const auto device = world.open();
-    ASSERT_OK(world.create(*device));
-    auto producer = world.producer(*device);
-    ASSERT_OK(producer);
-    for (int i = 0; i < 100; ++i) ASSERT_OK(world.run(producer->publish("x")));
-  }
-  ASSERT_OK(memory.overwrite(0, Bytes(8192, '\0')));
-  const auto device = world.open();
-  ASSERT_OK(world.create(*device));
-  auto consumer = world.consumer(*device);
-  ASSERT_OK(consumer);
-  EXPECT_EQ(kind_of(world.run(consumer->pop())), ErrorKind::retry);
-  const auto producer_device = world.open();
-  auto producer = world.producer(*producer_device);
-  ASSERT_OK(producer);
-  ASSERT_OK(world.run(producer->publish("first")));
-  EXPECT_THAT(all_items(world, *consumer), ElementsAre("first"));
-}
-
-TEST(RingBelief, zeroed_pointers_of_mirage_are_not_believed) {
-  for (const std::uint64_t sector : {1, 2}) {
-    SimulatedRing ring(64 << 10, Format::mirage_1_0);
-    {
-      Sides sides(ring.world, ring.disk);
-      ASSERT_OK(sides.producer);
-      ASSERT_OK(ring.world.run(sides.producer->publish("one")));
-    }
-    ring.disk.overwrite(sector * kBlock, Bytes(kBlock, '\0'));
-    Sides sides(ring.world, ring.disk);
-    EXPECT_EQ(kind_of(sides.producer), ErrorKind::corrupt);
-    EXPECT_EQ(kind_of(sides.consumer), ErrorKind::corrupt);
-  }
-}
-
 TEST(RingBelief, an_unflushed_consumer_frees_no_room_before_it_is_durable) {
   SeededRandom draws(3);
   semper::testing::SimulatedClock clock;
@@ -373,189 +298,6 @@ TEST(RingBelief, a_careful_consumer_returns_nothing_of_a_careless_producer_that_
   EXPECT_THAT(all_items(ring.world, *later.consumer), ElementsAre("x"));
 }
 
-// Attaches once it comes to it, and publishes for as long as it may.
-Task<void> contend(World& world, BlockDevice& device, std::string machine,
-                   std::vector<Bytes>& acknowledged) {
-  AttachOptions options = world.options(machine);
-  options.machine = machine;
-  options.take_over = TakeOver::no;
-  auto producer = co_await Producer::attach(device, options);
-  for (int i = 0; producer && i < 5; ++i) {
-    const Bytes item = machine + std::to_string(i);
-    const auto end = co_await producer->publish(item);
-    if (!end) co_return;
-    acknowledged.push_back(item);
-    static_cast<void>(co_await sleep_for(world.clock, 10ms));
-  }
-}
-
-TEST(RingBelief, of_two_machines_that_attach_at_once_one_is_refused) {
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    semper::testing::SimulatedClock clock;
-    SeededRandom random(seed);
-    World world({[] { return std::unique_ptr<BlockDevice>(); }, {}, false});
-    SimulatedDisk disk({.size = 1 << 20, .faults = {.delay = 1}}, Env{&world.clock, &random});
-    testing::LonelyDevice first(disk.open());
-    testing::LonelyDevice second(disk.open());
-    ASSERT_OK(world.create(first));
-    std::vector<Bytes> acknowledged;
-    const auto both = [&]() -> Async<void> {
-      const auto executor = co_await asio::this_coro::executor;
-      asio::co_spawn(executor, contend(world, first, "A", acknowledged), asio::detached);
-      SEMPER_CO_TRY_STATUS(co_await sleep_for(world.clock, std::chrono::milliseconds(seed % 5)));
-      asio::co_spawn(executor, contend(world, second, "B", acknowledged), asio::detached);
-      co_return co_await sleep_for(world.clock, 1min);
-    };
-    ASSERT_OK(world.run(both()));
-    EXPECT_FALSE(acknowledged.empty());
-    testing::LonelyDevice third(disk.open());
-    auto consumer = world.consumer(third);
-    ASSERT_OK(consumer);
-    EXPECT_EQ(all_items(world, *consumer), acknowledged);
-  }
-}
-
-// True where it was let in.
-Task<void> consume_alone(World& world, BlockDevice& device, std::string machine, int& let_in) {
-  AttachOptions options = world.options(machine);
-  options.machine = machine;
-  options.take_over = TakeOver::no;
-  const auto consumer = co_await Consumer::attach(device, options);
-  if (consumer) ++let_in;
-  static_cast<void>(co_await sleep_for(world.clock, 30s));
-}
-
-TEST(RingBelief, of_two_machines_that_consume_at_once_one_is_refused) {
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    SeededRandom random(seed);
-    World world({[] { return std::unique_ptr<BlockDevice>(); }, {}, false});
-    SimulatedDisk disk({.size = 1 << 20, .faults = {.delay = 1}}, Env{&world.clock, &random});
-    testing::LonelyDevice first(disk.open());
-    testing::LonelyDevice second(disk.open());
-    ASSERT_OK(world.create(first));
-    int let_in = 0;
-    const auto both = [&]() -> Async<void> {
-      const auto executor = co_await asio::this_coro::executor;
-      asio::co_spawn(executor, consume_alone(world, first, "A", let_in), asio::detached);
-      SEMPER_CO_TRY_STATUS(co_await sleep_for(world.clock, std::chrono::milliseconds(seed % 5)));
-      asio::co_spawn(executor, consume_alone(world, second, "B", let_in), asio::detached);
-      co_return co_await sleep_for(world.clock, 20s);
-    };
-    ASSERT_OK(world.run(both()));
-    EXPECT_EQ(let_in, 1);
-  }
-}
-
-TEST(RingBelief, of_two_machines_that_create_at_once_at_most_one_is_told_that_it_did) {
-  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    SeededRandom random(seed);
-    World world({[] { return std::unique_ptr<BlockDevice>(); }, {}, false});
-    SimulatedDisk disk({.size = 1 << 20, .faults = {.delay = 1}}, Env{&world.clock, &random});
-    testing::LonelyDevice first(disk.open());
-    testing::LonelyDevice second(disk.open());
-    int made = 0;
-    const auto make = [&](BlockDevice& device) -> Task<void> {
-      CreateOptions options;
-      options.env = world.env();
-      const Status status = co_await create(device, options);
-      if (status) ++made;
-    };
-    const auto both = [&]() -> Async<void> {
-      const auto executor = co_await asio::this_coro::executor;
-      asio::co_spawn(executor, make(first), asio::detached);
-      SEMPER_CO_TRY_STATUS(co_await sleep_for(world.clock, std::chrono::milliseconds(seed % 8)));
-      asio::co_spawn(executor, make(second), asio::detached);
-      co_return co_await sleep_for(world.clock, 20s);
-    };
-    ASSERT_OK(world.run(both()));
-    EXPECT_LE(made, 1);
-    if (made == 1) {
-      EXPECT_OK(world.producer(first));
-    }
-  }
-}
-
-// Creates, then attaches as soon as the other lets it.
-Task<void> create_and_publish(World& world, const SimulatedDisk& disk, std::string name,
-                              std::vector<Bytes>& acknowledged) {
-  const auto device = disk.open();
-  CreateOptions options;
-  options.env = world.env();
-  EXPECT_OK(co_await create(*device, options));
-  for (int attempt = 0; attempt < 5; ++attempt) {
-    auto producer = co_await Producer::attach(*device, world.options(name));
-    if (!producer) {
-      EXPECT_EQ(producer.error().kind(), ErrorKind::conflict) << producer.error().to_string();
-      static_cast<void>(co_await sleep_for(world.clock, 100ms));
-      continue;
-    }
-    for (int i = 0; i < 3; ++i) {
-      const Bytes item = name + std::to_string(i);
-      const auto end = co_await producer->publish(item);
-      EXPECT_OK(end);
-      if (end) acknowledged.push_back(item);
-    }
-    static_cast<void>(co_await producer->detach());
-    co_return;
-  }
-}
-
-TEST(RingBelief, two_who_create_at_once_get_one_ring) {
-  for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    SeededRandom random(seed);
-    World world({[] { return std::unique_ptr<BlockDevice>(); }});
-    world.random = SeededRandom(seed);
-    SimulatedDisk disk({.size = 1 << 20, .faults = {.delay = 1}}, Env{&world.clock, &random});
-    std::vector<Bytes> acknowledged;
-    const auto both = [&]() -> Async<void> {
-      const auto executor = co_await asio::this_coro::executor;
-      asio::co_spawn(executor, create_and_publish(world, disk, "A", acknowledged), asio::detached);
-      SEMPER_CO_TRY_STATUS(
-          co_await sleep_for(world.clock, std::chrono::microseconds(seed % 40 * 500)));
-      asio::co_spawn(executor, create_and_publish(world, disk, "B", acknowledged), asio::detached);
-      co_return co_await sleep_for(world.clock, 1min);
-    };
-    ASSERT_OK(world.run(both()));
-    const auto device = disk.open();
-    auto consumer = world.consumer(*device);
-    ASSERT_OK(consumer);
-    ASSERT_EQ(all_items(world, *consumer), acknowledged);
-  }
-}
-
-TEST(RingBelief, attaching_acknowledges_a_pause_that_was_asked_for_before) {
-  SimulatedRing ring;
-  Sides sides(ring.world, ring.disk);
-  ASSERT_OK(sides.consumer);
-  ASSERT_OK(ring.world.run(sides.producer->detach()));
-  ASSERT_OK(ring.world.run(sides.consumer->suspend()));
-  const auto device = ring.disk.open();
-  auto producer = ring.world.producer(*device);
-  ASSERT_OK(producer);
-  EXPECT_EQ(*ring.world.run(sides.consumer->state()), State::suspended);
-  ASSERT_OK(ring.world.run(producer->detach()));
-  ASSERT_OK(ring.world.run(sides.consumer->resume()));
-}
-
-TEST(RingBelief, a_producer_on_another_machine_notices_a_pause_when_it_pushes) {
-  SimulatedRing ring;
-  testing::LonelyDevice producer_device(ring.disk.open());
-  testing::LonelyDevice consumer_device(ring.disk.open());
-  auto producer = ring.world.producer(producer_device);
-  ASSERT_OK(producer);
-  auto consumer = ring.world.consumer(consumer_device);
-  ASSERT_OK(consumer);
-  ASSERT_OK(ring.world.run(producer->publish("one")));
-  ASSERT_OK(ring.world.run(consumer->suspend()));
-  ASSERT_OK(ring.world.run(sleep_for(ring.world.clock, 1s)));
-  EXPECT_EQ(kind_of(ring.world.run(producer->publish("two"))), ErrorKind::suspended);
-  EXPECT_EQ(*ring.world.run(consumer->state()), State::suspended);
-}
-
 TEST(RingBelief, a_consumer_takes_every_position_that_was_given_out_and_no_other) {
   for (const Format format : {Format::semper_1, Format::mirage_1_0}) {
     SCOPED_TRACE(to_string(format));
@@ -582,121 +324,6 @@ TEST(RingBelief, a_consumer_takes_every_position_that_was_given_out_and_no_other
     EXPECT_THAT(all_items(world, *sides.consumer), ElementsAre("fourth item"));
     ASSERT_OK(world.run(sides.consumer->advance(*one_more)));
     EXPECT_THAT(all_items(world, *sides.consumer), IsEmpty());
-  }
-}
-
-TEST(RingBelief, what_is_left_of_a_ring_is_named_and_can_be_made_anew) {
-  for (const bool mirage : {false, true}) {
-    SCOPED_TRACE(mirage ? "as mirage" : "as semper");
-    SimulatedRing ring(4 << 20);
-    {
-      Sides sides(ring.world, ring.disk);
-      ASSERT_OK(ring.world.run(sides.producer->publish("a")));
-    }
-    ring.disk.overwrite(0, Bytes(1 << 20, '\0'));  // the superblock's second copy is there
-    const auto device = ring.disk.open();
-    CreateOptions options;
-    options.format = mirage ? Format::mirage_1_0 : Format::semper_1;
-    options.env = ring.world.env();
-    const auto refused = ring.world.run(create(*device, options));
-    ASSERT_EQ(kind_of(refused), ErrorKind::corrupt);
-    EXPECT_THAT(refused.error().message(), HasSubstr("what is left of a ring"));
-    options.overwrite = Overwrite::anything;
-    ASSERT_OK(ring.world.run(create(*device, options)));
-    Sides sides(ring.world, ring.disk);
-    ASSERT_OK(sides.producer);
-    ASSERT_OK(sides.consumer);
-    EXPECT_EQ(sides.producer->format(), options.format);
-    ASSERT_OK(ring.world.run(sides.producer->publish("b")));
-    EXPECT_THAT(all_items(ring.world, *sides.consumer), ElementsAre("b"));
-  }
-}
-
-TEST(RingBelief, a_ring_that_works_is_made_anew_only_where_it_is_said_and_nobody_is_attached) {
-  SimulatedRing ring;
-  const auto device = ring.disk.open();
-  CreateOptions options;
-  options.env = ring.world.env();
-  {
-    Sides sides(ring.world, ring.disk);
-    ASSERT_OK(ring.world.run(sides.producer->publish("a")));
-    options.overwrite = Overwrite::anything;
-    ASSERT_OK(ring.world.run(create(*device, options)));
-    EXPECT_THAT(all_items(ring.world, *sides.consumer), ElementsAre("a"));
-    options.overwrite = Overwrite::also_a_ring;
-    EXPECT_EQ(kind_of(ring.world.run(create(*device, options))), ErrorKind::conflict);
-    EXPECT_THAT(all_items(ring.world, *sides.consumer), ElementsAre("a"));
-  }
-  ASSERT_OK(ring.world.run(create(*device, options)));
-  Sides sides(ring.world, ring.disk);
-  ASSERT_OK(sides.consumer);
-  EXPECT_THAT(all_items(ring.world, *sides.consumer), IsEmpty());
-}
-
-TEST(RingBelief, a_mark_of_anything_keeps_create_away_and_is_named) {
-  struct Mark {
-    const char* of;
-    std::uint64_t offset;
-    Bytes bytes;
-  };
-  const std::uint64_t size = 8 << 20;
-  const Mark marks[] = {{"btrfs", 65600, "_BHRfS_M"},
-                        {"md 1.2", 4096, "\xfc\x4e\x2b\xa9"},
-                        {"md 1.0", size - 8192, "\xfc\x4e\x2b\xa9"},
-                        {"bcache", 4120, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca"},
-                        {"jfs", 32768, "JFS1"},
-                        {"zfs", 128 << 10, "\x0c\xb1\xba"},
-                        {"luks 2, second header", 4 << 20, "SKUL\xba\xbe"},
-                        {"lvm", 512, "LABELONE"},
-                        {"dos", 510, "\x55\xaa"},
-                        {"gpt, backup", size - 512, "EFI PART"}};
-  for (const Mark& mark : marks) {
-    SCOPED_TRACE(mark.of);
-    MemoryDisk memory({.size = size, .sector_size = 512});
-    World world({[&] { return memory.open(); }});
-    ASSERT_OK(memory.overwrite(mark.offset, mark.bytes));
-    const auto device = world.open();
-    EXPECT_FALSE(*world.run(is_blank(*device)));
-    const auto refused = world.create(*device);
-    ASSERT_EQ(kind_of(refused), ErrorKind::permission);
-    EXPECT_THAT(refused.error().message(), HasSubstr("it holds"));
-  }
-}
-
-TEST(RingBelief, every_damaged_block_outside_the_items_is_found) {
-  for (const Format format : {Format::semper_1, Format::mirage_1_0}) {
-    SCOPED_TRACE(to_string(format));
-    SimulatedRing ring(256 << 10, format);
-    {
-      Sides sides(ring.world, ring.disk);
-      ASSERT_OK(sides.producer);
-      ASSERT_OK(sides.consumer);
-      ASSERT_OK(ring.world.run(sides.producer->publish("a")));
-      const auto item = ring.world.run(sides.consumer->pop());
-      ASSERT_OK(item);
-      ASSERT_OK(ring.world.run(sides.consumer->advance(item->after)));
-      ASSERT_OK(ring.world.run(sides.producer->detach()));
-      ASSERT_OK(ring.world.run(sides.consumer->detach()));
-    }
-    const auto device = ring.disk.open();
-    const auto sound = ring.world.run(check_headers(*device));
-    ASSERT_OK(sound);
-    EXPECT_THAT(*sound, IsEmpty());
-    std::vector<std::uint64_t> blocks{0, 1, 2};
-    if (format == Format::semper_1)
-      blocks = {0, 1, 2, 3, 4, 5, 6, 7, ring.disk.size() / kBlock - 1};
-    for (const std::uint64_t block : blocks) {
-      for (const std::uint64_t byte : {40u, 200u, 3000u}) {
-        if (format == Format::mirage_1_0 && block == 0 && byte == 40) continue;
-        SCOPED_TRACE("block " + std::to_string(block) + ", byte " + std::to_string(byte));
-        ring.disk.flip_bit(block, byte * 8);
-        const auto damages = ring.world.run(check_headers(*device));
-        ring.disk.flip_bit(block, byte * 8);
-        ASSERT_OK(damages);
-        ASSERT_EQ(damages->size(), 1u);
-        EXPECT_EQ(damages->front().offset, block * kBlock);
-      }
-    }
   }
 }
 

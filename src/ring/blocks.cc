@@ -156,6 +156,11 @@ void store_pointer(const Pointer& pointer, std::uint64_t place, std::uint32_t id
   seal(out, place, identity_crc);
 }
 
+bool is_marked_as_pointer(BytesView block, std::uint64_t place) {
+  return block.substr(0, kPointerMagic.size()) == kPointerMagic &&
+         load_u64(block.data() + kPlaceAt) == place;
+}
+
 std::optional<Pointer> load_pointer(BytesView block, Side side, std::uint64_t place,
                                     std::uint32_t identity_crc) {
   if (block.substr(0, kPointerMagic.size()) != kPointerMagic) return std::nullopt;

@@ -53,6 +53,8 @@ std::optional<Redo> load_redo_note(BytesView block, std::uint32_t identity_crc);
 
 void store_pointer(const Pointer& pointer, std::uint64_t place, std::uint32_t identity_crc,
                    std::span<std::byte> block);
+// By its mark and place alone: its identity, and so its checksum, need not be known.
+bool is_marked_as_pointer(BytesView block, std::uint64_t place);
 std::optional<Pointer> load_pointer(BytesView block, Side side, std::uint64_t place,
                                     std::uint32_t identity_crc);
 

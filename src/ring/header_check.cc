@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ring/semper_format.h"
+#include "ring/superblock.h"
 #include "semper/base/crc32c.h"
 
 namespace semper::ring::internal {
@@ -61,7 +62,14 @@ Async<std::vector<HeaderDamage>> SemperFormat::check_headers() {
     add(damages, kSpareBlock,
         "the spare block is neither zero nor a note nor the copy that it was");
   }
-  const std::uint64_t place = round_down(device().size(), kBlockBytes) - kBlockBytes;
+  const std::uint64_t place = superblock_copy_place(device());
+  if (place < geometry().data_start + geometry().capacity) {
+    add(damages, place,
+        "the device was cut short: these are items, and there is no room behind them for the "
+        "second "
+        "copy of the superblock; make it as large as it was");
+    co_return damages;
+  }
   ReadParts last{head.span().first(kBlockBytes)};
   SEMPER_CO_TRY_STATUS(co_await device().read(place, std::move(last)));
   check_superblock_copy(damages, block(0), place);

@@ -37,6 +37,13 @@ void store_side(const Pointer& pointer, std::span<std::byte> sector) {
   std::memcpy(out + kTextAt, text.data(), std::min(text.size(), kTextBytes));
 }
 
+// What a side's sector says at the end of its text, about its own bytes.
+std::string end_of_text(Side side, BytesView sector) {
+  return "; " + std::string(to_string(side)) + " = " + std::to_string(load_u64(sector.data())) +
+         "; " + (side == Side::producer ? "suspend_ack" : "suspend") + " = " +
+         (sector[kFlagAt] == kFlagTrue ? "true" : "false");
+}
+
 class MirageFormat final : public FormatOnDevice {
  public:
   MirageFormat(BlockDevice& device, std::uint32_t sector_size)
@@ -157,10 +164,7 @@ Async<std::vector<HeaderDamage>> MirageFormat::check_headers() {
     const BytesView text = bytes.substr(kTextAt, kTextBytes);
     const std::size_t length = std::min(text.find('\0'), text.size());
     const std::string position = std::to_string(load_u64(bytes.data()));
-    const std::string end = "; " + std::string(to_string(side)) + " = " + position + "; " +
-                            (side == Side::producer ? "suspend_ack" : "suspend") + " = " +
-                            (flag == kFlagTrue ? "true" : "false");
-    const bool says_so = text.substr(0, length).ends_with(end);
+    const bool says_so = text.substr(0, length).ends_with(end_of_text(side, bytes));
     // A long text is cut, and a new ring has none.
     const bool may_lack = length == text.size() || (length == 0 && position == "0");
     if (flag != kFlagTrue && flag != kFlagFalse) {
@@ -239,6 +243,30 @@ Result<std::uint32_t> choose_sector_size(const BlockDevice& device, std::uint32_
   return chosen;
 }
 
+// Both sides' sectors, without the mark before them. Nobody writes such texts by chance.
+Async<bool> has_sides(BlockDevice& device) {
+  constexpr std::uint64_t kLargest = 4096;
+  AlignedBuffer head(static_cast<std::size_t>(
+      round_down(std::min(device.size(), 3 * kLargest), device.sector_size())));
+  ReadParts parts{head.span()};
+  SEMPER_CO_TRY_STATUS(co_await device.read(0, std::move(parts)));
+  for (std::uint64_t size = 512; size <= kLargest && 3 * size <= head.size(); size *= 2) {
+    bool says_so = false;
+    bool may_be = true;
+    for (const Side side : {Side::producer, Side::consumer}) {
+      const BytesView sector = head.view().substr(
+          side_place(side, static_cast<std::uint32_t>(size)), kTextAt + kTextBytes);
+      const BytesView text = sector.substr(kTextAt);
+      const bool fits = text.substr(0, text.find('\0')).ends_with(end_of_text(side, sector));
+      says_so = says_so || fits;
+      may_be = may_be && (sector[kFlagAt] == kFlagTrue || sector[kFlagAt] == kFlagFalse) &&
+               (fits || text.front() == '\0');
+    }
+    if (says_so && may_be) co_return true;
+  }
+  co_return false;
+}
+
 Async<bool> has_magic(BlockDevice& device, std::uint32_t sector_size) {
   AlignedBuffer sector(sector_size);
   if (device.size() < sector_size) co_return false;
@@ -252,7 +280,17 @@ Async<bool> has_magic(BlockDevice& device, std::uint32_t sector_size) {
 Async<std::shared_ptr<FormatOnDevice>> open_mirage(BlockDevice& device, std::uint32_t sector_size) {
   std::shared_ptr<FormatOnDevice> format;
   SEMPER_CO_TRY(const bool is_ring, co_await has_magic(device, device.sector_size()));
-  if (!is_ring) co_return format;
+  if (!is_ring) {
+    SEMPER_CO_TRY(const bool is_left, co_await has_sides(device));
+    if (!is_left) co_return format;
+    co_return fail(
+        ErrorKind::corrupt,
+        std::string(device.name()) +
+            ": the positions of a ring of the format mirage-1.0 are there, and its mark is "
+            "lost; put \"" +
+            std::string(kMagic) +
+            "\" back to byte 0, with zeros to the end of the sector, to use the ring again");
+  }
   SEMPER_CO_TRY(const std::uint32_t chosen, choose_sector_size(device, sector_size));
   if (device.size() / chosen < kMinSectors) {
     co_return fail(ErrorKind::corrupt, std::string(device.name()) +

@@ -1,13 +1,13 @@
 #include "ring/semper_format.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <limits>
 #include <utility>
 
 #include "ring/recovery.h"
 #include "ring/semper_encoder.h"
+#include "ring/superblock.h"
 #include "semper/base/assert.h"
 #include "semper/base/crc32c.h"
 
@@ -18,43 +18,9 @@ BytesView view(const Identity& identity) {
   return {identity.data(), identity.size()};
 }
 
-// Where the second copy of the superblock is.
-std::uint64_t copy_place(const BlockDevice& device) {
-  return round_down(device.size(), kBlockBytes) - kBlockBytes;
-}
-
 Async<void> write_block(BlockDevice& device, std::uint64_t place, const AlignedBuffer& block) {
   WriteParts parts{block.span()};
   co_return co_await device.write(place, std::move(parts));
-}
-
-Async<void> read_block(BlockDevice& device, std::uint64_t place, AlignedBuffer& block) {
-  ReadParts parts{block.span()};
-  co_return co_await device.read(place, std::move(parts));
-}
-
-struct Copies {
-  std::array<BlockCheck, 2> checks{BlockCheck::absent, BlockCheck::absent};
-  std::array<Superblock, 2> superblocks;
-
-  const Superblock* valid() const {
-    for (std::size_t i = 0; i < 2; ++i) {
-      if (checks[i] == BlockCheck::valid) return &superblocks[i];
-    }
-    return nullptr;
-  }
-};
-
-Async<Copies> read_copies(BlockDevice& device) {
-  Copies copies;
-  if (device.size() < 2 * kBlockBytes) co_return copies;
-  AlignedBuffer block(kBlockBytes);
-  const std::array<std::uint64_t, 2> places{0, copy_place(device)};
-  for (std::size_t i = 0; i < 2; ++i) {
-    SEMPER_CO_TRY_STATUS(co_await read_block(device, places[i], block));
-    copies.checks[i] = load_superblock(block.view(), places[i], copies.superblocks[i]);
-  }
-  co_return copies;
 }
 
 Status check_superblock(const BlockDevice& device, const Superblock& superblock) {
@@ -97,14 +63,6 @@ Async<void> write_initial_pointers(BlockDevice& device, const Identity& identity
   co_return co_await device.flush();
 }
 
-Async<void> write_superblock(BlockDevice& device, Superblock superblock, std::uint64_t place) {
-  AlignedBuffer block(kBlockBytes);
-  superblock.place = place;
-  store_superblock(superblock, block.span());
-  SEMPER_CO_TRY_STATUS(co_await write_block(device, place, block));
-  co_return co_await device.flush();
-}
-
 Identity draw_identity(Random& random) {
   Identity identity{};
   const Bytes drawn = random.bytes(identity.size());
@@ -116,42 +74,25 @@ Identity draw_identity(Random& random) {
 
 Async<std::shared_ptr<FormatOnDevice>> open_semper(BlockDevice& device) {
   std::shared_ptr<FormatOnDevice> format;
-  SEMPER_CO_TRY(const Copies copies, co_await read_copies(device));
-  if (const Superblock* superblock = copies.valid()) {
-    SEMPER_CO_TRY_STATUS(check_superblock(device, *superblock));
-    format = std::make_shared<SemperFormat>(device, *superblock);
-  } else if (copies.checks[0] == BlockCheck::damaged) {
-    co_return fail(ErrorKind::corrupt, std::string(device.name()) +
+  SEMPER_CO_TRY(const SuperblockFound found, co_await find_superblock(device));
+  const std::string name(device.name());
+  if (found.superblock) {
+    SEMPER_CO_TRY_STATUS(check_superblock(device, *found.superblock));
+    format = std::make_shared<SemperFormat>(device, *found.superblock);
+  } else if (found.has_pointers) {
+    co_return fail(
+        ErrorKind::corrupt,
+        name +
+            ": the positions of a ring are there (bytes 4096 to 28671), and its "
+            "superblock is lost: neither at byte 0 nor at the device's end, nor anywhere "
+            "in its first GiB, is a good one. Was the device cut short? Give it the size "
+            "that it had");
+  } else if (found.checks[0] == BlockCheck::damaged) {
+    co_return fail(ErrorKind::corrupt, name +
                                            ": the superblock (byte 0) is damaged, and there is no "
                                            "good copy of it at the device's end");
   }
   co_return format;
-}
-
-Async<void> repair_semper(BlockDevice& device) {
-  SEMPER_CO_TRY(const Copies copies, co_await read_copies(device));
-  const Superblock* const valid = copies.valid();
-  SEMPER_ASSERT(valid != nullptr, "a ring is there");
-  const std::array<std::uint64_t, 2> places{0, copy_place(device)};
-  for (std::size_t i = 0; i < 2; ++i) {
-    if (copies.checks[i] == BlockCheck::valid) continue;
-    SEMPER_CO_TRY_STATUS(co_await write_superblock(device, *valid, places[i]));
-  }
-  co_return Result<void>();
-}
-
-Async<void> wipe_marks(BlockDevice& device) {
-  SEMPER_CO_TRY(const Copies copies, co_await read_copies(device));
-  const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(device.size(), kBlockBytes));
-  AlignedBuffer block(size);
-  SEMPER_CO_TRY_STATUS(co_await read_block(device, 0, block));
-  const bool has_mark = !is_zero(block.view());
-  const bool has_copy = copies.checks[1] != BlockCheck::absent;
-  std::memset(block.data(), 0, block.size());
-  if (has_copy) SEMPER_CO_TRY_STATUS(co_await write_block(device, copy_place(device), block));
-  if (has_mark) SEMPER_CO_TRY_STATUS(co_await write_block(device, 0, block));
-  if (!has_mark && !has_copy) co_return Result<void>();
-  co_return co_await device.flush();
 }
 
 Async<std::string> make_semper(BlockDevice& device, const CreateOptions& options) {
@@ -163,11 +104,12 @@ Async<std::string> make_semper(BlockDevice& device, const CreateOptions& options
   }
   Superblock superblock;
   superblock.identity = draw_identity(*options.env.random);
-  superblock.capacity = copy_place(device) - kDataStart;
+  superblock.capacity = superblock_copy_place(device) - kDataStart;
   SEMPER_CO_TRY_STATUS(co_await wipe_marks(device));
   SEMPER_CO_TRY_STATUS(co_await write_initial_pointers(device, superblock.identity));
   SEMPER_CO_TRY_STATUS(co_await write_superblock(device, superblock, 0));
-  SEMPER_CO_TRY_STATUS(co_await write_superblock(device, superblock, copy_place(device)));
+  SEMPER_CO_TRY_STATUS(
+      co_await write_superblock(device, superblock, superblock_copy_place(device)));
   co_return to_hex(view(superblock.identity));
 }
 

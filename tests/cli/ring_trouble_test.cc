@@ -44,6 +44,30 @@ TEST_F(CliRingTrouble, damage_that_nothing_is_behind_stays_for_ever) {
   must(on_ring({"verify"}));
 }
 
+TEST_F(CliRingTrouble, a_file_that_grew_and_lost_its_first_block_is_made_a_ring_over_its_items) {
+  create_ring();
+  produce("1\n2\n3\n4\n5\n");
+  std::filesystem::resize_file(ring(), 2 << 20);
+  std::string contents = read_whole_file(ring());
+  contents.replace(0, 4096, std::string(4096, '\0'));
+  write_whole_file(ring(), contents);
+  EXPECT_THAT(run_tool(on_ring({"info"})).err, HasSubstr("where the device once ended"));
+  EXPECT_EQ(run_tool(on_ring({"verify"})).code, 6);
+  must(on_ring({"create"}));
+  must(on_ring({"verify"}));
+  EXPECT_EQ(consume(), "1\n2\n3\n4\n5\n");
+  produce("6\n");
+  contents = read_whole_file(ring());
+  for (const std::size_t block : {0, 255, 511}) {
+    contents.replace(block * 4096, 4096, std::string(4096, '\0'));
+  }
+  write_whole_file(ring(), contents);
+  refused(6, "positions of a ring are there", on_ring({"info"}));
+  refused(2, "what is left of a ring", on_ring({"create"}));
+  EXPECT_EQ(read_whole_file(ring()), contents);
+  must(on_ring({"create"}, {"--force"}));
+}
+
 TEST_F(CliRingTrouble, who_follows_a_ring_that_is_deleted_waits_in_silence) {
   create_ring();
   auto consumer = follow();
