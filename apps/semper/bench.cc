@@ -242,13 +242,14 @@ Async<void> bench(Invocation& invocation, BenchArguments arguments) {
                    "the folder in which one is made for it");
   }
   if (given) {
-    SEMPER_CO_TRY(const Store store, co_await invocation.open());
+    SEMPER_CO_TRY(const Store store, co_await invocation.open(Invocation::Purpose::change));
     invocation.say("on " + shown(store.url()));
     co_return co_await load_store(invocation, store, duration, arguments.callers);
   }
   SEMPER_CO_TRY(const auto folder, TemporaryFolder::make(arguments.directory));
   SEMPER_CO_TRY(const Store store,
-                co_await invocation.open_other("sqlite:" + folder->path() + "/bench.db"));
+                co_await invocation.open_other("sqlite:" + folder->path() + "/bench.db",
+                                               Invocation::Purpose::create));
   invocation.say("on " + shown(store.url()) + ", which is removed afterwards");
   const Status status = co_await load_store(invocation, store, duration, arguments.callers);
   const Status closed = co_await invocation.close();

@@ -78,10 +78,10 @@ class Program {
       app_.parse(std::move(words));
     } catch (const CLI::Success& success) {
       app_.exit(success, streams.out, streams.err);
-      streams.out.flush();
-      if (streams.out) return kSuccess;
-      report(streams, Error(ErrorKind::io, "the output could not be written; is the disk full?"));
-      return kFailure;
+      const Status flushed = Output(streams.out).flush();
+      if (flushed) return kSuccess;
+      report(streams, flushed.error());
+      return exit_code(flushed.error().kind());
     } catch (const CLI::ParseError& error) {
       report(streams,
              Error(ErrorKind::invalid_argument,

@@ -11,6 +11,8 @@
 namespace semper::cli {
 namespace {
 
+using Purpose = Invocation::Purpose;
+
 // Ids read in one transaction.
 constexpr std::size_t kIdsPerPage = 1000;
 // States longer than this as JSON are shown over several lines.
@@ -117,7 +119,7 @@ Async<void> require_type(Tenant tenant, std::string type) {
 }  // namespace
 
 Async<void> show_types(Invocation& invocation) {
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
   List document;
   std::vector<std::vector<std::string>> rows = {{"TYPE", "MESSAGES"}};
@@ -145,7 +147,7 @@ Async<void> show_types(Invocation& invocation) {
 }
 
 Async<void> list(Invocation& invocation, ListArguments arguments) {
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   ListOptions options;
   options.id_prefix = arguments.prefix;
   options.after = arguments.after;
@@ -186,7 +188,7 @@ Async<void> list(Invocation& invocation, ListArguments arguments) {
 
 Async<void> show(Invocation& invocation, std::string entity) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   SEMPER_CO_TRY(const auto view, co_await inspect(tenant, id));
   const WallTime now = tenant.store()->env().clock->wall_time();
   if (invocation.json()) co_return invocation.print_document(entity_item(view, now));
@@ -196,7 +198,7 @@ Async<void> show(Invocation& invocation, std::string entity) {
 
 Async<void> show_queue(Invocation& invocation, MessagesArguments arguments) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   SEMPER_CO_TRY(const auto messages, co_await peek_queue(tenant, id, bound(arguments.limit)));
   List document;
   std::vector<std::vector<std::string>> rows = {{"VERSIONSTAMP", "KIND", "MESSAGE", "CONTENT"}};
@@ -222,7 +224,7 @@ Async<void> show_queue(Invocation& invocation, MessagesArguments arguments) {
 
 Async<void> show_dead_letters(Invocation& invocation, MessagesArguments arguments) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   SEMPER_CO_TRY(const auto letters, co_await list_dead_letters(tenant, id, bound(arguments.limit)));
   List document;
   std::vector<std::vector<std::string>> rows = {{"TIME", "KIND", "MESSAGE", "CONTENT", "REASON"}};
@@ -250,7 +252,7 @@ Async<void> show_dead_letters(Invocation& invocation, MessagesArguments argument
 
 Async<void> redrive(Invocation& invocation, MessagesArguments arguments) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   SEMPER_CO_TRY(const auto redriven,
                 co_await redrive_dead_letters(tenant, id, bound(arguments.limit)));
   if (invocation.json()) {
@@ -265,7 +267,7 @@ Async<void> redrive(Invocation& invocation, MessagesArguments arguments) {
 }
 
 Async<void> show_hosts(Invocation& invocation) {
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   SEMPER_CO_TRY(const auto hosts, co_await list_hosts(tenant));
   const WallTime now = tenant.store()->env().clock->wall_time();
   List document;

@@ -12,17 +12,36 @@
 namespace semper::cli {
 namespace {
 
-// The path of a store that is a file which is not there, though its directory is: a directory that
-// is missing too is the backend's to name.
-std::optional<std::string> missing_file(std::string_view url) {
+// The same store, opened so that what is not asked for does not happen: a misspelt path must not become an
+// empty store, and who only looks needs no right to write.
+std::string url_for(std::string url, Invocation::Purpose purpose) {
   const auto parsed = StoreUrl::parse(url);
-  if (!parsed || parsed->scheme != "sqlite" || parsed->path.empty()) return std::nullopt;
-  const std::filesystem::path path(parsed->path);
-  const auto directory = path.parent_path();
+  const bool says_how = !parsed || parsed->scheme != "sqlite" || parsed->parameter("access");
+  if (says_how || purpose == Invocation::Purpose::create) return url;
+  const bool looks = purpose == Invocation::Purpose::read;
+  url += url.find('?') == std::string::npos ? '?' : '&';
+  return url + (looks ? "access=read" : "access=existing");
+}
+
+bool is_relative_path(std::string_view url) {
+  const auto parsed = StoreUrl::parse(url);
+  return parsed && parsed->scheme == "sqlite" && !parsed->path.starts_with('/');
+}
+
+// A path from one folder leads elsewhere from another: it is the variable that has to be put right, and no
+// second store to be made.
+Error explain_environment(const std::string& url, const Error& error) {
+  if (error.kind() != ErrorKind::not_found || !is_relative_path(url)) {
+    return error.in("SEMPER_STORE");
+  }
   std::error_code ignored;
-  if (std::filesystem::exists(path, ignored)) return std::nullopt;
-  if (!directory.empty() && !std::filesystem::exists(directory, ignored)) return std::nullopt;
-  return parsed->path;
+  const std::string folder = std::filesystem::current_path(ignored);
+  return Error(
+      ErrorKind::not_found,
+      "SEMPER_STORE=" + to_printable(url, 1024) + " leads from this folder, " +
+          to_printable(folder, 1024) +
+          ", to no store; go to the folder where it does, or set SEMPER_STORE to the whole "
+          "path, sqlite:/...");
 }
 
 DirectoryPath path_of(std::string_view text) {
@@ -38,33 +57,31 @@ DirectoryPath path_of(std::string_view text) {
 }  // namespace
 
 Invocation::Invocation(Settings settings, Streams streams, Interrupt& interrupt)
-    : settings_(std::move(settings)), streams_(streams), interrupt_(interrupt) {}
+    : settings_(std::move(settings)),
+      streams_(streams),
+      output_(streams.out),
+      interrupt_(interrupt) {}
 
-Async<Store> Invocation::open(IfMissing if_missing) {
+Async<Store> Invocation::open(Purpose purpose) {
   const std::string& url = settings_.store;
   if (url.empty()) {
     co_return fail(ErrorKind::invalid_argument,
                    "no store was named; give --store URL, for example --store sqlite:./data.db, or "
                    "set SEMPER_STORE");
   }
-  co_return co_await open_other(url, if_missing);
+  auto store = co_await open_other(url, purpose);
+  if (store || !settings_.store_is_from_environment) co_return store;
+  co_return fail(explain_environment(url, store.error()));
 }
 
-Async<Store> Invocation::open_other(std::string url, IfMissing if_missing) {
-  if (if_missing == IfMissing::refuse) {
-    if (const auto path = missing_file(url)) {
-      co_return fail(ErrorKind::not_found, "there is no store at " + to_printable(*path, 1024) +
-                                               "; check the path, or make one: semper --store '" +
-                                               to_printable(url, 1024) + "' store create");
-    }
-  }
-  SEMPER_CO_TRY(const Store store, co_await open_store(std::move(url)));
+Async<Store> Invocation::open_other(std::string url, Purpose purpose) {
+  SEMPER_CO_TRY(const Store store, co_await open_store(url_for(std::move(url), purpose)));
   stores_.push_back(store);
   co_return store;
 }
 
-Async<Tenant> Invocation::open_tenant() {
-  SEMPER_CO_TRY(const Store store, co_await open());
+Async<Tenant> Invocation::open_tenant(Purpose purpose) {
+  SEMPER_CO_TRY(const Store store, co_await open(purpose));
   if (settings_.tenant.empty()) co_return Tenant(store);
   const DirectoryLayer directories(store.env());
   auto directory = co_await store.transact([&](Transaction& transaction) {
@@ -86,22 +103,23 @@ Async<void> Invocation::close() {
 }
 
 void Invocation::say(std::string_view line) {
-  if (!json()) streams_.out << line << '\n';
+  if (json()) return;
+  output_.print([line](std::ostream& out) { out << line << '\n'; });
 }
 
 void Invocation::print(std::string_view text) {
-  streams_.out << text;
+  output_.print([text](std::ostream& out) { out << text; });
 }
 
 Status Invocation::print_document(BytesView cbor) {
   SEMPER_TRY(const auto text, cbor_to_json(cbor, {.indent = 2}));
-  streams_.out << text << '\n';
+  output_.print([&text](std::ostream& out) { out << text << '\n'; });
   return {};
 }
 
 Status Invocation::print_event(BytesView cbor) {
   SEMPER_TRY(const auto text, cbor_to_json(cbor));
-  streams_.out << text << '\n';
+  output_.print([&text](std::ostream& out) { out << text << '\n'; });
   return flush();
 }
 
@@ -129,9 +147,7 @@ Status Invocation::confirm(std::string_view what_will_happen) {
 }
 
 Status Invocation::flush() {
-  streams_.out.flush();
-  if (streams_.out) return {};
-  return fail(ErrorKind::io, "the output could not be written; is the disk full?");
+  return output_.flush();
 }
 
 }  // namespace semper::cli

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "interrupt.h"
+#include "output.h"
 #include "progress.h"
 #include "semper/server/entity_id.h"
 #include "semper/store/store.h"
@@ -43,15 +44,15 @@ class Invocation {
   // For commands that are chosen with OnSignal::requests_stop.
   const Interrupt& interrupt() const { return interrupt_; }
 
-  enum class IfMissing { refuse, create };
-  // Opens the store. A file that is not there is not made, unless asked for: a misspelt path must
-  // not become an empty store. Errors: invalid_argument (no URL, or a wrong one), not_found, and
-  // open_store's.
-  Async<Store> open(IfMissing if_missing = IfMissing::refuse);
+  // What a command does with the store. Only `create` makes one that is not there, and `read` needs no right
+  // to write it.
+  enum class Purpose { read, change, create };
+  // Opens the store. Errors: invalid_argument (no URL, or a wrong one), and open_store's.
+  Async<Store> open(Purpose purpose);
   // The same with another one than the settings name.
-  Async<Store> open_other(std::string url, IfMissing if_missing = IfMissing::create);
+  Async<Store> open_other(std::string url, Purpose purpose);
   // The part of it that --tenant names. Error not_found, too: there is no such directory.
-  Async<Tenant> open_tenant();
+  Async<Tenant> open_tenant(Purpose purpose);
   // Closes the stores that were opened.
   Async<void> close();
 
@@ -74,12 +75,13 @@ class Invocation {
   // Asks whether to go on. Errors: cancelled (no), invalid_argument (nobody to ask, no --yes).
   Status confirm(std::string_view what_will_happen);
 
-  // Error io where not all of the output could be written.
+  // Error io where not all of the output could be written (output.h).
   Status flush();
 
  private:
   Settings settings_;
   Streams streams_;
+  Output output_;
   Interrupt& interrupt_;
   std::vector<Store> stores_;
 };

@@ -15,6 +15,8 @@
 namespace semper::cli {
 namespace {
 
+using Purpose = Invocation::Purpose;
+
 // Of a message read from the standard input.
 constexpr std::size_t kInputBytesMaximum = 64u << 20;
 
@@ -85,7 +87,7 @@ Async<Prepared> prepare(Invocation& invocation, SendArguments arguments, Way way
         "the message's name \"" + to_printable(arguments.message, 64) + "\" is empty or not UTF-8");
   }
   SEMPER_CO_TRY(auto payload, read_payload(arguments, invocation.input()));
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   if (!arguments.force) {
     SEMPER_CO_TRY_STATUS(co_await check_message(tenant, id, arguments.message, way));
   }
@@ -185,7 +187,7 @@ Async<void> call(Invocation& invocation, SendArguments arguments) {
 
 Async<void> kill(Invocation& invocation, std::string entity) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   SEMPER_CO_TRY(const auto loss, co_await describe_loss(tenant, id));
   SEMPER_CO_TRY_STATUS(invocation.confirm("this deletes " + shown(id.to_string()) + ": " + loss));
   const RawRef target(tenant, id);
@@ -195,7 +197,7 @@ Async<void> kill(Invocation& invocation, std::string entity) {
 
 Async<void> reset(Invocation& invocation, std::string entity) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   SEMPER_CO_TRY_STATUS(co_await describe_loss(tenant, id));
   SEMPER_CO_TRY_STATUS(invocation.confirm("this deletes the state of " + shown(id.to_string()) +
                                           ", its queue stays"));
@@ -207,7 +209,7 @@ Async<void> reset(Invocation& invocation, std::string entity) {
 
 Async<void> unlock(Invocation& invocation, std::string entity) {
   SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   SEMPER_CO_TRY(const auto view, co_await inspect(tenant, id));
   if (!view.lock) {
     co_return fail(ErrorKind::not_found, shown(id.to_string()) + " is not locked");

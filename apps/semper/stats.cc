@@ -11,6 +11,8 @@
 namespace semper::cli {
 namespace {
 
+using Purpose = Invocation::Purpose;
+
 constexpr Duration kIntervalMinimum = std::chrono::milliseconds(10);
 // The heading is repeated after so many lines, as it has left the screen by then.
 constexpr std::uint64_t kLinesPerHeading = 20;
@@ -102,7 +104,7 @@ Async<void> stats(Invocation& invocation, StatsArguments arguments) {
   if (!arguments.entity.empty()) {
     SEMPER_CO_TRY(id, EntityId::parse(arguments.entity));
   }
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant());
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   const auto take = [&] {
     return id.id.empty() ? sample_store(tenant) : sample_entity(tenant, id);
   };

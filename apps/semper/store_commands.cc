@@ -12,6 +12,8 @@
 namespace semper::cli {
 namespace {
 
+using Purpose = Invocation::Purpose;
+
 // Keys from here on belong to Semper and the backends (store/keys.h).
 constexpr char kReservedKeys = '\xff';
 constexpr std::size_t kRowsPerPage = 1000;
@@ -156,7 +158,7 @@ Status print_value(Invocation& invocation, BytesView key, const std::optional<By
 Async<void> get(Invocation& invocation, KeyArguments arguments) {
   SEMPER_CO_TRY(const Bytes key, parse_key(arguments.key));
   SEMPER_CO_TRY(const auto form, parse_value_form(arguments.form));
-  SEMPER_CO_TRY(const Store store, co_await invocation.open());
+  SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::read));
   SEMPER_CO_TRY(const auto value, co_await store.transact([&](Transaction& transaction) {
     return transaction.get(key);
   }));
@@ -180,7 +182,7 @@ Async<void> set(Invocation& invocation, KeyArguments arguments) {
   if (!parsed) co_return fail(parsed.error().in("value"));
   const Bytes value = std::move(*parsed);
   SEMPER_CO_TRY_STATUS(confirm_write(invocation, key, "setting"));
-  SEMPER_CO_TRY(const Store store, co_await invocation.open());
+  SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::change));
   Versionstamp stamp;
   TransactOptions options;
   options.committed_at = &stamp;
@@ -195,7 +197,7 @@ Async<void> set(Invocation& invocation, KeyArguments arguments) {
 Async<void> clear(Invocation& invocation, KeyArguments arguments) {
   SEMPER_CO_TRY(const Bytes key, parse_key(arguments.key));
   SEMPER_CO_TRY_STATUS(confirm_write(invocation, key, "clearing"));
-  SEMPER_CO_TRY(const Store store, co_await invocation.open());
+  SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::change));
   Versionstamp stamp;
   TransactOptions options;
   options.committed_at = &stamp;
@@ -214,14 +216,14 @@ Async<void> clear(Invocation& invocation, KeyArguments arguments) {
 Async<void> range(Invocation& invocation, RangeArguments arguments) {
   SEMPER_CO_TRY(const KeyRange keys, range_of(arguments));
   SEMPER_CO_TRY(const auto form, parse_value_form(arguments.form));
-  SEMPER_CO_TRY(const Store store, co_await invocation.open());
+  SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::read));
   co_return co_await print_rows(invocation, store, keys, arguments, form);
 }
 
 Async<void> watch(Invocation& invocation, WatchArguments arguments) {
   SEMPER_CO_TRY(const Bytes key, parse_key(arguments.key));
   SEMPER_CO_TRY(const auto form, parse_value_form(arguments.form));
-  SEMPER_CO_TRY(const Store store, co_await invocation.open());
+  SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::read));
   const Interrupt& interrupt = invocation.interrupt();
   Clock& clock = *store.env().clock;
   std::optional<std::optional<Bytes>> last;
@@ -238,7 +240,7 @@ Async<void> watch(Invocation& invocation, WatchArguments arguments) {
 }
 
 Async<void> create(Invocation& invocation) {
-  SEMPER_CO_TRY(const Store store, co_await invocation.open(Invocation::IfMissing::create));
+  SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::create));
   if (invocation.json()) {
     co_return invocation.print_document(Fields().add("url", text_item(store.url())).item());
   }
@@ -247,7 +249,7 @@ Async<void> create(Invocation& invocation) {
 }
 
 Async<void> check(Invocation& invocation) {
-  SEMPER_CO_TRY(const Store store, co_await invocation.open());
+  SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::read));
   SEMPER_CO_TRY(const auto words, co_await store.backend().check());
   if (invocation.json()) {
     co_return invocation.print_document(
@@ -258,7 +260,7 @@ Async<void> check(Invocation& invocation) {
 }
 
 Async<void> backup(Invocation& invocation, BackupArguments arguments) {
-  SEMPER_CO_TRY(const Store store, co_await invocation.open());
+  SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::read));
   Progress progress = invocation.progress(system_clock());
   BackupOptions options;
   options.stop = invocation.interrupt().token();
@@ -283,7 +285,7 @@ Async<void> backup(Invocation& invocation, BackupArguments arguments) {
 }
 
 Async<void> info(Invocation& invocation) {
-  SEMPER_CO_TRY(const Store store, co_await invocation.open());
+  SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::read));
   SEMPER_CO_TRY(const auto version, co_await store.transact([](Transaction& transaction) {
     return transaction.read_version();
   }));

@@ -346,12 +346,11 @@ Status check_arguments(const Invocation& invocation, const CopyArguments& argume
 
 Async<void> copy_store(Invocation& invocation, CopyArguments arguments) {
   SEMPER_CO_TRY_STATUS(check_arguments(invocation, arguments));
-  using IfMissing = Invocation::IfMissing;
+  using Purpose = Invocation::Purpose;
   const bool only_looks = arguments.check || arguments.compare;
-  const auto if_missing = only_looks ? IfMissing::refuse : IfMissing::create;
-  SEMPER_CO_TRY(const Store source,
-                co_await invocation.open_other(arguments.from, IfMissing::refuse));
-  SEMPER_CO_TRY(const Store target, co_await invocation.open_other(arguments.to, if_missing));
+  const auto purpose = only_looks ? Purpose::read : Purpose::create;
+  SEMPER_CO_TRY(const Store source, co_await invocation.open_other(arguments.from, Purpose::read));
+  SEMPER_CO_TRY(const Store target, co_await invocation.open_other(arguments.to, purpose));
   Copying copying(invocation, std::move(arguments), source, target);
   co_return co_await copying.run();
 }

@@ -1,6 +1,8 @@
 #include "backend.h"
 
 #include "log_readers.h"
+#include "read_only.h"
+#include "rights.h"
 #include "semper/base/log.h"
 #include "snapshot.h"
 #include "sqlite.h"
@@ -8,16 +10,6 @@
 
 namespace semper::sqlite {
 namespace {
-
-// A value of 4 MiB and a transaction of 32 MiB are far below what SQLite takes, and small enough
-// that one caller does not hold up all the others of its batch for long.
-constexpr Limits kLimits = {
-    .key_bytes = 10'000,
-    .value_bytes = std::size_t{4} << 20,
-    .transaction_bytes = std::size_t{32} << 20,
-    .transaction_operations = 200'000,
-    .transaction_duration = std::chrono::seconds(5),
-};
 
 // Half of what SQLite's integers hold: nothing reaches it by counting.
 constexpr Version kVersionMaximum = Version{1} << 62;
@@ -40,18 +32,26 @@ Status forget_old_conflicts(Writer& writer) {
   return {};
 }
 
+// What is there; an error also where that is nothing, and is to stay so.
+Result<FileState> find_store(const SqliteOptions& options) {
+  SEMPER_TRY(const FileState state, examine_file(options));
+  if (state == FileState::store || options.access == SqliteOptions::Access::make) return state;
+  return fail(no_store(options, state));
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env env) {
   prepare_process();
   SEMPER_TRY_STATUS(refuse_network(options));
   // Before anything is made beside it; again with the lock held.
-  SEMPER_TRY_STATUS(examine_file(options));
+  SEMPER_TRY_STATUS(find_store(options));
+  SEMPER_TRY_STATUS(check_may_write(options.path));
   auto parts = std::make_unique<Parts>();
   parts->options = std::move(options);
   parts->env = env;
   const auto prepare = [&]() -> Result<std::uint64_t> {
-    SEMPER_TRY(const FileState state, examine_file(parts->options));
+    SEMPER_TRY(const FileState state, find_store(parts->options));
     if (state != FileState::store) SEMPER_TRY_STATUS(create_file(parts->options));
     SEMPER_TRY_STATUS(put_right(parts->options));
     SEMPER_TRY(auto writer, Writer::open(parts->options, parts->statistics));
@@ -79,12 +79,14 @@ Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env 
 }
 
 void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
-  const Duration lifetime = kLimits.transaction_duration;
+  const Duration lifetime = kStoreLimits.transaction_duration;
   pool = std::make_shared<ReadPool>(ReadPool::Context{&options, sidecar.get(), &statistics, env,
                                                       lifetime,
                                                       [this] { checkpointer->on_activity(); }});
   WatchHub::Context watching{&options, sidecar.get(), &statistics, env.clock, {}, {}};
-  watching.on_wal_wanted = [this] { pool->tidy({Duration::zero(), kLimits.transaction_duration}); };
+  watching.on_wal_wanted = [this] {
+    pool->tidy({Duration::zero(), kStoreLimits.transaction_duration});
+  };
   watching.on_look = [this] { static_cast<void>(check_place()); };
   hub = std::make_shared<WatchHub>(std::move(watching));
   checkpointer = std::make_unique<Checkpointer>(Checkpointer::Context{
@@ -190,7 +192,7 @@ SqliteBackend::~SqliteBackend() {
 }
 
 const Limits& SqliteBackend::limits() const {
-  return kLimits;
+  return kStoreLimits;
 }
 
 BackendTraits SqliteBackend::traits() const {
@@ -210,17 +212,24 @@ Async<std::unique_ptr<Snapshot>> SqliteBackend::snapshot() {
   SnapshotLife life;
   life.clock = parts_->env.clock;
   life.fork = parts_->fork;
-  life.expires = parts_->env.clock->after(kLimits.transaction_duration);
+  life.expires = parts_->env.clock->after(kStoreLimits.transaction_duration);
   co_return std::make_unique<SqliteSnapshot>(std::move(pool), std::move(view), life);
+}
+
+Status SqliteBackend::check_commits() const {
+  if (parts_->options.access != SqliteOptions::Access::read) return {};
+  return fail(opened_for_reading(parts_->options));
 }
 
 Async<CommitReceipt> SqliteBackend::commit(CommitRequest request) {
   SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
+  SEMPER_CO_TRY_STATUS(check_commits());
   co_return co_await parts_->committer->commit(std::move(request));
 }
 
 Async<void> SqliteBackend::raise_version(Version floor) {
   SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
+  SEMPER_CO_TRY_STATUS(check_commits());
   if (floor > kVersionMaximum) {
     co_return fail(ErrorKind::invalid_argument,
                    "version " + std::to_string(floor) +
@@ -299,14 +308,26 @@ Async<void> SqliteBackend::close() {
   co_return Status{};
 }
 
+// Who may not write reads all the same, where that is all that was asked for.
+Result<std::shared_ptr<Backend>> open_at(SqliteOptions options, Env env) {
+  auto opened = SqliteBackend::open(options, env);
+  if (opened || options.access != SqliteOptions::Access::read ||
+      opened.error().kind() != ErrorKind::permission) {
+    return opened;
+  }
+  SEMPER_TRY_STATUS(find_store(options));
+  return ReadOnlyBackend::open(std::move(options), env);
+}
+
 }  // namespace semper::sqlite
 
 namespace semper {
 
 Async<std::shared_ptr<Backend>> open_sqlite(StoreUrl url, Env env) {
   SEMPER_CO_TRY(auto options, sqlite::parse_options(url));
-  auto opened = sqlite::SqliteBackend::open(std::move(options), env);
-  if (!opened) co_return fail(opened.error().in(url.to_string()));
+  const std::string which = options.url;
+  auto opened = sqlite::open_at(std::move(options), env);
+  if (!opened) co_return fail(opened.error().in(which));
   co_return std::move(*opened);
 }
 

@@ -78,6 +78,8 @@ class SqliteBackend final : public Backend {
     void shut_down();
   };
 
+  Status check_commits() const;
+
   explicit SqliteBackend(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
   std::unique_ptr<Parts> parts_;

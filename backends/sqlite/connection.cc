@@ -49,7 +49,7 @@ const char* advice_for(ErrorKind kind) {
   }
 }
 
-std::string uri_of_immutable(const std::string& path) {
+std::string uri_of(const std::string& path, const char* parameter) {
   std::string uri = "file:";
   for (const char byte : path) {
     if (byte == '?' || byte == '#' || byte == '%') {
@@ -58,18 +58,20 @@ std::string uri_of_immutable(const std::string& path) {
       uri += byte;
     }
   }
-  return uri + "?immutable=1";
+  return uri + "?" + parameter;
 }
 
 }  // namespace
 
 Result<Connection> Connection::open(const ConnectionOptions& options) {
   sqlite3* handle = nullptr;
-  const bool immutable = options.access == ConnectionOptions::Access::immutable;
+  using Access = ConnectionOptions::Access;
+  const bool writes = options.access == Access::shared;
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-  flags |= immutable ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE;
+  flags |= writes ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
   if (options.create == ConnectionOptions::Create::yes) flags |= SQLITE_OPEN_CREATE;
-  const std::string name = immutable ? uri_of_immutable(options.path) : options.path;
+  const char* const how = options.access == Access::immutable ? "immutable=1" : "readonly_shm=1";
+  const std::string name = writes ? options.path : uri_of(options.path, how);
   const int code = sqlite3_open_v2(name.c_str(), &handle, flags,
                                    options.vfs.empty() ? nullptr : options.vfs.c_str());
   Connection connection(handle, options.path);

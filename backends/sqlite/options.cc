@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <array>
 #include <bit>
@@ -13,6 +14,8 @@
 #include <memory>
 #include <sstream>
 #include <utility>
+
+#include "rights.h"
 
 namespace semper::sqlite {
 namespace {
@@ -52,7 +55,65 @@ Result<std::string> real_path(const std::string& path) {
   return std::string(resolved.get());
 }
 
+// A path that other programs would read otherwise than we do.
+Status refuse_ambiguous(const std::string& given) {
+  if (given.starts_with("//") && !given.starts_with("///")) {
+    const std::string path = given.substr(2);
+    return fail(ErrorKind::invalid_argument,
+                "sqlite:" + to_printable(given) + " can be read in two ways; write sqlite:" +
+                    to_printable(path) + " for a path from this folder, or sqlite:/" +
+                    to_printable(path) + " for one from the root folder");
+  }
+  if (given.starts_with("~")) {
+    const std::string folder = given.substr(0, given.find('/'));
+    struct stat status {};
+    if (::lstat(folder.c_str(), &status) != 0) {
+      return fail(ErrorKind::invalid_argument,
+                  "the ~ of sqlite:" + to_printable(given) +
+                      " is no home folder: shells put that in at the beginning of a word only; "
+                      "write sqlite:$HOME" +
+                      to_printable(given.substr(folder.size())));
+    }
+  }
+  return {};
+}
+
+Error missing_directory(const std::string& directory) {
+  return Error(ErrorKind::not_found, "the directory " + to_printable(directory) +
+                                         " of the store does not exist; make it first: mkdir -p " +
+                                         to_printable(directory));
+}
+
+// Why the directory of the store can not be found.
+Error lost_directory(const std::string& directory, const Error& error) {
+  if (const auto entered = check_may_enter(directory); !entered) return entered.error();
+  if (error.kind() == ErrorKind::not_found) return missing_directory(directory);
+  std::string folder = directory;
+  while (folder.ends_with('/')) folder.pop_back();
+  struct stat status {};
+  while (!folder.empty() && ::stat(folder.c_str(), &status) != 0) {
+    folder.resize(folder.find('/') == std::string::npos ? 0 : folder.rfind('/'));
+  }
+  if (folder.empty() || S_ISDIR(status.st_mode)) return error;
+  return Error(ErrorKind::invalid_argument,
+               to_printable(folder) + " is a file, and nothing can be in it; " +
+                   to_printable(directory) + " should be the folder of the store");
+}
+
+// A link to a file elsewhere is that file.
+Result<std::string> follow_link(const std::string& path) {
+  auto target = real_path(path);
+  if (target || target.error().kind() != ErrorKind::not_found) return target;
+  std::array<char, kPathBytesMaximum> text{};
+  const auto size = ::readlink(path.c_str(), text.data(), text.size());
+  const std::string to(text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+  return fail(ErrorKind::not_found, path + " is a link to " + to_printable(to) +
+                                        ", which is not there; put that file back, or remove the "
+                                        "link to make a new store of this name");
+}
+
 Result<StorePath> resolve(const std::string& given) {
+  SEMPER_TRY_STATUS(refuse_ambiguous(given));
   if (given.empty() || given.size() > kPathBytesMaximum || given.find('\0') != std::string::npos) {
     return fail(ErrorKind::invalid_argument,
                 "a sqlite: URL needs the path of a file, for example sqlite:./data.db");
@@ -65,19 +126,13 @@ Result<StorePath> resolve(const std::string& given) {
                 to_printable(given) + " is a directory; a sqlite: URL needs the path of a file");
   }
   auto parent = real_path(directory);
-  if (!parent && parent.error().kind() == ErrorKind::not_found) {
-    return fail(ErrorKind::not_found, "the directory " + to_printable(directory) +
-                                          " of the store does not exist; make it first: mkdir -p " +
-                                          to_printable(directory));
-  }
-  if (!parent) return fail(parent.error());
+  if (!parent) return fail(lost_directory(directory, parent.error()));
   StorePath path;
   path.directory = *parent;
   path.file = (*parent == "/" ? "" : *parent) + "/" + name;
-  // A link to a file elsewhere is that file; a dangling one is refused by its target's absence.
   struct stat link {};
   if (::lstat(path.file.c_str(), &link) == 0 && S_ISLNK(link.st_mode)) {
-    SEMPER_TRY(path.file, real_path(path.file));
+    SEMPER_TRY(path.file, follow_link(path.file));
     path.directory = path.file.substr(0, std::max<std::size_t>(1, path.file.rfind('/')));
   }
   return path;
@@ -103,9 +158,12 @@ std::string mount_type_of(dev_t device) {
 }  // namespace
 
 Result<SqliteOptions> parse_options(const StoreUrl& url) {
-  SEMPER_TRY_STATUS(url.allow_only({"cache_mib", "readers", "page_size", "network", "vfs"}));
+  SEMPER_TRY_STATUS(
+      url.allow_only({"cache_mib", "readers", "page_size", "network", "access", "vfs"}));
   SqliteOptions options;
-  options.url = url.to_string();
+  StoreUrl which = url;
+  std::erase_if(which.parameters, [](const auto& each) { return each.first == "access"; });
+  options.url = which.to_string();
   SEMPER_TRY(options.cache_mib, number_parameter(url, {"cache_mib", 16, 1, kCacheMibMaximum}));
   SEMPER_TRY(options.readers, number_parameter(url, {"readers", 16, 1, kReadersMaximum}));
   SEMPER_TRY(options.page_size, number_parameter(url, {"page_size", 1024, 512, 65536}));
@@ -121,6 +179,16 @@ Result<SqliteOptions> parse_options(const StoreUrl& url) {
                       " is not known; there is network=force");
     }
     options.network = SqliteOptions::Network::force;
+  }
+  if (const auto access = url.parameter("access")) {
+    if (*access != "read" && *access != "existing") {
+      return fail(ErrorKind::invalid_argument,
+                  "store URL parameter access=" + to_printable(*access) +
+                      " is not known; there are access=read (nothing is written) and "
+                      "access=existing (no store is made)");
+    }
+    options.access =
+        *access == "read" ? SqliteOptions::Access::read : SqliteOptions::Access::existing;
   }
   options.vfs = url.parameter("vfs").value_or("");
   SEMPER_TRY(options.path, resolve(url.path));

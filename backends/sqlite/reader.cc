@@ -13,13 +13,20 @@ constexpr std::size_t kReaderCacheKib = 2048;
 
 Result<std::unique_ptr<Reader>> Reader::open(const SqliteOptions& options) {
   SEMPER_TRY_STATUS(check_place(options));
+  SEMPER_TRY(auto reader, open_for_reading(options, ConnectionOptions::Access::shared));
+  SEMPER_TRY_STATUS(check_place(options));
+  return reader;
+}
+
+Result<std::unique_ptr<Reader>> Reader::open_for_reading(const SqliteOptions& options,
+                                                         ConnectionOptions::Access access) {
   ConnectionOptions how;
   how.path = options.path.file;
   how.vfs = options.vfs;
   how.cache_kib = kReaderCacheKib;
+  how.access = access;
   SEMPER_TRY(Connection connection, Connection::open(how));
   SEMPER_TRY_STATUS(connection.execute("PRAGMA query_only=ON"));
-  SEMPER_TRY_STATUS(check_place(options));
   std::unique_ptr<Reader> reader(new Reader(std::move(connection)));
   SEMPER_TRY_STATUS(reader->prepare());
   return reader;

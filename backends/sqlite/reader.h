@@ -18,6 +18,9 @@ inline constexpr std::size_t kPageBytesMaximum = std::size_t{1} << 20;
 class Reader {
  public:
   static Result<std::unique_ptr<Reader>> open(const SqliteOptions& options);
+  // By who may not write the store.
+  static Result<std::unique_ptr<Reader>> open_for_reading(const SqliteOptions& options,
+                                                          ConnectionOptions::Access access);
 
   // Opens a read transaction (ending one that is open) and returns the version that it sees.
   Result<Version> begin();

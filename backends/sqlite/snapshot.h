@@ -11,6 +11,12 @@
 
 namespace semper::sqlite {
 
+inline Error too_old_error() {
+  return Error(ErrorKind::timeout,
+               "the transaction is older than the store's limit transaction_duration = 5 s; begin "
+               "anew, and do less in one");
+}
+
 struct SnapshotLife {
   Clock* clock = nullptr;
   ForkGuard fork;
@@ -47,9 +53,7 @@ class SqliteSnapshot final : public Snapshot {
   Status check() const {
     SEMPER_TRY_STATUS(life_.fork.check("this store"));
     if (life_.clock->now() < life_.expires) return {};
-    return fail(ErrorKind::timeout,
-                "the transaction is older than the store's limit transaction_duration = 5 s; begin "
-                "anew, and do less in one");
+    return fail(too_old_error());
   }
 
   std::shared_ptr<ReadPool> pool_;

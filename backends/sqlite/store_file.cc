@@ -13,6 +13,7 @@
 
 #include "connection.h"
 #include "place.h"
+#include "rights.h"
 #include "semper/base/crc32c.h"
 #include "semper/env/shared_file.h"
 
@@ -93,6 +94,13 @@ Result<std::size_t> read_header(const SqliteOptions& options, Header& header) {
                                    sqlite3_errstr(read) + "]");
   }
   return static_cast<std::size_t>(size);
+}
+
+const char* kind_of_file(mode_t mode) {
+  if (S_ISFIFO(mode)) return "a named pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  if (S_ISBLK(mode)) return "a block device";
+  return "a character device";
 }
 
 bool has_wal(const StorePath& path) {
@@ -238,18 +246,37 @@ Result<FileState> examine_file(const SqliteOptions& options) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return without_wal(options.path, FileState::absent);
-    return fail(error_from_errno(errno, "can not look at the store file " + path));
+    const Error error = error_from_errno(errno, "can not look at the store file " + path);
+    SEMPER_TRY_STATUS(check_may_enter(path));
+    return fail(error);
+  }
+  if (S_ISDIR(status.st_mode)) {
+    return fail(ErrorKind::invalid_argument,
+                path + " is a folder, not a file; name a file in it, for example sqlite:" + path +
+                    "/data.db");
   }
   if (!S_ISREG(status.st_mode)) {
     return fail(ErrorKind::invalid_argument,
-                path + " is not a regular file; a sqlite: URL needs the path of a file");
+                path + " is " + kind_of_file(status.st_mode) +
+                    "; a sqlite: store is a regular file on a file system, name one");
   }
+  SEMPER_TRY_STATUS(check_may_read(path));
   SEMPER_TRY_STATUS(check_names(path));
   Header header{};
   SEMPER_TRY(const std::size_t size, read_header(options, header));
   if (size == 0) return without_wal(options.path, FileState::empty);
   SEMPER_TRY_STATUS(check_header(options.path, header, size));
   return FileState::store;
+}
+
+Error no_store(const SqliteOptions& options, FileState state) {
+  const std::string& path = options.path.file;
+  const std::string what = state == FileState::absent
+                               ? "there is no store at " + path + "; check the path"
+                               : "the file " + path + " is empty (0 bytes), and no store yet; " +
+                                     "check whether its content was lost";
+  return Error(ErrorKind::not_found,
+               what + ", or make a new one: semper --store '" + options.url + "' store create");
 }
 
 Status put_right(const SqliteOptions& options) {

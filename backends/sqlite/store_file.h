@@ -31,6 +31,9 @@ enum class FileState : std::uint8_t { absent, empty, store };
 // SQLite; one of several names of a file), permission, io. The file stays as it is.
 Result<FileState> examine_file(const SqliteOptions& options);
 
+// not_found: the file is not there, or empty, and no store is to be made.
+Error no_store(const SqliteOptions& options, FileState state);
+
 // Copies made by other means say things about themselves that a store does not: VACUUM INTO leaves
 // a rollback journal as the mode, under which readers and writers would shut each other out. Put
 // right where it is so, durably. The caller holds the sidecar's exclusive lock. Errors: retry
