@@ -1,120 +1,22 @@
-// Every public coroutine of a ring and a journal, cut off at each of its awaits, by a cancellation or
-// because its loop is destroyed. Afterwards the same handle goes on, and the ring is in order.
+// Every public coroutine of a ring's sides, cut off at each of its awaits, by a cancellation or because
+// its loop is destroyed. Afterwards the same handle goes on, and the ring is in order.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <optional>
 
-#include "ring_test_support.h"
+#include "ring/interruption_test_support.h"
 #include "semper/env/cancellation.h"
-#include "semper/ring/journal.h"
-#include "semper/testing/interruption.h"
 
 namespace semper::ring {
 namespace {
 
 using namespace std::chrono_literals;
 using semper::testing::at_each_await;
-using semper::testing::InterruptibleLoop;
-using semper::testing::Interrupted;
 using semper::testing::Interruption;
-using semper::testing::SimulatedClock;
-using semper::testing::SimulatedDisk;
 using ::testing::AnyOf;
-using ::testing::ElementsAre;
-
-struct Case {
-  Format format = Format::semper_1;
-  Interruption how = Interruption::cancel;
-};
-
-// A ring on a disk whose every operation takes its time, so that each is an await. Both sides are
-// attached; three items are in it, of which two wait.
-class Cut {
- public:
-  explicit Cut(const Case& kind) : how_(kind.how) {
-    disk = std::make_unique<SimulatedDisk>(
-        semper::testing::SimulatedDiskOptions{.size = 256 << 10, .sector_size = 512}, env());
-    producer_device = disk->open();
-    consumer_device = disk->open();
-    CreateOptions create_options;
-    create_options.format = kind.format;
-    create_options.env = env();
-    EXPECT_OK(loop.run(create(*producer_device, create_options)));
-    semper::testing::DiskFaults slow;
-    slow.delay = 1;
-    slow.delay_by = 1ms;
-    disk->set_faults(slow);
-  }
-
-  void attach() {
-    auto made_producer = loop.run(Producer::attach(*producer_device, options()));
-    EXPECT_OK(made_producer);
-    producer.emplace(std::move(*made_producer));
-    for (const char* item : {"one", "two", "three"}) EXPECT_OK(loop.run(producer->publish(item)));
-    auto made_consumer = loop.run(Consumer::attach(*consumer_device, options()));
-    EXPECT_OK(made_consumer);
-    consumer.emplace(std::move(*made_consumer));
-    const auto first = loop.run(consumer->pop());
-    EXPECT_OK(first);
-    EXPECT_OK(loop.run(consumer->advance(first->after)));
-  }
-
-  AttachOptions options() {
-    AttachOptions chosen;
-    chosen.memory_bytes = 256 << 10;
-    chosen.env = env();
-    return chosen;
-  }
-
-  template <class T>
-  Interrupted<T> cut(Task<T> operation, std::size_t steps) {
-    auto outcome = loop.interrupt(std::move(operation), steps, how_);
-    // What had begun comes to its end, or would by now.
-    loop.pass(1s);
-    return outcome;
-  }
-
-  // Both sides work, and the consumer gets what is there in order. `maybe` is an item of unknown fate.
-  void expect_in_order(std::vector<Bytes> expected, const Bytes& maybe = "") {
-    ASSERT_OK(loop.run(producer->publish("last", clock.after(10s))));
-    std::vector<Bytes> items;
-    const auto end = loop.run(consumer->for_each([&](const ItemView& item) -> Status {
-      items.emplace_back(item.bytes);
-      return {};
-    }));
-    ASSERT_OK(end);
-    auto with = expected;
-    if (!maybe.empty()) with.push_back(maybe);
-    expected.emplace_back("last");
-    with.emplace_back("last");
-    EXPECT_THAT(items, AnyOf(expected, with));
-    EXPECT_TRUE(consumer->damage().empty());
-    ASSERT_OK(loop.run(consumer->advance(*end)));
-    EXPECT_EQ(consumer->consumed(), *end);
-    ASSERT_OK(loop.run(consumer->suspend()));
-    EXPECT_OK(loop.run(producer->state()));
-    ASSERT_OK(loop.run(consumer->resume()));
-    EXPECT_OK(loop.run(producer->state()));
-    EXPECT_OK(loop.run(consumer->detach()));
-    EXPECT_OK(loop.run(producer->detach()));
-  }
-
-  Env env() { return {&clock, &random}; }
-
-  SimulatedClock clock;
-  SeededRandom random{11};
-  std::unique_ptr<SimulatedDisk> disk;
-  InterruptibleLoop loop{clock};
-  std::unique_ptr<BlockDevice> producer_device;
-  std::unique_ptr<BlockDevice> consumer_device;
-  std::optional<Producer> producer;
-  std::optional<Consumer> consumer;
-
- private:
-  Interruption how_;
-};
+using testing::Case;
+using testing::Cut;
 
 class RingInterruption : public ::testing::TestWithParam<Case> {
  protected:
@@ -133,17 +35,8 @@ class RingInterruption : public ::testing::TestWithParam<Case> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(, RingInterruption,
-                         ::testing::Values(Case{Format::semper_1, Interruption::cancel},
-                                           Case{Format::mirage_1_0, Interruption::cancel},
-                                           Case{Format::semper_1, Interruption::destroy_loop},
-                                           Case{Format::mirage_1_0, Interruption::destroy_loop}),
-                         [](const auto& instance) {
-                           return std::string(instance.param.format == Format::semper_1 ? "semper"
-                                                                                        : "mirage") +
-                                  (instance.param.how == Interruption::cancel ? "_cancelled"
-                                                                              : "_loop_destroyed");
-                         });
+INSTANTIATE_TEST_SUITE_P(, RingInterruption, ::testing::ValuesIn(testing::all_cases()),
+                         [](const auto& instance) { return testing::name_of(instance.param); });
 
 TEST_P(RingInterruption, a_publish_leaves_all_of_its_item_or_nothing) {
   at_each([](Cut& world) { return world.producer->publish("cut"); },
@@ -182,6 +75,39 @@ TEST_P(RingInterruption, a_publish_that_waits_for_room_gives_its_place_up) {
         ASSERT_OK(end);
         ASSERT_OK(world.loop.run(world.consumer->advance(*end)));
         EXPECT_OK(world.loop.run(world.producer->publish(large, world.clock.after(10s))));
+      });
+}
+
+TEST_P(RingInterruption, a_publish_that_waits_for_the_end_of_a_pause_gives_its_place_up) {
+  at_each(
+      [](Cut& world) {
+        EXPECT_OK(world.loop.run(world.consumer->suspend()));
+        EXPECT_OK(world.loop.run(world.producer->state()));
+        return world.producer->publish("cut", world.clock.after(3s));
+      },
+      [](Cut& world, const std::optional<Result<Position>>& result) {
+        EXPECT_FALSE(result && *result) << "a suspended ring has taken an item";
+        ASSERT_OK(world.loop.run(world.consumer->resume()));
+        ASSERT_OK(world.loop.run(world.producer->state()));
+        world.expect_in_order({"two", "three"});
+      });
+}
+
+TEST_P(RingInterruption, passing_over_items_or_telling_about_oneself_changes_nothing) {
+  at_each(
+      [](Cut& world) -> Async<void> {
+        auto& producer = *world.producer;
+        auto& consumer = *world.consumer;
+        SEMPER_CO_TRY(const DebugInfo of_producer, co_await producer.debug_info());
+        SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
+        SEMPER_CO_TRY(const DebugInfo of_consumer, co_await consumer.debug_info());
+        SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
+        SEMPER_CO_TRY(const Position next, co_await consumer.resync(consumer.consumed()));
+        EXPECT_GT(next, consumer.consumed());
+        co_return Status{};
+      },
+      [](Cut& world, const auto&) {
+        world.expect_in_order({"two", "three"});
       });
 }
 
@@ -317,58 +243,6 @@ TEST_P(RingInterruption, an_attach_leaves_a_ring_that_can_be_attached) {
         world.consumer.emplace(std::move(*consumer));
         world.expect_in_order({"two", "three"});
       });
-}
-
-// What a journal's push leaves in the ring is performed, whoever waits for it.
-TEST(JournalInterruption, a_push_that_is_cancelled_leaves_no_item_that_nobody_performs) {
-  const auto tried = at_each_await([&](std::size_t steps) {
-    SCOPED_TRACE("interrupted after " + std::to_string(steps) + " steps");
-    Cut world({Format::semper_1, Interruption::cancel});
-    std::vector<Bytes> performed;
-    const Journal::Perform perform = [&](const std::vector<Item>& batch) -> Async<void> {
-      for (const auto& item : batch) performed.push_back(item.bytes);
-      co_return Status{};
-    };
-    JournalOptions options;
-    options.ring = world.options();
-    auto journal = world.loop.run(Journal::start(*world.producer_device, perform, options));
-    EXPECT_OK(journal);
-    world.loop.pass(1s);
-    const auto outcome = world.cut(journal->push("cut"), steps);
-    world.loop.pass(1min);
-    const auto info = world.loop.run(inspect(*world.producer_device));
-    EXPECT_OK(info);
-    EXPECT_EQ(info->exposed, info->consumer.position);
-    EXPECT_EQ(performed.size(), journal->statistics().performed);
-    const auto written = world.loop.run(journal->push("last"));
-    EXPECT_OK(written);
-    EXPECT_OK(world.loop.run(written->sync()));
-    EXPECT_THAT(performed, AnyOf(ElementsAre("cut", "last"), ElementsAre("last")));
-    EXPECT_OK(world.loop.run(journal->shutdown()));
-    return outcome.interrupted;
-  });
-  EXPECT_GT(tried, 3u);
-}
-
-TEST(JournalInterruption, a_sync_that_is_cancelled_takes_nothing_with_it) {
-  const auto tried = at_each_await([&](std::size_t steps) {
-    Cut world({Format::semper_1, Interruption::cancel});
-    const Journal::Perform perform = [](const std::vector<Item>&) -> Async<void> {
-      co_return Status{};
-    };
-    JournalOptions options;
-    options.ring = world.options();
-    options.flush_interval = 1min;
-    auto journal = world.loop.run(Journal::start(*world.producer_device, perform, options));
-    EXPECT_OK(journal);
-    const auto written = world.loop.run(journal->push("one"));
-    EXPECT_OK(written);
-    const auto outcome = world.cut(written->sync(), steps);
-    EXPECT_OK(world.loop.run(written->sync()));
-    EXPECT_OK(world.loop.run(journal->shutdown()));
-    return outcome.interrupted;
-  });
-  EXPECT_GT(tried, 1u);
 }
 
 // A write that hangs, and a detach that is given up meanwhile: the old write must not land on what a
