@@ -15,10 +15,7 @@
 #include "semper/base/bytes.h"
 #include "semper/base/log.h"
 #include "semper/env/scheduler.h"
-
-#ifndef SEMPER_VERSION
-#define SEMPER_VERSION "of an unknown version"
-#endif
+#include "semper/version.h"
 
 namespace semper::cli {
 namespace {
@@ -52,7 +49,7 @@ class Program {
     app_.name("semper");
     app_.fallthrough();
     app_.require_subcommand(1);
-    app_.set_version_flag("--version", "semper " SEMPER_VERSION);
+    app_.set_version_flag("--version", "semper " + std::string(version()));
     store_option_ = app_.add_option(
         "--store", settings.store,
         "URL of the store: sqlite:PATH, etcd:HOST:PORT,..., fdb:CLUSTER_FILE; default: the "

@@ -25,3 +25,4 @@
 #include "semper/server/host.h"
 #include "semper/server/inspect.h"
 #include "semper/server/ref.h"
+#include "semper/version.h"

@@ -146,7 +146,7 @@ TEST(CliDocumentation, the_exit_codes_are_told_in_different_ways) {
 TEST(CliDocumentation, the_version_is_not_that_of_the_build) {
   const Ran ran = run_tool({"--version"});
   EXPECT_EQ(ran.code, 0);
-  EXPECT_EQ(ran.out, "semper " SEMPER_VERSION "\n");
+  EXPECT_EQ(ran.out, "semper " SEMPER_PROJECT_VERSION "\n");
 }
 
 // What bash would offer for a line, given word by word; the last one is being typed.
