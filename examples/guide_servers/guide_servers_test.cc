@@ -1,0 +1,164 @@
+// What the guide to durable servers says about its lessons, held against them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "lessons.h"
+#include "semper/env/one_shot.h"
+
+namespace guide {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
+
+class Provider : public PaymentProvider {
+ public:
+  semper::Result<std::string> charge(const std::string& order, std::int64_t cents,
+                                     std::uint64_t fencing_token) override {
+    ++charges;
+    last_cents = cents;
+    last_token = fencing_token;
+    if (is_declining) return semper::fail(semper::ErrorKind::permission, "the card was declined");
+    return "receipt of " + order;
+  }
+  int charges = 0;
+  std::int64_t last_cents = 0;
+  std::uint64_t last_token = 0;
+  bool is_declining = false;
+};
+
+class GuideServersTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    shop_.emplace(scheduler_.block_on(semper::open_store("memory:")).value());
+    host_.emplace(*shop_);
+    host_->serve<Stock>();
+    host_->serve(std::make_shared<Order>(
+        provider_, [this](const std::string& article) { notified_.set(article); }));
+    ASSERT_TRUE(scheduler_.block_on(host_->start()));
+  }
+  void TearDown() override { ASSERT_TRUE(scheduler_.block_on(host_->stop())); }
+
+  std::int64_t count(const std::string& article) {
+    const auto stock = semper::ref<Stock>(*shop_, article);
+    return scheduler_.block_on(stock.call(Stock::Count())).value();
+  }
+  void deliver(const std::string& article, std::int64_t amount) {
+    const auto stock = semper::ref<Stock>(*shop_, article);
+    ASSERT_TRUE(scheduler_.block_on(stock.cast(Stock::Deliver{amount})));
+  }
+  void place(const std::string& order, const std::string& article, std::int64_t amount) {
+    const auto ordered = semper::ref<Order>(*shop_, order);
+    const Order::Place message{article, amount};
+    ASSERT_TRUE(scheduler_.block_on(ordered.cast(message)));
+  }
+
+  std::shared_ptr<Provider> provider_ = std::make_shared<Provider>();
+  semper::OneShot<std::string> notified_;
+  semper::Scheduler scheduler_;
+  std::optional<semper::Store> shop_;
+  std::optional<semper::Host> host_;
+};
+
+TEST_F(GuideServersTest, a_call_sees_what_an_earlier_cast_delivered) {
+  EXPECT_EQ(scheduler_.block_on(sell(*shop_, "chair")).value(), 7);
+  ASSERT_TRUE(scheduler_.block_on(unload(*shop_, "chair")));
+  EXPECT_EQ(scheduler_.block_on(look(*shop_, "chair")).value(), 107);
+}
+
+TEST_F(GuideServersTest, a_replied_error_changes_nothing_in_the_stock) {
+  const auto stock = semper::ref<Stock>(*shop_, "chair");
+  const auto refused = scheduler_.block_on(stock.call(Stock::Reserve{1}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message(), "only 0 left");
+  EXPECT_EQ(count("chair"), 0);
+}
+
+TEST_F(GuideServersTest, a_later_reply_comes_with_the_delivery_that_allows_it) {
+  semper::OneShot<std::int64_t> answered;
+  asio::co_spawn(
+      scheduler_.executor(),
+      [](semper::Store shop, semper::OneShot<std::int64_t> to) -> semper::Task<void> {
+        to.set((co_await wait_for_goods(shop, "lamp")).value());
+      }(*shop_, answered),
+      asio::detached);
+  deliver("lamp", 4);
+  deliver("lamp", 4);
+  EXPECT_EQ(scheduler_.block_on(answered.wait()).value(), 3);
+  EXPECT_EQ(count("lamp"), 3);
+}
+
+TEST_F(GuideServersTest, an_order_is_charged_once_and_returns_its_goods) {
+  place("1001", "chair", 3);
+  EXPECT_EQ(scheduler_.block_on(pay(*shop_, "1001")).value(), "receipt of 1001");
+  EXPECT_EQ(scheduler_.block_on(pay(*shop_, "1001")).value(), "receipt of 1001");
+  EXPECT_EQ(provider_->charges, 1);
+  EXPECT_EQ(provider_->last_cents, 4900);
+  EXPECT_GT(provider_->last_token, 0u);
+  EXPECT_EQ(scheduler_.block_on(cancel(*shop_, "1001")).value(), 3);
+  EXPECT_EQ(scheduler_.block_on(cancel(*shop_, "1001")).value(), 0);
+  EXPECT_EQ(scheduler_.block_on(notified_.wait()).value(), "chair");
+  EXPECT_EQ(count("chair"), 3);
+}
+
+TEST_F(GuideServersTest, a_declined_card_is_told_to_the_caller_and_may_be_tried_again) {
+  provider_->is_declining = true;
+  const auto declined = scheduler_.block_on(pay(*shop_, "1002"));
+  ASSERT_FALSE(declined);
+  EXPECT_EQ(declined.error().message(), "the card was declined");
+  provider_->is_declining = false;
+  EXPECT_TRUE(scheduler_.block_on(pay(*shop_, "1002")));
+}
+
+TEST_F(GuideServersTest, a_failing_message_is_set_aside_with_its_reason_and_redriven) {
+  const auto reason = scheduler_.block_on(deliver_nothing(*shop_, "lamp"));
+  ASSERT_TRUE(reason) << reason.error().to_string();
+  EXPECT_THAT(*reason, HasSubstr("a delivery of nothing"));
+}
+
+TEST_F(GuideServersTest, lines_that_are_sent_again_count_once) {
+  std::vector<Delivery> lines;
+  lines.push_back({1, "sofa", 5});
+  lines.push_back({2, "sofa", 7});
+  ASSERT_TRUE(scheduler_.block_on(import_deliveries(*shop_, lines)));
+  lines.push_back({3, "sofa", 1});
+  ASSERT_TRUE(scheduler_.block_on(import_deliveries(*shop_, lines)));
+  EXPECT_EQ(count("sofa"), 13);
+}
+
+TEST_F(GuideServersTest, a_killed_article_starts_anew) {
+  deliver("chair", 9);
+  ASSERT_TRUE(scheduler_.block_on(discontinue(*shop_, "chair")));
+  EXPECT_EQ(count("chair"), 0);
+}
+
+TEST_F(GuideServersTest, a_state_of_the_first_release_is_read_by_the_second) {
+  struct FirstRelease {
+    std::int64_t available = 0;
+  };
+  const auto state = semper::decode<Stock::State>(semper::encode(FirstRelease{7}));
+  ASSERT_TRUE(state) << state.error().to_string();
+  EXPECT_EQ(state->available, 7);
+  EXPECT_TRUE(state->waiting.empty());
+}
+
+TEST(GuideServersProgram, prints_what_the_guide_shows) {
+  std::FILE* pipe = ::popen("'" SEMPER_PROGRAM "' memory: 2>/dev/null", "r");
+  ASSERT_NE(pipe, nullptr);
+  std::vector<std::string> lines;
+  char line[256];
+  while (std::fgets(line, sizeof line, pipe) != nullptr) lines.emplace_back(line);
+  EXPECT_EQ(::pclose(pipe), 0);
+  // The action may run a little after the call has returned: the order is not promised.
+  EXPECT_THAT(lines,
+              UnorderedElementsAre("chairs left: 7\n", "tables: 100\n", "paid: receipt of 1001\n",
+                                   "cancelled an order of chair\n", "returned: 3\n",
+                                   HasSubstr("set aside: "), "sofas: 12\n"));
+}
+
+}  // namespace
+}  // namespace guide

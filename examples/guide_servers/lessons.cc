@@ -1,0 +1,90 @@
+#include "lessons.h"
+
+#include <utility>
+
+#include "semper/server/cast_once.h"
+
+namespace guide {
+
+semper::Async<std::int64_t> sell(semper::Tenant shop, std::string article) {
+  auto stock = semper::ref<Stock>(shop, article);
+
+  const Stock::Deliver ten{10};
+  SEMPER_CO_TRY_STATUS(co_await stock.cast(ten));
+
+  const Stock::Reserve three{3};
+  SEMPER_CO_TRY(const std::int64_t left, co_await stock.call(three));
+  co_return left;
+}
+
+semper::Async<void> unload(semper::Tenant shop, std::string article) {
+  auto stock = semper::ref<Stock>(shop, article);
+
+  semper::Batch<Stock> pallets;
+  pallets.add(Stock::Deliver{40}).add(Stock::Deliver{60});
+  SEMPER_CO_TRY_STATUS(co_await stock.cast(std::move(pallets)));
+
+  co_return semper::Status{};
+}
+
+semper::Async<std::int64_t> look(semper::Tenant shop, std::string article) {
+  auto stock = semper::ref<Stock>(shop, article);
+  const Stock::Count count;
+  co_return co_await stock.priority_call(count);
+}
+
+semper::Async<std::string> pay(semper::Tenant shop, std::string order) {
+  auto ordered = semper::ref<Order>(shop, order);
+
+  const Order::Pay price{4900};
+  const semper::CallOptions patient{.timeout = std::chrono::seconds(30)};
+  SEMPER_CO_TRY(const std::string receipt, co_await ordered.call(price, patient));
+  co_return receipt;
+}
+
+semper::Async<std::int64_t> cancel(semper::Tenant shop, std::string order) {
+  auto ordered = semper::ref<Order>(shop, order);
+  const Order::Cancel please;
+  co_return co_await ordered.call(please);
+}
+
+semper::Async<std::int64_t> wait_for_goods(semper::Tenant shop, std::string article) {
+  auto stock = semper::ref<Stock>(shop, article);
+
+  const Stock::ReserveWhenThere five{5};
+  const semper::CallOptions as_long_as_it_takes{.timeout = semper::kForever};
+  co_return co_await stock.call(five, as_long_as_it_takes);
+}
+
+semper::Async<std::string> deliver_nothing(semper::Tenant shop, std::string article) {
+  auto stock = semper::ref<Stock>(shop, article);
+
+  const Stock::Deliver nothing{0};
+  SEMPER_CO_TRY_STATUS(co_await stock.cast(nothing));  // durable, not yet processed
+
+  const Stock::Count count;
+  SEMPER_CO_TRY_STATUS(co_await stock.call(count));  // processed after it: the queue goes on
+
+  SEMPER_CO_TRY(const auto dead, co_await semper::list_dead_letters(shop, stock.entity()));
+  if (dead.empty()) co_return semper::fail(semper::ErrorKind::not_found, "no dead letter");
+
+  SEMPER_CO_TRY_STATUS(co_await semper::redrive_dead_letters(shop, stock.entity()));
+  co_return dead.front().reason;
+}
+
+semper::Async<void> import_deliveries(semper::Tenant shop, std::vector<Delivery> deliveries) {
+  std::vector<semper::OnceCast> casts;
+  for (const Delivery& delivery : deliveries) {
+    const semper::EntityId to{"Stock", delivery.article};
+    const Stock::Deliver message{delivery.amount};
+    casts.push_back({to, {"Deliver", semper::encode(message)}, delivery.line});
+  }
+  co_return co_await semper::cast_once(shop, "deliveries.csv", std::move(casts));
+}
+
+semper::Async<void> discontinue(semper::Tenant shop, std::string article) {
+  auto stock = semper::ref<Stock>(shop, article);
+  co_return co_await stock.kill();
+}
+
+}  // namespace guide

@@ -1,0 +1,46 @@
+// The lessons of the guide to durable servers (docs/guide-servers.md), each a function that it quotes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "order.h"
+#include "stock.h"
+
+namespace guide {
+
+// Calls and casts. Returns what is left of the article.
+semper::Async<std::int64_t> sell(semper::Tenant shop, std::string article);
+
+// Several casts in one commit.
+semper::Async<void> unload(semper::Tenant shop, std::string article);
+
+// Looks past the queue.
+semper::Async<std::int64_t> look(semper::Tenant shop, std::string article);
+
+// A lock: returns the receipt.
+semper::Async<std::string> pay(semper::Tenant shop, std::string order);
+
+// A message to another entity, and an action.
+semper::Async<std::int64_t> cancel(semper::Tenant shop, std::string order);
+
+// A call that is answered only when somebody delivers: waits as long as that takes.
+semper::Async<std::int64_t> wait_for_goods(semper::Tenant shop, std::string article);
+
+// A message that fails, and where it goes. Returns why it was set aside.
+semper::Async<std::string> deliver_nothing(semper::Tenant shop, std::string article);
+
+// A line of another system's file.
+struct Delivery {
+  std::uint64_t line = 0;
+  std::string article;
+  std::int64_t amount = 0;
+};
+// Sends the lines, those included that were sent before.
+semper::Async<void> import_deliveries(semper::Tenant shop, std::vector<Delivery> deliveries);
+
+// The end of an article.
+semper::Async<void> discontinue(semper::Tenant shop, std::string article);
+
+}  // namespace guide
