@@ -1,9 +1,14 @@
 // open_store: from a URL to a Store, with every backend of this build known.
 //
+// What for: programs that leave the choice of the store to a URL. When not: for a backend of your
+// own, register_backend and open_backend are in store/backend.h.
+//
 //   auto store = co_await semper::open_store("sqlite:./data.db");
 //
 //   memory:             one process, gone with it; for tests (a name after the colon is shared)
 //   sqlite:PATH         one file, many processes on one machine; the default choice
+//   etcd:HOST:PORT,...  an etcd cluster, many machines; for little data
+//   fdb:CLUSTER_FILE    a FoundationDB cluster, many machines; loads its client library when opened
 //
 // Errors: invalid_argument (unknown scheme or parameter; the message lists what there is), and
 // those of the backend: io, corrupt, unsupported, permission; each says what to do next. Nothing is

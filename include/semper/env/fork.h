@@ -2,15 +2,15 @@
 //
 // A child has its parent's memory and descriptors, and none of its threads. So:
 //
-//   what the child opens or makes itself works: stores, schedulers, timers, rings. Also where the
-//   parent
-//     has the same store open, and goes on with it
-//   what the parent opened gives an error (`unsupported`: open it again in the child), never a
-//   hang, and
-//     does nothing to the parent's
-//   exit(), and destructors of the parent's handles, end at once. They let go of nothing: what they
-//   would
-//     end is the parent's
+//   - What the child opens or makes itself works: stores, schedulers, timers, rings; also where the
+//     parent has the same store open and goes on with it.
+//   - What the parent opened gives an error (`unsupported`: open it again in the child). It never
+//     hangs, and does nothing to the parent's.
+//   - exit(), and destructors of the parent's handles, end at once. They let go of nothing: what
+//     they would end is the parent's.
+//
+// What for: prefork servers; docs/operations.md has the table. When not: a child that calls exec()
+// needs none of this.
 //
 // Not covered: a child of vfork(), a fork in a timer's callback or while the same thread is inside
 // a call of Semper, and FoundationDB's and gRPC's libraries, which do not survive it once the

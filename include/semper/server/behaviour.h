@@ -1,42 +1,42 @@
 // Behaviour: the callbacks that make a type a durable server.
 //
+// What for: state and messages that outlive the processes that handle them; docs/guide-servers.md.
+// When not: work without a state (ring/journal.h), or state that may end with its process.
+//
 //   struct Counter {
 //     using State = std::int64_t;
-//     struct Add  { std::int64_t by = 1; using Reply = std::int64_t; };
-//     struct Read { using Reply = std::int64_t; };
-//     using Messages = semper::Messages<Add, Read>;
-//
+//     struct Add { std::int64_t by = 1; using Reply = std::int64_t; };
+//     using Messages = semper::Messages<Add>;
 //     semper::Result<State> init(const semper::EntityId&) { return 0; }
-//     semper::Reply<std::int64_t> handle_call(const Add& m, State& s, semper::Context&) { return s
-//     += m.by; } semper::Reply<std::int64_t> handle_call(const Read&, State& s, semper::Context&) {
-//     return s; } void handle_cast(const Add& m, State& s, semper::Context&) { s += m.by; }
+//     semper::Reply<std::int64_t> handle_call(const Add& m, State& s, semper::Context&) {
+//       return s += m.by;
+//     }
+//     void handle_cast(const Add& m, State& s, semper::Context&) { s += m.by; }
 //   };
 //
-// Callbacks, all optional but init, found by their argument types:
+// Callbacks, all optional but init, found by the types of their arguments:
 //
-//   init(const EntityId&)                          Result<State>: the state before the first
-//   message handle_call(const M&, State&, Context&)        Reply<M::Reply> handle_cast(const M&,
-//   State&, Context&)        void or Outcome handle_info(const M&, State&, Context&)        void or
-//   Outcome handle_locked(const M&, State&, LockedContext&)  after `lock()`: Reply<M::Reply>,
-//   Outcome or void, or an
-//                                                  asio::awaitable of one of them (of Reply where M
-//                                                  has a Reply type)
-//   terminate(const State&, const std::string& reason)   after `stop`, when it has committed
+//   init(const EntityId&)                            Result<State>: before the first message
+//   handle_call(const M&, State&, Context&)          Reply<M::Reply>
+//   handle_cast(const M&, State&, Context&)          void or Outcome
+//   handle_info(const M&, State&, Context&)          void or Outcome
+//   handle_locked(const M&, State&, LockedContext&)  after lock(): Reply<M::Reply>, Outcome, void,
+//                                                    or an asio::awaitable of one of them
+//   terminate(const State&, const std::string&)      after stop(reason), when it has committed
 //
-// A message that fails (a callback, init or a codec throws or refuses, or what came of it cannot be
-// written) is run again alone; one that keeps failing is set aside (dead letters) and its caller
+// A message that fails (a callback, init or a codec throws or refuses, or its result cannot be
+// written) runs again, alone. One that keeps failing is set aside (dead letters), and its caller
 // gets the error. State and messages need a Codec (base/codec.h).
+// A state with fields that this program's State lacks was written by a newer program. The host
+// leaves that entity alone: its messages wait, calls made in this process get `unsupported`. Set
+// kDropsUnknownFields = true to remove a field on purpose. A State with a Codec of its own decides
+// for itself.
 //
-// A state with fields that this program's State lacks was written by a newer one. The host leaves such an
-// entity alone: its messages wait, calls made in this process get `unsupported`, and nothing is lost. To
-// remove a field from a State on purpose, set kDropsUnknownFields = true in the behaviour. A State with a
-// Codec of its own decides itself; protobuf keeps unknown fields.
-//
-// Names: the type's is type_name<B>(), a message's short_type_name<M>(); set kName to keep them
-// when a C++ type is renamed. Two messages of one behaviour, and two behaviours of one process, need
-// two names: the first is an error of the compiler, the second one of Host::serve. Threads: one callback of one entity at a time; those of different
-// entities run at once on the same behaviour object. Source of the idea: Erlang's gen_server,
-// dgen's dgen_server.
+// Names: the type's is type_name<B>(), a message's short_type_name<M>(). Set kName to keep them
+// when a C++ type is renamed. Two messages of one behaviour need two names (else a compile error),
+// and so do two behaviours of one process (else Host::serve throws).
+// Threads: one callback of one entity at a time; callbacks of different entities run at once, on
+// the same behaviour object. Source of the idea: Erlang's gen_server, dgen's dgen_server.
 #pragma once
 
 #include <array>

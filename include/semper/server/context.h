@@ -9,8 +9,8 @@
 //   }
 //
 // What a Context does becomes real with the transaction's commit, exactly once, and not at all if
-// the callback throws. A callback may run more than once before its transaction commits, so it has
-// no other effects; those belong into an action (reply.h) or into handle_locked.
+// the callback throws. When not: any other effect. A callback may run more than once before its
+// transaction commits, so those belong into an action (reply.h) or into handle_locked.
 //
 // Ownership: borrowed; a Context is gone when the callback returns. Threads: the callback's own.
 #pragma once

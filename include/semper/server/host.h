@@ -13,7 +13,7 @@
 // after HostOptions::host_lease and the others take its share over.
 //
 // serve() takes effect at once for calls and casts made in this process, and with start() for what
-// others enqueue. An idle host keeps nothing in memory for entities without work.
+// others enqueue. Idle entities take no memory. When not: a process that only sends needs no host.
 //
 // Threads: any. Callbacks run on the host's own threads and, for the calls and casts of this
 // process that need no queue, on the calling thread; one at a time for one entity. handle_locked has

@@ -5,7 +5,7 @@
 //
 // Everything here reads in one transaction and changes nothing, except where the name says so.
 // Errors: not_found, invalid_argument, corrupt (the message names the key), and the store's own.
-// Threads: any.
+// Threads: any. When not: a program that has the types asks by priority_call (server/ref.h).
 #pragma once
 
 #include <cstdint>

@@ -13,7 +13,7 @@
 // Actions run after the transaction has committed, in order, with the state it committed, in the
 // process that ran the callback; once, or not at all if that process ends first. An action that
 // returns ActionFlow::halt ends the rest of that callback's actions. They must not block.
-// Source of the idea: gen_server's return values and dgen's actions.
+// When not: what must happen for certain is a message (Context::cast) or a lock, not an action.
 #pragma once
 
 #include <functional>
