@@ -1,4 +1,4 @@
-// JournalDrain: casts to durable servers that are accepted while their store can not be reached.
+// JournalDrain: casts to durable servers that are accepted while their store cannot be reached.
 //
 // What for: a device, an edge, a process that must take orders although the store, the network to it
 // or the machine behind it is away: each cast is written to a journal on the local disk, and goes on
@@ -25,7 +25,7 @@
 // What is in the ring and is no cast of this ring's (something else was written there, or items were
 // carried over from another one) stops the drain there: what lies before it goes on to its entity,
 // it and what is behind it wait until it was taken out, by `semper ring consume --count 1`.
-// A store that can not be opened, or fails, is tried again after JournalOptions::retry_interval, for
+// A store that cannot be opened, or fails, is tried again after JournalOptions::retry_interval, for
 // as long as it takes; opened anew after an error that says it is of no more use.
 // Bounds, ownership, threads: as Journal's. Errors of cast: Journal::push's, and invalid_argument.
 #pragma once

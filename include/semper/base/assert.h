@@ -5,7 +5,7 @@
 // check stays in release builds (the idea is TigerBeetle's) and the process aborts with file, line
 // and why.
 //
-//   SEMPER_ASSERT(popped <= pushed, "a queue can not have consumed more than it holds");
+//   SEMPER_ASSERT(popped <= pushed, "a queue cannot have consumed more than it holds");
 #pragma once
 
 namespace semper {

@@ -21,7 +21,7 @@
 // tell them apart; so 1 and 1.0 stay what they are. What does not come back as it was: a 4-byte
 // float becomes a double, NaN loses its payload, lengths and integers get their shortest form, and
 // a map with a repeated text key, which CBOR forbids, is shown as it is but not read again. Control
-// characters in texts are escaped, those above 127 too: showing stored text can not steer a
+// characters in texts are escaped, those above 127 too: showing stored text cannot steer a
 // terminal.
 //
 // Both take time and memory in proportion to the input. Errors are of kind invalid_argument: the

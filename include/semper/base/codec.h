@@ -43,7 +43,7 @@
 //
 // Errors of decode are of kind invalid_argument and name the path (fields, elements and entries
 // count from 1) and the byte; reading again will not help. To whoever has read the bytes from a
-// store they mean `corrupt`: do not overwrite, inspect. encode does not fail: what can not be
+// store they mean `corrupt`: do not overwrite, inspect. encode does not fail: what cannot be
 // stored does not compile, and nesting past cbor::kMaxDepth throws std::length_error.
 //
 // Memory: encode takes the output and nothing else. decode takes at most sizeof(element) for each

@@ -21,7 +21,7 @@
 //   cancelled         the caller itself asked for the end; nothing was done unless said
 //   corrupt           stored bytes are not what was written; do not overwrite, inspect
 //   io                the device, file or network failed; see the message
-//   unsupported       this build, machine or backend can not do it
+//   unsupported       this build, machine or backend cannot do it
 //   permission        not allowed, or refused without a force option
 //   exhausted         a bound that the message names was reached; free something or raise it
 //   internal          a bug of ours or an exception out of a callback; log and report it

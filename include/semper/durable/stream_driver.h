@@ -301,7 +301,7 @@ class StreamDriver final
     }
     return Error(
         skipped->kind(),
-        options_.name + ": what follows the last batch can not be read: " + skipped->message());
+        options_.name + ": what follows the last batch cannot be read: " + skipped->message());
   }
 
   // Pulls until the connection is lost; returns why.

@@ -10,7 +10,7 @@
 // The first attempt has no delay. Streams whose source gives resume tokens have two more events:
 //   ConnectionResumed in the place of ConnectionSuccess and State: the updates go on after the last
 //   batch that was read or is in the buffer, with nothing lost or repeated;
-//   Gap before ConnectionSuccess: it could not go on there, or what follows there can not be read;
+//   Gap before ConnectionSuccess: it could not go on there, or what follows there cannot be read;
 //   updates in between are lost.
 // Gap also stands before a LostConnection where the reader was too slow (WhenFull::fresh_state).
 #pragma once
@@ -106,7 +106,7 @@ class UpdateSource {
   virtual ~UpdateSource() = default;
 
   // The next whole batch. Nothing: the other side has ended in good order. Error: it is lost, and
-  // why; `invalid_argument` or `corrupt` where something came that can not be read, and would come
+  // why; `invalid_argument` or `corrupt` where something came that cannot be read, and would come
   // again: after kUnreadableAtOnePlace losses for that at one place, the stream does not ask to
   // resume there any more, but says Gap and begins anew behind it.
   virtual Async<std::optional<UpdateBatch<Update>>> next() = 0;

@@ -13,8 +13,8 @@
 // common one is a FailedToConnect of kind `unsupported` that names both sides' versions, and is
 // tried again: servers are upgraded, and rolled back. (To end there, let
 // StreamOptions::is_permanent say so.) A menu that fails is a FailedToConnect or RpcError by its kind
-// (stream::failed_by_kind). An update that can not be converted is delivered in its place as its own
-// error; a state that can not is an RpcError of the attempt.
+// (stream::failed_by_kind). An update that cannot be converted is delivered in its place as its own
+// error; a state that cannot is an RpcError of the attempt.
 //
 // Over a durable value, Versioned<Table, Row, Metadata, Channel> takes functions with a Channel&
 // first, and `Stream::create(executor, channel, prices)` gives it one: menu and dispatch use the

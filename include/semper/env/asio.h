@@ -38,7 +38,7 @@ namespace semper {
 
 using Executor = asio::any_io_executor;
 
-// A coroutine that yields a T and can not fail.
+// A coroutine that yields a T and cannot fail.
 template <class T>
 using Task = asio::awaitable<T>;
 

@@ -111,7 +111,7 @@ class DeviceCompanion {
                            MonotonicTime deadline) = 0;
 };
 
-// Pieces of memory, in order; a single piece is taken for a list of one. g++ 12 can not keep a list
+// Pieces of memory, in order; a single piece is taken for a list of one. g++ 12 cannot keep a list
 // in braces across a co_await: where there are several, fill a variable first.
 class ReadParts : public std::vector<std::span<std::byte>> {
  public:

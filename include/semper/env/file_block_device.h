@@ -92,7 +92,7 @@ struct FileDeviceOptions {
 //   permission        not allowed, read-only file system or device, mounted or otherwise in use, or
 //                     the shared memory belongs to another user
 //   invalid_argument  a directory, socket or character device; smaller than minimum_size; a
-//                     sector_size that the device can not do
+//                     sector_size that the device cannot do
 //   unsupported       the asked io_uring or O_DIRECT is not to be had here
 //   exhausted         no thread can be started
 //   io, exhausted     the system's own words

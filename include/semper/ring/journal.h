@@ -128,7 +128,7 @@ class Journal {
   // gone).
   Async<Waiter> push(BytesView operation, MonotonicTime deadline = kNever);
 
-  // Performs what waits, once; what fails then, or can not be read, stays for the next start. Then
+  // Performs what waits, once; what fails then, or cannot be read, stays for the next start. Then
   // frees everything; later pushes are `closed`, and waiters whose operation was not performed get
   // `closed` too. May be called again, at the same time too: every call returns when the journal has
   // ended, with the same outcome: success, or the device's error that ended the journal before.

@@ -108,7 +108,7 @@ struct AttachOptions {
   std::size_t max_waiting = 65536;
   // As in CreateOptions.
   std::uint32_t sector_size = 0;
-  // How often the device is read while waiting for a side that can not wake this one.
+  // How often the device is read while waiting for a side that cannot wake this one.
   BackoffOptions poll = {.initial = std::chrono::milliseconds(1),
                          .maximum = std::chrono::milliseconds(100)};
   Env env = {};

@@ -96,7 +96,7 @@ struct HeaderDamage {
 Async<std::vector<HeaderDamage>> check_headers(BlockDevice& device, std::uint32_t sector_size = 0);
 
 // Calls `visit` with every item that is not consumed, in order, and `damaged` with every stretch
-// that can not be read; an error that one of them returns ends it. Changes nothing, takes no role;
+// that cannot be read; an error that one of them returns ends it. Changes nothing, takes no role;
 // if a consumer is at work, what it frees meanwhile may be reported as damaged.
 Async<Position> read_all(BlockDevice& device, std::function<Status(const ItemView&)> visit,
                          std::function<Status(const Damage&)> damaged, AttachOptions options);

@@ -10,7 +10,7 @@
 // executor. A coroutine that is cancelled (or destroyed) cancels its call.
 //
 // Errors: those of status.h. `timeout`, `io` and `cancelled` leave open whether the server did it.
-// invalid_argument also where nothing was sent: a method's name or metadata that gRPC can not send.
+// invalid_argument also where nothing was sent: a method's name or metadata that gRPC cannot send.
 //
 // Threads: any. A Channel is copied; requests are moved.
 #pragma once
@@ -57,7 +57,7 @@ class MessageStream {
   void cancel();
 
   // After next() gave an error: whether it is the connection's, and not the server's answer. A server
-  // that is not ours can not be told from the connection where it answers UNAVAILABLE,
+  // that is not ours cannot be told from the connection where it answers UNAVAILABLE,
   // DEADLINE_EXCEEDED or CANCELLED.
   bool was_lost() const;
 

@@ -25,7 +25,7 @@
 //   io                 nobody there, refused, or the handshake (TLS) failed; says what gRPC says of
 //                      it, and which proxy of the environment was on the way or left out; try later
 //   timeout            not ready within connect_deadline; try later
-//   invalid_argument   an address or credentials that gRPC can not use; correct them
+//   invalid_argument   an address or credentials that gRPC cannot use; correct them
 //   any of `resolve`
 //
 // Threads: everything from any thread. A Channel is a handle; copies share the connection, which

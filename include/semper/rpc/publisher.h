@@ -70,7 +70,7 @@ class PublisherCore {
  private:
   using Batch = std::shared_ptr<const std::vector<Bytes>>;
   Bytes token(std::uint64_t number) const;
-  // The number of batches that the caller has; nothing where it can not go on.
+  // The number of batches that the caller has; nothing where it cannot go on.
   std::optional<std::uint64_t> position_of(const std::optional<Bytes>& token) const;
   StreamFrame begin(const StreamRequest& request, const std::function<Bytes()>& snapshot,
                     std::uint64_t& position) const;

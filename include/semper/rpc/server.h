@@ -127,7 +127,7 @@ class Server {
   // No new calls; those under way may go on for `grace`, then they are cancelled. Returns when all
   // have ended and nothing of any handler is left: what handlers refer to may be destroyed then.
   // One that does not listen to its cancellation is waited for, and named in the log after 5 s.
-  // Where the executor is an io_context that was stopped, or runs on this thread, handlers can not
+  // Where the executor is an io_context that was stopped, or runs on this thread, handlers cannot
   // end meanwhile: they are cancelled, named in the log, and left to it. Idempotent.
   void shutdown(Duration grace);
 

@@ -17,7 +17,7 @@
 //
 // Errors: before the first message those of call.h, as FailedToConnect where the connection failed on
 // the way (MessageStream::was_lost) and as RpcError where the server refused; later as the reason of
-// LostConnection. invalid_argument where a message can not be decoded, or is larger than
+// LostConnection. invalid_argument where a message cannot be decoded, or is larger than
 // ChannelOptions::max_message_bytes: the connection is given up, and the stream does not ask for the
 // same again and again (stream_events.h). Set StreamOptions::dispatch_deadline, for a server that
 // takes the call and then says nothing.

@@ -57,7 +57,7 @@ class Context {
   struct Sends {
     std::uint16_t segments = 0;    // of queues, written so far
     std::uint64_t to_itself = 0;   // messages among them that wait in the entity's own queue
-    std::optional<Error> refused;  // why the transaction can not commit
+    std::optional<Error> refused;  // why the transaction cannot commit
     std::optional<WallTime> now;   // read once
     // Queues to be looked at before the commit: a host counts what it sends, and looks now and then.
     internal::SendCounts* counts = nullptr;
@@ -100,7 +100,7 @@ class Context {
 
   // A cast to another entity, or to this one: sent with this commit, or not at all. One to itself waits
   // at the end of the entity's own queue, before whatever is sent after the commit. The Ref may be of
-  // another tenant of the same store. Where it can not be sent (the Ref is of another store, the id is
+  // another tenant of the same store. Where it cannot be sent (the Ref is of another store, the id is
   // not valid, or the message or all that this callback sends is over the store's limits) the
   // callback's own message fails, alone, with that error: it is not tried again but set aside, or its
   // caller told, and nothing that this callback did takes effect.
@@ -110,7 +110,7 @@ class Context {
   }
 
   // The transaction itself, for writing keys of your own with this commit: set, clear, add and their
-  // kin, as in store/transaction.h. Not for reading: reads are awaited, and a callback can not await.
+  // kin, as in store/transaction.h. Not for reading: reads are awaited, and a callback cannot await.
   // What a callback needs to know belongs into the state or the message.
   Transaction& transaction() const { return *fields_.transaction; }
 

@@ -108,7 +108,7 @@ class Host {
 
   // Once for each type. Throws std::logic_error, and changes nothing, where this host serves the type
   // already, where a host of this process serves another behaviour of the same name on this store, or
-  // where the name can not be one (EntityId).
+  // where the name cannot be one (EntityId).
   template <BehaviourType B>
   void serve(ServeOptions options = {}) {
     serve(std::make_shared<B>(), options);

@@ -54,7 +54,7 @@ struct EntityView {
   std::uint64_t queue_length = 0;
   std::uint64_t processed = 0;  // messages taken from the queue so far
   std::optional<LockView> lock;
-  std::optional<std::string> parked;  // why its state can not be decoded
+  std::optional<std::string> parked;  // why its state cannot be decoded
   std::uint64_t dead_letters = 0;     // counted up to kDeadLettersCounted
   bool indexed = false;  // a host will look at it
 };

@@ -43,7 +43,7 @@ class BigInteger {
       : BigInteger(from_unsigned(value, Sign::positive)) {}
 
   // The number with this sign and these big-endian bytes; leading zeros are dropped first.
-  // invalid_argument: more than max_magnitude_bytes are left; such a number can not be a key.
+  // invalid_argument: more than max_magnitude_bytes are left; such a number cannot be a key.
   static Result<BigInteger> from_magnitude(Sign sign, BytesView magnitude);
 
   // Decimal digits with an optional '-' in front. invalid_argument: anything else, or a number past

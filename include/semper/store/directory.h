@@ -21,7 +21,7 @@
 // Everything happens in the caller's transaction: durable, or in doubt, exactly as its commit.
 // Creating beside others does not conflict except on the same name; opening conflicts with the
 // directory being moved or removed. Errors besides those named below: what Transaction's reads
-// give; unsupported (made by a newer version), corrupt (a node that can not be read).
+// give; unsupported (made by a newer version), corrupt (a node that cannot be read).
 // invalid_argument, not_found and already_exists come before any write; after any other error do
 // not commit.
 //

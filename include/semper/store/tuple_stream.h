@@ -1,7 +1,7 @@
 // TupleWriter, TupleReader: tuple encodings without a Tuple in between, for hot paths.
 //
 // What for: code that builds or takes apart one key shape a million times a second. When not:
-// anywhere else; Tuple (tuple.h) is shorter and can not be read in the wrong order.
+// anywhere else; Tuple (tuple.h) is shorter and cannot be read in the wrong order.
 //
 //   Bytes key = prefix;                                       // keep and clear() it: no allocation
 //   TupleWriter(key).add_text("queue").add(shard).add(Versionstamp::incomplete(n));

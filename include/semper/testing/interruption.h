@@ -13,7 +13,7 @@
 //   });
 //   EXPECT_GT(tried, 3);                                      // otherwise nothing was tried
 //
-// A step is one handler that the loop runs, or one timer of the clock; an operation that can not go on
+// A step is one handler that the loop runs, or one timer of the clock; an operation that cannot go on
 // by itself (it waits for a stuck disk) is interrupted there. An operation that throws,
 // whether or not it was cancelled, makes interrupt() throw: Semper's report it as an Error. One that
 // does not end within an hour of simulated time after its cancellation throws SimulationStuck.
@@ -121,7 +121,7 @@ class InterruptibleLoop {
     const MonotonicTime latest = clock_.after(std::chrono::hours(1));
     while (!state.ended) {
       if (step(latest)) continue;
-      throw SimulationStuck("an operation waits for something that can not come any more");
+      throw SimulationStuck("an operation waits for something that cannot come any more");
     }
   }
 

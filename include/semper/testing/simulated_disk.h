@@ -100,7 +100,7 @@ class SimulatedDisk {
 
   // Errors: not_found (unplugged).
   Result<std::unique_ptr<BlockDevice>> try_open(SimulatedHandleOptions options = {}) const;
-  // The same where it can not fail (asserted).
+  // The same where it cannot fail (asserted).
   std::unique_ptr<BlockDevice> open(SimulatedHandleOptions options = {}) const;
 
   // What happens from now on by chance.
@@ -127,7 +127,7 @@ class SimulatedDisk {
   std::vector<SectorWrite> unsynced() const { return unsynced(interval()); }
   std::vector<SectorWrite> unsynced(std::size_t interval) const;
 
-  // How many subsets of unsynced sectors there are; all ones where 64 bits can not hold it.
+  // How many subsets of unsynced sectors there are; all ones where 64 bits cannot hold it.
   std::uint64_t crash_count() const { return crash_count(interval()); }
   std::uint64_t crash_count(std::size_t interval) const;
 

@@ -9,7 +9,7 @@
 //
 // Returns what the coroutine returns and throws what it throws. What the coroutine spawned on its
 // executor and left behind is destroyed when simulated_run returns. Throws SimulationStuck where
-// the coroutine waits for something that can not come any more: nothing is ready and no timer is
+// the coroutine waits for something that cannot come any more: nothing is ready and no timer is
 // left, or the time limit has passed.
 #pragma once
 
