@@ -1,3 +1,4 @@
+// Completion scripts for bash, zsh and fish, made from the grammar that the tool itself parses by.
 #include <CLI/CLI.hpp>
 #include <string_view>
 

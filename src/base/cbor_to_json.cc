@@ -1,3 +1,4 @@
+// CBOR to JSON text: cbor_to_json() of base/cbor_json.h.
 #include <array>
 #include <charconv>
 #include <cmath>

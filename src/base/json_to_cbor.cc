@@ -1,3 +1,4 @@
+// JSON text to CBOR: json_to_cbor() of base/cbor_json.h.
 #include <charconv>
 #include <cstddef>
 #include <cstdint>

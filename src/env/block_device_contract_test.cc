@@ -1,3 +1,4 @@
+// The contract of BlockDevice: one suite, instantiated for every device there is.
 #include <gtest/gtest.h>
 
 #include <atomic>

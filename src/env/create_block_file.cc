@@ -1,3 +1,4 @@
+// create_block_file() of env/file_block_device.h: a file of zeros, durable with its name.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>

@@ -1,3 +1,4 @@
+// The contract of DeviceCompanion: what handles of one device share, in one process and several.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// Words in /dev/shm for all processes that have a device open, set up by the first of them.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>

@@ -1,3 +1,4 @@
+// The decoding half of store/tuple_stream.h.
 #include <algorithm>
 #include <cstring>
 #include <optional>

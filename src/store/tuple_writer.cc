@@ -1,3 +1,4 @@
+// The encoding half of store/tuple_stream.h.
 #include <cstring>
 #include <limits>
 

@@ -1,3 +1,4 @@
+// The main of the crash tests, and of the workers that they start: the arguments tell which.
 #include <cstdlib>
 #include <string>
 #include <vector>

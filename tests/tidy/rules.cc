@@ -1,0 +1,284 @@
+#include "rules.h"
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <regex>
+#include <set>
+
+namespace semper::tidy {
+namespace {
+
+// Lines of a header that its head comment may take.
+constexpr std::size_t kHeadLines = 60;
+
+bool has_ending(const std::string& path, std::string_view ending) {
+  return path.ends_with(ending);
+}
+
+std::size_t columns(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
+}
+
+std::string trimmed(std::string_view text) {
+  const auto begin = text.find_first_not_of(" \t\r");
+  if (begin == std::string_view::npos) return "";
+  return std::string(text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1));
+}
+
+std::string without_comment(const std::string& line) {
+  char quote = 0;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (quote != 0 && line[i] == '\\') {
+      ++i;
+    } else if (quote != 0) {
+      if (line[i] == quote) quote = 0;
+    } else if (line[i] == '"' || line[i] == '\'') {
+      quote = line[i];
+    } else if (line.compare(i, 2, "//") == 0) {
+      const auto end = line.find_last_not_of(" \t", i == 0 ? 0 : i - 1);
+      return i == 0 || end == std::string::npos ? "" : line.substr(0, end + 1);
+    }
+  }
+  return line;
+}
+
+// Calls `visit` with each line of a document that is not in a code block, and its number.
+template <class Visit>
+void for_each_prose_line(const File& file, Visit visit) {
+  bool is_code = false;
+  for (std::size_t i = 0; i < file.lines.size(); ++i) {
+    if (file.lines[i].starts_with("```")) {
+      is_code = !is_code;
+    } else if (!is_code) {
+      visit(file.lines[i], i + 1);
+    }
+  }
+}
+
+std::set<std::string> anchors_of(const File& document) {
+  std::set<std::string> anchors;
+  for_each_prose_line(document, [&](const std::string& line, std::size_t) {
+    const auto end_of_marks = line.find_first_not_of('#');
+    if (end_of_marks == 0 || end_of_marks == std::string::npos || line[end_of_marks] != ' ') return;
+    const std::string anchor = anchor_of(line.substr(end_of_marks + 1));
+    std::string unique = anchor;
+    for (int n = 1; anchors.contains(unique); ++n) unique = anchor + "-" + std::to_string(n);
+    anchors.insert(unique);
+  });
+  return anchors;
+}
+
+// `code` is replaced by spaces, so that nothing in it is taken for a link.
+std::string without_code_spans(std::string line) {
+  bool is_code = false;
+  for (char& c : line) {
+    if (c == '`') is_code = !is_code;
+    if (is_code || c == '`') c = ' ';
+  }
+  return line;
+}
+
+struct Banned {
+  const char* pattern;
+  const char* what;
+  bool (*applies)(const std::string& path);
+};
+
+bool is_document(const std::string& path) {
+  return has_ending(path, ".md");
+}
+bool is_public_text(const std::string& path) {
+  return is_document(path) || path.starts_with("include/");
+}
+// Documents that were written, or written anew, by native rules.
+bool is_guide(const std::string& path) {
+  static const std::set<std::string> guides = {"README.md", "CONTRIBUTING.md", "SECURITY.md",
+                                               "docs/README.md"};
+  return guides.contains(path) || path.starts_with("docs/guide-");
+}
+bool is_anything(const std::string&) {
+  return true;
+}
+
+const std::vector<Banned>& banned() {
+  static const std::vector<Banned> words = {
+      {"\\bcan not\\b", "write \"cannot\"", is_public_text},
+      {"\\b(TODO|FIXME)\\b", "open an issue instead", is_anything},
+      {"(^|[^A-Za-z0-9_.}])/(work|root)/", "a path of one machine", is_anything},
+      {"\\bbeside\\b", "write \"alongside\" or \"next to\"", is_guide},
+  };
+  return words;
+}
+
+}  // namespace
+
+std::string anchor_of(std::string_view heading) {
+  std::string anchor;
+  for (const char c : heading) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || byte >= 0x80 || c == '-' || c == '_') {
+      anchor += static_cast<char>(std::tolower(byte));
+    } else if (c == ' ') {
+      anchor += '-';
+    }
+  }
+  return anchor;
+}
+
+Findings wide_code(const File& file) {
+  Findings findings;
+  for (std::size_t i = 0; i < file.lines.size(); ++i) {
+    const std::size_t width = columns(without_comment(file.lines[i]));
+    if (width > kColumnsMaximum) {
+      findings.push_back({file.path, i + 1, std::to_string(width) + " columns"});
+    }
+  }
+  return findings;
+}
+
+Findings wide_prose(const File& file) {
+  Findings findings;
+  if (!is_guide(file.path)) return findings;
+  for_each_prose_line(file, [&](const std::string& line, std::size_t number) {
+    const bool is_free = line.starts_with("|") || line.find(' ') == std::string::npos;
+    if (!is_free && columns(line) > kColumnsMaximum) {
+      findings.push_back({file.path, number, std::to_string(columns(line)) + " columns"});
+    }
+  });
+  return findings;
+}
+
+Findings missing_head_comment(const File& file) {
+  const auto first = std::find_if(file.lines.begin(), file.lines.end(),
+                                  [](const std::string& line) { return !trimmed(line).empty(); });
+  if (first == file.lines.end()) return {{file.path, 1, "the file is empty"}};
+  if (first->starts_with("//") || first->starts_with("/*") || first->starts_with("#!")) return {};
+  std::string stem = std::filesystem::path(file.path).stem();
+  if (stem.ends_with("_test")) stem.resize(stem.size() - 5);
+  const bool is_implementation = !has_ending(file.path, ".h");
+  if (is_implementation && first->starts_with("#include \"") &&
+      std::filesystem::path(first->substr(10, first->rfind('"') - 10)).stem() == stem) {
+    return {};
+  }
+  return {{file.path, 1, "begins with no comment that says what it is for"}};
+}
+
+Findings missing_when_not(const File& file) {
+  static const std::regex sentence("[Ww]hen not|[Nn]ot for\\b|[Nn]ever (used|included) directly");
+  const std::size_t head = std::min(file.lines.size(), kHeadLines);
+  std::string text;
+  for (std::size_t i = 0; i < head && file.lines[i].starts_with("//"); ++i) {
+    text += trimmed(file.lines[i].substr(2)) + " ";
+  }
+  if (std::regex_search(text, sentence)) return {};
+  return {{file.path, 1, "its head comment has no sentence \"When not: ...\""}};
+}
+
+Findings banned_words(const File& file) {
+  Findings findings;
+  for (const Banned& word : banned()) {
+    if (!word.applies(file.path)) continue;
+    const std::regex pattern(word.pattern);
+    std::string last_word;
+    for (std::size_t i = 0; i < file.lines.size(); ++i) {
+      std::string text = trimmed(file.lines[i]);
+      if (text.starts_with("//")) text = trimmed(text.substr(2));
+      const std::string joined = last_word + " " + text;
+      std::smatch across;  // two words that a line break divides are still two words
+      const bool is_divided =
+          std::regex_search(joined, across, pattern) &&
+          static_cast<std::size_t>(across.position()) < last_word.size() &&
+          static_cast<std::size_t>(across.position() + across.length()) > last_word.size() + 1;
+      if (is_divided || std::regex_search(text, pattern)) {
+        findings.push_back({file.path, i + 1, word.what});
+      }
+      const auto space = text.rfind(' ');
+      last_word = space == std::string::npos ? text : text.substr(space + 1);
+    }
+  }
+  return findings;
+}
+
+Findings broken_links(const File& document, const Tree& tree) {
+  static const std::regex link("\\]\\(([^)\\s]+)\\)");
+  static const std::regex named(
+      "`((?:src|include|tests|docs|apps|backends|bench|examples|cmake|tools|fuzz)/[A-Za-z0-9_./"
+      "-]+)`");
+  static const std::regex placeholder("[A-Z]{3,}");  // docs/guide-NAME.md
+  Findings findings;
+  const auto folder = std::filesystem::path(document.path).parent_path();
+  const auto look = [&](const std::string& text, std::size_t number) {
+    const auto hash = text.find('#');
+    const std::string file = text.substr(0, hash);
+    const std::string path =
+        file.empty() ? document.path : (folder / file).lexically_normal().string();
+    if (!tree.exists(path)) {
+      findings.push_back({document.path, number, text + " leads to no file"});
+    } else if (hash != std::string::npos) {
+      const File* target = tree.find(path);
+      if (target == nullptr || !anchors_of(*target).contains(text.substr(hash + 1))) {
+        findings.push_back({document.path, number, text + " leads to no heading"});
+      }
+    }
+  };
+  for_each_prose_line(document, [&](const std::string& line, std::size_t number) {
+    const std::string prose = without_code_spans(line);
+    for (std::sregex_iterator at(prose.begin(), prose.end(), link), end; at != end; ++at) {
+      const std::string target = (*at)[1];
+      if (target.find("://") == std::string::npos && !target.starts_with("mailto:")) {
+        look(target, number);
+      }
+    }
+    for (std::sregex_iterator at(line.begin(), line.end(), named), end; at != end; ++at) {
+      if (!std::regex_search((*at)[1].str(), placeholder) && !tree.exists((*at)[1])) {
+        findings.push_back({document.path, number, (*at)[1].str() + " is not there"});
+      }
+    }
+  });
+  return findings;
+}
+
+Findings unquoted_code(const File& guide, const std::vector<const File*>& sources) {
+  const auto dense = [](const std::vector<std::string>& lines) {
+    std::vector<std::string> kept;
+    for (const std::string& line : lines) {
+      if (!trimmed(line).empty()) kept.push_back(trimmed(line));
+    }
+    return kept;
+  };
+  const auto is_there = [&](const std::vector<std::string>& piece) {
+    return std::any_of(sources.begin(), sources.end(), [&](const File* source) {
+      const auto all = dense(source->lines);
+      return std::search(all.begin(), all.end(), piece.begin(), piece.end()) != all.end();
+    });
+  };
+  Findings findings;
+  std::vector<std::string> piece;
+  std::size_t begin = 0;
+  bool is_quoting = false;
+  const auto end_piece = [&](std::size_t next) {
+    if (!piece.empty() && !is_there(dense(piece))) {
+      findings.push_back({guide.path, begin, "this code is in none of the guide's sources"});
+    }
+    piece.clear();
+    begin = next;
+  };
+  for (std::size_t i = 0; i < guide.lines.size(); ++i) {
+    const std::string line = trimmed(guide.lines[i]);
+    if (line == "```cpp") {
+      is_quoting = true;
+      begin = i + 2;
+    } else if (line.starts_with("```") || (is_quoting && line == "// ...")) {
+      if (is_quoting) end_piece(i + 2);
+      if (line.starts_with("```")) is_quoting = false;
+    } else if (is_quoting && !line.empty()) {
+      piece.push_back(line);
+    }
+  }
+  return findings;
+}
+
+}  // namespace semper::tidy
