@@ -151,6 +151,20 @@ TEST_F(TidyTest, every_link_and_every_named_path_leads_somewhere) {
        [&](const File& document) { return broken_links(document, here); });
 }
 
+TEST_F(TidyTest, every_document_is_in_the_index) {
+  const auto index = files_.find("docs/README.md");
+  ASSERT_NE(index, files_.end());
+  std::string text;
+  for (const std::string& line : index->second.lines) text += line;
+  for (const auto& [path, file] : files_) {
+    if (!is_document(path) || fs::path(path).parent_path() != "docs" || path == "docs/README.md") {
+      continue;
+    }
+    const std::string name = fs::path(path).filename();
+    EXPECT_NE(text.find("](" + name + ")"), std::string::npos) << "docs/README.md lacks " << name;
+  }
+}
+
 // docs/guide-x.md quotes examples/guide_x, README.md any example.
 TEST_F(TidyTest, the_code_in_a_guide_is_code_that_is_built_and_run) {
   const Paths is_guide = [](const std::string& path) {
