@@ -67,7 +67,7 @@ TEST_P(RingInterruption, a_publish_that_waits_for_room_gives_its_place_up) {
       [&](Cut& world) {
         while (world.loop.run(world.producer->publish(large))) {
         }
-        return world.producer->publish(large, world.clock.after(30s));
+        return world.producer->publish(large, world.clock.after(1s));
       },
       [&](Cut& world, const auto&) {
         const auto end = world.loop.run(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <list>
 #include <utility>
 
 #include "semper/base/assert.h"
@@ -21,6 +22,20 @@ class SimulatedDisk::Handle final : public BlockDevice {
         failures_seen_(disk_->failed_flushes),
         companion_(disk_->companion, options_.name),
         gate_(options_.name) {}
+
+  // What is under way ends here, as on a real device: with `closed`, for nobody can let time pass
+  // meanwhile. Precondition: it is awaited on no loop that is still there and does not run.
+  ~Handle() override {
+    closed_.store(true);
+    ends_.store(true);
+    companion_.close();
+    std::list<OneShot<std::monostate>> waiting;
+    {
+      std::lock_guard lock(disk_->mutex);
+      waiting = waiting_;
+    }
+    for (auto& one : waiting) one.set({});
+  }
 
   std::string_view name() const noexcept override { return options_.name; }
   std::uint64_t size() const noexcept override { return size_; }
@@ -88,16 +103,39 @@ class SimulatedDisk::Handle final : public BlockDevice {
         delay = Duration(static_cast<std::int64_t>(disk_->env.random->below(most + 1)));
       }
     }
-    if (is_stuck) {
-      SEMPER_CO_TRY_STATUS(co_await released.wait_regardless());
+    {
+      const Waiting waiting(*this, released);
+      if (is_stuck) {
+        SEMPER_CO_TRY_STATUS(co_await released.wait_regardless());
+      }
+      if (delay > Duration{0}) {
+        Clock& clock = *disk_->env.clock;
+        static_cast<void>(co_await released.wait_regardless_until(clock, clock.after(delay)));
+      }
     }
-    if (delay > Duration{0}) {
-      Clock& clock = *disk_->env.clock;
-      static_cast<void>(co_await released.wait_regardless_until(clock, clock.after(delay)));
-    }
+    if (ends_.load()) co_return fail(error(ErrorKind::closed, "was closed; open it again"));
     std::lock_guard lock(disk_->mutex);
     co_return check(0, 0);
   }
+
+  // A place among those whose operation is under way.
+  class Waiting {
+   public:
+    Waiting(Handle& handle, const OneShot<std::monostate>& event) : handle_(handle) {
+      std::lock_guard lock(handle_.disk_->mutex);
+      place_ = handle_.waiting_.insert(handle_.waiting_.end(), event);
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    ~Waiting() {
+      std::lock_guard lock(handle_.disk_->mutex);
+      handle_.waiting_.erase(place_);
+    }
+
+   private:
+    Handle& handle_;
+    std::list<OneShot<std::monostate>>::iterator place_;
+  };
 
   const std::shared_ptr<State> disk_;
   const SimulatedHandleOptions options_;
@@ -106,6 +144,8 @@ class SimulatedDisk::Handle final : public BlockDevice {
   const std::uint64_t failures_seen_;
   LocalCompanion companion_;
   std::atomic<bool> closed_ = false;
+  std::atomic<bool> ends_ = false;              // the handle is being destroyed
+  std::list<OneShot<std::monostate>> waiting_;  // with the lock of the disk
   std::optional<Error> failed_;  // with the lock of the disk
   Gate gate_;
 };
