@@ -29,6 +29,7 @@ DurableOptions<rpc::Channel> durable_options(const std::string& address, Env env
   made.name = "etcd " + address;
   made.env = env;
   made.executor = std::move(executor);
+  made.retry = std::nullopt;  // who asks goes to the next endpoint, and has pauses of its own
   return made;
 }
 

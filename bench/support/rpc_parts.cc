@@ -43,7 +43,9 @@ double seconds_since(Clock::time_point begun) {
 Durable<rpc::Channel> channel_to(const std::string& address) {
   rpc::ChannelOptions options;
   options.address = address;
-  return rpc::durable_channel(std::move(options));
+  DurableOptions<rpc::Channel> durable;
+  durable.retry = std::nullopt;  // the streams' delay is the only one that is measured
+  return rpc::durable_channel(std::move(options), std::move(durable));
 }
 
 Pipe open_pipe(const Executor& executor, const Durable<rpc::Channel>& channel, const char* method,

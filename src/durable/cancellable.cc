@@ -1,9 +1,11 @@
 #include "semper/durable/cancellable.h"
 
+#include <atomic>
 #include <exception>
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/env/serial.h"
 
 namespace semper::internal {
 
@@ -11,33 +13,64 @@ Cancellable::~Cancellable() {
   leave_registry();
 }
 
+// Ends it also where the coroutine does not come to its end, but is destroyed with its context.
+struct Cancellable::Ending {
+  explicit Ending(std::shared_ptr<Cancellable> of) : task(std::move(of)) {}
+  Ending(const Ending&) = delete;
+  Ending& operator=(const Ending&) = delete;
+  ~Ending() { task->end(); }
+  const std::shared_ptr<Cancellable> task;
+};
+
 void Cancellable::start(const std::shared_ptr<Cancellable>& self, const Executor& serial,
                         Task<void> work, CancellableDeadline deadline) {
-  // Ends it also where the coroutine does not come to its end, but is destroyed with its context.
-  struct Ending {
-    explicit Ending(std::shared_ptr<Cancellable> of) : task(std::move(of)) {}
-    Ending(const Ending&) = delete;
-    Ending& operator=(const Ending&) = delete;
-    ~Ending() { task->end(); }
-    const std::shared_ptr<Cancellable> task;
-  };
   auto ended = [ending = std::make_shared<Ending>(self)](std::exception_ptr thrown) {
     SEMPER_ASSERT(!thrown, "what runs beside its owner reports errors, it does not throw");
     ending->task->end();
   };
-  // The deadline first: the work may block this thread.
-  if (deadline.when != kNever) {
-    std::lock_guard lock(self->mutex_);
-    self->on_passed_ = std::move(deadline.on_passed);
-    self->clock_ = deadline.clock;
-    self->timer_ =
-        deadline.clock->call_at(deadline.when, [weak = std::weak_ptr<Cancellable>(self)] {
-          if (auto alive = weak.lock()) fire(alive, Why::deadline);
-        });
-  }
+  arm(self, std::move(deadline));  // first: the work may block this thread
   asio::co_spawn(serial, std::move(work),
                  asio::bind_cancellation_slot(self->signal_.slot(), std::move(ended)));
-  // Only now: co_spawn uses the signal on this thread.
+  register_with(self, serial);  // only now: co_spawn uses the signal on this thread
+}
+
+Task<void> Cancellable::run(std::shared_ptr<Cancellable> self, Executor serial, Task<void> work,
+                            CancellableDeadline deadline) {
+  arm(self, std::move(deadline));
+  // The caller's cancellation comes on the caller's executor, and goes on to the other one.
+  const auto caller = co_await asio::this_coro::cancellation_state;
+  auto slot = caller.slot();
+  if (slot.is_connected()) {
+    slot.assign([weak = std::weak_ptr<Cancellable>(self)](asio::cancellation_type) {
+      if (auto alive = weak.lock()) cancel(alive);
+    });
+  }
+  if (caller.cancelled() != asio::cancellation_type::none) cancel(self);
+  auto inside = run_registered(self, serial, std::move(work));
+  // The caller's continuation belongs to the other coroutine: that one goes first.
+  co_await asio::co_spawn(serial, std::move(inside),
+                          asio::bind_cancellation_slot(self->signal_.slot(), asio::use_awaitable));
+  if (slot.is_connected()) slot.clear();
+}
+
+Task<void> Cancellable::run_registered(std::shared_ptr<Cancellable> self, Executor serial,
+                                       Task<void> work) {
+  const Ending ending(self);
+  register_with(self, serial);
+  co_await std::move(work);
+}
+
+void Cancellable::arm(const std::shared_ptr<Cancellable>& self, CancellableDeadline deadline) {
+  if (deadline.when == kNever) return;
+  std::lock_guard lock(self->mutex_);
+  self->on_passed_ = std::move(deadline.on_passed);
+  self->clock_ = deadline.clock;
+  self->timer_ = deadline.clock->call_at(deadline.when, [weak = std::weak_ptr<Cancellable>(self)] {
+    if (auto alive = weak.lock()) fire(alive, Why::deadline);
+  });
+}
+
+void Cancellable::register_with(const std::shared_ptr<Cancellable>& self, const Executor& serial) {
   auto registry = WaiterRegistry::of(
       asio::query(serial, asio::execution::context_as<asio::execution_context&>));
   std::lock_guard lock(self->mutex_);
@@ -98,6 +131,20 @@ std::shared_ptr<void> Cancellable::surrender() {
   auto given_up = std::make_shared<std::optional<Executor>>(std::move(serial_));
   serial_.reset();
   return given_up;
+}
+
+Task<bool> run_until(Clock& clock, MonotonicTime deadline, Task<void> work) {
+  const Executor executor = co_await asio::this_coro::executor;
+  auto passed = std::make_shared<std::atomic<bool>>(false);
+  CancellableDeadline until;
+  until.clock = &clock;
+  until.when = deadline;
+  until.on_passed = [passed] { passed->store(true); };
+  auto task = std::make_shared<Cancellable>();
+  auto running =
+      Cancellable::run(task, serial_executor(executor), std::move(work), std::move(until));
+  co_await std::move(running);
+  co_return passed->load();
 }
 
 }  // namespace semper::internal

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "semper/base/assert.h"
 #include "semper/durable/hooks.h"
+#include "semper/durable/system_errors.h"
 #include "semper/env/serial.h"
 
 namespace semper::internal {
@@ -62,25 +64,6 @@ class DurableCore::Reporter {
   bool reported_ = false;
 };
 
-// Takes a caller out of the attempt's waiters, however its wait ends, its coroutine destroyed
-// included.
-class DurableCore::Leave {
- public:
-  Leave(DurableCore& core, AttemptPointer attempt, std::uint64_t number)
-      : core_(core), attempt_(std::move(attempt)), number_(number) {}
-  Leave(const Leave&) = delete;
-  Leave& operator=(const Leave&) = delete;
-  ~Leave() {
-    std::lock_guard lock(core_.mutex_);
-    attempt_->waiters.erase(number_);
-  }
-
- private:
-  DurableCore& core_;
-  const AttemptPointer attempt_;
-  const std::uint64_t number_;
-};
-
 Async<Occupancy::Place> Occupancy::take(std::shared_ptr<Occupancy> from) {
   while (true) {
     OneShot<std::monostate> left;
@@ -112,81 +95,14 @@ DurableCore::DurableCore(DurableHooks hooks, DurableSettings settings)
       meters_(settings_.metrics != nullptr
                   ? std::make_unique<Meters>(*settings_.metrics, settings_.name)
                   : nullptr),
-      builders_(settings_.name) {
+      builders_(settings_.name),
+      log_(settings_.name, *settings_.env.clock) {
   if (settings_.retry) pace_.emplace(*settings_.retry, settings_.env);
   is_intact_.publish(false);
 }
 
 DurableCore::~DurableCore() {
   SEMPER_ASSERT(!attempt_, "an attempt keeps the core alive until it has reported");
-}
-
-Error DurableCore::broken_after_build() const {
-  return Error(ErrorKind::retry,
-               settings_.name + ": the value was broken right after it was built");
-}
-
-Result<bool> DurableCore::is_broken(HeldBase& held) const {
-  if (held.marked_broken.load(std::memory_order_relaxed)) return true;
-  try {
-    return hooks_.is_broken(held);
-  } catch (const std::exception& thrown) {
-    return fail(ErrorKind::internal, settings_.name + ": is_broken threw: " + thrown.what());
-  } catch (...) {
-    return fail(ErrorKind::internal, settings_.name + ": is_broken threw no std::exception");
-  }
-}
-
-Async<HeldPointer> DurableCore::heal(HeldPointer seen) {
-  Executor executor = settings_.executor;
-  if (!executor) executor = co_await asio::this_coro::executor;
-  OneShot<Outcome> answer;
-  AttemptPointer begun, joined;
-  HeldPointer replaced;
-  std::uint64_t number = 0;
-  std::optional<Error> refused;
-  {
-    std::lock_guard lock(mutex_);
-    if (closed_) co_return fail(ErrorKind::closed, settings_.name + " is closed");
-    if (!attempt_) {
-      if (value_ && value_ != seen) co_return value_;  // built since the caller looked
-      note_broken();
-      refused = refusal();
-      if (!refused) {
-        begun = attempt_ = std::make_shared<Attempt>();
-        begun->begun = settings_.env.clock->now();
-        if (hooks_.rebuild) {
-          begun->broken = value_;
-        } else {
-          replaced = std::exchange(value_, nullptr);
-        }
-        ++builders_at_once_;
-        ++statistics_.attempts;
-      }
-    }
-    if (!refused && attempt_->waiters.size() >= settings_.max_waiters) {
-      refused = Error(ErrorKind::exhausted, settings_.name + ": max_waiters (" +
-                                                std::to_string(settings_.max_waiters) +
-                                                ") wait for the attempt already");
-    }
-    if (!refused) {
-      joined = attempt_;
-      number = ++joined->last_waiter;
-      joined->waiters.emplace(number, answer);
-    }
-  }
-  seen = nullptr;  // who waits does not keep what is replaced
-  is_intact_.deliver();
-  replaced = nullptr;
-  if (begun) start(begun, executor);
-  begun = nullptr;
-  if (refused) co_return fail(std::move(*refused));
-  const Leave leave(*this, std::move(joined), number);
-  auto answered = co_await answer.wait();
-  if (!answered) {
-    co_return fail(answered.error().kind(), settings_.name + ": the wait for the attempt ended");
-  }
-  co_return std::move(*answered);
 }
 
 void DurableCore::start(const AttemptPointer& attempt, const Executor& executor) {
@@ -222,6 +138,8 @@ Task<void> DurableCore::run(std::shared_ptr<DurableCore> core, AttemptPointer at
   Outcome built;
   try {
     built = co_await build(*core, *attempt);
+  } catch (const std::system_error& thrown) {
+    built = fail(error_from_system(thrown.code(), core->settings_.name + builder));
   } catch (const std::exception& thrown) {
     built = fail(ErrorKind::internal, core->settings_.name + builder + " threw: " + thrown.what());
   } catch (...) {
@@ -284,7 +202,7 @@ void DurableCore::finish(const AttemptPointer& attempt, Outcome built) {
   }
   dropped = nullptr;
   attempt->broken = nullptr;
-  is_intact_.deliver();
+  deliver();
   // At the attempt's end a lone waiter goes on here and now: one hop less for each value that heals.
   answer(std::move(waiters), std::move(built), Resume::inline_if_possible);
 }
@@ -318,12 +236,16 @@ void DurableCore::answer(Waiters waiters, Outcome outcome, Resume how) {
   OneShot<Outcome>::set_all(std::move(answers));
 }
 
+bool DurableCore::is_given_up() const {
+  return permanent_ ||
+         (settings_.attempt_limit != 0 && statistics_.failures_in_a_row >= settings_.attempt_limit);
+}
+
 std::optional<Error> DurableCore::refusal() {
   if (permanent_) return permanent_;
-  const auto failures = statistics_.failures_in_a_row;
   const std::string last =
       statistics_.last_error ? "; the last failure: " + statistics_.last_error->to_string() : "";
-  if (settings_.attempt_limit != 0 && failures >= settings_.attempt_limit) {
+  if (is_given_up()) {
     return Error(ErrorKind::exhausted, settings_.name + ": attempt_limit (" +
                                            std::to_string(settings_.attempt_limit) +
                                            ") is reached, reset() allows more" + last);
@@ -343,19 +265,6 @@ std::optional<Error> DurableCore::refusal() {
                                      std::to_string(wait_ms) + " ms" + last);
 }
 
-void DurableCore::announce(bool intact) {
-  if (announced_ == intact) return;
-  announced_ = intact;
-  if (meters_) meters_->intact.add(intact ? 1 : -1);
-  is_intact_.post(intact);
-}
-
-void DurableCore::note_broken() {
-  if (value_) value_->announced_intact.store(false, std::memory_order_relaxed);
-  if (announced_) ++statistics_.breaks;
-  announce(false);
-}
-
 void DurableCore::note_failure(const Error& error, bool permanent) {
   ++statistics_.failed;
   ++statistics_.failures_in_a_row;
@@ -363,6 +272,11 @@ void DurableCore::note_failure(const Error& error, bool permanent) {
   if (permanent) permanent_ = error;
   if (pace_) pace_->failed();
   if (meters_) meters_->failed.add();
+  log_.failed(error);
+  if (is_given_up()) {
+    log_.given_up(permanent ? "this error is permanent: " + error.to_string()
+                            : std::string("attempt_limit is reached; reset() allows more"));
+  }
 }
 
 void DurableCore::note_success(const Attempt& attempt) {
@@ -371,51 +285,14 @@ void DurableCore::note_success(const Attempt& attempt) {
   if (pace_) pace_->succeeded();
   if (meters_) (attempt.broken ? meters_->rebuilt : meters_->created).add();
   value_->announced_intact.store(true, std::memory_order_relaxed);
+  if (settings_.max_lifetime != kForever) {
+    const auto span = settings_.max_lifetime;
+    const auto sooner = static_cast<std::uint64_t>((span / 10).count());
+    const Duration drawn(static_cast<Duration::rep>(settings_.env.random->below(sooner + 1)));
+    value_->retires = settings_.env.clock->after(span - drawn);
+  }
+  value_->last_used = settings_.env.clock->now();
   announce(true);
-}
-
-void DurableCore::announce_intact(const HeldPointer& held) {
-  {
-    std::lock_guard lock(mutex_);
-    if (value_ != held || attempt_ || closed_) return;
-    held->announced_intact.store(true, std::memory_order_relaxed);
-    announce(true);
-  }
-  is_intact_.deliver();
-}
-
-Result<bool> DurableCore::check() {
-  const auto self = shared_from_this();
-  HeldPointer held;
-  {
-    std::lock_guard lock(mutex_);
-    if (!attempt_) held = value_;
-  }
-  if (!held) return false;
-  SEMPER_TRY(const bool broken, is_broken(*held));
-  if (!broken) {
-    announce_intact(held);
-    return true;
-  }
-  {
-    std::lock_guard lock(mutex_);
-    if (value_ == held && !attempt_) note_broken();
-  }
-  is_intact_.deliver();
-  wake_repair();
-  return false;
-}
-
-void DurableCore::invalidate(const void* value) {
-  const auto self = shared_from_this();
-  {
-    std::lock_guard lock(mutex_);
-    if (!value_ || attempt_ || (value != nullptr && value_->address != value)) return;
-    value_->marked_broken.store(true, std::memory_order_relaxed);
-    note_broken();
-  }
-  is_intact_.deliver();
-  wake_repair();
 }
 
 void DurableCore::reset() {
@@ -425,6 +302,7 @@ void DurableCore::reset() {
     statistics_.failures_in_a_row = 0;
     if (pace_) pace_->reset();
   }
+  answer_paused(HeldPointer());  // the pause is over
   wake_repair();
 }
 
@@ -444,17 +322,19 @@ void DurableCore::close() {
     if (ended) {
       waiters.swap(ended->waiters);
       ++statistics_.abandoned;
-      note_failure(why, false);
+      ++statistics_.failed;
+      statistics_.last_error = why;
+      if (meters_) meters_->failed.add();
     }
+    waiters.merge(paused_);
     announce(false);
   }
+  if (settings_.turns) settings_.turns->close();
   builders_.shut();
-  if (ended) {
-    Cancellable::cancel(ended->task);
-    answer(std::move(waiters), fail(why), Resume::posted);
-  }
+  if (ended) Cancellable::cancel(ended->task);
+  answer(std::move(waiters), fail(why), Resume::posted);
   if (repair) Cancellable::cancel(repair);
-  is_intact_.deliver();
+  deliver();
 }
 
 Task<void> DurableCore::join(std::shared_ptr<DurableCore> core) {
@@ -462,10 +342,16 @@ Task<void> DurableCore::join(std::shared_ptr<DurableCore> core) {
   co_await core->builders_.close();
 }
 
+void DurableCore::count_intact(int change) {
+  if (meters_) meters_->intact.add(change);
+}
+
 DurableStatistics DurableCore::statistics() const {
-  std::lock_guard lock(mutex_);
+  const std::size_t for_turn = settings_.turns ? settings_.turns->waiting() : 0;
+  std::lock_guard lock(mutex_);  // after that of the turns, which ask cores with theirs held
   auto copy = statistics_;
-  copy.waiting = attempt_ ? attempt_->waiters.size() : 0;
+  copy.waiting = (attempt_ ? attempt_->waiters.size() : 0) + paused_.size();
+  copy.waiting_for_turn = for_turn;
   copy.intact = announced_;
   return copy;
 }

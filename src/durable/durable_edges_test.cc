@@ -204,6 +204,7 @@ TEST(DurableEdges, an_is_permanent_that_throws_is_logged_and_the_error_passes) {
     Log log;
     SimulatedClock clock;
     DurableOptions<int> options;
+    options.env.clock = &clock;
     options.is_permanent = [odd](const Error&) -> bool {
       if (odd) throw 7;  // NOLINT: not every exception is a std::exception
       throw std::runtime_error("can not tell");
@@ -420,7 +421,9 @@ TEST(DurableEdges, users_who_call_their_own_value_broken_do_not_kill_its_success
       SEMPER_CO_TRY_STATUS(co_await sleep_for(clock, 5ms));
       co_return ++connections;
     };
-    auto durable = Durable<int>::create(connect, never_broken);
+    DurableOptions<int> options;
+    options.env.clock = &clock;
+    auto durable = Durable<int>::create(connect, never_broken, options);
     auto user = [&clock](Durable<int> on, int i) -> Task<void> {
       for (int round = 0; round < 2; ++round) {
         auto f = [&](int& connection) -> Async<int> {

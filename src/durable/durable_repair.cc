@@ -42,17 +42,19 @@ Task<void> DurableCore::repair_loop(std::shared_ptr<DurableCore> core) {
 
 // Looks, and heals what is broken. True: it is intact.
 Task<bool> DurableCore::repair_once() {
-  HeldPointer held;
-  {
-    std::lock_guard lock(mutex_);
-    if (!attempt_) held = value_;
+  Turns::Turn turn;
+  if (is_exclusive()) {
+    turn = settings_.turns->try_take(settings_.place);
+    if (!turn) co_return true;  // it is in use, and its user will see to it
   }
+  const HeldPointer held = present();
   if (held) {
     auto broken = is_broken(*held);
     if (!broken) co_return false;  // it can not be judged: look again later
     if (!*broken && hooks_.probe) {
-      auto probed = co_await probe(held);
-      if (!probed) held->marked_broken.store(true, std::memory_order_relaxed);
+      auto probed = co_await probe(held, kNever);
+      if (!probed) note_probe_failed(held, probed.error());
+      if (probed) held->was_of_use.store(true, std::memory_order_relaxed);
       *broken = !probed;
     }
     if (!*broken) {
@@ -60,10 +62,18 @@ Task<bool> DurableCore::repair_once() {
       co_return true;
     }
   }
-  co_return (co_await heal(held)).has_value();
+  const Call once{kNever, WhenDown::fail};  // the loop keeps the pauses
+  auto healed = co_await heal(held, once);
+  // Who waits for the turn has waited for this attempt, unless another place can serve it.
+  if (!healed && turn && settings_.turns->places() == 1) {
+    settings_.turns->fail_waiting(healed.error());
+  }
+  co_return healed.has_value();
 }
 
-Async<void> DurableCore::probe(HeldPointer held) {
+Async<void> DurableCore::probe(HeldPointer held, MonotonicTime latest) {
+  Executor executor = settings_.executor;
+  if (!executor) executor = co_await asio::this_coro::executor;
   OneShot<Status> answer;
   auto task = std::make_shared<Cancellable>();
   CancelOnExit cancel(task);
@@ -75,9 +85,9 @@ Async<void> DurableCore::probe(HeldPointer held) {
       answer.set(fail(ErrorKind::timeout, "the probe passed attempt_deadline"));
     };
   }
-  Cancellable::start(task, serial_executor(settings_.executor),
+  Cancellable::start(task, serial_executor(executor),
                      ask_probe(shared_from_this(), std::move(held), answer), std::move(deadline));
-  auto answered = co_await answer.wait();
+  auto answered = co_await answer.wait_until(clock(), latest);
   if (!answered) co_return fail(answered.error());
   co_return std::move(*answered);
 }

@@ -3,7 +3,7 @@
 //
 // Builds, one per attempt: ok, error, throw, broken (built, but broken), hang (until cancelled),
 // slow and slowerror (after 1 s), permanent. Steps: with, with3 (three at once), break, mend,
-// later (a with that is not awaited), sleep (1 s), long (11 s), check, invalidate, reset, close, hold (an f that runs until `release`),
+// refused (a with whose f fails), later (a with that is not awaited), sleep (1 s), long (11 s), check, invalidate, reset, close, hold (an f that runs until `release`),
 // badcheck (is_broken throws from now on), goodcheck. Seen: create, rebuild(N), f(N), the kind of
 // an error, intact, lost, disposed(N).
 #include <gtest/gtest.h>
@@ -106,8 +106,11 @@ const Scenario kScenarios[] = {
      "sleep sleep with",
      "lost create io retry retry create intact f(2)", false, 0, true},
     {"what_breaks_soon_after_its_build_waits_too", "ok ok",
-     "with break with sleep sleep sleep sleep with",
-     "lost create intact f(1) lost retry disposed(1) create intact f(2)", false, 0, true},
+     "refused break with sleep sleep sleep sleep with",
+     "lost create intact refused(1) lost retry disposed(1) create intact f(2)", false, 0, true},
+    {"what_was_of_use_is_built_again_at_once", "error ok ok",
+     "with sleep sleep sleep sleep with break with",
+     "lost create io create intact f(2) lost disposed(2) create intact f(3)", false, 0, true},
     {"a_value_that_was_healthy_for_long_is_built_again_at_once", "error ok ok",
      "with sleep sleep sleep sleep with long break with",
      "lost create io create intact f(2) lost disposed(2) create intact f(3)", false, 0, true},
@@ -135,7 +138,11 @@ class World {
     options.is_permanent = is_permanent_error;
     options.attempt_limit = scenario_.attempt_limit;
     options.max_waiters = scenario_.max_waiters;
-    if (scenario_.pauses) options.retry = RetryOptions{.initial = 4s, .maximum = 4s};
+    options.retry = std::nullopt;
+    if (scenario_.pauses) {
+      options.retry = RetryOptions{.initial = 4s, .maximum = 4s};
+      options.with.when_down = WhenDown::fail;
+    }
     if (scenario_.deadline) options.attempt_deadline = 10s;
     if (scenario_.no_overlap) options.overlap = Overlap::never;
     Durable<Value>::Rebuild rebuild;
@@ -191,6 +198,14 @@ class World {
     ++ended_;
   }
 
+  Task<void> refused(Durable<Value> durable) {
+    auto done = co_await durable.with([this](Value& value) -> Result<void> {
+      see("refused", value.id);
+      return fail(ErrorKind::not_found, "the function's error");
+    });
+    EXPECT_FALSE(done);
+  }
+
   Task<void> hold(Durable<Value> durable) {
     auto done = co_await durable.with([this](Value& value) -> Async<void> {
       see("hold", value.id);
@@ -222,6 +237,8 @@ Task<void> World::run(Durable<Value> durable) {
   for (std::string step; steps >> step;) {
     if (step == "with") {
       co_await with(durable);
+    } else if (step == "refused") {
+      co_await refused(durable);
     } else if (step == "with3") {
       ended_ = 0;
       for (int i = 0; i < 3; ++i) asio::co_spawn(executor, with(durable), asio::detached);

@@ -16,14 +16,19 @@ void log_thrown(const std::string& hook) noexcept {
   }
 }
 
+bool says_yes(const std::function<bool(const Error&)>& hook, const Error& error,
+              const std::string& what, IfThrown if_thrown) noexcept {
+  try {
+    return hook(error);
+  } catch (...) {
+    log_thrown(what);
+    return if_thrown == IfThrown::yes;
+  }
+}
+
 bool says_permanent(const std::function<bool(const Error&)>& is_permanent, const Error& error,
                     const std::string& name) noexcept {
-  try {
-    return is_permanent && is_permanent(error);
-  } catch (...) {
-    log_thrown(name + ": is_permanent");
-    return false;
-  }
+  return is_permanent && says_yes(is_permanent, error, name + ": is_permanent", IfThrown::no);
 }
 
 }  // namespace semper::internal

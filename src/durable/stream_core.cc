@@ -35,16 +35,13 @@ struct StreamCore::Meters {
 StreamCore::StreamCore(StreamOptions options)
     : options_(std::move(options)),
       driver_gate_(options_.name),
+      log_(options_.name, *options_.env.clock),
       meters_(options_.metrics != nullptr
                   ? std::make_unique<Meters>(*options_.metrics, options_.name)
-                  : nullptr) {
+                  : nullptr),
+      pauses_(options_.retry, *options_.env.random) {
   SEMPER_ASSERT(options_.max_buffered_updates > 0, "a stream needs room for an update");
   SEMPER_ASSERT(options_.max_buffered_events >= 4, "a stream needs room for the events of a cycle");
-  if (options_.retry) {
-    const auto& retry = *options_.retry;
-    backoff_.emplace(BackoffOptions{retry.initial, retry.maximum, retry.factor},
-                     *options_.env.random);
-  }
 }
 
 StreamCore::~StreamCore() = default;
@@ -157,21 +154,28 @@ void StreamCore::note_connected(bool resumed) {
       statistics_.connected = true;
       if (meters()) meters()->open.add(1);
       if (meters()) meters()->connected.add();
+      log_.connected(resumed ? "connected, resumed" : "connected");
     }
   }
+  log_.deliver();
   if (first) first->set(FirstOutcome());
 }
 
 std::optional<Error> StreamCore::note_lost(const Error& reason, bool brought) {
   const bool permanent = says_permanent(options_.is_permanent, reason, options_.name);
-  std::lock_guard lock(mutex_);
-  ++statistics_.lost;
-  if (closed_) return std::nullopt;
-  if (std::exchange(statistics_.connected, false) && meters()) meters()->open.add(-1);
-  const bool in_vain = !brought && !has_lasted() && reason.kind() != ErrorKind::closed;
-  if (!in_vain) failures_in_a_row_ = 0;
-  if (!in_vain && !permanent) return std::nullopt;
-  return count_failure(reason, permanent);
+  std::optional<Error> last;
+  {
+    std::lock_guard lock(mutex_);
+    ++statistics_.lost;
+    if (closed_) return std::nullopt;
+    if (std::exchange(statistics_.connected, false) && meters()) meters()->open.add(-1);
+    log_.lost(ConnectionLog::Cause::connection, reason.to_string());
+    const bool in_vain = !brought && !has_lasted() && reason.kind() != ErrorKind::closed;
+    if (!in_vain) failures_in_a_row_ = 0;
+    if (in_vain || permanent) last = count_failure(reason, permanent);
+  }
+  log_.deliver();
+  return last;
 }
 
 bool StreamCore::note_failed(const stream::DispatchFailure& failure) {
@@ -183,8 +187,10 @@ bool StreamCore::note_failed(const stream::DispatchFailure& failure) {
     std::lock_guard lock(mutex_);
     if (meters()) meters()->failed.add();
     first.swap(first_outcome_);
+    log_.failed(failure.error);
     last = count_failure(failure.error, permanent);
   }
+  log_.deliver();
   if (first) {
     first->set(tl::unexpected<stream::DispatchFailure>(failure));
     last = failure.error;  // there is no stream, so there is no second attempt
@@ -195,17 +201,20 @@ bool StreamCore::note_failed(const stream::DispatchFailure& failure) {
 }
 
 bool StreamCore::has_lasted() const {
-  const RetryOptions& retry = options_.retry ? *options_.retry : RetryOptions();
   return connected_at_ != kNever &&
-         options_.env.clock->now() - connected_at_ >= retry.healthy_after;
+         options_.env.clock->now() - connected_at_ >= options_.retry.healthy_after;
 }
 
 std::optional<Error> StreamCore::count_failure(const Error& failure, bool permanent) {
   ++failures_in_a_row_;
-  if (permanent) return failure;
+  if (permanent) {
+    log_.given_up("this error is permanent: " + failure.to_string());
+    return failure;
+  }
   if (options_.attempt_limit == 0 || failures_in_a_row_ < options_.attempt_limit) {
     return std::nullopt;
   }
+  log_.given_up("attempt_limit is reached");
   return Error(ErrorKind::exhausted, options_.name + ": attempt_limit (" +
                                          std::to_string(options_.attempt_limit) +
                                          ") is reached; the last failure: " + failure.to_string());
@@ -227,13 +236,11 @@ void StreamCore::note_gap(std::size_t dropped) {
 
 Duration StreamCore::next_delay() {
   std::lock_guard lock(mutex_);
-  if (!backoff_) return options_.resubscribe_delay;
-  const auto connected_at = std::exchange(connected_at_, kNever);
-  if (connected_at != kNever &&
-      options_.env.clock->now() - connected_at >= options_.retry->healthy_after) {
-    backoff_->reset();
-  }
-  return backoff_->next();
+  const bool lasted = has_lasted();
+  connected_at_ = kNever;
+  if (options_.resubscribe_delay) return *options_.resubscribe_delay;
+  if (lasted) pauses_.reset();
+  return pauses_.next();
 }
 
 }  // namespace semper::internal

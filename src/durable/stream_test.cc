@@ -65,12 +65,14 @@ TEST(Stream, over_a_durable_errors_of_the_connection_are_failed_to_connect_and_o
   Side side("");
   int channels = 0, calls = 0;
   simulated_run(side.clock, [&]() -> Task<void> {
+    DurableOptions<Channel> durable;
+    durable.env.clock = &side.clock;
     auto channel = Durable<Channel>::create(
         [&]() -> Async<Channel> {
           if (++channels == 1) co_return fail(ErrorKind::io, "no route");
           co_return Channel{channels};
         },
-        [](const Channel&) { return false; });
+        [](const Channel&) { return false; }, durable);
     auto dispatch = [&](Channel& on, stream::DispatchRequest) -> Async<States::Connection> {
       ++calls;
       if (calls == 1) co_return fail(ErrorKind::permission, "not you");

@@ -6,10 +6,12 @@
 //   auto attempt = std::make_shared<Cancellable>();
 //   Cancellable::start(attempt, serial_executor(executor), work(), {&clock, deadline, late});
 //   Cancellable::cancel(attempt);              // before start() too: then it begins cancelled
+//   const bool late = co_await run_until(clock, deadline, std::move(work));   // inside its owner
 //
-// Asio's cancellation signals are not thread-safe, and an executor may be gone when somebody cancels.
-// So cancel() posts to the coroutine's own serial executor, and the signal is emitted there; the
-// registry of waiters (one_shot.h) takes the executor away when its context is destroyed.
+// Asio's cancellation signals are not thread-safe, and an executor may be gone when somebody
+// cancels. So cancel() posts to the coroutine's own serial executor, and the signal is emitted
+// there; the registry of waiters (one_shot.h) takes the executor away when its context is
+// destroyed.
 #pragma once
 
 #include <cstdint>
@@ -45,12 +47,23 @@ class Cancellable final : private WaiterHook {
   static void start(const std::shared_ptr<Cancellable>& self, const Executor& serial,
                     Task<void> work, CancellableDeadline deadline = {});
 
+  // The same, but the calling coroutine waits until `work` has ended, whatever becomes of itself:
+  // it is cancelled with its caller, and destroyed before it. So it may use what the caller holds.
+  static Task<void> run(std::shared_ptr<Cancellable> self, Executor serial, Task<void> work,
+                        CancellableDeadline deadline);
+
   // The first one counts.
   static void cancel(const std::shared_ptr<Cancellable>& self) { fire(self, Why::asked); }
 
  private:
   enum class Why : std::uint8_t { asked, deadline };
 
+  struct Ending;
+
+  static Task<void> run_registered(std::shared_ptr<Cancellable> self, Executor serial,
+                                   Task<void> work);
+  static void arm(const std::shared_ptr<Cancellable>& self, CancellableDeadline deadline);
+  static void register_with(const std::shared_ptr<Cancellable>& self, const Executor& serial);
   static void fire(const std::shared_ptr<Cancellable>& self, Why why);
   static void post_signal(const std::shared_ptr<Cancellable>& self);  // with the lock
   void end();
@@ -69,6 +82,11 @@ class Cancellable final : private WaiterHook {
   std::shared_ptr<WaiterRegistry> registry_;  // null: not started
   std::optional<Executor> serial_;            // with the registry's lock; none: its context is gone
 };
+
+// Runs `work`, which must not throw, to its end: where the deadline passes first, or the calling
+// coroutine is cancelled, it is cancelled, and still waited for. True: the deadline passed before
+// it ended. `work` runs on a strand over the caller's executor; it may use what the caller holds.
+Task<bool> run_until(Clock& clock, MonotonicTime deadline, Task<void> work);
 
 // Cancels what it holds when it goes.
 class CancelOnExit {

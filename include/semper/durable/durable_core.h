@@ -22,8 +22,9 @@
 #include "semper/base/metrics.h"
 #include "semper/durable/bus.h"
 #include "semper/durable/cancellable.h"
-#include "semper/durable/retry.h"
-#include "semper/env/env.h"
+#include "semper/durable/connection_log.h"
+#include "semper/durable/durable_options.h"
+#include "semper/durable/turns.h"
 #include "semper/env/gate.h"
 #include "semper/env/one_shot.h"
 
@@ -37,23 +38,12 @@ struct DurableStatistics {
   std::uint64_t failed = 0;     // attempts that gave an error, a broken value, or nothing in time
   std::uint64_t abandoned = 0;  // of those: passed their deadline, or were under way at close()
   std::uint64_t breaks = 0;     // intact values found broken
-  std::uint64_t waiting = 0;    // callers that wait for an attempt now
+  std::uint64_t waiting = 0;    // callers that wait for an attempt, or for the end of a pause, now
+  std::uint64_t waiting_for_turn = 0;  // callers that wait until others are done (exclusive), now
   std::uint64_t failures_in_a_row = 0;
   bool intact = false;              // as published last
   std::optional<Error> last_error;  // of the last attempt that failed
   Duration last_attempt{};          // how long the last one took
-};
-
-// Whether the next value may be built while an old one is still there: in an f that has not
-// returned, or in an attempt that was given up and has not ended.
-enum class Overlap : std::uint8_t {
-  // Yes: an f that hangs on a dead connection holds nobody up. An old value that nobody uses is
-  // disposed of before the next one is built in any case.
-  allowed,
-  // No, for what only one may hold (an advisory lock, a client id): the attempt waits until the old
-  // value is disposed of, at most until attempt_deadline. So an f must not call `with` on the value
-  // that it uses.
-  never,
 };
 
 namespace internal {
@@ -85,7 +75,10 @@ struct HeldBase {
   const void* const address;  // of the value
   std::atomic<bool> marked_broken{false};
   std::atomic<bool> announced_intact{false};
-  Occupancy::Place place;  // left after the value was destroyed
+  std::atomic<bool> was_of_use{false};  // an f on it succeeded
+  MonotonicTime retires = kNever;       // set before others see it; see max_lifetime
+  MonotonicTime last_used{};            // of whoever has the turn
+  Occupancy::Place place;               // left after the value was destroyed
 };
 using HeldPointer = std::shared_ptr<HeldBase>;
 
@@ -104,10 +97,23 @@ struct DurableSettings {
   std::optional<RetryOptions> retry;
   std::uint32_t attempt_limit = 0;
   std::function<bool(const Error&)> is_permanent;
+  std::function<bool(const Error&)> breaks_on;
+  WithOptions with;
+  Duration max_lifetime = kForever;
+  Duration probe_after_idle = kForever;
   std::optional<Duration> repair_every;
   Overlap overlap = Overlap::allowed;
   std::size_t max_waiters = 0;
   metrics::Registry* metrics = nullptr;
+  // Exclusive access: who has this place of these may use the value. Null: anybody may.
+  std::shared_ptr<Turns> turns;
+  std::size_t place = 0;
+};
+
+// What one with() may take.
+struct Call {
+  MonotonicTime deadline = kNever;
+  WhenDown when_down = WhenDown::attempt;
 };
 
 class DurableCore : public std::enable_shared_from_this<DurableCore> {
@@ -127,20 +133,64 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
     ++statistics_.calls;
     return attempt_ ? nullptr : value_;
   }
+  // The same; the call was counted.
+  HeldPointer present() const {
+    std::lock_guard lock(mutex_);
+    return attempt_ ? nullptr : value_;
+  }
 
   // Asks the hook. What it throws is an error of kind `internal`.
   Result<bool> is_broken(HeldBase& held) const;
 
-  // Joins the attempt under way, or begins one, and returns what it built. `seen`: what the caller
-  // found broken; if there is another value by now, that one is returned.
-  Async<HeldPointer> heal(HeldPointer seen);
+  // Joins the attempt under way, or begins one, after the pause that is on where the call waits for
+  // that, and returns what it built. `seen`: what the caller found broken; if there is another value
+  // by now, that one is returned. `not_before`: for a call that has failed already.
+  Async<HeldPointer> heal(HeldPointer seen, Call call,
+                          MonotonicTime not_before = MonotonicTime::min());
+  // The same, and the value is not broken when it comes.
+  Async<HeldPointer> heal_intact(HeldPointer seen, Call call, MonotonicTime not_before);
+  // The same, again and again for a call that waits.
+  static Async<HeldPointer> obtain(std::shared_ptr<DurableCore> core, HeldPointer seen, Call call);
+  // For who has the turn: the value where it is intact (the probe may be asked), otherwise one
+  // attempt.
+  Async<HeldPointer> ready(Call call, MonotonicTime not_before);
+
+  // When the call, which has failed, may try again; kNever: not.
+  Task<MonotonicTime> next_try(Call call);
+  // Why nothing can be had at once and nothing is under way; nothing where it may.
+  std::optional<Error> down();
+  bool is_building() const {
+    std::lock_guard lock(mutex_);
+    return attempt_ != nullptr;
+  }
+  bool is_announced() const {
+    std::lock_guard lock(mutex_);
+    return announced_;
+  }
+  // See probe_after_idle.
+  bool is_probe_due(const HeldBase& held) const;
+
+  Call begin(const WithOptions& options) const {
+    if (options.deadline == kForever) return Call{kNever, options.when_down};
+    return Call{settings_.env.clock->after(options.deadline), options.when_down};
+  }
+  Clock& clock() const { return *settings_.env.clock; }
+  const DurableSettings& settings() const { return settings_; }
+
+  // What an f on that value came to. `is_cut_off`: its caller was cancelled, or its deadline passed.
+  enum class Thrown : bool { no, yes };
+  void note_failure_of_f(HeldBase& held, const Error& error, Thrown thrown, bool is_cut_off);
+  // With exclusive access: it did not come to an end.
+  void note_cut_off(const HeldBase& held, const char* why);
 
   // A value that was announced as broken is intact again by itself.
   void announce_intact(const HeldPointer& held);
   // Asks is_broken now and publishes what changed.
   Result<bool> check();
   // `value`: the address of the one that is meant; null: the present one, whichever it is.
-  void invalidate(const void* value);
+  void invalidate(const void* value) {
+    break_value(value, ConnectionLog::Cause::connection, "invalidate() was called");
+  }
   void reset();
   void close();
   static Task<void> join(std::shared_ptr<DurableCore> core);
@@ -158,7 +208,6 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
     std::shared_ptr<Cancellable> task = std::make_shared<Cancellable>();
     MonotonicTime begun{};
     Waiters waiters;                // with the lock
-    std::uint64_t last_waiter = 0;  // with the lock
     bool waits_for_place = false;   // with the lock; see Overlap::never
     HeldPointer broken;             // what is to be rebuilt; null: create
   };
@@ -181,14 +230,42 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
   void pass_deadline(const AttemptPointer& attempt);
   static void answer(Waiters waiters, Outcome outcome, Resume how);
   Task<bool> repair_once();
-  Async<void> probe(HeldPointer held);
+  Async<void> probe(HeldPointer held, MonotonicTime deadline);
   MonotonicTime next_repair(bool intact);
   void wake_repair();
+  void break_value(const void* value, ConnectionLog::Cause cause, const std::string& why);
+  void note_probe_failed(const HeldPointer& held, const Error& error);
+  Async<bool> still_answers(HeldPointer held, Call call);
+  HeldPointer broken_value() const;
+  Error passed_deadline() const;
+  void answer_paused(const HeldPointer& with);
+  bool is_exclusive() const { return settings_.turns != nullptr; }
+  void deliver() {
+    is_intact_.deliver();
+    log_.deliver();
+  }
 
-  // With the lock held. What announce() posts is delivered after it is released.
+  // What a caller who found nothing usable does: with the lock held.
+  struct Search {
+    AttemptPointer begun;  // start it
+    HeldPointer found;     // built since the caller looked
+    HeldPointer replaced;  // destroy it
+    std::optional<Error> refused;
+    std::uint64_t number = 0;    // of the caller, among those who wait
+    MonotonicTime pause_ends{};  // it waits until then, and searches again
+  };
+  Search search_value(const HeldPointer& seen, const Call& call, MonotonicTime not_before,
+                      const OneShot<Outcome>& answer);
+  bool is_paused(std::uint64_t caller) const;
+
+  // With the lock held. What is announced or noted is delivered after it is released.
+  bool may_pause(const Call& call) const;
   std::optional<Error> refusal();  // why no attempt may begin now
+  bool is_given_up() const;
   void announce(bool intact);
-  void note_broken();
+  void count_intact(int change);
+  void note_broken(ConnectionLog::Cause cause, std::string_view why);
+  void note_found_broken();
   void note_failure(const Error& error, bool permanent);
   void note_success(const Attempt& attempt);
 
@@ -198,12 +275,16 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
   Gate builders_;                         // and probes, and the loop of eager repair
   const std::shared_ptr<Occupancy> occupancy_ = std::make_shared<Occupancy>();
   Bus<bool> is_intact_;
+  ConnectionLog log_;
 
   mutable std::mutex mutex_;
   HeldPointer value_;
   AttemptPointer attempt_;
   std::optional<Pace> pace_;
-  std::optional<Error> permanent_;  // no more attempts until reset()
+  // Callers that wait for the end of a pause; then there is no attempt, and the next one has them.
+  Waiters paused_;
+  std::uint64_t last_waiter_ = 0;
+  std::optional<Error> permanent_;    // no more attempts until reset()
   std::size_t builders_at_once_ = 0;  // attempts that have begun and whose coroutine is there
   bool announced_ = false;
   bool closed_ = false;

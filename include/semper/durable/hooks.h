@@ -16,6 +16,11 @@ namespace semper::internal {
 // In a catch block: logs what was thrown. `hook` names the function, and whose it is.
 void log_thrown(const std::string& hook) noexcept;
 
+// What a hook says about an error; `if_thrown` where it threw (logged as `what`).
+enum class IfThrown : bool { no, yes };
+bool says_yes(const std::function<bool(const Error&)>& hook, const Error& error,
+              const std::string& what, IfThrown if_thrown) noexcept;
+
 // What the is_permanent of `name`'s options says; false where there is none, or it threw (logged).
 bool says_permanent(const std::function<bool(const Error&)>& is_permanent, const Error& error,
                     const std::string& name) noexcept;

@@ -4,14 +4,16 @@
 //
 //   options.retry = semper::RetryOptions{.initial = 100ms, .maximum = 30s};
 //
-// Pauses grow from `initial` to `maximum`, each drawn from the upper half of its span, so that a
-// thousand clients of one dead server do not come back together. They start again at `initial` only
-// after a success that lasted: what connects and breaks at once is slowed down too.
+// The span of the pauses grows from `initial` to `maximum`, and each pause is drawn from all of it
+// ("full jitter", but never under half of `initial`), so that a thousand clients of one dead server
+// do not come back together. The span begins again at `initial` after a success that lasted, and in
+// a Durable after one that was of use: an f on it succeeded. What connects and breaks at once is
+// slowed down too.
+// Idea: Brooker, "Exponential Backoff And Jitter" (2015).
 #pragma once
 
 #include <cstdint>
 
-#include "semper/env/backoff.h"
 #include "semper/env/env.h"
 
 namespace semper {
@@ -21,7 +23,7 @@ struct RetryOptions {
   Duration initial = std::chrono::milliseconds(100);
   // The longest pause. Default 10 s: what a person waits for a service that is back.
   Duration maximum = std::chrono::seconds(10);
-  // What each pause is multiplied with for the next one.
+  // What the span of each pause is multiplied with for the next one.
   double factor = 2.0;
   // A success that lasted as long forgets the failures before it. Default 10 s.
   Duration healthy_after = std::chrono::seconds(10);
@@ -35,26 +37,56 @@ inline bool is_permanent_error(const Error& error) {
          error.kind() == ErrorKind::permission;
 }
 
+// True for errors after which nobody knows what a connection is in the middle of: io, timeout,
+// closed, cancelled, outcome_unknown, corrupt. For DurableOptions::breaks_on.
+inline bool is_connection_error(const Error& error) {
+  switch (error.kind()) {
+    case ErrorKind::io:
+    case ErrorKind::timeout:
+    case ErrorKind::closed:
+    case ErrorKind::cancelled:
+    case ErrorKind::outcome_unknown:
+    case ErrorKind::corrupt:
+      return true;
+    default:
+      return false;
+  }
+}
+
 namespace internal {
+
+// The pauses of one RetryOptions. Not thread-safe.
+class Pauses {
+ public:
+  Pauses(const RetryOptions& options, Random& random);
+
+  Duration next();
+  void reset() { span_ = shortest_ * 2; }
+
+ private:
+  Duration shortest_;
+  Duration maximum_;
+  double factor_;
+  Random* random_;
+  Duration span_{};
+};
 
 // When the next attempt may begin. Not thread-safe.
 class Pace {
  public:
   Pace(const RetryOptions& options, const Env& env)
-      : healthy_after_(options.healthy_after),
-        clock_(env.clock),
-        backoff_({options.initial, options.maximum, options.factor}, *env.random) {}
+      : healthy_after_(options.healthy_after), clock_(env.clock), pauses_(options, *env.random) {}
 
   void failed() {
     healthy_since_ = kNever;
-    next_attempt_ = clock_->after(backoff_.next());
+    next_attempt_ = clock_->after(pauses_.next());
   }
   void succeeded() {
     healthy_since_ = clock_->now();
-    next_attempt_ = clock_->after(backoff_.next());
+    next_attempt_ = clock_->after(pauses_.next());
   }
   void reset() {
-    backoff_.reset();
+    pauses_.reset();
     healthy_since_ = kNever;
     next_attempt_ = MonotonicTime::min();
   }
@@ -67,7 +99,7 @@ class Pace {
  private:
   Duration healthy_after_;
   Clock* clock_;
-  Backoff backoff_;
+  Pauses pauses_;
   MonotonicTime healthy_since_ = kNever;
   MonotonicTime next_attempt_ = MonotonicTime::min();
 };

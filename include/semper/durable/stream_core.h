@@ -14,6 +14,7 @@
 
 #include "semper/base/metrics.h"
 #include "semper/durable/cancellable.h"
+#include "semper/durable/connection_log.h"
 #include "semper/durable/retry.h"
 #include "semper/durable/stream_events.h"
 #include "semper/env/gate.h"
@@ -36,12 +37,13 @@ struct StreamOptions {
   // Stands in messages and as the label `name` of metrics.
   std::string name = "stream";
   Env env = Env();
-  // From a failure or a loss to the next attempt. Default 1 s. With `retry`: not used.
-  Duration resubscribe_delay = std::chrono::seconds(1);
-  // Growing delays with jitter instead. Set it where many streams share a server.
-  std::optional<RetryOptions> retry = std::nullopt;
-  // How long a dispatch may take; then it is a FailedToConnect(timeout), and cancelled. Default: for
-  // ever. While kDispatchesAtOnce that do not heed their cancellation still run, none is begun.
+  // From a failure or a loss to the next attempt, always so long. Default: as `retry` says.
+  std::optional<Duration> resubscribe_delay = std::nullopt;
+  // Delays that grow, with jitter, so that the thousand streams of one server do not come back
+  // together (retry.h). Default: from 0.5 s to 10 s.
+  RetryOptions retry{.initial = std::chrono::seconds(1)};
+  // How long a dispatch may take; then it is a FailedToConnect(timeout), and cancelled. Default:
+  // for ever. While kDispatchesAtOnce that do not heed their cancellation still run, none is begun.
   Duration dispatch_deadline = kForever;
   // Updates in the buffer, at most. With back-pressure the last batch may go over it.
   std::size_t max_buffered_updates = 1024;
@@ -49,12 +51,13 @@ struct StreamOptions {
   // other policies make no further attempt until the reader has read.
   std::size_t max_buffered_events = 64;
   WhenFull when_full = WhenFull::back_pressure;
-  // Failures in a row after which the stream ends; a connection that an error cuts off before it has
-  // brought anything is one, unless it lasted (RetryOptions::healthy_after). Default 0: no limit.
+  // Failures in a row after which the stream ends; a connection that an error cuts off before it
+  // has brought anything is one, unless it lasted (RetryOptions::healthy_after). Default 0: no
+  // limit.
   std::uint32_t attempt_limit = 0;
-  // Errors of a dispatch, or reasons of a loss, after which the stream ends; see is_permanent_error.
-  // Default: only those that the dispatch function itself marks. If it throws, that is logged, and
-  // the error is not permanent.
+  // Errors of a dispatch, or reasons of a loss, after which the stream ends; see
+  // is_permanent_error. Default: only those that the dispatch function itself marks. If it throws,
+  // that is logged, and the error is not permanent.
   std::function<bool(const Error&)> is_permanent = nullptr;
   // Where an earlier stream's last batch ended, to go on from there.
   std::optional<Bytes> resume_after = std::nullopt;
@@ -80,8 +83,8 @@ namespace internal {
 
 // What came to its end before join() returns is counted; see StreamOptions::dispatch_deadline.
 inline constexpr std::size_t kDispatchesAtOnce = 4;
-// Batches that a driver takes from a source, and events that a reader takes from the buffer, without
-// waiting once; then others on its loop have their turn.
+// Batches that a driver takes from a source, and events that a reader takes from the buffer,
+// without waiting once; then others on its loop have their turn.
 inline constexpr int kTurnsBeforeYield = 32;
 
 // Invariant: nothing given to the stream that may end with it (the metrics) is touched once closed_
@@ -137,6 +140,7 @@ class StreamCore {
   using FirstOutcome = tl::expected<void, stream::DispatchFailure>;
   std::optional<OneShot<FirstOutcome>> first_outcome_;
   StreamStatistics statistics_;
+  ConnectionLog log_;
 
  private:
   struct Meters;
@@ -148,7 +152,7 @@ class StreamCore {
   std::optional<Error> count_failure(const Error& failure, bool permanent);
 
   const std::unique_ptr<Meters> meters_;  // null: none wanted
-  std::optional<Backoff> backoff_;
+  Pauses pauses_;
   MonotonicTime connected_at_ = kNever;
   std::uint32_t failures_in_a_row_ = 0;
   std::size_t dispatches_ = 0;  // that were begun and whose coroutine is there

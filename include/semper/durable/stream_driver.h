@@ -10,11 +10,13 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
 #include "semper/base/assert.h"
 #include "semper/durable/stream_core.h"
+#include "semper/durable/system_errors.h"
 #include "semper/env/serial.h"
 
 namespace semper::internal {
@@ -230,6 +232,8 @@ class StreamDriver final
       Dispatched dispatched = co_await self->dispatch_(std::move(request));
       answer.set(std::move(dispatched));
       co_return;
+    } catch (const std::system_error& caught) {
+      thrown = error_from_system(caught.code(), place);
     } catch (const std::exception& caught) {
       thrown = Error(ErrorKind::internal, place + " threw: " + caught.what());
     } catch (...) {
@@ -320,6 +324,8 @@ class StreamDriver final
         } else if (!store(std::move(**batch))) {
           co_return co_await drop_updates();
         }
+      } catch (const std::system_error& thrown) {
+        lost = error_from_system(thrown.code(), options_.name + ": the source");
       } catch (const std::exception& thrown) {
         lost = Error(ErrorKind::internal, options_.name + ": the source threw: " + thrown.what());
       } catch (...) {

@@ -1,0 +1,235 @@
+// A durable TCP connection against servers of this process, on loopback.
+#include "semper/durable/tcp.h"
+
+#include <gtest/gtest.h>
+
+#include <asio/use_future.hpp>
+#include <atomic>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "semper/env/scheduler.h"
+
+namespace semper {
+namespace {
+
+using namespace std::chrono_literals;
+using asio::ip::tcp;
+
+// A failure of a test and not a time that anything takes.
+constexpr auto kPatience = 60s;
+
+// Gives lines back; "quiet" is not answered, "bye" is, and the connection then closed.
+class EchoServer {
+ public:
+  explicit EchoServer(std::uint16_t port = 0) { listen(port); }
+  ~EchoServer() { stop(); }
+  EchoServer(const EchoServer&) = delete;
+  EchoServer& operator=(const EchoServer&) = delete;
+
+  std::uint16_t port() const { return port_; }
+  int accepted() const { return accepted_; }
+  // Everything is gone, as in a server that was killed.
+  void stop() { scheduler_.reset(); }
+  void start() { listen(port_); }
+
+ private:
+  void listen(std::uint16_t port) {
+    scheduler_ = std::make_unique<Scheduler>();
+    tcp::acceptor acceptor(scheduler_->executor(), {asio::ip::address_v4::loopback(), port}, true);
+    port_ = acceptor.local_endpoint().port();
+    asio::co_spawn(scheduler_->executor(), accept(std::move(acceptor)), asio::detached);
+  }
+  Task<void> accept(tcp::acceptor acceptor) {
+    while (true) {
+      auto socket = co_await acceptor.async_accept(asio::use_awaitable);
+      ++accepted_;
+      asio::co_spawn(acceptor.get_executor(), serve(std::move(socket)), asio::detached);
+    }
+  }
+  static Task<void> serve(tcp::socket socket) {
+    std::string bytes;
+    while (true) {
+      std::error_code code;
+      const auto length =
+          co_await asio::async_read_until(socket, asio::dynamic_buffer(bytes), '\n',
+                                          asio::redirect_error(asio::use_awaitable, code));
+      if (code) co_return;
+      const std::string line = bytes.substr(0, length);
+      bytes.erase(0, length);
+      if (line == "quiet\n") continue;
+      co_await asio::async_write(socket, asio::buffer(line),
+                                 asio::redirect_error(asio::use_awaitable, code));
+      if (code || line == "bye\n") co_return;
+    }
+  }
+
+  std::unique_ptr<Scheduler> scheduler_;
+  std::uint16_t port_ = 0;
+  std::atomic<int> accepted_{0};
+};
+
+using Tcp = Durable<TcpConnection>;
+
+Tcp durable_to(const EchoServer& server, const Executor& executor) {
+  DurableOptions<TcpConnection> options;
+  options.executor = executor;
+  options.with = WithOptions{.deadline = kPatience, .when_down = WhenDown::wait};
+  const TcpOptions tcp{.host = "127.0.0.1", .port = server.port()};
+  return durable_tcp(tcp, options);
+}
+
+Async<std::string> ask(Tcp durable, std::string words, WithOptions how) {
+  const std::string line = words + "\n";
+  auto f = [&line](TcpConnection& server) -> Async<std::string> {
+    SEMPER_CO_TRY_STATUS(co_await server.write(line));
+    co_return co_await server.read_until("\n");
+  };
+  co_return co_await durable.with(how, f);
+}
+
+const WithOptions kPatient{.deadline = kPatience, .when_down = WhenDown::wait};
+
+TEST(Tcp, answers_are_right_and_a_server_that_comes_back_is_found) {
+  EchoServer server;
+  Scheduler scheduler;
+  auto durable = durable_to(server, scheduler.executor());
+  EXPECT_EQ(scheduler.block_on(ask(durable, "one", kPatient)), "one");
+  EXPECT_EQ(scheduler.block_on(ask(durable, "two", kPatient)), "two");
+  EXPECT_EQ(server.accepted(), 1);
+  server.stop();
+  const WithOptions hasty{.deadline = kPatience, .when_down = WhenDown::fail};
+  const auto refused = scheduler.block_on(ask(durable, "three", hasty));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::io) << refused.error().to_string();
+  server.start();
+  EXPECT_EQ(scheduler.block_on(ask(durable, "four", kPatient)), "four");
+}
+
+// The answer that nobody waits for any more is not the next one's.
+TEST(Tcp, after_a_deadline_the_next_caller_gets_its_own_answer) {
+  EchoServer server;
+  Scheduler scheduler;
+  auto durable = durable_to(server, scheduler.executor());
+  const WithOptions soon{.deadline = 20ms, .when_down = WhenDown::wait};
+  const auto late = scheduler.block_on(ask(durable, "quiet", soon));
+  ASSERT_FALSE(late);
+  EXPECT_TRUE(late.error().kind() == ErrorKind::outcome_unknown ||
+              late.error().kind() == ErrorKind::timeout);
+  EXPECT_EQ(scheduler.block_on(ask(durable, "next", kPatient)), "next");
+}
+
+TEST(Tcp, what_came_unasked_or_was_closed_meanwhile_is_not_used) {
+  EchoServer server;
+  Scheduler scheduler;
+  auto durable = durable_to(server, scheduler.executor());
+  auto two_answers = [](TcpConnection& connection) -> Async<std::string> {
+    SEMPER_CO_TRY_STATUS(co_await connection.write("first\nsecond\n"));
+    co_return co_await connection.read_until("\n");
+  };
+  EXPECT_EQ(scheduler.block_on(durable.with(two_answers)), "first");
+  EXPECT_EQ(scheduler.block_on(ask(durable, "third", kPatient)), "third");
+  EXPECT_EQ(server.accepted(), 2);
+  auto bye = [](TcpConnection& connection) -> Async<void> {
+    SEMPER_CO_TRY_STATUS(co_await connection.write("bye\n"));
+    SEMPER_CO_TRY_STATUS(co_await connection.read_until("\n"));
+    // Until the end is there to be seen.
+    co_await connection.socket().async_wait(asio::socket_base::wait_read, asio::use_awaitable);
+    co_return Status();
+  };
+  EXPECT_TRUE(scheduler.block_on(durable.with(bye)));
+  EXPECT_EQ(scheduler.block_on(ask(durable, "fourth", kPatient)), "fourth");
+  EXPECT_EQ(server.accepted(), 3);
+}
+
+TEST(Tcp, blocks_lines_bounds_and_login) {
+  EchoServer server;
+  Scheduler scheduler;
+  DurableOptions<TcpConnection> options;
+  options.executor = scheduler.executor();
+  int logins = 0;
+  TcpOptions tcp{.host = "localhost", .port = server.port()};
+  tcp.max_line = 100;
+  tcp.login = [&logins](TcpConnection& connection) -> Async<void> {
+    ++logins;
+    SEMPER_CO_TRY_STATUS(co_await connection.write("hello\n"));
+    SEMPER_CO_TRY(const std::string greeting, co_await connection.read_until("\n"));
+    if (greeting != "hello") co_return fail(ErrorKind::permission, greeting);
+    co_return Status();
+  };
+  auto durable = durable_tcp(tcp, options);
+  auto blocks = [](TcpConnection& connection) -> Async<std::string> {
+    SEMPER_CO_TRY_STATUS(co_await connection.write("abc\ndefgh\n"));
+    SEMPER_CO_TRY(std::string first, co_await connection.read(6));
+    SEMPER_CO_TRY(const std::string second, co_await connection.read_until("\n"));
+    co_return first + "|" + second;
+  };
+  EXPECT_EQ(scheduler.block_on(durable.with(blocks)), "abc\nde|fgh");
+  const auto too_long = scheduler.block_on(ask(durable, std::string(1000, 'x'), kPatient));
+  ASSERT_FALSE(too_long);
+  EXPECT_EQ(too_long.error().kind(), ErrorKind::exhausted) << too_long.error().to_string();
+  EXPECT_EQ(logins, 1);
+}
+
+TEST(Tcp, errors_say_where_and_why) {
+  std::uint16_t nobody = 0;
+  {
+    EchoServer gone;
+    nobody = gone.port();
+  }
+  Scheduler scheduler;
+  const TcpOptions refused{.host = "127.0.0.1", .port = nobody};
+  const auto connection = scheduler.block_on(connect_tcp(refused));
+  ASSERT_FALSE(connection);
+  const std::string text = connection.error().to_string();
+  EXPECT_EQ(text.find("io: 127.0.0.1:" + std::to_string(nobody) + ": connecting: "), 0u) << text;
+  EXPECT_NE(text.find("refused"), std::string::npos) << text;
+}
+
+// For the thread sanitizer too.
+TEST(Tcp, a_pool_serves_many_callers_while_its_server_is_replaced) {
+  EchoServer server;
+  Scheduler scheduler({.threads = 2});
+  PoolOptions<TcpConnection> options{.connections = 4};
+  options.each.executor = scheduler.executor();
+  const TcpOptions tcp{.host = "127.0.0.1", .port = server.port()};
+  auto pool = tcp_pool(tcp, options);
+  constexpr int kCallers = 16;
+  std::atomic<int> right{0}, wrong{0};
+  std::atomic<bool> over{false};
+  auto caller = [&](int who) -> Task<void> {
+    for (int i = 0; !over; ++i) {
+      const std::string words = std::to_string(who) + "/" + std::to_string(i);
+      const std::string line = words + "\n";
+      auto f = [&line](TcpConnection& connection) -> Async<std::string> {
+        SEMPER_CO_TRY_STATUS(co_await connection.write(line));
+        co_return co_await connection.read_until("\n");
+      };
+      auto answer = co_await pool.with(kPatient, f);
+      if (answer) ++(*answer == words ? right : wrong);
+    }
+  };
+  std::vector<std::future<void>> ended;
+  for (int who = 0; who < kCallers; ++who) {
+    ended.push_back(asio::co_spawn(scheduler.executor(), caller(who), asio::use_future));
+  }
+  for (int round = 0; round < 3; ++round) {
+    const int before = right;
+    while (right < before + 1000) std::this_thread::yield();
+    server.stop();
+    server.start();
+  }
+  const int before = right;
+  while (right < before + 1000) std::this_thread::yield();
+  over = true;
+  for (auto& one : ended) one.get();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_LE(pool.statistics().in_use, 0u);
+  scheduler.block_on(pool.join());
+}
+
+}  // namespace
+}  // namespace semper

@@ -1,0 +1,120 @@
+#include "semper/durable/turns.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace semper::internal {
+
+// Takes a waiter out of the list, however its wait ends, its coroutine destroyed included.
+class Turns::Leave {
+ public:
+  Leave(Turns& turns, std::uint64_t number) : turns_(turns), number_(number) {}
+  Leave(const Leave&) = delete;
+  Leave& operator=(const Leave&) = delete;
+  ~Leave() {
+    std::lock_guard lock(turns_.mutex_);
+    turns_.waiting_.erase(number_);
+  }
+
+ private:
+  Turns& turns_;
+  const std::uint64_t number_;
+};
+
+Turns::Turns(std::string name, std::size_t places, std::size_t max_waiters)
+    : name_(std::move(name)), places_(places), max_waiters_(max_waiters) {
+  for (std::size_t place = places; place > 0; --place) free_.push_back(place - 1);
+}
+
+Async<Turns::Answer> Turns::take(std::shared_ptr<Turns> from, Clock& clock, MonotonicTime deadline,
+                                 std::function<bool(std::size_t)> is_good) {
+  Given given;
+  std::uint64_t number = 0;
+  {
+    std::lock_guard lock(from->mutex_);
+    if (from->closed_) co_return fail(ErrorKind::closed, from->name_ + " is closed");
+    auto& free = from->free_;
+    if (!free.empty()) {
+      auto at = is_good ? std::find_if(free.rbegin(), free.rend(), is_good) : free.rbegin();
+      if (at == free.rend()) at = free.rbegin();
+      Answer answer;
+      answer.turn = Turn(from, *at);
+      free.erase(std::next(at).base());
+      co_return answer;
+    }
+    if (from->waiting_.size() >= from->max_waiters_) {
+      co_return fail(ErrorKind::exhausted, from->name_ + ": max_waiters (" +
+                                               std::to_string(from->max_waiters_) +
+                                               ") wait for their turn already");
+    }
+    number = ++from->last_waiter_;
+    from->waiting_.emplace(number, given);
+  }
+  const Leave leave(*from, number);
+  auto answered = co_await given.wait_until(clock, deadline);
+  if (answered) co_return std::move(*answered);
+  if (answered.error().kind() != ErrorKind::timeout) co_return fail(answered.error());
+  co_return fail(ErrorKind::timeout,
+                 from->name_ + ": the deadline of the call passed before its turn came: " +
+                     std::to_string(from->in_use()) + " of " + std::to_string(from->places_) +
+                     " in use, " + std::to_string(from->waiting()) + " callers wait");
+}
+
+Turns::Turn Turns::try_take(std::size_t place) {
+  std::lock_guard lock(mutex_);
+  const auto at = std::find(free_.begin(), free_.end(), place);
+  if (at == free_.end()) return Turn();
+  free_.erase(at);
+  return Turn(shared_from_this(), place);
+}
+
+void Turns::give_back(std::size_t place) {
+  std::optional<Given> next;
+  {
+    std::lock_guard lock(mutex_);
+    if (waiting_.empty()) {
+      free_.push_back(place);
+      return;
+    }
+    next.emplace(std::move(waiting_.begin()->second));
+    waiting_.erase(waiting_.begin());
+  }
+  Answer answer;
+  answer.turn = Turn(shared_from_this(), place);
+  next->set(std::move(answer));
+}
+
+void Turns::fail_waiting(const Error& failure) {
+  std::map<std::uint64_t, Given> waiting;
+  {
+    std::lock_guard lock(mutex_);
+    waiting.swap(waiting_);
+  }
+  for (auto& [number, given] : waiting) {
+    Answer answer;
+    answer.failure = failure;
+    given.set(std::move(answer));
+  }
+}
+
+void Turns::close() {
+  std::map<std::uint64_t, Given> waiting;
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    waiting.swap(waiting_);
+  }
+  for (auto& [number, given] : waiting) given.set(fail(ErrorKind::closed, name_ + " is closed"));
+}
+
+std::size_t Turns::in_use() const {
+  std::lock_guard lock(mutex_);
+  return places_ - free_.size();
+}
+
+std::size_t Turns::waiting() const {
+  std::lock_guard lock(mutex_);
+  return waiting_.size();
+}
+
+}  // namespace semper::internal
