@@ -1,0 +1,35 @@
+# cmake -DFOLDER=... -P count_lines.cmake
+#
+# Fails where more than 25 lines that are not empty stand between "// begin" and "// end" of an example, and
+# where the guide does not show the first of them as it is.
+cmake_minimum_required(VERSION 3.25)
+
+foreach(name IN ITEMS tcp postgres redis)
+  file(STRINGS "${FOLDER}/${name}.cc" text)
+  string(REGEX REPLACE "[][]" "|" text "${text}")
+  set(inside OFF)
+  set(count -1)
+  foreach(line IN LISTS text)
+    if(line STREQUAL "// begin")
+      set(inside ON)
+      set(count 0)
+    elseif(line STREQUAL "// end")
+      set(inside OFF)
+    elseif(inside AND NOT line STREQUAL "")
+      math(EXPR count "${count} + 1")
+    endif()
+  endforeach()
+  message(STATUS "${name}: ${count} lines")
+  if(count LESS 1 OR count GREATER 25 OR inside)
+    message(FATAL_ERROR "${FOLDER}/${name}.cc: 1 to 25 lines between // begin and // end, not ${count}")
+  endif()
+endforeach()
+
+file(READ "${FOLDER}/tcp.cc" text)
+string(REGEX MATCH "// begin\n(.*)// end" matched "${text}")
+set(code "${CMAKE_MATCH_1}")
+file(READ "${FOLDER}/../../docs/durable.md" guide)
+string(FIND "${guide}" "```cpp\n${code}```" at)
+if(at EQUAL -1)
+  message(FATAL_ERROR "docs/durable.md does not show what tcp.cc has between // begin and // end")
+endif()
