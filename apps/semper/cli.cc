@@ -11,11 +11,13 @@
 #include <utility>
 
 #include "cli_commands.h"
+#include "complete.h"
 #include "exit_code.h"
 #include "semper/base/bytes.h"
 #include "semper/base/log.h"
 #include "semper/env/scheduler.h"
 #include "semper/version.h"
+#include "suggest.h"
 
 namespace semper::cli {
 namespace {
@@ -80,9 +82,10 @@ class Program {
       report(streams, flushed.error());
       return exit_code(flushed.error().kind());
     } catch (const CLI::ParseError& error) {
-      report(streams,
-             Error(ErrorKind::invalid_argument,
-                   complaint(error) + "; see `semper --help`, or `semper COMMAND --help`"));
+      const std::string what = complaint(error);
+      const char* const next =
+          what.ends_with('?') ? "" : "; see `semper --help`, or `semper COMMAND --help`";
+      report(streams, Error(ErrorKind::invalid_argument, what + next));
       return kUsage;
     }
     look_into_environment();
@@ -95,7 +98,7 @@ class Program {
  private:
   void look_into_environment() {
     const char* const url = std::getenv("SEMPER_STORE");
-    if (store_option_->count() > 0 || url == nullptr) return;
+    if (!settings.store.empty() || store_option_->count() > 0 || url == nullptr) return;
     settings.store = url;
     settings.store_is_from_environment = true;
   }
@@ -106,11 +109,54 @@ class Program {
     const bool lacks_command = std::string_view(error.what()).starts_with("A subcommand");
     for (const std::string& stranger : app_.remaining(/*recurse=*/true)) {
       const std::string word = to_printable(stranger, 64);
-      if (word.size() > 1 && word.starts_with('-')) return "there is no option " + word;
-      if (lacks_command) return "there is no command " + word;
+      if (word.size() > 1 && word.starts_with('-')) {
+        return "there is no option " + word + did_you_mean(stranger, known_options());
+      }
+      if (lacks_command) return "there is no command " + word + advice_on_command(stranger);
       return "there is one argument too many: " + word;
     }
     return lacks_command ? "a command is missing" : error.what();
+  }
+
+  // The command that the words have come to, from the program on.
+  std::vector<const CLI::App*> commands_so_far() const {
+    std::vector<const CLI::App*> found = {&app_};
+    for (auto below = app_.get_subcommands(); !below.empty();
+         below = found.back()->get_subcommands()) {
+      found.push_back(below.front());
+    }
+    return found;
+  }
+
+  std::vector<std::string> known_options() const {
+    std::vector<std::string> names;
+    for (const auto* command : commands_so_far()) {
+      for (const auto* option : command->get_options()) {
+        for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+      }
+    }
+    return names;
+  }
+
+  // A slip of the finger, or a command that stands elsewhere ("get" for "store get").
+  std::string advice_on_command(const std::string& word) const {
+    const CLI::App* const here = commands_so_far().back();
+    std::vector<std::string> names;
+    for (const auto* command : subcommands_of(*here)) names.push_back(command->get_name());
+    std::string advice = did_you_mean(word, names);
+    if (!advice.empty()) return advice;
+    for (const auto* group : subcommands_of(app_)) {
+      if (group->get_name() == word) return "; did you mean " + word + " alone?";
+      for (const auto* command : subcommands_of(*group)) {
+        if (command->get_name() != word) continue;
+        advice += (advice.empty() ? "; did you mean " : ", or ") + group->get_name() + " " + word;
+      }
+    }
+    return advice.empty() ? "" : advice + "?";
+  }
+
+  static std::vector<const CLI::App*> subcommands_of(const CLI::App& command) {
+    return command.get_subcommands([](const CLI::App* each) { return !each->get_group().empty(); });
   }
 
   void add_completion() {
@@ -127,6 +173,18 @@ class Program {
         invocation.print(completion_script(app_, *shell));
         co_return Status{};
       };
+    });
+    auto& complete_command = add_command(
+        app_,
+        {"complete", "What a completion script offers that the store knows", "complete -- ls C"});
+    complete_command.group("");  // no person types it
+    auto words = std::make_shared<std::vector<std::string>>();
+    complete_command.add_option("WORDS", *words, "The words so far; the last is being typed");
+    complete_command.callback([this, words] {
+      auto query = std::make_shared<CompletionQuery>(completion_query(app_, *words));
+      if (!query->store.empty()) settings.store = query->store;
+      if (!query->tenant.empty()) settings.tenant = query->tenant;
+      chosen.run = [query](Invocation& invocation) { return complete(invocation, *query); };
     });
   }
 

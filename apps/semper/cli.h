@@ -32,6 +32,10 @@ void add_store_commands(CLI::App& program, Command& chosen);
 void add_ring_commands(CLI::App& program, Command& chosen);
 void add_journal_commands(CLI::App& program, Command& chosen);
 
+// What the words, of which the last is being typed, ask of the store.
+struct CompletionQuery;
+CompletionQuery completion_query(const CLI::App& program, const std::vector<std::string>& words);
+
 // The text of a completion script for this grammar: bash, zsh or fish.
 std::string completion_script(const CLI::App& program, const std::string& shell);
 

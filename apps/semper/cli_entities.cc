@@ -66,8 +66,8 @@ void add_sending_options(CLI::App& command, SendArguments& arguments) {
       ->required();
   command
       .add_option("JSON", arguments.json,
-                  "Its content: fields by position, or by name where the type says so; - reads "
-                  "it from the standard input")
+                  "Its content: fields by position, '[2]', or by name, '{\"by\": 2}'; - reads it "
+                  "from the standard input")
       ->capture_default_str();
   command.add_flag("--force", arguments.force,
                    "Send it even if no host has registered this type and message");
@@ -87,10 +87,12 @@ void add_sending(CLI::App& program, Command& chosen) {
   auto call_arguments = std::make_shared<SendArguments>();
   add_sending_options(call_command, *call_arguments);
   call_command
-      .add_option("--timeout", call_arguments->timeout,
-                  "How long to wait: 500ms, 2s, 1m, forever; the message stays queued after it")
+      .add_option(
+          "--timeout", call_arguments->timeout,
+          "How long to wait: 500ms, 2s, 1m, forever, or seconds alone (5); the message stays "
+          "queued after it, and after Ctrl-C")
       ->capture_default_str();
-  choose(call_command, chosen, call_arguments, call);
+  choose(call_command, chosen, call_arguments, call, OnSignal::requests_stop);
 }
 
 void add_force(CLI::App& program, Command& chosen) {
@@ -104,16 +106,22 @@ void add_force(CLI::App& program, Command& chosen) {
        kill},
       {{"reset", "Delete an entity's state, keep its queue; asks first",
         "reset Counter/page/home --yes"},
-       reset},
-      {{"unlock", "Take an entity's lock away from its holder; asks first",
-        "unlock Order/17 --yes"},
-       unlock}};
+       reset}};
   for (const auto& [text, run] : commands) {
     auto& command = add_command(program, text);
     auto entity = std::make_shared<std::string>();
     command.add_option("ENTITY", *entity, kEntityHelp)->required();
     choose(command, chosen, entity, run);
   }
+  auto& unlock_command =
+      add_command(program, {"unlock", "Take an entity's lock away from its holder; asks first",
+                            "unlock Order/17 --yes\nunlock Order/17 --yes --if-locked"});
+  auto arguments = std::make_shared<UnlockArguments>();
+  unlock_command.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
+  unlock_command.add_flag(
+      "--if-locked", arguments->if_locked,
+      "For scripts: where it is not locked nothing is done, and that is no error");
+  choose(unlock_command, chosen, arguments, unlock);
 }
 
 void add_stats(CLI::App& program, Command& chosen) {

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "cli.h"
+#include "complete.h"
 
 namespace semper::cli {
 namespace {
@@ -19,7 +20,13 @@ constexpr std::string_view kBashFunction = R"sh(_semper() {
       place=$next
     fi
   done
-  COMPREPLY=($(compgen -W "$(_semper_words "$place")" -- "${COMP_WORDS[COMP_CWORD]}"))
+  local typed=${COMP_WORDS[COMP_CWORD]} known
+  COMPREPLY=($(compgen -W "$(_semper_words "$place")" -- "$typed"))
+  case $typed in -*) return ;; esac
+  while IFS= read -r known; do
+    COMPREPLY+=("$(printf %q "$known")")
+    case $known in */) compopt -o nospace 2>/dev/null ;; esac
+  done < <(timeout 2 "${COMP_WORDS[0]}" complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
 }
 complete -o default -F _semper semper
 )sh";
@@ -32,6 +39,7 @@ constexpr std::string_view kZshFunction = R"sh(_semper() {
     fi
   done
   compadd -- ${=$(_semper_words "$place")}
+  compadd -S '' -- ${(f)"$(timeout 2 $words[1] complete -- ${(@)words[2,CURRENT]} 2>/dev/null)"}
 }
 compdef _semper semper
 )sh";
@@ -46,7 +54,8 @@ struct Place {
 
 void add_places(const CLI::App& command, const std::string& path, std::vector<Place>& places) {
   Place place{
-      path, command.get_subcommands([](const CLI::App*) { return true; }),
+      path,
+      command.get_subcommands([](const CLI::App* each) { return !each->get_group().empty(); }),
       command.get_options([](const CLI::Option* option) { return !option->get_lnames().empty(); })};
   places.push_back(place);
   for (const auto* below : place.commands) {
@@ -96,7 +105,9 @@ std::string fish_text(const std::string& text) {
 
 std::string fish_script(const std::vector<Place>& places) {
   std::string script =
-      "# fish completion for semper: semper completion fish | source\ncomplete -c semper -f\n";
+      "# fish completion for semper: semper completion fish | source\ncomplete -c semper -f\n"
+      "complete -c semper -a '(semper complete -- (commandline -opc)[2..-1] (commandline -ct) "
+      "2>/dev/null)'\n";
   for (const auto& place : places) {
     std::string condition;
     if (!place.path.empty()) {
@@ -125,7 +136,65 @@ std::string fish_script(const std::vector<Place>& places) {
   return script;
 }
 
+// The option of this name that the words may hold here.
+const CLI::Option* option_named(const CLI::App& program, const CLI::App& command,
+                                const std::string& name) {
+  const CLI::Option* option = command.get_option_no_throw(name);
+  return option != nullptr ? option : program.get_option_no_throw(name);
+}
+
+// Which positional argument of the command comes next; "" where none does.
+std::string next_argument(const CLI::App& command, std::size_t given) {
+  for (const auto* option : command.get_options()) {
+    if (!option->get_positional()) continue;
+    if (given == 0) return option->get_name();
+    --given;
+  }
+  return "";
+}
+
+CompletionQuery::What kind_of(const std::string& argument, const std::string& command) {
+  using What = CompletionQuery::What;
+  if (argument == "TYPE") return What::types;
+  if (argument == "ENTITY") return What::entities;
+  if (argument != "MESSAGE") return What::nothing;
+  return command == "call" ? What::calls : What::casts;
+}
+
 }  // namespace
+
+CompletionQuery completion_query(const CLI::App& program, const std::vector<std::string>& words) {
+  CompletionQuery query;
+  if (words.empty()) return query;
+  query.prefix = words.back();
+  const CLI::App* command = &program;
+  std::vector<std::string> given;
+  for (std::size_t i = 0; i + 1 < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word.starts_with('-')) {
+      const auto equals = word.find('=');
+      const auto* option = option_named(program, *command, word.substr(0, equals));
+      const bool takes_value = option != nullptr && option->get_items_expected_max() > 0;
+      if (!takes_value) continue;
+      const std::string value = equals != std::string::npos ? word.substr(equals + 1) : words[++i];
+      if (option->check_lname("store")) query.store = value;
+      if (option->check_lname("tenant")) query.tenant = value;
+      if (i + 1 >= words.size()) return query;  // the value itself is being typed
+      continue;
+    }
+    const auto below =
+        command->get_subcommands([&](const CLI::App* each) { return each->get_name() == word; });
+    if (given.empty() && !below.empty()) {
+      command = below.front();
+    } else {
+      given.push_back(word);
+    }
+  }
+  if (query.prefix.starts_with('-')) return query;
+  query.what = kind_of(next_argument(*command, given.size()), command->get_name());
+  if (!given.empty()) query.entity = given.front();
+  return query;
+}
 
 std::string completion_script(const CLI::App& program, const std::string& shell) {
   std::vector<Place> places;

@@ -6,6 +6,7 @@
 #include "document.h"
 #include "semper/base/cbor_json.h"
 #include "semper/server/inspect.h"
+#include "suggest.h"
 #include "text.h"
 
 namespace semper::cli {
@@ -106,17 +107,50 @@ Bytes entity_item(const EntityView& view, WallTime now) {
 // Error not_found where neither a host nor an entity of that type was ever there.
 Async<void> require_type(Tenant tenant, std::string type) {
   SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
-  std::string known;
+  std::vector<std::string> known;
   for (const auto& view : types) {
     if (view.type == type) co_return Status{};
-    known += (known.empty() ? "" : ", ") + shown(view.type);
+    known.push_back(view.type);
   }
   co_return fail(ErrorKind::not_found,
                  "there is no type " + shown(type) + " in this store; it has " +
-                     (known.empty() ? "none: no host has registered yet" : known));
+                     (known.empty() ? "none: no host has registered yet" : listed(known)) +
+                     did_you_mean(type, known));
+}
+
+// That an entity is not there may be because its type is not.
+Task<Error> explained(Tenant tenant, EntityId id, Error error) {
+  if (error.kind() != ErrorKind::not_found) co_return error;
+  const auto there = co_await require_type(tenant, id.type);
+  if (!there) co_return there.error();
+  co_return Error(error.kind(),
+                  error.message() + "; `semper ls " + shown(id.type) + "` lists those there are");
+}
+
+// Why a list of ids is empty, where its type is there.
+std::string nothing_listed(const ListArguments& arguments) {
+  const std::string prefix =
+      arguments.prefix.empty() ? "" : " that begins with " + shown(arguments.prefix);
+  const std::string after =
+      arguments.after.empty() ? "" : " that comes after " + shown(arguments.after);
+  return "there is no entity of type " + shown(arguments.type) + prefix +
+         (prefix.empty() || after.empty() ? "" : " and") + after;
 }
 
 }  // namespace
+
+Result<EntityId> parse_entity(std::string_view text) {
+  auto id = EntityId::parse(text);
+  if (id) return id;
+  return fail(id.error().kind(),
+              id.error().message() + "; an entity is named TYPE/ID, for example Counter/page/home");
+}
+
+Async<EntityView> inspect_known(Tenant tenant, EntityId id) {
+  auto view = co_await inspect(tenant, id);
+  if (view) co_return view;
+  co_return fail(co_await explained(tenant, id, view.error()));
+}
 
 Async<void> show_types(Invocation& invocation) {
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
@@ -171,7 +205,10 @@ Async<void> list(Invocation& invocation, ListArguments arguments) {
     left -= ids.size();
     if (!ids.empty()) options.after = ids.back();
   }
-  if (!any) SEMPER_CO_TRY_STATUS(co_await require_type(tenant, arguments.type));
+  if (!any) {
+    SEMPER_CO_TRY_STATUS(co_await require_type(tenant, arguments.type));
+    invocation.note(nothing_listed(arguments));
+  }
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("type", text_item(arguments.type))
@@ -187,9 +224,9 @@ Async<void> list(Invocation& invocation, ListArguments arguments) {
 }
 
 Async<void> show(Invocation& invocation, std::string entity) {
-  SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
+  SEMPER_CO_TRY(const auto id, parse_entity(entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
-  SEMPER_CO_TRY(const auto view, co_await inspect(tenant, id));
+  SEMPER_CO_TRY(const auto view, co_await inspect_known(tenant, id));
   const WallTime now = tenant.store()->env().clock->wall_time();
   if (invocation.json()) co_return invocation.print_document(entity_item(view, now));
   print_entity(invocation, view, now);
@@ -197,9 +234,11 @@ Async<void> show(Invocation& invocation, std::string entity) {
 }
 
 Async<void> show_queue(Invocation& invocation, MessagesArguments arguments) {
-  SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
+  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
-  SEMPER_CO_TRY(const auto messages, co_await peek_queue(tenant, id, bound(arguments.limit)));
+  const auto waiting = co_await peek_queue(tenant, id, bound(arguments.limit));
+  if (!waiting) co_return fail(co_await explained(tenant, id, waiting.error()));
+  const auto& messages = *waiting;
   List document;
   std::vector<std::vector<std::string>> rows = {{"VERSIONSTAMP", "KIND", "MESSAGE", "CONTENT"}};
   for (const auto& view : messages) {
@@ -223,9 +262,11 @@ Async<void> show_queue(Invocation& invocation, MessagesArguments arguments) {
 }
 
 Async<void> show_dead_letters(Invocation& invocation, MessagesArguments arguments) {
-  SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
+  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
-  SEMPER_CO_TRY(const auto letters, co_await list_dead_letters(tenant, id, bound(arguments.limit)));
+  const auto set_aside = co_await list_dead_letters(tenant, id, bound(arguments.limit));
+  if (!set_aside) co_return fail(co_await explained(tenant, id, set_aside.error()));
+  const auto& letters = *set_aside;
   List document;
   std::vector<std::vector<std::string>> rows = {{"TIME", "KIND", "MESSAGE", "CONTENT", "REASON"}};
   for (const auto& view : letters) {
@@ -251,10 +292,11 @@ Async<void> show_dead_letters(Invocation& invocation, MessagesArguments argument
 }
 
 Async<void> redrive(Invocation& invocation, MessagesArguments arguments) {
-  SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
+  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
-  SEMPER_CO_TRY(const auto redriven,
-                co_await redrive_dead_letters(tenant, id, bound(arguments.limit)));
+  const auto put_back = co_await redrive_dead_letters(tenant, id, bound(arguments.limit));
+  if (!put_back) co_return fail(co_await explained(tenant, id, put_back.error()));
+  const auto redriven = *put_back;
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(id.to_string()))

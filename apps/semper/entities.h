@@ -5,11 +5,18 @@
 #include <string>
 
 #include "invocation.h"
+#include "semper/server/inspect.h"
 
 namespace semper::cli {
 
 // A host that was silent for so long has died, with any sensible HostOptions::host_lease.
 inline constexpr Duration kHostSilence = std::chrono::seconds(10);
+
+// EntityId::parse, whose errors show how an entity is named.
+Result<EntityId> parse_entity(std::string_view text);
+
+// inspect(), where the error not_found also says that the type is not there, and which may be meant.
+Async<EntityView> inspect_known(Tenant tenant, EntityId id);
 
 Async<void> show_types(Invocation& invocation);
 

@@ -1,15 +1,22 @@
 #include "messages.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <iostream>
 #include <istream>
 #include <iterator>
+#include <optional>
+#include <stop_token>
 #include <utility>
 
 #include "document.h"
 #include "entities.h"
+#include "message_form.h"
 #include "semper/base/cbor_json.h"
+#include "semper/env/one_shot.h"
 #include "semper/server/inspect.h"
 #include "semper/server/ref.h"
+#include "suggest.h"
 #include "text.h"
 
 namespace semper::cli {
@@ -26,32 +33,38 @@ bool takes(const internal::MessageInfo& message, Way way) {
   return way == Way::call ? message.call : message.cast;
 }
 
-// Error not_found where hosts have registered the type, or no type at all, but not this message:
-// it would wait in the queue, and be set aside by the first host that comes.
-Async<void> check_message(Tenant tenant, EntityId id, std::string name, Way way) {
+// As hosts have registered it. Error not_found where they have registered the type, or no type at all, but not
+// this message: it would wait in the queue, and be set aside by the first host that comes.
+Async<internal::MessageInfo> find_message(Tenant tenant, EntityId id, std::string name, Way way) {
   SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
   const auto type = std::find_if(types.begin(), types.end(),
                                  [&](const TypeView& view) { return view.type == id.type; });
+  std::vector<std::string> known;
   if (type == types.end() || type->messages.empty()) {
-    std::string known;
     for (const auto& view : types) {
-      if (!view.messages.empty()) known += (known.empty() ? "" : ", ") + shown(view.type);
+      if (!view.messages.empty()) known.push_back(view.type);
     }
     co_return fail(ErrorKind::not_found,
                    "no host has ever served type " + shown(id.type) + " in this store (it knows " +
-                       (known.empty() ? "none" : known) +
+                       listed(known) +
                        "); start the program that serves it, or queue the message all the same "
-                       "with --force");
+                       "with --force" +
+                       did_you_mean(id.type, known));
   }
-  std::string known;
+  bool other_way = false;
   for (const auto& message : type->messages) {
-    if (!takes(message, way)) continue;
-    if (message.name == name) co_return Status{};
-    known += (known.empty() ? "" : ", ") + shown(message.name);
+    const bool right = takes(message, way);
+    if (message.name == name && right) co_return message;
+    other_way = other_way || message.name == name;
+    if (right) known.push_back(message.name);
   }
-  co_return fail(ErrorKind::not_found, "type " + shown(id.type) + " has no message " + shown(name) +
-                                           " to " + (way == Way::call ? "call" : "cast") +
-                                           "; it has " + (known.empty() ? "none" : known));
+  const std::string verb = way == Way::call ? "call" : "cast";
+  co_return fail(ErrorKind::not_found,
+                 "type " + shown(id.type) + " has no message " + shown(name) + " to " + verb +
+                     "; it has " + listed(known) +
+                     (other_way ? std::string("; ") + shown(name) + " can be " +
+                                      (way == Way::call ? "cast" : "called")
+                                : did_you_mean(name, known)));
 }
 
 Result<Bytes> read_payload(const SendArguments& arguments, std::istream& input) {
@@ -67,32 +80,45 @@ Result<Bytes> read_payload(const SendArguments& arguments, std::istream& input) 
       }
       json.push_back(*next);
     }
+    if (&input == &std::cin && std::ferror(stdin) != 0) {
+      return fail(ErrorKind::io,
+                  "the standard input could not be read (it is closed, a folder, or failed); "
+                  "nothing was sent");
+    }
   }
   auto payload = json_to_cbor(json);
   if (payload) return payload;
-  return fail(payload.error().in("content of message " + shown(arguments.message)));
+  const Error error = payload.error().in("content of message " + shown(arguments.message));
+  return fail(
+      error.kind(),
+      error.message() + "; content is JSON in quotes for the shell, '[2]' or '{\"by\": 2}'");
 }
 
 struct Prepared {
   Tenant tenant;
   EntityId id;
   RawMessage message;
+  std::string example;  // of what would be right, where it is known
 };
 
 Async<Prepared> prepare(Invocation& invocation, SendArguments arguments, Way way) {
-  SEMPER_CO_TRY(const auto id, EntityId::parse(arguments.entity));
+  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
   if (arguments.message.empty() || !is_utf8(arguments.message)) {
-    co_return fail(
-        ErrorKind::invalid_argument,
-        "the message's name \"" + to_printable(arguments.message, 64) + "\" is empty or not UTF-8");
+    co_return fail(ErrorKind::invalid_argument,
+                   "the message's name \"" + to_printable(arguments.message, 64) +
+                       "\" is empty or not UTF-8; `semper types` shows those there are");
   }
   SEMPER_CO_TRY(auto payload, read_payload(arguments, invocation.input()));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
+  Prepared prepared{tenant, id, {}, {}};
   if (!arguments.force) {
-    SEMPER_CO_TRY_STATUS(co_await check_message(tenant, id, arguments.message, way));
+    SEMPER_CO_TRY(const auto message, co_await find_message(tenant, id, arguments.message, way));
+    const auto kinds = way == Way::cast ? FieldKinds::checked : FieldKinds::left_to_host;
+    SEMPER_CO_TRY(payload, fit_message(payload, message, kinds));
+    prepared.example = example_of(message);
   }
-  RawMessage message{arguments.message, std::move(payload)};
-  co_return Prepared{tenant, id, std::move(message)};
+  prepared.message = RawMessage{arguments.message, std::move(payload)};
+  co_return prepared;
 }
 
 // Hosts that serve the type and have been heard of lately.
@@ -122,9 +148,42 @@ Async<std::string> explain_silence(Tenant tenant, EntityId id) {
   co_return serving_text(hosts, id.type);
 }
 
+// Nothing: the wait was interrupted.
+using Reply = std::optional<Result<Bytes>>;
+
+// Sends it, and waits for the reply or the interruption, whichever comes first. What was sent stays sent.
+Task<Reply> wait_for_reply(const Prepared& prepared, Duration timeout, const Interrupt& interrupt) {
+  OneShot<Reply> news;
+  const std::stop_callback on_stop(interrupt.token(), [news]() mutable { news.set(Reply()); });
+  asio::co_spawn(
+      co_await asio::this_coro::executor,
+      [](RawRef to, RawMessage message, Duration at_most, OneShot<Reply> heard) -> Task<void> {
+        CallOptions options;
+        options.timeout = at_most;
+        heard.set(Reply(co_await to.call(std::move(message), options)));
+      }(RawRef(prepared.tenant, prepared.id), prepared.message, timeout, news),
+      asio::detached);
+  auto heard = co_await news.wait();
+  if (!heard) co_return Reply(Result<Bytes>(fail(heard.error())));
+  co_return std::move(*heard);
+}
+
+Async<void> explain_interruption(const Prepared& prepared) {
+  const std::string entity = shown(prepared.id.to_string());
+  const auto view = co_await inspect(prepared.tenant, prepared.id);
+  const std::string waiting =
+      !view || view->queue_length == 0
+          ? "its queue is empty: the message was taken, or did not get there"
+          : "the message stays in its queue, where " + std::to_string(view->queue_length) +
+                (view->queue_length == 1 ? " waits" : " wait") + ", and may still be processed";
+  co_return fail(ErrorKind::timeout, "interrupted before " + entity + " answered; " + waiting +
+                                         "; see `semper queue " + entity + "`, `semper show " +
+                                         entity + "`");
+}
+
 // What is about to be lost, in words; the entity must be there, but need not be readable.
 Async<std::string> describe_loss(Tenant tenant, EntityId id) {
-  auto view = co_await inspect(tenant, id);
+  auto view = co_await inspect_known(tenant, id);
   if (!view && view.error().kind() == ErrorKind::corrupt) co_return "its unreadable state";
   if (!view) co_return fail(view.error());
   co_return (view->state ? "its state, " : "") + std::to_string(view->queue_length) +
@@ -166,27 +225,35 @@ Async<void> cast(Invocation& invocation, SendArguments arguments) {
 Async<void> call(Invocation& invocation, SendArguments arguments) {
   SEMPER_CO_TRY(const auto timeout, parse_span_option("--timeout", arguments.timeout));
   SEMPER_CO_TRY(auto prepared, co_await prepare(invocation, arguments, Way::call));
-  const RawRef entity(prepared.tenant, prepared.id);
-  auto reply = co_await entity.call(std::move(prepared.message), {.timeout = timeout});
-  if (!reply && reply.error().kind() == ErrorKind::timeout) {
+  const std::string entity = shown(prepared.id.to_string());
+  if (invocation.interrupt().requested()) {
+    co_return fail(ErrorKind::cancelled, "interrupted; nothing was sent to " + entity);
+  }
+  Reply reply = co_await wait_for_reply(prepared, timeout, invocation.interrupt());
+  if (!reply) co_return co_await explain_interruption(prepared);
+  auto& answer = *reply;
+  if (!answer && answer.error().kind() == ErrorKind::timeout) {
     const auto why = co_await explain_silence(prepared.tenant, prepared.id);
     co_return fail(ErrorKind::timeout,
-                   shown(prepared.id.to_string()) + " has not answered within " +
+                   entity + " has not answered within " +
                        (timeout == kForever ? "the time" : shown_span(timeout)) +
                        "; the message is queued and may still be processed; " +
                        (why ? *why : why.error().message()));
   }
-  if (!reply) {
-    co_return fail(
-        reply.error().in(shown(prepared.id.to_string()) + ", call " + shown(arguments.message)));
+  if (!answer) {
+    const bool content = answer.error().kind() == ErrorKind::invalid_argument;
+    const Error refused = answer.error().in(entity + ", call " + shown(arguments.message));
+    co_return fail(content && !prepared.example.empty()
+                       ? Error(refused.kind(), refused.message() + "; " + prepared.example)
+                       : refused);
   }
-  if (invocation.json()) co_return invocation.print_document(stored_item(*reply));
-  invocation.say(shown_value(*reply));
+  if (invocation.json()) co_return invocation.print_document(stored_item(*answer));
+  invocation.say(shown_value(*answer));
   co_return Status{};
 }
 
 Async<void> kill(Invocation& invocation, std::string entity) {
-  SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
+  SEMPER_CO_TRY(const auto id, parse_entity(entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   SEMPER_CO_TRY(const auto loss, co_await describe_loss(tenant, id));
   SEMPER_CO_TRY_STATUS(invocation.confirm("this deletes " + shown(id.to_string()) + ": " + loss));
@@ -196,7 +263,7 @@ Async<void> kill(Invocation& invocation, std::string entity) {
 }
 
 Async<void> reset(Invocation& invocation, std::string entity) {
-  SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
+  SEMPER_CO_TRY(const auto id, parse_entity(entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   SEMPER_CO_TRY_STATUS(co_await describe_loss(tenant, id));
   SEMPER_CO_TRY_STATUS(invocation.confirm("this deletes the state of " + shown(id.to_string()) +
@@ -207,12 +274,17 @@ Async<void> reset(Invocation& invocation, std::string entity) {
                    "its state is deleted; the next message makes a new one");
 }
 
-Async<void> unlock(Invocation& invocation, std::string entity) {
-  SEMPER_CO_TRY(const auto id, EntityId::parse(entity));
+Async<void> unlock(Invocation& invocation, UnlockArguments arguments) {
+  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
-  SEMPER_CO_TRY(const auto view, co_await inspect(tenant, id));
+  SEMPER_CO_TRY(const auto view, co_await inspect_known(tenant, id));
+  if (!view.lock && arguments.if_locked) {
+    co_return report(invocation, id, "nothing", "was not locked");
+  }
   if (!view.lock) {
-    co_return fail(ErrorKind::not_found, shown(id.to_string()) + " is not locked");
+    co_return fail(ErrorKind::not_found,
+                   shown(id.to_string()) +
+                       " is not locked; there is nothing to do (--if-locked makes that no error)");
   }
   const WallTime now = tenant.store()->env().clock->wall_time();
   SEMPER_CO_TRY_STATUS(invocation.confirm(

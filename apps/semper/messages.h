@@ -23,6 +23,10 @@ Async<void> call(Invocation& invocation, SendArguments arguments);
 // These ask first. Each is one transaction.
 Async<void> kill(Invocation& invocation, std::string entity);
 Async<void> reset(Invocation& invocation, std::string entity);
-Async<void> unlock(Invocation& invocation, std::string entity);
+struct UnlockArguments {
+  std::string entity;
+  bool if_locked = false;  // an entity that is not locked is no error
+};
+Async<void> unlock(Invocation& invocation, UnlockArguments arguments);
 
 }  // namespace semper::cli

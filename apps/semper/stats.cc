@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "document.h"
+#include "entities.h"
 #include "semper/server/inspect.h"
 #include "text.h"
 
@@ -42,7 +43,7 @@ Async<Sample> sample_store(Tenant tenant) {
 }
 
 Async<Sample> sample_entity(Tenant tenant, EntityId id) {
-  SEMPER_CO_TRY(const auto view, co_await inspect(tenant, id));
+  SEMPER_CO_TRY(const auto view, co_await inspect_known(tenant, id));
   Sample sample;
   sample.push_back(
       {"queued_per_second", "queued/s", Figure::Kind::counter, view.processed + view.queue_length});
@@ -102,7 +103,7 @@ Async<void> stats(Invocation& invocation, StatsArguments arguments) {
   }
   EntityId id;
   if (!arguments.entity.empty()) {
-    SEMPER_CO_TRY(id, EntityId::parse(arguments.entity));
+    SEMPER_CO_TRY(id, parse_entity(arguments.entity));
   }
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   const auto take = [&] {

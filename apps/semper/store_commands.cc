@@ -20,6 +20,8 @@ constexpr std::size_t kRowsPerPage = 1000;
 // A watch that heard nothing for so long is looked at again all the same.
 constexpr Duration kWatchRenewal = std::chrono::minutes(1);
 
+constexpr const char* kSeeRange = "; `semper store range` shows what there is";
+
 // Why a key is not to be written by hand; empty where it may.
 std::string owner_of(BytesView key) {
   if (key.starts_with(kReservedKeys)) return "to Semper itself";
@@ -163,7 +165,8 @@ Async<void> get(Invocation& invocation, KeyArguments arguments) {
     return transaction.get(key);
   }));
   if (!value) {
-    co_return fail(ErrorKind::not_found, "nothing is stored at key " + printable_key(key));
+    co_return fail(ErrorKind::not_found,
+                   "nothing is stored at key " + printable_key(key) + kSeeRange);
   }
   if (invocation.json()) co_return invocation.print_document(row_item(key, *value));
   SEMPER_CO_TRY(const auto text, show_value(*value, form));
@@ -204,7 +207,8 @@ Async<void> clear(Invocation& invocation, KeyArguments arguments) {
   const auto write = [&](Transaction& transaction) -> Async<void> {
     SEMPER_CO_TRY(const auto old, co_await transaction.get(key));
     if (!old) {
-      co_return fail(ErrorKind::not_found, "nothing is stored at key " + printable_key(key));
+      co_return fail(ErrorKind::not_found,
+                     "nothing is stored at key " + printable_key(key) + kSeeRange);
     }
     transaction.clear(key);
     co_return Status{};
@@ -314,7 +318,10 @@ Async<void> info(Invocation& invocation) {
   for (const auto& [name, bound] : bounds) {
     rows.push_back({std::string("limit ") + name, std::to_string(bound)});
   }
-  for (const auto& [name, figure] : statistics) rows.push_back({name, std::to_string(figure)});
+  for (const auto& [name, figure] : statistics) {
+    if (name != "version")
+      rows.push_back({name, std::to_string(figure)});  // memory: counts it, too
+  }
   invocation.print(table(rows));
   co_return Status{};
 }

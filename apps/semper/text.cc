@@ -149,7 +149,8 @@ Result<Duration> parse_span(std::string_view text) {
       return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(number * seconds));
     }
   }
-  return fail(not_of_form("span of time", text, "500ms, 2s, 1.5m, 1h (a year at most), forever"));
+  return fail(not_of_form("span of time", text,
+                          "500ms, 2s, 1.5m, 1h (a year at most), 5 (seconds), forever"));
 }
 
 Result<Duration> parse_span_option(std::string_view option, std::string_view text) {

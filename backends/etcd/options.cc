@@ -58,7 +58,9 @@ Result<std::string> endpoint_of(std::string text) {
   return text;
 }
 
-Result<std::vector<std::string>> endpoints_of(const std::string& path) {
+// "//HOST:PORT" is how most other programs' URLs begin.
+Result<std::vector<std::string>> endpoints_of(std::string path) {
+  if (path.starts_with("//")) path.erase(0, 2);
   std::vector<std::string> endpoints;
   std::size_t at = 0;
   while (at <= path.size()) {

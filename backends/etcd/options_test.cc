@@ -38,6 +38,12 @@ struct Refused {
 
 class EtcdOptionsRefused : public ::testing::TestWithParam<Refused> {};
 
+TEST(EtcdOptions, two_slashes_before_the_first_host_are_no_part_of_it) {
+  const auto options = parse("etcd://10.0.0.1:2381,db.example");
+  ASSERT_TRUE(options) << options.error().to_string();
+  EXPECT_EQ(options->endpoints, (std::vector<std::string>{"10.0.0.1:2381", "db.example:2379"}));
+}
+
 TEST_P(EtcdOptionsRefused, says_what_is_wrong) {
   const auto options = parse(GetParam().url);
   ASSERT_FALSE(options);

@@ -103,6 +103,12 @@ Error lost_directory(const std::string& directory, const Error& error) {
 // A link to a file elsewhere is that file.
 Result<std::string> follow_link(const std::string& path) {
   auto target = real_path(path);
+  struct stat end {};
+  if (!target && ::stat(path.c_str(), &end) != 0 && errno == ELOOP) {
+    return fail(
+        ErrorKind::invalid_argument,
+        "the links at " + path + " lead in a circle; remove one of them, or name the file itself");
+  }
   if (target || target.error().kind() != ErrorKind::not_found) return target;
   std::array<char, kPathBytesMaximum> text{};
   const auto size = ::readlink(path.c_str(), text.data(), text.size());
@@ -170,7 +176,7 @@ Result<SqliteOptions> parse_options(const StoreUrl& url) {
   if (!std::has_single_bit(options.page_size)) {
     return fail(ErrorKind::invalid_argument,
                 "store URL parameter page_size=" + std::to_string(options.page_size) +
-                    " is not a power of two");
+                    " is not a power of two; choose 512, 1024, 2048 and so on up to 65536");
   }
   if (const auto network = url.parameter("network")) {
     if (*network != "force") {

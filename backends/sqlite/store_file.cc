@@ -114,7 +114,8 @@ Status check_header(const StorePath& path, const Header& header, std::size_t fil
     return fail(ErrorKind::corrupt,
                 name +
                     " does not begin like an SQLite database: it is something else, or its first "
-                    "page is damaged; it was left untouched");
+                    "page is damaged; it was left untouched: give another path, or restore a "
+                    "backup");
   }
   if (load_big_endian_u32(field(header, 68)) != kApplicationId) {
     return fail(ErrorKind::invalid_argument,
@@ -131,7 +132,8 @@ Status check_header(const StorePath& path, const Header& header, std::size_t fil
   }
   const Facts facts(header);
   if (format == 0 || !facts.are_possible()) {
-    return fail(ErrorKind::corrupt, name + " has a damaged first page; it was left untouched");
+    return fail(ErrorKind::corrupt,
+                name + " has a damaged first page; it was left untouched: restore a backup");
   }
   if (facts.journal_version > kWalVersion || facts.schema_format > kSchemaFormat) {
     return fail(ErrorKind::unsupported,
@@ -153,7 +155,7 @@ Status check_header(const StorePath& path, const Header& header, std::size_t fil
   if (file_bytes < pages * page_bytes && !has_wal(path)) {
     return fail(ErrorKind::corrupt, name + " was cut short: it has " + std::to_string(file_bytes) +
                                         " bytes of " + std::to_string(pages * page_bytes) +
-                                        "; it was left untouched");
+                                        "; it was left untouched: restore a backup");
   }
   return {};
 }

@@ -153,6 +153,21 @@ std::string way_to(const ChannelOptions& options, const std::string& address) {
   return "; the proxy " + proxy->url + ", which " + proxy->variable + " names, was not used";
 }
 
+// In words, as far as gRPC's own tell: each cause has another next move.
+std::string cause_of(const std::string& reason) {
+  const auto says = [&](const char* words) { return reason.find(words) != std::string::npos; };
+  if (says("DNS resolution failed") || says("Domain name not found")) {
+    return "its name has no address (DNS): check the spelling, or name the address itself";
+  }
+  if (says("Connection refused")) {
+    return "nobody listens there: check that it runs, and the port";
+  }
+  if (says("No route to host") || says("Network is unreachable")) {
+    return "no network leads there: check the address, and routes and firewalls on the way";
+  }
+  return "nobody listens there, or the handshake failed";
+}
+
 Async<void> until_ready(std::shared_ptr<grpc::Channel> channel, std::string address,
                         Duration within) {
   const auto started = system_clock().now();
@@ -163,9 +178,9 @@ Async<void> until_ready(std::shared_ptr<grpc::Channel> channel, std::string addr
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN ||
         (tried && state == GRPC_CHANNEL_IDLE)) {
       SEMPER_CO_TRY(std::string reason, co_await reason_of(channel));
-      if (!reason.empty()) reason = " (" + reason + ")";
-      co_return fail(ErrorKind::io, "can not connect to " + address +
-                                        ": nobody listens there, or the handshake failed" + reason);
+      std::string what = "can not connect to " + address + ": " + cause_of(reason);
+      if (!reason.empty()) what += " (" + reason + ")";
+      co_return fail(ErrorKind::io, std::move(what));
     }
     tried = tried || state == GRPC_CHANNEL_CONNECTING;
     const Duration passed = system_clock().now() - started;

@@ -284,15 +284,57 @@ Bytes encode_message_infos(const std::vector<MessageInfo>& messages) {
   cbor::Writer writer(out);
   writer.array(messages.size());
   for (const auto& message : messages) {
-    writer.array(5);
+    writer.array(7);
     writer.text(message.name);
     writer.boolean(message.call);
     writer.boolean(message.cast);
     writer.boolean(message.info);
     writer.boolean(message.locked);
+    if (message.fields) {
+      writer.array(message.fields->size());
+      for (const auto& field : *message.fields) writer.text(field);
+    } else {
+      writer.null();
+    }
+    writer.bytes(message.example);
   }
   return out;
 }
+
+namespace {
+
+bool read_field_names(cbor::Reader& reader, MessageInfo& message) {
+  if (reader.peek() == cbor::Kind::null) return reader.read_null();
+  std::uint64_t count = 0;
+  bool ok = reader.read_array(count);
+  auto& fields = message.fields.emplace();
+  for (std::uint64_t i = 0; ok && i < count; ++i) {
+    std::string_view field;
+    ok = reader.read_text(field);
+    fields.emplace_back(field);
+  }
+  return ok;
+}
+
+// 0.1.0 wrote no more than the first five; what a later version adds is passed over.
+bool read_message_info(cbor::Reader& reader, MessageInfo& message) {
+  std::uint64_t elements = 0;
+  std::string_view name;
+  bool ok = reader.read_array(elements) &&
+            (elements >= 5 || reader.fail("expected an array of 5 or more")) &&
+            reader.read_text(name) && reader.read_boolean(message.call) &&
+            reader.read_boolean(message.cast) && reader.read_boolean(message.info) &&
+            reader.read_boolean(message.locked);
+  message.name = name;
+  if (ok && elements > 5) ok = read_field_names(reader, message);
+  BytesView example;
+  if (ok && elements > 6) ok = reader.read_bytes(example);
+  message.example = Bytes(example);
+  for (std::uint64_t i = 7; ok && i < elements; ++i) ok = reader.skip();
+  return ok;
+}
+
+}  // namespace
 
 Result<std::vector<MessageInfo>> decode_message_infos(BytesView bytes) {
   cbor::Reader reader(bytes);
@@ -300,12 +342,7 @@ Result<std::vector<MessageInfo>> decode_message_infos(BytesView bytes) {
   std::uint64_t count = 0;
   bool ok = reader.read_array(count);
   for (std::uint64_t i = 0; ok && i < count; ++i) {
-    MessageInfo& message = messages.emplace_back();
-    std::string_view name;
-    ok = read_array_of(reader, 5) && reader.read_text(name) && reader.read_boolean(message.call) &&
-         reader.read_boolean(message.cast) && reader.read_boolean(message.info) &&
-         reader.read_boolean(message.locked);
-    message.name = name;
+    ok = read_message_info(reader, messages.emplace_back());
   }
   if (!ok || !reader.finish()) return fail(damaged(reader, "registration of a type"));
   return messages;

@@ -153,7 +153,32 @@ TEST(Records, a_registration_comes_back_as_it_was) {
   EXPECT_TRUE((*messages)[0].cast);
   EXPECT_FALSE((*messages)[1].cast);
   EXPECT_TRUE((*messages)[1].locked);
+  EXPECT_FALSE((*messages)[0].fields);
   EXPECT_TRUE(decode_message_infos(encode_message_infos({}))->empty());
+}
+
+TEST(Records, a_registration_tells_fields_and_an_example_and_one_of_0_1_0_is_read_without) {
+  std::vector<MessageInfo> infos = {{"Add", true, true, false, false}};
+  infos[0].fields = {"by", "note"};
+  infos[0].example = Bytes("\x82\x01\x60");
+  const Bytes written = encode_message_infos(infos);
+  const auto back = decode_message_infos(written);
+  ASSERT_TRUE(back) << back.error().to_string();
+  EXPECT_EQ((*back)[0].fields, infos[0].fields);
+  EXPECT_EQ((*back)[0].example, infos[0].example);
+  const auto old = decode_message_infos(
+      "\x81\x85\x63"
+      "Add\xf5\xf4\xf4\xf4");
+  ASSERT_TRUE(old) << old.error().to_string();
+  EXPECT_EQ((*old)[0].name, "Add");
+  EXPECT_FALSE((*old)[0].fields);
+  const auto newer = decode_message_infos(
+      "\x81\x88\x63"
+      "Add\xf5\xf4\xf4\xf4\xf6\x40\x82\x01\x02");
+  EXPECT_TRUE(newer) << newer.error().to_string();
+  EXPECT_FALSE(
+      decode_message_infos("\x81\x84\x63"
+                           "Add\xf5\xf4\xf4"));
 }
 
 TEST(Records, a_counter_counts_what_is_short_or_absent_as_the_store_does) {

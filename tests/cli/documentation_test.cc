@@ -4,6 +4,7 @@
 #include <regex>
 #include <set>
 
+#include "hosted.h"
 #include "tool.h"
 
 namespace semper::testing {
@@ -130,11 +131,13 @@ TEST(CliDocumentation, a_command_is_missing_from_the_document_or_the_man_page) {
 TEST(CliDocumentation, the_exit_codes_are_told_in_different_ways) {
   const std::string help = help_of({});
   const std::string document = source("docs/cli.md");
+  const std::string operations = source("docs/operations.md");
   const std::string manual = man_page();
   for (const auto& line : lines_of(help)) {
     if (line.size() < 5 || !line.starts_with("  ") || line[2] < '0' || line[2] > '9') continue;
     const std::string meaning = line.substr(5);
     EXPECT_THAT(document, HasSubstr(std::string("| ") + line[2] + " | " + meaning));
+    EXPECT_THAT(operations, HasSubstr(std::string("| ") + line[2] + " | " + meaning));
     const auto at = manual.find(std::string(".B ") + line[2] + "\n");
     ASSERT_NE(at, std::string::npos) << line;
     std::string told = manual.substr(at + 5, meaning.size());
@@ -184,6 +187,35 @@ TEST(CliDocumentation, completion_offers_no_commands_or_no_options) {
     offers(words, "--store");
   }
   offers({"semper", "--json", "store", "wa"}, "watch");
+}
+
+class CliCompletion : public CliTest {};
+
+TEST_F(CliCompletion, types_ids_and_messages_of_the_store_are_not_offered) {
+  if (!std::filesystem::exists("/bin/bash")) GTEST_SKIP() << "there is no bash here";
+  { const HostedStore host(url()); }
+  for (const char* id : {"page/home", "page/help", "it's"}) {
+    must({"cast", std::string("Counter/") + id, "Add", "[1]"});
+  }
+  const auto after = [this](Words words) {
+    Words line = {SEMPER_PROGRAM, "--store", url()};
+    line.insert(line.end(), words.begin(), words.end());
+    Words offered = completed(line);
+    std::sort(offered.begin(), offered.end());
+    return offered;
+  };
+  EXPECT_EQ(after({"ls", "Cou"}), Words({"Counter"}));
+  EXPECT_EQ(after({"show", "Cou"}), Words({"Counter/"}));
+  EXPECT_EQ(after({"show", "Counter/page/h"}), Words({"Counter/page/help", "Counter/page/home"}));
+  EXPECT_EQ(after({"call", "--timeout", "5s", "Counter/page/home", "R"}), Words({"Read"}));
+  EXPECT_EQ(after({"cast", "Counter/page/home", "A"}), Words({"Add"}));
+  EXPECT_EQ(after({"cast", "Counter/page/home", "R"}), Words({""})) << "that can only be called";
+  EXPECT_EQ(after({"store", "get", "Cou"}), Words({""}));
+  const Ran none =
+      run_tool({"complete", "--", "--store", "sqlite:" + path("absent.db"), "ls", "C"});
+  EXPECT_EQ(none.code, 0) << none;
+  EXPECT_EQ(none.out + none.err, "");
+  EXPECT_FALSE(std::filesystem::exists(path("absent.db")));
 }
 
 TEST(CliDocumentation, a_completion_script_is_cut_short) {

@@ -130,9 +130,31 @@ TEST_F(CliEntities, content_of_the_wrong_shape_changes_the_entity) {
   refused(2, "content of message Add", {"cast", "Counter/x", "Add", ""});
   refused(2, "content of message Add", {"cast", "Counter/x", "Add", R"({"$bytes": "0"})"});
   refused(2, "Counter/x, call Add", {"call", "Counter/x", "Add", R"(["two"])"});
-  refused(2, "Counter/x, call Add", {"call", "Counter/x", "Add", "2"});
+  refused(2, "its fields go in a list, or by name", {"call", "Counter/x", "Add", "2"});
   EXPECT_EQ(must({"call", "Counter/x", "Read"}), "2\n");
   EXPECT_EQ(must_json({"dead", "Counter/x"}).size(), 0u) << "kept what was refused to its sender";
+}
+
+TEST_F(CliEntities, fields_by_name_are_not_taken_for_those_by_position) {
+  const HostedStore host(url());
+  EXPECT_EQ(must({"call", "Counter/x", "Add", R"({"by": 2})"}), "2\n");
+  EXPECT_EQ(must({"call", "Counter/x", "Add", "{}"}), "3\n") << "left out: its default, 1";
+  EXPECT_EQ(must({"cast", "Counter/x", "Add", R"({"by": 4})"}), "Counter/x: Add is queued\n");
+  EXPECT_EQ(must({"call", "Counter/x", "Read"}), "7\n");
+  // What no tool can know is the host's to refuse, and a call's host shows what would be right.
+  refused(2, "for example '[1]' or '{\"by\":1}'", {"call", "Counter/x", "Add", R"(["two"])"});
+  refused(2, "the field by is text", {"cast", "Counter/x", "Add", R"(["two"])"});
+  EXPECT_EQ(must_json({"dead", "Counter/x"}).size(), 0u);
+  must({"cast", "Counter/x", "Add", R"(["two"])", "--force"});
+  ASSERT_TRUE(wait_until([&] { return must_json({"show", "Counter/x"})["dead_letters"] == 1; }));
+}
+
+TEST_F(CliEntities, a_script_that_frees_a_lock_fails_where_there_is_none) {
+  { const HostedStore host(url()); }
+  queue("Counter/x", "[1]");
+  refused(3, "is not locked", {"unlock", "Counter/x", "--yes"});
+  EXPECT_EQ(must({"unlock", "Counter/x", "--yes", "--if-locked"}), "Counter/x: was not locked\n");
+  refused(3, "there is no Counter/y", {"unlock", "Counter/y", "--yes", "--if-locked"});
 }
 
 TEST_F(CliEntities, messages_set_aside_are_not_shown_or_can_not_be_put_back) {

@@ -99,6 +99,12 @@ bool read_own(Decoder& decoder, T& value) {
   return true;
 }
 
+// Stored as an array of its fields.
+template <class T>
+concept IsByPosition =
+    !HasOwnCodec<T> && !IsStandard<T> && !HasJsonFunctions<T> && !IsProtobuf<T> &&
+    !std::is_enum_v<T> && std::is_aggregate_v<T> && std::is_class_v<T>;
+
 template <class>
 inline constexpr bool kNoSuchType = false;
 

@@ -42,6 +42,7 @@
 #include <array>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -50,6 +51,7 @@
 #include <vector>
 
 #include "semper/base/codec.h"
+#include "semper/base/field_names.h"
 #include "semper/base/type_name.h"
 #include "semper/env/asio.h"
 #include "semper/server/context.h"
@@ -109,7 +111,12 @@ struct MessageInfo {
   bool cast = false;
   bool info = false;
   bool locked = false;
+  // For people: the fields' names where it is stored by position and the compiler tells them, and the item of
+  // one with all its defaults (empty: larger than kExampleBytes, or it cannot be made).
+  std::optional<std::vector<std::string>> fields = std::nullopt;
+  Bytes example = {};
 };
+inline constexpr std::size_t kExampleBytes = 512;
 
 // A behaviour with its types forgotten: what a host works with. Errors of the handle functions:
 // not_found (no such message or callback) and invalid_argument (it does not decode): running it
@@ -199,8 +206,15 @@ class BehaviourOf final : public Behaviour {
   std::vector<MessageInfo> messages() const override {
     std::vector<MessageInfo> infos;
     for_each_message([&]<class M>() {
-      infos.push_back({std::string(short_type_name<M>()), HandlesCall<B, M>, HandlesCast<B, M>,
-                       HandlesInfo<B, M>, HandlesLocked<B, M>});
+      MessageInfo& info = infos.emplace_back();
+      info.name = short_type_name<M>();
+      info.call = HandlesCall<B, M>;
+      info.cast = HandlesCast<B, M>;
+      info.info = HandlesInfo<B, M>;
+      info.locked = HandlesLocked<B, M>;
+      if constexpr (codec_internal::IsByPosition<M>) info.fields = field_names<M>();
+      if (info.fields && info.fields->size() != field_count_of<M>()) info.fields.reset();
+      info.example = example_of<M>();
       return false;
     });
     return infos;
@@ -259,6 +273,28 @@ class BehaviourOf final : public Behaviour {
   }
 
  private:
+  template <class M>
+  static constexpr std::size_t field_count_of() {
+    if constexpr (codec_internal::IsByPosition<M>) {
+      return field_count<M>;
+    } else {
+      return 0;
+    }
+  }
+
+  template <class M>
+  static Bytes example_of() {
+    if constexpr (std::default_initializable<M>) {
+      try {
+        Bytes example = encode(M{});
+        return example.size() <= kExampleBytes ? example : Bytes();
+      } catch (...) {
+        return {};  // a constructor or a codec of the user's does not like it
+      }
+    }
+    return {};
+  }
+
   // Calls `visit.template operator()<M>()` until one returns true.
   template <class Visit>
   static bool for_each_message(Visit visit) {

@@ -1,0 +1,42 @@
+#include "semper/base/field_names.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace semper {
+namespace {
+
+using Names = std::vector<std::string>;
+
+struct None {};
+struct Order {
+  std::int64_t amount = 1;
+  std::string note;
+  std::vector<std::map<int, std::string>> lines;
+};
+template <class A, class B>
+struct Two {
+  A first_of_them;
+  B second;
+};
+
+TEST(FieldNames, they_are_those_of_the_source_in_order) {
+  if (field_names<Order>().empty()) GTEST_SKIP() << "this compiler does not tell them";
+  EXPECT_EQ(field_names<Order>(), Names({"amount", "note", "lines"}));
+  EXPECT_EQ(field_names<None>(), Names());
+  const Names two = field_names<Two<std::optional<Order>, std::map<int, Order>>>();
+  EXPECT_EQ(two, Names({"first_of_them", "second"}));
+  struct Local {
+    double inside;
+    Order order;
+  };
+  EXPECT_EQ(field_names<Local>(), Names({"inside", "order"}));
+}
+
+}  // namespace
+}  // namespace semper
