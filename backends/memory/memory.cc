@@ -1,5 +1,7 @@
 #include "backends/memory/memory.h"
 
+#include <pthread.h>
+
 #include <atomic>
 #include <charconv>
 #include <map>
@@ -155,17 +157,32 @@ Result<Limits> limits_of(const StoreUrl& url) {
   return limits;
 }
 
+struct Engines {
+  std::mutex mutex;
+  std::map<std::string, std::weak_ptr<MemoryEngine>> by_name;
+};
+// Never destroyed: exit handlers may fork.
+Engines& engines() {
+  static auto* const the_one = new Engines();
+  return *the_one;
+}
+
+// Held over a fork, so that a child can open stores.
+[[gnu::constructor(102)]] void prepare_for_forks() {
+  const auto let_go = [] { engines().mutex.unlock(); };
+  static_cast<void>(pthread_atfork([] { engines().mutex.lock(); }, let_go, let_go));
+}
+
 // The engine of that name, as long as somebody has it open; an empty name is nobody else's.
 std::shared_ptr<MemoryEngine> engine_of(const std::string& name) {
   if (name.empty()) return std::make_shared<MemoryEngine>();
-  static std::mutex mutex;
-  static auto& engines = *new std::map<std::string, std::weak_ptr<MemoryEngine>>();
-  std::lock_guard lock(mutex);
-  std::erase_if(engines, [](const auto& entry) { return entry.second.expired(); });
-  auto engine = engines[name].lock();
+  std::lock_guard lock(engines().mutex);
+  auto& by_name = engines().by_name;
+  std::erase_if(by_name, [](const auto& entry) { return entry.second.expired(); });
+  auto engine = by_name[name].lock();
   if (!engine) {
     engine = std::make_shared<MemoryEngine>();
-    engines[name] = engine;
+    by_name[name] = engine;
   }
   return engine;
 }

@@ -1,12 +1,17 @@
 #include "backends/memory/memory.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "backends/memory/memory_engine.h"
 #include "backends/memory/versioned_map.h"
+#include "env/sanitizer_test_support.h"
 #include "semper/store/store.h"
 #include "semper/testing/simulated_run.h"
 
@@ -237,6 +242,37 @@ TEST(VersionedMap, a_page_is_bounded_in_bytes_and_says_that_there_is_more) {
   EXPECT_TRUE(page.more);
   EXPECT_LT(page.rows.size(), 30u);
   EXPECT_EQ(page.rows.front().key, "k39");
+}
+
+// What is known of schemes and of stores by name belongs to the process, not to a store.
+bool opens_a_store() {
+  SimulatedClock clock;
+  SeededRandom random{1};
+  const Env env{&clock, &random};
+  register_backend("memory-of-forks", open_memory);
+  return simulated_run(clock, open_backend("memory-of-forks:by-name", env)).has_value();
+}
+
+TEST(MemoryFork, a_child_waits_for_a_thread_of_its_parent_when_it_opens_a_store) {
+  SEMPER_FORKS_BESIDE_THREADS();
+  std::atomic<bool> stop = false;
+  std::thread busy([&] {
+    while (!stop.load()) static_cast<void>(opens_a_store());
+  });
+  int failed = 0;
+  for (int i = 0; i < 200 && failed == 0; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(30);  // one that hangs
+      ::_exit(opens_a_store() ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    failed += status == 0 ? 0 : 1;
+  }
+  stop.store(true);
+  busy.join();
+  EXPECT_EQ(failed, 0);
 }
 
 }  // namespace

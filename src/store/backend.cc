@@ -1,5 +1,7 @@
 #include "semper/store/backend.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -13,9 +15,16 @@ struct Registry {
   std::map<std::string, BackendFactory, std::less<>> factories;
 };
 
+// Never destroyed: exit handlers may fork.
 Registry& registry() {
-  static Registry the_registry;
-  return the_registry;
+  static auto* const the_one = new Registry();
+  return *the_one;
+}
+
+// Held over a fork, so that a child can open stores. When the program is loaded: see parent_descriptor.cc.
+[[gnu::constructor(102)]] void prepare_for_forks() {
+  const auto let_go = [] { registry().mutex.unlock(); };
+  static_cast<void>(pthread_atfork([] { registry().mutex.lock(); }, let_go, let_go));
 }
 
 std::string join(const std::vector<std::string>& words) {
