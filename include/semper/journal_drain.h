@@ -12,7 +12,7 @@
 //   SEMPER_CO_TRY(auto written, co_await drain.cast<Counter>("page/home", one));
 //   ... // durable, on this disk; to wait until it is in the entity's queue:
 //   SEMPER_CO_TRY_STATUS(co_await written.sync());
-//   co_await drain.shutdown();
+//   SEMPER_CO_TRY_STATUS(co_await drain.shutdown());
 //
 // How: the journal performs by cast_once. The source is the ring's identity with a random number that
 // every start draws for what it will accept, written into each item; its number there is the item's

@@ -4,7 +4,7 @@
 // simulation moves time by hand (testing/simulated_clock.h). When not: measuring a benchmark.
 //
 //   MonotonicTime deadline = clock.now() + 5s;
-//   co_await sleep_for(clock, 10ms);
+//   SEMPER_CO_TRY_STATUS(co_await sleep_for(clock, 10ms));
 //
 // Threads: every member may be called from any thread. A timer's callback runs on a thread of the
 // clock's choosing and must be short: it hands work on and returns. Source of the idea: Abseil's

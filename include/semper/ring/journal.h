@@ -13,7 +13,7 @@
 //   SEMPER_CO_TRY(auto journal, co_await ring::Journal::start(device, perform, options));
 //   SEMPER_CO_TRY(auto written, co_await journal.push("an operation"));   // durable from here on
 //   SEMPER_CO_TRY_STATUS(co_await written.sync());                        // performed
-//   co_await journal.shutdown();
+//   SEMPER_CO_TRY_STATUS(co_await journal.shutdown());
 //
 // The journal owns a ring on the device, both sides of it, and one coroutine that performs. What a
 // crash left in the ring is performed first, before anything new. A perform that returns an error,

@@ -3,9 +3,9 @@
 //   semper::Host host(store);                      // or host(tenant, options)
 //   host.serve<Counter>();                         // with a default-made Counter
 //   host.serve(std::make_shared<Shop>(config));    // with one of yours
-//   co_await host.start();                         // finds the work that waits
+//   SEMPER_CO_TRY_STATUS(co_await host.start());   // finds the work that waits
 //   ...
-//   co_await host.stop();                          // finishes what runs, hands the rest to others
+//   SEMPER_CO_TRY_STATUS(co_await host.stop());    // finishes what runs, hands the rest to others
 //
 // Any number of hosts, in any number of processes, may serve the same type. They share the entities
 // out among themselves by rendezvous hashing over the hosts that are alive; that is a preference

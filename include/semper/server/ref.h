@@ -1,13 +1,15 @@
 // Ref<B>: sends messages to one durable server, from any process.
 //
 //   auto hits = semper::ref<Counter>(store, "page/home");
-//   const Counter::Add two{2};
-//   Result<std::int64_t> n = co_await hits.call(two);
-//   SEMPER_CO_TRY_STATUS(co_await hits.cast(two));
-//   auto batch = semper::Batch<Counter>().add(Counter::Add{1}).add(two);
+//   Result<std::int64_t> n = co_await hits.call<Counter::Add>(2);
+//   SEMPER_CO_TRY_STATUS(co_await hits.cast<Counter::Add>(2));
+//   auto batch = semper::Batch<Counter>().add<Counter::Add>(1).add<Counter::Add>(2);
 //   SEMPER_CO_TRY_STATUS(co_await hits.cast(std::move(batch)));
+//   const Counter::Add three{3};                                  // or a message by its name
+//   SEMPER_CO_TRY_STATUS(co_await hits.cast(three));
 //
-// Name a message before the co_await: g++ 12 destroys the members of one that is made inside it twice.
+// Never make a message with braces inside the co_await: g++ 12 destroys its members twice. The forms
+// above, which take what the message is made of, are safe with every compiler.
 //
 // What is durable when:
 //   cast, batch   success: the message is on stable storage (or already processed) and will take
@@ -31,6 +33,7 @@
 
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -94,6 +97,32 @@ class RawRef {
   std::shared_ptr<const internal::Target> target_;
 };
 
+namespace internal {
+
+// M made of what its fields are made of, in order; the others have their defaults.
+#ifdef __cpp_aggregate_paren_init
+template <class M, class... Arguments>
+concept MadeOf = std::is_constructible_v<M, Arguments&&...>;
+template <class M, class... Arguments>
+M make_message(Arguments&&... arguments) {
+  return M(std::forward<Arguments>(arguments)...);
+}
+#else
+template <class M, class... Arguments>
+concept MadeOf = requires(Arguments&&... arguments) { M{std::forward<Arguments>(arguments)...}; };
+template <class M, class... Arguments>
+M make_message(Arguments&&... arguments) {
+  return M{std::forward<Arguments>(arguments)...};
+}
+#endif
+
+// Not a message itself, nor one with options: other overloads take these.
+template <class M, class... Arguments>
+concept PartsOf = MadeOf<M, Arguments...> &&
+    !(std::is_same_v<M, std::remove_cvref_t<Arguments>> || ...);
+
+}  // namespace internal
+
 // Messages that are enqueued together, in this order, or not at all.
 template <class B>
 class Batch {
@@ -102,6 +131,10 @@ class Batch {
   requires HandlesCast<B, M> Batch& add(const M& message) {
     messages_.push_back({std::string(short_type_name<M>()), encode(message)});
     return *this;
+  }
+  template <class M, class... Parts>
+  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...> Batch& add(Parts&&... parts) {
+    return add(internal::make_message<M>(std::forward<Parts>(parts)...));
   }
   std::vector<RawMessage> take() && { return std::move(messages_); }
   std::vector<RawMessage> take() const& { return messages_; }
@@ -119,12 +152,28 @@ class Ref {
   template <class M>
   requires HandlesCall<B, M> Async<typename M::Reply> call(M message, CallOptions options = {})
   const { return decode_reply<M>(raw_.call(raw(message), options)); }
+  // call<M>(parts...): M is made of them here. With options: call<M>(options, parts...).
+  template <class M, class... Parts>
+  requires HandlesCall<B, M> && internal::PartsOf<M, Parts...>
+  Async<typename M::Reply> call(Parts&&... parts) const {
+    return call<M>(CallOptions{}, std::forward<Parts>(parts)...);
+  }
+  template <class M, class... Parts>
+  requires HandlesCall<B, M> && internal::PartsOf<M, Parts...>
+  Async<typename M::Reply> call(CallOptions options, Parts&&... parts) const {
+    return call(internal::make_message<M>(std::forward<Parts>(parts)...), options);
+  }
   template <class M>
   requires HandlesCast<B, M> Async<void> cast(M message)
   const {
     std::vector<RawMessage> one;
     one.push_back(raw(message));
     return raw_.cast(std::move(one));
+  }
+  template <class M, class... Parts>
+  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...>
+  Async<void> cast(Parts&&... parts) const {
+    return cast(internal::make_message<M>(std::forward<Parts>(parts)...));
   }
   Async<void> cast(Batch<B> batch) const { return raw_.cast(std::move(batch).take()); }
 
@@ -135,15 +184,31 @@ class Ref {
   requires HandlesCall<B, M> Async<typename M::Reply> priority_call(M message,
                                                                     CallOptions options = {})
   const { return decode_reply<M>(raw_.priority_call(raw(message), options)); }
+  template <class M, class... Parts>
+  requires HandlesCall<B, M> && internal::PartsOf<M, Parts...>
+  Async<typename M::Reply> priority_call(Parts&&... parts) const {
+    return priority_call(internal::make_message<M>(std::forward<Parts>(parts)...));
+  }
   template <class M>
   requires HandlesCast<B, M> Async<void> priority_cast(M message)
   const { return raw_.priority_cast(raw(message)); }
+  template <class M, class... Parts>
+  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...>
+  Async<void> priority_cast(Parts&&... parts) const {
+    return priority_cast(internal::make_message<M>(std::forward<Parts>(parts)...));
+  }
   template <class M>
   requires HandlesInfo<B, M> Async<void> info(M message)
   const { return raw_.info(raw(message)); }
+  template <class M, class... Parts>
+  requires HandlesInfo<B, M> && internal::PartsOf<M, Parts...>
+  Async<void> info(Parts&&... parts) const {
+    return info(internal::make_message<M>(std::forward<Parts>(parts)...));
+  }
 
   Async<void> kill() const { return raw_.kill(); }
   Async<void> reset() const { return raw_.reset(); }
+  Async<void> unlock() const { return raw_.unlock(); }
   Async<std::uint64_t> queue_length() const { return raw_.queue_length(); }
 
   const EntityId& entity() const { return raw_.entity(); }
