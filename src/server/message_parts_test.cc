@@ -37,7 +37,8 @@ struct Diary {
 
 Async<std::string> write(Ref<Diary> diary) {
   SEMPER_CO_TRY_STATUS(co_await diary.cast<Diary::Note>(kLong));
-  SEMPER_CO_TRY(const std::string first, co_await diary.call<Diary::Note>(kLong, std::string("me")));
+  SEMPER_CO_TRY(const std::string first,
+                co_await diary.call<Diary::Note>(kLong, std::string("me")));
   SEMPER_CO_TRY(const std::string second,
                 co_await diary.call<Diary::Note>(CallOptions{std::chrono::seconds(60)}, kLong));
   if (!second.starts_with(first)) co_return fail(ErrorKind::internal, second);
