@@ -320,11 +320,14 @@ Async<Channel> connect(ChannelOptions options) {
 }
 
 Durable<Channel> durable_channel(ChannelOptions options, DurableOptions<Channel> durable) {
+  if (durable.name == DurableOptions<Channel>().name) {
+    durable.name = options.resolve ? "grpc channel" : "grpc " + options.address;
+  }
   auto shared = std::make_shared<const ChannelOptions>(std::move(options));
   auto pace = std::make_shared<PingPace>();
   return Durable<Channel>::create([shared, pace] { return connect_at_pace(shared, pace); },
                                   [](const Channel& channel) { return !channel.is_ready(); },
-                                  nullptr, std::move(durable));
+                                  std::move(durable));
 }
 
 Async<Durable<Channel>> durable_channel_or_fail(ChannelOptions options,

@@ -116,7 +116,7 @@ class Channel {
 // parent has used channels (env/fork.h).
 Async<Channel> connect(ChannelOptions options);
 
-// `durable` says the pace, deadlines and repair. Builds lazily.
+// `durable` says the pace, deadlines, repair and a name (default: "grpc ADDRESS"). Builds lazily.
 Durable<Channel> durable_channel(ChannelOptions options,
                                  DurableOptions<Channel> durable = DurableOptions<Channel>());
 // The first attempt at once; its error is the answer.
