@@ -85,15 +85,18 @@ void Cancellable::register_with(const std::shared_ptr<Cancellable>& self, const 
   if (self->fired_) post_signal(self);
 }
 
+// The deadline's callback first: who learns of the cancellation finds out why.
 void Cancellable::fire(const std::shared_ptr<Cancellable>& self, Why why) {
   std::function<void()> passed;  // called and destroyed without the lock
   {
     std::lock_guard lock(self->mutex_);
-    if (self->over_ || std::exchange(self->fired_, true)) return;
+    if (self->over_ || self->fired_) return;
     if (why == Why::deadline) passed.swap(self->on_passed_);
-    if (self->registry_) post_signal(self);
   }
   if (passed) passed();
+  std::lock_guard lock(self->mutex_);
+  if (self->over_ || std::exchange(self->fired_, true)) return;
+  if (self->registry_) post_signal(self);
 }
 
 void Cancellable::post_signal(const std::shared_ptr<Cancellable>& self) {
