@@ -211,7 +211,8 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   std::shared_ptr<internal::Permits> permits_;
   std::shared_ptr<internal::Peers> peers_;
 
-  internal::Turns starts_;  // one start() at a time: each returns when all is as it says
+  // One start() at a time: each returns when all is as it says.
+  internal::UnorderedTurns starts_;
 
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<internal::ServedType>> types_;

@@ -56,7 +56,7 @@ class Membership : public std::enable_shared_from_this<Membership> {
   Async<void> leave();
 
   const std::shared_ptr<HostCore> core_;
-  Turns turns_;  // to work on what follows and on this host's row
+  UnorderedTurns turns_;  // to work on what follows and on this host's row
   std::uint64_t renewals_ = 0;
   Attention attention_;
   SessionSweep sessions_;

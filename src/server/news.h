@@ -8,7 +8,8 @@
 // by the news, a deadline, cancellation, or a loop that is destroyed. So the list is never longer
 // than the number of coroutines that wait, however rarely there is news. Threads: any.
 //
-// Turns: coroutines that must not run at once, also where they wait for the store in between.
+// UnorderedTurns: coroutines that must not run at once, also where they wait for the store in
+// between. (The room durable has Turns, with an order, in this namespace: programs link both.)
 #pragma once
 
 #include <atomic>
@@ -81,11 +82,11 @@ class News {
 };
 
 // One coroutine at a time; the others wait, without an order.
-class Turns {
+class UnorderedTurns {
  public:
   class Turn {
    public:
-    explicit Turn(Turns& turns) : turns_(&turns) {}
+    explicit Turn(UnorderedTurns& turns) : turns_(&turns) {}
     Turn(Turn&& other) noexcept : turns_(std::exchange(other.turns_, nullptr)) {}
     Turn& operator=(Turn&&) = delete;
     ~Turn() {
@@ -95,7 +96,7 @@ class Turns {
     }
 
    private:
-    Turns* turns_;
+    UnorderedTurns* turns_;
   };
 
   // Error: cancelled. The turn ends with the value, which must not outlive this.
