@@ -1,5 +1,6 @@
 // Keys and values, watching, rates, and the bench: store get|set|clear|range|watch|create|check|
 // info, stats, bench.
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 
@@ -150,6 +151,16 @@ TEST_F(CliStore, info_or_check_say_nothing_that_a_script_can_use) {
   EXPECT_EQ(check["sound"], true);
   EXPECT_THAT(must({"store", "check"}), HasSubstr("no damage found"));
   EXPECT_EQ(must_json({"store", "create"})["url"], url()) << "what is there is no error";
+}
+
+TEST_F(CliStore, info_of_a_store_in_memory_shows_its_version_twice) {
+  const Ran ran = run_tool({"--store", "memory:", "store", "info"});
+  EXPECT_EQ(ran.code, 0) << ran;
+  const Words lines = lines_of(ran.out);
+  EXPECT_EQ(std::count_if(lines.begin(), lines.end(),
+                          [](const auto& line) { return line.starts_with("version"); }),
+            1)
+      << ran;
 }
 
 TEST_F(CliStore, a_bench_leaves_something_behind) {

@@ -1,5 +1,6 @@
 // The wrong command lines of wrong_commands.txt: each has its exit code and its words, and no two causes share
 // a message.
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -87,14 +88,17 @@ bool can_run(const Case& each) {
   return fs::exists(each.needs);
 }
 
-void make_socket(const std::string& path) {
+// A socket's address is short, a folder's path may be long.
+void make_socket(const std::string& folder) {
+  const int at = ::open(folder.c_str(), O_PATH | O_CLOEXEC);
+  const std::string path = "/proc/self/fd/" + std::to_string(at) + "/a.socket";
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return;
   std::copy(path.begin(), path.end(), address.sun_path);
   const int made = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  ::bind(made, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  EXPECT_EQ(::bind(made, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0) << path;
   ::close(made);
+  ::close(at);
 }
 
 class CliWrongCommands : public CliTest {
@@ -142,7 +146,7 @@ class CliWrongCommands : public CliTest {
           const std::string folder = path(std::to_string(at));
           fs::create_directory(folder);
           std::ofstream(folder + "/s.db", std::ios::binary) << store;
-          make_socket(folder + "/a.socket");
+          make_socket(folder);
           results[at] = run_case(cases[at], folder);
         }
       });
