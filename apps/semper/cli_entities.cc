@@ -1,6 +1,7 @@
 // The grammar of the commands on entities.
 #include "cli_commands.h"
 #include "entities.h"
+#include "hosts.h"
 #include "messages.h"
 #include "stats.h"
 

@@ -2,6 +2,7 @@
 
 #include "semper/base/cbor.h"
 #include "semper/base/cbor_json.h"
+#include "text.h"
 
 namespace semper::cli {
 namespace {
@@ -43,6 +44,12 @@ Bytes real_item(double number) {
 }
 Bytes flag_item(bool flag) {
   return make([&](cbor::Writer& writer) { writer.boolean(flag); });
+}
+Bytes time_item(WallTime time) {
+  return text_item(shown_time(time));
+}
+Bytes seconds_item(Duration span) {
+  return real_item(std::chrono::duration<double>(span).count());
 }
 Bytes null_item() {
   return make([](cbor::Writer& writer) { writer.null(); });

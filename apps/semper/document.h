@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "semper/base/bytes.h"
+#include "semper/env/clock.h"
 
 namespace semper::cli {
 
@@ -15,6 +16,8 @@ Bytes number_item(std::uint64_t number);
 Bytes signed_item(std::int64_t number);
 Bytes real_item(double number);
 Bytes flag_item(bool flag);
+Bytes time_item(WallTime time);     // as text
+Bytes seconds_item(Duration span);  // as a number
 Bytes null_item();
 // Stored bytes: the item they are, or {"$bytes": hex} where they are none (or one too deep to be
 // part of a document).

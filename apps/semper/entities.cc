@@ -46,14 +46,6 @@ Bytes message_item(const internal::MessageInfo& message) {
       .item();
 }
 
-Bytes time_item(WallTime time) {
-  return text_item(shown_time(time));
-}
-
-double seconds(Duration span) {
-  return std::chrono::duration<double>(span).count();
-}
-
 std::string state_text(BytesView state) {
   const std::string line = shown_value(state);
   if (line.size() <= kStateOnOneLine) return line;
@@ -92,7 +84,7 @@ Bytes entity_item(const EntityView& view, WallTime now) {
     fields.add("lock", Fields()
                            .add("owner", text_item(view.lock->owner))
                            .add("acquired", time_item(view.lock->acquired))
-                           .add("age_seconds", real_item(seconds(now - view.lock->acquired)))
+                           .add("age_seconds", seconds_item(now - view.lock->acquired))
                            .item());
   } else {
     fields.add("lock", null_item());
@@ -305,40 +297,6 @@ Async<void> redrive(Invocation& invocation, MessagesArguments arguments) {
   }
   invocation.say(shown(id.to_string()) + ": " + std::to_string(redriven) +
                  " dead letters are back at the end of the queue");
-  co_return Status{};
-}
-
-Async<void> show_hosts(Invocation& invocation) {
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
-  SEMPER_CO_TRY(const auto hosts, co_await list_hosts(tenant));
-  const WallTime now = tenant.store()->env().clock->wall_time();
-  List document;
-  std::vector<std::vector<std::string>> rows = {{"HOST", "SEEN", "TYPES"}};
-  for (const auto& view : hosts) {
-    const Duration age = now - view.renewed;
-    List types;
-    std::string words;
-    for (const auto& type : view.types) {
-      types.add(text_item(type));
-      words += (words.empty() ? "" : ", ") + shown(type);
-    }
-    document.add(Fields()
-                     .add("host", text_item(view.id))
-                     .add("name", text_item(view.name))
-                     .add("types", types.item())
-                     .add("renewed", time_item(view.renewed))
-                     .add("age_seconds", real_item(seconds(age)))
-                     .add("silent", flag_item(age > kHostSilence))
-                     .item());
-    rows.push_back({shown(view.name),
-                    shown_span(age) + " ago" + (age > kHostSilence ? " (died?)" : ""), words});
-  }
-  if (invocation.json()) co_return invocation.print_document(document.item());
-  if (hosts.empty()) {
-    invocation.note("no host is running: messages wait until one is started");
-  } else {
-    invocation.print(table(rows));
-  }
   co_return Status{};
 }
 

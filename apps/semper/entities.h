@@ -1,4 +1,4 @@
-// Commands that look into entities: types, ls, show, queue, dead, hosts. They need no host and no
+// Commands that look into entities: types, ls, show, queue, dead. They need no host and no
 // C++ type, and change nothing, but for `dead --redrive`.
 #pragma once
 
@@ -8,9 +8,6 @@
 #include "semper/server/inspect.h"
 
 namespace semper::cli {
-
-// A host that was silent for so long has died, with any sensible HostOptions::host_lease.
-inline constexpr Duration kHostSilence = std::chrono::seconds(10);
 
 // EntityId::parse, whose errors show how an entity is named.
 Result<EntityId> parse_entity(std::string_view text);
@@ -38,7 +35,5 @@ Async<void> show_queue(Invocation& invocation, MessagesArguments arguments);
 Async<void> show_dead_letters(Invocation& invocation, MessagesArguments arguments);
 // Puts them back into the queue; changes the store.
 Async<void> redrive(Invocation& invocation, MessagesArguments arguments);
-
-Async<void> show_hosts(Invocation& invocation);
 
 }  // namespace semper::cli

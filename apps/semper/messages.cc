@@ -11,6 +11,7 @@
 
 #include "document.h"
 #include "entities.h"
+#include "hosts.h"
 #include "message_form.h"
 #include "semper/base/cbor_json.h"
 #include "semper/env/one_shot.h"
@@ -121,15 +122,19 @@ Async<Prepared> prepare(Invocation& invocation, SendArguments arguments, Way way
   co_return prepared;
 }
 
-// Hosts that serve the type and have been heard of lately.
-Async<std::size_t> count_serving(Tenant tenant, std::string type) {
+// Hosts that are registered for the type; a cast does not wait to see which of them are alive.
+Async<std::size_t> count_registered(Tenant tenant, std::string type) {
   SEMPER_CO_TRY(const auto hosts, co_await list_hosts(tenant));
-  const WallTime now = tenant.store()->env().clock->wall_time();
-  co_return static_cast<std::size_t>(
-      std::count_if(hosts.begin(), hosts.end(), [&](const HostView& host) {
-        return now - host.renewed < kHostSilence &&
-               std::find(host.types.begin(), host.types.end(), type) != host.types.end();
-      }));
+  co_return static_cast<std::size_t>(std::count_if(
+      hosts.begin(), hosts.end(), [&](const HostView& host) { return serves(host, type); }));
+}
+
+// Those that are seen to be alive.
+Async<std::size_t> count_serving(Tenant tenant, std::string type) {
+  SEMPER_CO_TRY(const auto hosts, co_await watch_hosts(tenant));
+  co_return static_cast<std::size_t>(std::count_if(
+      hosts.begin(), hosts.end(),
+      [&](const WatchedHost& host) { return !host.is_silent && serves(host.view, type); }));
 }
 
 std::string serving_text(std::size_t hosts, const std::string& type) {
@@ -208,7 +213,7 @@ Async<void> cast(Invocation& invocation, SendArguments arguments) {
   messages.push_back(std::move(prepared.message));
   SEMPER_CO_TRY_STATUS(co_await entity.cast(std::move(messages)));
   // It is queued now: what goes wrong from here on is not the cast's failure.
-  const auto hosts = co_await count_serving(prepared.tenant, prepared.id.type);
+  const auto hosts = co_await count_registered(prepared.tenant, prepared.id.type);
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(prepared.id.to_string()))

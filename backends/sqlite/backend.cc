@@ -203,6 +203,14 @@ std::string SqliteBackend::url() const {
   return parts_->options.url;
 }
 
+std::optional<Error> SqliteBackend::failure() const {
+  {
+    std::lock_guard lock(parts_->losing);
+    if (parts_->lost) return parts_->lost;
+  }
+  return parts_->committer->failure();
+}
+
 Async<std::unique_ptr<Snapshot>> SqliteBackend::snapshot() {
   SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
   const auto now = parts_->env.clock->now();

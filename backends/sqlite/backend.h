@@ -22,13 +22,14 @@
 #include "options.h"
 #include "place.h"
 #include "read_pool.h"
+#include "semper/store/failure.h"
 #include "sidecar.h"
 #include "statistics.h"
 #include "watch_hub.h"
 
 namespace semper::sqlite {
 
-class SqliteBackend final : public Backend {
+class SqliteBackend final : public Backend, public FailsForGood {
  public:
   static Result<std::shared_ptr<Backend>> open(SqliteOptions options, Env env);
 
@@ -45,6 +46,7 @@ class SqliteBackend final : public Backend {
   Async<BackupReport> backup(std::string path, BackupOptions options) override;
   std::vector<std::pair<std::string, std::int64_t>> statistics() const override;
   Async<void> close() override;
+  std::optional<Error> failure() const override;
 
  private:
   // Everything that has threads and connections; left as it is in a forked child.

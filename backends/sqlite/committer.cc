@@ -63,6 +63,11 @@ void Committer::fail_for_good(const Error& error) {
   if (!failed_) failed_ = error;
 }
 
+std::optional<Error> Committer::failure() const {
+  std::lock_guard lock(mutex_);
+  return failed_;
+}
+
 Async<CommitReceipt> Committer::commit(CommitRequest request, Version floor) {
   const auto pending = std::make_shared<Pending>();
   pending->floor = floor;

@@ -76,6 +76,8 @@ class Committer {
 
   // Every later commit gives this error.
   void fail_for_good(const Error& error);
+  // That one, where there was one.
+  std::optional<Error> failure() const;
 
  private:
   using Answer = Result<CommitReceipt>;
@@ -127,7 +129,7 @@ class Committer {
   std::deque<std::pair<MonotonicTime, Version>> write_conflicts_;
   std::optional<Error> apply_error_;  // of the last statement that failed
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable work_;
   std::deque<std::shared_ptr<Pending>> queue_;
   std::size_t queue_bytes_ = 0;

@@ -13,6 +13,7 @@
 // STORE_URL is sqlite:./bank.db by default; fdb:CLUSTER_FILE and etcd:HOST:PORT,... work the same.
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <iostream>
@@ -131,6 +132,10 @@ int with_host(semper::Scheduler& scheduler, const semper::Store& store, const En
   if (const auto started = scheduler.block_on(host.start()); !started) {
     return explain(started.error());
   }
+  // A host whose store has failed for good ends by itself, and this program with it.
+  asio::co_spawn(scheduler.executor(), host.join(), [](std::exception_ptr, semper::Status ended) {
+    if (!ended) ::kill(::getpid(), SIGTERM);
+  });
   const int code = then(scheduler, store, end);
   const auto stopped = scheduler.block_on(host.stop());
   return stopped ? code : explain(stopped.error());

@@ -1,5 +1,6 @@
 #include "roles.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -146,6 +147,10 @@ semper::Status consume(const Options& options, StopSignals& signals, semper::Sch
     semper::Host host(store, {.host_lease = kHostLease, .name = options.name});
     host.serve<Package>();
     SEMPER_TRY_STATUS(scheduler.block_on(host.start()));
+    // A host whose store has failed for good ends by itself, and this program with it.
+    asio::co_spawn(scheduler.executor(), host.join(), [](std::exception_ptr, semper::Status ended) {
+      if (!ended) ::kill(::getpid(), SIGTERM);
+    });
     tell("ready");
     // Standard input ends when the coordinator wants us to stop, and when it is gone.
     wait_readable({STDIN_FILENO, signals.descriptor()}, -1);

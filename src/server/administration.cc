@@ -9,7 +9,7 @@ namespace {
 
 // Kills of others that are carried out before this one.
 constexpr int kKillRounds = 10;
-// Attempts of a reset against consumers before it becomes an order to them.
+// Attempts of a reset or unlock against consumers before it becomes an order to them.
 constexpr int kResetAttempts = 3;
 // Transactions of one removal at most: more than a queue at its bound needs.
 constexpr std::size_t kRemovals = 1'000'000;
@@ -74,20 +74,36 @@ Async<void> reset(std::shared_ptr<const Target> target) {
 
 Async<void> unlock(std::shared_ptr<const Target> target) {
   if (!target->valid) co_return fail(target->valid.error());
-  co_return co_await target->store().transact([&](Transaction& transaction) -> Async<void> {
-    auto standing = co_await read_standing(transaction, target->keys, ReadMode::serializable);
+  const auto& keys = target->keys;
+  std::uint64_t nonce = 0;
+  const auto look = [&](Transaction& transaction, ReadMode mode) -> Async<Header> {
+    auto standing = co_await read_standing(transaction, keys, mode);
     if (!standing) co_return fail(standing.error().in(target->id.to_string()));
-    auto& header = standing->header;
-    if (!header.lock) {
+    if (!standing->header.lock) {
       co_return fail(ErrorKind::not_found, target->id.to_string() + " is not locked");
     }
+    nonce = standing->header.lock->nonce;
+    co_return std::move(standing->header);
+  };
+  const auto at_once = [&](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY(auto header, co_await look(transaction, ReadMode::serializable));
     header.lock.reset();
-    transaction.set_versionstamped_value(target->keys.header(), header.encode(), 0);
-    transaction.clear(target->keys.lock_renewal());
-    transaction.set(target->keys.index(), {});
-    transaction.add(target->keys.wake(), 1);
+    transaction.set_versionstamped_value(keys.header(), header.encode(), 0);
+    transaction.clear(keys.lock_renewal());
+    transaction.set(keys.index(), {});
+    transaction.add(keys.wake(), 1);
     co_return Status{};
-  });
+  };
+  const TransactOptions few{.max_attempts = kResetAttempts};
+  auto done = co_await target->store().transact(at_once, few);
+  if (done || done.error().kind() != ErrorKind::conflict) co_return done;
+  // Somebody writes the entity all the time.
+  const auto by_order = [&](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY_STATUS(co_await look(transaction, ReadMode::snapshot));
+    SEMPER_CO_TRY_STATUS(co_await order_unlock(transaction, *target, nonce));
+    co_return Status{};
+  };
+  co_return co_await target->store().transact(by_order);
 }
 
 Async<std::uint64_t> queue_length(std::shared_ptr<const Target> target) {

@@ -21,12 +21,14 @@ constexpr int kConflictsBeforeQueueing = 3;
 
 }  // namespace
 
-Batch::Batch(Slot& slot, std::vector<LocalWork> works, Notice notice, Executor executor)
+Batch::Batch(Slot& slot, std::shared_ptr<Desk> desk, std::uint64_t turn,
+             std::vector<LocalWork> works, Notice notice)
     : slot_(slot),
-      entity_(slot.entity()),
+      desk_(std::move(desk)),
+      entity_(desk_->entity),
+      turn_(turn),
       works_(std::move(works)),
-      queue_noticed_(notice == Notice::queue),
-      executor_(std::move(executor)) {}
+      queue_noticed_(notice == Notice::queue) {}
 
 Batch::~Batch() {
   for (auto& work : works_) {
@@ -34,6 +36,15 @@ Batch::~Batch() {
                        "the loop that ran the entity was stopped; the message may have been "
                        "processed"));
   }
+}
+
+bool Batch::may_run_callbacks() {
+  return desk_->in_callbacks.load(std::memory_order_relaxed) ||
+         slot_.enter_callbacks(*desk_, turn_);
+}
+
+Async<void> Batch::pause(Duration duration) {
+  return slot_.pause(desk_, turn_, duration);
 }
 
 Task<void> Batch::run() {
@@ -49,8 +60,13 @@ Task<void> Batch::run() {
     if (done && *done) co_return;
     if (done) continue;
     if (queue_noticed_ && works_.empty()) {
-      log_warning("server", "the queue of " + slot_.target().id.to_string() +
-                                " waits: " + done.error().to_string());
+      const std::string what = "the queue of " + slot_.target().id.to_string() + " waits";
+      auto& core = slot_.type().core();
+      if (is_of_the_store(done.error().kind())) {
+        core.trouble.failed(core.clock().now(), what, done.error());
+      } else {
+        log_warning("server", what + ": " + done.error().to_string());
+      }
     }
     for (auto& work : works_) work.done.set_inline(fail(done.error()));
     co_return;
@@ -68,6 +84,7 @@ Async<bool> Batch::attempt() {
   if (effects.was_known) {
     entity_.assume(transaction);
   } else {
+    Slot::leave_callbacks(*desk_);
     const auto ready = co_await load(transaction);
     if (!ready && ready.error().kind() == ErrorKind::conflict) {
       co_return co_await resolve_conflict(effects);
@@ -79,7 +96,12 @@ Async<bool> Batch::attempt() {
     SEMPER_CO_TRY(const bool may_run, co_await announce());
     if (!may_run) co_return false;
   }
+  if (!may_run_callbacks()) {
+    slot_.give_back(std::exchange(works_, {}));
+    co_return true;
+  }
   execute(transaction, effects);
+  Slot::leave_callbacks(*desk_);
   if (effects.failure) co_return co_await resolve_failure(effects);
   if (effects.reroute) {
     // What ran so far in this attempt is dropped and runs again without the work that can not.
@@ -131,12 +153,12 @@ Async<bool> Batch::load(Transaction& transaction) {
   }
   if (was_unreadable) transaction.clear(slot_.target().keys.parked());
   if (entity_.header().lock) {
-    publish_works(slot_.shared_target(), std::move(works_), executor_);
+    publish_works(slot_.shared_target(), std::move(works_), slot_.type().core().home);
     if (slot_.type().consumes()) LockedTask::attend(slot_.shared_from_this(), std::nullopt);
     co_return false;
   }
   if (!slot_.type().consumes() && entity_.queue_length() > 0) {
-    publish_works(slot_.shared_target(), std::move(works_), executor_);
+    publish_works(slot_.shared_target(), std::move(works_), slot_.type().core().home);
     co_return false;
   }
   co_return true;
@@ -145,11 +167,11 @@ Async<bool> Batch::load(Transaction& transaction) {
 // Publishers elsewhere can be faster than a commit of this store, and each of their messages costs works
 // that run beside the queue their claim on it. In the queue, works conflict with nobody.
 void Batch::step_back_for_publishers() {
-  auto& memory = slot_.memory();
+  auto& memory = *desk_;
   if (entity_.queue_length() == 0) memory.crowded = false;
   const bool hopeless = conflicts_ >= kConflictsBeforeQueueing;
   if (works_.empty() || (!memory.crowded && !hopeless)) return;
-  publish_works(slot_.shared_target(), std::exchange(works_, {}), executor_);
+  publish_works(slot_.shared_target(), std::exchange(works_, {}), slot_.type().core().home);
 }
 
 Status Batch::write(Transaction& transaction, Effects& effects) {
@@ -165,7 +187,7 @@ Status Batch::write(Transaction& transaction, Effects& effects) {
     const auto now = slot_.type().core().clock().wall_time().time_since_epoch();
     header.lock = LockRecord{effects.lock->nonce, slot_.type().core().name,
                              std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
-    const LockRenewal first{1, slot_.type().core().options.lock_lease};
+    const LockRenewal first{1, slot_.type().core().options.lock_lease, 0};
     transaction.set(keys.lock_renewal(), first.encode());
   }
   std::uint16_t letter = 0;
@@ -176,11 +198,11 @@ Status Batch::write(Transaction& transaction, Effects& effects) {
   // The index entry goes with the last message; where publishers are quick, only once the queue was
   // found empty for a while, because every message that comes meanwhile would cost the whole batch.
   const bool empty_now = effects.empties_queue() && !effects.lock;
-  const auto& memory = slot_.memory();
+  const auto& memory = *desk_;
   const bool calm = !memory.contended || (effects.popped == 0 && memory.empty_looks >= kEmptyLooks);
   effects.vacated = empty_now && queue_noticed_ && calm;
   if (effects.vacated) transaction.clear(keys.index());
-  const auto& announced = slot_.memory().announced;
+  const auto& announced = desk_->announced;
   effects.cleared =
       announced && effects.popped > 0 && (effects.drained || header.popped >= announced->until);
   if (effects.cleared) transaction.clear(keys.announcement());
@@ -212,52 +234,68 @@ bool Batch::finish(Effects& effects) {
   conflicts_ = 0;
   limit_ = kNoMessageLimit;
   if (effects.popped > 0) {
-    auto& memory = slot_.memory();
+    auto& memory = *desk_;
     memory.head_failures = 0;
     burial_.reset();
     // Twice as many again, up to what there was before others got in between.
     memory.most = memory.most < core.options.batch_messages ? memory.most * 2 : kNoMessageLimit;
     core.counters.dead_letters.fetch_add(effects.dead_letters.size(), std::memory_order_relaxed);
   }
-  if (effects.popped > 0) slot_.memory().empty_looks = 0;
+  if (effects.popped > 0) desk_->empty_looks = 0;
   if (effects.cleared) {
-    slot_.memory().announced.reset();
-    slot_.memory().cleared_of = slot_.memory().announced_of;
+    desk_->announced.reset();
+    desk_->cleared_of = desk_->announced_of;
   }
   if (effects.vacated) {
     queue_noticed_ = false;
-    slot_.memory().contended = false;
-    slot_.memory().empty_looks = 0;
+    desk_->contended = false;
+    desk_->empty_looks = 0;
   }
-  for (auto& actions : effects.actions) slot_.run_actions(actions);
-  if (effects.stop_reason) {
-    slot_.terminate(*effects.stop_reason);
-  }
+  run_actions(effects);
   if (effects.lock) {
     effects.lock->encoded_state = entity_.encoded();
-    LockedTask::attend(slot_.shared_from_this(), std::move(effects.lock));
-    publish_works(slot_.shared_target(), std::move(works_), executor_);
+    // Where the turn is over, whoever runs now finds the lock, and waits for its lease.
+    if (slot_.has_turn(turn_)) {
+      LockedTask::attend(slot_.shared_from_this(), std::move(effects.lock));
+    }
+    publish_works(slot_.shared_target(), std::move(works_), slot_.type().core().home);
     return true;
   }
-  std::vector<OneShot<Result<Bytes>>> done;
-  done.reserve(effects.works_run);
-  const auto rest = works_.begin() + static_cast<std::ptrdiff_t>(effects.works_run);
-  for (auto work = works_.begin(); work != rest; ++work) done.push_back(std::move(work->done));
-  works_.erase(works_.begin(), rest);
-  // Callers on this loop go on now, so that what they send next is in the next batch.
-  for (std::size_t i = 0; i < done.size(); ++i) done[i].set_inline(std::move(effects.answers[i]));
+  answer(effects);
   if (!effects.drained && ++undrained_batches_ >= kBatchesBeforeQueueing) {
-    publish_works(slot_.shared_target(), std::exchange(works_, {}), executor_);
+    publish_works(slot_.shared_target(), std::exchange(works_, {}), slot_.type().core().home);
     undrained_batches_ = 0;
   }
   queue_noticed_ = queue_noticed_ || (slot_.type().consumes() && !effects.empties_queue());
   if (queue_noticed_ && effects.empties_queue() && effects.popped == 0) {
-    ++slot_.memory().empty_looks;
+    ++desk_->empty_looks;
   }
   if (!works_.empty()) return false;
   // What waits in the slot has its turn first: where publishers are quick, the queue has no end.
-  if (std::exchange(queue_noticed_, false)) slot_.look_again();
+  if (std::exchange(queue_noticed_, false)) slot_.look_again(turn_);
   return true;
+}
+
+void Batch::run_actions(Effects& effects) {
+  if (effects.actions.empty() && !effects.stop_reason) return;
+  if (!may_run_callbacks()) return;
+  for (auto& actions : effects.actions) slot_.run_actions(entity_, actions);
+  if (effects.stop_reason) slot_.terminate(entity_, *effects.stop_reason);
+  Slot::leave_callbacks(*desk_);
+}
+
+// Callers on this loop go on now, so that what they send next is in the next batch. Those of others come
+// first: what one on this loop does next may block it.
+void Batch::answer(Effects& effects) {
+  std::vector<OneShot<Result<Bytes>>> done;
+  done.reserve(effects.works_run);
+  for (std::size_t i = 0; i < effects.works_run; ++i) {
+    if (works_[i].loop != desk_->loop) works_[i].done.set(std::move(effects.answers[i]));
+    done.push_back(std::move(works_[i].done));
+  }
+  const auto rest = works_.begin() + static_cast<std::ptrdiff_t>(effects.works_run);
+  works_.erase(works_.begin(), rest);
+  for (std::size_t i = 0; i < done.size(); ++i) done[i].set_inline(std::move(effects.answers[i]));
 }
 
 void Batch::reroute(std::size_t place) {
@@ -265,7 +303,7 @@ void Batch::reroute(std::size_t place) {
   std::vector<LocalWork> rerouted;
   rerouted.push_back(std::move(*work));
   works_.erase(work);
-  publish_works(slot_.shared_target(), std::move(rerouted), executor_);
+  publish_works(slot_.shared_target(), std::move(rerouted), slot_.type().core().home);
 }
 
 }  // namespace semper::internal

@@ -36,14 +36,16 @@ class Batch {
  public:
   enum class Notice : std::uint8_t { none, queue };  // the index says that the queue holds messages
 
-  // `executor`: of the host, for works that go through the queue.
-  Batch(Slot& slot, std::vector<LocalWork> works, Notice notice, Executor executor);
+  // For the runner with this turn, on its desk.
+  Batch(Slot& slot, std::shared_ptr<Desk> desk, std::uint64_t turn, std::vector<LocalWork> works,
+        Notice notice);
   // Where the loop that runs it is destroyed in the middle, callers of other loops get outcome_unknown.
   ~Batch();
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
 
-  // To the end: all works are answered, or go through the queue.
+  // To the end: all works are answered, or go through the queue, or back to the slot where the turn was
+  // lost.
   Task<void> run();
 
  private:
@@ -61,6 +63,11 @@ class Batch {
   Status write(Transaction& transaction, Effects& effects);
   Async<bool> answer_unwritten(Effects& effects);
   bool finish(Effects& effects);
+  // After the commit, while the turn lasts.
+  void run_actions(Effects& effects);
+  void answer(Effects& effects);
+  bool may_run_callbacks();
+  Async<void> pause(Duration duration);
 
   // What did not go as it should (batch_resolve.cc). Results as of attempt().
   enum class Again : std::uint8_t { yes, no };
@@ -91,10 +98,11 @@ class Batch {
   Ran run_work(const LocalWork& work, Transaction& transaction, Effects& effects);
 
   Slot& slot_;
+  const std::shared_ptr<Desk> desk_;
   Entity& entity_;
+  const std::uint64_t turn_;
   std::vector<LocalWork> works_;
   bool queue_noticed_;
-  const Executor executor_;
 
   std::size_t limit_ = kNoMessageLimit;  // messages that the next attempt may run
   // Set this message aside, for this reason, if it is still the first of the queue.
@@ -103,7 +111,7 @@ class Batch {
     Error reason;
   };
   std::optional<Burial> burial_;
-  std::shared_ptr<Permit> alone_;  // while a message is run that may end this process
+  bool is_alone_ = false;  // has the permit to run a message that may end this process
   bool must_load_ = false;
   int conflicts_ = 0;
   int undrained_batches_ = 0;

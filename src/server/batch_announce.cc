@@ -25,7 +25,7 @@ Error ended_its_process(std::uint64_t runs) {
 
 Async<bool> Batch::announce() {
   auto& core = slot_.type().core();
-  auto& memory = slot_.memory();
+  auto& memory = *desk_;
   if (!slot_.type().consumes() || entity_.segments().empty()) co_return true;
   SEMPER_CO_TRY(const auto segment, EntityKeys::stamp_in(entity_.segments().front().key));
   if (!core.suspicion.covers(segment.version(), entity_.as_of())) co_return true;
@@ -47,8 +47,8 @@ Async<bool> Batch::announce() {
   SEMPER_CO_TRY(const auto order, co_await transaction.get(keys.order()));
   SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.announcement()));
   must_load_ = true;
-  // Reset does not matter here: it begins with the next load.
-  if (order && !entity_.is_reset()) co_return false;
+  // Those to reset and to unlock do not matter here: they begin with the load.
+  if (order && !entity_.is_ordered()) co_return false;
   if (present.value_or(Bytes()) != entity_.header_raw()) co_return false;
   std::optional<Announcement> found;
   if (raw) {
@@ -66,7 +66,7 @@ Async<bool> Batch::announce() {
     limit_ = 1;
     co_return true;
   }
-  if (next->alone && !alone_) co_return co_await wait_to_run_alone();
+  if (next->alone && !is_alone_) co_return co_await wait_to_run_alone();
   transaction.set(keys.announcement(), next->encode());
   const auto committed = co_await transaction.commit();
   if (!committed && committed.error().kind() == ErrorKind::conflict) co_return false;
@@ -81,10 +81,14 @@ Async<bool> Batch::announce() {
 Async<bool> Batch::wait_to_run_alone() {
   auto& core = slot_.type().core();
   while (true) {
-    alone_ = core.lone_runs->try_acquire();
-    if (alone_) co_return false;
+    if (auto permit = core.lone_runs->try_acquire()) {
+      is_alone_ = true;
+      slot_.keep(turn_, std::move(permit));
+      co_return false;
+    }
+    if (!slot_.has_turn(turn_)) co_return false;
     if (core.stopping.stop_requested()) co_return fail(ErrorKind::closed, "the host is stopping");
-    SEMPER_CO_TRY_STATUS(co_await slot_.pause(kAlonePause));
+    SEMPER_CO_TRY_STATUS(co_await pause(kAlonePause));
   }
 }
 

@@ -19,7 +19,7 @@ std::string_view kind_name(Kind kind) {
 
 // Messages and works of this attempt at most.
 std::size_t Batch::limit() const {
-  return std::min(limit_, slot_.memory().most);
+  return std::min(limit_, desk_->most);
 }
 
 bool Batch::is_half_full(const Transaction& transaction, const Effects& effects) {

@@ -110,7 +110,7 @@ Async<bool> Batch::fail_alone(const Effects& effects, bool is_local, Error error
   }
   queue_noticed_ = true;
   limit_ = 1;
-  auto& memory = slot_.memory();
+  auto& memory = *desk_;
   // Another host may have got on with the one that failed before.
   if (memory.head != effects.head) memory.head_failures = 0;
   memory.head = effects.head;
@@ -127,13 +127,13 @@ Async<bool> Batch::fail_alone(const Effects& effects, bool is_local, Error error
   BackoffOptions waits = core.options.message_backoff;
   for (int i = 1; i < memory.head_failures; ++i)
     waits.initial = std::min(waits.initial * 2, waits.maximum);
-  SEMPER_CO_TRY_STATUS(co_await slot_.pause(Backoff(waits, *core.env().random).next()));
+  SEMPER_CO_TRY_STATUS(co_await pause(Backoff(waits, *core.env().random).next()));
   co_return false;
 }
 
 Async<bool> Batch::resolve_conflict(const Effects& effects) {
   auto& core = slot_.type().core();
-  auto& memory = slot_.memory();
+  auto& memory = *desk_;
   core.counters.conflicts.fetch_add(1, std::memory_order_relaxed);
   entity_.forget();
   if (effects.vacated) memory.contended = true;
@@ -153,7 +153,7 @@ Async<bool> Batch::resolve_conflict(const Effects& effects) {
     Backoff backoff({.initial = std::chrono::microseconds(200) * conflicts_,
                      .maximum = std::chrono::milliseconds(20)},
                     *core.env().random);
-    SEMPER_CO_TRY_STATUS(co_await slot_.pause(backoff.next()));
+    SEMPER_CO_TRY_STATUS(co_await pause(backoff.next()));
   }
   co_return false;
 }
@@ -164,8 +164,10 @@ Async<void> Batch::note_parked(const Error& error) {
   log_error("server", slot_.target().id.to_string() + " is parked: " + error.message());
   // What only this program cannot read is no matter of the entity's.
   if (error.kind() == ErrorKind::unsupported) co_return Status{};
+  const ParkedNote parked{to_printable(error.message(), 4096),
+                          entity_.header_raw().substr(0, Versionstamp::store_size)};
   auto reason = co_await core.store().transact([&](Transaction& note) -> Async<void> {
-    note.set(slot_.target().keys.parked(), to_printable(error.message(), 4096));
+    note.set(slot_.target().keys.parked(), parked.encode());
     co_return Status{};
   });
   if (!reason) {
@@ -176,7 +178,7 @@ Async<void> Batch::note_parked(const Error& error) {
 
 // Once each; their messages stay, and may still be processed, as after a timeout.
 Async<void> Batch::tell_callers_of_parked(const Error& error) {
-  auto& told = slot_.memory().parked_told;
+  auto& told = desk_->parked_told;
   const Bytes answer =
       encode_reply_error(error.in("parked; the message waits and may still be processed"));
   std::vector<OutgoingReply> replies;

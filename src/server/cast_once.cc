@@ -8,6 +8,7 @@
 #include "keys.h"
 #include "orders.h"
 #include "records.h"
+#include "semper/env/cancellation.h"
 
 namespace semper {
 namespace {
@@ -107,9 +108,7 @@ Async<void> send(Transaction& transaction, const std::string& source, const Shar
   co_return Status{};
 }
 
-}  // namespace
-
-Async<void> cast_once(Tenant tenant, std::string source, std::vector<OnceCast> casts) {
+Async<void> send_all(Tenant tenant, std::string source, std::vector<OnceCast> casts) {
   if (!tenant.store()) co_return fail(tenant.store().error());
   if (source.empty() || source.size() > kOnceSourceBytes || !is_utf8(source)) {
     co_return fail(ErrorKind::invalid_argument,
@@ -124,6 +123,12 @@ Async<void> cast_once(Tenant tenant, std::string source, std::vector<OnceCast> c
         [&](Transaction& transaction) { return send(transaction, source, shares); }));
   }
   co_return Status{};
+}
+
+}  // namespace
+
+Async<void> cast_once(Tenant tenant, std::string source, std::vector<OnceCast> casts) {
+  return run_through(send_all(std::move(tenant), std::move(source), std::move(casts)));
 }
 
 }  // namespace semper

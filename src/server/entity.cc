@@ -36,6 +36,7 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
   const Bytes previous = std::exchange(header_raw_, Bytes());
   const std::optional<Bytes> order = take_rows(std::move(page), segments);
   is_reset_ = false;
+  unlocks_.reset();
   if (order) SEMPER_CO_TRY_STATUS(co_await obey(*order));
   const bool same = header_exists_ && previous == header_raw_ && !is_reset_;
   SEMPER_CO_TRY(as_of_, co_await transaction.read_version());
@@ -50,6 +51,7 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
       co_return fail(*unreadable_);
     }
     header_ = std::move(*header);
+    if (unlocks_ && header_.lock && header_.lock->nonce == *unlocks_) header_.lock.reset();
   }
   if (!segments_status_) co_return fail(segments_status_.error().in(target_->id.to_string()));
   if (pushed_ < header_.popped) {
@@ -72,7 +74,8 @@ Async<void> Entity::obey(BytesView bytes) {
   const auto order = Order::decode(bytes);
   if (!order) co_return fail(order.error().in(target_->id.to_string()));
   is_reset_ = order->kind == Order::Kind::reset;
-  if (is_reset_) co_return Status{};
+  unlocks_ = order->unlocks;
+  if (order->kind != Order::Kind::kill) co_return Status{};
   header_exists_ = false;
   header_raw_.clear();
   SEMPER_CO_TRY_STATUS(co_await remove_killed(*target_, kRemovalsPerLoad));
@@ -190,10 +193,11 @@ Result<bool> Entity::save(Transaction& transaction, Behaviour& behaviour) {
     dirty_ = false;
     return false;
   }
-  if (encoded && is_reset_) {
+  if (is_reset_ ? encoded.has_value() : unlocks_.has_value()) {
     transaction.clear(target_->keys.order());
-    transaction.clear(target_->keys.parked());
   }
+  if (unlocks_ && !header_.lock) transaction.clear(target_->keys.lock_renewal());
+  if (encoded && is_reset_) transaction.clear(target_->keys.parked());
   if (encoded) write_chunks(transaction, *encoded, old_chunks);
   transaction.set_versionstamped_value(target_->keys.header(), record, 0);
   saved_encoding_ = std::move(encoded);
@@ -248,6 +252,7 @@ void Entity::committed(const Versionstamp& stamp, bool queue_claimed) {
     header_raw_ = std::move(saved_header_);
     header_exists_ = true;
     header_.stamp = stamp;
+    if (!is_reset_ || saved_encoding_) unlocks_.reset();
     if (saved_encoding_) {
       encoded_ = std::move(*saved_encoding_);
       state_is_new_ = false;

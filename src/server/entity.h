@@ -65,8 +65,8 @@ class Entity {
   const Bytes& encoded() const { return encoded_; }
   // As stored; empty: there is none.
   const Bytes& header_raw() const { return header_raw_; }
-  // By an order that still stands.
-  bool is_reset() const { return is_reset_; }
+  // By an order that still stands: to reset, to unlock.
+  bool is_ordered() const { return is_reset_ || unlocks_; }
   // False: init makes the state.
   bool has_state() const { return !state_is_new_; }
   // The state as it is; null where none was decoded.
@@ -124,6 +124,7 @@ class Entity {
   Bytes encoded_;              // of state_, as stored
   bool state_is_new_ = false;  // none is stored: made by init
   bool is_reset_ = false;      // by an order that the next save() of a state takes away
+  std::optional<std::uint64_t> unlocks_;  // by one that the next save() takes away
   bool dirty_ = false;
   bool saved_ = false;  // save() wrote in the transaction under way:
   std::optional<Bytes> saved_encoding_;  // of the state, where that was written

@@ -14,6 +14,7 @@
 #include "peers.h"
 #include "permits.h"
 #include "scanner.h"
+#include "semper/env/cancellation.h"
 #include "served_type.h"
 
 namespace semper {
@@ -44,6 +45,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     core_->id = core_->env().random->bytes(kHostIdBytes);
     core_->threads = std::make_shared<internal::HostThreads>(core_->options);
     core_->executor = core_->threads->work();
+    core_->home = internal::Loop(core_->executor);
     membership_ = std::make_shared<internal::Membership>(core_);
     permits_ = std::make_shared<internal::Permits>(core_->options.active_entities);
     core_->lone_runs = std::make_shared<internal::Permits>(1);
@@ -53,6 +55,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   // Called by the owner of the host, not by one of its coroutines.
   void abandon() {
     withdraw();
+    core_->end(fail(ErrorKind::closed, "the host was destroyed"));
     core_->stopping.request_stop();
     core_->gate.shut();
     if (core_->threads) core_->threads->stop();  // destroys what still runs on them
@@ -79,18 +82,23 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
       }
       started = started_;
     }
-    if (!started) return;
-    asio::co_spawn(
-        core_->executor,
-        [](std::shared_ptr<Impl> self) -> Task<void> {
-          static_cast<void>(co_await self->start());
-        }(shared_from_this()),
-        asio::detached);
+    if (started) core_->home.spawn([starting = starting()] { return run_start(starting); });
   }
 
+  // On the host's loop: one that begins on a caller's could stay there for ever, and with it the next.
   Async<void> start() {
-    auto self = shared_from_this();
     if (!core_->tenant.store()) co_return fail(core_->tenant.store().error());
+    auto begun = starting();
+    auto done = begun->done;
+    core_->home.spawn([begun] { return run_start(begun); });
+    begun.reset();
+    auto started = co_await done.wait();
+    if (!started) co_return fail(started.error());
+    co_return std::move(*started);
+  }
+
+  Async<void> start_here() {
+    auto self = shared_from_this();
     auto inside = core_->gate.enter();
     if (!inside) co_return fail(inside.error());
     SEMPER_CO_TRY(const auto turn, co_await starts_.take());
@@ -133,9 +141,27 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     auto self = shared_from_this();
     withdraw();
     core_->stopping.request_stop();
+    core_->gate.shut();
+    expect_end();
     co_await core_->gate.close();
     forget_slots();
+    core_->end({});
+    if (core_->failed) co_return fail(*core_->failed);
     co_return Status{};
+  }
+
+  // May outlive the host.
+  static Async<void> join(std::shared_ptr<Impl> self) {
+    auto& core = *self->core_;
+    while (true) {
+      auto end = core.has_ended.next();
+      {
+        std::lock_guard lock(core.ending);
+        if (core.ended) co_return *core.ended;
+      }
+      auto came = co_await end.event().wait();
+      if (!came) co_return fail(came.error());
+    }
   }
 
   HostStatistics statistics() const {
@@ -161,6 +187,20 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   const std::string& name() const { return core_->name; }
 
  private:
+  // A start() under way. Answers its caller however it ends.
+  struct Starting {
+    explicit Starting(std::shared_ptr<Impl> of) : self(std::move(of)) {}
+    Starting(const Starting&) = delete;
+    Starting& operator=(const Starting&) = delete;
+    ~Starting() { done.set(fail(ErrorKind::closed, "the host's loop was stopped")); }
+    std::shared_ptr<Impl> self;
+    OneShot<Status> done;
+  };
+  std::shared_ptr<Starting> starting() { return std::make_shared<Starting>(shared_from_this()); }
+  static Task<void> run_start(std::shared_ptr<Starting> starting) {
+    starting->done.set(co_await starting->self->start_here());
+  }
+
   // Where no host is registered, none has died since all was well.
   Async<void> learn_of_others() {
     const auto hosts = internal::host_range(core_->tenant.prefix());
@@ -188,9 +228,13 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     });
   }
 
-  static Task<void> keep_membership(std::shared_ptr<Impl> self,
-                                    [[maybe_unused]] Gate::Holder inside) {
+  static Task<void> keep_membership(std::shared_ptr<Impl> self, Gate::Holder inside) {
+    // Left before what it is of goes: the parameters go in any order.
+    const Gate::Holder until_the_end = std::move(inside);
     co_await internal::Membership::run(self->membership_);
+    if (!self->core_->failed) co_return;
+    self->withdraw();
+    self->core_->end(fail(*self->core_->failed));
   }
 
   void withdraw() {
@@ -199,6 +243,11 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     for (const auto& [name, type] : types_) {
       peers_->remove_host(core_->tenant.prefix(), *type);
     }
+  }
+
+  void expect_end() {
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, type] : types_) type->expect_end();
   }
 
   void forget_slots() {
@@ -232,10 +281,13 @@ void Host::serve_untyped(std::shared_ptr<internal::Behaviour> behaviour, ServeOp
 }
 
 Async<void> Host::start() {
-  return impl_->start();
+  return run_through(impl_->start());
 }
 Async<void> Host::stop() {
-  return impl_->stop();
+  return run_through(impl_->stop());
+}
+Async<void> Host::join() {
+  return run_through(Impl::join(impl_));
 }
 HostStatistics Host::statistics() const {
   return impl_->statistics();

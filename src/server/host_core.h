@@ -3,13 +3,18 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "host_threads.h"
+#include "loop.h"
+#include "news.h"
 #include "semper/env/gate.h"
 #include "semper/server/host.h"
 #include "send_counts.h"
+#include "store_trouble.h"
 #include "suspicion.h"
 
 namespace semper::internal {
@@ -37,12 +42,29 @@ struct HostCore {
   std::string name;  // for people
   std::shared_ptr<HostThreads> threads;
   Executor executor;  // threads->work()
+  Loop home;          // the same, for those who may come when it is gone
   Gate gate{"the host"};
   std::stop_source stopping;
   HostCounters counters;
   Suspicion suspicion;
   std::shared_ptr<Permits> lone_runs;  // one at a time: see suspicion.h
   SendCounts send_counts;
+  StoreTrouble trouble;
+
+  // What the host ends with; nothing while it goes on.
+  std::mutex ending;
+  std::optional<Status> ended;
+  News has_ended;
+  void end(Status status) {
+    {
+      std::lock_guard lock(ending);
+      if (ended) return;
+      ended = std::move(status);
+    }
+    has_ended.announce();
+  }
+  // The store's error, where the host ended because of it.
+  std::optional<Error> failed;  // written by the membership's round before it asks all to stop
 
   const Store& store() const { return *tenant.store(); }
   Env env() const { return store().env(); }

@@ -8,8 +8,10 @@
 
 #include "enqueue.h"
 #include "keys.h"
+#include "lease.h"
 #include "orders.h"
 #include "records.h"
+#include "semper/env/cancellation.h"
 #include "semper/store/tuple_stream.h"
 #include "semper/store/tuple_text.h"
 
@@ -126,6 +128,7 @@ Result<HostView> host_view(BytesView prefix, const KeyValue& row) {
   view.types = std::move(record->types);
   view.renewals = record->renewals;
   view.renewed = wall_time(record->renewed_ms);
+  view.lease = internal::lease_from_row(record->lease_ms);
   return view;
 }
 
@@ -151,7 +154,11 @@ Async<EntityView> view_entity(Transaction& transaction, const EntityKeys& keys,
   }
   SEMPER_CO_TRY(view.state, co_await read_state(transaction, keys, header));
   if (!standing.is_killed()) {
-    SEMPER_CO_TRY(view.parked, co_await transaction.get(keys.parked(), ReadMode::snapshot));
+    SEMPER_CO_TRY(const auto note, co_await transaction.get(keys.parked(), ReadMode::snapshot));
+    if (note) {
+      auto parked = internal::ParkedNote::decode(*note);
+      if (parked.is_of(view.stamp)) view.parked = std::move(parked.reason);
+    }
     SEMPER_CO_TRY(view.dead_letters,
                   co_await count_rows(transaction, keys.dead_letters(), kDeadLettersCounted));
   }
@@ -376,7 +383,7 @@ template <class Read>
 auto in_snapshot(const Tenant& tenant, const Read& read)
     -> std::invoke_result_t<Read, Transaction&> {
   if (!tenant.store()) co_return fail(tenant.store().error());
-  co_return co_await tenant.store()->transact(read);
+  co_return co_await run_through(tenant.store()->transact(read));
 }
 
 // The same about one entity: read(Transaction&, const EntityKeys&).
@@ -449,7 +456,7 @@ Async<std::vector<DeadLetterView>> list_dead_letters(Tenant tenant, EntityId id,
   });
 }
 
-Async<std::uint64_t> redrive_dead_letters(Tenant tenant, EntityId id, std::size_t limit) {
+static Async<std::uint64_t> redrive(Tenant tenant, EntityId id, std::size_t limit) {
   // Letters that a host sets aside from now on are left for the next time.
   SEMPER_CO_TRY(
       const Bytes end,
@@ -469,6 +476,10 @@ Async<std::uint64_t> redrive_dead_letters(Tenant tenant, EntityId id, std::size_
     rest.begin = key_after(some.last);
   }
   co_return redriven;
+}
+
+Async<std::uint64_t> redrive_dead_letters(Tenant tenant, EntityId id, std::size_t limit) {
+  return run_through(redrive(std::move(tenant), std::move(id), limit));
 }
 
 Async<Residue> count_residue(Tenant tenant) {

@@ -21,14 +21,19 @@ Bytes LockRenewal::encode() const {
   Bytes row;
   append_little_endian_u64(row, renewals);
   if (lease) append_little_endian_u64(row, lease_in_row(*lease));
+  if (lease && vanished > 0) append_little_endian_u64(row, vanished);
   return row;
 }
 
 LockRenewal LockRenewal::decode(const std::optional<Bytes>& row) {
-  LockRenewal renewal{counter_value(row), {}};
-  if (row && row->size() == 2 * sizeof(std::uint64_t)) {
-    renewal.lease =
-        lease_from_row(load_little_endian_u64(BytesView(*row).substr(sizeof(std::uint64_t))));
+  constexpr std::size_t kNumber = sizeof(std::uint64_t);
+  LockRenewal renewal{counter_value(row), {}, 0};
+  const std::size_t size = row ? row->size() : 0;
+  if (size == 2 * kNumber || size == 3 * kNumber) {
+    renewal.lease = lease_from_row(load_little_endian_u64(BytesView(*row).substr(kNumber)));
+  }
+  if (size == 3 * kNumber) {
+    renewal.vanished = load_little_endian_u64(BytesView(*row).substr(2 * kNumber));
   }
   return renewal;
 }

@@ -36,11 +36,14 @@ inline Duration step_maximum(Duration interval) {
 std::uint64_t lease_in_row(Duration lease);
 std::optional<Duration> lease_from_row(std::uint64_t milliseconds);
 
-// (1, type, id, 4): how often the holder of an entity's lock has renewed it, and its lease. Rows written
-// by 0.1.0 have no lease.
+// (1, type, id, 4): how often the holder of an entity's lock has renewed it, its lease, and how many
+// holders before it vanished. Rows written by 0.1.0 have no lease.
 struct LockRenewal {
-  std::uint64_t renewals = 0;
+  std::uint64_t renewals = 0;  // 0: the holder has left it to others, in order
   std::optional<Duration> lease;
+  std::uint64_t vanished = 0;  // holders of this message's lock that stopped renewing it
+
+  bool is_left() const { return renewals == 0 && lease.has_value(); }
 
   Bytes encode() const;
   static LockRenewal decode(const std::optional<Bytes>& row);

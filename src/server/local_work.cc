@@ -26,31 +26,37 @@ class Unanswered {
   OneShot<Result<Bytes>> done_;
 };
 
+struct Published {
+  Published(std::shared_ptr<const Target> target, LocalWork waiting)
+      : to(std::move(target)), work(std::move(waiting)), until_the_end(work.done) {}
+  std::shared_ptr<const Target> to;
+  LocalWork work;
+  Unanswered until_the_end;
+};
+
+Task<void> publish(std::shared_ptr<Published> published) {
+  const auto& to = published->to;
+  LocalWork& work = published->work;
+  if (work.type == LocalWork::Type::call) {
+    work.done.set(co_await to->sessions->call(to, std::move(work.messages.front()), work.deadline));
+    co_return;
+  }
+  std::vector<QueuedMessage> messages;
+  for (auto& message : work.messages) {
+    messages.push_back({Kind::cast, std::move(message.name), std::move(message.payload), {}});
+  }
+  auto sent = co_await to->outbox->publish(to, std::move(messages));
+  work.done.set(sent ? Result<Bytes>(Bytes()) : Result<Bytes>(fail(sent.error())));
+}
+
 }  // namespace
 
 void publish_works(const std::shared_ptr<const Target>& target, std::vector<LocalWork> works,
-                   const Executor& executor) {
+                   const Loop& loop) {
   for (auto& work : works) {
-    auto unanswered = std::make_unique<Unanswered>(work.done);
-    asio::co_spawn(
-        executor,
-        [](std::shared_ptr<const Target> to, LocalWork waiting,
-           [[maybe_unused]] std::unique_ptr<Unanswered> until_the_end) -> Task<void> {
-          auto done = waiting.done;
-          if (waiting.type == LocalWork::Type::call) {
-            done.set(co_await to->sessions->call(to, std::move(waiting.messages.front()),
-                                                 waiting.deadline));
-            co_return;
-          }
-          std::vector<QueuedMessage> messages;
-          for (auto& message : waiting.messages) {
-            messages.push_back(
-                {Kind::cast, std::move(message.name), std::move(message.payload), {}});
-          }
-          auto sent = co_await to->outbox->publish(to, std::move(messages));
-          done.set(sent ? Result<Bytes>(Bytes()) : Result<Bytes>(fail(sent.error())));
-        }(target, std::move(work), std::move(unanswered)),
-        asio::detached);
+    if (work.done.is_set()) continue;
+    auto published = std::make_shared<Published>(target, std::move(work));
+    loop.spawn([published] { return publish(published); });
   }
 }
 

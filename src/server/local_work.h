@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "loop.h"
 #include "semper/env/one_shot.h"
 #include "semper/server/context.h"
 #include "semper/server/ref.h"
@@ -18,10 +19,12 @@ struct LocalWork {
   std::vector<RawMessage> messages;  // casts: one or more, together; else one
   OneShot<Result<Bytes>> done;       // calls: the reply's encoding
   MonotonicTime deadline = kNever;   // of calls
+  const void* loop = nullptr;        // of the coroutine that waits: its execution context
 };
 
-// Puts works into the durable queue; they are answered from there.
+// Puts works into the durable queue, on that loop; they are answered from there. Those whose callers
+// were answered already are left out.
 void publish_works(const std::shared_ptr<const Target>& target, std::vector<LocalWork> works,
-                   const Executor& executor);
+                   const Loop& loop);
 
 }  // namespace semper::internal

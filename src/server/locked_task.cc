@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lease.h"
+#include "orders.h"
 #include "replies.h"
 #include "semper/base/log.h"
 #include "served_type.h"
@@ -55,20 +56,20 @@ class LockedTask::Attending {
       std::lock_guard lock(slot_->mutex_);
       slot_->lock_attended_ = false;
     }
-    slot_->notice_queue(slot_->type_->core().executor);
+    slot_->notice_queue();
   }
 
  private:
   std::shared_ptr<Slot> slot_;
 };
 
-void LockedTask::attend(std::shared_ptr<Slot> slot, std::optional<Held> held) {
+void LockedTask::attend(const std::shared_ptr<Slot>& slot, std::optional<Held> held) {
   {
     std::lock_guard lock(slot->mutex_);
     if (std::exchange(slot->lock_attended_, true) && !held) return;
   }
-  const Executor executor = slot->type_->core().executor;
-  asio::co_spawn(executor, run(std::move(slot), std::move(held)), asio::detached);
+  const Loop& home = slot->type_->core().home;
+  home.spawn([slot, held = std::move(held)] { return run(slot, held); });
 }
 
 Task<void> LockedTask::run(std::shared_ptr<Slot> slot, std::optional<Held> held) {
@@ -111,9 +112,9 @@ Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder(Slot& slot) {
   Duration unchanged_since{};
   while (!core.stopping.stop_requested()) {
     Transaction transaction = core.store().begin();
-    SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.header()));
-    if (!raw) co_return std::nullopt;
-    SEMPER_CO_TRY(const auto header, Header::decode(*raw));
+    SEMPER_CO_TRY(const auto standing,
+                  co_await read_standing(transaction, keys, ReadMode::serializable));
+    const Header& header = standing.header;
     if (!header.lock) co_return std::nullopt;
     SEMPER_CO_TRY(const auto row, co_await transaction.get(keys.lock_renewal()));
     const auto renewal = LockRenewal::decode(row);
@@ -123,8 +124,9 @@ Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder(Slot& slot) {
     if (last != seen) {
       last = seen;
       unchanged_since = now;
-    } else if (now - unchanged_since >= lease) {
-      auto held = co_await take_over(slot, seen.first);
+    }
+    if (now - unchanged_since >= lease || renewal.is_left()) {
+      auto held = co_await take_over(slot, seen.first, renewal);
       if (held || held.error().kind() != ErrorKind::conflict) co_return held;
       continue;
     }
@@ -136,7 +138,8 @@ Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder(Slot& slot) {
 }
 
 // Makes the lock of this nonce ours. Error: conflict where it changed meanwhile.
-Async<std::optional<LockedTask::Held>> LockedTask::take_over(Slot& slot, std::uint64_t nonce) {
+Async<std::optional<LockedTask::Held>> LockedTask::take_over(Slot& slot, std::uint64_t nonce,
+                                                             const LockRenewal& last) {
   auto& core = slot.type_->core();
   Entity entity(slot.shared_target());
   Transaction transaction = core.store().begin();
@@ -146,8 +149,14 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(Slot& slot, std::ui
     co_return fail(ErrorKind::conflict, "the lock has changed");
   }
   Held held;
-  held.nonce = core.env().random->next();
   held.message = entity.segments().front().messages.at(header.head_offset);
+  held.vanished = last.vanished + (last.is_left() ? 0 : 1);
+  if (held.vanished >= kLockHoldersVanished) {
+    held.nonce = nonce;
+    SEMPER_CO_TRY_STATUS(co_await set_aside(slot, std::move(held)));
+    co_return std::nullopt;
+  }
+  held.nonce = core.env().random->next();
   const std::string before = header.lock->owner;
   const auto now = core.clock().wall_time().time_since_epoch();
   if (!entity.has_state()) {
@@ -160,7 +169,7 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(Slot& slot, std::ui
   }
   header.lock = LockRecord{held.nonce, core.name,
                            std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
-  const LockRenewal first{1, core.options.lock_lease};
+  const LockRenewal first{1, core.options.lock_lease, held.vanished};
   transaction.set(slot.target().keys.lock_renewal(), first.encode());
   SEMPER_CO_TRY_STATUS(entity.save(transaction, slot.type_->behaviour()));
   SEMPER_CO_TRY(const auto stamp, co_await transaction.commit());
@@ -169,8 +178,41 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(Slot& slot, std::ui
   held.fencing_token = stamp.version();
   core.counters.takeovers.fetch_add(1);
   log_warning("server", slot.target().id.to_string() + ": took the lock over from " + before +
-                            ", which did not renew it");
+                            (last.is_left() ? ", which was stopped" : ", which did not renew it"));
   co_return held;
+}
+
+// The lock that nobody has held to the end: its message becomes a dead letter, its caller is told.
+Async<void> LockedTask::set_aside(Slot& slot, Held held) {
+  const std::string holders = std::to_string(held.vanished);
+  Result<Handled> given_up =
+      fail(Error(ErrorKind::internal,
+                 "the processes that held its lock ended, or stopped renewing it, before "
+                 "handle_locked was done, " +
+                     holders + " in a row; what it does (memory, stack, abort) is in their logs")
+               .in("after " + holders + " holders"));
+  std::optional<Error> why;
+  SEMPER_CO_TRY(const Written written, co_await try_release(slot, held, given_up, nullptr, why));
+  if (written != Written::yes) co_return fail(ErrorKind::conflict, "the lock has changed");
+  slot.type_->core().counters.failures.fetch_add(1);
+  log_warning("server", slot.target().id.to_string() + ": " + held.message.name +
+                            " was set aside: " + given_up.error().message());
+  co_return Status{};
+}
+
+// The host stops and the message is not handled: whoever comes need not wait for the lease.
+Async<void> LockedTask::leave(const Slot& slot, const Held& held) {
+  auto& core = slot.type_->core();
+  const auto& keys = slot.target().keys;
+  co_return co_await core.store().transact([&](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY(const auto standing,
+                  co_await read_standing(transaction, keys, ReadMode::serializable));
+    const auto& lock = standing.header.lock;
+    if (!lock || lock->nonce != held.nonce) co_return Status{};
+    const LockRenewal left{0, core.options.lock_lease, held.vanished};
+    transaction.set(keys.lock_renewal(), left.encode());
+    co_return Status{};
+  });
 }
 
 Async<void> LockedTask::hold(const std::shared_ptr<Slot>& slot, const Held& held) {
@@ -182,13 +224,19 @@ Async<void> LockedTask::hold(const std::shared_ptr<Slot>& slot, const Held& held
     std::shared_ptr<Renewal> renewal;
     ~EndRenewal() { renewal->over.set({}); }
   } end_renewal{renewal};
-  asio::co_spawn(core.threads->upkeep(), renew(slot, held.nonce, renewal), asio::detached);
+  asio::co_spawn(core.threads->upkeep(), renew(slot, held.nonce, held.vanished, renewal),
+                 asio::detached);
   Backoff backoff(core.options.message_backoff, *core.env().random);
   for (int attempt = 1;; ++attempt) {
     std::shared_ptr<void> state;
     auto handled = co_await handle_elsewhere(slot, held, state, renewal->lost.get_token());
     const bool failed = !handled && handled.error().kind() == ErrorKind::internal;
     if (failed && renewal->lost.stop_requested()) {
+      renewal->over.set({});
+      if (core.stopping.stop_requested()) {
+        const Status left = co_await leave(*slot, held);
+        if (!left) co_return fail(left.error());
+      }
       co_return fail(handled.error());  // whoever holds the lock now, or next, handles the message
     }
     if (failed && attempt < core.options.message_attempts) {
@@ -244,22 +292,22 @@ Async<Handled> LockedTask::handle(Slot& slot, const Held& held, std::shared_ptr<
 }
 
 Task<void> LockedTask::renew(std::shared_ptr<Slot> slot, std::uint64_t nonce,
-                             std::shared_ptr<Renewal> renewal) {
+                             std::uint64_t vanished, std::shared_ptr<Renewal> renewal) {
   auto& core = slot->type_->core();
   const auto& keys = slot->target().keys;
   const Duration lease = core.options.lock_lease;
   MonotonicTime renewed = core.clock().now();
-  LockRenewal row{1, lease};
+  LockRenewal row{1, lease, vanished};
   while (true) {
     const MonotonicTime next = core.clock().after(renewal_interval(lease));
     auto over = co_await renewal->over.wait_until(core.clock(), next);
     if (over || over.error().kind() != ErrorKind::timeout) co_return;
     ++row.renewals;
     auto result = co_await core.store().transact([&](Transaction& transaction) -> Async<bool> {
-      SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.header()));
-      if (!raw) co_return false;
-      SEMPER_CO_TRY(const auto header, Header::decode(*raw));
-      if (!header.lock || header.lock->nonce != nonce) co_return false;
+      SEMPER_CO_TRY(const auto standing,
+                    co_await read_standing(transaction, keys, ReadMode::serializable));
+      const auto& lock = standing.header.lock;
+      if (!lock || lock->nonce != nonce) co_return false;
       transaction.set(keys.lock_renewal(), row.encode());
       co_return true;
     });

@@ -9,6 +9,10 @@
 // takes the lock over with a new nonce, and runs handle_locked with the same message and the state of
 // the lock's commit. No clock is compared between machines.
 //
+// Each holder that stopped renewing is counted beside the renewals, one that left in order (its host was
+// stopped) is not. A message whose lock kLockHoldersVanished holders in a row did not survive is set aside
+// unrun, and the lock given back: it may be what ends them.
+//
 // Bounds: HostOptions::locked_threads run handle_locked. A host that stops goes on to write a result for
 // one lease at most.
 #pragma once
@@ -21,8 +25,13 @@
 
 namespace semper::internal {
 
+// Holders of one lock that vanish before its message is set aside. More than HostOptions::message_attempts,
+// because who holds a lock for hours meets restarts and outages that are none of its message's doing.
+inline constexpr std::uint64_t kLockHoldersVanished = 10;
+
 class Slot;
 class Entity;
+struct LockRenewal;
 
 class LockedTask {
  public:
@@ -32,11 +41,12 @@ class LockedTask {
     QueuedMessage message;  // the first of the queue
     Bytes encoded_state;
     std::uint64_t fencing_token = 0;  // version of the commit that took the lock
+    std::uint64_t vanished = 0;       // holders before this one
   };
 
   // Starts to hold the lock, or, without one held, to wait for its holder, unless this process does
   // so already. When the lock is gone the slot is told to look at its queue.
-  static void attend(std::shared_ptr<Slot> slot, std::optional<Held> held);
+  static void attend(const std::shared_ptr<Slot>& slot, std::optional<Held> held);
 
  private:
   struct Renewal;
@@ -49,7 +59,10 @@ class LockedTask {
 
   static Task<void> run(std::shared_ptr<Slot> slot, std::optional<Held> held);
   static Async<std::optional<Held>> wait_for_holder(Slot& slot);
-  static Async<std::optional<Held>> take_over(Slot& slot, std::uint64_t nonce);
+  static Async<std::optional<Held>> take_over(Slot& slot, std::uint64_t nonce,
+                                              const LockRenewal& last);
+  static Async<void> set_aside(Slot& slot, Held held);
+  static Async<void> leave(const Slot& slot, const Held& held);
   static Async<void> hold(const std::shared_ptr<Slot>& slot, const Held& held);
   static Async<Handled> handle_elsewhere(const std::shared_ptr<Slot>& slot, const Held& held,
                                          std::shared_ptr<void>& state, std::stop_token lost);
@@ -57,7 +70,7 @@ class LockedTask {
                                  OneShot<Finished> done);
   static Async<Handled> handle(Slot& slot, const Held& held, std::shared_ptr<void>& state,
                                std::stop_token lost);
-  static Task<void> renew(std::shared_ptr<Slot> slot, std::uint64_t nonce,
+  static Task<void> renew(std::shared_ptr<Slot> slot, std::uint64_t nonce, std::uint64_t vanished,
                           std::shared_ptr<Renewal> renewal);
   static Async<void> release(Slot& slot, const Held& held, Result<Handled> handled,
                              std::shared_ptr<void> state);

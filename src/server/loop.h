@@ -18,12 +18,18 @@ namespace semper::internal {
 // process that was stopped finds its timers due before its loops have run.
 inline constexpr Duration kLoopPatience = std::chrono::seconds(1);
 
+// The execution context that an executor belongs to: whose loop it is.
+inline const void* context_of(const Executor& executor) {
+  return &asio::query(executor, asio::execution::context_as<asio::execution_context&>);
+}
+
 class Loop {
  public:
   Loop() = default;
   // Of an executor whose execution context is there.
   explicit Loop(const Executor& executor)
       : executor_(asio::prefer(executor, asio::execution::outstanding_work.untracked)),
+        context_(context_of(executor)),
         registry_(WaiterRegistry::of(
             asio::query(executor, asio::execution::context_as<asio::execution_context&>))) {}
 
@@ -32,6 +38,9 @@ class Loop {
 
   // Only to be used on that loop.
   const Executor& executor() const { return executor_; }
+  const void* context() const { return context_; }
+  // This thread runs it at this moment.
+  bool runs_here() const { return registry_ && internal::runs_here(executor_); }
 
   bool is_gone() const { return !registry_ || registry_->is_shut_down(); }
 
@@ -48,6 +57,17 @@ class Loop {
     return true;
   }
 
+  // Starts the coroutine there; where the loop is gone, it is not made.
+  void spawn(std::function<Task<void>()> make) const {
+    if (runs_here()) {
+      asio::co_spawn(executor_, make(), asio::detached);
+      return;
+    }
+    post([executor = executor_, make = std::move(make)] {
+      asio::co_spawn(executor, make(), asio::detached);
+    });
+  }
+
   // Asks for a sign of life: the flag is set by the loop itself.
   std::shared_ptr<const std::atomic<bool>> ask() const {
     auto answered = std::make_shared<std::atomic<bool>>(false);
@@ -57,6 +77,7 @@ class Loop {
 
  private:
   Executor executor_;
+  const void* context_ = nullptr;
   std::shared_ptr<WaiterRegistry> registry_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "keys.h"
 #include "semper/base/log.h"
+#include "semper/store/failure.h"
 
 namespace semper::internal {
 namespace {
@@ -171,9 +172,12 @@ Task<void> Membership::run(std::shared_ptr<Membership> self) {
       status = co_await self->renew();
     }
     if (status) status = co_await self->observe();
-    if (!status) {
-      log_warning("server",
-                  "the host's registration was not renewed: " + status.error().to_string());
+    if (!status && self->must_end(status.error())) co_return;
+    if (status) {
+      core.trouble.succeeded(core.clock().now());
+    } else {
+      core.trouble.failed(core.clock().now(), "the host's registration was not renewed",
+                          status.error());
     }
     if (!due || !status) continue;
     const Status swept = co_await self->sessions_.round();
@@ -188,6 +192,17 @@ Task<void> Membership::run(std::shared_ptr<Membership> self) {
                 "the host's registration was not removed, others will notice by its age: " +
                     left.error().to_string());
   }
+}
+
+bool Membership::must_end(const Error& error) {
+  auto failure = find_failure(core_->store());
+  if (!failure && error.kind() == ErrorKind::closed) failure = error;
+  if (!failure) return false;
+  log_error("server", "host " + core_->name +
+                          " ends, its store has failed for good: " + failure->to_string());
+  core_->failed = std::move(failure);
+  core_->stopping.request_stop();
+  return true;
 }
 
 Async<void> Membership::leave() {

@@ -54,6 +54,8 @@ class Membership : public std::enable_shared_from_this<Membership> {
   void learn(Sightings seen);
   Duration until_next_look() const;
   Async<void> leave();
+  // The store has failed for good: the host ends with that error.
+  bool must_end(const Error& error);
 
   const std::shared_ptr<HostCore> core_;
   UnorderedTurns turns_;  // to work on what follows and on this host's row

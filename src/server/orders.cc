@@ -30,9 +30,11 @@ Async<std::optional<Order>> read_order(Transaction& transaction, const EntityKey
   co_return std::move(order);
 }
 
-void give(Transaction& transaction, const EntityKeys& keys, Order::Kind kind) {
+void give(Transaction& transaction, const EntityKeys& keys, Order::Kind kind,
+          std::optional<std::uint64_t> unlocks = {}) {
   Order order;
   order.kind = kind;
+  order.unlocks = unlocks;
   transaction.set_versionstamped_value(keys.order(), order.encode(), 0);
   transaction.add_write_conflict_range(KeyRange::point(keys.header()));
 }
@@ -142,9 +144,10 @@ class Removal {
 Bytes Order::encode() const {
   Bytes out(stamp.bytes());
   cbor::Writer writer(out);
-  writer.array(done_of_first ? 2 : 1);
+  const auto& number = kind == Kind::kill ? done_of_first : unlocks;
+  writer.array(number ? 2 : 1);
   writer.unsigned_integer(static_cast<std::uint64_t>(kind));
-  if (done_of_first) writer.unsigned_integer(*done_of_first);
+  if (number) writer.unsigned_integer(*number);
   return out;
 }
 
@@ -159,13 +162,14 @@ Result<Order> Order::decode(BytesView bytes) {
   std::uint64_t elements = 0;
   std::uint64_t kind = 0;
   bool ok = reader.read_array(elements) && reader.read_unsigned(kind);
-  if (ok && kind > static_cast<std::uint64_t>(Kind::reset)) {
+  if (ok && kind > static_cast<std::uint64_t>(Kind::unlock)) {
     return fail(ErrorKind::unsupported,
                 "an order to an entity, of kind " + std::to_string(kind) +
                     ", was given by a newer version of Semper; update this program");
   }
   order.kind = static_cast<Kind>(kind);
-  if (ok && elements > 1) ok = reader.read_unsigned(order.done_of_first.emplace());
+  auto& number = order.kind == Kind::kill ? order.done_of_first : order.unlocks;
+  if (ok && elements > 1) ok = reader.read_unsigned(number.emplace());
   if (!ok || !reader.finish()) {
     return fail(Error(ErrorKind::corrupt, reader.error().message()).in("an order to an entity"));
   }
@@ -195,7 +199,10 @@ Async<Standing> read_standing(Transaction& transaction, const EntityKeys& keys, 
   if (header != nullptr) {
     SEMPER_CO_TRY(standing.header, Header::decode(*header));
   }
-  if (standing.order) {
+  if (!standing.order) co_return standing;
+  auto& lock = standing.header.lock;
+  if (lock && standing.order->takes_lock_of(lock->nonce)) lock.reset();
+  if (standing.order->kind == Order::Kind::reset) {
     standing.header.has_state = false;
     standing.header.state.clear();
     standing.header.chunks = 0;
@@ -221,8 +228,22 @@ Async<bool> order_kill(Transaction& transaction, const Target& target) {
 
 Async<bool> order_reset(Transaction& transaction, const Target& target) {
   SEMPER_CO_TRY(const auto standing, co_await read_order(transaction, target.keys));
-  if (standing) co_return false;
-  give(transaction, target.keys, Order::Kind::reset);
+  if (standing && standing->kind != Order::Kind::unlock) co_return false;
+  const auto unlocks = standing ? standing->unlocks : std::nullopt;
+  give(transaction, target.keys, Order::Kind::reset, unlocks);
+  co_return true;
+}
+
+Async<bool> order_unlock(Transaction& transaction, const Target& target, std::uint64_t nonce) {
+  const auto& keys = target.keys;
+  SEMPER_CO_TRY(const auto standing, co_await read_order(transaction, keys));
+  if (standing && standing->kind == Order::Kind::kill) co_return false;
+  if (standing && standing->takes_lock_of(nonce)) co_return false;
+  const bool is_reset = standing && standing->kind == Order::Kind::reset;
+  give(transaction, keys, is_reset ? Order::Kind::reset : Order::Kind::unlock, nonce);
+  // The message is to be handled again.
+  transaction.set(keys.index(), {});
+  transaction.add(keys.wake(), 1);
   co_return true;
 }
 

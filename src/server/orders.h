@@ -1,4 +1,4 @@
-// Orders: how kill() and reset() reach an entity that others write to without a pause.
+// Orders: how kill(), reset() and unlock() reach an entity that others write to without a pause.
 //
 // A transaction that reads the header loses against a consumer that keeps committing it, and one that
 // reads the queue loses against its publishers. So an order is a row of its own, written without
@@ -10,6 +10,8 @@
 //           transactions of bounded size, by kill() itself or, where that was stopped, by any host
 //           that meets the row. Messages sent after the order wait for that, then begin with init.
 //   reset   The next load begins with init; its commit takes the row away.
+//   unlock  The lock of this nonce is gone: no result of its holder is written. The next commit of the
+//           entity takes the row away. A reset that comes meanwhile keeps the nonce.
 //
 // Queue segments are told apart by their stamps, so publishers need not know of orders.
 // Only orders and removals read the row in a way that conflicts.
@@ -33,13 +35,17 @@ inline constexpr std::size_t kRemovalsPerLoad = 64;
 inline constexpr std::size_t kRemovedCalls = 1'000;
 
 struct Order {
-  enum class Kind : std::uint8_t { kill = 0, reset = 1 };
+  enum class Kind : std::uint8_t { kill = 0, reset = 1, unlock = 2 };
 
   Kind kind = Kind::kill;
   Versionstamp stamp;  // of the order's commit; incomplete while it is given
   // Kill, once the removal has begun: messages of the first segment left that are done with. Before
   // that the header says so.
   std::optional<std::uint64_t> done_of_first;
+  // Reset, unlock: the lock that is gone.
+  std::optional<std::uint64_t> unlocks;
+
+  bool takes_lock_of(std::uint64_t nonce) const { return unlocks == nonce; }
 
   Bytes encode() const;
   static Result<Order> decode(BytesView bytes);
@@ -62,9 +68,10 @@ Async<Standing> read_standing(Transaction& transaction, const EntityKeys& keys, 
 // each other: then none.
 std::uint64_t count_waiting(const std::optional<Bytes>& pushed, std::uint64_t popped);
 
-// Each returns whether it wrote: not where the same order stands already (or, for reset, a kill).
+// Each returns whether it wrote: not where the same order stands already (or, for reset and unlock, a kill).
 Async<bool> order_kill(Transaction& transaction, const Target& target);
 Async<bool> order_reset(Transaction& transaction, const Target& target);
+Async<bool> order_unlock(Transaction& transaction, const Target& target, std::uint64_t nonce);
 
 // Carries an order to kill out: waiting callers get `closed`, and everything older than the order goes.
 // In at most `transactions` of bounded size. True: it is done, or there was no such order.

@@ -171,7 +171,7 @@ TEST(Order, survives_its_encoding_and_one_of_a_newer_kind_is_refused) {
   EXPECT_EQ(decoded->stamp, order.stamp);
   EXPECT_EQ(decoded->done_of_first, order.done_of_first);
   Bytes newer = order.encode();
-  newer[Versionstamp::size + 1] = 2;
+  newer[Versionstamp::size + 1] = 3;
   EXPECT_EQ(Order::decode(newer).error().kind(), ErrorKind::unsupported);
   for (std::size_t size = 0; size < order.encode().size(); ++size) {
     EXPECT_FALSE(Order::decode(BytesView(order.encode()).substr(0, size)));

@@ -242,6 +242,26 @@ Result<DeadLetterRecord> decode_dead_letter(BytesView bytes) {
   return record;
 }
 
+Bytes ParkedNote::encode() const {
+  Bytes out;
+  cbor::Writer writer(out);
+  writer.array(2);
+  writer.text(reason);
+  writer.bytes(header_stamp);
+  return out;
+}
+
+ParkedNote ParkedNote::decode(BytesView bytes) {
+  cbor::Reader reader(bytes);
+  std::uint64_t elements = 0;
+  std::string_view reason;
+  BytesView stamp;
+  const bool ok = reader.read_array(elements) && elements == 2 && reader.read_text(reason) &&
+                  reader.read_bytes(stamp) && reader.finish();
+  if (!ok) return {std::string(bytes), {}};
+  return {std::string(reason), Bytes(stamp)};
+}
+
 Bytes encode_alive(const AliveRecord& record) {
   Bytes out;
   cbor::Writer writer(out);

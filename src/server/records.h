@@ -82,6 +82,20 @@ struct DeadLetterRecord {
 Bytes encode_dead_letter(const DeadLetterRecord& record);
 Result<DeadLetterRecord> decode_dead_letter(BytesView bytes);
 
+// (1, type, id, 6): why the entity is parked, and with which header: one that was written since was read by
+// some host, and the note is of the past. Notes of 0.1.0 are the bare text, and stand until they are
+// removed.
+struct ParkedNote {
+  std::string reason;
+  Bytes header_stamp;  // the first bytes of the header that could not be read
+
+  Bytes encode() const;
+  static ParkedNote decode(BytesView bytes);
+  bool is_of(const Versionstamp& header) const {
+    return header_stamp.empty() || header.bytes().starts_with(header_stamp);
+  }
+};
+
 // (4, session) and (5, host).
 struct AliveRecord {
   std::string name;

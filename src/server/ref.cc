@@ -5,6 +5,7 @@
 #include "administration.h"
 #include "outbox.h"
 #include "peers.h"
+#include "semper/env/cancellation.h"
 #include "served_type.h"
 #include "sessions.h"
 #include "target.h"
@@ -92,32 +93,33 @@ Async<void> without_value(Async<Bytes> call) {
 RawRef::RawRef(Tenant tenant, EntityId id)
     : target_(std::make_shared<const internal::Target>(std::move(tenant), std::move(id))) {}
 
+// Each ends where it says so when its coroutine is cancelled, with an error instead of an exception.
 Async<Bytes> RawRef::call(RawMessage message, CallOptions options) const {
-  return semper::call(target_, std::move(message), options);
+  return run_through(semper::call(target_, std::move(message), options));
 }
 Async<void> RawRef::cast(std::vector<RawMessage> messages) const {
-  return semper::cast(target_, std::move(messages));
+  return run_through(semper::cast(target_, std::move(messages)));
 }
 Async<Bytes> RawRef::priority_call(RawMessage message, CallOptions options) const {
-  return priority(target_, Event::call, std::move(message), options.timeout);
+  return run_through(priority(target_, Event::call, std::move(message), options.timeout));
 }
 Async<void> RawRef::priority_cast(RawMessage message) const {
-  return without_value(priority(target_, Event::cast, std::move(message), kForever));
+  return run_through(without_value(priority(target_, Event::cast, std::move(message), kForever)));
 }
 Async<void> RawRef::info(RawMessage message) const {
-  return without_value(priority(target_, Event::info, std::move(message), kForever));
+  return run_through(without_value(priority(target_, Event::info, std::move(message), kForever)));
 }
 Async<void> RawRef::kill() const {
-  return internal::kill(target_);
+  return run_through(internal::kill(target_));
 }
 Async<void> RawRef::reset() const {
-  return internal::reset(target_);
+  return run_through(internal::reset(target_));
 }
 Async<void> RawRef::unlock() const {
-  return internal::unlock(target_);
+  return run_through(internal::unlock(target_));
 }
 Async<std::uint64_t> RawRef::queue_length() const {
-  return internal::queue_length(target_);
+  return run_through(internal::queue_length(target_));
 }
 
 const EntityId& RawRef::entity() const {

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "keys.h"
-#include "semper/base/log.h"
 
 namespace semper::internal {
 
@@ -18,8 +17,8 @@ Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Member
     if (membership->prefers(type->type(), shard)) {
       const Status scanned = co_await scan(*type, *permits, shard, watch);
       if (!scanned && scanned.error().kind() != ErrorKind::closed) {
-        log_warning("server", "looking for work of type " + type->type() + ": " +
-                                  scanned.error().to_string());
+        core.trouble.failed(core.clock().now(), "looking for work of type " + type->type(),
+                            scanned.error());
       }
     }
     if (type->take_left_over(shard, news.event())) continue;
@@ -44,11 +43,11 @@ Async<void> Scanner::scan(ServedType& type, Permits& permits, std::uint32_t shar
       SEMPER_CO_TRY(const auto id, id_of_index_key(prefix, row.key));
       auto slot = type.slot(id);
       if (slot->has_permit()) {
-        slot->notice_queue(core.executor);
+        slot->notice_queue();
         continue;
       }
       SEMPER_CO_TRY(auto permit, co_await permits.acquire(core));
-      slot->notice_queue(core.executor, std::move(permit));
+      slot->notice_queue(std::move(permit));
     }
     if (!page.more) co_return Status{};
     rest.begin = key_after(page.rows.back().key);

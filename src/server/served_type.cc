@@ -105,6 +105,15 @@ bool ServedType::take_left_over(std::uint32_t shard, const OneShot<std::monostat
   return false;
 }
 
+void ServedType::expect_end() {
+  std::vector<std::shared_ptr<Slot>> slots;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [id, slot] : slots_) slots.push_back(slot);
+  }
+  for (const auto& slot : slots) slot->expect_end();
+}
+
 void ServedType::clear() {
   std::unordered_map<std::string, std::shared_ptr<Slot>> dropped;
   std::lock_guard lock(mutex_);

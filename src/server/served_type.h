@@ -43,6 +43,9 @@ class ServedType : public std::enable_shared_from_this<ServedType> {
   // True: one did since the last call. Else the news is set when one does.
   bool take_left_over(std::uint32_t shard, const OneShot<std::monostate>& news);
 
+  // The host stops: no runner on a loop that does not run keeps it.
+  void expect_end();
+
   // The host has stopped: forgets all slots.
   void clear();
 

@@ -28,11 +28,6 @@ Error taken_for_dead() {
                "dropped; look at the state before you send it again");
 }
 
-// The execution context that an executor belongs to.
-const void* loop_of(const Executor& executor) {
-  return &asio::query(executor, asio::execution::context_as<asio::execution_context&>);
-}
-
 }  // namespace
 
 Sessions::Sessions(Tenant tenant, std::shared_ptr<Outbox> outbox)
@@ -73,6 +68,7 @@ class Sessions::Collecting {
 void Sessions::pass_on() {
   collecting_ = 0;
   collecting_on_ = nullptr;
+  collecting_loop_ = Loop();
   for (auto& [number, place] : waiting_) {
     if (place.arrival.set(TakeOver{})) return;
   }
@@ -85,7 +81,8 @@ void Sessions::start_collecting(const Executor& executor) {
     std::lock_guard lock(mutex_);
     if (collecting_ != 0 || waiting_.empty() || session_.empty()) return;
     turn = collecting_ = ++last_turn_;
-    collecting_on_ = loop_of(executor);
+    collecting_on_ = context_of(executor);
+    collecting_loop_ = Loop(executor);
     session = session_;
   }
   asio::co_spawn(executor, collect(shared_from_this(), std::move(session), turn), asio::detached);
@@ -159,7 +156,7 @@ Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage mes
   const auto executor = co_await asio::this_coro::executor;
   OneShot<Arrival> arrival;
   std::vector<KeyValue> alongside;
-  const ReplyToken caller = enter(arrival, loop_of(executor), alongside);
+  const ReplyToken caller = enter(arrival, context_of(executor), alongside);
   Waiting waiting(shared_from_this(), caller.number);
   const EntityId id = target->id;
   const bool registers = !alongside.empty();
@@ -171,9 +168,14 @@ Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage mes
   if (registers) confirm(caller.session);
   start_collecting(executor);
   while (true) {
-    auto arrived = co_await arrival.wait_until(clock, deadline);
+    const MonotonicTime look = next_look(clock.now());
+    auto arrived = co_await arrival.wait_until(clock, std::min(deadline, look));
     if (!arrived) {
       if (arrived.error().kind() != ErrorKind::timeout) co_return fail(arrived.error());
+      if (look < deadline) {
+        if (should_take_over(context_of(executor), clock.now())) start_collecting(executor);
+        continue;
+      }
       co_return fail(ErrorKind::timeout,
                      "no reply from " + id.to_string() +
                          " in time; the message is queued and may still be processed (is a host "
@@ -217,6 +219,24 @@ Task<void> Sessions::collect(std::shared_ptr<Sessions> self, Bytes session, std:
   }
 }
 
+MonotonicTime Sessions::next_look(MonotonicTime now) {
+  std::lock_guard lock(mutex_);
+  return now + kLoopPatience * static_cast<std::int64_t>(1 + waiting_.size() / kCollectorLooks);
+}
+
+// For a call that waits: nobody collects, because who was asked to does not run, or who did does not any
+// more.
+bool Sessions::should_take_over(const void* loop, MonotonicTime now) {
+  std::lock_guard lock(mutex_);
+  if (now < next_look_ || collecting_on_ == loop) return false;
+  next_look_ = now + kLoopPatience;
+  if (collecting_ != 0 && !watch_.is_dead(collecting_loop_, collecting_)) return false;
+  collecting_ = 0;
+  collecting_on_ = nullptr;
+  collecting_loop_ = Loop();
+  return true;
+}
+
 bool Sessions::has_turn(std::uint64_t turn) {
   std::lock_guard lock(mutex_);
   return collecting_ == turn;
@@ -244,12 +264,13 @@ Async<Sessions::Round> Sessions::collect_once(const Bytes& session) {
         replies.clear();
         renewed = false;
         SEMPER_CO_TRY(replies, co_await read_replies(transaction, prefix, session));
-        SEMPER_CO_TRY(round, co_await settle(transaction, session, replies, renewed));
+        // Whatever becomes of this transaction: what it read was committed by others, and goes to its
+        // callers before it can be lost with an answer, or with this loop.
+        hand_out(replies);
+        SEMPER_CO_TRY(round, co_await settle(transaction, session, renewed));
+        if (round == Round::nothing && !replies.empty()) round = Round::replies;
         co_return Status{};
       });
-  // Whatever became of this transaction: what it read was committed by others, and goes to its callers
-  // before it can be lost with an answer.
-  hand_out(replies);
   if (!collected) co_return fail(collected.error());
   if (renewed) {
     std::lock_guard lock(mutex_);
@@ -281,19 +302,17 @@ Async<Sessions::Replies> Sessions::read_replies(Transaction& transaction, BytesV
   co_return replies;
 }
 
-// What is to be done with the session's row after these replies.
+// What is to be done with the session's row, after what was handed out.
 Async<Sessions::Round> Sessions::settle(Transaction& transaction, const Bytes& session,
-                                        const Replies& replies, bool& renewed) {
+                                        bool& renewed) {
   const auto& prefix = tenant_.prefix();
   bool due = false;
   bool registered = false;
   std::uint64_t renewals = 0;
   {
     std::lock_guard lock(mutex_);
-    std::size_t others = waiting_.size();
-    for (const auto& [number, reply] : replies) others -= waiting_.count(number);
-    if (others == 0 || session_ != session) {
-      // Nobody waits after these: a call that begins now takes a new session.
+    if (waiting_.empty() || session_ != session) {
+      // A call that begins now takes a new session.
       transaction.clear_range(everything_of_session(prefix, session));
       if (session_ == session) {
         session_.clear();
@@ -305,8 +324,7 @@ Async<Sessions::Round> Sessions::settle(Transaction& transaction, const Bytes& s
     registered = registered_;
     if (due) renewals = ++renewals_;
   }
-  const Round round = replies.empty() ? Round::nothing : Round::replies;
-  if (!due) co_return round;
+  if (!due) co_return Round::nothing;
   const Bytes key = session_key(prefix, session);
   SEMPER_CO_TRY(const auto row, co_await transaction.get(key));
   if (registered && !row) {
@@ -315,7 +333,7 @@ Async<Sessions::Round> Sessions::settle(Transaction& transaction, const Bytes& s
   }
   transaction.set(key, alive_record(renewals));
   renewed = true;
-  co_return round;
+  co_return Round::nothing;
 }
 
 void Sessions::hand_out(Replies& replies) {

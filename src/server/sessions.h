@@ -12,7 +12,9 @@
 // call depends on another one's success.
 //
 // The coroutine runs on the loop of a call that waits, and moves to another call's loop when none of
-// the first one's wait any more. A reply whose caller has given up is removed when it arrives.
+// the first one's wait any more, when that loop is destroyed, and when it does not run (kLoopPatience).
+// Replies go to their callers as soon as they were read, before they are removed: none is lost with
+// a loop. A reply whose caller has given up is removed when it arrives.
 #pragma once
 
 #include <memory>
@@ -32,6 +34,9 @@ namespace semper::internal {
 inline constexpr Duration kSessionRenewal = std::chrono::seconds(2);
 inline constexpr Duration kSessionLease = std::chrono::seconds(10);
 inline constexpr std::size_t kSessionBytes = 8;
+// Looks at the loop that collects, by the calls that wait, per kLoopPatience; where there are more, each
+// looks less often.
+inline constexpr std::size_t kCollectorLooks = 1024;
 
 class Sessions : public std::enable_shared_from_this<Sessions> {
  public:
@@ -70,13 +75,14 @@ class Sessions : public std::enable_shared_from_this<Sessions> {
   Async<Round> collect_once(const Bytes& session);
   static Async<Replies> read_replies(Transaction& transaction, BytesView prefix,
                                      const Bytes& session);
-  Async<Round> settle(Transaction& transaction, const Bytes& session, const Replies& replies,
-                      bool& renewed);
+  Async<Round> settle(Transaction& transaction, const Bytes& session, bool& renewed);
   void hand_out(Replies& replies);
   Async<void> wait_for_replies(const Bytes& session);
   bool has_turn(std::uint64_t turn);
   void give_up(const Error& error);
   void start_collecting(const Executor& executor);
+  MonotonicTime next_look(MonotonicTime now);
+  bool should_take_over(const void* loop, MonotonicTime now);
 
   // With the mutex.
   void answer(Places::iterator place, Result<Bytes> reply);
@@ -92,6 +98,9 @@ class Sessions : public std::enable_shared_from_this<Sessions> {
   std::uint64_t last_turn_ = 0;
   std::uint64_t collecting_ = 0;  // the turn that collects; 0: none
   const void* collecting_on_ = nullptr;
+  Loop collecting_loop_;  // the same, to ask whether it runs
+  LoopWatch watch_;
+  MonotonicTime next_look_{};
   std::uint64_t last_number_ = 0;
   std::uint64_t renewals_ = 0;
   MonotonicTime renewed_at_{};

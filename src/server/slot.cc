@@ -6,35 +6,9 @@
 #include "batch.h"
 #include "semper/base/log.h"
 #include "served_type.h"
+#include "slot_turns.h"
 
 namespace semper::internal {
-
-// The runner's mark on the slot: taken away, with what still waits answered, however it ends.
-class Slot::Running {
- public:
-  explicit Running(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) {}
-  ~Running() {
-    if (!slot_) return;
-    std::vector<LocalWork> orphans;
-    std::shared_ptr<Permit> permit;  // given back without the lock
-    {
-      std::lock_guard lock(slot_->mutex_);
-      orphans.swap(slot_->mailbox_);
-      for (auto& work : slot_->priority_) orphans.push_back(std::move(work));
-      slot_->priority_.clear();
-      slot_->running_ = false;
-      permit = std::move(slot_->permit_);
-    }
-    slot_->entity_.spoil();
-    for (auto& work : orphans) {
-      work.done.set(fail(ErrorKind::closed, "the loop that ran the entity was stopped"));
-    }
-  }
-  void finished() { slot_.reset(); }
-
- private:
-  std::shared_ptr<Slot> slot_;
-};
 
 namespace {
 
@@ -59,8 +33,23 @@ std::vector<LocalWork> take_works(std::vector<LocalWork>& waiting, std::size_t m
 
 }  // namespace
 
+// What the runner does next.
+struct Slot::Round {
+  enum class What : std::uint8_t { batch, priority, leaves, over };
+  What what = What::over;
+  std::vector<LocalWork> works;
+  bool noticed = false;
+  std::optional<LocalWork> urgent;
+  bool gives_way = false;
+  std::optional<Running> next;  // `leaves`: goes on with the work
+  // Given back without the lock.
+  std::shared_ptr<Permit> permit;
+  std::shared_ptr<Permit> alone;
+  std::optional<Gate::Holder> inside;
+};
+
 Slot::Slot(std::shared_ptr<ServedType> type, std::shared_ptr<const Target> target)
-    : type_(std::move(type)), target_(std::move(target)), entity_(target_) {}
+    : type_(std::move(type)), target_(std::move(target)), desk_(std::make_shared<Desk>(target_)) {}
 
 bool Slot::is_idle() const {
   std::lock_guard lock(mutex_);
@@ -73,8 +62,10 @@ bool Slot::has_permit() const {
 }
 
 Status Slot::submit(LocalWork work, const Executor& executor) {
-  bool start_now = false;
+  std::uint64_t started = 0;
+  bool watch = false;
   std::optional<OneShot<std::monostate>> to_wake;
+  work.loop = context_of(executor);
   {
     std::lock_guard lock(mutex_);
     if (mailbox_.size() + priority_.size() >= kMailboxWorks) {
@@ -82,106 +73,155 @@ Status Slot::submit(LocalWork work, const Executor& executor) {
                                         std::to_string(kMailboxWorks) +
                                         " operations waiting; slow down and try again");
     }
+    if (!running_) {
+      started = begin_turn(Loop(executor));
+    } else {
+      watch = work.loop != loop_ && wants_watch();
+    }
+    if (work.loop == loop_) ++waiting_there_;
     if (work.type == LocalWork::Type::priority) {
       priority_.push_back(std::move(work));
       to_wake.swap(pausing_);
     } else {
       mailbox_.push_back(std::move(work));
     }
-    start_now = !std::exchange(running_, true);
   }
   if (to_wake) to_wake->set({});
-  if (start_now) start(executor);
+  if (watch) begin_watch();
+  if (started != 0) start(started, executor);
   return {};
 }
 
-void Slot::notice_queue(const Executor& executor, std::shared_ptr<Permit> permit) {
-  bool start_now = false;
+void Slot::notice_queue(std::shared_ptr<Permit> permit) {
+  const Loop& home = type_->core().home;
+  std::uint64_t started = 0;
+  bool watch = false;
   {
     std::lock_guard lock(mutex_);
     if (permit && !permit_) {
       permit_ = std::move(permit);
-      turn_ = 0;
+      batches_ = 0;
     }
     queue_noticed_ = true;
-    start_now = !std::exchange(running_, true);
+    if (!running_) {
+      started = begin_turn(home);
+    } else {
+      watch = wants_watch();
+    }
   }
-  if (start_now) start(executor);
+  if (watch) begin_watch();
+  if (started == 0) return;
+  if (home.runs_here()) {
+    start(started, home.executor());
+  } else {
+    start_at_home(Running(shared_from_this(), started));
+  }
 }
 
-void Slot::look_again() {
+void Slot::look_again(std::uint64_t turn) {
   std::lock_guard lock(mutex_);
-  queue_noticed_ = true;
+  if (turn_ == turn) queue_noticed_ = true;
 }
 
-void Slot::start(const Executor& executor) {
-  auto inside = type_->core().gate.enter();
-  if (!inside) {
-    Running orphaned(shared_from_this());
-    return;
+Slot::Round Slot::next_round(Running& running, int& urgent_in_row) {
+  Round round;
+  const bool stopping = type_->core().stopping.stop_requested();
+  std::lock_guard lock(mutex_);
+  if (turn_ != running.turn()) {
+    running.finished();
+    return round;
   }
-  asio::co_spawn(executor, run(shared_from_this(), std::move(*inside)), asio::detached);
+  if (!running.desk()) running.use(desk_);
+  in_hand_.clear();
+  round.alone.swap(alone_);
+  desk_->loop = loop_;
+  leave_callbacks(*desk_);
+  cached_bytes_.store(desk_->entity.bytes(), std::memory_order_relaxed);
+  const bool has_queue = queue_noticed_ && !stopping;
+  round.gives_way = has_queue && permit_ && batches_ >= kBatchesPerTurn && permit_->is_wanted();
+  if (round.gives_way) {
+    queue_noticed_ = false;
+    round.permit = std::move(permit_);
+  }
+  const bool others = !mailbox_.empty() || (has_queue && !round.gives_way);
+  if (!others && priority_.empty()) {
+    running_ = false;
+    if (!round.gives_way) round.permit = std::move(permit_);
+    round.inside = std::exchange(inside_, std::nullopt);
+    where_ = Loop();
+    running.finished();
+    return round;
+  }
+  if (is_borrowed() && waiting_there_ == 0) {
+    const Loop& home = type_->core().home;
+    running.finished();
+    round.what = Round::What::leaves;
+    round.next.emplace(shared_from_this(), begin_turn(home));
+    return round;
+  }
+  if (!priority_.empty() && (urgent_in_row < kPriorityInRow || !others)) {
+    round.what = Round::What::priority;
+    round.urgent = std::move(priority_.front());
+    priority_.pop_front();
+    hold_answer(*round.urgent);
+    ++urgent_in_row;
+    return round;
+  }
+  urgent_in_row = 0;
+  ++batches_;
+  take_batch(round);
+  return round;
 }
 
-Task<void> Slot::run(std::shared_ptr<Slot> self, Gate::Holder inside) {
-  const Gate::Holder until_the_end = std::move(inside);
-  Running running(self);
-  std::shared_ptr<Permit> permit;  // given back without the lock
-  const auto stopping = self->type_->core().stopping.get_token();
+void Slot::take_batch(Round& round) {
+  round.what = Round::What::batch;
+  round.works = take_works(mailbox_, type_->core().options.batch_messages);
+  round.noticed = std::exchange(queue_noticed_, false);
+  // Mostly all are of the runner's own loop.
+  if (priority_.empty() && mailbox_.empty() && waiting_there_ == round.works.size()) {
+    waiting_there_ = 0;
+  } else {
+    for (const auto& work : round.works) hold_answer(work);
+  }
+  desk_->in_callbacks.store(true, std::memory_order_relaxed);
+}
+
+Task<void> Slot::run(Running running) {
+  const std::shared_ptr<Slot> self = running.slot();
+  const std::uint64_t turn = running.turn();
   int urgent_in_row = 0;
   for (int rounds = 1;; ++rounds) {
-    std::vector<LocalWork> works;
-    std::optional<LocalWork> urgent;
-    bool noticed = false;
-    bool is_over = false;
-    bool gives_way = false;
-    {
-      std::lock_guard lock(self->mutex_);
-      const bool has_queue = self->queue_noticed_ && !stopping.stop_requested();
-      gives_way = has_queue && self->permit_ && self->turn_ >= kBatchesPerTurn &&
-                  self->permit_->is_wanted();
-      if (gives_way) {
-        self->queue_noticed_ = false;
-        permit = std::move(self->permit_);
-      }
-      const bool others = !self->mailbox_.empty() || (has_queue && !gives_way);
-      if (!self->priority_.empty() && (urgent_in_row < kPriorityInRow || !others)) {
-        urgent = std::move(self->priority_.front());
-        self->priority_.pop_front();
-        ++urgent_in_row;
-      } else if (others) {
-        urgent_in_row = 0;
-        ++self->turn_;
-        works = take_works(self->mailbox_, self->type_->core().options.batch_messages);
-        noticed = std::exchange(self->queue_noticed_, false);
-      } else {
-        is_over = true;
-        self->running_ = false;
-        if (!gives_way) permit = std::move(self->permit_);
-        running.finished();
-      }
+    Round round = self->next_round(running, urgent_in_row);
+    round.alone.reset();
+    round.permit.reset();
+    if (round.gives_way) self->type_->leave_over(shard_of(self->target_->id.id));
+    if (round.what == Round::What::leaves) {
+      self->start_at_home(std::move(*round.next));
+      co_return;
     }
-    permit.reset();
-    if (gives_way) self->type_->leave_over(shard_of(self->target_->id.id));
-    if (is_over) break;
-    if (urgent) {
-      co_await self->run_priority(std::move(*urgent));
+    if (round.what == Round::What::over) {
+      if (round.inside) self->type_->rest(*self, self->cached_bytes());
+      co_return;
+    }
+    const std::shared_ptr<Desk>& desk = running.desk();
+    if (round.urgent) {
+      co_await self->run_priority(desk, turn, std::move(*round.urgent));
     } else {
-      if (works.empty() && self->memory_.empty_looks > 0) {
-        static_cast<void>(co_await self->pause(kEmptyPause));
+      if (round.works.empty() && desk->empty_looks > 0) {
+        leave_callbacks(*desk);
+        static_cast<void>(co_await self->pause(desk, turn, kEmptyPause));
       }
-      Batch batch(*self, std::move(works), noticed ? Batch::Notice::queue : Batch::Notice::none,
-                  self->type_->core().executor);
+      Batch batch(*self, desk, turn, std::move(round.works),
+                  round.noticed ? Batch::Notice::queue : Batch::Notice::none);
       co_await batch.run();
     }
-    self->cached_bytes_.store(self->entity_.bytes(), std::memory_order_relaxed);
     if (rounds % kRoundsPerYield == 0) co_await asio::post(asio::use_awaitable);
   }
-  self->type_->rest(*self, self->cached_bytes());
 }
 
-std::optional<LocalWork> Slot::take_priority() {
+std::optional<LocalWork> Slot::take_priority(std::uint64_t turn) {
   std::lock_guard lock(mutex_);
+  if (turn_ != turn) return std::nullopt;
   pausing_.reset();
   if (priority_.empty()) {
     pausing_.emplace();
@@ -189,22 +229,24 @@ std::optional<LocalWork> Slot::take_priority() {
   }
   std::optional<LocalWork> first = std::move(priority_.front());
   priority_.pop_front();
+  hold_answer(*first);
   return first;
 }
 
-Async<void> Slot::pause(Duration duration) {
+Async<void> Slot::pause(std::shared_ptr<Desk> desk, std::uint64_t turn, Duration duration) {
   auto& clock = type_->core().clock();
   const MonotonicTime end = clock.after(duration);
   while (true) {
-    auto urgent = take_priority();
+    auto urgent = take_priority(turn);
     if (urgent) {
-      co_await run_priority(std::move(*urgent));
+      co_await run_priority(desk, turn, std::move(*urgent));
       if (clock.now() >= end) co_return Status{};
       continue;
     }
     OneShot<std::monostate> news;
     {
       std::lock_guard lock(mutex_);
+      if (turn_ != turn) co_return Status{};
       if (!pausing_) continue;  // one has just come
       news = *pausing_;
     }
@@ -212,7 +254,7 @@ Async<void> Slot::pause(Duration duration) {
     if (came) continue;
     {
       std::lock_guard lock(mutex_);
-      pausing_.reset();
+      if (turn_ == turn) pausing_.reset();
     }
     if (came.error().kind() == ErrorKind::timeout) co_return Status{};
     co_return fail(came.error());
@@ -228,8 +270,8 @@ Context Slot::context_for(Transaction& transaction, Event event, ReplyToken call
                   std::move(caller), &sends});
 }
 
-void Slot::run_actions(std::vector<Action>& actions) {
-  const void* state = entity_.state_unchecked();
+void Slot::run_actions(const Entity& entity, std::vector<Action>& actions) const {
+  const void* state = entity.state_unchecked();
   for (auto& action : actions) {
     try {
       if (action.run(state) == ActionFlow::halt) return;
@@ -240,70 +282,80 @@ void Slot::run_actions(std::vector<Action>& actions) {
   }
 }
 
-void Slot::terminate(const std::string& reason) {
+void Slot::terminate(Entity& entity, const std::string& reason) const {
   try {
-    type_->behaviour().terminate(entity_.state_unchecked(), reason);
+    type_->behaviour().terminate(entity.state_unchecked(), reason);
   } catch (...) {
     log_error("server", target_->id.to_string() + ": terminate failed: " +
                             exception_error("terminate", std::current_exception()).message());
   }
-  entity_.spoil();
+  entity.spoil();
 }
 
-Task<void> Slot::run_priority(LocalWork work) {
-  auto done = work.done;
+Task<void> Slot::run_priority(std::shared_ptr<Desk> desk, std::uint64_t turn, LocalWork work) {
   Result<Bytes> result = fail(ErrorKind::conflict, "");
   for (int i = 0; i < kConflictAttempts; ++i) {
     try {
-      result = co_await attempt_priority(work);
+      result = co_await attempt_priority(*desk, turn, work);
     } catch (...) {
-      entity_.spoil();
+      desk->entity.spoil();
       result = fail(exception_error(target_->id.to_string(), std::current_exception()));
     }
+    leave_callbacks(*desk);
     if (result || result.error().kind() != ErrorKind::conflict) break;
+    if (has_turn(turn)) continue;
+    std::vector<LocalWork> undone;
+    undone.push_back(std::move(work));
+    give_back(std::move(undone));
+    co_return;
   }
+  auto done = std::move(work.done);
   done.set_inline(std::move(result));
 }
 
-Async<Bytes> Slot::attempt_priority(const LocalWork& work) {
+Async<Bytes> Slot::attempt_priority(Desk& desk, std::uint64_t turn, const LocalWork& work) {
   auto& core = type_->core();
   auto& behaviour = type_->behaviour();
+  Entity& entity = desk.entity;
   Transaction transaction = core.store().begin();
-  SEMPER_CO_TRY_STATUS(co_await entity_.load(transaction, behaviour, 0));
-  SEMPER_CO_TRY(void* state, entity_.state(behaviour));
-  entity_.touch();
+  SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, behaviour, 0));
+  if (!enter_callbacks(desk, turn)) co_return fail(ErrorKind::conflict, "the turn is over");
+  SEMPER_CO_TRY(void* state, entity.state(behaviour));
+  entity.touch();
   Context::Sends sends;
   Context context = context_for(transaction, work.event, {}, sends);
   const RawMessage& message = work.messages.front();
   auto handled = behaviour.handle(message.name, message.payload, state, context);
   const bool locks = handled && handled->control.next == Next::lock;
   if (!handled || locks || sends.refused) {
-    entity_.forget();
+    entity.forget();
     if (sends.refused) co_return fail(sends.refused->in(target_->id.to_string()));
     if (locks) co_return fail(ErrorKind::unsupported, "a priority message can not take the lock");
     co_return fail(handled.error().in(target_->id.to_string()));
   }
   // Before anything is committed: what is refused has no effect.
   if (work.event == Event::call && !handled->replied && !handled->error) {
-    entity_.forget();
+    entity.forget();
     co_return fail(ErrorKind::unsupported, "a priority call can not be answered later");
   }
-  const auto saved = entity_.save(transaction, behaviour);
+  const auto saved = entity.save(transaction, behaviour);
   if (!saved) {
-    entity_.forget();
+    entity.forget();
     co_return fail(saved.error().in(target_->id.to_string()));
   }
+  leave_callbacks(desk);
   if (transaction.operation_count() > 0) {
     auto committed = co_await transaction.commit();
     if (!committed) {
-      entity_.forget();
+      entity.forget();
       co_return fail(committed.error());
     }
-    entity_.committed(*committed, false);
+    entity.committed(*committed, false);
   }
-  run_actions(handled->control.actions);
-  if (handled->control.next == Next::stop) {
-    terminate(handled->control.stop_reason);
+  const bool stops = handled->control.next == Next::stop;
+  if ((stops || !handled->control.actions.empty()) && enter_callbacks(desk, turn)) {
+    run_actions(entity, handled->control.actions);
+    if (stops) terminate(entity, handled->control.stop_reason);
   }
   if (handled->error) co_return fail(*handled->error);
   co_return std::move(handled->reply);

@@ -6,6 +6,15 @@
 // A batch that loses against another process is run again from what is then stored. Priority
 // messages come between batches, and during the pauses of one that waits to try again.
 //
+// Whose loop the runner is on. A caller that finds nobody at work starts it on its own loop, which is
+// the quickest. That loop is only borrowed: the runner goes on at the host's own as soon as no caller of
+// the borrowed one waits any more, where that one is destroyed, and where it does not run while others
+// wait (kLoopPatience; but a callback that takes its time is waited for). Who runs is said by the number
+// of the turn. A runner that has lost its turn and goes on later, because its loop does, finds that out
+// before it runs a callback and before it takes anything from the slot; a commit of it that was under way
+// meanwhile is one as of another process. Callers of other loops whose works it had in hand get
+// outcome_unknown.
+//
 // Bounds: kMailboxWorks waiting works, then `retry`; those of a batch are batch.h's.
 #pragma once
 
@@ -16,11 +25,11 @@
 #include <optional>
 #include <vector>
 
-#include "entity.h"
+#include "desk.h"
 #include "host_core.h"
 #include "local_work.h"
+#include "loop.h"
 #include "permits.h"
-#include "suspicion.h"
 
 namespace semper::internal {
 
@@ -37,7 +46,8 @@ inline constexpr int kBatchesPerTurn = 16;
 // Priority messages in a row, where other work waits beside them.
 inline constexpr int kPriorityInRow = 8;
 
-inline constexpr std::size_t kNoMessageLimit = ~std::size_t{0};
+// Callers of other loops whose works are in hand, past which those that were answered are forgotten.
+inline constexpr std::size_t kInHandAnswered = 1024;
 
 class ServedType;
 
@@ -45,16 +55,18 @@ class Slot : public std::enable_shared_from_this<Slot> {
  public:
   Slot(std::shared_ptr<ServedType> type, std::shared_ptr<const Target> target);
 
-  // Hands the work to the runner, which is started on this executor where none runs.
+  // Hands the work to the runner, which is started on this executor, the caller's, where none runs.
   Status submit(LocalWork work, const Executor& executor);
 
   // The durable queue may hold messages. The permit is held until the slot rests.
-  void notice_queue(const Executor& executor, std::shared_ptr<Permit> permit = nullptr);
-  // For the runner: the same once more, after what waits by then.
-  void look_again();
+  void notice_queue(std::shared_ptr<Permit> permit = nullptr);
+
+  // The host stops: a runner on a loop that does not run must not keep it.
+  void expect_end();
 
   const Target& target() const { return *target_; }
   const std::shared_ptr<const Target>& shared_target() const { return target_; }
+  ServedType& type() const { return *type_; }
   bool is_idle() const;
   bool has_permit() const;
   // For the cache; written by the runner.
@@ -69,47 +81,53 @@ class Slot : public std::enable_shared_from_this<Slot> {
   };
   CachePlace cache_place;
 
-  // For the batch that the runner is at.
+  // For the runner, and the batch that it is at, with the number of its turn.
 
-  ServedType& type() const { return *type_; }
-  Entity& entity() { return entity_; }
-  // What outlasts a batch.
-  struct Memory {
-    bool contended = false;  // taking the index entry away met publishers the last time
-    bool crowded = false;    // so did works of this process; until the queue is found empty
-    int empty_looks = 0;     // at the queue since then, in a row, that found nothing
-    // Runs that this message, the first of the queue, failed.
-    int head_failures = 0;
-    QueuePlace head;
-    // Messages of a batch, while others change the entity: half of one that lost, twice one that
-    // won.
-    std::size_t most = kNoMessageLimit;
-    // Of messages that a process may have died of: the announcement in force, the number of the
-    // suspicion that it is for, and of the one that the queue is cleared of.
-    std::optional<Announcement> announced;
-    std::uint64_t announced_of = 0;
-    std::uint64_t cleared_of = 0;
-    // Where it can not be read: the last segment whose callers were told.
-    std::optional<Versionstamp> parked_told;
-  };
-  Memory& memory() { return memory_; }
-  // Waits, and runs the priority messages that come meanwhile: between attempts only.
-  Async<void> pause(Duration duration);
+  bool has_turn(std::uint64_t turn) const;
+  // Between the two nobody takes the turn away. False: it is over, no callback may run.
+  bool enter_callbacks(Desk& desk, std::uint64_t turn);
+  static void leave_callbacks(Desk& desk) { desk.in_callbacks.store(false); }
+  // The queue is to be looked at once more, after what waits by then.
+  void look_again(std::uint64_t turn);
+  // Waits, and runs the priority messages that come meanwhile: between attempts only. Returns at once
+  // where the turn is over.
+  Async<void> pause(std::shared_ptr<Desk> desk, std::uint64_t turn, Duration duration);
+  // Until the batch or the turn ends.
+  void keep(std::uint64_t turn, std::shared_ptr<Permit> to_run_alone);
+  // What a runner that lost its turn had not done: whoever runs now does it.
+  void give_back(std::vector<LocalWork> works);
+
   Context context_for(Transaction& transaction, Event event, ReplyToken caller,
                       Context::Sends& sends) const;
-  void run_actions(std::vector<Action>& actions);
+  void run_actions(const Entity& entity, std::vector<Action>& actions) const;
   // Tells the behaviour, and drops the state from memory.
-  void terminate(const std::string& reason);
+  void terminate(Entity& entity, const std::string& reason) const;
 
  private:
   friend class LockedTask;
   class Running;
+  struct Round;
 
-  static Task<void> run(std::shared_ptr<Slot> self, Gate::Holder inside);
-  void start(const Executor& executor);
-  std::optional<LocalWork> take_priority();
-  Task<void> run_priority(LocalWork work);
-  Async<Bytes> attempt_priority(const LocalWork& work);
+  static Task<void> run(Running running);
+  Round next_round(Running& running, int& urgent_in_row);
+  void take_batch(Round& round);
+  std::optional<LocalWork> take_priority(std::uint64_t turn);
+  Task<void> run_priority(std::shared_ptr<Desk> desk, std::uint64_t turn, LocalWork work);
+  Async<Bytes> attempt_priority(Desk& desk, std::uint64_t turn, const LocalWork& work);
+
+  // Turns (slot_turns.cc).
+  enum class Lost : std::uint8_t { destroyed, silent };
+  bool enter_gate(std::uint64_t turn);
+  void start(std::uint64_t turn, const Executor& executor);
+  void start_at_home(Running running);
+  void pass_on(std::uint64_t turn, Lost how);
+  static Task<void> watch(std::shared_ptr<Slot> self);
+  void begin_watch();
+  // With the lock.
+  std::uint64_t begin_turn(Loop where);
+  void hold_answer(const LocalWork& work);
+  bool wants_watch();
+  bool is_borrowed() const;
 
   const std::shared_ptr<ServedType> type_;
   const std::shared_ptr<const Target> target_;
@@ -119,14 +137,21 @@ class Slot : public std::enable_shared_from_this<Slot> {
   std::vector<LocalWork> mailbox_;
   std::optional<OneShot<std::monostate>> pausing_;  // a pause, to be ended by a priority message
   bool queue_noticed_ = false;
-  bool running_ = false;
   std::shared_ptr<Permit> permit_;  // to be one of the host's active entities
-  int turn_ = 0;                    // batches with it
-  bool lock_attended_ = false;    // a coroutine holds the lock, or waits for its holder
+  int batches_ = 0;                 // with it
+  std::shared_ptr<Permit> alone_;   // while a message is run that may end this process
+  bool lock_attended_ = false;      // a coroutine holds the lock, or waits for its holder
 
-  // The runner's own.
-  Entity entity_;
-  Memory memory_;
+  bool running_ = false;
+  std::uint64_t turn_ = 0;
+  const void* loop_ = nullptr;                   // of the runner: its execution context
+  Loop where_;                                   // the same, to ask whether it runs
+  std::size_t waiting_there_ = 0;                // works of that loop in mailbox_ and priority_
+  std::vector<OneShot<Result<Bytes>>> in_hand_;  // of callers of other loops
+  std::optional<Gate::Holder> inside_;           // the host's gate, while running_
+  bool watched_ = false;
+  std::shared_ptr<Desk> desk_;
+
   std::atomic<std::size_t> cached_bytes_{0};
 };
 

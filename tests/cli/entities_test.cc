@@ -1,6 +1,10 @@
 // Looking at entities, and sending to them: types, ls, show, queue, dead, hosts, cast, call, kill,
 // reset, unlock.
+#include <chrono>
+
 #include "hosted.h"
+#include "semper/semper.h"
+#include "semper/store/tuple_stream.h"
 #include "tool.h"
 
 namespace semper::testing {
@@ -240,6 +244,48 @@ TEST_F(CliEntities, hosts_are_not_shown_with_what_they_serve) {
   EXPECT_EQ(hosts[0]["silent"], false);
   EXPECT_EQ(hosts[0]["types"], json::parse(R"(["Counter", "Fragile", "Keeper", "Shape"])"));
   EXPECT_THAT(must({"hosts"}), HasSubstr("Counter, Fragile"));
+}
+
+struct Idle {
+  using State = std::int64_t;
+  struct Ping {};
+  using Messages = semper::Messages<Ping>;
+  Result<State> init(const EntityId&) { return 0; }
+  void handle_cast(const Ping&, State&, Context&) {}
+};
+
+TEST_F(CliEntities, a_host_is_judged_by_calendars) {
+  Scheduler scheduler;
+  const auto store = scheduler.block_on(open_store(url()));
+  ASSERT_TRUE(store);
+  // Its row says that it was renewed a moment ago; it is not there any more.
+  const auto rows = [&] {
+    Bytes begin = Tenant::default_prefix();
+    TupleWriter(begin).add(5);
+    const KeyRange hosts(begin + '\x00', begin + '\xff');
+    return scheduler.block_on(store->transact([&](Transaction& transaction) -> Async<RangePage> {
+      co_return co_await transaction.get_range(hosts);
+    }));
+  };
+  Result<RangePage> row = rows();
+  {
+    Host host(*store, {.host_lease = std::chrono::milliseconds(300), .name = "died"});
+    host.serve<Idle>();
+    ASSERT_TRUE(scheduler.block_on(host.start()));
+    row = rows();
+    EXPECT_EQ(must_json({"hosts"})[0]["silent"], false);
+    ASSERT_TRUE(scheduler.block_on(host.stop()));
+  }
+  ASSERT_EQ(row->rows.size(), 1u);
+  ASSERT_TRUE(scheduler.block_on(store->transact([&](Transaction& transaction) -> Async<void> {
+    transaction.set(row->rows[0].key, row->rows[0].value);
+    co_return Status{};
+  })));
+  const auto hosts = must_json({"hosts"});
+  ASSERT_EQ(hosts.size(), 1u);
+  EXPECT_EQ(hosts[0]["name"], "died");
+  EXPECT_EQ(hosts[0]["silent"], true);
+  EXPECT_THAT(must({"hosts"}), HasSubstr("(died?)"));
 }
 
 TEST_F(CliEntities, an_entity_of_no_valid_name_is_looked_for) {

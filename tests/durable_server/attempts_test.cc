@@ -319,6 +319,39 @@ SERVER_TEST(Attempts, callers_in_the_queue_of_a_parked_entity_are_told_and_their
   co_await world.until_clean();
 }
 
+// One type as two programs know it, one of which can not read what the other wrote.
+template <class StateOf>
+struct Odd {
+  static constexpr std::string_view kName = "Odd";
+  using State = StateOf;
+  struct Touch {
+    static constexpr std::string_view kName = "Touch";
+    using Reply = bool;
+  };
+  using Messages = semper::Messages<Touch>;
+  Result<State> init(const EntityId&) { return State(); }
+  Reply<bool> handle_call(const Touch&, State& s, Context&) {
+    s = State();
+    return true;
+  }
+};
+
+SERVER_TEST(Attempts, the_note_of_a_parked_entity_is_of_the_past_when_another_host_has_got_on) {
+  const auto odd = world.ref<Odd<std::int64_t>>("o");
+  const CallOptions patient{world.patience()};
+  auto* reads = co_await world.serve<Odd<std::int64_t>>();
+  must(co_await odd.call(Odd<std::int64_t>::Touch{}, patient));
+  must(co_await reads->run(reads->host().stop()));
+  auto* reads_not = co_await world.serve<Odd<std::string>>();
+  const auto refused = co_await odd.call(Odd<std::int64_t>::Touch{}, patient);
+  EXPECT_EQ(must_fail(refused).kind(), ErrorKind::corrupt);
+  EXPECT_TRUE((co_await world.look(odd)).parked);
+  reads_not->kill();
+  co_await world.serve<Odd<std::int64_t>>();
+  must(co_await odd.call(Odd<std::int64_t>::Touch{}, patient));
+  EXPECT_FALSE((co_await world.look(odd)).parked);
+}
+
 // Takes as long as it is told to.
 struct Slow {
   using State = std::int64_t;

@@ -357,8 +357,10 @@ SERVER_TEST(Failures, one_messages_failures_are_not_counted_against_the_next) {
   auto fussy = std::make_shared<Fussy>();
   auto options = quick_options();
   options.message_attempts = 3;
-  options.message_backoff = {.initial = std::chrono::milliseconds(200),
-                             .maximum = std::chrono::milliseconds(200)};
+  // Longer than another host needs to come, also where the store is slow.
+  const Duration wait = world.is_simulated() ? Duration(std::chrono::seconds(10))
+                                             : Duration(std::chrono::milliseconds(200));
+  options.message_backoff = {.initial = wait, .maximum = wait};
   auto& slow = *co_await world.serve<Fussy>(fussy, options);
   auto entity = world.ref<Fussy>("f");
   must(co_await entity.cast(Fussy::Work{1}));

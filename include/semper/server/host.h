@@ -124,8 +124,16 @@ class Host {
   Async<void> start();
 
   // Takes no new work, lets running transactions and handle_locked end (their stop token is
-  // requested), takes the registration out of the store.
+  // requested), takes the registration out of the store. Error: what the host had ended with by itself.
   Async<void> stop();
+
+  // Waits until the host has ended. Success: it was stopped. Error: it ended by itself, because its store
+  // has failed for good (its file was deleted, its disk failed, it was closed); everything asked of that
+  // store gets the same. Make the cause good and start the program anew, or open the store again and
+  // make another host. Any number may wait.
+  //
+  //   co_await host.join();        // in a program that serves, and does nothing else
+  Async<void> join();
 
   HostStatistics statistics() const;
   const std::string& name() const;

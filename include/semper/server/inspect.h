@@ -30,7 +30,10 @@ struct HostView {
   std::string name;
   std::vector<std::string> types;
   std::uint64_t renewals = 0;
-  WallTime renewed;  // by the host's own calendar; long ago: it has died
+  WallTime renewed;  // by the host's own calendar, for people
+  // Its HostOptions::host_lease; hosts of 0.1.0 do not say. One whose renewals stand still for longer has
+  // died: look twice.
+  std::optional<Duration> lease;
 };
 
 // A process that waits for replies.

@@ -1,0 +1,359 @@
+// A caller's loop is only borrowed: whatever becomes of it, and whenever, the work of others goes on.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "loops_test_support.h"
+
+namespace semper {
+namespace {
+
+using testing::Loop;
+using testing::LoopsWorld;
+using namespace std::chrono_literals;
+
+// Within this much of simulated time everybody else is served: three times kLoopPatience for each of a
+// runner and a publisher that do not run, a lock's lease, and the store's delays.
+constexpr Duration kBound = 20s;
+
+struct Tally {
+  using State = std::int64_t;
+  struct Add {
+    std::int64_t by = 1;
+    using Reply = std::int64_t;
+  };
+  struct AddLocked {
+    using Reply = std::int64_t;
+  };
+  struct AddAndAct {
+    using Reply = std::int64_t;
+  };
+  using Messages = semper::Messages<Add, AddLocked, AddAndAct>;
+
+  std::function<void()> in_callback = [] {};
+  std::function<void()> in_action = [] {};
+
+  Result<State> init(const EntityId&) { return 0; }
+  Reply<std::int64_t> handle_call(const Add& m, State& s, Context&) {
+    in_callback();
+    return s += m.by;
+  }
+  void handle_cast(const Add& m, State& s, Context&) {
+    in_callback();
+    s += m.by;
+  }
+  Reply<std::int64_t> handle_call(const AddLocked&, State&, Context&) { return lock(); }
+  Reply<std::int64_t> handle_locked(const AddLocked&, State& s, LockedContext&) { return ++s; }
+  Reply<std::int64_t> handle_call(const AddAndAct&, State& s, Context&) {
+    return Reply<std::int64_t>(++s).then([this](const State&) { in_action(); });
+  }
+};
+
+// What came of an operation; nothing while it is under way.
+using Outcome = std::shared_ptr<std::optional<Status>>;
+using Operation = std::function<Async<void>(Ref<Tally>)>;
+
+Status without_value(const Result<std::int64_t>& result) {
+  if (!result) return fail(result.error());
+  return {};
+}
+
+Outcome start(Loop& loop, Ref<Tally> tally, Operation operation) {
+  auto outcome = std::make_shared<std::optional<Status>>();
+  asio::co_spawn(
+      loop,
+      [](Ref<Tally> to, Operation run, Outcome out) -> Task<void> {
+        const Status done = co_await run(std::move(to));
+        out->emplace(done);
+      }(std::move(tally), std::move(operation), outcome),
+      asio::detached);
+  return outcome;
+}
+
+Async<void> add(Ref<Tally> to) {
+  const CallOptions patient{kForever};
+  co_return without_value(co_await to.call(Tally::Add{1}, patient));
+}
+Async<void> add_locked(Ref<Tally> to) {
+  const CallOptions patient{kForever};
+  co_return without_value(co_await to.call(Tally::AddLocked{}, patient));
+}
+Async<void> add_and_act(Ref<Tally> to) {
+  const CallOptions patient{kForever};
+  co_return without_value(co_await to.call(Tally::AddAndAct{}, patient));
+}
+Async<void> add_at_once(Ref<Tally> to) {
+  const CallOptions patient{kForever};
+  co_return without_value(co_await to.priority_call(Tally::Add{1}, patient));
+}
+Async<void> cast_twice(Ref<Tally> to) {
+  SEMPER_CO_TRY_STATUS(co_await to.cast(Tally::Add{1}));
+  co_return co_await to.cast(Tally::Add{1});
+}
+
+enum class End : std::uint8_t { destroyed, never_run_again, run_again_later };
+
+struct Case {
+  const char* name;
+  Operation operation;
+};
+void PrintTo(const Case& tried, std::ostream* out) {
+  *out << tried.name;
+}
+
+class BorrowedLoops : public ::testing::TestWithParam<std::tuple<Case, End>> {
+ protected:
+  // A has run so many handlers of its operation when its loop ends. False: the operation had ended.
+  bool round(std::size_t handlers) {
+    const auto& [tried, end] = GetParam();
+    LoopsWorld world(LoopsWorld::Pace::slow);
+    world.make_host();
+    world.host->serve<Tally>();
+    auto started = std::make_shared<std::optional<Status>>();
+    asio::co_spawn(
+        world.host_loop,
+        [](Host* host, Outcome out) -> Task<void> { out->emplace(co_await host->start()); }(
+                                        world.host.get(), started),
+        asio::detached);
+    EXPECT_TRUE(world.run_until([&] { return started->has_value(); }, kBound, {&world.host_loop}));
+    const auto local = ref<Tally>(*world.store, "t");
+    const auto remote = ref<Tally>(Store(world.gate, world.env_), "t");
+
+    const auto of_a = start(*world.a, local, tried.operation);
+    const auto also_of_a = start(*world.a, local, add);
+    std::vector<Outcome> beside;
+    const bool interrupted = world.run_a(handlers, [&] {
+      // They meet whatever A is at.
+      if (beside.empty()) {
+        for (const auto& [tally, operation] :
+             {std::pair(local, Operation(add)), std::pair(local, Operation(add_at_once)),
+              std::pair(remote, Operation(add)), std::pair(local, Operation(add_locked))}) {
+          beside.push_back(start(world.b, tally, operation));
+        }
+      }
+      return of_a->has_value() && also_of_a->has_value();
+    });
+    if (!interrupted) return false;
+    if (end == End::destroyed) world.a.reset();
+
+    const std::vector<Loop*> loops{&world.b, &world.host_loop};
+    std::vector<Outcome> after = {start(world.b, local, add), start(world.b, remote, add),
+                                  start(world.b, local, add_at_once),
+                                  start(world.b, local, add_locked)};
+    const auto all = [&] {
+      for (const auto& outcome : beside) {
+        if (!*outcome) return false;
+      }
+      for (const auto& outcome : after) {
+        if (!*outcome) return false;
+      }
+      return true;
+    };
+    EXPECT_TRUE(world.run_until(all, kBound, loops)) << "somebody hangs";
+    for (const auto& outcome : after) {
+      if (*outcome && !**outcome) ADD_FAILURE() << (*outcome)->error().to_string();
+    }
+    if (end == End::run_again_later) {
+      const auto ended = [&] { return of_a->has_value() && also_of_a->has_value(); };
+      EXPECT_TRUE(world.run_until(ended, kBound, {world.a.get(), &world.b, &world.host_loop}))
+          << "a caller that goes on later gets an answer";
+      const auto once_more = start(*world.a, local, add);
+      EXPECT_TRUE(world.run_until([&] { return once_more->has_value(); }, kBound,
+                                  {world.a.get(), &world.b, &world.host_loop}));
+      EXPECT_TRUE(*once_more && **once_more);
+    }
+    // Nor does it keep the host from ending.
+    auto stopped = std::make_shared<std::optional<Status>>();
+    asio::co_spawn(
+        world.b,
+        [](Host* host, Outcome out) -> Task<void> { out->emplace(co_await host->stop()); }(
+                                        world.host.get(), stopped),
+        asio::detached);
+    EXPECT_TRUE(world.run_until([&] { return stopped->has_value(); }, kBound, loops))
+        << "the host does not stop";
+    return true;
+  }
+};
+
+TEST_P(BorrowedLoops, keep_nobody_else_whenever_they_end) {
+  std::size_t handlers = 0;
+  while (round(handlers)) {
+    ++handlers;
+    if (HasFailure()) FAIL() << "after " << handlers - 1 << " handlers of A";
+  }
+  EXPECT_GT(handlers, 3u) << "nothing was tried";
+}
+
+std::string name_of(const ::testing::TestParamInfo<std::tuple<Case, End>>& tried) {
+  constexpr const char* kEnds[] = {"destroyed", "never_run_again", "run_again_later"};
+  const auto& [operation, end] = tried.param;
+  return std::string(operation.name) + "_" + kEnds[static_cast<std::size_t>(end)];
+}
+
+const std::vector<Case> kCases = {{"call", add},
+                                  {"lock", add_locked},
+                                  {"action", add_and_act},
+                                  {"priority", add_at_once},
+                                  {"casts", cast_twice}};
+const std::vector<End> kEnds = {End::destroyed, End::never_run_again, End::run_again_later};
+
+INSTANTIATE_TEST_SUITE_P(Operations, BorrowedLoops,
+                         ::testing::Combine(::testing::ValuesIn(kCases),
+                                            ::testing::ValuesIn(kEnds)),
+                         name_of);
+
+class BorrowedLoop : public ::testing::Test, public LoopsWorld {
+ protected:
+  BorrowedLoop() : behaviour(std::make_shared<Tally>()) {
+    make_host();
+    host->serve(behaviour);
+  }
+  std::shared_ptr<Tally> behaviour;
+};
+
+TEST_F(BorrowedLoop, is_left_as_soon_as_none_of_its_callers_waits) {
+  const auto local = ref<Tally>(*store, "t");
+  const auto started = start(host_loop, local, [this](Ref<Tally>) { return host->start(); });
+  run({&host_loop});
+  ASSERT_TRUE(*started && **started);
+  std::vector<bool> on_a;
+  bool runs_a = false;
+  behaviour->in_callback = [&] { on_a.push_back(runs_a); };
+  // A's message, and then, while its commit is under way, what others wait for.
+  gate->closed = true;
+  const auto of_a = start(*a, local, add);
+  runs_a = true;
+  run({a.get()});
+  runs_a = false;
+  std::vector<Outcome> of_b;
+  for (int i = 0; i < 100; ++i) of_b.push_back(start(b, local, add));
+  run({&b});
+  gate->closed = false;
+  gate->open();
+  runs_a = true;
+  run({a.get()});
+  EXPECT_TRUE(*of_a && **of_a);
+  runs_a = false;
+  EXPECT_EQ(on_a, std::vector<bool>{true}) << "others' messages ran on A";
+  run({&b, &host_loop});
+  for (const auto& outcome : of_b) EXPECT_TRUE(*outcome && **outcome);
+}
+
+TEST_F(BorrowedLoop, is_waited_for_while_a_callback_takes_its_time) {
+  const auto local = ref<Tally>(*store, "t");
+  std::vector<Outcome> of_b;
+  int running = 0;
+  bool first = true;
+  behaviour->in_callback = [&] {
+    EXPECT_EQ(++running, 1) << "two callbacks of one entity at once";
+    if (std::exchange(first, false)) {
+      of_b.push_back(start(b, local, add));
+      pass(4500ms, {&b, &host_loop});
+      EXPECT_FALSE(*of_b.front());
+    }
+    --running;
+  };
+  const auto of_a = start(*a, local, add);
+  run({a.get()});
+  EXPECT_TRUE(*of_a && **of_a);
+  run({a.get(), &b, &host_loop});
+  EXPECT_TRUE(*of_b.front() && **of_b.front());
+}
+
+// A process without a host, whose replies are collected on A.
+class CollectingLoops : public ::testing::TestWithParam<End> {
+ protected:
+  bool round(std::size_t handlers) {
+    LoopsWorld world(LoopsWorld::Pace::slow);
+    const auto caller = ref<Tally>(Store(world.gate, world.env_), "t");
+    const auto of_a = start(*world.a, caller, add);
+    std::vector<Outcome> of_b;
+    const bool interrupted = world.run_a(handlers, [&] {
+      if (of_b.empty()) of_b.push_back(start(world.b, caller, add));
+      // The host comes late, so that replies are waited for.
+      if (!world.host && world.clock_.now() > MonotonicTime{} + 100ms) {
+        world.make_host();
+        world.host->serve<Tally>();
+        asio::co_spawn(world.host_loop, world.host->start(), asio::detached);
+      }
+      return of_a->has_value();
+    });
+    if (!interrupted) return false;
+    if (GetParam() == End::destroyed) world.a.reset();
+    if (!world.host) {
+      world.make_host();
+      world.host->serve<Tally>();
+      asio::co_spawn(world.host_loop, world.host->start(), asio::detached);
+    }
+    const std::vector<Loop*> loops{&world.b, &world.host_loop};
+    of_b.push_back(start(world.b, caller, add));
+    const auto all = [&] {
+      for (const auto& outcome : of_b) {
+        if (!*outcome) return false;
+      }
+      return true;
+    };
+    EXPECT_TRUE(world.run_until(all, kBound, loops)) << "somebody hangs";
+    for (const auto& outcome : of_b) {
+      const bool is_told = *outcome && !**outcome;
+      if (is_told && (*outcome)->error().kind() != ErrorKind::outcome_unknown &&
+          (*outcome)->error().kind() != ErrorKind::closed) {
+        ADD_FAILURE() << (*outcome)->error().to_string();
+      }
+    }
+    EXPECT_TRUE(*of_b.back() && **of_b.back());
+    if (GetParam() == End::run_again_later) {
+      EXPECT_TRUE(world.run_until([&] { return of_a->has_value(); }, kBound,
+                                  {world.a.get(), &world.b, &world.host_loop}));
+    }
+    return true;
+  }
+};
+
+TEST_P(CollectingLoops, keep_no_reply_from_the_callers_of_others) {
+  std::size_t handlers = 0;
+  while (round(handlers)) {
+    ++handlers;
+    if (HasFailure()) FAIL() << "after " << handlers - 1 << " handlers of A";
+  }
+  EXPECT_GT(handlers, 10u) << "nothing was tried";
+}
+
+INSTANTIATE_TEST_SUITE_P(Ends, CollectingLoops,
+                         ::testing::Values(End::destroyed, End::never_run_again,
+                                           End::run_again_later));
+
+// A host that is started from A.
+class StartingLoops : public ::testing::TestWithParam<End> {};
+
+TEST_P(StartingLoops, keep_no_host_from_being_started_by_others) {
+  for (std::size_t handlers = 0;; ++handlers) {
+    LoopsWorld world(LoopsWorld::Pace::slow);
+    world.make_host();
+    world.host->serve<Tally>();
+    const auto tally = ref<Tally>(*world.store, "t");
+    const Operation begin = [&](Ref<Tally>) { return world.host->start(); };
+    const auto of_a = start(*world.a, tally, begin);
+    if (!world.run_a(handlers, [&] { return of_a->has_value(); })) {
+      EXPECT_GT(handlers, 0u);
+      break;
+    }
+    if (GetParam() == End::destroyed) world.a.reset();
+    const auto of_b = start(world.b, tally, begin);
+    EXPECT_TRUE(
+        world.run_until([&] { return of_b->has_value(); }, kBound, {&world.b, &world.host_loop}))
+        << "hangs after " << handlers << " handlers of A";
+    EXPECT_TRUE(*of_b && **of_b);
+    if (HasFailure()) break;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ends, StartingLoops,
+                         ::testing::Values(End::destroyed, End::never_run_again));
+
+}  // namespace
+}  // namespace semper

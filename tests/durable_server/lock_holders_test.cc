@@ -1,0 +1,94 @@
+// A lock whose holders vanish one after another: its message may be what ends them.
+#include "behaviours.h"
+#include "world.h"
+
+namespace semper::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+SERVER_SUITE_ON(LockHolders, worlds_in(TimeKind::simulated));
+
+// As docs/architecture.md has it: kLockHoldersVanished.
+constexpr int kVanished = 10;
+
+// Works until its process ends.
+struct Endless {
+  using State = std::int64_t;
+  struct Work {
+    using Reply = std::int64_t;
+  };
+  struct Read {
+    using Reply = std::int64_t;
+  };
+  using Messages = semper::Messages<Work, Read>;
+  Result<State> init(const EntityId&) { return 7; }
+  Reply<std::int64_t> handle_call(const Work&, State&, Context&) { return lock(); }
+  Task<Reply<std::int64_t>> handle_locked(const Work&, State& s, LockedContext& context) {
+    ++runs;
+    while (!context.lost().stop_requested()) {
+      static_cast<void>(co_await sleep_for(context.clock(), 5ms));
+    }
+    ++s;
+    throw std::runtime_error("interrupted");
+  }
+  Reply<std::int64_t> handle_call(const Read&, State& s, Context&) { return s; }
+
+  int runs = 0;
+};
+
+Task<std::shared_ptr<std::optional<Result<std::int64_t>>>> call_work(World& world) {
+  auto answer = std::make_shared<std::optional<Result<std::int64_t>>>();
+  auto& caller = *world.loop(co_await world.open());
+  asio::co_spawn(
+      caller.executor(),
+      [](Ref<Endless> to, std::shared_ptr<std::optional<Result<std::int64_t>>> out) -> Task<void> {
+        const CallOptions patient{kForever};
+        out->emplace(co_await to.call(Endless::Work{}, patient));
+      }(ref<Endless>(caller.store(), "e"), answer),
+      asio::detached);
+  co_return answer;
+}
+
+SERVER_TEST(LockHolders, who_vanish_again_and_again_do_so_no_more_often_than_the_bound) {
+  auto behaviour = std::make_shared<Endless>();
+  const auto answer = co_await call_work(world);
+  for (int i = 1; i <= kVanished; ++i) {
+    auto* holder = co_await world.serve(behaviour);
+    co_await world.eventually([&] { return behaviour->runs == i; });
+    EXPECT_FALSE(*answer);
+    holder->kill();
+  }
+  co_await world.serve(behaviour);
+  co_await world.eventually([&] { return answer->has_value(); });
+  const auto error = must_fail(**answer);
+  EXPECT_EQ(error.kind(), ErrorKind::internal) << error.to_string();
+  EXPECT_NE(error.message().find("after 10 holders"), std::string::npos) << error.to_string();
+  EXPECT_EQ(behaviour->runs, kVanished);
+  const auto view = co_await world.look(world.ref<Endless>("e"));
+  EXPECT_EQ(view.dead_letters, 1u);
+  EXPECT_FALSE(view.lock);
+  // The entity goes on, with the state that it had.
+  EXPECT_EQ(must(co_await world.ref<Endless>("e").call(Endless::Read{})), 7);
+  co_await world.until_clean();
+}
+
+SERVER_TEST(LockHolders, who_are_stopped_in_order_are_not_counted_and_hand_over_at_once) {
+  auto behaviour = std::make_shared<Endless>();
+  HostOptions options = quick_options();
+  options.lock_lease = 60s;
+  const auto answer = co_await call_work(world);
+  for (int i = 1; i <= kVanished + 2; ++i) {
+    auto* holder = co_await world.serve(behaviour, options);
+    const MonotonicTime began = world.clock().now();
+    co_await world.eventually([&] { return behaviour->runs == i; });
+    // The one before did not keep it waiting for its lease; a look takes a third of it.
+    EXPECT_LT(world.clock().now() - began, 45s);
+    must(co_await holder->run(holder->host().stop()));
+    EXPECT_FALSE(*answer);
+  }
+  EXPECT_EQ((co_await world.look(world.ref<Endless>("e"))).dead_letters, 0u);
+}
+
+}  // namespace
+}  // namespace semper::testing
