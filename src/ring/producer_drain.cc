@@ -83,7 +83,9 @@ Async<void> ProducerCore::write_data(const Round& round) {
   }
   SEMPER_CO_TRY_STATUS(co_await format.io().write(round.group.write_start, round.group.bytes,
                                                   attachment_.options.flush));
-  if (pointer_unflushed_) durable_known_ = std::max(durable_known_, attachment_.own.known);
+  // Without flushes nothing is known to be durable, and a crash begins to look at the position.
+  const Pointer& own = attachment_.own;
+  if (pointer_unflushed_) durable_known_ = std::max({durable_known_, own.known, own.position});
   pointer_unflushed_ = false;
   co_return Result<void>();
 }
