@@ -109,7 +109,7 @@ const std::vector<Banned>& banned() {
       {"not", "\\bcan not\\b", "write \"cannot\"", is_public_text},
       {"TODO", "\\bTODO\\b", "open an issue instead", is_anything},
       {"FIXME", "\\bFIXME\\b", "open an issue instead", is_anything},
-      {"/work/", "(^|[^A-Za-z0-9_.}])/work/", "a path of one machine", is_anything},
+      {"/home/", "(^|[^A-Za-z0-9_.}])/home/", "a path of one machine", is_anything},
       {"/root/", "(^|[^A-Za-z0-9_.}])/root/", "a path of one machine", is_anything},
       {"beside", "\\bbeside\\b", "write \"alongside\" or \"next to\"", is_guide},
   };
