@@ -11,8 +11,8 @@ constinit std::atomic<std::uint64_t> generation{0};
 
 // When the program is loaded: while a thread opens the first store, another one may fork.
 [[gnu::constructor]] void count_forks() {
-  static_cast<void>(pthread_atfork(nullptr, nullptr,
-                                   [] { generation.fetch_add(1, std::memory_order_relaxed); }));
+  static_cast<void>(
+      pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); }));
 }
 
 }  // namespace

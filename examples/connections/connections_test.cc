@@ -8,11 +8,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <future>
 #include <map>
 #include <mutex>
-#include <thread>
 
 #include "servers.h"
 
@@ -46,15 +46,19 @@ class Load {
 
   // Returns when so many more answers were right.
   void expect_answers(const std::string& when) {
-    const int before = right_;
-    const auto until = std::chrono::steady_clock::now() + kPatience;
-    while (right_ < before + kRightAnswers && std::chrono::steady_clock::now() < until) {
-      std::this_thread::sleep_for(1ms);
-    }
-    EXPECT_GE(right_, before + kRightAnswers) << when << "; errors so far: " << errors();
-    EXPECT_EQ(wrong_, 0) << when;
+    std::unique_lock lock(mutex_);
+    const int enough = right_ + kRightAnswers;
+    answered_.wait_for(lock, kPatience, [&] { return right_ >= enough; });
+    const int right = right_;
+    const int wrong = wrong_;
+    lock.unlock();
+    EXPECT_GE(right, enough) << when << "; errors so far: " << errors();
+    EXPECT_EQ(wrong, 0) << when;
   }
-  int right() const { return right_; }
+  int right() {
+    std::lock_guard lock(mutex_);
+    return right_;
+  }
   std::string errors() {
     std::lock_guard lock(mutex_);
     std::string all;
@@ -65,19 +69,22 @@ class Load {
  private:
   void one(const std::string& words) {
     auto answer = scheduler_.block_on(ask_(words));
+    std::lock_guard lock(mutex_);
     if (answer) {
       ++(*answer == words ? right_ : wrong_);
+      answered_.notify_one();
       return;
     }
-    std::lock_guard lock(mutex_);
     ++errors_[answer.error().to_string().substr(0, 120)];
   }
 
   semper::Scheduler scheduler_{{.threads = 2}};
   Ask ask_;
-  std::atomic<int> right_{0}, wrong_{0};
   std::atomic<bool> over_{false};
   std::mutex mutex_;
+  std::condition_variable answered_;
+  int right_ = 0;
+  int wrong_ = 0;
   std::map<std::string, int> errors_;
   std::vector<std::future<void>> ended_;
 };

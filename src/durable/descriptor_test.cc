@@ -54,12 +54,12 @@ TEST(Descriptor, a_wait_that_is_cancelled_or_loses_its_loop_leaves_it_open) {
   {
     asio::io_context loop(1);
     asio::cancellation_signal signal;
-    asio::co_spawn(loop, wait_readable(pair.ends[0]),
-                   asio::bind_cancellation_slot(
-                       signal.slot(), [&](std::exception_ptr, Result<void> waited) {
-                         EXPECT_FALSE(waited);
-                         ++ended;
-                       }));
+    asio::co_spawn(
+        loop, wait_readable(pair.ends[0]),
+        asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr, Result<void> waited) {
+          EXPECT_FALSE(waited);
+          ++ended;
+        }));
     loop.poll();
     signal.emit(asio::cancellation_type::terminal);
     loop.run();

@@ -13,8 +13,8 @@ constinit std::atomic<std::uint64_t> generation{0};
 // When the program is loaded, and before the other rooms do so: what they do in a child then finds
 // the child's number.
 [[gnu::constructor(102)]] void count_forks() {
-  static_cast<void>(pthread_atfork(
-      nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); }));
+  static_cast<void>(
+      pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); }));
 }
 
 }  // namespace

@@ -29,9 +29,10 @@ std::string default_name() {
 }
 
 std::logic_error two_behaviours(const std::string& name) {
-  return std::logic_error("two behaviours of this process have the name " + name +
-                          ", and messages would find the wrong one; give one of them a kName of its "
-                          "own");
+  return std::logic_error(
+      "two behaviours of this process have the name " + name +
+      ", and messages would find the wrong one; give one of them a kName of its "
+      "own");
 }
 
 }  // namespace

@@ -282,10 +282,10 @@ Async<Sessions::Round> Sessions::collect_once(const Bytes& session) {
 
 Async<Sessions::Replies> Sessions::read_replies(Transaction& transaction, BytesView prefix,
                                                 const Bytes& session) {
-  SEMPER_CO_TRY(auto page, co_await transaction.get_range(
-                               replies_of(prefix, session),
-                               {.limit = replies_per_round(transaction.limits()),
-                                .mode = ReadMode::snapshot}));
+  SEMPER_CO_TRY(auto page,
+                co_await transaction.get_range(replies_of(prefix, session),
+                                               {.limit = replies_per_round(transaction.limits()),
+                                                .mode = ReadMode::snapshot}));
   Replies replies;
   for (const auto& row : page.rows) {
     transaction.clear(row.key);

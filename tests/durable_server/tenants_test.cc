@@ -86,11 +86,13 @@ SERVER_TEST(Tenants, the_bound_of_a_queue_holds_for_casts_from_another_tenant) {
 }
 
 SERVER_TEST(Tenants, a_cast_to_another_store_is_refused_and_changes_nothing) {
-  World elsewhere({"elsewhere", TimeKind::simulated, {}, 0,
-                   [](const std::string&, int number) {
-                     return "memory:elsewhere-" + std::to_string(number);
-                   }},
-                  "", "");
+  World elsewhere(
+      {"elsewhere",
+       TimeKind::simulated,
+       {},
+       0,
+       [](const std::string&, int number) { return "memory:elsewhere-" + std::to_string(number); }},
+      "", "");
   const Store other = co_await elsewhere.open();
   auto& process = *co_await world.process();
   process.host().serve(std::make_shared<Relay>(Tenant(other)));

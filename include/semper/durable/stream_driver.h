@@ -303,9 +303,8 @@ class StreamDriver final
       return Error(ErrorKind::not_found,
                    options_.name + ": the other side does not go on after the last batch");
     }
-    return Error(
-        skipped->kind(),
-        options_.name + ": what follows the last batch cannot be read: " + skipped->message());
+    return Error(skipped->kind(), options_.name + ": what follows the last batch cannot be read: " +
+                                      skipped->message());
   }
 
   // Pulls until the connection is lost; returns why.

@@ -195,9 +195,10 @@ class BehaviourOf final : public Behaviour {
  public:
   using State = typename B::State;
   using MessageTuple = typename B::Messages::Tuple;
-  static_assert(have_names_of_their_own(std::type_identity<MessageTuple>()),
-                "two messages of this behaviour have the same name (namespaces and enclosing classes "
-                "do not count): give one of them a kName of its own");
+  static_assert(
+      have_names_of_their_own(std::type_identity<MessageTuple>()),
+      "two messages of this behaviour have the same name (namespaces and enclosing classes "
+      "do not count): give one of them a kName of its own");
 
   explicit BehaviourOf(std::shared_ptr<B> behaviour) : behaviour_(std::move(behaviour)) {}
 

@@ -109,7 +109,9 @@ M make_message(Arguments&&... arguments) {
 }
 #else
 template <class M, class... Arguments>
-concept MadeOf = requires(Arguments&&... arguments) { M{std::forward<Arguments>(arguments)...}; };
+concept MadeOf = requires(Arguments&&... arguments) {
+  M{std::forward<Arguments>(arguments)...};
+};
 template <class M, class... Arguments>
 M make_message(Arguments&&... arguments) {
   return M{std::forward<Arguments>(arguments)...};
@@ -118,8 +120,8 @@ M make_message(Arguments&&... arguments) {
 
 // Not a message itself, nor one with options: other overloads take these.
 template <class M, class... Arguments>
-concept PartsOf = MadeOf<M, Arguments...> &&
-    !(std::is_same_v<M, std::remove_cvref_t<Arguments>> || ...);
+concept PartsOf =
+    MadeOf<M, Arguments...> && !(std::is_same_v<M, std::remove_cvref_t<Arguments>> || ...);
 
 }  // namespace internal
 
@@ -154,15 +156,13 @@ class Ref {
   const { return decode_reply<M>(raw_.call(raw(message), options)); }
   // call<M>(parts...): M is made of them here. With options: call<M>(options, parts...).
   template <class M, class... Parts>
-  requires HandlesCall<B, M> && internal::PartsOf<M, Parts...>
-  Async<typename M::Reply> call(Parts&&... parts) const {
-    return call<M>(CallOptions{}, std::forward<Parts>(parts)...);
-  }
+  requires HandlesCall<B, M> && internal::PartsOf<M, Parts...> Async<typename M::Reply> call(
+      Parts&&... parts)
+  const { return call<M>(CallOptions{}, std::forward<Parts>(parts)...); }
   template <class M, class... Parts>
-  requires HandlesCall<B, M> && internal::PartsOf<M, Parts...>
-  Async<typename M::Reply> call(CallOptions options, Parts&&... parts) const {
-    return call(internal::make_message<M>(std::forward<Parts>(parts)...), options);
-  }
+  requires HandlesCall<B, M> && internal::PartsOf<M, Parts...> Async<typename M::Reply> call(
+      CallOptions options, Parts&&... parts)
+  const { return call(internal::make_message<M>(std::forward<Parts>(parts)...), options); }
   template <class M>
   requires HandlesCast<B, M> Async<void> cast(M message)
   const {
@@ -171,10 +171,8 @@ class Ref {
     return raw_.cast(std::move(one));
   }
   template <class M, class... Parts>
-  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...>
-  Async<void> cast(Parts&&... parts) const {
-    return cast(internal::make_message<M>(std::forward<Parts>(parts)...));
-  }
+  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...> Async<void> cast(Parts&&... parts)
+  const { return cast(internal::make_message<M>(std::forward<Parts>(parts)...)); }
   Async<void> cast(Batch<B> batch) const { return raw_.cast(std::move(batch).take()); }
 
   // Bypass the queue and the lock and run at once, in this process, whose host must serve the type
@@ -185,26 +183,22 @@ class Ref {
                                                                     CallOptions options = {})
   const { return decode_reply<M>(raw_.priority_call(raw(message), options)); }
   template <class M, class... Parts>
-  requires HandlesCall<B, M> && internal::PartsOf<M, Parts...>
-  Async<typename M::Reply> priority_call(Parts&&... parts) const {
-    return priority_call(internal::make_message<M>(std::forward<Parts>(parts)...));
-  }
+  requires HandlesCall<B, M> && internal::PartsOf<M, Parts...> Async<typename M::Reply>
+  priority_call(Parts&&... parts)
+  const { return priority_call(internal::make_message<M>(std::forward<Parts>(parts)...)); }
   template <class M>
   requires HandlesCast<B, M> Async<void> priority_cast(M message)
   const { return raw_.priority_cast(raw(message)); }
   template <class M, class... Parts>
-  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...>
-  Async<void> priority_cast(Parts&&... parts) const {
-    return priority_cast(internal::make_message<M>(std::forward<Parts>(parts)...));
-  }
+  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...> Async<void> priority_cast(
+      Parts&&... parts)
+  const { return priority_cast(internal::make_message<M>(std::forward<Parts>(parts)...)); }
   template <class M>
   requires HandlesInfo<B, M> Async<void> info(M message)
   const { return raw_.info(raw(message)); }
   template <class M, class... Parts>
-  requires HandlesInfo<B, M> && internal::PartsOf<M, Parts...>
-  Async<void> info(Parts&&... parts) const {
-    return info(internal::make_message<M>(std::forward<Parts>(parts)...));
-  }
+  requires HandlesInfo<B, M> && internal::PartsOf<M, Parts...> Async<void> info(Parts&&... parts)
+  const { return info(internal::make_message<M>(std::forward<Parts>(parts)...)); }
 
   Async<void> kill() const { return raw_.kill(); }
   Async<void> reset() const { return raw_.reset(); }
