@@ -33,6 +33,7 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <type_traits>
 #include <utility>
 
 namespace semper {
@@ -87,7 +88,71 @@ class [[nodiscard]] Error {
 };
 
 template <class T>
-using Result = tl::expected<T, Error>;
+class Result;
+
+namespace internal {
+
+template <class U>
+inline constexpr bool kIsUnexpected = false;
+template <class E>
+inline constexpr bool kIsUnexpected<tl::unexpected<E>> = true;
+template <class U>
+inline constexpr bool kIsExpected = false;
+template <class T, class E>
+inline constexpr bool kIsExpected<tl::expected<T, E>> = true;
+template <class T>
+inline constexpr bool kIsExpected<Result<T>> = true;
+
+template <class U, class T>
+concept IsValueFor =
+    std::is_constructible_v<T, U&&> && !kIsUnexpected<std::remove_cvref_t<U>> &&
+    !kIsExpected<std::remove_cvref_t<U>> && !std::is_same_v<std::remove_cvref_t<U>, tl::in_place_t>;
+
+template <class U, class T>
+concept IsOtherResultFor = !std::is_same_v<U, T> && std::is_convertible_v<U, T>;
+
+}  // namespace internal
+
+// A value of type T, or an Error; a tl::expected of them, and all that one can do, that warns where it
+// is dropped: `co_await hits.cast(two);` alone ignores a failure. To drop one on purpose:
+// static_cast<void>(...).
+template <class T>
+class [[nodiscard]] Result : public tl::expected<T, Error> {
+  using Base = tl::expected<T, Error>;
+
+ public:
+  Result() = default;
+  Result(Base other) noexcept(std::is_nothrow_move_constructible_v<Base>)
+      : Base(std::move(other)) {}
+  Result(tl::unexpected<Error> error) : Base(std::move(error)) {}
+  template <class... Arguments>
+  explicit Result(tl::in_place_t, Arguments&&... arguments)
+      : Base(tl::in_place, std::forward<Arguments>(arguments)...) {}
+
+  // Where T can be made of it.
+  template <class U = T>
+  requires(internal::IsValueFor<U, T>)
+  explicit(!std::is_convertible_v<U&&, T>) Result(U&& value)
+      : Base(tl::in_place, std::forward<U>(value)) {}
+  template <class U>
+  requires(internal::IsOtherResultFor<U, T>)
+  Result(const tl::expected<U, Error>& other) : Base(other) {}
+  template <class U>
+  requires(internal::IsOtherResultFor<U, T>)
+  Result(tl::expected<U, Error>&& other) : Base(std::move(other)) {}
+};
+
+template <>
+class [[nodiscard]] Result<void> : public tl::expected<void, Error> {
+  using Base = tl::expected<void, Error>;
+
+ public:
+  Result() = default;
+  Result(Base other) noexcept : Base(std::move(other)) {}
+  Result(tl::unexpected<Error> error) : Base(std::move(error)) {}
+  explicit Result(tl::in_place_t) {}
+};
+
 using Status = Result<void>;
 
 // return fail(ErrorKind::not_found, "no such key ...");

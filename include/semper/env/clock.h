@@ -16,17 +16,10 @@
 #include <functional>
 #include <memory>
 
+#include "semper/base/time.h"
 #include "semper/env/asio.h"
 
 namespace semper {
-
-using Duration = std::chrono::nanoseconds;
-using MonotonicTime = std::chrono::time_point<std::chrono::steady_clock, Duration>;
-using WallTime = std::chrono::time_point<std::chrono::system_clock, Duration>;
-
-// Later than any deadline: a call with this one waits for ever.
-inline constexpr MonotonicTime kNever = MonotonicTime::max();
-inline constexpr Duration kForever = Duration::max();
 
 class Clock {
  public:

@@ -11,7 +11,7 @@
 
 #include <cstddef>
 
-#include "semper/env/clock.h"
+#include "semper/base/time.h"
 
 namespace semper {
 
