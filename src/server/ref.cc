@@ -20,28 +20,29 @@ std::shared_ptr<internal::ServedType> local_host(const TargetPointer& target) {
   return target->peers->find_host(target->tenant.prefix(), target->id.type);
 }
 
-// Waits for the answer of this process's host.
-Async<Bytes> answer_of(const TargetPointer& target, OneShot<Result<Bytes>>& done,
-                       MonotonicTime deadline) {
-  auto result = co_await done.wait_until(*target->store().env().clock, deadline);
-  if (result) co_return std::move(*result);
-  if (result.error().kind() != ErrorKind::timeout) co_return fail(result.error());
-  co_return fail(ErrorKind::timeout, "no reply from " + target->id.to_string() +
-                                         " in time; the message may still be processed");
+// What came of an operation that this process's host was handed.
+Result<Bytes> outcome(Result<Result<Bytes>> answer, const internal::Target& target) {
+  if (answer) return std::move(*answer);
+  if (answer.error().kind() != ErrorKind::timeout) return fail(answer.error());
+  return fail(ErrorKind::timeout, "no reply from " + target.id.to_string() +
+                                      " in time; the message may still be processed");
 }
 
 Async<Bytes> call(TargetPointer target, RawMessage message, CallOptions options) {
   if (!target->valid) co_return fail(target->valid.error());
   const MonotonicTime deadline = target->store().env().clock->after(options.timeout);
-  if (auto served = local_host(target)) {
-    LocalWork work{LocalWork::Type::call, Event::call, {}, {}, deadline};
-    auto done = work.done;
-    work.messages.push_back(std::move(message));
-    const auto executor = co_await asio::this_coro::executor;
-    SEMPER_CO_TRY_STATUS(served->slot(target)->submit(std::move(work), executor));
-    co_return co_await answer_of(target, done, deadline);
+  auto served = local_host(target);
+  if (!served) {
+    co_return co_await run_through(target->sessions->call(target, std::move(message), deadline));
   }
-  co_return co_await target->sessions->call(target, std::move(message), deadline);
+  LocalWork work{LocalWork::Type::call, Event::call, {}, {}, deadline};
+  auto done = work.done;
+  work.messages.push_back(std::move(message));
+  const auto executor = co_await asio::this_coro::executor;
+  SEMPER_CO_TRY_STATUS(served->slot(target)->submit(std::move(work), executor));
+  // The only wait, and nothing after it: run_through would only cost.
+  auto answer = co_await done.wait_until(*target->store().env().clock, deadline);
+  co_return outcome(std::move(answer), *target);
 }
 
 Async<void> cast(TargetPointer target, std::vector<RawMessage> messages) {
@@ -52,9 +53,8 @@ Async<void> cast(TargetPointer target, std::vector<RawMessage> messages) {
     auto done = work.done;
     const auto executor = co_await asio::this_coro::executor;
     SEMPER_CO_TRY_STATUS(served->slot(target)->submit(std::move(work), executor));
-    auto result = co_await done.wait();
-    if (!result) co_return fail(result.error());
-    if (!*result) co_return fail(result->error());
+    auto answer = co_await done.wait();
+    SEMPER_CO_TRY_STATUS(outcome(std::move(answer), *target));
     co_return Status{};
   }
   std::vector<internal::QueuedMessage> queued;
@@ -63,7 +63,7 @@ Async<void> cast(TargetPointer target, std::vector<RawMessage> messages) {
     queued.push_back(
         {internal::Kind::cast, std::move(message.name), std::move(message.payload), {}});
   }
-  co_return co_await target->outbox->publish(target, std::move(queued));
+  co_return co_await run_through(target->outbox->publish(target, std::move(queued)));
 }
 
 Async<Bytes> priority(TargetPointer target, Event event, RawMessage message, Duration timeout) {
@@ -80,7 +80,8 @@ Async<Bytes> priority(TargetPointer target, Event event, RawMessage message, Dur
   work.messages.push_back(std::move(message));
   const auto executor = co_await asio::this_coro::executor;
   SEMPER_CO_TRY_STATUS(served->slot(target)->submit(std::move(work), executor));
-  co_return co_await answer_of(target, done, deadline);
+  auto answer = co_await done.wait_until(*target->store().env().clock, deadline);
+  co_return outcome(std::move(answer), *target);
 }
 
 Async<void> without_value(Async<Bytes> call) {
@@ -95,10 +96,10 @@ RawRef::RawRef(Tenant tenant, EntityId id)
 
 // Each ends where it says so when its coroutine is cancelled, with an error instead of an exception.
 Async<Bytes> RawRef::call(RawMessage message, CallOptions options) const {
-  return run_through(semper::call(target_, std::move(message), options));
+  return semper::call(target_, std::move(message), options);
 }
 Async<void> RawRef::cast(std::vector<RawMessage> messages) const {
-  return run_through(semper::cast(target_, std::move(messages)));
+  return semper::cast(target_, std::move(messages));
 }
 Async<Bytes> RawRef::priority_call(RawMessage message, CallOptions options) const {
   return run_through(priority(target_, Event::call, std::move(message), options.timeout));

@@ -97,11 +97,34 @@ class Waiter {
   virtual void run_there(std::function<void()> work) = 0;
 };
 
+// The timer of a wait that has a deadline; it is cancelled with the wait.
+class WaitTimer {
+ public:
+  WaitTimer() = default;
+  WaitTimer(Clock& clock, Clock::TimerId timer) : clock_(&clock), timer_(timer) {}
+  WaitTimer(WaitTimer&& other) noexcept
+      : clock_(std::exchange(other.clock_, nullptr)), timer_(other.timer_) {}
+  WaitTimer& operator=(WaitTimer&& other) noexcept {
+    std::swap(clock_, other.clock_);
+    std::swap(timer_, other.timer_);
+    return *this;
+  }
+  ~WaitTimer() { cancel(); }
+
+  void cancel() noexcept {
+    if (clock_ != nullptr) std::exchange(clock_, nullptr)->cancel(timer_);
+  }
+
+ private:
+  Clock* clock_ = nullptr;
+  Clock::TimerId timer_ = 0;
+};
+
 template <class T, class Handler>
 class WaiterOf final : public Waiter<T>, private WaiterHook {
  public:
-  explicit WaiterOf(Handler handler)
-      : resumption_(std::in_place, std::move(handler)),
+  WaiterOf(Handler handler, WaitTimer timer)
+      : resumption_(std::in_place, std::move(handler), std::move(timer)),
         registry_(WaiterRegistry::of(asio::query(
             resumption_->executor, asio::execution::context_as<asio::execution_context&>))) {
     auto locked = registry_->lock();
@@ -115,10 +138,12 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
   }
 
   void complete(Result<T> result, Resume how) override {
+    WaitTimer over;  // goes after the lock
     auto locked = registry_->lock();
     registry_->unlink(*this);
     completed_ = true;
     if (!resumption_) return;
+    over = std::move(resumption_->timer);
     auto executor = std::move(resumption_->executor);
     auto run = [handler = std::move(resumption_->handler), result = std::move(result)]() mutable {
       std::move(handler)(std::move(result));
@@ -126,6 +151,7 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
     resumption_.reset();
     if (how == Resume::inline_if_possible) {
       locked.unlock();
+      over.cancel();
       if constexpr (std::is_same_v<decltype(executor), Executor>) {
         if (runs_here(executor)) return run_contained(executor, run);
       }
@@ -149,10 +175,12 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
 
  private:
   struct Resumption {
-    explicit Resumption(Handler given)
-        : handler(std::move(given)),
+    Resumption(Handler given, WaitTimer until)
+        : timer(std::move(until)),
+          handler(std::move(given)),
           executor(asio::prefer(asio::get_associated_executor(handler),
                                 asio::execution::outstanding_work.tracked)) {}
+    WaitTimer timer;
     Handler handler;
     decltype(asio::prefer(asio::get_associated_executor(std::declval<Handler&>()),
                           asio::execution::outstanding_work.tracked)) executor;
@@ -226,39 +254,27 @@ class OneShot {
   }
 
   // At most one wait at a time. May be called again after a timeout.
-  Async<T> wait() { return start(state_, kNextWait, Cancellation::ends_it); }
-
+  Async<T> wait() { return start(state_, {}, Cancellation::ends_it); }
   Async<T> wait_until(Clock& clock, MonotonicTime deadline) {
-    return deadline == kNever ? wait()
-                              : timed_wait(state_, clock, deadline, Cancellation::ends_it);
+    if (deadline <= clock.now()) return look(state_);
+    return start(state_, {&clock, deadline}, Cancellation::ends_it);
   }
 
   // As wait(), but goes on when the waiting coroutine is cancelled: for an end that must be seen, such
   // as that of an operation which uses memory of the waiter's.
-  Async<T> wait_regardless() { return start(state_, kNextWait, Cancellation::is_ignored); }
+  Async<T> wait_regardless() { return start(state_, {}, Cancellation::is_ignored); }
   Async<T> wait_regardless_until(Clock& clock, MonotonicTime deadline) {
-    return deadline == kNever ? wait_regardless()
-                              : timed_wait(state_, clock, deadline, Cancellation::is_ignored);
+    if (deadline <= clock.now()) return look(state_);
+    return start(state_, {&clock, deadline}, Cancellation::is_ignored);
   }
 
  private:
   struct State;
   enum class Cancellation : std::uint8_t { ends_it, is_ignored };
-
-  static Async<T> timed_wait(std::shared_ptr<State> state, Clock& clock, MonotonicTime deadline,
-                             Cancellation cancellation) {
-    if (deadline <= clock.now()) co_return state->take();
-    const auto number = state->next_wait();
-    auto timer = clock.call_at(deadline, [number, weak = std::weak_ptr<State>(state)] {
-      if (auto alive = weak.lock()) alive->expire(number);
-    });
-    struct CancelTimer {
-      Clock& clock;
-      Clock::TimerId timer;
-      ~CancelTimer() { clock.cancel(timer); }
-    } cancel_timer{clock, timer};
-    co_return co_await start(state, number, cancellation);
-  }
+  struct Deadline {
+    Clock* clock = nullptr;
+    MonotonicTime when = kNever;
+  };
 
   struct State {
     std::mutex mutex;
@@ -275,9 +291,8 @@ class OneShot {
       return ++last_wait;
     }
 
-    // What is there already.
+    // What is there already. With the lock held.
     Result<T> take() {
-      std::lock_guard lock(mutex);
       if (!value) return fail(ErrorKind::timeout, "the deadline passed");
       Result<T> ready(std::move(*value));
       value.reset();
@@ -302,8 +317,6 @@ class OneShot {
   };
 
   static constexpr std::size_t kWakeTogether = 64;
-  // In the place of a wait's number: it gets its own when it starts.
-  static constexpr std::uint64_t kNextWait = 0;
   using Wakes = std::vector<std::pair<std::unique_ptr<internal::Waiter<T>>, T>>;
 
   static void wake(std::shared_ptr<Wakes> together) {
@@ -340,42 +353,49 @@ class OneShot {
     return true;
   }
 
-  static auto start(std::shared_ptr<State> state, std::uint64_t number,
-                    Cancellation cancellation) {
+  static Async<T> look(std::shared_ptr<State> state) {
+    std::lock_guard lock(state->mutex);
+    co_return state->take();
+  }
+
+  static internal::WaitTimer start_timer(const std::shared_ptr<State>& state,
+                                         const Deadline& deadline, std::uint64_t number) {
+    if (deadline.when == kNever) return {};
+    return {*deadline.clock,
+            deadline.clock->call_at(deadline.when, [number, weak = std::weak_ptr<State>(state)] {
+              if (auto alive = weak.lock()) alive->expire(number);
+            })};
+  }
+
+  static auto start(std::shared_ptr<State> state, Deadline deadline, Cancellation cancellation) {
     return asio::async_initiate<const asio::use_awaitable_t<>, void(Result<T>)>(
-        [](auto handler, std::shared_ptr<State> shared, std::uint64_t wait_number,
-           Cancellation heeded) {
+        [](auto handler, std::shared_ptr<State> shared, Deadline until, Cancellation heeded) {
           using Handler = decltype(handler);
+          const bool is_timed = until.when != kNever;
+          auto number = is_timed ? shared->next_wait() : 0;
           auto slot = asio::get_associated_cancellation_slot(handler);
           std::unique_ptr<internal::Waiter<T>> waiter =
-              std::make_unique<internal::WaiterOf<T, Handler>>(std::move(handler));
+              std::make_unique<internal::WaiterOf<T, Handler>>(std::move(handler),
+                                                               start_timer(shared, until, number));
           std::unique_lock lock(shared->mutex);
-          if (wait_number == kNextWait) wait_number = ++shared->last_wait;
-          shared->waiting = wait_number;
-          if (shared->value) {
-            Result<T> ready(std::move(*shared->value));
-            shared->value.reset();
+          if (!is_timed) number = ++shared->last_wait;
+          shared->waiting = number;
+          if (shared->value || shared->expired_early == number) {
+            auto result = shared->take();
             lock.unlock();
-            waiter->complete(std::move(ready), internal::Resume::posted);
-            return;
-          }
-          if (shared->expired_early == wait_number) {
-            lock.unlock();
-            waiter->complete(fail(ErrorKind::timeout, "the deadline passed"),
-                             internal::Resume::posted);
+            waiter->complete(std::move(result), internal::Resume::posted);
             return;
           }
           if (slot.is_connected() && heeded == Cancellation::ends_it) {
-            slot.assign(
-                [wait_number, weak = std::weak_ptr<State>(shared)](asio::cancellation_type) {
-                  if (auto alive = weak.lock()) {
-                    alive->interrupt(wait_number, ErrorKind::cancelled, "the wait was cancelled");
-                  }
-                });
+            slot.assign([number, weak = std::weak_ptr<State>(shared)](asio::cancellation_type) {
+              if (auto alive = weak.lock()) {
+                alive->interrupt(number, ErrorKind::cancelled, "the wait was cancelled");
+              }
+            });
           }
           shared->waiter = std::move(waiter);
         },
-        asio::use_awaitable, std::move(state), number, cancellation);
+        asio::use_awaitable, std::move(state), deadline, cancellation);
   }
 
   std::shared_ptr<State> state_;
