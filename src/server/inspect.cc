@@ -383,7 +383,7 @@ template <class Read>
 auto in_snapshot(const Tenant& tenant, const Read& read)
     -> std::invoke_result_t<Read, Transaction&> {
   if (!tenant.store()) co_return fail(tenant.store().error());
-  co_return co_await run_through(tenant.store()->transact(read));
+  co_return co_await tenant.store()->transact(read);
 }
 
 // The same about one entity: read(Transaction&, const EntityKeys&).

@@ -4,8 +4,9 @@
 // with a backend that serves one (see docs/backends.md).
 //
 //   SEMPER_CO_TRY(auto store, co_await semper::open_store("sqlite:./data.db"));
-//   auto total = co_await store.transact([](semper::Transaction& tx) -> semper::Async<int> { ...
-//   }); co_await store.close();
+//   auto read = [](semper::Transaction& tx) -> semper::Async<int> { ... };
+//   SEMPER_CO_TRY(const int total, co_await store.transact(read));
+//   SEMPER_CO_TRY_STATUS(co_await store.close());
 //
 // A Store is a cheap handle; copies share one backend, which closes when the last one goes (close()
 // does it in order and reports errors). Threads: any.
@@ -20,6 +21,7 @@
 #include <utility>
 
 #include "semper/env/backoff.h"
+#include "semper/env/cancellation.h"
 #include "semper/store/transaction.h"
 
 namespace semper {
@@ -69,30 +71,13 @@ class Store {
   // Runs `fn(Transaction&) -> Async<R>` and commits. On `conflict` runs it again from the start, so
   // fn must have no effect besides the transaction; on any other error of fn nothing is applied and
   // the error is returned. An exception out of fn passes through, nothing is applied.
+  //
+  // Where the calling coroutine is cancelled: `cancelled` before the commit has begun, and nothing was
+  // applied; `outcome_unknown` after. Meanwhile fn's waits return errors instead of throwing.
   template <class F>
   auto transact(F fn, TransactOptions options = {}) const
       -> std::invoke_result_t<F&, Transaction&> {
-    using ResultType = typename std::invoke_result_t<F&, Transaction&>::value_type;
-    auto keep_alive = shared_;
-    internal::RetryPolicy policy(options, keep_alive->env);
-    while (true) {
-      Transaction transaction(keep_alive->backend, keep_alive->env);
-      ResultType result = co_await fn(transaction);
-      Error error(ErrorKind::internal, "");
-      if (result) {
-        auto committed = co_await transaction.commit();
-        if (committed) {
-          if (options.committed_at != nullptr) *options.committed_at = *committed;
-          co_return result;
-        }
-        error = committed.error();
-      } else {
-        error = result.error();
-      }
-      // Here and not in before_retry: a cancelled coroutine can await nothing more.
-      if (error.kind() != ErrorKind::conflict) co_return fail(std::move(error));
-      SEMPER_CO_TRY_STATUS(co_await policy.before_retry(error));
-    }
+    return run_through(attempts(shared_, std::move(fn), options));
   }
 
   // One object of type T per open store and process, made at the first call: for layers that keep
@@ -122,6 +107,31 @@ class Store {
     std::mutex mutex;
     std::vector<std::any> attachments;
   };
+
+  template <class F>
+  static auto attempts(std::shared_ptr<Shared> shared, F fn, TransactOptions options)
+      -> std::invoke_result_t<F&, Transaction&> {
+    using ResultType = typename std::invoke_result_t<F&, Transaction&>::value_type;
+    internal::RetryPolicy policy(options, shared->env);
+    while (true) {
+      Transaction transaction(shared->backend, shared->env);
+      ResultType result = co_await fn(transaction);
+      SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
+      Error error(ErrorKind::internal, "");
+      if (result) {
+        auto committed = co_await transaction.commit();
+        if (committed) {
+          if (options.committed_at != nullptr) *options.committed_at = *committed;
+          co_return result;
+        }
+        error = committed.error();
+      } else {
+        error = result.error();
+      }
+      SEMPER_CO_TRY_STATUS(co_await policy.before_retry(error));
+    }
+  }
+
   std::shared_ptr<Shared> shared_;
 };
 
