@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 #include "semper/env/one_shot.h"
 #include "semper/env/scheduler.h"
 #include "support/arguments.h"

@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "semper/base/assert.h"
-#include "semper/env/memory_block_device.h"
+#include "semper/block/memory_block_device.h"
 #include "semper/ring/ring.h"
 #include "semper/testing/simulated_run.h"
 

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <utility>
 
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 #include "text.h"
 
 namespace semper::cli {

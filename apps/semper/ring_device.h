@@ -5,7 +5,7 @@
 #include <string>
 
 #include "invocation.h"
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 #include "semper/ring/ring.h"
 
 namespace semper::cli {

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "key_space.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace semper::foundationdb {
 namespace {
@@ -21,15 +22,12 @@ Result<FoundationDbOptions> parse(const std::string& text) {
 class ClusterFile {
  public:
   explicit ClusterFile(const std::string& text) {
-    path_ = ::testing::TempDir() + "semper-fdb-options-XXXXXX";
-    if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no folder for the test");
     std::ofstream(path()) << text;
   }
-  ~ClusterFile() { std::filesystem::remove_all(path_); }
-  std::string path() const { return path_ + "/fdb.cluster"; }
+  std::string path() const { return folder_.path("fdb.cluster"); }
 
  private:
-  std::string path_;
+  const testing::TemporaryFolder folder_;
 };
 
 // A variable of the environment, for one test.

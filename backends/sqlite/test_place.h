@@ -14,6 +14,7 @@
 
 #include "semper/env/scheduler.h"
 #include "semper/store/store.h"
+#include "semper/testing/temporary_folder.h"
 #include "sqlite.h"
 
 namespace semper::sqlite {
@@ -21,17 +22,8 @@ namespace semper::sqlite {
 // A folder that goes with its test.
 class TestPlace {
  public:
-  TestPlace() {
-    std::string pattern = ::testing::TempDir() + "semper-sqlite-XXXXXX";
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no folder for the test");
-    folder_ = std::filesystem::canonical(pattern);
-  }
-  ~TestPlace() { std::filesystem::remove_all(folder_); }
-  TestPlace(const TestPlace&) = delete;
-  TestPlace& operator=(const TestPlace&) = delete;
-
-  std::string folder() const { return folder_; }
-  std::string file() const { return folder_ / "store.db"; }
+  std::string folder() const { return folder_.path(); }
+  std::string file() const { return folder_.path("store.db"); }
   std::string url(const std::string& parameters = "") const {
     return "sqlite:" + file() + (parameters.empty() ? "" : "?" + parameters);
   }
@@ -39,7 +31,7 @@ class TestPlace {
   // Names in the folder, sorted, with a blank between.
   std::string listing() const {
     std::set<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
       names.insert(entry.path().filename());
     }
     std::string all;
@@ -48,7 +40,7 @@ class TestPlace {
   }
 
  private:
-  std::filesystem::path folder_;
+  const testing::TemporaryFolder folder_;
 };
 
 inline std::string contents_of(const std::string& path) {

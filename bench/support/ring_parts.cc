@@ -14,7 +14,7 @@
 #include <optional>
 #include <utility>
 
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 #include "semper/env/one_shot.h"
 #include "semper/env/scheduler.h"
 #include "semper/ring/journal.h"

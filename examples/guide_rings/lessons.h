@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 #include "semper/journal_drain.h"
 #include "semper/ring/journal.h"
 #include "semper/ring/ring.h"

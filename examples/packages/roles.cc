@@ -11,7 +11,7 @@
 
 #include "concurrently.h"
 #include "dpkg_log.h"
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 #include "semper/journal_drain.h"
 
 namespace packages {

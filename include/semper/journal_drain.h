@@ -35,7 +35,7 @@
 #include <string>
 
 #include "semper/base/type_name.h"
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 #include "semper/ring/journal.h"
 #include "semper/server/ref.h"
 #include "semper/store/store.h"

@@ -11,8 +11,6 @@
 #include <filesystem>
 #include <string>
 
-#include "semper/env/file_block_device.h"
-
 namespace semper {
 namespace {
 
@@ -43,24 +41,6 @@ class StandardStreamsDeathTest : public ::testing::Test {
 
   std::string path_;
 };
-
-TEST_F(StandardStreamsDeathTest, a_device_is_never_a_standard_stream) {
-  const auto open_without_streams = [&] {
-    close_all();
-    CreateFileOptions options;
-    options.size = std::uint64_t{1} << 20;
-    if (!create_block_file(path_, options)) ::_exit(3);
-    for (const IoMode mode : {IoMode::automatic, IoMode::threads, IoMode::inline_blocking}) {
-      FileDeviceOptions how;
-      how.mode = mode;
-      const auto device = open_block_device(path_, how);
-      if (!device) ::_exit(4);
-      if (is_a_stream(path_)) ::_exit(1);
-    }
-    ::_exit(0);
-  };
-  EXPECT_EXIT(open_without_streams(), ::testing::ExitedWithCode(0), "");
-}
 
 TEST_F(StandardStreamsDeathTest, a_guarded_stream_is_taken_and_gives_an_error) {
   const auto guard = [&] {

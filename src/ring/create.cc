@@ -5,7 +5,7 @@
 
 #include "ring/format.h"
 #include "semper/env/cancellation.h"
-#include "semper/env/device_contents.h"
+#include "semper/block/device_contents.h"
 
 namespace semper::ring {
 namespace {

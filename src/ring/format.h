@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 #include "semper/env/process_identity.h"
 #include "semper/ring/options.h"
 #include "semper/ring/position.h"

@@ -15,9 +15,9 @@
 #include <utility>
 #include <vector>
 
-#include "semper/env/file_block_device.h"
-#include "semper/env/local_companion.h"
-#include "semper/env/memory_block_device.h"
+#include "semper/block/file_block_device.h"
+#include "semper/block/local_companion.h"
+#include "semper/block/memory_block_device.h"
 #include "semper/env/random.h"
 #include "semper/ring/ring.h"
 #include "semper/testing/simulated_disk.h"

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "ring/blocks.h"
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 
 namespace semper::ring::internal {
 

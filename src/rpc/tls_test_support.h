@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "semper/testing/temporary_folder.h"
+
 namespace semper::rpc::rpc_test {
 
 struct TestIdentity {
@@ -22,17 +24,14 @@ inline std::string whole_file(const std::filesystem::path& path) {
 }
 
 inline TestIdentity make_identity() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "semper-rpc-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  const std::filesystem::path folder = pattern;
+  const testing::TemporaryFolder folder;
   const std::string command =
       "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 "
       "-subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 "
       "-keyout '" +
-      (folder / "key").string() + "' -out '" + (folder / "certificate").string() + "' 2>/dev/null";
+      folder.path("key") + "' -out '" + folder.path("certificate") + "' 2>/dev/null";
   const int code = std::system(command.c_str());
-  TestIdentity identity{whole_file(folder / "certificate"), whole_file(folder / "key")};
-  std::filesystem::remove_all(folder);
+  TestIdentity identity{whole_file(folder.path("certificate")), whole_file(folder.path("key"))};
   if (code != 0 || identity.private_key.empty()) {
     throw std::runtime_error("openssl made no certificate; is the package openssl installed?");
   }

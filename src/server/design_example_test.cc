@@ -3,6 +3,7 @@
 
 #include "gtest/gtest.h"
 #include "semper/semper.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace {
 
@@ -32,18 +33,14 @@ semper::Task<std::int64_t> what_a_user_sees_first() {
 class DesignExample : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "design-example-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
     before_ = std::filesystem::current_path();
-    std::filesystem::current_path(folder_);
+    std::filesystem::current_path(folder_.path());
   }
   void TearDown() override {
     std::filesystem::current_path(before_);
-    std::filesystem::remove_all(folder_);
   }
 
-  std::filesystem::path folder_;
+  const testing::TemporaryFolder folder_;
   std::filesystem::path before_;
 };
 
@@ -52,7 +49,7 @@ TEST_F(DesignExample, CountsOnWhereTheLastRunEnded) {
     semper::Scheduler scheduler;
     EXPECT_EQ(scheduler.block_on(what_a_user_sees_first()), expected);
   }
-  EXPECT_TRUE(std::filesystem::exists(folder_ / "data.db"));
+  EXPECT_TRUE(std::filesystem::exists(folder_.path("data.db")));
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <variant>
 
-#include "semper/env/local_companion.h"
+#include "semper/block/local_companion.h"
 #include "semper/env/one_shot.h"
 #include "semper/testing/simulated_disk.h"
 

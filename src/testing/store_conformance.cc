@@ -4,11 +4,10 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "semper/testing/seed.h"
+#include "semper/testing/temporary_folder.h"
 #include "store_conformance_child.h"
 #include "store_conformance_world.h"
 
@@ -16,28 +15,6 @@ namespace semper::testing {
 namespace {
 
 using namespace conformance;
-
-// An empty folder that is removed with everything in it.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    auto pattern = (std::filesystem::temp_directory_path() / "semper-conformance-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) {
-      throw std::system_error(errno, std::generic_category(), "making a folder like " + pattern);
-    }
-    path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 class CaseTest : public ::testing::Test {
  public:

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "semper/semper.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace semper::testing {
 namespace {
@@ -180,10 +181,9 @@ TEST(Linearizable, the_judge_and_the_search_differ) {
 }
 
 TEST(History, what_was_written_does_not_come_back) {
-  std::string folder = ::testing::TempDir() + "semper-history-XXXXXX";
-  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  const TemporaryFolder folder;
   {
-    HistoryWriter writer(folder + "/one");
+    HistoryWriter writer(folder.path("one"));
     writer.invoked(1, "c", Kind::add);
     writer.returned(1, Outcome::done, 7);
     writer.invoked(2, "c", Kind::read);
@@ -192,9 +192,8 @@ TEST(History, what_was_written_does_not_come_back) {
     writer.returned(3, Outcome::open, 0);
     writer.invoked(4, "d", Kind::add);
   }
-  std::ofstream(folder + "/one", std::ios::app) << "d 4 12";  // the writer was killed
-  const auto operations = read_histories(folder);
-  std::filesystem::remove_all(folder);
+  std::ofstream(folder.path("one"), std::ios::app) << "d 4 12";  // the writer was killed
+  const auto operations = read_histories(folder.path());
   ASSERT_EQ(operations.size(), 4u);
   EXPECT_EQ(operations[0].value, 7);
   EXPECT_GE(operations[0].returned_ns, operations[0].invoked_ns);

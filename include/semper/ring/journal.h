@@ -40,7 +40,7 @@
 #include <vector>
 
 #include "semper/env/asio.h"
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 #include "semper/ring/consumer.h"
 #include "semper/ring/options.h"
 #include "semper/ring/producer.h"

@@ -35,7 +35,7 @@
 #include <memory>
 
 #include "semper/env/asio.h"
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 #include "semper/ring/options.h"
 #include "semper/ring/position.h"
 

@@ -43,7 +43,7 @@
 #include <string>
 #include <vector>
 
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 #include "semper/env/env.h"
 
 namespace semper::testing {

@@ -28,7 +28,7 @@
 #include <memory>
 #include <string>
 
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 
 namespace semper {
 

@@ -1,11 +1,11 @@
-#include "semper/env/device_contents.h"
+#include "semper/block/device_contents.h"
 
 #include <gmock/gmock.h>
 
 #include <cstdint>
 #include <utility>
 
-#include "semper/env/memory_block_device.h"
+#include "semper/block/memory_block_device.h"
 #include "semper/testing/simulated_clock.h"
 #include "semper/testing/simulated_run.h"
 

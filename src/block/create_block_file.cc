@@ -9,7 +9,7 @@
 #include <filesystem>
 
 #include "file_descriptor.h"
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 #include "semper/env/standard_streams.h"
 
 namespace semper {

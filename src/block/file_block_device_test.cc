@@ -1,4 +1,4 @@
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -21,7 +21,7 @@ using testing::LoopWorld;
 using testing::pattern;
 using testing::run_command;
 using testing::run_on_a_scheduler;
-using testing::ScratchFolder;
+using testing::TemporaryFolder;
 
 class FileBlockDeviceTest : public ::testing::Test {
  protected:
@@ -38,7 +38,7 @@ class FileBlockDeviceTest : public ::testing::Test {
     return opened ? Error(ErrorKind::internal, "opened") : opened.error();
   }
 
-  ScratchFolder folder_;
+  const TemporaryFolder folder_{TemporaryFolder::Place::beside_program};
   std::string path_ = folder_.path("device");
 };
 
@@ -237,7 +237,7 @@ TEST_F(FileBlockDeviceTest, more_than_the_disk_can_hold_is_refused_and_leaves_no
 // A small file system with a sparse file on it that it can not hold.
 class FullDisk {
  public:
-  explicit FullDisk(const ScratchFolder& folder) : mount_(folder.path("mnt")) {
+  explicit FullDisk(const TemporaryFolder& folder) : mount_(folder.path("mnt")) {
     std::filesystem::create_directories(mount_);
     mounted_ = ::geteuid() == 0 &&
                run_command({"mount", "-t", "tmpfs", "-o", "size=1m", "none", mount_}).ok;

@@ -1,4 +1,4 @@
-#include "semper/env/device_contents.h"
+#include "semper/block/device_contents.h"
 
 #include <blkid/blkid.h>
 #include <sys/mman.h>

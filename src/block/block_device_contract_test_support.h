@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 #include "semper/env/scheduler.h"
 
 namespace semper::testing {

@@ -32,7 +32,7 @@
 #include <thread>
 
 #include "parent_descriptor.h"
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 #include "semper/env/fork.h"
 #include "semper/env/one_shot.h"
 

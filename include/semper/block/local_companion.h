@@ -21,7 +21,7 @@
 #include <mutex>
 #include <string>
 
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 #include "semper/env/one_shot.h"
 
 namespace semper {

@@ -9,22 +9,10 @@
 #include <vector>
 
 #include "block_device_contract_test_support.h"
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace semper::testing {
-
-// A folder of its own, removed at the end. Under the build folder, because /tmp may be a tmpfs.
-class ScratchFolder {
- public:
-  ScratchFolder();
-  ~ScratchFolder();
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-
- private:
-  std::filesystem::path folder_;
-};
 
 class FileWorld : public DeviceWorld {
  public:
@@ -33,7 +21,7 @@ class FileWorld : public DeviceWorld {
   const std::string& path() const { return path_; }
 
  protected:
-  ScratchFolder folder_;
+  const TemporaryFolder folder_{TemporaryFolder::Place::beside_program};
   std::string path_;
   FileDeviceOptions options_;
 };

@@ -9,7 +9,7 @@
 
 #include "file_worlds_test_support.h"
 #include "semper/base/bytes.h"
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 
 namespace semper {
 namespace {
@@ -68,7 +68,7 @@ class SharedMemoryTest : public ::testing::Test {
     });
   }
 
-  testing::ScratchFolder folder_;
+  const testing::TemporaryFolder folder_{testing::TemporaryFolder::Place::beside_program};
   std::string path_ = folder_.path("device");
 };
 

@@ -1,4 +1,4 @@
-#include "semper/env/memory_block_device.h"
+#include "semper/block/memory_block_device.h"
 
 #include <gtest/gtest.h>
 

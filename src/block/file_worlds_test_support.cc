@@ -16,9 +16,9 @@
 namespace semper::testing {
 namespace {
 
-constexpr const char* kArgument = "SEMPER_ENV_TEST_ARGUMENT";
-constexpr const char* kOutput = "SEMPER_ENV_TEST_OUTPUT";
-constexpr const char* kInput = "SEMPER_ENV_TEST_INPUT";
+constexpr const char* kArgument = "SEMPER_BLOCK_TEST_ARGUMENT";
+constexpr const char* kOutput = "SEMPER_BLOCK_TEST_OUTPUT";
+constexpr const char* kInput = "SEMPER_BLOCK_TEST_INPUT";
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -26,18 +26,6 @@ std::string variable(const char* name) {
 }
 
 }  // namespace
-
-ScratchFolder::ScratchFolder() {
-  static std::atomic<int> number = 0;
-  folder_ = std::filesystem::read_symlink("/proc/self/exe").parent_path() /
-            ("device-test-" + std::to_string(::getpid()) + "-" + std::to_string(++number));
-  std::filesystem::create_directories(folder_);
-}
-
-ScratchFolder::~ScratchFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
-}
 
 FileWorld::FileWorld(FileDeviceOptions options) : path_(folder_.path("device")), options_(options) {
   const auto made = create_block_file(path_, {.size = kContractDiskSize});

@@ -17,7 +17,7 @@
 #include <string>
 
 #include "semper/env/asio.h"
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 
 namespace semper {
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "file_descriptor.h"
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 
 namespace semper::internal {
 

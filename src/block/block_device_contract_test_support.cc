@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "file_worlds_test_support.h"
-#include "semper/env/memory_block_device.h"
+#include "semper/block/memory_block_device.h"
 #include "semper/env/random.h"
 #include "semper/testing/simulated_disk.h"
 

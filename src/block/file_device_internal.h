@@ -2,7 +2,7 @@
 #pragma once
 
 #include "io_engine.h"
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 
 namespace semper::internal {
 Result<std::unique_ptr<BlockDevice>> open_block_device_with(const std::string& path,

@@ -21,8 +21,8 @@
 #include <memory>
 #include <string>
 
-#include "semper/env/block_device.h"
-#include "semper/env/local_companion.h"
+#include "semper/block/block_device.h"
+#include "semper/block/local_companion.h"
 
 namespace semper {
 

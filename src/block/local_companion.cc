@@ -1,4 +1,4 @@
-#include "semper/env/local_companion.h"
+#include "semper/block/local_companion.h"
 
 #include <utility>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "semper/env/block_device.h"
+#include "semper/block/block_device.h"
 
 #include <cstring>
 #include <new>

@@ -1,4 +1,4 @@
-#include "semper/env/file_block_device.h"
+#include "semper/block/file_block_device.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

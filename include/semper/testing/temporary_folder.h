@@ -1,0 +1,38 @@
+// A folder of a test's own, removed with all that is in it when the test ends.
+//
+// What for: tests with real files. When not: a store that need not be a file (memory:), or a device in
+// simulated time (semper/testing/simulated_disk.h).
+//
+//   const semper::testing::TemporaryFolder folder;
+//   auto store = open_store("sqlite:" + folder.path("data.db"));
+//
+// It lies where GoogleTest puts a test's files ($TEST_TMPDIR, else /tmp) or, as Place::beside_program, in
+// the folder of the program: /tmp may be in memory, where direct I/O does not work and a flush proves nothing.
+// Throws std::system_error where it cannot be made. Threads: a value that is not copied.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace semper::testing {
+
+class TemporaryFolder {
+ public:
+  enum class Place : std::uint8_t { for_tests, beside_program };
+
+  explicit TemporaryFolder(Place place = Place::for_tests);
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  // Without a slash at its end.
+  std::string path() const { return path_.string(); }
+  std::string path(std::string_view name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace semper::testing
