@@ -40,7 +40,7 @@ class DesignExample : public ::testing::Test {
     std::filesystem::current_path(before_);
   }
 
-  const testing::TemporaryFolder folder_;
+  const semper::testing::TemporaryFolder folder_;
   std::filesystem::path before_;
 };
 
