@@ -11,6 +11,7 @@
 #include "semper/base/cbor.h"
 #include "semper/ring/ring.h"
 #include "semper/server/host.h"
+#include "semper/server/ref.h"
 #include "semper/testing/faulty_backend.h"
 #include "semper/testing/seed.h"
 #include "semper/testing/simulated_disk.h"

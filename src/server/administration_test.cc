@@ -9,6 +9,7 @@
 #include "semper/open_store.h"
 #include "semper/server/host.h"
 #include "semper/server/inspect.h"
+#include "semper/server/ref.h"
 #include "semper/testing/simulated_run.h"
 
 namespace semper {

@@ -5,6 +5,7 @@
 
 #include "backends/memory/memory.h"
 #include "semper/server/host.h"
+#include "semper/server/ref.h"
 #include "semper/testing/faulty_backend.h"
 #include "semper/testing/seed.h"
 #include "semper/testing/simulated_run.h"

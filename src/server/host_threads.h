@@ -13,7 +13,7 @@
 #include <mutex>
 
 #include "semper/env/scheduler.h"
-#include "semper/server/host.h"
+#include "semper/server/host_options.h"
 
 namespace semper::internal {
 

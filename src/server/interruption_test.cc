@@ -15,6 +15,7 @@
 #include "semper/env/cancellation.h"
 #include "semper/server/cast_once.h"
 #include "semper/server/inspect.h"
+#include "semper/server/ref.h"
 
 namespace semper {
 namespace {

@@ -6,8 +6,7 @@
 
 #include "loop.h"
 #include "semper/env/one_shot.h"
-#include "semper/server/context.h"
-#include "semper/server/ref.h"
+#include "semper/server/message.h"
 #include "target.h"
 
 namespace semper::internal {

@@ -22,6 +22,7 @@
 
 #include "records.h"
 #include "semper/env/one_shot.h"
+#include "semper/server/behaviour.h"
 
 namespace semper::internal {
 

@@ -5,7 +5,7 @@
 
 #include "enqueue.h"
 #include "orders.h"
-#include "semper/server/ref.h"
+#include "semper/server/message.h"
 
 namespace semper::internal {
 

@@ -9,8 +9,7 @@
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
-#include "semper/server/behaviour.h"
-#include "semper/server/context.h"
+#include "semper/server/message.h"
 #include "semper/store/limits.h"
 #include "semper/store/versionstamp.h"
 

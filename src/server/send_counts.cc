@@ -1,6 +1,6 @@
 #include "send_counts.h"
 
-#include "semper/server/ref.h"
+#include "semper/server/message.h"
 
 namespace semper::internal {
 namespace {

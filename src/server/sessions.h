@@ -27,7 +27,7 @@
 
 #include "outbox.h"
 #include "semper/env/one_shot.h"
-#include "semper/server/ref.h"
+#include "semper/server/message.h"
 
 namespace semper::internal {
 

@@ -55,6 +55,7 @@
 #include "semper/base/type_name.h"
 #include "semper/env/asio.h"
 #include "semper/server/context.h"
+#include "semper/server/message.h"
 #include "semper/server/reply.h"
 
 namespace semper {
@@ -104,19 +105,6 @@ struct Handled {
   Bytes reply;                 // encoded, where replied without error
   std::optional<Error> error;  // replied with this error
 };
-
-struct MessageInfo {
-  std::string name;
-  bool call = false;
-  bool cast = false;
-  bool info = false;
-  bool locked = false;
-  // For people: the fields' names where it is stored by position and the compiler tells them, and the item of
-  // one with all its defaults (empty: larger than kExampleBytes, or it cannot be made).
-  std::optional<std::vector<std::string>> fields = std::nullopt;
-  Bytes example = {};
-};
-inline constexpr std::size_t kExampleBytes = 512;
 
 // A behaviour with its types forgotten: what a host works with. Errors of the handle functions:
 // not_found (no such message or callback) and invalid_argument (it does not decode): running it

@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "semper/server/entity_id.h"
-#include "semper/server/ref.h"
+#include "semper/server/message.h"
 
 namespace semper {
 

@@ -1,5 +1,4 @@
-// Context, LockedContext, ReplyToken: what a callback may know and do besides its message and
-// state.
+// Context, LockedContext: what a callback may know and do besides its message and state.
 //
 //   semper::Reply<int> handle_call(const Buy& m, State& s, semper::Context& ctx) {
 //     s.last = ctx.now();
@@ -28,6 +27,7 @@
 #include "semper/base/type_name.h"
 #include "semper/env/env.h"
 #include "semper/server/entity_id.h"
+#include "semper/server/message.h"
 #include "semper/store/transaction.h"
 
 namespace semper {
@@ -38,18 +38,6 @@ class Ref;
 namespace internal {
 class SendCounts;
 }
-
-enum class Event : std::uint8_t { call, cast, info };
-
-// The address of a caller that still waits. A plain value: keep it in the state, send it on to any
-// entity of the caller's tenant.
-struct ReplyToken {
-  Bytes session;             // of the process that waits; empty: nobody does
-  std::uint64_t number = 0;  // of the call in that process
-
-  bool is_empty() const { return session.empty(); }
-  friend bool operator==(const ReplyToken&, const ReplyToken&) = default;
-};
 
 class Context {
  public:

@@ -13,9 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "semper/server/behaviour.h"
 #include "semper/server/entity_id.h"
-#include "semper/server/ref.h"
+#include "semper/server/message.h"
 #include "semper/store/versionstamp.h"
 
 namespace semper {

@@ -39,24 +39,13 @@
 
 #include "semper/server/behaviour.h"
 #include "semper/server/entity_id.h"
+#include "semper/server/message.h"
 
 namespace semper {
-
-// Messages that may wait in one entity's durable queue; past that, casts and calls to it get `retry`. Each
-// process looks after every kQueueCheckInterval messages that it has sent there, so the queue may grow
-// longer by that many per process.
-inline constexpr std::uint64_t kQueueMessagesMaximum = 1'000'000;
-inline constexpr std::uint64_t kQueueCheckInterval = 1'000;
 
 struct CallOptions {
   // How long to wait for the reply. kForever: until it comes.
   Duration timeout = std::chrono::seconds(5);
-};
-
-// A message with its type forgotten: its name and its encoding.
-struct RawMessage {
-  std::string name;
-  Bytes payload;  // one CBOR item
 };
 
 namespace internal {

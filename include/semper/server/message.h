@@ -1,0 +1,64 @@
+// RawMessage, ReplyToken, Event: a message with its C++ type forgotten, and who waits for its answer.
+//
+// What for: tools and bridges that send without the types (RawRef, cast_once, inspect), and callbacks
+// that answer later (Context::reply_token). When not: a program that has the types sends through a Ref
+// (server/ref.h) and never sees these.
+//
+//   RawMessage message{"Add", encode(Counter::Add{2})};   // the name of a type, one CBOR item
+//
+// Plain values, without a thread or an owner.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "semper/base/bytes.h"
+
+namespace semper {
+
+// Messages that may wait in one entity's durable queue; past that, casts and calls to it get `retry`. Each
+// process looks after every kQueueCheckInterval messages that it has sent there, so the queue may grow
+// longer by that many per process.
+inline constexpr std::uint64_t kQueueMessagesMaximum = 1'000'000;
+inline constexpr std::uint64_t kQueueCheckInterval = 1'000;
+
+// How a message is sent, and which callback takes it. The numbers are part of the format of queues.
+enum class Event : std::uint8_t { call = 0, cast = 1, info = 2 };
+
+// A message with its type forgotten: its name and its encoding.
+struct RawMessage {
+  std::string name;
+  Bytes payload;  // one CBOR item
+};
+
+// The address of a caller that still waits. A plain value: keep it in the state, send it on to any
+// entity of the caller's tenant.
+struct ReplyToken {
+  Bytes session;             // of the process that waits; empty: nobody does
+  std::uint64_t number = 0;  // of the call in that process
+
+  bool is_empty() const { return session.empty(); }
+  friend bool operator==(const ReplyToken&, const ReplyToken&) = default;
+};
+
+namespace internal {
+
+// What a behaviour says of one of its messages.
+struct MessageInfo {
+  std::string name;
+  bool call = false;
+  bool cast = false;
+  bool info = false;
+  bool locked = false;
+  // For people: the fields' names where it is stored by position and the compiler tells them, and the item of
+  // one with all its defaults (empty: larger than kExampleBytes, or it cannot be made).
+  std::optional<std::vector<std::string>> fields = std::nullopt;
+  Bytes example = {};
+};
+inline constexpr std::size_t kExampleBytes = 512;
+
+}  // namespace internal
+}  // namespace semper
