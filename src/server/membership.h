@@ -21,6 +21,7 @@
 #include "lease.h"
 #include "news.h"
 #include "records.h"
+#include "semper/store/transaction.h"
 #include "session_sweep.h"
 
 namespace semper::internal {
@@ -68,10 +69,5 @@ class Membership : public std::enable_shared_from_this<Membership> {
   Sightings hosts_;  // living ones, by key
   News changes_;
 };
-
-// Waits until the watch fires, the host stops, `also` is set or the time is over, whichever is
-// first.
-Task<void> wait_for_news(HostCore& core, std::unique_ptr<Watch> watch, OneShot<std::monostate> also,
-                         Duration at_most);
 
 }  // namespace semper::internal

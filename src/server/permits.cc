@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "membership.h"
-#include "scanner.h"
+#include "waiting.h"
 
 namespace semper::internal {
 

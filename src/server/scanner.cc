@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "keys.h"
+#include "waiting.h"
 
 namespace semper::internal {
 

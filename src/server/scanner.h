@@ -19,7 +19,6 @@
 
 namespace semper::internal {
 
-inline constexpr Duration kSafetyInterval = std::chrono::seconds(5);
 inline constexpr std::size_t kIndexRowsPerRead = 256;
 
 class Scanner {
