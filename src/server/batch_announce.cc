@@ -4,9 +4,6 @@
 #include <utility>
 
 #include "batch.h"
-#include "batch_effects.h"
-#include "served_type.h"
-#include "slot.h"
 
 namespace semper::internal {
 namespace {
@@ -24,12 +21,11 @@ Error ended_its_process(std::uint64_t runs) {
 }  // namespace
 
 Async<bool> Batch::announce() {
-  auto& core = slot_.type().core();
-  auto& memory = *desk_;
-  if (!slot_.type().consumes() || entity_.segments().empty()) co_return true;
+  auto& memory = desk_;
+  if (!served_.consumes() || entity_.segments().empty()) co_return true;
   SEMPER_CO_TRY(const auto segment, EntityKeys::stamp_in(entity_.segments().front().key));
-  if (!core.suspicion.covers(segment.version(), entity_.as_of())) co_return true;
-  const std::uint64_t number = core.suspicion.number();
+  if (!core_.suspicion.covers(segment.version(), entity_.as_of())) co_return true;
+  const std::uint64_t number = core_.suspicion.number();
   if (memory.cleared_of == number) co_return true;
   const auto& header = entity_.header();
   const QueuePlace head{segment, header.head_offset};
@@ -41,8 +37,8 @@ Async<bool> Batch::announce() {
     if (holds && known.alone) limit_ = 1;
     if (holds) co_return true;
   }
-  const auto& keys = slot_.target().keys;
-  Transaction transaction = core.store().begin();
+  const auto& keys = target_->keys;
+  Transaction transaction = core_.store().begin();
   SEMPER_CO_TRY(const auto present, co_await transaction.get(keys.header()));
   SEMPER_CO_TRY(const auto order, co_await transaction.get(keys.order()));
   SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.announcement()));
@@ -52,14 +48,14 @@ Async<bool> Batch::announce() {
   if (present.value_or(Bytes()) != entity_.header_raw()) co_return false;
   std::optional<Announcement> found;
   if (raw) {
-    // One that can not be read is as none: it only says what to be careful with.
+    // One that cannot be read is as none: it only says what to be careful with.
     if (auto decoded = Announcement::decode(*raw)) found = *decoded;
   }
   const std::uint64_t batch =
-      std::min<std::uint64_t>(core.options.batch_messages, entity_.queue_length());
-  auto next = announcement_for(found, head, header.popped, batch, core.options.message_attempts);
+      std::min<std::uint64_t>(core_.options.batch_messages, entity_.queue_length());
+  auto next = announcement_for(found, head, header.popped, batch, core_.options.message_attempts);
   if (!next) {
-    core.counters.failures.fetch_add(1, std::memory_order_relaxed);
+    core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
     memory.announced = found;
     memory.announced_of = number;
     burial_ = Burial{head, ended_its_process(found->runs)};
@@ -79,25 +75,25 @@ Async<bool> Batch::announce() {
 
 // False: it may, and what is known of it may have changed.
 Async<bool> Batch::wait_to_run_alone() {
-  auto& core = slot_.type().core();
   while (true) {
-    if (auto permit = core.lone_runs->try_acquire()) {
+    if (auto permit = core_.lone_runs->try_acquire()) {
       is_alone_ = true;
-      slot_.keep(turn_, std::move(permit));
+      turn_.keep(std::move(permit));
       co_return false;
     }
-    if (!slot_.has_turn(turn_)) co_return false;
-    if (core.stopping.stop_requested()) co_return fail(ErrorKind::closed, "the host is stopping");
-    SEMPER_CO_TRY_STATUS(co_await pause(kAlonePause));
+    if (!turn_.lasts()) co_return false;
+    if (core_.stopping.stop_requested()) co_return fail(ErrorKind::closed, "the host is stopping");
+    SEMPER_CO_TRY_STATUS(co_await turn_.pause(kAlonePause));
   }
 }
 
-Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction, const Effects& effects) {
+Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction,
+                                                const AttemptEffects& effects) {
   const auto& sends = effects.sends;
   // What it sent to itself, beside what it took away.
   if (sends.to_itself > effects.popped &&
       entity_.queue_length() - effects.popped + sends.to_itself > kQueueMessagesMaximum) {
-    co_return slot_.target().id;
+    co_return target_->id;
   }
   for (const auto& [prefix, id] : sends.to_check) {
     const EntityKeys keys(prefix, id);
@@ -105,11 +101,11 @@ Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction, const 
     SEMPER_CO_TRY(const auto pushed, co_await transaction.get(keys.pushed(), ReadMode::snapshot));
     std::uint64_t popped = 0;
     if (raw) {
-      // A header that can not be read is its consumer's to report.
+      // A header that cannot be read is its consumer's to report.
       if (const auto header = Header::decode(*raw)) popped = header->popped;
     }
     const bool is_full = counter_value(pushed) - popped > kQueueMessagesMaximum;
-    slot_.type().core().send_counts.looked(keys.pushed(), is_full);
+    core_.send_counts.looked(keys.pushed(), is_full);
     if (is_full) co_return id;
   }
   co_return std::nullopt;

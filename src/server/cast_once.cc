@@ -14,7 +14,6 @@ namespace semper {
 namespace {
 
 using internal::EntityKeys;
-using internal::QueuedMessage;
 
 // Casts of one transaction at most; their sizes and number are bounded by the store's limits, too.
 constexpr std::size_t kCastsPerTransaction = 1'000;
@@ -29,15 +28,14 @@ struct Share {
 
   const EntityId id;
   const EntityKeys keys;
-  std::vector<std::pair<std::uint64_t, QueuedMessage>> casts;
+  std::vector<std::pair<std::uint64_t, RawMessage>> casts;
 };
 using Shares = std::map<std::pair<std::string, std::string>, std::unique_ptr<Share>>;
 
 Status check(const OnceCast& cast, const Limits& limits) {
   Status valid = cast.to.validate();
   if (valid) {
-    valid = internal::check_message_size(
-        {internal::Kind::cast, cast.message.name, cast.message.payload, {}}, limits);
+    valid = internal::check_message_size(cast.message, {}, limits);
   }
   if (valid) return {};
   return fail(
@@ -52,16 +50,14 @@ Shares take(std::vector<OnceCast>& casts, std::size_t& next, BytesView prefix,
   std::size_t operations = 0;
   for (std::size_t count = 0; next < casts.size() && count < kCastsPerTransaction; ++count) {
     OnceCast& cast = casts[next];
-    QueuedMessage message{
-        internal::Kind::cast, std::move(cast.message.name), std::move(cast.message.payload), {}};
-    bytes += internal::queued_size(message) + 4 * (prefix.size() + cast.to.id.size() + 64);
+    bytes += internal::queued_size(cast.message) + 4 * (prefix.size() + cast.to.id.size() + 64);
     auto& share = shares[{cast.to.type, cast.to.id}];
     if (!share) {
       share = std::make_unique<Share>(prefix, cast.to);
       operations += kWritesPerEntity;
     }
     ++operations;  // its segment, at most
-    share->casts.emplace_back(cast.sequence, std::move(message));
+    share->casts.emplace_back(cast.sequence, std::move(cast.message));
     ++next;
     if (bytes > limits.transaction_bytes / 4 || operations > limits.transaction_operations / 2)
       break;
@@ -90,7 +86,7 @@ Async<void> send(Transaction& transaction, const std::string& source, const Shar
     SEMPER_CO_TRY(const auto last_raw, co_await transaction.get(key));
     std::uint64_t last = internal::counter_value(last_raw);
     bool any = last_raw.has_value();
-    std::vector<const QueuedMessage*> fresh;
+    std::vector<const RawMessage*> fresh;
     for (const auto& [sequence, message] : share->casts) {
       if (any && sequence <= last) continue;
       fresh.push_back(&message);
@@ -99,7 +95,8 @@ Async<void> send(Transaction& transaction, const std::string& source, const Shar
     }
     if (fresh.empty()) continue;
     SEMPER_CO_TRY_STATUS(co_await refuse_full(transaction, *share));
-    enqueuer.add(share->keys, fresh);
+    enqueuer.to(share->keys);
+    for (const auto* message : fresh) enqueuer.add(Event::cast, *message);
     Bytes number;
     append_little_endian_u64(number, last);
     transaction.set(key, number);

@@ -43,11 +43,10 @@ Status check_tenant(const Tenant& own, const Tenant& other) {
 void Context::send_cast(const Tenant& to_tenant, const EntityId& to, std::string_view message,
                         BytesView payload) {
   if (fields_.sends->refused) return;
-  const internal::QueuedMessage queued{
-      internal::Kind::cast, std::string(message), Bytes(payload), {}};
+  const RawMessage queued{std::string(message), Bytes(payload)};
   Status possible = check_tenant(tenant(), to_tenant);
   if (possible) possible = to.validate();
-  if (possible) possible = internal::check_message_size(queued, transaction().limits());
+  if (possible) possible = internal::check_message_size(queued, {}, transaction().limits());
   if (possible && fields_.sends->segments == internal::kSegmentsPerTransaction) {
     possible = fail(ErrorKind::exhausted, "one transaction sends at most " +
                                               std::to_string(internal::kSegmentsPerTransaction) +
@@ -60,7 +59,8 @@ void Context::send_cast(const Tenant& to_tenant, const EntityId& to, std::string
   const Bytes& prefix = to_tenant.prefix();
   const internal::EntityKeys keys(prefix, to);
   internal::Enqueuer enqueuer(transaction(), fields_.sends->segments++);
-  enqueuer.add(keys, {&queued});
+  enqueuer.to(keys);
+  enqueuer.add(Event::cast, queued);
   enqueuer.finish();
   auto& sends = *fields_.sends;
   if (to == *fields_.id && prefix == tenant().prefix()) {

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <set>
-#include <vector>
 
 #include "keys.h"
 #include "records.h"
+#include "semper/server/message.h"
 #include "semper/store/transaction.h"
 
 namespace semper::internal {
@@ -25,22 +25,31 @@ class Enqueuer {
   explicit Enqueuer(Transaction& transaction, std::uint16_t first_segment = 0)
       : transaction_(&transaction), next_segment_(first_segment) {}
 
-  // The messages follow each other in the queue. Call once or more per entity and transaction.
-  void add(const EntityKeys& keys, const std::vector<const QueuedMessage*>& messages);
+  // What is added from now on goes to this entity's queue. The keys are borrowed until end_queue().
+  void to(const EntityKeys& keys);
+  void add(Event event, const RawMessage& message, const ReplyToken& caller = {});
+  // Nothing more goes there. Also done by to() and finish().
+  void end_queue();
 
-  // Touches the index shards' wake-up counters; after the last add().
+  // After the last add(): the index shards' wake-up counters are touched.
   void finish();
 
  private:
+  void close_segment();
+
   Transaction* transaction_;
+  const EntityKeys* keys_ = nullptr;
+  SegmentWriter segment_;   // the last one of that queue
+  std::int64_t added_ = 0;  // messages to that queue
   std::set<Bytes> wakes_;
   std::uint16_t next_segment_;
 };
 
 // What the message takes in a segment, at most.
-std::size_t queued_size(const QueuedMessage& message);
+std::size_t queued_size(const RawMessage& message, const ReplyToken& caller = {});
 
-// Error exhausted where a message can not be stored in one value.
-Status check_message_size(const QueuedMessage& message, const Limits& limits);
+// Error exhausted where a message cannot be stored in one value.
+Status check_message_size(const RawMessage& message, const ReplyToken& caller,
+                          const Limits& limits);
 
 }  // namespace semper::internal

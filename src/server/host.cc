@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "keys.h"
+#include "local_hosts.h"
 #include "membership.h"
 #include "news.h"
-#include "peers.h"
 #include "permits.h"
 #include "scanner.h"
 #include "semper/env/cancellation.h"
@@ -50,7 +50,8 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     membership_ = std::make_shared<internal::Membership>(core_);
     permits_ = std::make_shared<internal::Permits>(core_->options.active_entities);
     core_->lone_runs = std::make_shared<internal::Permits>(1);
-    peers_ = internal::Peers::of(core_->store());
+    core_->publishers = internal::Publishers::of(core_->tenant);
+    hosts_ = internal::LocalHosts::of(core_->store());
   }
 
   // Called by the owner of the host, not by one of its coroutines.
@@ -72,12 +73,12 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
       std::lock_guard lock(mutex_);
       // Scanners and slots of the one before could not be taken over: half of the work would stay there.
       const auto [place, is_new] = types_.emplace(type->type(), type);
-      if (!is_new && place->second->has_behaviour_of(*type)) {
+      if (!is_new && place->second->behaviour_type() == type->behaviour_type()) {
         throw std::logic_error("this host serves type " + type->type() +
                                " already; serve it once, or make another host");
       }
       if (!is_new) throw two_behaviours(type->type());
-      if (!peers_->add_host(core_->tenant.prefix(), type)) {
+      if (!hosts_->add(core_->tenant.prefix(), type)) {
         types_.erase(place);
         throw two_behaviours(type->type());
       }
@@ -110,7 +111,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
       std::lock_guard lock(mutex_);
       first = !std::exchange(started_, true);
       for (const auto& [name, type] : types_) {
-        if (type->consumes()) consumed.insert(name);
+        if (type->served().consumes()) consumed.insert(name);
         if (scanned_.insert(name).second) fresh.push_back(type);
       }
     }
@@ -129,7 +130,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
       asio::co_spawn(core_->executor, keep_membership(self, std::move(*inside)), asio::detached);
     }
     for (const auto& type : fresh) {
-      if (!type->consumes()) continue;
+      if (!type->served().consumes()) continue;
       for (std::uint32_t shard = 0; shard < internal::kIndexShards; ++shard) {
         asio::co_spawn(core_->executor, internal::Scanner::run(type, membership_, permits_, shard),
                        asio::detached);
@@ -221,7 +222,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
       for (const auto& type : fresh) {
         const Bytes key = internal::type_key(prefix, type->type());
-        const Bytes wanted = internal::encode_message_infos(type->behaviour().messages());
+        const Bytes wanted = internal::encode_message_infos(type->served().behaviour().messages());
         SEMPER_CO_TRY(const auto present, co_await transaction.get(key));
         if (present != wanted) transaction.set(key, wanted);
       }
@@ -240,9 +241,9 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
 
   void withdraw() {
     std::lock_guard lock(mutex_);
-    if (!peers_) return;
+    if (!hosts_) return;
     for (const auto& [name, type] : types_) {
-      peers_->remove_host(core_->tenant.prefix(), *type);
+      hosts_->remove(core_->tenant.prefix(), *type);
     }
   }
 
@@ -259,7 +260,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   const std::shared_ptr<internal::HostCore> core_;
   std::shared_ptr<internal::Membership> membership_;
   std::shared_ptr<internal::Permits> permits_;
-  std::shared_ptr<internal::Peers> peers_;
+  std::shared_ptr<internal::LocalHosts> hosts_;
 
   // One start() at a time: each returns when all is as it says.
   internal::UnorderedTurns starts_;

@@ -11,6 +11,7 @@
 #include "host_threads.h"
 #include "loop.h"
 #include "news.h"
+#include "publishers.h"
 #include "semper/env/gate.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/host_options.h"
@@ -44,6 +45,7 @@ struct HostCore {
   std::shared_ptr<HostThreads> threads;
   Executor executor;  // threads->work()
   Loop home;          // the same, for those who may come when it is gone
+  Publishers publishers;
   Gate gate{"the host"};
   std::stop_source stopping;
   HostCounters counters;

@@ -115,10 +115,6 @@ Async<std::uint64_t> count_rows(Transaction& transaction, KeyRange range, std::u
   co_return rows;
 }
 
-RawMessage raw_message(internal::QueuedMessage&& message) {
-  return {std::move(message.name), std::move(message.payload)};
-}
-
 Result<HostView> host_view(BytesView prefix, const KeyValue& row) {
   HostView view;
   SEMPER_TRY(view.id, first_text(prefix, row.key));
@@ -217,10 +213,9 @@ Async<Redriven> redrive_some(Transaction& transaction, const EntityKeys& keys, K
   }
   done.letters = messages.size();
   if (messages.empty()) co_return done;
-  std::vector<const internal::QueuedMessage*> pointers;
-  for (const auto& message : messages) pointers.push_back(&message);
   internal::Enqueuer enqueuer(transaction);
-  enqueuer.add(keys, pointers);
+  enqueuer.to(keys);
+  for (const auto& [event, content, caller] : messages) enqueuer.add(event, content, caller);
   enqueuer.finish();
   co_return done;
 }
@@ -332,8 +327,8 @@ Async<std::vector<QueuedView>> read_queue(Transaction& transaction, const Entity
     SEMPER_TRY(const auto stamp, EntityKeys::stamp_in(row.key));
     for (std::size_t i = std::exchange(taken, 0); i < messages->size(); ++i) {
       auto& message = (*messages)[i];
-      const bool is_call = message.kind == internal::Kind::call;
-      views.push_back({stamp, is_call, raw_message(std::move(message))});
+      const bool is_call = message.event == Event::call;
+      views.push_back({stamp, is_call, std::move(message.content)});
       if (views.size() == limit) return false;
     }
     return true;
@@ -355,9 +350,9 @@ Async<std::vector<DeadLetterView>> read_dead_letters(Transaction& transaction,
     auto record = internal::decode_dead_letter(row.value);
     if (!record) return fail(at_key(record.error(), row.key));
     SEMPER_TRY(const auto stamp, EntityKeys::stamp_in(row.key));
-    const bool was_call = record->message.kind == internal::Kind::call;
-    views.push_back({stamp, was_call, raw_message(std::move(record->message)),
-                     std::move(record->reason), wall_time(record->time_ms)});
+    const bool was_call = record->message.event == Event::call;
+    views.push_back({stamp, was_call, std::move(record->message.content), std::move(record->reason),
+                     wall_time(record->time_ms)});
     return views.size() < limit;
   };
   if (limit > 0) {

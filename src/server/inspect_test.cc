@@ -53,14 +53,10 @@ class Inspect : public ::testing::Test {
   void enqueue(const EntityId& id, const std::vector<std::string>& names,
                const Bytes& payload = encode(std::int64_t{1})) {
     commit([&](Transaction& tx) {
-      std::vector<internal::QueuedMessage> messages;
-      for (const auto& name : names) {
-        messages.push_back({internal::Kind::cast, name, payload, {}});
-      }
-      std::vector<const internal::QueuedMessage*> pointers;
-      for (const auto& message : messages) pointers.push_back(&message);
+      const internal::EntityKeys to = keys(id);
       internal::Enqueuer enqueuer(tx);
-      enqueuer.add(keys(id), pointers);
+      enqueuer.to(to);
+      for (const auto& name : names) enqueuer.add(Event::cast, {name, payload});
       enqueuer.finish();
     });
   }
@@ -68,7 +64,7 @@ class Inspect : public ::testing::Test {
   void bury(const EntityId& id, const std::string& name) {
     commit([&](Transaction& tx) {
       const internal::DeadLetterRecord record{
-          {internal::Kind::cast, name, encode(std::int64_t{1}), {}}, "it threw", 1500};
+          {Event::cast, {name, encode(std::int64_t{1})}, {}}, "it threw", 1500};
       tx.set_versionstamped_key(keys(id).dead_letter(0), keys(id).stamp_offset(),
                                 encode_dead_letter(record));
     });

@@ -2,12 +2,11 @@
 
 #include <utility>
 
-#include "lease.h"
+#include "callbacks.h"
+#include "entity.h"
 #include "orders.h"
 #include "replies.h"
 #include "semper/base/log.h"
-#include "served_type.h"
-#include "slot.h"
 
 namespace semper::internal {
 namespace {
@@ -15,7 +14,7 @@ namespace {
 // Between attempts to write a result back: others may change the state, the store may be away.
 constexpr BackoffOptions kReleaseBackoff = {.initial = std::chrono::milliseconds(1),
                                             .maximum = std::chrono::seconds(1)};
-// Between two warnings of one result that can not be written.
+// Between two warnings of one result that cannot be written.
 constexpr Duration kReleaseWarnings = std::chrono::minutes(1);
 
 }  // namespace
@@ -47,71 +46,44 @@ class LockedTask::Answer {
   OneShot<Finished> done_;
 };
 
-// The slot's mark that this process attends to the lock.
-class LockedTask::Attending {
- public:
-  explicit Attending(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) {}
-  ~Attending() {
-    {
-      std::lock_guard lock(slot_->mutex_);
-      slot_->lock_attended_ = false;
-    }
-    slot_->notice_queue();
-  }
+LockedTask::LockedTask(std::shared_ptr<const ServedBehaviour> served,
+                       std::shared_ptr<const Target> target)
+    : served_(std::move(served)), core_(served_->core()), target_(std::move(target)) {}
 
- private:
-  std::shared_ptr<Slot> slot_;
-};
-
-void LockedTask::attend(const std::shared_ptr<Slot>& slot, std::optional<Held> held) {
-  {
-    std::lock_guard lock(slot->mutex_);
-    if (std::exchange(slot->lock_attended_, true) && !held) return;
-  }
-  const Loop& home = slot->type_->core().home;
-  home.spawn([slot, held = std::move(held)] { return run(slot, held); });
-}
-
-Task<void> LockedTask::run(std::shared_ptr<Slot> slot, std::optional<Held> held) {
-  auto& core = slot->type_->core();
-  auto inside = core.gate.enter();
-  if (!inside) co_return;
-  const Attending attending(slot);
-  while (!core.stopping.stop_requested()) {
+Task<void> LockedTask::run(std::optional<Held> held) {
+  while (!core_.stopping.stop_requested()) {
     if (!held) {
-      auto waited = co_await wait_for_holder(*slot);
+      auto waited = co_await wait_for_holder();
       if (!waited) {
-        log_warning("server", slot->target().id.to_string() +
+        log_warning("server", target_->id.to_string() +
                                   ": waiting for the lock: " + waited.error().to_string());
-        if (!co_await sleep_for(core.clock(), core.options.lock_lease)) co_return;
+        if (!co_await sleep_for(core_.clock(), core_.options.lock_lease)) co_return;
         continue;
       }
       if (!*waited) co_return;
       held = std::move(*waited);
     }
-    core.counters.locks.fetch_add(1);
-    const Status released = co_await hold(slot, *held);
-    core.counters.locks.fetch_sub(1);
+    core_.counters.locks.fetch_add(1);
+    const Status released = co_await hold(*held);
+    core_.counters.locks.fetch_sub(1);
     if (!released) {
-      log_warning("server",
-                  slot->target().id.to_string() +
-                      ": the locked result was not written: " + released.error().to_string());
+      log_warning("server", target_->id.to_string() + ": the locked result was not written: " +
+                                released.error().to_string());
     }
     co_return;
   }
 }
 
 // Returns when the lock is gone (nothing), or was taken over.
-Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder(Slot& slot) {
-  auto& core = slot.type_->core();
-  const auto& keys = slot.target().keys;
+Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder() {
+  const auto& keys = target_->keys;
   // Of holders that do not say theirs: hosts of 0.1.0.
-  const Duration unsaid = std::max(core.options.lock_lease, HostOptions().lock_lease);
+  const Duration unsaid = std::max(core_.options.lock_lease, HostOptions().lock_lease);
   std::optional<std::pair<std::uint64_t, std::uint64_t>> last;
   Attention attention;
   Duration unchanged_since{};
-  while (!core.stopping.stop_requested()) {
-    Transaction transaction = core.store().begin();
+  while (!core_.stopping.stop_requested()) {
+    Transaction transaction = core_.store().begin();
     SEMPER_CO_TRY(const auto standing,
                   co_await read_standing(transaction, keys, ReadMode::serializable));
     const Header& header = standing.header;
@@ -120,30 +92,29 @@ Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder(Slot& slot) {
     const auto renewal = LockRenewal::decode(row);
     const Duration lease = renewal.lease.value_or(unsaid);
     const std::pair seen{header.lock->nonce, renewal.renewals};
-    const Duration now = attention.look(core.clock().now(), step_maximum(look_interval(lease)));
+    const Duration now = attention.look(core_.clock().now(), step_maximum(look_interval(lease)));
     if (last != seen) {
       last = seen;
       unchanged_since = now;
     }
     if (now - unchanged_since >= lease || renewal.is_left()) {
-      auto held = co_await take_over(slot, seen.first, renewal);
+      auto held = co_await take_over(seen.first, renewal);
       if (held || held.error().kind() != ErrorKind::conflict) co_return held;
       continue;
     }
     SEMPER_CO_TRY(auto watch, co_await transaction.watch(keys.header()));
-    auto changed = co_await watch->changed(core.clock().after(look_interval(lease)));
+    auto changed = co_await watch->changed(core_.clock().after(look_interval(lease)));
     if (!changed && changed.error().kind() != ErrorKind::timeout) co_return fail(changed.error());
   }
   co_return std::nullopt;
 }
 
 // Makes the lock of this nonce ours. Error: conflict where it changed meanwhile.
-Async<std::optional<LockedTask::Held>> LockedTask::take_over(Slot& slot, std::uint64_t nonce,
+Async<std::optional<LockedTask::Held>> LockedTask::take_over(std::uint64_t nonce,
                                                              const LockRenewal& last) {
-  auto& core = slot.type_->core();
-  Entity entity(slot.shared_target());
-  Transaction transaction = core.store().begin();
-  SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, slot.type_->behaviour(), 1));
+  Entity entity(target_);
+  Transaction transaction = core_.store().begin();
+  SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, served_->behaviour(), 1));
   auto& header = entity.header();
   if (!header.lock || header.lock->nonce != nonce || entity.segments().empty()) {
     co_return fail(ErrorKind::conflict, "the lock has changed");
@@ -153,37 +124,37 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(Slot& slot, std::ui
   held.vanished = last.vanished + (last.is_left() ? 0 : 1);
   if (held.vanished >= kLockHoldersVanished) {
     held.nonce = nonce;
-    SEMPER_CO_TRY_STATUS(co_await set_aside(slot, std::move(held)));
+    SEMPER_CO_TRY_STATUS(co_await set_aside(std::move(held)));
     co_return std::nullopt;
   }
-  held.nonce = core.env().random->next();
+  held.nonce = core_.env().random->next();
   const std::string before = header.lock->owner;
-  const auto now = core.clock().wall_time().time_since_epoch();
+  const auto now = core_.clock().wall_time().time_since_epoch();
   if (!entity.has_state()) {
     // It was reset meanwhile: the message is handled from its beginning.
     header.lock.reset();
-    SEMPER_CO_TRY_STATUS(entity.save(transaction, slot.type_->behaviour()));
-    transaction.clear(slot.target().keys.lock_renewal());
+    SEMPER_CO_TRY_STATUS(entity.save(transaction, served_->behaviour()));
+    transaction.clear(target_->keys.lock_renewal());
     SEMPER_CO_TRY_STATUS(co_await transaction.commit());
     co_return std::nullopt;
   }
-  header.lock = LockRecord{held.nonce, core.name,
+  header.lock = LockRecord{held.nonce, core_.name,
                            std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
-  const LockRenewal first{1, core.options.lock_lease, held.vanished};
-  transaction.set(slot.target().keys.lock_renewal(), first.encode());
-  SEMPER_CO_TRY_STATUS(entity.save(transaction, slot.type_->behaviour()));
+  const LockRenewal first{1, core_.options.lock_lease, held.vanished};
+  transaction.set(target_->keys.lock_renewal(), first.encode());
+  SEMPER_CO_TRY_STATUS(entity.save(transaction, served_->behaviour()));
   SEMPER_CO_TRY(const auto stamp, co_await transaction.commit());
   entity.committed(stamp, false);
   held.encoded_state = entity.encoded();
   held.fencing_token = stamp.version();
-  core.counters.takeovers.fetch_add(1);
-  log_warning("server", slot.target().id.to_string() + ": took the lock over from " + before +
+  core_.counters.takeovers.fetch_add(1);
+  log_warning("server", target_->id.to_string() + ": took the lock over from " + before +
                             (last.is_left() ? ", which was stopped" : ", which did not renew it"));
   co_return held;
 }
 
 // The lock that nobody has held to the end: its message becomes a dead letter, its caller is told.
-Async<void> LockedTask::set_aside(Slot& slot, Held held) {
+Async<void> LockedTask::set_aside(Held held) {
   const std::string holders = std::to_string(held.vanished);
   Result<Handled> given_up =
       fail(Error(ErrorKind::internal,
@@ -192,109 +163,104 @@ Async<void> LockedTask::set_aside(Slot& slot, Held held) {
                      holders + " in a row; what it does (memory, stack, abort) is in their logs")
                .in("after " + holders + " holders"));
   std::optional<Error> why;
-  SEMPER_CO_TRY(const Written written, co_await try_release(slot, held, given_up, nullptr, why));
+  SEMPER_CO_TRY(const Written written, co_await try_release(held, given_up, nullptr, why));
   if (written != Written::yes) co_return fail(ErrorKind::conflict, "the lock has changed");
-  slot.type_->core().counters.failures.fetch_add(1);
-  log_warning("server", slot.target().id.to_string() + ": " + held.message.name +
+  core_.counters.failures.fetch_add(1);
+  log_warning("server", target_->id.to_string() + ": " + held.message.content.name +
                             " was set aside: " + given_up.error().message());
   co_return Status{};
 }
 
 // The host stops and the message is not handled: whoever comes need not wait for the lease.
-Async<void> LockedTask::leave(const Slot& slot, const Held& held) {
-  auto& core = slot.type_->core();
-  const auto& keys = slot.target().keys;
-  co_return co_await core.store().transact([&](Transaction& transaction) -> Async<void> {
+Async<void> LockedTask::leave(const Held& held) {
+  const auto& keys = target_->keys;
+  co_return co_await core_.store().transact([&](Transaction& transaction) -> Async<void> {
     SEMPER_CO_TRY(const auto standing,
                   co_await read_standing(transaction, keys, ReadMode::serializable));
     const auto& lock = standing.header.lock;
     if (!lock || lock->nonce != held.nonce) co_return Status{};
-    const LockRenewal left{0, core.options.lock_lease, held.vanished};
+    const LockRenewal left{0, core_.options.lock_lease, held.vanished};
     transaction.set(keys.lock_renewal(), left.encode());
     co_return Status{};
   });
 }
 
-Async<void> LockedTask::hold(const std::shared_ptr<Slot>& slot, const Held& held) {
-  auto& core = slot->type_->core();
+Async<void> LockedTask::hold(const Held& held) {
   auto renewal = std::make_shared<Renewal>();
-  const std::stop_callback on_host_stop(core.stopping.get_token(),
+  const std::stop_callback on_host_stop(core_.stopping.get_token(),
                                         [renewal] { renewal->lost.request_stop(); });
   struct EndRenewal {
     std::shared_ptr<Renewal> renewal;
     ~EndRenewal() { renewal->over.set({}); }
   } end_renewal{renewal};
-  asio::co_spawn(core.threads->upkeep(), renew(slot, held.nonce, held.vanished, renewal),
-                 asio::detached);
-  Backoff backoff(core.options.message_backoff, *core.env().random);
+  asio::co_spawn(core_.threads->upkeep(),
+                 renew(shared_from_this(), held.nonce, held.vanished, renewal), asio::detached);
+  Backoff backoff(core_.options.message_backoff, *core_.env().random);
   for (int attempt = 1;; ++attempt) {
     std::shared_ptr<void> state;
-    auto handled = co_await handle_elsewhere(slot, held, state, renewal->lost.get_token());
+    auto handled = co_await handle_elsewhere(held, state, renewal->lost.get_token());
     const bool failed = !handled && handled.error().kind() == ErrorKind::internal;
     if (failed && renewal->lost.stop_requested()) {
       renewal->over.set({});
-      if (core.stopping.stop_requested()) {
-        const Status left = co_await leave(*slot, held);
+      if (core_.stopping.stop_requested()) {
+        const Status left = co_await leave(held);
         if (!left) co_return fail(left.error());
       }
       co_return fail(handled.error());  // whoever holds the lock now, or next, handles the message
     }
-    if (failed && attempt < core.options.message_attempts) {
-      core.counters.failures.fetch_add(1);
-      SEMPER_CO_TRY_STATUS(co_await sleep_for(core.clock(), backoff.next()));
+    if (failed && attempt < core_.options.message_attempts) {
+      core_.counters.failures.fetch_add(1);
+      SEMPER_CO_TRY_STATUS(co_await sleep_for(core_.clock(), backoff.next()));
       continue;
     }
-    if (failed) core.counters.failures.fetch_add(1);
-    co_return co_await release(*slot, held, std::move(handled), std::move(state));
+    if (failed) core_.counters.failures.fetch_add(1);
+    co_return co_await release(held, std::move(handled), std::move(state));
   }
 }
 
 // Runs the callback on a thread that it may block.
-Async<Handled> LockedTask::handle_elsewhere(const std::shared_ptr<Slot>& slot, const Held& held,
-                                            std::shared_ptr<void>& state, std::stop_token lost) {
+Async<Handled> LockedTask::handle_elsewhere(const Held& held, std::shared_ptr<void>& state,
+                                            std::stop_token lost) {
   OneShot<Finished> done;
-  asio::co_spawn(slot->type_->core().threads->locked(),
-                 run_callback(slot, held, std::move(lost), done), asio::detached);
+  asio::co_spawn(core_.threads->locked(),
+                 run_callback(shared_from_this(), held, std::move(lost), done), asio::detached);
   SEMPER_CO_TRY(auto finished, co_await done.wait());
   state = std::move(finished.state);
   co_return std::move(finished.handled);
 }
 
-Task<void> LockedTask::run_callback(std::shared_ptr<Slot> slot, Held held, std::stop_token lost,
-                                    OneShot<Finished> done) {
+Task<void> LockedTask::run_callback(std::shared_ptr<LockedTask> self, Held held,
+                                    std::stop_token lost, OneShot<Finished> done) {
   Answer answer(std::move(done));
   Finished finished{fail(ErrorKind::internal, ""), nullptr};
   try {
-    finished.handled = co_await handle(*slot, held, finished.state, std::move(lost));
+    finished.handled = co_await self->handle(held, finished.state, std::move(lost));
   } catch (...) {
     finished.handled =
-        fail(exception_error(slot->target().id.to_string(), std::current_exception()));
+        fail(exception_error(self->target_->id.to_string(), std::current_exception()));
   }
   answer.give(std::move(finished));
 }
 
-Async<Handled> LockedTask::handle(Slot& slot, const Held& held, std::shared_ptr<void>& state,
+Async<Handled> LockedTask::handle(const Held& held, std::shared_ptr<void>& state,
                                   std::stop_token lost) {
-  auto& core = slot.type_->core();
-  auto& behaviour = slot.type_->behaviour();
-  auto decoded = behaviour.decode_state(held.encoded_state);
+  auto decoded = served_->behaviour().decode_state(held.encoded_state);
   if (!decoded) co_return fail(ErrorKind::corrupt, decoded.error().message());
   state = std::move(*decoded);
-  const Event event = held.message.kind == Kind::call ? Event::call : Event::cast;
   LockedContext context(
-      {&slot.target().id, core.env(), event, held.fencing_token, std::move(lost)});
-  auto handled = co_await behaviour.handle_locked(held.message.name, held.message.payload,
-                                                  state.get(), context);
+      {&target_->id, core_.env(), held.message.event, held.fencing_token, std::move(lost)});
+  auto handled = co_await served_->behaviour().handle_locked(
+      held.message.content.name, held.message.content.payload, state.get(), context);
   if (handled && handled->control.next == Next::lock) {
     co_return fail(ErrorKind::invalid_argument, "handle_locked asked for the lock that it holds");
   }
   co_return handled;
 }
 
-Task<void> LockedTask::renew(std::shared_ptr<Slot> slot, std::uint64_t nonce,
+Task<void> LockedTask::renew(std::shared_ptr<LockedTask> self, std::uint64_t nonce,
                              std::uint64_t vanished, std::shared_ptr<Renewal> renewal) {
-  auto& core = slot->type_->core();
-  const auto& keys = slot->target().keys;
+  auto& core = self->core_;
+  const auto& keys = self->target_->keys;
   const Duration lease = core.options.lock_lease;
   MonotonicTime renewed = core.clock().now();
   LockRenewal row{1, lease, vanished};
@@ -321,16 +287,15 @@ Task<void> LockedTask::renew(std::shared_ptr<Slot> slot, std::uint64_t nonce,
   }
 }
 
-Async<void> LockedTask::release(Slot& slot, const Held& held, Result<Handled> handled,
+Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
                                 std::shared_ptr<void> state) {
-  auto& core = slot.type_->core();
-  Backoff backoff(kReleaseBackoff, *core.env().random);
+  Backoff backoff(kReleaseBackoff, *core_.env().random);
   std::optional<MonotonicTime> last_attempt;  // once the host stops
-  MonotonicTime warn_at = core.clock().now();
+  MonotonicTime warn_at = core_.clock().now();
   bool unknown = false;
   while (true) {
     std::optional<Error> why;
-    const auto written = co_await try_release(slot, held, handled, state, why);
+    const auto written = co_await try_release(held, handled, state, why);
     if (written && *written == Written::yes) co_return Status{};
     if (written && *written == Written::lock_gone) {
       co_return fail(ErrorKind::closed,
@@ -340,7 +305,7 @@ Async<void> LockedTask::release(Slot& slot, const Held& held, Result<Handled> ha
     }
     if (written && *written == Written::refused) {
       // The next holder would do no better.
-      core.counters.failures.fetch_add(1);
+      core_.counters.failures.fetch_add(1);
       handled = fail(*why);
       continue;
     }
@@ -349,31 +314,27 @@ Async<void> LockedTask::release(Slot& slot, const Held& held, Result<Handled> ha
       co_return fail(error);
     }
     unknown = unknown || error.kind() == ErrorKind::outcome_unknown;
-    const MonotonicTime now = core.clock().now();
-    if (core.stopping.stop_requested()) {
-      if (!last_attempt) last_attempt = core.clock().after(core.options.lock_lease);
+    const MonotonicTime now = core_.clock().now();
+    if (core_.stopping.stop_requested()) {
+      if (!last_attempt) last_attempt = core_.clock().after(core_.options.lock_lease);
       if (now >= *last_attempt) co_return fail(error.in("the host stops"));
     }
     if (error.kind() != ErrorKind::conflict && now >= warn_at) {
-      warn_at = core.clock().after(kReleaseWarnings);
-      log_warning("server", slot.target().id.to_string() +
-                                ": the locked result is not written yet, trying again: " +
-                                error.to_string());
+      warn_at = core_.clock().after(kReleaseWarnings);
+      log_warning("server",
+                  target_->id.to_string() +
+                      ": the locked result is not written yet, trying again: " + error.to_string());
     }
-    SEMPER_CO_TRY_STATUS(co_await sleep_for(core.clock(), backoff.next()));
+    SEMPER_CO_TRY_STATUS(co_await sleep_for(core_.clock(), backoff.next()));
   }
 }
 
-Async<LockedTask::Written> LockedTask::try_release(Slot& slot, const Held& held,
-                                                   const Result<Handled>& handled,
+Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Result<Handled>& handled,
                                                    const std::shared_ptr<void>& state,
                                                    std::optional<Error>& why) {
-  auto& core = slot.type_->core();
-  auto& behaviour = slot.type_->behaviour();
-  const auto& target = slot.target();
-  Entity entity(slot.shared_target());
-  Transaction transaction = core.store().begin();
-  SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, behaviour, 1));
+  Entity entity(target_);
+  Transaction transaction = core_.store().begin();
+  SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, served_->behaviour(), 1));
   auto& header = entity.header();
   if (!header.lock || header.lock->nonce != held.nonce || entity.segments().empty()) {
     co_return Written::lock_gone;
@@ -385,9 +346,9 @@ Async<LockedTask::Written> LockedTask::try_release(Slot& slot, const Held& held,
     transaction.clear(entity.segments().front().key);
     header.head_offset = 0;
   }
-  transaction.clear(target.keys.lock_renewal());
+  transaction.clear(target_->keys.lock_renewal());
   std::vector<OutgoingReply> replies;
-  const bool call = held.message.kind == Kind::call;
+  const bool call = held.message.event == Event::call;
   if (handled) {
     entity.replace_state(state);
     if (call && handled->error) {
@@ -398,14 +359,14 @@ Async<LockedTask::Written> LockedTask::try_release(Slot& slot, const Held& held,
     }
   } else {
     if (call) replies.push_back({held.message.caller, encode_reply_error(handled.error())});
-    const auto now = core.clock().wall_time().time_since_epoch();
+    const auto now = core_.clock().wall_time().time_since_epoch();
     transaction.set_versionstamped_key(
-        target.keys.dead_letter(0), target.keys.stamp_offset(),
+        target_->keys.dead_letter(0), target_->keys.stamp_offset(),
         encode_dead_letter({held.message, handled.error().to_string(),
                             std::chrono::duration_cast<std::chrono::milliseconds>(now).count()}));
   }
-  SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, target.tenant.prefix(), replies));
-  const auto saved = entity.save(transaction, behaviour);
+  SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, target_->tenant.prefix(), replies));
+  const auto saved = entity.save(transaction, served_->behaviour());
   const auto& limits = transaction.limits();
   if (!saved) {
     why = saved.error();
@@ -417,25 +378,18 @@ Async<LockedTask::Written> LockedTask::try_release(Slot& slot, const Held& held,
   if (why && handled) co_return Written::refused;
   if (why) co_return fail(*why);
   SEMPER_CO_TRY_STATUS(co_await transaction.commit());
-  core.counters.messages.fetch_add(1);
-  core.counters.transactions.fetch_add(1);
-  if (!handled) core.counters.dead_letters.fetch_add(1);
-  if (handled) finish(slot, *handled, state.get());
+  core_.counters.messages.fetch_add(1);
+  core_.counters.transactions.fetch_add(1);
+  if (!handled) core_.counters.dead_letters.fetch_add(1);
+  if (handled) finish(*handled, state.get());
   co_return Written::yes;
 }
 
 // After the commit.
-void LockedTask::finish(Slot& slot, const Handled& handled, void* state) {
-  for (const auto& action : handled.control.actions) {
-    try {
-      if (action.run(state) == ActionFlow::halt) break;
-    } catch (...) {
-      log_error("server", slot.target().id.to_string() + ": an action failed: " +
-                              exception_error("action", std::current_exception()).message());
-    }
-  }
+void LockedTask::finish(const Handled& handled, const void* state) {
+  run_actions(handled.control.actions, target_->id, state);
   if (handled.control.next == Next::stop) {
-    slot.type_->behaviour().terminate(state, handled.control.stop_reason);
+    run_terminate(served_->behaviour(), target_->id, state, handled.control.stop_reason);
   }
 }
 

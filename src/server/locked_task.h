@@ -20,9 +20,11 @@
 #include <memory>
 #include <optional>
 
+#include "lease.h"
 #include "records.h"
 #include "semper/env/one_shot.h"
-#include "semper/server/behaviour.h"
+#include "served_behaviour.h"
+#include "target.h"
 
 namespace semper::internal {
 
@@ -30,11 +32,7 @@ namespace semper::internal {
 // because who holds a lock for hours meets restarts and outages that are none of its message's doing.
 inline constexpr std::uint64_t kLockHoldersVanished = 10;
 
-class Slot;
-class Entity;
-struct LockRenewal;
-
-class LockedTask {
+class LockedTask : public std::enable_shared_from_this<LockedTask> {
  public:
   // A lock that this process holds.
   struct Held {
@@ -45,40 +43,40 @@ class LockedTask {
     std::uint64_t vanished = 0;       // holders before this one
   };
 
-  // Starts to hold the lock, or, without one held, to wait for its holder, unless this process does
-  // so already. When the lock is gone the slot is told to look at its queue.
-  static void attend(const std::shared_ptr<Slot>& slot, std::optional<Held> held);
+  LockedTask(std::shared_ptr<const ServedBehaviour> served, std::shared_ptr<const Target> target);
+
+  // Holds the lock, or, without one held, waits for its holder. Returns when the lock is gone, or the
+  // host stops. Made as a shared_ptr, run once, inside the host's gate.
+  Task<void> run(std::optional<Held> held);
 
  private:
   struct Renewal;
   struct Finished;
-  class Attending;
   class Answer;
-  // Nothing was written where the lock is gone, or where the result is refused: it can not be encoded,
+  // Nothing was written where the lock is gone, or where the result is refused: it cannot be encoded,
   // or is more than the store takes.
   enum class Written : std::uint8_t { yes, lock_gone, refused };
 
-  static Task<void> run(std::shared_ptr<Slot> slot, std::optional<Held> held);
-  static Async<std::optional<Held>> wait_for_holder(Slot& slot);
-  static Async<std::optional<Held>> take_over(Slot& slot, std::uint64_t nonce,
-                                              const LockRenewal& last);
-  static Async<void> set_aside(Slot& slot, Held held);
-  static Async<void> leave(const Slot& slot, const Held& held);
-  static Async<void> hold(const std::shared_ptr<Slot>& slot, const Held& held);
-  static Async<Handled> handle_elsewhere(const std::shared_ptr<Slot>& slot, const Held& held,
-                                         std::shared_ptr<void>& state, std::stop_token lost);
-  static Task<void> run_callback(std::shared_ptr<Slot> slot, Held held, std::stop_token lost,
+  Async<std::optional<Held>> wait_for_holder();
+  Async<std::optional<Held>> take_over(std::uint64_t nonce, const LockRenewal& last);
+  Async<void> set_aside(Held held);
+  Async<void> leave(const Held& held);
+  Async<void> hold(const Held& held);
+  Async<Handled> handle_elsewhere(const Held& held, std::shared_ptr<void>& state,
+                                  std::stop_token lost);
+  static Task<void> run_callback(std::shared_ptr<LockedTask> self, Held held, std::stop_token lost,
                                  OneShot<Finished> done);
-  static Async<Handled> handle(Slot& slot, const Held& held, std::shared_ptr<void>& state,
-                               std::stop_token lost);
-  static Task<void> renew(std::shared_ptr<Slot> slot, std::uint64_t nonce, std::uint64_t vanished,
-                          std::shared_ptr<Renewal> renewal);
-  static Async<void> release(Slot& slot, const Held& held, Result<Handled> handled,
-                             std::shared_ptr<void> state);
-  static Async<Written> try_release(Slot& slot, const Held& held, const Result<Handled>& handled,
-                                    const std::shared_ptr<void>& state,
-                                    std::optional<Error>& why);
-  static void finish(Slot& slot, const Handled& handled, void* state);
+  Async<Handled> handle(const Held& held, std::shared_ptr<void>& state, std::stop_token lost);
+  static Task<void> renew(std::shared_ptr<LockedTask> self, std::uint64_t nonce,
+                          std::uint64_t vanished, std::shared_ptr<Renewal> renewal);
+  Async<void> release(const Held& held, Result<Handled> handled, std::shared_ptr<void> state);
+  Async<Written> try_release(const Held& held, const Result<Handled>& handled,
+                             const std::shared_ptr<void>& state, std::optional<Error>& why);
+  void finish(const Handled& handled, const void* state);
+
+  const std::shared_ptr<const ServedBehaviour> served_;
+  HostCore& core_;
+  const std::shared_ptr<const Target> target_;
 };
 
 }  // namespace semper::internal

@@ -70,7 +70,7 @@ class Removal {
       done = *order.done_of_first;
     } else {
       SEMPER_CO_TRY(const auto raw, co_await transaction_->get(keys_->header()));
-      // One that can not be read is no reason to leave anything behind.
+      // One that cannot be read is no reason to leave anything behind.
       if (raw) {
         if (const auto header = Header::decode(*raw)) done = header->head_offset;
       }
@@ -99,7 +99,7 @@ class Removal {
     if (!messages) return true;  // it goes, readable or not
     for (; done < messages->size(); ++done) {
       auto& message = (*messages)[static_cast<std::size_t>(done)];
-      if (message.kind != Kind::call) continue;
+      if (message.event != Event::call) continue;
       if (replies_.size() == most) return false;
       replies_.push_back(
           {message.caller,

@@ -39,8 +39,8 @@ struct Tally {
 // Not in coroutines: g++ 12 destroys the members of aggregates there twice.
 std::pair<QueuedMessage, QueuedMessage> a_cast_and_a_call() {
   const Bytes seven = encode(Tally::Add{7});
-  return {QueuedMessage{Kind::cast, "Add", seven, {}},
-          QueuedMessage{Kind::call, "Add", seven, {"12345678", 5}}};
+  return {QueuedMessage{Event::cast, {"Add", seven}, {}},
+          QueuedMessage{Event::call, {"Add", seven}, {"12345678", 5}}};
 }
 Bytes a_living_session() {
   return encode_alive({"p", 1, 0, {}});
@@ -91,10 +91,11 @@ TEST_F(Orders, a_kill_that_was_cut_off_is_carried_out_by_the_host_that_meets_it)
     const auto fill = [&](Transaction& tx) -> Async<void> {
       tx.set(session_key(target.tenant.prefix(), "12345678"), a_living_session());
       Enqueuer enqueuer(tx);
-      std::vector<const QueuedMessage*> both;
-      both.push_back(&cast);
-      both.push_back(&call);
-      enqueuer.add(target.keys, both);
+      enqueuer.to(target.keys);
+      for (const auto* message : {&cast, &call}) {
+        enqueuer.add(message->event, message->content, message->caller);
+      }
+      enqueuer.end_queue();
       tx.set_versionstamped_key(target.keys.dead_letter(0), target.keys.stamp_offset(),
                                 encode_dead_letter(letter));
       co_return Status{};
@@ -140,10 +141,11 @@ TEST_F(Orders, messages_of_the_first_segment_that_were_answered_are_not_answered
     const auto write = [&](Transaction& tx) -> Async<void> {
       tx.set(session_key(target.tenant.prefix(), "12345678"), a_living_session());
       Enqueuer enqueuer(tx);
-      std::vector<const QueuedMessage*> both;
-      both.push_back(&first);
-      both.push_back(&second);
-      enqueuer.add(target.keys, both);
+      enqueuer.to(target.keys);
+      for (const auto* message : {&first, &second}) {
+        enqueuer.add(message->event, message->content, message->caller);
+      }
+      enqueuer.end_queue();
       tx.set_versionstamped_value(target.keys.header(), header.encode(), 0);
       co_return Status{};
     };

@@ -5,6 +5,7 @@
 
 #include "enqueue.h"
 #include "orders.h"
+#include "records.h"
 #include "semper/server/message.h"
 
 namespace semper::internal {
@@ -31,16 +32,29 @@ class Outbox::Runner {
   Loop loop_;
 };
 
-Async<void> Outbox::publish(std::shared_ptr<const Target> target,
-                            std::vector<QueuedMessage> messages, std::vector<KeyValue> alongside) {
-  const auto& limits = store_.limits();
+Async<void> Outbox::cast(std::shared_ptr<const Target> target, std::vector<RawMessage> messages) {
   Publication publication;
   publication.target = std::move(target);
   publication.messages = std::move(messages);
+  return publish(std::move(publication));
+}
+
+Async<void> Outbox::call(std::shared_ptr<const Target> target, RawMessage message,
+                         ReplyToken caller, std::vector<KeyValue> alongside) {
+  Publication publication;
+  publication.target = std::move(target);
+  publication.event = Event::call;
+  publication.messages.push_back(std::move(message));
+  publication.caller = std::move(caller);
   publication.alongside = std::move(alongside);
+  return publish(std::move(publication));
+}
+
+Async<void> Outbox::publish(Publication publication) {
+  const auto& limits = store_.limits();
   for (const auto& message : publication.messages) {
-    SEMPER_CO_TRY_STATUS(check_message_size(message, limits));
-    publication.size_bytes += queued_size(message);
+    SEMPER_CO_TRY_STATUS(check_message_size(message, publication.caller, limits));
+    publication.size_bytes += queued_size(message, publication.caller);
   }
   if (publication.size_bytes > limits.transaction_bytes / 2) {
     co_return fail(ErrorKind::exhausted,
@@ -221,7 +235,7 @@ Async<bool> Outbox::is_full(const Target& target) {
   SEMPER_CO_TRY(const auto pushed, co_await transaction.get(target.keys.pushed()));
   std::uint64_t popped = 0;
   if (raw) {
-    // A header that can not be read is the consumer's to report.
+    // A header that cannot be read is the consumer's to report.
     if (const auto header = Header::decode(*raw)) popped = header->popped;
   }
   co_return count_waiting(pushed, popped) >= kQueueMessagesMaximum;
@@ -229,18 +243,23 @@ Async<bool> Outbox::is_full(const Target& target) {
 
 Async<void> Outbox::commit(const Store& store, const Publications& batch) {
   // Per entity, in order of arrival.
-  std::map<const Bytes*, std::pair<const EntityKeys*, std::vector<const QueuedMessage*>>,
+  std::map<const Bytes*, std::vector<const Publication*>,
            decltype([](const Bytes* a, const Bytes* b) { return *a < *b; })>
       by_entity;
   for (const auto& publication : batch) {
     if (publication.refused) continue;
-    auto& entry = by_entity[&publication.target->keys.pushed()];
-    entry.first = &publication.target->keys;
-    for (const auto& message : publication.messages) entry.second.push_back(&message);
+    by_entity[&publication.target->keys.pushed()].push_back(&publication);
   }
   auto result = co_await store.transact([&](Transaction& transaction) -> Async<void> {
     Enqueuer enqueuer(transaction);
-    for (const auto& [key, entry] : by_entity) enqueuer.add(*entry.first, entry.second);
+    for (const auto& [key, publications] : by_entity) {
+      enqueuer.to(publications.front()->target->keys);
+      for (const auto* publication : publications) {
+        for (const auto& message : publication->messages) {
+          enqueuer.add(publication->event, message, publication->caller);
+        }
+      }
+    }
     enqueuer.finish();
     for (const auto& publication : batch) {
       if (publication.refused) continue;

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "loop.h"
-#include "records.h"
 #include "semper/env/one_shot.h"
+#include "semper/server/message.h"
 #include "send_counts.h"
 #include "target.h"
 
@@ -32,7 +32,9 @@ inline constexpr std::size_t kOutboxWritesPerEntity = 4;
 
 struct Publication {
   std::shared_ptr<const Target> target;
-  std::vector<QueuedMessage> messages;
+  Event event = Event::cast;
+  std::vector<RawMessage> messages;
+  ReplyToken caller;  // of a call
   // Written along with it: key and value of the caller's session, where it is not registered yet.
   std::vector<KeyValue> alongside;
   OneShot<Status> done;
@@ -45,14 +47,16 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
  public:
   explicit Outbox(Store store) : store_(std::move(store)) {}
 
-  // Enqueues durably. Runs on the calling coroutine's executor.
-  Async<void> publish(std::shared_ptr<const Target> target, std::vector<QueuedMessage> messages,
-                      std::vector<KeyValue> alongside = {});
+  // Enqueue durably. Run on the calling coroutine's executor.
+  Async<void> cast(std::shared_ptr<const Target> target, std::vector<RawMessage> messages);
+  Async<void> call(std::shared_ptr<const Target> target, RawMessage message, ReplyToken caller,
+                   std::vector<KeyValue> alongside);
 
  private:
   class Runner;
   using Publications = std::vector<Publication>;
 
+  Async<void> publish(Publication publication);
   // A runner's turn ends when it finds nothing to do for its loop, or when another's has begun.
   static Task<void> run(std::shared_ptr<Runner> runner);
   // The next batch; null where the turn is over.

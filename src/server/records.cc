@@ -13,33 +13,34 @@ constexpr std::uint64_t kCallElements = 5;
 // Elements of a header before the state, which follows where it is not in chunks.
 constexpr std::uint64_t kHeaderElements = 5;
 
-void write_message(cbor::Writer& writer, const QueuedMessage& message) {
-  const bool call = message.kind == Kind::call;
+void write_message(cbor::Writer& writer, Event event, const RawMessage& message,
+                   const ReplyToken& caller) {
+  const bool call = event == Event::call;
   writer.array(call ? kCallElements : kCastElements);
-  writer.unsigned_integer(static_cast<std::uint64_t>(message.kind));
+  writer.unsigned_integer(static_cast<std::uint64_t>(event));
   writer.text(message.name);
   writer.bytes(message.payload);
   if (!call) return;
-  writer.bytes(message.caller.session);
-  writer.unsigned_integer(message.caller.number);
+  writer.bytes(caller.session);
+  writer.unsigned_integer(caller.number);
 }
 
 bool read_message(cbor::Reader& reader, QueuedMessage& message) {
   std::uint64_t elements = 0;
-  std::uint64_t kind = 0;
+  std::uint64_t event = 0;
   std::string_view name;
   BytesView payload;
-  if (!reader.read_array(elements) || !reader.read_unsigned(kind) || !reader.read_text(name) ||
+  if (!reader.read_array(elements) || !reader.read_unsigned(event) || !reader.read_text(name) ||
       !reader.read_bytes(payload)) {
     return false;
   }
-  message.kind = kind == 0 ? Kind::call : Kind::cast;
-  message.name = name;
-  message.payload = payload;
-  if (elements != (kind == 0 ? kCallElements : kCastElements) || kind > 1) {
+  message.event = event == 0 ? Event::call : Event::cast;
+  message.content.name = name;
+  message.content.payload = payload;
+  if (elements != (event == 0 ? kCallElements : kCastElements) || event > 1) {
     return reader.fail("a queued message of no known kind");
   }
-  if (message.kind == Kind::cast) return true;
+  if (message.event == Event::cast) return true;
   BytesView session;
   if (!reader.read_bytes(session) || !reader.read_unsigned(message.caller.number)) return false;
   message.caller.session = session;
@@ -146,9 +147,9 @@ Result<Header> Header::decode(BytesView bytes) {
   return header;
 }
 
-void SegmentWriter::add(const QueuedMessage& message) {
+void SegmentWriter::add(Event event, const RawMessage& message, const ReplyToken& caller) {
   cbor::Writer writer(body_);
-  write_message(writer, message);
+  write_message(writer, event, message, caller);
   ++count_;
 }
 
@@ -224,7 +225,8 @@ Bytes encode_dead_letter(const DeadLetterRecord& record) {
   Bytes out;
   cbor::Writer writer(out);
   writer.array(3);
-  write_message(writer, record.message);
+  const auto& [event, content, caller] = record.message;
+  write_message(writer, event, content, caller);
   writer.text(readable(record.reason, kDeadLetterReasonBytes));
   writer.integer(record.time_ms);
   return out;

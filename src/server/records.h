@@ -39,19 +39,17 @@ struct Header {
   static Result<Header> decode(BytesView bytes);
 };
 
-enum class Kind : std::uint8_t { call = 0, cast = 1 };
-
+// A message as it lies in a queue.
 struct QueuedMessage {
-  Kind kind = Kind::cast;
-  std::string name;
-  Bytes payload;
+  Event event = Event::cast;  // or a call
+  RawMessage content;
   ReplyToken caller;  // calls only
 };
 
 // (1, type, id, 2, stamp): an array of messages.
 class SegmentWriter {
  public:
-  void add(const QueuedMessage& message);
+  void add(Event event, const RawMessage& message, const ReplyToken& caller);
   std::size_t size_bytes() const { return body_.size(); }
   std::uint32_t count() const { return count_; }
   Bytes finish();

@@ -25,13 +25,17 @@ Header whole_header() {
 }
 
 QueuedMessage call_message() {
-  return {Kind::call, "Add", encode(std::int64_t{5}), ReplyToken{bytes_of({0, 0xff, 7}), 42}};
+  return {Event::call, {"Add", encode(std::int64_t{5})}, {bytes_of({0, 0xff, 7}), 42}};
+}
+
+void add_to(SegmentWriter& writer, const QueuedMessage& message) {
+  writer.add(message.event, message.content, message.caller);
 }
 
 void expect_same(const QueuedMessage& a, const QueuedMessage& b) {
-  EXPECT_EQ(a.kind, b.kind);
-  EXPECT_EQ(a.name, b.name);
-  EXPECT_EQ(a.payload, b.payload);
+  EXPECT_EQ(a.event, b.event);
+  EXPECT_EQ(a.content.name, b.content.name);
+  EXPECT_EQ(a.content.payload, b.content.payload);
   EXPECT_EQ(a.caller, b.caller);
 }
 
@@ -83,12 +87,12 @@ TEST(Records, a_header_of_a_newer_format_is_unsupported_and_says_to_update) {
 }
 
 TEST(Records, a_segments_messages_come_back_in_order) {
-  const QueuedMessage cast{Kind::cast, "Set", Bytes("\x00\xff", 2), {}};
+  const QueuedMessage cast{Event::cast, {"Set", Bytes("\x00\xff", 2)}, {}};
   SegmentWriter writer;
   EXPECT_EQ(writer.count(), 0u);
-  writer.add(call_message());
-  writer.add(cast);
-  writer.add(call_message());
+  add_to(writer, call_message());
+  add_to(writer, cast);
+  add_to(writer, call_message());
   EXPECT_EQ(writer.count(), 3u);
   EXPECT_GT(writer.size_bytes(), 0u);
   const Bytes bytes = writer.finish();
@@ -204,8 +208,8 @@ Status status_of(const Result<T>& result) {
 
 std::vector<Kept> kinds() {
   SegmentWriter writer;
-  writer.add(call_message());
-  writer.add({Kind::cast, "Set", "payload", {}});
+  add_to(writer, call_message());
+  add_to(writer, {Event::cast, {"Set", "payload"}, {}});
   std::vector<Kept> all;
   all.push_back({"header", whole_header().encode(),
                  [](BytesView bytes) { return status_of(Header::decode(bytes)); }});

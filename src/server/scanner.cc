@@ -9,7 +9,7 @@ namespace semper::internal {
 
 Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Membership> membership,
                         std::shared_ptr<Permits> permits, std::uint32_t shard) {
-  auto& core = type->core();
+  auto& core = type->served().core();
   auto inside = core.gate.enter();
   if (!inside) co_return;
   while (!core.stopping.stop_requested()) {
@@ -29,7 +29,7 @@ Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Member
 
 Async<void> Scanner::scan(ServedType& type, Permits& permits, std::uint32_t shard,
                           std::unique_ptr<Watch>& watch) {
-  auto& core = type.core();
+  auto& core = type.served().core();
   const auto& prefix = core.tenant.prefix();
   KeyRange rest = index_range(prefix, type.type(), shard);
   for (bool first = true;; first = false) {

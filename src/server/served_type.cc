@@ -12,7 +12,7 @@ void check_names(const Behaviour& behaviour) {
   const std::string type = behaviour.type();
   const Status valid = EntityId{type, "id"}.validate();
   if (!valid) {
-    throw std::logic_error("a behaviour can not have the name \"" + to_printable(type, 256) +
+    throw std::logic_error("a behaviour cannot have the name \"" + to_printable(type, 256) +
                            "\": " + valid.error().message() + "; give it a kName");
   }
   std::set<std::string> names;
@@ -25,22 +25,24 @@ void check_names(const Behaviour& behaviour) {
 
 ServedType::ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour> behaviour,
                        ServeOptions options)
-    : core_(std::move(core)),
-      behaviour_(std::move(behaviour)),
-      options_(options),
-      type_(behaviour_->type()) {}
+    : served_(std::make_shared<const ServedBehaviour>(std::move(core), std::move(behaviour),
+                                                      options)) {}
 
-bool ServedType::has_behaviour_of(const ServedType& other) const {
-  const Behaviour& mine = *behaviour_;
-  const Behaviour& theirs = *other.behaviour_;
-  return typeid(mine) == typeid(theirs);
+std::type_index ServedType::behaviour_type() const {
+  const Behaviour& behaviour = served_->behaviour();
+  return typeid(behaviour);
+}
+
+Status ServedType::submit(const std::shared_ptr<const Target>& target, Operation operation,
+                          const Executor& executor) {
+  return slot(target)->submit(std::move(operation), executor);
 }
 
 std::shared_ptr<Slot> ServedType::slot(const std::shared_ptr<const Target>& target) {
   std::lock_guard lock(mutex_);
   auto& place = slots_[target->id.id];
   if (!place) {
-    place = std::make_shared<Slot>(shared_from_this(), target);
+    place = std::make_shared<Slot>(shared_from_this(), served_, target);
     place->cache_place.listed = true;
   }
   return place;
@@ -52,7 +54,7 @@ std::shared_ptr<Slot> ServedType::slot(const std::string& id) {
     const auto found = slots_.find(id);
     if (found != slots_.end()) return found->second;
   }
-  return slot(std::make_shared<const Target>(core_->tenant, EntityId{type_, id}));
+  return slot(std::make_shared<const Target>(served_->core().tenant, EntityId{type(), id}));
 }
 
 void ServedType::rest(Slot& slot, std::size_t bytes) {
@@ -68,7 +70,7 @@ void ServedType::rest(Slot& slot, std::size_t bytes) {
   }
   bytes_ += bytes - place.bytes;
   place.bytes = bytes;
-  const auto& options = core_->options;
+  const auto& options = served_->core().options;
   auto candidate = resting_.begin();
   while (candidate != resting_.end() &&
          (resting_.size() > options.cache_entities || bytes_ > options.cache_bytes)) {

@@ -9,37 +9,39 @@
 #include <string>
 #include <unordered_map>
 
-#include "host_core.h"
 #include "keys.h"
+#include "local_hosts.h"
+#include "served_behaviour.h"
 #include "slot.h"
 
 namespace semper::internal {
 
-// Throws std::logic_error where the type's name can not be one, or two messages have the same.
+// Throws std::logic_error where the type's name cannot be one, or two messages have the same.
 void check_names(const Behaviour& behaviour);
 
-class ServedType : public std::enable_shared_from_this<ServedType> {
+class ServedType final : public LocalServer,
+                         public SlotOwner,
+                         public std::enable_shared_from_this<ServedType> {
  public:
   ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour> behaviour,
              ServeOptions options);
 
-  HostCore& core() const { return *core_; }
-  Behaviour& behaviour() const { return *behaviour_; }
-  const std::string& type() const { return type_; }
-  // Whether both have the same C++ type, not only the same name.
-  bool has_behaviour_of(const ServedType& other) const;
-  bool consumes() const { return options_.consume == ServeOptions::Consume::yes; }
+  const ServedBehaviour& served() const { return *served_; }
+
+  const std::string& type() const override { return served_->type(); }
+  std::type_index behaviour_type() const override;
+  Status submit(const std::shared_ptr<const Target>& target, Operation operation,
+                const Executor& executor) override;
 
   // The entity's slot, made where there is none.
   std::shared_ptr<Slot> slot(const std::shared_ptr<const Target>& target);
   std::shared_ptr<Slot> slot(const std::string& id);
 
-  // A runner has ended: keeps the slot as most recently used, and drops the least recently used
-  // idle ones past the cache's bounds.
-  void rest(Slot& slot, std::size_t bytes);
+  // Keeps the slot as most recently used, and drops the least recently used idle ones past the cache's
+  // bounds.
+  void rest(Slot& slot, std::size_t bytes) override;
 
-  // An entity of this shard has more to do, and gave its permit up for others.
-  void leave_over(std::uint32_t shard);
+  void leave_over(std::uint32_t shard) override;
   // True: one did since the last call. Else the news is set when one does.
   bool take_left_over(std::uint32_t shard, const OneShot<std::monostate>& news);
 
@@ -53,10 +55,7 @@ class ServedType : public std::enable_shared_from_this<ServedType> {
   std::size_t cached_bytes() const;
 
  private:
-  const std::shared_ptr<HostCore> core_;
-  const std::shared_ptr<Behaviour> behaviour_;
-  const ServeOptions options_;
-  const std::string type_;
+  const std::shared_ptr<const ServedBehaviour> served_;
 
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Slot>> slots_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "records.h"
 #include "semper/base/log.h"
 
 namespace semper::internal {
@@ -160,10 +161,8 @@ Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage mes
   Waiting waiting(shared_from_this(), caller.number);
   const EntityId id = target->id;
   const bool registers = !alongside.empty();
-  std::vector<QueuedMessage> messages;
-  messages.push_back({Kind::call, std::move(message.name), std::move(message.payload), caller});
   auto published =
-      co_await outbox_->publish(std::move(target), std::move(messages), std::move(alongside));
+      co_await outbox_->call(std::move(target), std::move(message), caller, std::move(alongside));
   if (!published) co_return fail(published.error());
   if (registers) confirm(caller.session);
   start_collecting(executor);
@@ -294,7 +293,7 @@ Async<Sessions::Replies> Sessions::read_replies(Transaction& transaction, BytesV
       log_error("server", "a reply is dropped: " + number.error().to_string());
       continue;
     }
-    // One that can not be read is the answer of its caller, and in nobody's way.
+    // One that cannot be read is the answer of its caller, and in nobody's way.
     auto reply = decode_reply(row.value);
     Result<Bytes> answer = reply ? std::move(*reply) : Result<Bytes>(fail(reply.error()));
     replies.emplace_back(*number, std::move(answer));

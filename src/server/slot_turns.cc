@@ -1,9 +1,7 @@
 // The part of a Slot that says who runs, and where.
-#include "slot_turns.h"
-
 #include <utility>
 
-#include "served_type.h"
+#include "slot.h"
 
 namespace semper::internal {
 namespace {
@@ -21,7 +19,7 @@ bool Slot::has_turn(std::uint64_t turn) const {
 }
 
 bool Slot::is_borrowed() const {
-  return running_ && loop_ != type_->core().home.context();
+  return running_ && loop_ != core().home.context();
 }
 
 std::uint64_t Slot::begin_turn(Loop where) {
@@ -29,14 +27,14 @@ std::uint64_t Slot::begin_turn(Loop where) {
   loop_ = where.context();
   where_ = std::move(where);
   waiting_there_ = 0;
-  for (const auto& work : mailbox_) waiting_there_ += work.loop == loop_ ? 1 : 0;
-  for (const auto& work : priority_) waiting_there_ += work.loop == loop_ ? 1 : 0;
+  for (const auto& operation : mailbox_) waiting_there_ += operation.loop == loop_ ? 1 : 0;
+  for (const auto& operation : priority_) waiting_there_ += operation.loop == loop_ ? 1 : 0;
   return ++turn_;
 }
 
-// A work that is taken from the slot.
-void Slot::hold_answer(const LocalWork& work) {
-  if (work.loop == loop_) {
+// An operation that is taken from the slot.
+void Slot::hold_answer(const Operation& operation) {
+  if (operation.loop == loop_) {
     --waiting_there_;
   } else if (is_borrowed()) {
     // A batch that waits long may answer any number of priority messages meanwhile.
@@ -44,7 +42,7 @@ void Slot::hold_answer(const LocalWork& work) {
     if (is_full && in_hand_.size() >= kInHandAnswered) {
       std::erase_if(in_hand_, [](const auto& done) { return done.is_set(); });
     }
-    in_hand_.push_back(work.done);
+    in_hand_.push_back(operation.done);
   }
 }
 
@@ -60,28 +58,34 @@ void Slot::keep(std::uint64_t turn, std::shared_ptr<Permit> to_run_alone) {
   if (turn_ == turn) alone_.swap(to_run_alone);
 }
 
-void Slot::give_back(std::vector<LocalWork> works) {
+void Slot::give_back(std::vector<Operation> operations) {
   std::uint64_t started = 0;
   {
     std::lock_guard lock(mutex_);
-    for (auto& work : works) {
-      if (work.done.is_set()) continue;  // its caller was told
-      if (running_ && work.loop == loop_) ++waiting_there_;
-      if (work.type == LocalWork::Type::priority) {
-        priority_.push_back(std::move(work));
+    for (auto& operation : operations) {
+      if (operation.done.is_set()) continue;  // its caller was told
+      if (running_ && operation.loop == loop_) ++waiting_there_;
+      if (operation.is_priority) {
+        priority_.push_back(std::move(operation));
       } else {
-        mailbox_.push_back(std::move(work));
+        mailbox_.push_back(std::move(operation));
       }
     }
     const bool waits = !mailbox_.empty() || !priority_.empty();
-    if (waits && !running_) started = begin_turn(type_->core().home);
+    if (waits && !running_) started = begin_turn(core().home);
   }
   if (started != 0) start_at_home(Running(shared_from_this(), started));
 }
 
+void Slot::give_back(Operation operation) {
+  std::vector<Operation> one;
+  one.push_back(std::move(operation));
+  give_back(std::move(one));
+}
+
 // Where the host has ended, the turn does too.
 bool Slot::enter_gate(std::uint64_t turn) {
-  auto inside = type_->core().gate.enter();
+  auto inside = core().gate.enter();
   if (!inside) return false;
   std::lock_guard lock(mutex_);
   if (turn_ == turn && !inside_) inside_ = std::move(*inside);
@@ -102,14 +106,14 @@ void Slot::start_at_home(Running running) {
     is_inside = inside_.has_value();
   }
   if (!is_inside && !enter_gate(moved->turn())) return;
-  type_->core().home.spawn([moved] { return run(std::move(*moved)); });
+  core().home.spawn([moved] { return run(std::move(*moved)); });
 }
 
 // The turn has ended before its work. What was in hand then has an unknown outcome; what waits goes on at
 // the host, or nowhere where that is where it ended.
 void Slot::pass_on(std::uint64_t turn, Lost how) {
   std::vector<OneShot<Result<Bytes>>> lost;
-  std::vector<LocalWork> orphans;
+  std::vector<Operation> orphans;
   std::shared_ptr<Permit> permits[2];  // given back without the lock
   std::optional<Gate::Holder> inside;
   std::uint64_t next = 0;
@@ -122,11 +126,11 @@ void Slot::pass_on(std::uint64_t turn, Lost how) {
     pausing_.reset();
     permits[0].swap(alone_);
     if (is_borrowed() && inside_) {
-      queue_noticed_ = type_->consumes();
-      next = begin_turn(type_->core().home);
+      queue_noticed_ = served_->consumes();
+      next = begin_turn(core().home);
     } else {
       orphans.swap(mailbox_);
-      for (auto& work : priority_) orphans.push_back(std::move(work));
+      for (auto& operation : priority_) orphans.push_back(std::move(operation));
       priority_.clear();
       running_ = false;
       ++turn_;
@@ -138,7 +142,7 @@ void Slot::pass_on(std::uint64_t turn, Lost how) {
   const char* why = how == Lost::silent ? "the loop that ran the entity does not run any more"
                                         : "the loop that ran the entity was stopped";
   for (auto& done : lost) done.set(fail(lost_answer(why)));
-  for (auto& work : orphans) work.done.set(fail(ErrorKind::closed, why));
+  for (auto& operation : orphans) operation.done.set(fail(ErrorKind::closed, why));
   if (next != 0) start_at_home(Running(shared_from_this(), next));
 }
 
@@ -148,7 +152,7 @@ bool Slot::wants_watch() {
 }
 
 void Slot::begin_watch() {
-  type_->core().home.spawn([self = shared_from_this()] { return watch(self); });
+  core().home.spawn([self = shared_from_this()] { return watch(self); });
 }
 
 void Slot::expect_end() {
@@ -161,7 +165,7 @@ void Slot::expect_end() {
 }
 
 Task<void> Slot::watch(std::shared_ptr<Slot> self) {
-  Clock& clock = self->type_->core().clock();
+  Clock& clock = self->core().clock();
   LoopWatch watch;
   while (true) {
     static_cast<void>(co_await sleep_for(clock, kLoopPatience));

@@ -49,7 +49,7 @@ struct CallOptions {
 };
 
 namespace internal {
-struct Target;  // a tenant and an entity with its keys (src/server/target.h)
+struct Route;  // an entity, and how this process reaches it
 }
 
 // A Ref with its behaviour's type forgotten: for tools and bridges.
@@ -83,7 +83,7 @@ class RawRef {
   const Tenant& tenant() const;
 
  private:
-  std::shared_ptr<const internal::Target> target_;
+  std::shared_ptr<const internal::Route> route_;
 };
 
 namespace internal {
