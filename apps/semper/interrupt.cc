@@ -1,84 +1,29 @@
 #include "interrupt.h"
 
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <cerrno>
 #include <csignal>
+#include <utility>
 #include <variant>
 
 #include "semper/base/assert.h"
 #include "semper/env/one_shot.h"
+#include "semper/env/termination.h"
 
 namespace semper::cli {
-namespace {
-
-constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
-
-std::atomic<int> wake_descriptor{-1};
-std::atomic<int> first_signal{0};
-
-void wake(int descriptor) {
-  const std::uint64_t one = 1;
-  static_cast<void>(!::write(descriptor, &one, sizeof one));
-}
-
-void set_handler(int signal_number, void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
-  ::sigaction(signal_number, &action, nullptr);
-}
-
-bool is_handler(int signal_number, void (*handler)(int)) {
-  struct sigaction action {};
-  return ::sigaction(signal_number, nullptr, &action) == 0 && action.sa_handler == handler;
-}
-
-// Runs in a signal handler. The first signal is passed on; after it each of them ends the process.
-void on_signal(int signal_number) {
-  const int saved = errno;
-  for (const int number : kSignals) {
-    if (is_handler(number, on_signal)) set_handler(number, SIG_DFL);
-  }
-  int none = 0;
-  if (first_signal.compare_exchange_strong(none, signal_number)) wake(wake_descriptor.load());
-  errno = saved;
-}
-
-}  // namespace
 
 Interrupt::Interrupt() {
-  const int descriptor = ::eventfd(0, EFD_CLOEXEC);
-  SEMPER_ASSERT(descriptor >= 0, "the system gives no eventfd");
-  SEMPER_ASSERT(wake_descriptor.exchange(descriptor) < 0, "one Interrupt at a time");
-  first_signal = 0;
-  for (const int number : kSignals) {
-    if (!is_handler(number, SIG_IGN)) set_handler(number, on_signal);
-  }
-  watching_ = std::thread([this, descriptor] { watch(descriptor); });
+  auto signal = termination(Hangup::asks_for_the_end);
+  asio::co_spawn(scheduler_.executor(), watch(std::move(signal)), asio::detached);
 }
 
-Interrupt::~Interrupt() {
-  for (const int number : kSignals) {
-    if (is_handler(number, on_signal)) set_handler(number, SIG_DFL);
-  }
-  int none = 0;
-  constexpr int kEnd = -1;
-  if (first_signal.compare_exchange_strong(none, kEnd)) wake(wake_descriptor.load());
-  watching_.join();
-  ::close(wake_descriptor.exchange(-1));
-}
+Interrupt::~Interrupt() = default;
 
-// Sleeps until the first signal or the end.
-void Interrupt::watch(int descriptor) {
-  std::uint64_t count = 0;
-  while (::read(descriptor, &count, sizeof count) < 0 && errno == EINTR) {
-  }
-  if (first_signal < 0) return;
+Task<void> Interrupt::watch(Async<int> signal) {
+  const auto asked = co_await std::move(signal);
+  SEMPER_ASSERT(asked, "main() has no other handlers");
   const std::lock_guard lock(mutex_);
-  signal_ = first_signal;
+  signal_ = *asked;
   act();
 }
 
@@ -94,7 +39,7 @@ void Interrupt::act() {
   if (decision_ == Decision::requests_stop) {
     source_.request_stop();
   } else {
-    ::kill(::getpid(), signal_);  // on_signal() has given it its default action back
+    ::kill(::getpid(), signal_);  // after the first signal it has its default action again
   }
 }
 

@@ -4,15 +4,15 @@
 // the command has said what becomes of it. A command that ends in order when asked to (it leaves work
 // that can be gone on with, or a summary) has the stop token; any other ends at once, as by the signal.
 // The second signal always ends the process. A signal that was ignored when the process was started
-// (nohup, a shell's background job) stays ignored.
+// (nohup, a shell's background job) stays ignored. See semper/env/termination.h.
 #pragma once
 
 #include <cstdint>
 #include <mutex>
 #include <stop_token>
-#include <thread>
 
 #include "semper/env/clock.h"
+#include "semper/env/scheduler.h"
 
 namespace semper::cli {
 
@@ -21,7 +21,7 @@ enum class OnSignal : std::uint8_t { ends_process, requests_stop };
 
 class Interrupt {
  public:
-  Interrupt();   // one at a time
+  Interrupt();
   ~Interrupt();  // the signals do again what they do by default
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
@@ -38,14 +38,14 @@ class Interrupt {
  private:
   enum class Decision : std::uint8_t { open, ends_process, requests_stop };
 
-  void watch(int descriptor);
+  Task<void> watch(Async<int> signal);
   void act();  // with mutex_ held
 
   std::stop_source source_;
   std::mutex mutex_;
   Decision decision_ = Decision::open;
   int signal_ = 0;  // the one that came; 0: none
-  std::thread watching_;
+  Scheduler scheduler_{{.name = "semper-signal"}};  // last: its thread ends first
 };
 
 }  // namespace semper::cli

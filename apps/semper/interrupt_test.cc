@@ -15,22 +15,35 @@ void wait_for_stop(const Interrupt& interrupt) {
   while (!interrupt.requested()) ::sched_yield();
 }
 
-TEST(Interrupt, keeps_a_signal_that_comes_before_the_command_has_decided) {
+// A process is asked to end once, so each of these is one of its own.
+void keep_until_decided(int number) {
+  Interrupt interrupt;
+  std::raise(number);
+  if (interrupt.requested()) ::_exit(1);
+  interrupt.decide(OnSignal::requests_stop);
+  wait_for_stop(interrupt);
+  ::_exit(0);
+}
+
+TEST(InterruptDeathTest, keeps_a_signal_that_comes_before_the_command_has_decided) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-    Interrupt interrupt;
-    std::raise(number);
-    EXPECT_FALSE(interrupt.requested());
-    interrupt.decide(OnSignal::requests_stop);
-    wait_for_stop(interrupt);
+    EXPECT_EXIT(keep_until_decided(number), ::testing::ExitedWithCode(0), "");
   }
 }
 
-TEST(Interrupt, tells_a_command_that_listens) {
+void tell_who_listens() {
   Interrupt interrupt;
   interrupt.decide(OnSignal::requests_stop);
-  EXPECT_FALSE(interrupt.requested());
+  if (interrupt.requested()) ::_exit(1);
   std::raise(SIGTERM);
   wait_for_stop(interrupt);
+  ::_exit(0);
+}
+
+TEST(InterruptDeathTest, tells_a_command_that_listens) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(tell_who_listens(), ::testing::ExitedWithCode(0), "");
 }
 
 // In a process of its own: what `steps` raise ends it, or it exits with 0.

@@ -11,10 +11,6 @@
 //   10 accounts hold 1000, as was paid in; 5321 transfers left and came
 //
 // STORE_URL is sqlite:./bank.db by default; fdb:CLUSTER_FILE and etcd:HOST:PORT,... work the same.
-#include <pthread.h>
-#include <signal.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <iostream>
 #include <string>
@@ -23,6 +19,7 @@
 #include "bank.h"
 #include "semper/env/one_shot.h"
 #include "semper/env/standard_streams.h"
+#include "semper/env/termination.h"
 
 namespace {
 
@@ -39,32 +36,21 @@ int explain(const semper::Error& error) {
   return 1;
 }
 
-// SIGINT and SIGTERM, held back from all threads and taken by the one that waits.
-class EndSignals {
- public:
-  // Before the first thread is started.
-  EndSignals() {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGINT);
-    sigaddset(&signals_, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-  }
-  void wait() const { sigwaitinfo(&signals_, nullptr); }
-  void wait_for(std::chrono::seconds time) const {
-    const timespec limit{time.count(), 0};
-    sigtimedwait(&signals_, nullptr, &limit);
-  }
+// The end of this process: asked for by a signal, or by a host that ended by itself.
+using End = semper::OneShot<int>;
 
- private:
-  sigset_t signals_{};
-};
+semper::Task<void> wait_for_signal(semper::Async<int> signal, End end) {
+  const auto asked = co_await std::move(signal);
+  if (!asked) explain(asked.error());
+  end.set(0);
+}
 
 // The clerks of this process: they work from their making until stop().
 class Clerks {
  public:
   Clerks(semper::Scheduler& scheduler, const semper::Store& store) : scheduler_(scheduler) {
     for (std::size_t i = 0; i < kClerks; ++i) {
-      asio::co_spawn(scheduler.executor(), work(store, stop_.get_token(), ends_.emplace_back()),
+      asio::co_spawn(scheduler.executor(), work(store, stop_.get_token(), done_.emplace_back()),
                      asio::detached);
     }
   }
@@ -73,21 +59,21 @@ class Clerks {
   bank::Work stop() {
     stop_.request_stop();
     bank::Work all;
-    for (auto& end : ends_) all.add(scheduler_.block_on(end.wait()).value_or(bank::Work()));
+    for (auto& done : done_) all.add(scheduler_.block_on(done.wait()).value_or(bank::Work()));
     return all;
   }
 
  private:
-  using End = semper::OneShot<bank::Work>;
+  using Done = semper::OneShot<bank::Work>;
 
-  static semper::Task<void> work(semper::Store store, std::stop_token stop, End end) {
+  static semper::Task<void> work(semper::Store store, std::stop_token stop, Done done) {
     semper::SeededRandom random(store.env().random->next());
-    end.set(co_await bank::transfer_at_random(store, kAccounts, random, std::move(stop)));
+    done.set(co_await bank::transfer_at_random(store, kAccounts, random, std::move(stop)));
   }
 
   semper::Scheduler& scheduler_;
   std::stop_source stop_;
-  std::vector<End> ends_;
+  std::vector<Done> done_;
 };
 
 void report(const bank::Work& work) {
@@ -107,49 +93,51 @@ int audit(semper::Scheduler& scheduler, const semper::Store& store) {
   return 0;
 }
 
-int work(semper::Scheduler& scheduler, const semper::Store& store, const EndSignals& end) {
+int work(semper::Scheduler& scheduler, const semper::Store& store, End end) {
   const auto opened = scheduler.block_on(bank::open_accounts(store, kAccounts, kPaidIn));
   if (!opened) return explain(opened.error());
   Clerks clerks(scheduler, store);
-  end.wait();
+  static_cast<void>(scheduler.block_on(end.wait()));
   report(clerks.stop());
   return 0;
 }
 
-int demo(semper::Scheduler& scheduler, const semper::Store& store, const EndSignals& end) {
+int demo(semper::Scheduler& scheduler, const semper::Store& store, End end) {
   const auto opened = scheduler.block_on(bank::open_accounts(store, kAccounts, kPaidIn));
   if (!opened) return explain(opened.error());
   Clerks clerks(scheduler, store);
-  end.wait_for(kDemoTime);
+  auto& clock = semper::system_clock();
+  static_cast<void>(scheduler.block_on(end.wait_until(clock, clock.after(kDemoTime))));
   report(clerks.stop());
   return audit(scheduler, store);
 }
 
-int with_host(semper::Scheduler& scheduler, const semper::Store& store, const EndSignals& end,
-              int (*then)(semper::Scheduler&, const semper::Store&, const EndSignals&)) {
+int with_host(semper::Scheduler& scheduler, const semper::Store& store, End end,
+              int (*then)(semper::Scheduler&, const semper::Store&, End)) {
   semper::Host host(store);
   host.serve<bank::Account>();
   if (const auto started = scheduler.block_on(host.start()); !started) {
     return explain(started.error());
   }
   // A host whose store has failed for good ends by itself, and this program with it.
-  asio::co_spawn(scheduler.executor(), host.join(), [](std::exception_ptr, semper::Status ended) {
-    if (!ended) ::kill(::getpid(), SIGTERM);
-  });
+  asio::co_spawn(scheduler.executor(), host.join(),
+                 [end](std::exception_ptr, semper::Status) mutable { end.set(1); });
   const int code = then(scheduler, store, end);
   const auto stopped = scheduler.block_on(host.stop());
   return stopped ? code : explain(stopped.error());
 }
 
-int serve(semper::Scheduler&, const semper::Store&, const EndSignals& end) {
+int serve(semper::Scheduler& scheduler, const semper::Store&, End end) {
   std::cout << "serving\n" << std::flush;
-  end.wait();
+  static_cast<void>(scheduler.block_on(end.wait()));
   return 0;
 }
 
 int run(const std::string& role, const std::string& url) {
-  const EndSignals end;
+  auto signal = semper::termination();  // from here on it is kept
   semper::Scheduler scheduler;
+  End end;
+  asio::co_spawn(scheduler.executor(), wait_for_signal(std::move(signal), end), asio::detached);
   const auto store = scheduler.block_on(semper::open_store(url));
   if (!store) return explain(store.error());
   int code = 2;

@@ -5,16 +5,14 @@
 //
 // Stop the server with Ctrl-C and start it again: the watcher goes on. Both end in good order with
 // Ctrl-C or SIGTERM.
-#include <pthread.h>
-#include <signal.h>
-
 #include <chrono>
 #include <cstdio>
 #include <string>
-#include <thread>
+#include <utility>
 
 #include "ticker.h"
 #include "semper/env/standard_streams.h"
+#include "semper/env/termination.h"
 
 namespace {
 
@@ -27,40 +25,31 @@ constexpr char kUsage[] =
     "ADDRESS is HOST:PORT, by default 127.0.0.1:7007\n"
     "example: semper-ticker serve & semper-ticker watch\n";
 
-// SIGINT and SIGTERM, held back from all threads and taken by the one that asks.
-class EndSignals {
- public:
-  // Before the first thread is started.
-  EndSignals() {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGINT);
-    sigaddset(&signals_, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-  }
-  // True where one came within that time.
-  bool wait_for(std::chrono::milliseconds time) const {
-    const timespec limit{time.count() / 1000, time.count() % 1000 * 1'000'000};
-    return sigtimedwait(&signals_, nullptr, &limit) > 0;
-  }
-  void wait() const { sigwaitinfo(&signals_, nullptr); }
+int explain(const semper::Error& error) {
+  std::fprintf(stderr, "semper-ticker: %s\n", error.to_string().c_str());
+  return 1;
+}
 
- private:
-  sigset_t signals_{};
-};
+semper::Task<void> change_prices(ticker::Publisher& prices) {
+  for (int tick = 0;; ++tick) {
+    prices.publish({ticker::next_price(tick)});
+    const auto slept = co_await semper::sleep_for(semper::system_clock(), 250ms);
+    if (!slept) co_return;
+  }
+}
 
-int serve(const EndSignals& end, const std::string& address) {
-  semper::Scheduler scheduler;
+int serve(semper::Async<int> end, const std::string& address) {
   ticker::Publisher prices = ticker::make_publisher();
+  semper::Scheduler scheduler;
   auto server = ticker::start_server(scheduler.executor(), prices, address);
-  if (!server) {
-    std::fprintf(stderr, "semper-ticker: %s\n", server.error().to_string().c_str());
-    return 1;
-  }
+  if (!server) return explain(server.error());
   std::printf("publishing on port %d\n", server->port());
   std::fflush(stdout);
-  for (int tick = 0; !end.wait_for(250ms); ++tick) prices.publish({ticker::next_price(tick)});
+  asio::co_spawn(scheduler.executor(), change_prices(prices), asio::detached);
+  const auto asked = scheduler.block_on(std::move(end));
   prices.close();  // the streams end in good order
   server->shutdown(1s);
+  if (!asked) return explain(asked.error());
   std::printf("stopped\n");
   return 0;
 }
@@ -73,15 +62,17 @@ semper::Task<void> print_events(ticker::Prices& prices) {
   }
 }
 
-int watch(const EndSignals& end, const std::string& address) {
+semper::Task<void> close_when_asked(semper::Async<int> end, ticker::Prices& prices) {
+  const auto asked = co_await std::move(end);
+  if (!asked) explain(asked.error());
+  prices.close();
+}
+
+int watch(semper::Async<int> end, const std::string& address) {
   semper::Scheduler scheduler;
   auto prices = ticker::watch(scheduler.executor(), address);
-  std::thread closer([&] {
-    end.wait();
-    prices.close();
-  });
+  asio::co_spawn(scheduler.executor(), close_when_asked(std::move(end), prices), asio::detached);
   scheduler.block_on(print_events(prices));
-  closer.join();
   scheduler.block_on(prices.join());
   std::printf("stopped\n");
   return 0;
@@ -97,9 +88,9 @@ int main(int argc, char** argv) {
     std::fputs(kUsage, stdout);
     return 0;
   }
-  const EndSignals end;
-  if (role == "serve" && argc <= 3) return serve(end, address);
-  if (role == "watch" && argc <= 3) return watch(end, address);
+  auto end = semper::termination();  // from here on a signal is kept
+  if (role == "serve" && argc <= 3) return serve(std::move(end), address);
+  if (role == "watch" && argc <= 3) return watch(std::move(end), address);
   std::fputs(kUsage, stderr);
   return 2;
 }
