@@ -117,6 +117,14 @@ TEST_F(Inspect, AnIdThatIsNoneIsRefusedByEachFunction) {
             ErrorKind::invalid_argument);
 }
 
+TEST_F(Inspect, EntitiesAreListedWithoutOptionsInsideACoroutine) {
+  write_header({"Counter", "a"}, with_state(encode(std::int64_t{1})));
+  auto listed = [](Tenant tenant) -> Async<std::vector<std::string>> {
+    co_return co_await list_entities(tenant, "Counter");
+  };
+  EXPECT_THAT(run(listed(tenant_)).value(), ElementsAre("a"));
+}
+
 TEST_F(Inspect, AStoreThatCouldNotBeOpenedGivesItsError) {
   const Tenant none(Result<Store>(fail(ErrorKind::io, "the disk is gone")));
   EXPECT_EQ(run(list_types(none)).error().message(), "the disk is gone");

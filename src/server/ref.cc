@@ -15,10 +15,18 @@ namespace {
 using internal::Operation;
 using RoutePointer = std::shared_ptr<const internal::Route>;
 
+// A wait that was cut off says nothing about the message, which is on its way.
+Error left_open(Error error, const internal::Target& target) {
+  if (error.kind() != ErrorKind::cancelled) return error;
+  return Error(ErrorKind::outcome_unknown,
+               "the wait for " + target.id.to_string() +
+                   " was cancelled; the message may still be processed");
+}
+
 // What came of an operation that this process's host was handed.
 Result<Bytes> outcome(Result<Result<Bytes>> answer, const internal::Target& target) {
   if (answer) return std::move(*answer);
-  if (answer.error().kind() != ErrorKind::timeout) return fail(answer.error());
+  if (answer.error().kind() != ErrorKind::timeout) return fail(left_open(answer.error(), target));
   return fail(ErrorKind::timeout, "no reply from " + target.id.to_string() +
                                       " in time; the message may still be processed");
 }
@@ -29,8 +37,10 @@ Async<Bytes> call(RoutePointer route, RawMessage message, CallOptions options) {
   const MonotonicTime deadline = target.store().env().clock->after(options.timeout);
   const auto server = route->local_server();
   if (!server) {
-    co_return co_await run_through(
+    auto answer = co_await run_through(
         route->publishers.sessions->call(target_of(route), std::move(message), deadline));
+    if (!answer) co_return fail(left_open(answer.error(), target));
+    co_return answer;
   }
   Operation operation{Event::call, false, {}, {}, deadline};
   auto done = operation.done;
@@ -55,8 +65,10 @@ Async<void> cast(RoutePointer route, std::vector<RawMessage> messages) {
     SEMPER_CO_TRY_STATUS(outcome(std::move(answer), target));
     co_return Status{};
   }
-  co_return co_await run_through(
-      route->publishers.outbox->cast(target_of(route), std::move(messages)));
+  auto sent =
+      co_await run_through(route->publishers.outbox->cast(target_of(route), std::move(messages)));
+  if (!sent) co_return fail(left_open(sent.error(), target));
+  co_return sent;
 }
 
 Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Duration timeout) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "semper/server/entity_id.h"
@@ -88,7 +89,11 @@ Async<std::vector<HostView>> list_hosts(Tenant tenant);
 Async<std::vector<SessionView>> list_sessions(Tenant tenant, std::size_t limit = 1000);
 // Ids in byte order. One seek per entity, whatever an entity holds.
 Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type,
-                                              ListOptions options = {});
+                                              ListOptions options);
+// No default argument above: g++ 12 would destroy it twice in `co_await list_entities(tenant, type)`.
+inline Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type) {
+  return list_entities(std::move(tenant), std::move(type), ListOptions());
+}
 Async<EntityView> inspect(Tenant tenant, EntityId id);
 // The first `limit` messages that wait.
 Async<std::vector<QueuedView>> peek_queue(Tenant tenant, EntityId id, std::size_t limit = 20);
