@@ -55,6 +55,14 @@ struct FaultyBackend::Shared {
     return CommitFault::none;
   }
 
+  Async<void> maybe_stuck() {
+    const auto now = current();
+    if (strikes(now.slow, "slow")) {
+      co_return co_await sleep_for(*env.clock, draw(now.slow_by));
+    }
+    co_return Status{};
+  }
+
   Async<void> maybe_delay() {
     const auto now = current();
     if (strikes(now.delay, "delay")) {
@@ -70,6 +78,7 @@ struct FaultyBackend::Shared {
   std::deque<CommitFault> scripted;
   std::map<std::string, std::uint64_t> counts;
   std::size_t on_their_way = 0;
+  Executor network;
   std::atomic<bool> closed = false;
 };
 
@@ -156,6 +165,11 @@ void FaultyBackend::script(std::initializer_list<CommitFault> next_commits) {
   shared_->scripted.insert(shared_->scripted.end(), next_commits);
 }
 
+void FaultyBackend::set_network(Executor network) {
+  std::lock_guard lock(shared_->mutex);
+  shared_->network = std::move(network);
+}
+
 std::map<std::string, std::uint64_t> FaultyBackend::happened() const {
   std::lock_guard lock(shared_->mutex);
   return shared_->counts;
@@ -193,6 +207,7 @@ Async<std::unique_ptr<Snapshot>> FaultyBackend::snapshot() {
 Async<CommitReceipt> FaultyBackend::commit(CommitRequest request) {
   auto shared = shared_;
   SEMPER_CO_TRY_STATUS(co_await shared->maybe_delay());
+  SEMPER_CO_TRY_STATUS(co_await shared->maybe_stuck());
   // A store that is closed says so for certain.
   if (shared->closed) co_return co_await shared->backend->commit(std::move(request));
   switch (shared->commit_fault()) {
@@ -208,13 +223,14 @@ Async<CommitReceipt> FaultyBackend::commit(CommitRequest request) {
       co_return receipt;
     }
     case CommitFault::unknown_late: {
+      Executor way = co_await asio::this_coro::executor;
       {
         std::lock_guard lock(shared->mutex);
         ++shared->on_their_way;
+        if (shared->network) way = shared->network;
       }
       const auto late_by = shared->draw(shared->current().late_by);
-      asio::co_spawn(co_await asio::this_coro::executor,
-                     arrive_late(shared, std::move(request), late_by), asio::detached);
+      asio::co_spawn(way, arrive_late(shared, std::move(request), late_by), asio::detached);
       co_return lost_answer();
     }
   }

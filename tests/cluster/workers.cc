@@ -10,7 +10,7 @@
 #include "bank/bank.h"
 #include "counter.h"
 #include "crash/ledger.h"
-#include "history.h"
+#include "checkers/history.h"
 #include "semper/env/one_shot.h"
 #include "semper/semper.h"
 

@@ -14,7 +14,7 @@
 #include "crash/verdict.h"
 #include "crash/workers.h"
 #include "gtest/gtest.h"
-#include "linearizable.h"
+#include "checkers/linearizable.h"
 #include "workers.h"
 
 namespace semper::testing {

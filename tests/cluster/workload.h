@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "crash/child_process.h"
-#include "history.h"
+#include "checkers/history.h"
 #include "semper/semper.h"
 
 namespace semper::testing {

@@ -43,6 +43,9 @@ struct StoreFaults {
   // A read, or a commit before it is tried or after it was done, waits up to delay_by.
   double delay = 0;
   Duration delay_by = std::chrono::milliseconds(5);
+  // A commit is stuck for up to slow_by before it is tried.
+  double slow = 0;
+  Duration slow_by = std::chrono::seconds(2);
   // A watch fires up to watch_late_by after the change.
   double watch_late = 0;
   Duration watch_late_by = std::chrono::milliseconds(50);
@@ -70,6 +73,10 @@ class FaultyBackend final : public Backend {
   // What the next commits meet, whatever the probabilities say; also the fences by which
   // Transaction learns the outcome of an earlier commit.
   void script(std::initializer_list<CommitFault> next_commits);
+
+  // Where late commits travel: they arrive although the loop of who sent them has gone. By default they
+  // go with that loop. The executor must outlive them.
+  void set_network(Executor network);
 
   // How many faults of each name happened: a test that saw none has tested none.
   std::map<std::string, std::uint64_t> happened() const;

@@ -4,11 +4,10 @@
 
 #include <filesystem>
 #include <fstream>
-#include <map>
-#include <set>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "search.h"
 #include "semper/semper.h"
 #include "semper/testing/temporary_folder.h"
 
@@ -93,38 +92,22 @@ TEST(Linearizable, a_value_that_no_counter_has_passes) {
   EXPECT_THAT(wrong({add(0, 0, 1)}), ElementsAre(HasSubstr("no counter does")));
 }
 
-// Wing and Gong's search: every order in which each next operation was called before all that remain
-// were answered, with what was tried kept in mind. For histories of up to about twenty operations.
-class Search {
- public:
-  explicit Search(std::vector<Operation> operations) : operations_(std::move(operations)) {}
-
-  bool finds_an_order() { return try_from(0, 0); }
-
- private:
-  bool try_from(std::uint32_t taken, std::int64_t value) {
-    if (!tried_.insert({taken, value}).second) return false;
-    std::int64_t first_answer = Operation::kNever;
-    bool all_answered_taken = true;
-    for (std::size_t i = 0; i < operations_.size(); ++i) {
-      if ((taken >> i & 1) != 0) continue;
-      first_answer = std::min(first_answer, operations_[i].returned_ns);
-      if (operations_[i].outcome == Outcome::done) all_answered_taken = false;
-    }
-    if (all_answered_taken) return true;
-    for (std::size_t i = 0; i < operations_.size(); ++i) {
-      const Operation& next = operations_[i];
-      if ((taken >> i & 1) != 0 || next.invoked_ns > first_answer) continue;
-      const std::int64_t after = value + (next.kind == Kind::add ? 1 : 0);
-      const bool fits = next.outcome == Outcome::open || next.value == after;
-      if (fits && try_from(taken | std::uint32_t{1} << i, after)) return true;
-    }
-    return false;
+// The counter as search_order knows it.
+struct CounterModel {
+  using State = std::int64_t;
+  using Operation = testing::Operation;
+  static Interval interval(const Operation& operation) {
+    return {operation.invoked_ns, operation.returned_ns, operation.outcome == Outcome::open};
   }
-
-  const std::vector<Operation> operations_;
-  std::set<std::pair<std::uint32_t, std::int64_t>> tried_;
+  static bool step(const Operation& operation, State& value) {
+    value += operation.kind == Kind::add ? 1 : 0;
+    return operation.outcome == Outcome::open || operation.value == value;
+  }
 };
+
+bool finds_an_order(const std::vector<Operation>& operations) {
+  return search_order<CounterModel>(operations, 0).found == Found::an_order;
+}
 
 // What clients of a real counter could have seen, and then, half of the time, a little changed.
 std::vector<Operation> random_history(SeededRandom& random) {
@@ -172,7 +155,7 @@ TEST(Linearizable, the_judge_and_the_search_differ) {
   for (int i = 0; i < kHistories; ++i) {
     const auto history = random_history(random);
     const bool judged = wrong(history).empty();
-    ASSERT_EQ(judged, Search(history).finds_an_order()) << "seed " << seed << "\n"
+    ASSERT_EQ(judged, finds_an_order(history)) << "seed " << seed << "\n"
                                                         << in_words(history);
     right += judged ? 1 : 0;
   }
