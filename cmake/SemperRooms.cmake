@@ -38,7 +38,8 @@ function(semper_room name)
   set_property(GLOBAL APPEND PROPERTY SEMPER_LAYERS "${name}=${layers}")
 
   set(source_dir "${PROJECT_SOURCE_DIR}/${room_DIR}")
-  file(GLOB headers CONFIGURE_DEPENDS "${SEMPER_INCLUDE}/semper/${name}/*.h")
+  file(GLOB headers CONFIGURE_DEPENDS "${SEMPER_INCLUDE}/semper/${name}/*.h"
+       "${SEMPER_INCLUDE}/semper/${name}/internal/*.h")
   file(GLOB sources CONFIGURE_DEPENDS "${source_dir}/*.cc")
   file(GLOB tests CONFIGURE_DEPENDS "${source_dir}/*_test.cc"
        "${source_dir}/*_test_support.cc")

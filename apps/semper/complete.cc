@@ -67,7 +67,7 @@ Async<void> complete(Invocation& invocation, CompletionQuery query) {
   const auto names = co_await names_for(invocation, std::move(query));
   if (!names) co_return Status{};
   for (const auto& name : *names) {
-    // A line break, or what steers a terminal, can not be typed.
+    // A line break, or what steers a terminal, cannot be typed.
     if (name.starts_with(prefix) && name == shown(name)) invocation.print(name + "\n");
   }
   co_return Status{};

@@ -48,9 +48,9 @@ Status judge(const std::string& program, int status) {
 
 Error not_started(const std::string& program, int number) {
   const bool is_wrong = number == ENOENT || number == ENOTDIR || number == ENOEXEC;
-  if (!is_wrong) return error_from_errno(number, program + " can not be started");
+  if (!is_wrong) return error_from_errno(number, program + " cannot be started");
   return Error(ErrorKind::invalid_argument, program +
-                                                " can not be started: " + std::strerror(number) +
+                                                " cannot be started: " + std::strerror(number) +
                                                 "; give a program, or its path, after --");
 }
 
@@ -59,7 +59,7 @@ Error not_started(const std::string& program, int number) {
 Status run_command(const std::vector<std::string>& command, BytesView input, int role) {
   int pipe_ends[2];
   if (::pipe2(pipe_ends, O_CLOEXEC) != 0) {
-    return fail(error_from_errno(errno, "can not make a pipe"));
+    return fail(error_from_errno(errno, "cannot make a pipe"));
   }
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);

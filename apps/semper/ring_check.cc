@@ -9,7 +9,7 @@ namespace semper::cli {
 namespace {
 
 constexpr std::size_t kScanBytes = 1u << 20;
-// Sectors that can not be read are named one by one up to here, and counted beyond.
+// Sectors that cannot be read are named one by one up to here, and counted beyond.
 constexpr std::size_t kNamedSectorsMaximum = 1000;
 
 struct Stretch {
@@ -118,7 +118,7 @@ Bytes verdict_item(const ring::Info& info, const Verdict& verdict) {
 
 void print_verdict(Invocation& invocation, const Verdict& verdict) {
   for (const auto& [sector, why] : verdict.unreadable) {
-    invocation.say("sector " + std::to_string(sector) + " can not be read: " + shown(why));
+    invocation.say("sector " + std::to_string(sector) + " cannot be read: " + shown(why));
   }
   for (const auto& header : verdict.headers) {
     invocation.say("bytes " + std::to_string(header.offset) + " to " +
@@ -143,7 +143,7 @@ std::string findings(const Verdict& verdict) {
     const char* advice;
   };
   const Finding all[] = {
-      {verdict.unreadable_count, "sector that can not be read", "sectors that can not be read",
+      {verdict.unreadable_count, "sector that cannot be read", "sectors that cannot be read",
        "copy what can be read to another device, this one is failing"},
       {verdict.damaged.size(), "damaged stretch of items", "damaged stretches of items",
        "take a copy of the device, then go past them with `semper ring consume --skip-damage`"},
@@ -247,7 +247,7 @@ Async<void> ring_dump(Invocation& invocation, RingPlace place) {
   if (verdict.sound()) co_return Status{};
   co_return fail(ErrorKind::corrupt, shown(place.path) + ": " +
                                          std::to_string(verdict.damaged.size()) +
-                                         " stretches can not be read, see `semper ring verify`");
+                                         " stretches cannot be read, see `semper ring verify`");
 }
 
 }  // namespace semper::cli

@@ -178,7 +178,7 @@ class Copying {
         for (const auto& each : measured_.named) invocation_.note(each);
       }
       co_return fail(ErrorKind::exhausted,
-                     to() + " can not hold " + std::to_string(measured_.misfits) + " rows of " +
+                     to() + " cannot hold " + std::to_string(measured_.misfits) + " rows of " +
                          from() + "; nothing was written. " + measured_.named.front());
     }
     invocation_.say("measured  " + tally_in_words(measured_.tally) +

@@ -12,7 +12,7 @@ namespace {
 // Room that a transaction with a single row needs besides it: the record.
 constexpr std::size_t kRecordBytesMaximum = 32'768;
 
-// Why the target can not hold the row; empty where it can.
+// Why the target cannot hold the row; empty where it can.
 std::string misfit(const KeyValue& row, const Limits& limits) {
   const auto over = [](const char* what, std::size_t is, const char* limit_name,
                        std::size_t limit) {

@@ -1,6 +1,6 @@
 // The passes of a copy: each reads the source from end to end.
 //
-//   measure   counts, and looks for rows that the target can not hold; writes nothing
+//   measure   counts, and looks for rows that the target cannot hold; writes nothing
 //   fill      writes every row from record().next on, without looking at what the target holds
 //   compare   reads both sides and says where they differ; writes the differences where asked to
 //

@@ -29,7 +29,7 @@ Async<std::optional<CopyRecord>> CopyTarget::find_record() const {
   auto record = decode<CopyRecord>(*stored);
   if (!record) {
     co_return fail(ErrorKind::corrupt, "the record of a copy in " + store_.url() +
-                                           " can not be read (" + record.error().message() +
+                                           " cannot be read (" + record.error().message() +
                                            "); begin anew with --overwrite");
   }
   if (record->format > CopyRecord::kFormat) {

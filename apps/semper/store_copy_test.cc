@@ -78,7 +78,7 @@ TEST_F(StoreCopy, a_row_that_the_target_can_not_hold_is_found_when_others_are_wr
   set(*source_, Bytes(51, 'k'), "");
   const Ran ran = copy();
   EXPECT_EQ(ran.code, 1) << ran.err;
-  EXPECT_THAT(ran.err, HasSubstr("can not hold 2 rows of"));
+  EXPECT_THAT(ran.err, HasSubstr("cannot hold 2 rows of"));
   EXPECT_THAT(ran.err, HasSubstr("key big: its value has 101 bytes, and the target's limit "
                                  "value_bytes is 100"));
   EXPECT_THAT(ran.err, HasSubstr("its key has 51 bytes, and the target's limit key_bytes is 50"));
@@ -155,7 +155,7 @@ TEST_F(StoreCopy, a_target_whose_stamps_would_repeat_is_written_to) {
   const Ran ran = copy({"--overwrite", "--yes"});
   EXPECT_EQ(ran.code, 1);
   EXPECT_THAT(ran.err, HasSubstr("would be given out again, which breaks the order of queues"));
-  EXPECT_THAT(ran.err, HasSubstr("can not be raised to 1000001"));
+  EXPECT_THAT(ran.err, HasSubstr("cannot be raised to 1000001"));
   EXPECT_EQ(rows(target).count("k"), 0u);
 }
 

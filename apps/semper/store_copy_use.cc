@@ -41,7 +41,7 @@ Async<std::vector<Tenant>> tenants_in_directories(const Store& store) {
       if (tenants.size() > kTenantsMaximum) {
         co_return fail(ErrorKind::exhausted, "the store has more than " +
                                                  std::to_string(kTenantsMaximum) +
-                                                 " directories; who uses it can not be found out");
+                                                 " directories; who uses it cannot be found out");
       }
       open.push_back(std::move(below));
     }

@@ -14,7 +14,7 @@ Result<std::unique_ptr<TemporaryFolder>> TemporaryFolder::make(std::string paren
   std::string pattern = parent + "/semper-bench-XXXXXX";
   if (::mkdtemp(pattern.data()) == nullptr) {
     return fail(error_from_errno(
-        errno, "can not make a folder in " + parent + "; name another one with --directory"));
+        errno, "cannot make a folder in " + parent + "; name another one with --directory"));
   }
   return std::unique_ptr<TemporaryFolder>(new TemporaryFolder(std::move(pattern)));
 }

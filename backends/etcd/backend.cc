@@ -119,7 +119,7 @@ Async<std::shared_ptr<Backend>> EtcdBackend::open(EtcdOptions options, Env env) 
   SEMPER_CO_TRY(const auto status, co_await parts->cluster->status());
   SEMPER_CO_TRY_STATUS(check_version(status.version()));
   SEMPER_CO_TRY_STATUS(co_await make_store(*parts));
-  // Housekeeping only: another handle does it where this one can not.
+  // Housekeeping only: another handle does it where this one cannot.
   static_cast<void>(co_await sweep_lanes(*parts->cluster, parts->layout));
   co_return std::shared_ptr<Backend>(new EtcdBackend(std::move(parts)));
 }
@@ -163,7 +163,7 @@ Status EtcdBackend::check_open() const {
   if (is_foreign()) {
     return fail(
         ErrorKind::unsupported,
-        "an etcd: store that was opened before fork() can not be used in the child, and gRPC does "
+        "an etcd: store that was opened before fork() cannot be used in the child, and gRPC does "
         "not survive a fork; let the child exec a program, or open the store in children only");
   }
   if (!parts_->closed.load()) return {};

@@ -60,7 +60,7 @@ class Cluster final : public Kv {
   // The first endpoint that answers. Error: io, naming what each said.
   Async<pb::StatusResponse> status();
 
-  // What each endpoint's own copy of everything up to a revision comes to; nothing where it can not be
+  // What each endpoint's own copy of everything up to a revision comes to; nothing where it cannot be
   // asked, or does not answer us.
   struct MemberHash {
     std::string address;

@@ -22,7 +22,7 @@ Result<std::string> read_file(const StoreUrl& url, std::string_view parameter) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     return fail(error_from_errno(errno == 0 ? EIO : errno,
-                                 "can not read the file of store URL parameter " +
+                                 "cannot read the file of store URL parameter " +
                                      std::string(parameter) + "=" + to_printable(path)));
   }
   std::string text(std::istreambuf_iterator<char>(file), {});

@@ -39,7 +39,7 @@ struct LostRequest {
 struct FoundOutcome {
   // 0: it was not applied and never will be. Then the lane is gone, unless the fate was `processed`.
   Revision applied_at = 0;
-  // Whether each transaction of it took effect; nothing where that can not be told any more.
+  // Whether each transaction of it took effect; nothing where that cannot be told any more.
   std::vector<std::optional<bool>> parts;
 };
 

@@ -18,7 +18,7 @@ class Conditions {
   Conditions(Plan& plan, const ReadMemory& reads, const Layout& layout)
       : plan_(&plan), memory_(&reads), layout_(&layout) {}
 
-  // False: it can not be said with conditions.
+  // False: it cannot be said with conditions.
   bool add(const ReadRecord& read) {
     const Revision bound = plan_->begun.bound(read.range);
     if (is_point(read.range)) {

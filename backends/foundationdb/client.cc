@@ -16,7 +16,7 @@ namespace {
 Error start_error(const FdbApi& api, FdbError code, const char* what) {
   const char* text = api.get_error(code);
   return Error(ErrorKind::io,
-               std::string("FoundationDB's client can not be started (") + what + ": " +
+               std::string("FoundationDB's client cannot be started (") + what + ": " +
                    (text == nullptr ? "unknown error" : text) + ", error " + std::to_string(code) +
                    "); it starts once in a process: another part of this program may "
                    "use it already");
@@ -51,7 +51,7 @@ class Owner {
       return fail(ErrorKind::invalid_argument,
                   "this process uses FoundationDB's client library " +
                       (client_->library().empty() ? kLibraryName : client_->library()) +
-                      " already, and can not load " + settings.library + " beside it");
+                      " already, and cannot load " + settings.library + " beside it");
     }
     if (settings.api_version && *settings.api_version != client_->api_version()) {
       return fail(ErrorKind::invalid_argument,

@@ -27,7 +27,7 @@ class Client {
   };
 
   // Selects the API version, sets up the network and starts its thread.
-  // Errors: unsupported (library.h), io (the library refused; the client can not be started again).
+  // Errors: unsupported (library.h), io (the library refused; the client cannot be started again).
   static Result<std::shared_ptr<Client>> start(const FdbApi& api, Settings settings);
 
   ~Client();  // stop()

@@ -25,7 +25,7 @@ Status ForkGuard::check() const {
   if (!is_foreign()) return {};
   return fail(
       ErrorKind::unsupported,
-      "FoundationDB's client was started before this process forked, and can not be used in "
+      "FoundationDB's client was started before this process forked, and cannot be used in "
       "the child; open the store after the fork, or let the child exec a program that does");
 }
 

@@ -86,7 +86,7 @@ Result<FdbApi> load_library(const std::string& path) {
   if (library == nullptr) {
     const char* why = ::dlerror();
     return fail(ErrorKind::unsupported,
-                "an fdb: store needs FoundationDB's client library, which can not be loaded (" +
+                "an fdb: store needs FoundationDB's client library, which cannot be loaded (" +
                     std::string(why == nullptr ? name : why) +
                     "); install the package foundationdb-clients of the cluster's version, or name "
                     "the file by ?library=PATH or SEMPER_FDB_LIBRARY");

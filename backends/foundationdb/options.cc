@@ -72,7 +72,7 @@ Status check_connection_string(const std::string& path) {
   std::ifstream file(path);
   if (!file) {
     return fail(ErrorKind::permission,
-                "the cluster file " + to_printable(path) + " can not be read by this user");
+                "the cluster file " + to_printable(path) + " cannot be read by this user");
   }
   if (is_connection_string(connection_string(path))) return {};
   return fail(ErrorKind::invalid_argument,
@@ -120,7 +120,7 @@ Status check_cluster_file(const std::string& cluster_file) {
   struct stat found {};
   if (::stat(path.c_str(), &found) == 0) return check_connection_string(path);
   if (errno != ENOENT && errno != ENOTDIR) {
-    return fail(error_from_errno(errno, "can not look at the cluster file " + to_printable(path)));
+    return fail(error_from_errno(errno, "cannot look at the cluster file " + to_printable(path)));
   }
   return fail(ErrorKind::not_found,
               "there is no cluster file " + to_printable(path) +

@@ -9,7 +9,7 @@ namespace semper::foundationdb {
 
 inline constexpr int kTenantAttempts = 10;
 
-// Before the tenant is entered: a client remembers that one was not there. A client that can not make
+// Before the tenant is entered: a client remembers that one was not there. A client that cannot make
 // tenants at its API version does nothing; whether it is there shows when it is entered.
 // Errors: unsupported (tenants are switched off in the cluster; says how to switch them on), retry (the
 // cluster does not answer), and FoundationDB's own.

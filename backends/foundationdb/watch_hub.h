@@ -36,7 +36,7 @@ inline constexpr std::size_t kArmedMaximum = kConnectionWatches;
 // Keys that are watched or looked at, and watches on all of them together.
 inline constexpr std::size_t kWatchedKeysMaximum = 20'000;
 inline constexpr std::size_t kWatchesMaximum = 100'000;
-// Between two looks at a key that FoundationDB can not watch for us.
+// Between two looks at a key that FoundationDB cannot watch for us.
 inline constexpr Duration kLookInterval = std::chrono::seconds(2);
 // After a failure.
 inline constexpr BackoffOptions kWatchBackoff = {.initial = std::chrono::milliseconds(10),

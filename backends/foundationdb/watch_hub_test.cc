@@ -1,4 +1,4 @@
-// Watches: shared, counted, looked at where FoundationDB can not watch, and never lost.
+// Watches: shared, counted, looked at where FoundationDB cannot watch, and never lost.
 #include "watch_hub.h"
 
 #include "fdb_world_test_support.h"

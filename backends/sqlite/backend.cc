@@ -27,7 +27,7 @@ Status forget_old_conflicts(Writer& writer) {
   }
   SEMPER_TRY_STATUS(writer.forget_write_conflicts(base.version));
   if (const int code = writer.commit(base.version); code != SQLITE_OK) {
-    return fail(writer.connection().error(code, "can not tidy up the store"));
+    return fail(writer.connection().error(code, "cannot tidy up the store"));
   }
   return {};
 }

@@ -15,8 +15,9 @@
 #include "checker.h"
 #include "connection.h"
 #include "place.h"
+#include "semper/env/internal/shared_file.h"
+#include "semper/env/internal/standard_streams.h"
 #include "semper/env/one_shot.h"
-#include "semper/env/shared_file.h"
 #include "semper/env/standard_streams.h"
 
 namespace semper::sqlite {
@@ -45,7 +46,7 @@ class Part {
     part->descriptor_ = semper::internal::above_standard_streams(
         ::open(part->path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (part->descriptor_ < 0) {
-      return fail(error_from_errno(errno, "can not make the backup " + part->path_));
+      return fail(error_from_errno(errno, "cannot make the backup " + part->path_));
     }
     // Another one may just have finished, and given what we opened its name.
     if (::flock(part->descriptor_, LOCK_EX | LOCK_NB) != 0 || !part->is_in_place()) {
@@ -59,7 +60,7 @@ class Part {
     }
     part->remove_companions();
     if (::ftruncate(part->descriptor_, 0) != 0) {
-      return fail(error_from_errno(errno, "can not empty " + part->path_));
+      return fail(error_from_errno(errno, "cannot empty " + part->path_));
     }
     return part;
   }
@@ -79,16 +80,16 @@ class Part {
 
   // On disk first, then under its name, which must be free; the name on disk too.
   Status finish(const std::string& to) {
-    if (::fsync(descriptor_) != 0) return fail(error_from_errno(errno, "can not sync " + path_));
+    if (::fsync(descriptor_) != 0) return fail(error_from_errno(errno, "cannot sync " + path_));
     int moved = ::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
     if (moved != 0 && errno == EINVAL) moved = ::link(path_.c_str(), to.c_str());
-    if (moved != 0) return fail(error_from_errno(errno, "can not give the backup its name " + to));
+    if (moved != 0) return fail(error_from_errno(errno, "cannot give the backup its name " + to));
     const int folder = ::open(folder_of(to).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return fail(error_from_errno(errno, "can not open the folder of " + to));
+    if (folder < 0) return fail(error_from_errno(errno, "cannot open the folder of " + to));
     const int synced = ::fsync(folder);
     const int number = errno;
     ::close(folder);
-    if (synced != 0) return fail(error_from_errno(number, "can not sync the folder of " + to));
+    if (synced != 0) return fail(error_from_errno(number, "cannot sync the folder of " + to));
     return {};
   }
 
@@ -230,7 +231,7 @@ Result<BackupReport> Backups::copy(const Job& job, const std::string& part) {
   {
     SEMPER_TRY(Statement version, from.prepare("SELECT version FROM meta WHERE id = 1"));
     const int code = version.step();
-    if (code != SQLITE_ROW) return fail(from.error(code, "can not read the version"));
+    if (code != SQLITE_ROW) return fail(from.error(code, "cannot read the version"));
     report.version = static_cast<Version>(version.column_number(0));
     sidecar_->saw(report.version);
   }
@@ -254,7 +255,7 @@ Status Backups::copy_pages(const Job& job, sqlite3* from, sqlite3* to, std::uint
     job.report(BackupProgress::Step::copy, (total - left) * page_bytes, total * page_bytes);
   }
   if (code == SQLITE_DONE) return {};
-  const Error error = Connection::error_of(code, job.to, "can not copy a page into the backup");
+  const Error error = Connection::error_of(code, job.to, "cannot copy a page into the backup");
   return fail(error);
 }
 

@@ -29,7 +29,7 @@ Error interrupted_error() {
 Status check_pages(Connection& connection) {
   SEMPER_TRY(Statement statement, connection.prepare("PRAGMA integrity_check(1)"));
   const int code = statement.step();
-  if (code != SQLITE_ROW) return fail(connection.error(code, "can not check the pages"));
+  if (code != SQLITE_ROW) return fail(connection.error(code, "cannot check the pages"));
   const std::string answer(statement.column_text(0));
   if (answer == "ok") return {};
   return fail(ErrorKind::corrupt, "store file " + connection.path() +
@@ -75,7 +75,7 @@ Result<Census> check_rows(Connection& connection) {
     ++census.rows;
     census.bytes += key.size() + value.size();
   }
-  if (code != SQLITE_DONE) return fail(connection.error(code, "can not read the rows"));
+  if (code != SQLITE_DONE) return fail(connection.error(code, "cannot read the rows"));
   return census;
 }
 

@@ -331,7 +331,7 @@ void Committer::replace_writer(const Error& cause) {
     return;
   }
   const Error dead(ErrorKind::io,
-                   "this store can not be used any more, close it and open it again; first: " +
+                   "this store cannot be used any more, close it and open it again; first: " +
                        cause.message() + "; then: " + writer.error().message());
   fail_for_good(dead);
   context_.pool->stop(dead);
@@ -347,7 +347,7 @@ void Committer::resolve(Batch& batch, Version version, const Error& error) {
   auto recovered = recover_store(*context_.options, *context_.statistics);
   if (!recovered) {
     const Error dead(ErrorKind::io,
-                     "this store can not be used any more, close it and open it again "
+                     "this store cannot be used any more, close it and open it again "
                      "when the cause is gone; first: " +
                          error.message() + "; then: " + recovered.error().message());
     fail_for_good(dead);

@@ -77,7 +77,7 @@ Result<Connection> Connection::open(const ConnectionOptions& options) {
   Connection connection(handle, options.path);
   if (handle == nullptr) return fail(ErrorKind::exhausted, "no memory for an SQLite connection");
   sqlite3_extended_result_codes(handle, 1);
-  if (code != SQLITE_OK) return fail(connection.error(code, "can not open"));
+  if (code != SQLITE_OK) return fail(connection.error(code, "cannot open"));
   sqlite3_busy_timeout(handle, options.busy_timeout_ms);
   if (options.on_close == ConnectionOptions::OnClose::leave_wal) {
     sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
@@ -101,7 +101,7 @@ Result<Statement> Connection::prepare(const char* sql) {
                                         "): an unfinished copy? It was left as it is; restore "
                                         "another one");
   }
-  if (code != SQLITE_OK) return fail(error(code, "can not prepare a statement"));
+  if (code != SQLITE_OK) return fail(error(code, "cannot prepare a statement"));
   return Statement(statement);
 }
 

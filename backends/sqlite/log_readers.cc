@@ -79,7 +79,7 @@ bool LogReaders::anybody_stays() const {
 }
 
 std::string LogReaders::to_string() const {
-  if (readers_.empty()) return "a process that can not be seen from here is reading";
+  if (readers_.empty()) return "a process that cannot be seen from here is reading";
   std::string names;
   for (std::size_t i = 0; i < readers_.size() && i < kNamedReaders; ++i) {
     if (i > 0) names += ", ";

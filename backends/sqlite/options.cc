@@ -51,7 +51,7 @@ Result<std::size_t> number_parameter(const StoreUrl& url, const NumberRule& rule
 Result<std::string> real_path(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> resolved(::realpath(path.c_str(), nullptr),
                                                              &std::free);
-  if (!resolved) return fail(error_from_errno(errno, "can not resolve " + to_printable(path)));
+  if (!resolved) return fail(error_from_errno(errno, "cannot resolve " + to_printable(path)));
   return std::string(resolved.get());
 }
 
@@ -84,7 +84,7 @@ Error missing_directory(const std::string& directory) {
                                          to_printable(directory));
 }
 
-// Why the directory of the store can not be found.
+// Why the directory of the store cannot be found.
 Error lost_directory(const std::string& directory, const Error& error) {
   if (const auto entered = check_may_enter(directory); !entered) return entered.error();
   if (error.kind() == ErrorKind::not_found) return missing_directory(directory);
@@ -230,7 +230,7 @@ Status refuse_network(const SqliteOptions& options) {
   struct statfs file_system {};
   struct stat place {};
   if (::statfs(directory.c_str(), &file_system) != 0 || ::stat(directory.c_str(), &place) != 0) {
-    return fail(error_from_errno(errno, "can not look at the directory " + directory));
+    return fail(error_from_errno(errno, "cannot look at the directory " + directory));
   }
   const auto magic = static_cast<std::uint64_t>(static_cast<std::uint32_t>(file_system.f_type));
   const std::string name =
@@ -238,7 +238,7 @@ Status refuse_network(const SqliteOptions& options) {
   if (name.empty()) return {};
   return fail(ErrorKind::unsupported,
               directory + " is on a network file system (" + name +
-                  "), whose locks and shared memory SQLite can not rely on; use a local disk, or, "
+                  "), whose locks and shared memory SQLite cannot rely on; use a local disk, or, "
                   "for one machine at a time and at your own risk, ?network=force");
 }
 

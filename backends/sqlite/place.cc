@@ -30,7 +30,7 @@ std::map<Owner, std::weak_ptr<const Place>>& places() {
 Result<NamedFile> look_at(const std::string& path) {
   struct statx status {};
   if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_INO | STATX_NLINK, &status) != 0) {
-    return fail(error_from_errno(errno, "can not look at " + path));
+    return fail(error_from_errno(errno, "cannot look at " + path));
   }
   NamedFile file;
   file.identity = {makedev(status.stx_dev_major, status.stx_dev_minor), status.stx_ino};
@@ -65,7 +65,7 @@ Result<std::shared_ptr<const Place>> Place::remember(const SqliteOptions& option
     place->files_.push_back({name, present->identity});
   }
   place->store_ = ::open(path.file.c_str(), O_PATH | O_CLOEXEC);
-  if (place->store_ < 0) return fail(error_from_errno(errno, "can not look at " + path.file));
+  if (place->store_ < 0) return fail(error_from_errno(errno, "cannot look at " + path.file));
   SEMPER_TRY_STATUS(place->check());
   places()[owner] = place;
   return place;

@@ -29,7 +29,7 @@ struct FileMark {
 Result<FileMark> state_of(const std::string& file) {
   struct stat status {};
   if (::stat(file.c_str(), &status) != 0) {
-    return fail(error_from_errno(errno, "can not look at the store's file " + file));
+    return fail(error_from_errno(errno, "cannot look at the store's file " + file));
   }
   return FileMark{status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
 }
@@ -132,7 +132,7 @@ Result<std::shared_ptr<Backend>> ReadOnlyBackend::open(SqliteOptions options, En
   SEMPER_TRY(const NamedFile file, look_at(options.path.file));
   std::shared_ptr<ReadOnlyBackend> backend(
       new ReadOnlyBackend(std::move(options), env, file.identity));
-  // What can not be read at all is said now.
+  // What cannot be read at all is said now.
   SEMPER_TRY(const View view, View::choose(backend->options_));
   SEMPER_TRY_STATUS(Reader::open_for_reading(backend->options_, view.access));
   return std::shared_ptr<Backend>(std::move(backend));

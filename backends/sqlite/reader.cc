@@ -50,7 +50,7 @@ Status Reader::prepare() {
 Result<Version> Reader::begin() {
   if (open_) end();
   if (const int code = begin_.run(); code != SQLITE_OK) {
-    return fail(connection_.error(code, "can not begin to read"));
+    return fail(connection_.error(code, "cannot begin to read"));
   }
   open_ = true;
   const int code = version_.step();
@@ -63,7 +63,7 @@ Result<Version> Reader::begin() {
                 "store file " + connection_.path() +
                     ": its own record (table meta) is missing; restore a backup");
   }
-  return fail(connection_.error(code, "can not read the version"));
+  return fail(connection_.error(code, "cannot read the version"));
 }
 
 void Reader::end() {
@@ -83,7 +83,7 @@ Result<std::optional<Bytes>> Reader::get(BytesView key) {
   const ResetGuard reset(get_);
   const int code = get_.step();
   if (code == SQLITE_DONE) return std::nullopt;
-  if (code != SQLITE_ROW) return fail(connection_.error(code, "can not read a key"));
+  if (code != SQLITE_ROW) return fail(connection_.error(code, "cannot read a key"));
   const BytesView value = get_.column_bytes(0);
   SEMPER_TRY_STATUS(verify(key, value, 1, get_));
   return Bytes(value);
@@ -100,7 +100,7 @@ Result<RangePage> Reader::get_range(const PageRequest& request) {
   while (page.rows.size() < request.rows && bytes < kPageBytesMaximum) {
     const int code = rows.step();
     if (code == SQLITE_DONE) return page;
-    if (code != SQLITE_ROW) return fail(connection_.error(code, "can not read a range"));
+    if (code != SQLITE_ROW) return fail(connection_.error(code, "cannot read a range"));
     const BytesView key = rows.column_bytes(0);
     const BytesView value = rows.column_bytes(1);
     SEMPER_TRY_STATUS(verify(key, value, 2, rows));
@@ -116,7 +116,7 @@ Result<Version> Reader::row_version(BytesView key) {
   const ResetGuard reset(row_version_);
   const int code = row_version_.step();
   if (code == SQLITE_DONE) return Version{0};
-  if (code != SQLITE_ROW) return fail(connection_.error(code, "can not read a key's version"));
+  if (code != SQLITE_ROW) return fail(connection_.error(code, "cannot read a key's version"));
   return static_cast<Version>(row_version_.column_number(0));
 }
 

@@ -29,20 +29,20 @@ Status rewrite_in_place(const std::string& path) {
   const Descriptor file(path, O_RDWR | O_CLOEXEC);
   if (file.number() < 0) {
     if (errno == ENOENT) return {};
-    return fail(error_from_errno(errno, "can not open " + path));
+    return fail(error_from_errno(errno, "cannot open " + path));
   }
   Bytes chunk(kChunkBytes, '\0');
   for (off_t offset = 0;;) {
     const ssize_t got = ::pread(file.number(), chunk.data(), chunk.size(), offset);
-    if (got < 0) return fail(error_from_errno(errno, "can not read " + path));
+    if (got < 0) return fail(error_from_errno(errno, "cannot read " + path));
     if (got == 0) break;
     const ssize_t put =
         ::pwrite(file.number(), chunk.data(), static_cast<std::size_t>(got), offset);
-    if (put != got) return fail(error_from_errno(errno, "can not write " + path + " over itself"));
+    if (put != got) return fail(error_from_errno(errno, "cannot write " + path + " over itself"));
     offset += got;
   }
   if (::fdatasync(file.number()) != 0) {
-    return fail(error_from_errno(errno, "can not sync " + path));
+    return fail(error_from_errno(errno, "cannot sync " + path));
   }
   return {};
 }
@@ -50,7 +50,7 @@ Status rewrite_in_place(const std::string& path) {
 Status sync_file(const std::string& path) {
   const Descriptor file(path, O_RDWR | O_CLOEXEC);
   if (file.number() < 0 || ::fdatasync(file.number()) != 0) {
-    return fail(error_from_errno(errno, "can not sync " + path));
+    return fail(error_from_errno(errno, "cannot sync " + path));
   }
   return {};
 }
@@ -61,7 +61,7 @@ Status truncate_wal(Writer& writer) {
   const int code =
       sqlite3_wal_checkpoint_v2(handle, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   sqlite3_busy_timeout(handle, ConnectionOptions().busy_timeout_ms);
-  if (code != SQLITE_OK) return fail(writer.connection().error(code, "can not empty the WAL"));
+  if (code != SQLITE_OK) return fail(writer.connection().error(code, "cannot empty the WAL"));
   return {};
 }
 

@@ -15,7 +15,7 @@
 
 #include "fork_guard.h"
 #include "semper/base/assert.h"
-#include "semper/env/shared_file.h"
+#include "semper/env/internal/shared_file.h"
 
 namespace semper::sqlite {
 namespace {
@@ -193,7 +193,7 @@ void Sidecar::retire() {
 Status Sidecar::map() {
   void* memory =
       ::mmap(nullptr, sizeof(SidecarLayout), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
-  if (memory == MAP_FAILED) return fail(error_from_errno(errno, "can not map " + path_));
+  if (memory == MAP_FAILED) return fail(error_from_errno(errno, "cannot map " + path_));
   layout_ = static_cast<SidecarLayout*>(memory);
   return {};
 }

@@ -15,7 +15,7 @@
 #include "place.h"
 #include "rights.h"
 #include "semper/base/crc32c.h"
-#include "semper/env/shared_file.h"
+#include "semper/env/internal/shared_file.h"
 
 namespace semper::sqlite {
 namespace {
@@ -80,7 +80,7 @@ Result<std::size_t> read_header(const SqliteOptions& options, Header& header) {
       vfs->xOpen(vfs, name.get(), file, SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB, nullptr);
   if (opened != SQLITE_OK) {
     if (file->pMethods != nullptr) file->pMethods->xClose(file);
-    return fail(ErrorKind::permission, "can not open the store file " + path + " for reading [" +
+    return fail(ErrorKind::permission, "cannot open the store file " + path + " for reading [" +
                                            sqlite3_errstr(opened) + "]");
   }
   sqlite3_int64 size = 0;
@@ -90,7 +90,7 @@ Result<std::size_t> read_header(const SqliteOptions& options, Header& header) {
   }
   file->pMethods->xClose(file);
   if (read != SQLITE_OK) {
-    return fail(ErrorKind::io, "can not read the first bytes of the store file " + path + " [" +
+    return fail(ErrorKind::io, "cannot read the first bytes of the store file " + path + " [" +
                                    sqlite3_errstr(read) + "]");
   }
   return static_cast<std::size_t>(size);
@@ -216,11 +216,11 @@ Status fill_new_file(const SqliteOptions& options, const std::string& path) {
 
 Status sync_path(const std::string& path, int flags) {
   const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC);
-  if (descriptor < 0) return fail(error_from_errno(errno, "can not open " + path));
+  if (descriptor < 0) return fail(error_from_errno(errno, "cannot open " + path));
   const int synced = ::fsync(descriptor);
   const int number = errno;
   ::close(descriptor);
-  if (synced != 0) return fail(error_from_errno(number, "can not sync " + path));
+  if (synced != 0) return fail(error_from_errno(number, "cannot sync " + path));
   return {};
 }
 
@@ -229,7 +229,7 @@ Status give_like_the_old_one(const StorePath& path) {
   struct stat old {};
   if (::stat(path.file.c_str(), &old) != 0) return {};
   const int descriptor = ::open(path.newborn().c_str(), O_RDWR | O_CLOEXEC);
-  if (descriptor < 0) return fail(error_from_errno(errno, "can not open " + path.newborn()));
+  if (descriptor < 0) return fail(error_from_errno(errno, "cannot open " + path.newborn()));
   semper::internal::give_like(descriptor, old);
   ::close(descriptor);
   return {};
@@ -248,7 +248,7 @@ Result<FileState> examine_file(const SqliteOptions& options) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return without_wal(options.path, FileState::absent);
-    const Error error = error_from_errno(errno, "can not look at the store file " + path);
+    const Error error = error_from_errno(errno, "cannot look at the store file " + path);
     SEMPER_TRY_STATUS(check_may_enter(path));
     return fail(error);
   }
@@ -300,7 +300,7 @@ Status put_right(const SqliteOptions& options) {
   if (mode.step() == SQLITE_ROW && mode.column_text(0) == "wal") return {};
   return fail(ErrorKind::unsupported,
               "the file " + options.path.file +
-                  " can not be given a write-ahead log; it was left as it is");
+                  " cannot be given a write-ahead log; it was left as it is");
 }
 
 Status create_file(const SqliteOptions& options) {
@@ -310,7 +310,7 @@ Status create_file(const SqliteOptions& options) {
   if (made) made = give_like_the_old_one(path);
   if (made) made = sync_path(path.newborn(), O_RDONLY);
   if (made && ::rename(path.newborn().c_str(), path.file.c_str()) != 0) {
-    made = fail(error_from_errno(errno, "can not move the new store to " + path.file));
+    made = fail(error_from_errno(errno, "cannot move the new store to " + path.file));
   }
   if (!made) {
     remove_newborn(path);

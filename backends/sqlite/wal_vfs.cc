@@ -140,7 +140,7 @@ constexpr sqlite3_io_methods kMethods = {
     through<&sqlite3_io_methods::xUnfetch, sqlite3_int64, void*>,
 };
 
-// What the VFS below can not do, this one does not offer.
+// What the VFS below cannot do, this one does not offer.
 constexpr sqlite3_io_methods of_version(int version) {
   sqlite3_io_methods methods = kMethods;
   methods.iVersion = version;

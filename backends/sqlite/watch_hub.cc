@@ -298,7 +298,7 @@ void WatchHub::compare(const std::vector<EntryPtr>& entries) {
     if (suspended_) return;  // resume() has everything compared
     const auto begun = begin_to_read();
     for (const auto& entry : entries) {
-      // What can not be read is reported as changed: the owner looks, and gets the error.
+      // What cannot be read is reported as changed: the owner looks, and gets the error.
       auto row = begun;
       if (row) row = reader_->row_version(entry->key);
       if (!row || *row != entry->seen.row) changed.push_back(entry);

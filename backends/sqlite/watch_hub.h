@@ -67,7 +67,7 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   // Fires everything with `closed` and ends the thread.
   void close();
 
-  // The store can not be used any more: who watches is told of a change, looks, and gets the error.
+  // The store cannot be used any more: who watches is told of a change, looks, and gets the error.
   void give_up();
 
   // Closes the hub's connection; until resume() nothing is compared.

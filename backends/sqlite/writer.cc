@@ -87,7 +87,7 @@ Status Writer::prepare() {
 
 Result<Writer::Base> Writer::begin() {
   if (const int code = begin_.run(); code != SQLITE_OK) {
-    return fail(connection_.error(code, "can not begin to write"));
+    return fail(connection_.error(code, "cannot begin to write"));
   }
   log_.begin(version_ + 1);
   std::uint32_t data_version = 0;
@@ -115,7 +115,7 @@ Result<bool> Writer::load_meta() {
                 "store file " + connection_.path() +
                     ": its own record (table meta) is missing; restore a backup");
   }
-  if (code != SQLITE_ROW) return fail(connection_.error(code, "can not read the version"));
+  if (code != SQLITE_ROW) return fail(connection_.error(code, "cannot read the version"));
   const auto version = static_cast<Version>(load_meta_.column_number(0));
   forgotten_conflicts_ = static_cast<Version>(load_meta_.column_number(1));
   has_write_conflicts_ = load_meta_.column_number(2) != 0;
@@ -155,7 +155,7 @@ Result<bool> Writer::is_unchanged_by_sql(const ReadRecord& read, Version since) 
     const ResetGuard reset(version_of_);
     const int code = version_of_.step();
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
-      return fail(connection_.error(code, "can not read a key's version"));
+      return fail(connection_.error(code, "cannot read a key's version"));
     }
     rows = code == SQLITE_ROW ? 1 : 0;
     if (rows == 1) newest = static_cast<Version>(version_of_.column_number(0));
@@ -165,7 +165,7 @@ Result<bool> Writer::is_unchanged_by_sql(const ReadRecord& read, Version since) 
     count_range_.bind(3, static_cast<std::int64_t>(read.rows + 1));
     const ResetGuard reset(count_range_);
     const int code = count_range_.step();
-    if (code != SQLITE_ROW) return fail(connection_.error(code, "can not read a range again"));
+    if (code != SQLITE_ROW) return fail(connection_.error(code, "cannot read a range again"));
     rows = static_cast<std::uint64_t>(count_range_.column_number(0));
     newest = static_cast<Version>(count_range_.column_number(1));
   }
@@ -177,7 +177,7 @@ Result<bool> Writer::is_unchanged_by_sql(const ReadRecord& read, Version since) 
   const ResetGuard reset(find_conflict_);
   const int code = find_conflict_.step();
   if (code != SQLITE_ROW && code != SQLITE_DONE) {
-    return fail(connection_.error(code, "can not look for write conflicts"));
+    return fail(connection_.error(code, "cannot look for write conflicts"));
   }
   return code == SQLITE_DONE;
 }
@@ -221,7 +221,7 @@ Status Writer::set(BytesView key, BytesView value, Version version) {
   upsert_.bind(3, static_cast<std::int64_t>(version));
   upsert_.bind(4, static_cast<std::int64_t>(row_checksum(key, value, version)));
   if (const int code = upsert_.run(); code != SQLITE_OK) {
-    return fail(connection_.error(code, "can not write a key"));
+    return fail(connection_.error(code, "cannot write a key"));
   }
   log_.write(key);
   return {};
@@ -230,7 +230,7 @@ Status Writer::set(BytesView key, BytesView value, Version version) {
 Status Writer::clear(BytesView key) {
   delete_.bind(1, key);
   if (const int code = delete_.run(); code != SQLITE_OK) {
-    return fail(connection_.error(code, "can not remove a key"));
+    return fail(connection_.error(code, "cannot remove a key"));
   }
   log_.write(key);
   return {};
@@ -246,13 +246,13 @@ Status Writer::clear_range(const Mutation& mutation) {
     if (++rows <= kListedClearRows) log_.write(list_range_.column_bytes(0));
   }
   list_range_.reset();
-  if (code != SQLITE_DONE) return fail(connection_.error(code, "can not list a range"));
+  if (code != SQLITE_DONE) return fail(connection_.error(code, "cannot list a range"));
   if (rows == 0) return {};
   if (rows > kListedClearRows) log_.write(KeyRange{mutation.key, mutation.value});
   delete_range_.bind(1, mutation.key);
   delete_range_.bind(2, mutation.value);
   if (code = delete_range_.run(); code != SQLITE_OK) {
-    return fail(connection_.error(code, "can not remove a range"));
+    return fail(connection_.error(code, "cannot remove a range"));
   }
   return {};
 }
@@ -263,7 +263,7 @@ Result<Bytes> Writer::present_value(BytesView key) {
   const ResetGuard reset(value_of_);
   const int code = value_of_.step();
   if (code == SQLITE_DONE) return Bytes();
-  if (code != SQLITE_ROW) return fail(connection_.error(code, "can not read a key to add to"));
+  if (code != SQLITE_ROW) return fail(connection_.error(code, "cannot read a key to add to"));
   Bytes value(value_of_.column_bytes(0));
   const auto version = static_cast<Version>(value_of_.column_number(1));
   const auto stored = static_cast<std::uint32_t>(value_of_.column_number(2));
@@ -288,7 +288,7 @@ Status Writer::conflict_range(const KeyRange& range, Version version) {
   add_conflict_.bind(2, range.begin);
   add_conflict_.bind(3, range.end);
   if (const int code = add_conflict_.run(); code != SQLITE_OK) {
-    return fail(connection_.error(code, "can not record a write conflict"));
+    return fail(connection_.error(code, "cannot record a write conflict"));
   }
   has_write_conflicts_ = true;
   log_.write(range);
@@ -299,7 +299,7 @@ Status Writer::forget_write_conflicts(Version up_to) {
   for (Statement* statement : {&drop_conflicts_, &store_drop_}) {
     statement->bind(1, static_cast<std::int64_t>(up_to));
     if (const int code = statement->run(); code != SQLITE_OK) {
-      return fail(connection_.error(code, "can not remove old write conflicts"));
+      return fail(connection_.error(code, "cannot remove old write conflicts"));
     }
   }
   forgotten_conflicts_ = std::max(forgotten_conflicts_, up_to);

@@ -169,7 +169,7 @@ BareFdb::BareFdb(const std::string& library, const std::string& cluster_file)
     : impl_(std::make_unique<Impl>(library)) {
   impl_->find_all();
   if (impl_->create_database(cluster_file.c_str(), &impl_->database) != 0) {
-    give_up("bare FoundationDB can not open " + cluster_file);
+    give_up("bare FoundationDB cannot open " + cluster_file);
   }
 }
 

@@ -330,7 +330,7 @@ double two_processes(const std::string& path, const Settings& settings, std::siz
   const auto start = Clock::now();
   pid_t child = 0;
   if (::posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, arguments.data(), environ) != 0) {
-    give_up("can not start the consumer's process");
+    give_up("cannot start the consumer's process");
   }
   must(scheduler.block_on(produce(producer, count, batch)));
   int ended = 0;

@@ -182,7 +182,7 @@ int serve(int port) {
                            &bound);
   builder.RegisterCallbackGenericService(&service);
   auto server = builder.BuildAndStart();
-  if (!server || bound == 0) give_up("the server can not listen on port " + std::to_string(port));
+  if (!server || bound == 0) give_up("the server cannot listen on port " + std::to_string(port));
   std::printf("%d %lld\n", bound, static_cast<long long>(clock_ns()));
   std::fflush(stdout);
   server->Wait();

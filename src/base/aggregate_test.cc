@@ -127,14 +127,14 @@ struct TooMany {
   int before;
   char characters[32];
 };
-static_assert(aggregate_internal::has_base<WithBase>());
-static_assert(aggregate_internal::has_base<WithEmptyBase>());
-static_assert(!aggregate_internal::has_base<Nested>());
-static_assert(!aggregate_internal::has_base<Empty>());
-static_assert(aggregate_internal::has_array<WithArray>(std::make_index_sequence<5>()));
-static_assert(aggregate_internal::has_array<WithLastArray>(std::make_index_sequence<3>()));
-static_assert(!aggregate_internal::has_array<Nested>(std::make_index_sequence<3>()));
-static_assert(aggregate_internal::most_initialisers<TooMany>() > kMaxFields);
+static_assert(internal::has_base<WithBase>());
+static_assert(internal::has_base<WithEmptyBase>());
+static_assert(!internal::has_base<Nested>());
+static_assert(!internal::has_base<Empty>());
+static_assert(internal::has_array<WithArray>(std::make_index_sequence<5>()));
+static_assert(internal::has_array<WithLastArray>(std::make_index_sequence<3>()));
+static_assert(!internal::has_array<Nested>(std::make_index_sequence<3>()));
+static_assert(internal::most_initialisers<TooMany>() > kMaxFields);
 
 TEST(AggregateTest, FieldsAreVisitedOutOfOrderOrAsCopies) {
   Three<std::string> value{"a", 2, "c"};

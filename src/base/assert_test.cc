@@ -14,7 +14,7 @@ TEST(AssertTest, TrueInvariantGoesOnAndIsEvaluatedOnce) {
 TEST(AssertDeathTest, BrokenInvariantAbortsWithFileExpressionAndWhy) {
   const int popped = 3;
   const int pushed = 2;
-  EXPECT_DEATH(SEMPER_ASSERT(popped <= pushed, "a queue can not have consumed more than it holds"),
+  EXPECT_DEATH(SEMPER_ASSERT(popped <= pushed, "a queue cannot have consumed more than it holds"),
                "assert_test.cc:[0-9]+: popped <= pushed(.|\n)*consumed more than it holds");
 }
 

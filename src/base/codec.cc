@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-namespace semper::codec_internal {
+namespace semper::internal::codec {
 namespace {
 
 std::string at_byte(std::size_t offset) {
@@ -25,7 +25,7 @@ std::string decimal(const cbor::Item& item) {
 
 void Encoder::throw_too_deep() {
   throw std::length_error("semper: a value nested deeper than " + std::to_string(cbor::kMaxDepth) +
-                          " levels can not be stored, because it could not be read back");
+                          " levels cannot be stored, because it could not be read back");
 }
 
 void throw_not_serializable(std::string_view type) {
@@ -174,4 +174,4 @@ ScratchBuffer::~ScratchBuffer() {
   bytes_.swap(thread_buffer());
 }
 
-}  // namespace semper::codec_internal
+}  // namespace semper::internal::codec

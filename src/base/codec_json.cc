@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-namespace semper::codec_internal {
+namespace semper::internal::codec {
 namespace {
 
 using nlohmann::json;
@@ -194,4 +194,4 @@ bool read_json(Decoder& decoder, json& document) {
   return decoder.read_null();
 }
 
-}  // namespace semper::codec_internal
+}  // namespace semper::internal::codec

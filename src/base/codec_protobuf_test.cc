@@ -17,9 +17,9 @@ struct Envelope {
 };
 
 TEST(CodecProtobufTest, MessageIsTakenForAnotherKindOfType) {
-  static_assert(codec_internal::IsProtobuf<codec_test::Order>);
-  static_assert(!codec_internal::IsStandard<codec_test::Order>);
-  static_assert(!codec_internal::HasJsonFunctions<codec_test::Order>);
+  static_assert(internal::codec::IsProtobuf<codec_test::Order>);
+  static_assert(!internal::codec::IsStandard<codec_test::Order>);
+  static_assert(!internal::codec::HasJsonFunctions<codec_test::Order>);
 }
 
 TEST(CodecProtobufTest, MessageDoesNotComeBack) {

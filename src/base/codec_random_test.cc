@@ -86,7 +86,7 @@ Everything example() {
 // whose containers start empty; json objects are alike. And something to start with, errors
 // included.
 constexpr std::size_t kBytesPerInputByte = 512;
-constexpr std::size_t kBytesToStart = 3 * codec_internal::kMaxReservedBytes;
+constexpr std::size_t kBytesToStart = 3 * internal::codec::kMaxReservedBytes;
 
 template <class T>
 void expect_bounded(BytesView bytes) {
@@ -174,7 +174,7 @@ TEST(CodecRandomTest, LengthOfAnArrayIsBelieved) {
   bytes[5] = '\x60';
   const std::size_t before = allocated_bytes;
   EXPECT_FALSE((decode<std::vector<std::array<std::int64_t, 16>>>(bytes).has_value()));
-  EXPECT_LE(allocated_bytes - before, codec_internal::kMaxReservedBytes + 4096);
+  EXPECT_LE(allocated_bytes - before, internal::codec::kMaxReservedBytes + 4096);
 }
 
 TEST(CodecRandomTest, EncodeTakesMemoryBesidesTheOutput) {

@@ -447,9 +447,9 @@ struct Named {
 [[maybe_unused]] void from_json(const Document&, Named&) {}
 
 // Found all the same, so that encode(Named()) does not compile here instead of writing an array.
-static_assert(codec_internal::HasJsonFunctions<Named>);
-static_assert(!codec_internal::HasJsonFunctions<Counter::Add>);
-static_assert(!codec_internal::HasJsonBridge<Named>);
+static_assert(internal::codec::HasJsonFunctions<Named>);
+static_assert(!internal::codec::HasJsonFunctions<Counter::Add>);
+static_assert(!internal::codec::HasJsonBridge<Named>);
 
 // --- protobuf, by what it can do ---
 

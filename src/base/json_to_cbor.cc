@@ -69,7 +69,7 @@ class Builder final : public json::json_sax_t {
     writer_.text(value);
     return true;
   }
-  bool binary(binary_t&) override { return fail_with("a binary value can not come from text"); }
+  bool binary(binary_t&) override { return fail_with("a binary value cannot come from text"); }
 
   bool start_object(std::size_t) override { return start(); }
   bool key(string_t& name) override;

@@ -91,7 +91,7 @@ std::shared_ptr<const LogSink> current_sink() {
 
 }  // namespace
 
-std::atomic<LogLevel> log_internal::threshold{level_at_start()};
+std::atomic<LogLevel> internal::log_threshold{level_at_start()};
 
 std::string_view to_string(LogLevel level) noexcept {
   const auto index = static_cast<std::size_t>(level);
@@ -113,15 +113,15 @@ void set_log_sink(LogSink sink) {
 }
 
 void set_log_level(LogLevel level) noexcept {
-  log_internal::threshold.store(level, std::memory_order_relaxed);
+  internal::log_threshold.store(level, std::memory_order_relaxed);
 }
 
 LogLevel log_level() noexcept {
-  return log_internal::threshold.load(std::memory_order_relaxed);
+  return internal::log_threshold.load(std::memory_order_relaxed);
 }
 
-void log_internal::write(LogLevel level, std::string_view component,
-                         std::string_view message) noexcept {
+void internal::write_log_line(LogLevel level, std::string_view component,
+                              std::string_view message) noexcept {
   thread_local bool is_inside_sink = false;
   if (is_inside_sink || level >= LogLevel::off) return;
   is_inside_sink = true;

@@ -10,6 +10,7 @@
 
 #include "file_descriptor.h"
 #include "semper/block/file_block_device.h"
+#include "semper/env/internal/standard_streams.h"
 #include "semper/env/standard_streams.h"
 
 namespace semper {
@@ -25,7 +26,7 @@ Status sync_folder(const std::string& path) {
   if (folder.empty()) folder = ".";
   FileDescriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!descriptor || ::fsync(descriptor.get()) != 0) {
-    return fail(error_from_errno(errno, "can not make the name " + path + " durable"));
+    return fail(error_from_errno(errno, "cannot make the name " + path + " durable"));
   }
   return {};
 }
@@ -43,7 +44,7 @@ Status fill(int descriptor, const std::string& path, const CreateFileOptions& op
     }
   }
   // Reserved in one piece first, so that a lack of room shows at once and the file lies together;
-  // then written. Where it can not be reserved, it is only written.
+  // then written. Where it cannot be reserved, it is only written.
   if (::fallocate(descriptor, 0, 0, static_cast<off_t>(options.size)) != 0 && errno == ENOSPC) {
     return fail(ErrorKind::exhausted, "no room for " + std::to_string(options.size) + " bytes of " +
                                           path + "; make room or ask for less");
@@ -58,13 +59,13 @@ Status fill(int descriptor, const std::string& path, const CreateFileOptions& op
                                             ", which should get " + std::to_string(options.size) +
                                             "; make room or ask for less");
     }
-    if (written <= 0) return fail(error_from_errno(errno, "can not write to " + path));
+    if (written <= 0) return fail(error_from_errno(errno, "cannot write to " + path));
     at += static_cast<std::uint64_t>(written);
     if (options.progress && !options.progress(at)) {
       return fail(ErrorKind::cancelled, "making " + path + " was given up");
     }
   }
-  if (::fsync(descriptor) != 0) return fail(error_from_errno(errno, "can not flush " + path));
+  if (::fsync(descriptor) != 0) return fail(error_from_errno(errno, "cannot flush " + path));
   return {};
 }
 
@@ -90,7 +91,7 @@ Status create_block_file(const std::string& path, const CreateFileOptions& optio
   if (options.size == 0 || options.size % kUnit != 0 ||
       options.size > static_cast<std::uint64_t>(INT64_MAX)) {
     return fail(ErrorKind::invalid_argument,
-                path + " can not be made with " + std::to_string(options.size) +
+                path + " cannot be made with " + std::to_string(options.size) +
                     " bytes; use a multiple of " + std::to_string(kUnit));
   }
   SEMPER_TRY_STATUS(check_existing(path, options.existing));
@@ -100,10 +101,10 @@ Status create_block_file(const std::string& path, const CreateFileOptions& optio
   if (replace) ::unlink(made.c_str());
   FileDescriptor descriptor(internal::above_standard_streams(
       ::open(made.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)));
-  if (!descriptor) return fail(error_from_errno(errno, "can not make " + made));
+  if (!descriptor) return fail(error_from_errno(errno, "cannot make " + made));
   auto status = fill(descriptor.get(), path, options);
   if (status && replace && ::rename(made.c_str(), path.c_str()) != 0) {
-    status = fail(error_from_errno(errno, "can not replace " + path));
+    status = fail(error_from_errno(errno, "cannot replace " + path));
   }
   if (!status) {
     ::unlink(made.c_str());

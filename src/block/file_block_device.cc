@@ -243,7 +243,7 @@ Status FileBlockDevice::check_in_place() const {
   if (is_block_device_) return {};
   struct statx status {};
   if (::statx(descriptor_->get(), "", AT_EMPTY_PATH, STATX_NLINK | STATX_SIZE, &status) != 0) {
-    return fail(error_from_errno(errno, "can not look at " + path_));
+    return fail(error_from_errno(errno, "cannot look at " + path_));
   }
   if (status.stx_nlink == 0) {
     return fail(ErrorKind::io, path_ +

@@ -234,7 +234,7 @@ TEST_F(FileBlockDeviceTest, more_than_the_disk_can_hold_is_refused_and_leaves_no
   EXPECT_FALSE(std::filesystem::exists(folder_.path("huge")));
 }
 
-// A small file system with a sparse file on it that it can not hold.
+// A small file system with a sparse file on it that it cannot hold.
 class FullDisk {
  public:
   explicit FullDisk(const TemporaryFolder& folder) : mount_(folder.path("mnt")) {
@@ -279,7 +279,7 @@ TEST_F(FileBlockDeviceTest, a_flush_that_really_fails_is_final_also_through_io_u
   auto opened = open_block_device(loop.output, {.cache = DeviceCache::page_cache});
   ASSERT_TRUE(opened) << opened.error().to_string();
   const auto bytes = pattern(4 << 20, 7);
-  // The page cache takes it; the device below can not.
+  // The page cache takes it; the device below cannot.
   ASSERT_TRUE(run_on_a_scheduler((*opened)->write(0, bytes.span())));
   const auto failed = run_on_a_scheduler((*opened)->flush());
   EXPECT_FALSE(failed);

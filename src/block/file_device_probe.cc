@@ -13,6 +13,7 @@
 #include <cstring>
 #include <thread>
 
+#include "semper/env/internal/standard_streams.h"
 #include "semper/env/standard_streams.h"
 
 namespace semper::internal {
@@ -51,7 +52,7 @@ Error open_error(int number, const std::string& path, const FileDeviceOptions& o
       return Error(ErrorKind::invalid_argument,
                    path + " is a directory; give a regular file or a block device");
     default:
-      return error_from_errno(number, "can not open " + path);
+      return error_from_errno(number, "cannot open " + path);
   }
 }
 
@@ -109,7 +110,7 @@ Status probe_block_device(ProbedDevice& device, const std::string& path,
   }
   int unit = 0;
   if (::ioctl(device.descriptor.get(), BLKSSZGET, &unit) != 0) {
-    return fail(error_from_errno(errno, "can not ask " + path + " for its sector size"));
+    return fail(error_from_errno(errno, "cannot ask " + path + " for its sector size"));
   }
   device.sector_size = static_cast<std::uint32_t>(unit);
   return {};
@@ -161,7 +162,7 @@ Status choose_sector_size(ProbedDevice& device, const std::string& path,
   }
   if (wanted < least && device.is_direct) {
     return fail(ErrorKind::invalid_argument,
-                path + " can not write less than " + std::to_string(least) +
+                path + " cannot write less than " + std::to_string(least) +
                     " bytes at once, and sectors of " + std::to_string(wanted) +
                     " were asked for; use " + std::to_string(least) + ", or the page cache");
   }
@@ -175,13 +176,13 @@ Result<std::uint64_t> size_now(int descriptor, bool is_block_device) {
   if (is_block_device) {
     std::uint64_t bytes = 0;
     if (::ioctl(descriptor, BLKGETSIZE64, &bytes) != 0) {
-      return fail(error_from_errno(errno, "can not ask for the size"));
+      return fail(error_from_errno(errno, "cannot ask for the size"));
     }
     return bytes;
   }
   struct stat status {};
   if (::fstat(descriptor, &status) != 0) {
-    return fail(error_from_errno(errno, "can not ask for the size"));
+    return fail(error_from_errno(errno, "cannot ask for the size"));
   }
   return static_cast<std::uint64_t>(status.st_size);
 }

@@ -155,7 +155,7 @@ Result<std::unique_ptr<DeviceCompanion::Role>> SharedCompanion::take(std::size_t
   }
   if (error != 0) {
     return fail(error_from_errno(
-        error, "can not lock role " + std::to_string(role) + " of " + context.device));
+        error, "cannot lock role " + std::to_string(role) + " of " + context.device));
   }
   shared_->taken.set(role);
   return std::make_unique<HeldRole>(shared_, descriptor, byte, role);

@@ -2,7 +2,7 @@
 //
 // Roles are locks on bytes of the device itself, far behind its end (OFD locks: they belong to the
 // open file, so the kernel drops them with the process, and two handles of one process exclude each
-// other). Where the device can not be locked, they are on the shared memory's file.
+// other). Where the device cannot be locked, they are on the shared memory's file.
 //
 // Words are in the file /dev/shm/semper-DEVICE-INODE-BIRTH, mapped by every handle. Each handle keeps
 // a shared lock on its byte 0; who gets it exclusively is alone and sets the file up from nothing, so

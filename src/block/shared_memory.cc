@@ -12,7 +12,8 @@
 #include <thread>
 
 #include "semper/base/assert.h"
-#include "semper/env/shared_file.h"
+#include "semper/env/internal/shared_file.h"
+#include "semper/env/internal/standard_streams.h"
 #include "semper/env/standard_streams.h"
 #include "shared_companion.h"
 
@@ -126,7 +127,7 @@ bool SharedMemory::is_in_place() const {
 Status SharedMemory::map() {
   void* memory = ::mmap(nullptr, sizeof(SharedWords), PROT_READ | PROT_WRITE, MAP_SHARED,
                         descriptor_.get(), 0);
-  if (memory == MAP_FAILED) return fail(error_from_errno(errno, "can not map " + path_));
+  if (memory == MAP_FAILED) return fail(error_from_errno(errno, "cannot map " + path_));
   words_ = static_cast<SharedWords*>(memory);
   return {};
 }

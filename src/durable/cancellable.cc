@@ -1,4 +1,4 @@
-#include "semper/durable/cancellable.h"
+#include "semper/durable/internal/cancellable.h"
 
 #include <atomic>
 #include <exception>

@@ -1,4 +1,4 @@
-#include "semper/durable/connection_log.h"
+#include "semper/durable/internal/connection_log.h"
 
 #include <algorithm>
 #include <array>

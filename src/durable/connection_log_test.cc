@@ -1,6 +1,6 @@
 // What the room says to whoever runs the program: once per change, never per attempt, never a
 // secret.
-#include "semper/durable/connection_log.h"
+#include "semper/durable/internal/connection_log.h"
 
 #include <gtest/gtest.h>
 

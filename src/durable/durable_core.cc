@@ -1,4 +1,4 @@
-#include "semper/durable/durable_core.h"
+#include "semper/durable/internal/durable_core.h"
 
 #include <algorithm>
 #include <chrono>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "semper/base/assert.h"
-#include "semper/durable/hooks.h"
+#include "semper/durable/internal/hooks.h"
 #include "semper/durable/system_errors.h"
 #include "semper/env/serial.h"
 

@@ -207,7 +207,7 @@ TEST(DurableEdges, an_is_permanent_that_throws_is_logged_and_the_error_passes) {
     options.env.clock = &clock;
     options.is_permanent = [odd](const Error&) -> bool {
       if (odd) throw 7;  // NOLINT: not every exception is a std::exception
-      throw std::runtime_error("can not tell");
+      throw std::runtime_error("cannot tell");
     };
     auto refuse = []() -> Async<int> { co_return fail(ErrorKind::io, "refused"); };
     auto durable = Durable<int>::create(refuse, never_broken, nullptr, options);

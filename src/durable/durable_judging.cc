@@ -3,8 +3,8 @@
 #include <string>
 #include <utility>
 
-#include "semper/durable/durable_core.h"
-#include "semper/durable/hooks.h"
+#include "semper/durable/internal/durable_core.h"
+#include "semper/durable/internal/hooks.h"
 
 namespace semper::internal {
 

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
-#include "semper/durable/durable_core.h"
+#include "semper/durable/internal/durable_core.h"
 #include "semper/env/serial.h"
 
 namespace semper::internal {
@@ -50,7 +50,7 @@ Task<bool> DurableCore::repair_once() {
   const HeldPointer held = present();
   if (held) {
     auto broken = is_broken(*held);
-    if (!broken) co_return false;  // it can not be judged: look again later
+    if (!broken) co_return false;  // it cannot be judged: look again later
     if (!*broken && hooks_.probe) {
       auto probed = co_await probe(held, kNever);
       if (!probed) note_probe_failed(held, probed.error());

@@ -158,7 +158,7 @@ class World {
           return build();
         },
         [this](const Value& value) {
-          if (bad_check_) throw std::runtime_error("can not tell");
+          if (bad_check_) throw std::runtime_error("cannot tell");
           return broken_.count(value.id) > 0;
         },
         rebuild, options);

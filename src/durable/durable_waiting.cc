@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "semper/durable/durable_core.h"
+#include "semper/durable/internal/durable_core.h"
 
 namespace semper::internal {
 namespace {

@@ -275,7 +275,7 @@ TEST(DurableExclusive, breaks_on_decides_and_one_that_throws_breaks) {
   for (const bool throws : {false, true}) {
     World world;
     world.options.breaks_on = [throws](const Error& error) {
-      if (throws) throw std::runtime_error("can not tell");
+      if (throws) throw std::runtime_error("cannot tell");
       return error.kind() == ErrorKind::not_found;
     };
     simulated_run(world.clock, [&]() -> Task<void> {

@@ -1,4 +1,4 @@
-#include "semper/durable/hooks.h"
+#include "semper/durable/internal/hooks.h"
 
 #include <exception>
 

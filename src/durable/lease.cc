@@ -1,4 +1,4 @@
-#include "semper/durable/lease.h"
+#include "semper/durable/internal/lease.h"
 
 #include <functional>
 #include <string>

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "semper/durable/internal/pace.h"
+
 namespace semper::internal {
 
 Pauses::Pauses(const RetryOptions& options, Random& random)

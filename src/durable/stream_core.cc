@@ -1,9 +1,9 @@
-#include "semper/durable/stream_core.h"
+#include "semper/durable/internal/stream_core.h"
 
 #include <utility>
 
 #include "semper/base/assert.h"
-#include "semper/durable/hooks.h"
+#include "semper/durable/internal/hooks.h"
 
 namespace semper::internal {
 

@@ -4,7 +4,7 @@
 // (a permanent refusal), bare (a connection without state or source), c:ITEMS (a connection),
 // r:ITEMS (one that resumes), s:ITEMS (a connection after 1 s). Items, separated by dots: digits
 // are a batch of updates, with a t behind it a batch with a resume token; wait (1 s), stay (for
-// ever), end (in good order), cut (an error), bad (an update that can not be read), boom (an
+// ever), end (in good order), cut (an error), bad (an update that cannot be read), boom (an
 // exception), seven (an int is thrown). The last attempt is repeated for ever.
 #pragma once
 
@@ -53,7 +53,7 @@ class ScriptedSource final : public stream::UpdateSource<int> {
       } else if (item == "cut") {
         co_return fail(ErrorKind::io, "cut off");
       } else if (item == "bad") {
-        co_return fail(ErrorKind::invalid_argument, "can not be read");
+        co_return fail(ErrorKind::invalid_argument, "cannot be read");
       } else if (item == "seven") {
         throw 7;  // NOLINT: not every exception is a std::exception
       } else if (item == "boom") {

@@ -1,4 +1,4 @@
-#include "semper/durable/turns.h"
+#include "semper/durable/internal/turns.h"
 
 #include <algorithm>
 #include <utility>

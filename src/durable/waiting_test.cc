@@ -10,6 +10,7 @@
 
 #include "semper/base/log.h"
 #include "semper/durable/durable.h"
+#include "semper/durable/internal/pace.h"
 #include "semper/durable/stream.h"
 #include "semper/testing/seed.h"
 #include "semper/testing/simulated_run.h"

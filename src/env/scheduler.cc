@@ -47,7 +47,7 @@ void Scheduler::assert_outside() const {
   }
   for (const auto& thread : state_->threads) {
     SEMPER_ASSERT(thread.get_id() != std::this_thread::get_id(),
-                  "a scheduler's own thread can not wait for the scheduler");
+                  "a scheduler's own thread cannot wait for the scheduler");
   }
 }
 

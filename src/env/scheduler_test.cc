@@ -92,7 +92,7 @@ TEST(SchedulerDeathTest, waiting_for_oneself_stops_the_program) {
           co_return;
         }());
       },
-      "can not wait");
+      "cannot wait");
 }
 
 TEST(Run, the_exit_code_is_the_coroutines) {

@@ -1,10 +1,12 @@
-#include "semper/env/shared_file.h"
-#include "semper/env/standard_streams.h"
+#include "semper/env/internal/shared_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+
+#include "semper/env/internal/standard_streams.h"
+#include "semper/env/standard_streams.h"
 
 namespace semper::internal {
 namespace {
@@ -67,7 +69,7 @@ Result<int> open_shared_file(const std::string& path, const struct stat& like) {
     if (errno != EEXIST) break;
     errno = EAGAIN;
   }
-  return fail(error_from_errno(errno, "can not open " + path));
+  return fail(error_from_errno(errno, "cannot open " + path));
 }
 
 }  // namespace semper::internal

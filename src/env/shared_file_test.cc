@@ -1,5 +1,5 @@
 // Files beside a user's: whoever made them first, who may use the one may use the other.
-#include "semper/env/shared_file.h"
+#include "semper/env/internal/shared_file.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <initializer_list>
 
+#include "semper/env/internal/standard_streams.h"
+
 namespace semper {
 
 void guard_standard_streams() {

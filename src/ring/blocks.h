@@ -35,7 +35,7 @@ BlockCheck load_superblock(BytesView block, std::uint64_t place, Superblock& out
 constexpr std::uint64_t pointer_place(Side side, std::uint64_t sequence) {
   return (1 + 2 * static_cast<std::uint64_t>(side) + sequence % 2) * kBlockBytes;
 }
-// A third one, for who attaches: it can not know which of the two is durable.
+// A third one, for who attaches: it cannot know which of the two is durable.
 constexpr std::uint64_t claim_place(Side side) {
   return (5 + static_cast<std::uint64_t>(side)) * kBlockBytes;
 }

@@ -123,7 +123,7 @@ Status check_positions(const FormatOnDevice& format, std::uint64_t consumed,
   return fail(ErrorKind::corrupt, std::string(format.device().name()) +
                                       ": the producer's position " + std::to_string(exposed) +
                                       " and the consumer's " + std::to_string(consumed) +
-                                      " can not both be right in a ring of " +
+                                      " cannot both be right in a ring of " +
                                       std::to_string(format.geometry().capacity) + " bytes");
 }
 

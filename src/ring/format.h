@@ -223,7 +223,7 @@ class FormatOnDevice {
   // What is exposed, and what was pushed behind it. Changes nothing.
   virtual Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) = 0;
 
-  // What was published behind `from`, an end of what is exposed, of the records alone, for who can not
+  // What was published behind `from`, an end of what is exposed, of the records alone, for who cannot
   // be told: cheap where there is nothing, and what is damaged counts as nothing. `producer` as it is on
   // the disk now.
   virtual Async<Recovered> tail(const Pointer& producer, std::uint64_t from) = 0;

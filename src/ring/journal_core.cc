@@ -192,7 +192,7 @@ void JournalCore::note_failure(const Error& error, std::optional<Error>& trouble
     if (std::exchange(trouble, error)) return;
   }
   log_warning("ring", "the journal " + options_.name +
-                          " can not write and will try again: " + error.to_string());
+                          " cannot write and will try again: " + error.to_string());
 }
 
 void JournalCore::end(const Error& error) {

@@ -81,7 +81,7 @@ Task<void> JournalCore::perform_all(Pass pass) {
         std::lock_guard lock(mutex_);
         ++statistics_.failures;
       }
-      // One that can not be performed must not keep those before it back.
+      // One that cannot be performed must not keep those before it back.
       most_items_ = std::max<std::size_t>(items->size() / 2, 1);
       if (pass == Pass::last || !co_await wait_for_retry()) co_return;
       continue;

@@ -32,7 +32,7 @@ Async<Recovered> Recovery::run() {
     recovered_.pushed_epoch = producer_.pending_epoch;
     SEMPER_CO_TRY_STATUS(co_await scan(producer_.pending_epoch, false));
   }
-  // The consumer is inside a batch whose rest can not be read: that is damage, not the end.
+  // The consumer is inside a batch whose rest cannot be read: that is damage, not the end.
   recovered_.exposed = round_up(recovered_.exposed, kBlockBytes);
   co_return recovered_;
 }

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "rpc/grpc_support.h"
+#include "semper/env/internal/has_waited.h"
 
 namespace semper::rpc {
 namespace {
@@ -51,12 +52,12 @@ Status prepare(grpc::ClientContext& context, const std::string& method,
     if (!is_metadata_key(key)) {
       return fail(ErrorKind::invalid_argument,
                   "metadata \"" + to_printable(key) +
-                      "\" can not be sent: keys are of a-z, 0-9, '-', '_' and '.'");
+                      "\" cannot be sent: keys are of a-z, 0-9, '-', '_' and '.'");
     }
     if (!key.ends_with("-bin") && !is_printable(value)) {
       return fail(ErrorKind::invalid_argument,
                   "metadata \"" + key +
-                      "\" can not be sent: its value is not printable ASCII; "
+                      "\" cannot be sent: its value is not printable ASCII; "
                       "values of keys that end in -bin are any bytes");
     }
     context.AddMetadata(key, value);

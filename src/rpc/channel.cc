@@ -118,7 +118,7 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> native_credentials(const Crede
         grpc::MetadataCredentialsFromPlugin(std::make_unique<TokenPlugin>(given.token)));
   }
   if (!credentials) {
-    return fail(ErrorKind::invalid_argument, "gRPC can not use these TLS credentials");
+    return fail(ErrorKind::invalid_argument, "gRPC cannot use these TLS credentials");
   }
   return credentials;
 }
@@ -178,7 +178,7 @@ Async<void> until_ready(std::shared_ptr<grpc::Channel> channel, std::string addr
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN ||
         (tried && state == GRPC_CHANNEL_IDLE)) {
       SEMPER_CO_TRY(std::string reason, co_await reason_of(channel));
-      std::string what = "can not connect to " + address + ": " + cause_of(reason);
+      std::string what = "cannot connect to " + address + ": " + cause_of(reason);
       if (!reason.empty()) what += " (" + reason + ")";
       co_return fail(ErrorKind::io, std::move(what));
     }

@@ -172,7 +172,7 @@ class MuteListener {
     if (::bind(socket_, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
         ::listen(socket_, 8) != 0 ||
         ::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
-      throw std::runtime_error("can not listen");
+      throw std::runtime_error("cannot listen");
     }
     port_ = ntohs(address.sin_port);
   }

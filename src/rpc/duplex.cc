@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "rpc/grpc_support.h"
+#include "semper/env/internal/has_waited.h"
 
 namespace semper::rpc {
 

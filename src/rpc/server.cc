@@ -9,7 +9,7 @@
 #include "rpc/grpc_support.h"
 #include "rpc/server_calls.h"
 #include "semper/base/assert.h"
-#include "semper/durable/cancellable.h"
+#include "semper/durable/internal/cancellable.h"
 #include "semper/env/serial.h"
 
 namespace semper::rpc {
@@ -425,7 +425,7 @@ Result<Server> Server::start(const Methods& methods, ServerOptions options) {
   impl->server = builder.BuildAndStart();
   if (!impl->server || impl->port == 0) {
     return fail(ErrorKind::io,
-                "can not listen on " + options.address +
+                "cannot listen on " + options.address +
                     ": the address is taken, not ours, or the credentials do not fit");
   }
   return Server(std::move(impl));

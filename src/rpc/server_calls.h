@@ -34,7 +34,7 @@ class ServerCalls {
   std::atomic<bool> serving = true;
 
   std::size_t count() const { return calls_; }
-  // Until there are no calls; or the executor is an io_context on which they can not end, because
+  // Until there are no calls; or the executor is an io_context on which they cannot end, because
   // it was stopped or runs on this thread.
   void wait_for_handlers();
 

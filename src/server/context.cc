@@ -34,7 +34,7 @@ Status check_tenant(const Tenant& own, const Tenant& other) {
   return fail(ErrorKind::invalid_argument,
               "it is in another store, " + other.store()->url() + ", than this entity, " +
                   own.store()->url() +
-                  ", and one commit can not write to both; send it from an action, or make the Ref "
+                  ", and one commit cannot write to both; send it from an action, or make the Ref "
                   "from Context::tenant()");
 }
 

@@ -40,7 +40,7 @@ class Entity {
 
   // Reads header, pushed count and up to `segments` queue segments, and decodes the state if there
   // is one and it is not the one at hand. Errors: those of the store; corrupt and unsupported: the
-  // record or the state can not be read (see unreadable()); exhausted: not with this memory;
+  // record or the state cannot be read (see unreadable()); exhausted: not with this memory;
   // conflict: it was killed, and what was to be removed of it is, or a part (orders.h).
   Async<void> load(Transaction& transaction, Behaviour& behaviour, std::size_t segments);
 

@@ -116,7 +116,7 @@ void Membership::learn(Sightings seen) {
       !std::equal(seen.begin(), seen.end(), hosts_.begin(), [](const auto& a, const auto& b) {
         return a.first == b.first && a.second.types == b.second.types;
       });
-  // Whether it ended in order can not be told from here.
+  // Whether it ended in order cannot be told from here.
   for (const auto& [key, sighting] : hosts_) {
     if (!seen.contains(key)) core_->suspicion.renew();
   }

@@ -61,7 +61,7 @@ struct Standing {
   bool is_killed() const { return order && order->kind == Order::Kind::kill; }
 };
 // Reads header and order, and nothing that publishers write. Errors: corrupt and unsupported where one
-// of them can not be read.
+// of them cannot be read.
 Async<Standing> read_standing(Transaction& transaction, const EntityKeys& keys, ReadMode mode);
 
 // Messages in the queue by its counters. While a killed entity is being removed they may contradict

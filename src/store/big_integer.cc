@@ -53,7 +53,7 @@ std::uint32_t divide(Bytes& bytes, std::uint32_t divisor) {
 Error too_large() {
   return Error(ErrorKind::invalid_argument,
                "the integer needs more than " + std::to_string(BigInteger::max_magnitude_bytes) +
-                   " bytes; a tuple can not hold it, store it as bytes or text");
+                   " bytes; a tuple cannot hold it, store it as bytes or text");
 }
 
 }  // namespace

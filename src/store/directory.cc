@@ -65,7 +65,7 @@ Status check_names(const DirectoryPath& path) {
 Status check_below_root(const DirectoryPath& path) {
   if (path.empty()) {
     return fail(about(path, ErrorKind::invalid_argument,
-                      "the root has no keys of its own and can not be created, opened, moved or "
+                      "the root has no keys of its own and cannot be created, opened, moved or "
                       "removed; name a directory under it"));
   }
   return check_names(path);
@@ -238,7 +238,7 @@ Async<Directory> DirectoryLayer::move(Transaction& transaction, DirectoryMove mo
                          std::equal(move.from.begin(), move.from.end(), move.to.begin());
   if (is_inside) {
     co_return fail(about(move.from, ErrorKind::invalid_argument,
-                         "it can not be moved to " + directory_path_text(move.to) +
+                         "it cannot be moved to " + directory_path_text(move.to) +
                              ", which is itself or under it"));
   }
   SEMPER_CO_TRY_STATUS(co_await check_version(transaction));

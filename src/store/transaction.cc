@@ -200,7 +200,7 @@ class Transaction::Impl {
     if (!receipt) {
       if (marker) internal::keep_for_later(*backend_, std::move(marker->removed));
       const bool unknown = receipt.error().kind() == ErrorKind::outcome_unknown;
-      // A cancelled coroutine can await nothing more, so it can not find out either.
+      // A cancelled coroutine can await nothing more, so it cannot find out either.
       const auto cancelled = (co_await asio::this_coro::cancellation_state).cancelled();
       if (marker && unknown && cancelled == asio::cancellation_type::none) {
         co_return co_await internal::resolve_marker(*backend_, env_, std::move(marker->key));

@@ -123,7 +123,7 @@ BigInteger TupleReader::Integer::to_big_integer() const {
     for (char& octet : magnitude) octet = static_cast<char>(~octet);
   }
   auto integer = BigInteger::from_magnitude(sign, magnitude);
-  SEMPER_ASSERT(integer.has_value(), "one length byte can not say more than the largest magnitude");
+  SEMPER_ASSERT(integer.has_value(), "one length byte cannot say more than the largest magnitude");
   return std::move(*integer);
 }
 

@@ -138,7 +138,7 @@ class FaultyWatch final : public Watch {
 
 template <class Shared>
 Task<void> arrive_late(std::shared_ptr<Shared> shared, CommitRequest request, Duration late_by) {
-  // Cancelled or not: it is on its way, and whoever sent it can not call it back.
+  // Cancelled or not: it is on its way, and whoever sent it cannot call it back.
   static_cast<void>(co_await sleep_for(*shared->env.clock, late_by));
   static_cast<void>(co_await shared->backend->commit(std::move(request)));
   std::lock_guard lock(shared->mutex);

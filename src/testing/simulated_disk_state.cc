@@ -97,7 +97,7 @@ void SimulatedDisk::State::sync(const std::vector<std::uint64_t>& numbers) {
     settled.insert(one.write.sector);
     return true;
   });
-  // What an earlier flush failed on can not come back over what is durable now.
+  // What an earlier flush failed on cannot come back over what is durable now.
   std::erase_if(unsynced, [&](const Unsynced& one) {
     return one.given_up && settled.contains(one.write.sector);
   });

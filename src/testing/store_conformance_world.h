@@ -1,6 +1,6 @@
 // ConformanceWorld: what a case of the conformance suite works with: a fresh store, time, chance.
 //
-// A case is a coroutine. Where it can not go on it throws (must() does), which fails it; checks
+// A case is a coroutine. Where it cannot go on it throws (must() does), which fails it; checks
 // that it survives are EXPECT_*. Members that say "must" throw SpuriousConflict where the engine
 // may conflict without a cause, and the case is then run again from the start.
 #pragma once
@@ -55,7 +55,7 @@ Error must_fail(const Result<T>& result,
 // Opens it as the description says.
 inline Async<std::shared_ptr<Backend>> open_at(const StoreUnderTest& store, std::string url,
                                                Env env) {
-  // Not `?:`, which g++ 12 can not take apart around a co_await.
+  // Not `?:`, which g++ 12 cannot take apart around a co_await.
   if (store.open) co_return co_await store.open(std::move(url), env);
   co_return co_await open_backend(std::move(url), env);
 }
@@ -65,7 +65,7 @@ enum class CaseTime : std::uint8_t { as_the_store, by_hand };
 
 using Rows = std::vector<KeyValue>;
 
-// rows_of("key", "value", "key", "value", ...): lists in braces can not stand beside co_await with g++
+// rows_of("key", "value", "key", "value", ...): lists in braces cannot stand beside co_await with g++
 // 12.
 inline void append_rows(Rows&) {}
 template <class... Rest>

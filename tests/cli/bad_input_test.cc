@@ -1,4 +1,4 @@
-// What the tool says to input that it can not use, and that it changes nothing then.
+// What the tool says to input that it cannot use, and that it changes nothing then.
 #include <filesystem>
 
 #include "hosted.h"

@@ -179,7 +179,7 @@ TEST_F(CliJournalTrouble, a_command_that_fails_is_called_a_fault_of_this_program
   EXPECT_THAT(killed.err, HasSubstr("was ended by signal 9"));
   const Ran absent = run_tool(run_journal({path("no-such-program")}));
   EXPECT_EQ(absent.code, 2) << absent;
-  EXPECT_THAT(absent.err, HasSubstr("can not be started"));
+  EXPECT_THAT(absent.err, HasSubstr("cannot be started"));
   EXPECT_EQ(lines_of(must({"journal", "list", ring()})).size(), 4u) << "an item is gone";
 }
 

@@ -68,7 +68,7 @@ TEST_F(EtcdFull, a_full_cluster_loses_something_or_does_not_recover) {
     EXPECT_EQ(full.kind(), ErrorKind::exhausted) << full.to_string();
     EXPECT_NE(full.message().find("NOSPACE"), std::string::npos) << full.message();
     EXPECT_NE(full.message().find("etcdctl"), std::string::npos) << "it does not say what to do";
-    EXPECT_TRUE(is_readable(scheduler, *store)) << "a full cluster can not be read";
+    EXPECT_TRUE(is_readable(scheduler, *store)) << "a full cluster cannot be read";
     pause_for(500, 2000);
     make_room(*cluster);
     const auto closed = scheduler.block_on(store->close());

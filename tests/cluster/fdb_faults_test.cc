@@ -1,4 +1,4 @@
-// The same workload on a FoundationDB cluster of your own, which this test can not make: it says where it
+// The same workload on a FoundationDB cluster of your own, which this test cannot make: it says where it
 // is, and how to torment it, by commands for a shell:
 //
 //   SEMPER_TEST_FDB_CLUSTER_FILE   the cluster; without it everything here is skipped

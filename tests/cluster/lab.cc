@@ -103,7 +103,7 @@ int freeze_in_turns(const std::string& folder) {
   }
 }
 
-// In a child, as it can not be taken back.
+// In a child, as it cannot be taken back.
 bool can_unshare() {
   const pid_t child = ::fork();
   if (child == 0) ::_exit(::unshare(CLONE_NEWNET | CLONE_NEWNS) == 0 ? 0 : 1);

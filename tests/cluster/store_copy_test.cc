@@ -189,7 +189,7 @@ TEST_F(StoreCopyOnFoundationDb, messages_lose_their_order_on_the_way_there_and_b
   expect_order_over(fdb_);
 }
 
-// FoundationDB's versions can not be raised from here, and those of etcd: are far above a young cluster's.
+// FoundationDB's versions cannot be raised from here, and those of etcd: are far above a young cluster's.
 TEST_F(StoreCopyOnFoundationDb, stamps_of_the_source_would_be_given_again_and_nobody_says_so) {
   constexpr Version kFar = Version{1} << 61;
   set(sqlite("far.db"), "row/", 10, 10);

@@ -44,7 +44,7 @@ class CrashTest : public ::testing::Test {
     return *found;
   }
 
-  // For tests: a store that can not be read is a failure, and an empty view.
+  // For tests: a store that cannot be read is a failure, and an empty view.
   EntityView view(const std::string& type, const std::string& id) {
     auto found = scheduler_.block_on(inspect(*store_, EntityId{type, id}));
     if (found) return *found;

@@ -319,7 +319,7 @@ SERVER_TEST(Attempts, callers_in_the_queue_of_a_parked_entity_are_told_and_their
   co_await world.until_clean();
 }
 
-// One type as two programs know it, one of which can not read what the other wrote.
+// One type as two programs know it, one of which cannot read what the other wrote.
 template <class StateOf>
 struct Odd {
   static constexpr std::string_view kName = "Odd";

@@ -57,7 +57,8 @@ endfunction()
 set(checked 0)
 foreach(room IN LISTS rooms)
   file(GLOB files RELATIVE "${SOURCE_DIR}"
-    "${SOURCE_DIR}/include/semper/${room}/*.h" "${SOURCE_DIR}/src/${room}/*.h"
+    "${SOURCE_DIR}/include/semper/${room}/*.h"
+    "${SOURCE_DIR}/include/semper/${room}/internal/*.h" "${SOURCE_DIR}/src/${room}/*.h"
     "${SOURCE_DIR}/src/${room}/*.cc" "${SOURCE_DIR}/backends/${room}/*.h"
     "${SOURCE_DIR}/backends/${room}/*.cc")
   list(FILTER files EXCLUDE REGEX "(_test(_support)?\\.(cc|h)|/test_[^/]*\\.h)$")

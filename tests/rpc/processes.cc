@@ -138,7 +138,7 @@ Proxy::Proxy(int target) : target_(target) {
   if (bind(listener_, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
       listen(listener_, 64) != 0 ||
       getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
-    throw std::runtime_error("the proxy can not listen");
+    throw std::runtime_error("the proxy cannot listen");
   }
   port_ = ntohs(address.sin_port);
   acceptor_ = std::thread([this] { accept_all(); });

@@ -182,6 +182,26 @@ Findings missing_head_comment(const File& file) {
   return {{file.path, 1, "begins with no comment that says what it is for"}};
 }
 
+Findings visible_internals(const File& file) {
+  static const std::regex opens(R"(^\s*namespace\s+([\w:]*(internal|detail)\w*)\b[^;]*\{)");
+  Findings findings;
+  for (std::size_t i = 0; i < file.lines.size(); ++i) {
+    if (!std::regex_search(file.lines[i], opens)) continue;
+    findings.push_back({file.path, i + 1, "internals are in sight: move them to internal/"});
+  }
+  return findings;
+}
+
+Findings used_internals(const File& file) {
+  static const std::regex includes(R"(^\s*#\s*include\s*["<]semper/.*/internal/)");
+  Findings findings;
+  for (std::size_t i = 0; i < file.lines.size(); ++i) {
+    if (!std::regex_search(file.lines[i], includes)) continue;
+    findings.push_back({file.path, i + 1, "only the library itself includes internal/"});
+  }
+  return findings;
+}
+
 Findings missing_when_not(const File& file) {
   static const std::regex sentence("[Ww]hen not|[Nn]ot for\\b|[Nn]ever (used|included) directly");
   const std::size_t head = std::min(file.lines.size(), kHeadLines);

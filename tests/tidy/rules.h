@@ -41,6 +41,12 @@ Findings missing_head_comment(const File& file);
 // The head comment of a public header does not say when not to use it.
 Findings missing_when_not(const File& file);
 
+// A public header opens a namespace for internals: those have headers of their own, in a folder internal/.
+Findings visible_internals(const File& file);
+
+// A program, or an example, includes a header out of a folder internal/.
+Findings used_internals(const File& file);
+
 // Words that are not written: each kind of file has its own.
 Findings banned_words(const File& file);
 

@@ -33,7 +33,7 @@ bool is_source(const std::string& path) {
 }
 bool is_public_header(const std::string& path) {
   return path.starts_with("include/semper/") && path.ends_with(".h") &&
-         path.find("internal") == std::string::npos;
+         path.find("/internal/") == std::string::npos;
 }
 bool is_document(const std::string& path) {
   return path.ends_with(".md");
@@ -140,6 +140,17 @@ TEST_F(TidyTest, every_public_header_says_when_not_to_use_it) {
   hold("when_not", is_public_header, missing_when_not);
 }
 
+TEST_F(TidyTest, a_public_header_shows_no_internals) {
+  hold("visible_internals", is_public_header, visible_internals);
+}
+
+TEST_F(TidyTest, programs_and_examples_use_no_internals) {
+  const Paths is_a_users = [](const std::string& path) {
+    return is_source(path) && (path.starts_with("apps/") || path.starts_with("examples/"));
+  };
+  hold("used_internals", is_a_users, used_internals);
+}
+
 TEST_F(TidyTest, no_banned_word_is_written) {
   const Paths applies = [](const std::string& path) { return !is_about_rules(path); };
   hold("banned_words", applies, banned_words);
@@ -184,8 +195,9 @@ TEST_F(TidyTest, the_code_in_a_guide_is_code_that_is_built_and_run) {
 }
 
 TEST_F(TidyTest, every_list_of_exceptions_belongs_to_a_rule) {
-  const std::set<std::string> rules = {"wide_code",    "wide_prose",   "head_comment", "when_not",
-                                       "banned_words", "broken_links", "unquoted_code"};
+  const std::set<std::string> rules = {"wide_code",     "wide_prose",        "head_comment",
+                                       "when_not",      "banned_words",      "broken_links",
+                                       "unquoted_code", "visible_internals", "used_internals"};
   for (const auto& entry :
        fs::directory_iterator(std::string(SEMPER_SOURCES) + "/tests/tidy/exceptions")) {
     EXPECT_TRUE(rules.contains(entry.path().stem())) << entry.path();
@@ -233,6 +245,16 @@ TEST(TidyRules, a_header_that_does_not_say_when_not_is_found) {
   EXPECT_THAT(missing_when_not(file_of("a.h", "// A: makes an a.\n#pragma once\n// When not: b\n")),
               SizeIs(1));
   EXPECT_THAT(missing_when_not(file_of("a.h", "// A: makes an a. When\n// not: b.\n")), IsEmpty());
+}
+
+TEST(TidyRules, internals_in_a_public_header_are_found) {
+  EXPECT_THAT(lines_of(visible_internals(file_of("a.h", "int a;\nnamespace internal {\n}\n"))),
+              ElementsAre(2u));
+  EXPECT_THAT(visible_internals(file_of("a.h", "namespace semper::codec_internal {")), SizeIs(1));
+  EXPECT_THAT(visible_internals(file_of("a.h", "  friend class internal::Core;")), IsEmpty());
+  EXPECT_THAT(used_internals(file_of("a.cc", "#include \"semper/base/internal/log.h\"")),
+              SizeIs(1));
+  EXPECT_THAT(used_internals(file_of("a.cc", "#include \"semper/base/log.h\"")), IsEmpty());
 }
 
 TEST(TidyRules, banned_words_are_found_where_they_are_banned) {

@@ -56,8 +56,8 @@
 #include <utility>
 
 #include "semper/base/bytes.h"
-#include "semper/base/codec_core.h"
-#include "semper/base/codec_items.h"
+#include "semper/base/internal/codec_core.h"
+#include "semper/base/internal/codec_items.h"
 #include "semper/base/result.h"
 
 namespace semper {
@@ -75,16 +75,16 @@ struct Codec {
   using BuiltIn = void;  // tells this one from specialisations
 
   static void encode(const T& value, Bytes& out) {
-    codec_internal::Encoder encoder(out);
-    codec_internal::write_item(encoder, value);
+    internal::codec::Encoder encoder(out);
+    internal::codec::write_item(encoder, value);
   }
 
   static Result<T> decode(BytesView bytes, DecodeOptions options = {}) {
     static_assert(std::default_initializable<T>,
                   "decode makes a value first and fills it: T needs a default constructor");
-    codec_internal::Decoder decoder(bytes, options);
+    internal::codec::Decoder decoder(bytes, options);
     Result<T> result(tl::in_place);
-    if (!codec_internal::read_item(decoder, *result) || !decoder.finish()) {
+    if (!internal::codec::read_item(decoder, *result) || !decoder.finish()) {
       result = fail(decoder.error());
     }
     return result;  // the one returned name: filled in place, not moved
@@ -100,7 +100,7 @@ void encode_to(const T& value, Bytes& out) {
 // The value's item, in one allocation of its size (none up to 15 bytes).
 template <class T>
 Bytes encode(const T& value) {
-  codec_internal::ScratchBuffer scratch;
+  internal::codec::ScratchBuffer scratch;
   Codec<T>::encode(value, scratch.bytes());
   return scratch.bytes();
 }

@@ -30,6 +30,7 @@
 #include <string>
 
 #include "semper/base/codec.h"
+#include "semper/base/internal/codec_json.h"
 #include "semper/base/type_name.h"
 
 namespace semper {
@@ -37,43 +38,25 @@ namespace semper {
 // Not registered with IANA ("SPB2").
 inline constexpr std::uint64_t kNotUtf8Tag = 0x53504232;
 
-namespace codec_internal {
-
-void write_json(Encoder& encoder, const nlohmann::json& document);
-// Whether everything that is in `stored` is in `again` too: for fields that from_json passed over. False:
-// `lost` names the first one that is not.
-bool keeps_fields(const nlohmann::json& stored, const nlohmann::json& again, std::string& lost);
-// Refuses what JSON has no word for: other tags, simple values, keys that are no text, integers
-// past 64 bits, repeated keys.
-bool read_json(Decoder& decoder, nlohmann::json& document);
-
-template <>
-struct StandardItem<nlohmann::json> {
-  static void write(Encoder& encoder, const nlohmann::json& value) { write_json(encoder, value); }
-  static bool read(Decoder& decoder, nlohmann::json& value) { return read_json(decoder, value); }
-};
-
-}  // namespace codec_internal
-
 template <class T>
 struct JsonBridge {
-  static void write(codec_internal::Encoder& encoder, const T& value) {
+  static void write(internal::codec::Encoder& encoder, const T& value) {
     nlohmann::json document;
     to_json(document, value);
-    codec_internal::write_json(encoder, document);
+    internal::codec::write_json(encoder, document);
   }
 
-  static bool read(codec_internal::Decoder& decoder, T& value) {
+  static bool read(internal::codec::Decoder& decoder, T& value) {
     const std::size_t start = decoder.offset();
     nlohmann::json document;
-    if (!codec_internal::read_json(decoder, document)) return false;
+    if (!internal::codec::read_json(decoder, document)) return false;
     try {
       from_json(document, value);
       if (!decoder.options().strict) return true;
       nlohmann::json again;
       std::string lost;
       to_json(again, value);
-      return codec_internal::keeps_fields(document, again, lost) ||
+      return internal::codec::keeps_fields(document, again, lost) ||
              decoder.fail_with(type_name<T>(), "no field " + lost + " is known here", start);
     } catch (const std::exception& exception) {
       return decoder.fail_with(type_name<T>(), exception.what(), start);

@@ -21,24 +21,16 @@
 // Threads: everything here from any thread at any time.
 #pragma once
 
-#include <atomic>
 #include <concepts>
-#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 
-namespace semper {
+#include "semper/base/internal/log.h"
+#include "semper/base/log_level.h"
 
-enum class LogLevel : std::uint8_t {
-  trace,    // every step; for those who work on Semper
-  debug,    // every decision
-  info,     // what a person who runs it wants to have seen
-  warning,  // it goes on, but somebody should look
-  error,    // something that was asked for did not happen
-  off,      // nothing at all; no line has this level
-};
+namespace semper {
 
 std::string_view to_string(LogLevel level) noexcept;
 // The level of that name, as written above; nothing for other names.
@@ -57,23 +49,18 @@ void set_log_sink(LogSink sink);
 void set_log_level(LogLevel level) noexcept;
 LogLevel log_level() noexcept;
 
-namespace log_internal {
-extern std::atomic<LogLevel> threshold;
-void write(LogLevel level, std::string_view component, std::string_view message) noexcept;
-}  // namespace log_internal
-
 inline bool is_logged(LogLevel level) noexcept {
-  return level >= log_internal::threshold.load(std::memory_order_relaxed);
+  return level >= internal::log_threshold.load(std::memory_order_relaxed);
 }
 
 // A line; `component` is the part that speaks: "host", "sqlite", "ring".
 inline void log(LogLevel level, std::string_view component, std::string_view message) noexcept {
-  if (is_logged(level)) log_internal::write(level, component, message);
+  if (is_logged(level)) internal::write_log_line(level, component, message);
 }
 // The same with a function that makes the message, called only if the line is shown.
 template <std::invocable<> MakeMessage>
 void log(LogLevel level, std::string_view component, const MakeMessage& make_message) {
-  if (is_logged(level)) log_internal::write(level, component, std::string(make_message()));
+  if (is_logged(level)) internal::write_log_line(level, component, std::string(make_message()));
 }
 
 template <class Message>

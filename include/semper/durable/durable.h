@@ -54,7 +54,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "semper/durable/durable_value.h"
+#include "semper/durable/internal/durable_value.h"
 
 namespace semper {
 

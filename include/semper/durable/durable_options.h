@@ -1,7 +1,7 @@
 // DurableOptions: how a Durable builds, whom it serves, and when it gives up. WithOptions: the same
 // of one with().
 //
-// What for: durable.h and pool.h. When not: streams; StreamOptions (stream_core.h).
+// What for: durable.h and pool.h. When not: streams; StreamOptions (stream_options.h).
 //
 //   semper::DurableOptions<Session> options;
 //   options.name = "billing";
@@ -16,6 +16,7 @@
 #include <string>
 
 #include "semper/base/metrics.h"
+#include "semper/base/result.h"
 #include "semper/durable/retry.h"
 #include "semper/env/env.h"
 
@@ -121,6 +122,22 @@ struct DurableOptions {
   std::size_t max_waiters = 100'000;
   // Counts attempts, and intact values of that name. Must outlive the last handle.
   metrics::Registry* metrics = nullptr;
+};
+
+struct DurableStatistics {
+  std::uint64_t calls = 0;      // of with()
+  std::uint64_t attempts = 0;   // begun, to create or to rebuild
+  std::uint64_t created = 0;    // attempts that gave an intact value, by to_create
+  std::uint64_t rebuilt = 0;    // and by to_rebuild
+  std::uint64_t failed = 0;     // attempts that gave an error, a broken value, or nothing in time
+  std::uint64_t abandoned = 0;  // of those: passed their deadline, or were under way at close()
+  std::uint64_t breaks = 0;     // intact values found broken
+  std::uint64_t waiting = 0;    // callers that wait for an attempt, or for the end of a pause, now
+  std::uint64_t waiting_for_turn = 0;  // callers that wait until others are done (exclusive), now
+  std::uint64_t failures_in_a_row = 0;
+  bool intact = false;              // as published last
+  std::optional<Error> last_error;  // of the last attempt that failed
+  Duration last_attempt{};          // how long the last one took
 };
 
 }  // namespace semper

@@ -31,7 +31,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
-#include "semper/durable/durable_value.h"
+#include "semper/durable/internal/durable_value.h"
 
 namespace semper {
 

@@ -44,10 +44,24 @@
 #include <utility>
 
 #include "semper/durable/durable.h"
-#include "semper/durable/stream_driver.h"
-#include "semper/durable/stream_internal.h"
+#include "semper/durable/internal/stream_driver.h"
+#include "semper/durable/internal/stream_parts.h"
 
 namespace semper {
+
+namespace stream {
+
+// A dispatch function of `Stream` out of a durable value and a function of (C&, DispatchRequest).
+template <class Stream, class C, class F>
+typename Stream::Dispatch over(Durable<C> connection, F dispatch) {
+  return [connection = std::move(connection),
+          shared = std::make_shared<F>(std::move(dispatch))](DispatchRequest request) {
+    return internal::dispatch_with<typename Stream::Dispatched>(connection, shared,
+                                                                std::move(request));
+  };
+}
+
+}  // namespace stream
 
 template <class S, class Update, class Metadata>
 class BasicStream {

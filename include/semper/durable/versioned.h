@@ -25,7 +25,6 @@
 #pragma once
 
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -36,6 +35,7 @@
 #include <vector>
 
 #include "semper/base/assert.h"
+#include "semper/durable/internal/versioned_source.h"
 #include "semper/durable/stream.h"
 
 namespace semper::stream {
@@ -45,58 +45,6 @@ using Version = std::uint32_t;
 // Error: unsupported, naming what each side has.
 Result<Version> highest_common_version(const std::vector<Version>& ours,
                                        const std::vector<Version>& theirs);
-
-namespace versioned_internal {
-
-// convert(from) as a Result<To>, whether it returns that or a To, or throws.
-template <class To, class From, class F>
-Result<To> converted(F& convert, From&& from) {
-  try {
-    return Result<To>(convert(std::forward<From>(from)));
-  } catch (const std::exception& thrown) {
-    return fail(ErrorKind::internal, std::string("the conversion threw: ") + thrown.what());
-  } catch (...) {
-    return fail(ErrorKind::internal, "the conversion threw no std::exception");
-  }
-}
-
-template <class From, class To, class F>
-class ConvertingSource final : public UpdateSource<Result<To>> {
- public:
-  ConvertingSource(std::unique_ptr<UpdateSource<From>> inner, std::shared_ptr<F> convert)
-      : inner_(std::move(inner)), convert_(std::move(convert)) {}
-
-  Async<std::optional<UpdateBatch<Result<To>>>> next() override {
-    SEMPER_CO_TRY(auto batch, co_await inner_->next());
-    std::optional<UpdateBatch<Result<To>>> changed;
-    if (batch) {
-      changed.emplace();
-      changed->resume_token = std::move(batch->resume_token);
-      changed->updates.reserve(batch->updates.size());
-      for (auto& update : batch->updates) {
-        changed->updates.push_back(converted<To>(*convert_, std::move(update)));
-      }
-    }
-    co_return changed;
-  }
-
- private:
-  std::unique_ptr<UpdateSource<From>> inner_;
-  std::shared_ptr<F> convert_;
-};
-
-template <class T>
-struct WireConnection;  // of what a dispatch function returns
-template <class C>
-struct WireConnection<Task<Dispatched<C>>> {
-  using Type = C;
-};
-template <class C>
-struct WireConnection<Async<C>> {
-  using Type = C;
-};
-
-}  // namespace versioned_internal
 
 template <class S, class Update, class Metadata = NoMetadata, class... On>
 class Versioned {
@@ -115,7 +63,7 @@ class Versioned {
   // type, or a Result of it. Each version once (asserted).
   template <class F, class ConvertUpdate, class ConvertState>
   Versioned& add(Version version, F dispatch, ConvertUpdate update, ConvertState state) {
-    using Wire = typename versioned_internal::WireConnection<
+    using Wire = typename semper::internal::WireConnection<
         std::invoke_result_t<F&, On&..., DispatchRequest>>::Type;
     auto entry = std::make_shared<Entry<Wire, F, ConvertUpdate, ConvertState>>(
         std::move(dispatch), std::move(update), std::move(state));
@@ -186,7 +134,7 @@ class Versioned {
   static Dispatched convert(Wire wire, E& entry) {
     std::optional<S> state;
     if (wire.state) {
-      auto changed = versioned_internal::converted<S>(entry.state, std::move(*wire.state));
+      auto changed = semper::internal::converted<S>(entry.state, std::move(*wire.state));
       if (!changed) return rpc_error(changed.error().in("the state"));
       state.emplace(std::move(*changed));
     }
@@ -201,8 +149,8 @@ class Versioned {
   static std::unique_ptr<UpdateSource<Result<Update>>> convert_source(
       std::unique_ptr<UpdateSource<From>> source, std::shared_ptr<F> change) {
     if (!source) return nullptr;
-    return std::make_unique<versioned_internal::ConvertingSource<From, Update, F>>(
-        std::move(source), std::move(change));
+    return std::make_unique<semper::internal::ConvertingSource<From, Update, F>>(std::move(source),
+                                                                                 std::move(change));
   }
 
   std::shared_ptr<Table> table_;

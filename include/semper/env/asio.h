@@ -46,13 +46,6 @@ using Task = asio::awaitable<T>;
 template <class T>
 using Async = asio::awaitable<Result<T>>;
 
-namespace internal {
-// `co_await HasWaited()`: whether this chain of coroutines has waited for anything since it was
-// spawned. Until then Asio posts what it returns, and another operand of `||` can overtake it: a
-// function that takes something out of a queue for its caller yields first.
-using HasWaited = asio::detail::awaitable_thread_has_context_switched;
-}  // namespace internal
-
 // Lets everything that already waits on this executor run first, then goes on.
 inline Task<void> yield_now() {
   auto executor = co_await asio::this_coro::executor;

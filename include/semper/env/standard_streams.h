@@ -19,11 +19,4 @@ namespace semper {
 // stream that was closed fails, as it does without this.
 void guard_standard_streams();
 
-namespace internal {
-
-// The same open file under a number above those of the standard streams; closes `descriptor`. An error of
-// open(2), -1, is passed on. -1 with errno where there is no free number.
-int above_standard_streams(int descriptor);
-
-}  // namespace internal
 }  // namespace semper

@@ -35,16 +35,13 @@
 #include <utility>
 #include <vector>
 
-#include "semper/env/asio.h"
 #include "semper/block/block_device.h"
+#include "semper/env/asio.h"
+#include "semper/ring/internal/cores.h"
 #include "semper/ring/options.h"
 #include "semper/ring/position.h"
 
 namespace semper::ring {
-
-namespace internal {
-class ConsumerCore;
-}
 
 struct Item {
   Position start;

@@ -39,17 +39,14 @@
 #include <memory>
 #include <vector>
 
-#include "semper/env/asio.h"
 #include "semper/block/block_device.h"
+#include "semper/env/asio.h"
 #include "semper/ring/consumer.h"
+#include "semper/ring/internal/cores.h"
 #include "semper/ring/options.h"
 #include "semper/ring/producer.h"
 
 namespace semper::ring {
-
-namespace internal {
-class JournalCore;
-}
 
 struct JournalOptions {
   // What the journal is called, and who uses it: for people, in the ring's debug texts.

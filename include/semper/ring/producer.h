@@ -34,17 +34,13 @@
 
 #include <memory>
 
-#include "semper/env/asio.h"
 #include "semper/block/block_device.h"
+#include "semper/env/asio.h"
+#include "semper/ring/internal/cores.h"
 #include "semper/ring/options.h"
 #include "semper/ring/position.h"
 
 namespace semper::ring {
-
-namespace internal {
-class JournalCore;
-class ProducerCore;
-}
 
 class Producer {
  public:

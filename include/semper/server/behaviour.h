@@ -201,7 +201,7 @@ class BehaviourOf final : public Behaviour {
       info.cast = HandlesCast<B, M>;
       info.info = HandlesInfo<B, M>;
       info.locked = HandlesLocked<B, M>;
-      if constexpr (codec_internal::IsByPosition<M>) info.fields = field_names<M>();
+      if constexpr (internal::codec::IsByPosition<M>) info.fields = field_names<M>();
       if (info.fields && info.fields->size() != field_count_of<M>()) info.fields.reset();
       info.example = example_of<M>();
       return false;
@@ -264,7 +264,7 @@ class BehaviourOf final : public Behaviour {
  private:
   template <class M>
   static constexpr std::size_t field_count_of() {
-    if constexpr (codec_internal::IsByPosition<M>) {
+    if constexpr (internal::codec::IsByPosition<M>) {
       return field_count<M>;
     } else {
       return 0;
@@ -295,7 +295,7 @@ class BehaviourOf final : public Behaviour {
   // A state with fields that this program does not know is another program's: writing it again would
   // lose them.
   static Result<State> read_state(BytesView bytes) {
-    if constexpr (codec_internal::HasOwnCodec<State> || DropsUnknownFields<B>) {
+    if constexpr (internal::codec::HasOwnCodec<State> || DropsUnknownFields<B>) {
       return decode<State>(bytes);
     } else {
       const DecodeOptions strict{.strict = true};

@@ -27,6 +27,7 @@
 #include "semper/env/asio.h"
 #include "semper/env/clock.h"
 #include "semper/env/env.h"
+#include "semper/store/internal/marker_ledger.h"
 #include "semper/store/keys.h"
 #include "semper/store/limits.h"
 
@@ -124,17 +125,6 @@ class Watch {
   // Errors: timeout (deadline; may be called again), cancelled, closed (the store was closed).
   virtual Async<void> changed(MonotonicTime deadline = kNever) = 0;
 };
-
-namespace internal {
-// Idempotency markers of finished commits, to be removed along with later ones
-// (src/store/marker.h).
-struct MarkerLedger {
-  static constexpr std::size_t kCapacity = 4096;
-  std::mutex mutex;
-  std::vector<Bytes> done;
-  WallTime next_sweep{};
-};
-}  // namespace internal
 
 struct BackendTraits {
   // ReadRecord::rows must be filled, also for conflict ranges that were not read.

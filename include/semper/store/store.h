@@ -20,43 +20,12 @@
 #include <type_traits>
 #include <utility>
 
-#include "semper/env/backoff.h"
 #include "semper/env/cancellation.h"
+#include "semper/store/internal/retry_policy.h"
+#include "semper/store/transact_options.h"
 #include "semper/store/transaction.h"
 
 namespace semper {
-
-struct TransactOptions {
-  // Runs of the function at most; then `conflict` with the number of attempts. Raise it only for
-  // keys that many transactions fight over; better make them not fight.
-  int max_attempts = 100;
-  // From the call to the last attempt's start; then `timeout`. Nothing was applied.
-  Duration timeout = std::chrono::seconds(30);
-  // Waits between attempts after the first retry, which is immediate.
-  BackoffOptions backoff = {.initial = std::chrono::microseconds(500),
-                            .maximum = std::chrono::milliseconds(100)};
-  // Where not null: gets the stamp of the commit.
-  Versionstamp* committed_at = nullptr;
-};
-
-namespace internal {
-
-// Decides about the next attempt of a transaction; the loop itself is Store::transact's.
-class RetryPolicy {
- public:
-  RetryPolicy(const TransactOptions& options, Env env);
-  // Waits as long as it takes before the next attempt; the error ends the loop.
-  Async<void> before_retry(const Error& error);
-
- private:
-  TransactOptions options_;
-  Env env_;
-  MonotonicTime deadline_;
-  int attempts_ = 1;
-  Backoff backoff_;
-};
-
-}  // namespace internal
 
 class Store {
  public:

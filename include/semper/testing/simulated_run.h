@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "semper/env/asio.h"
+#include "semper/testing/internal/run_simulated.h"
 #include "semper/testing/simulated_clock.h"
 
 namespace semper::testing {
@@ -35,12 +36,6 @@ struct SimulatedRunOptions {
 class SimulationStuck : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
-
-namespace internal {
-// Runs handlers and timers until `done`.
-void run_simulated(asio::io_context& context, SimulatedClock& clock,
-                   const SimulatedRunOptions& options, const bool& done);
-}  // namespace internal
 
 template <class T>
 T simulated_run(SimulatedClock& clock, Task<T> task, SimulatedRunOptions options = {}) {

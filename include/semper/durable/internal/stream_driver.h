@@ -15,8 +15,9 @@
 #include <utility>
 
 #include "semper/base/assert.h"
-#include "semper/durable/stream_core.h"
+#include "semper/durable/internal/stream_core.h"
 #include "semper/durable/system_errors.h"
+#include "semper/env/internal/has_waited.h"
 #include "semper/env/serial.h"
 
 namespace semper::internal {

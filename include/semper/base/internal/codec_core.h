@@ -9,26 +9,11 @@
 
 #include "semper/base/bytes.h"
 #include "semper/base/cbor.h"
+#include "semper/base/codec_options.h"
 
 namespace semper {
 
-template <class T, class Enable = void>
-struct Codec;
-
-// Defined by codec_json.h.
-template <class T>
-struct JsonBridge;
-
-struct DecodeOptions {
-  // Refuse fields past those the aggregate has. Default: ignore them, so that a program reads what
-  // a newer one has written. Turn on where input is typed by a person and a surplus is a mistake.
-  bool strict = false;
-};
-
-// The tag around a protobuf message in its wire format; not registered with IANA ("SPB1").
-inline constexpr std::uint64_t kProtobufTag = 0x53504231;
-
-namespace codec_internal {
+namespace internal::codec {
 
 class Encoder : public cbor::Writer {
  public:
@@ -118,5 +103,5 @@ class ScratchBuffer {
   Bytes bytes_;
 };
 
-}  // namespace codec_internal
+}  // namespace internal::codec
 }  // namespace semper

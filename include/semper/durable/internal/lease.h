@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "semper/durable/durable_core.h"
+#include "semper/durable/internal/durable_core.h"
 
 namespace semper::internal {
 

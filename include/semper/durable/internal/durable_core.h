@@ -21,32 +21,15 @@
 
 #include "semper/base/metrics.h"
 #include "semper/durable/bus.h"
-#include "semper/durable/cancellable.h"
-#include "semper/durable/connection_log.h"
 #include "semper/durable/durable_options.h"
-#include "semper/durable/turns.h"
+#include "semper/durable/internal/cancellable.h"
+#include "semper/durable/internal/connection_log.h"
+#include "semper/durable/internal/pace.h"
+#include "semper/durable/internal/turns.h"
 #include "semper/env/gate.h"
 #include "semper/env/one_shot.h"
 
-namespace semper {
-
-struct DurableStatistics {
-  std::uint64_t calls = 0;      // of with()
-  std::uint64_t attempts = 0;   // begun, to create or to rebuild
-  std::uint64_t created = 0;    // attempts that gave an intact value, by to_create
-  std::uint64_t rebuilt = 0;    // and by to_rebuild
-  std::uint64_t failed = 0;     // attempts that gave an error, a broken value, or nothing in time
-  std::uint64_t abandoned = 0;  // of those: passed their deadline, or were under way at close()
-  std::uint64_t breaks = 0;     // intact values found broken
-  std::uint64_t waiting = 0;    // callers that wait for an attempt, or for the end of a pause, now
-  std::uint64_t waiting_for_turn = 0;  // callers that wait until others are done (exclusive), now
-  std::uint64_t failures_in_a_row = 0;
-  bool intact = false;              // as published last
-  std::optional<Error> last_error;  // of the last attempt that failed
-  Duration last_attempt{};          // how long the last one took
-};
-
-namespace internal {
+namespace semper::internal {
 
 // Where a value lives, or is being made; see Overlap::never.
 class Occupancy {
@@ -293,5 +276,4 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
   OneShot<std::monostate> repair_wake_;
 };
 
-}  // namespace internal
-}  // namespace semper
+}  // namespace semper::internal

@@ -11,9 +11,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "semper/durable/durable_core.h"
-#include "semper/durable/hooks.h"
-#include "semper/durable/lease.h"
+#include "semper/durable/internal/durable_core.h"
+#include "semper/durable/internal/hooks.h"
+#include "semper/durable/internal/lease.h"
 
 namespace semper::internal {
 

@@ -16,9 +16,9 @@
 #include <utility>
 #include <vector>
 
-#include "semper/base/codec_core.h"
+#include "semper/base/internal/codec_core.h"
 
-namespace semper::codec_internal {
+namespace semper::internal::codec {
 
 // At most this is reserved on the word of a length; the rest grows with what really comes.
 inline constexpr std::size_t kMaxReservedBytes = 64 * 1024;
@@ -187,4 +187,4 @@ struct StandardItem<std::array<T, kSize>> {
   }
 };
 
-}  // namespace semper::codec_internal
+}  // namespace semper::internal::codec

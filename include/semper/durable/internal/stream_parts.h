@@ -1,8 +1,5 @@
-// What stream.h is put together from: dispatch over a durable value, and streams with a change on
-// the way.
-//
-// What for: stream::over() is of use by itself where a dispatch function is composed by hand. When
-// not: everything in namespace internal.
+// What stream.h is put together from: dispatch over a durable value, and streams with a change on the
+// way.
 #pragma once
 
 #include <exception>
@@ -13,11 +10,9 @@
 #include <variant>
 
 #include "semper/durable/durable.h"
-#include "semper/durable/stream_driver.h"
+#include "semper/durable/internal/stream_driver.h"
 
-namespace semper {
-
-namespace internal {
+namespace semper::internal {
 
 template <class Dispatched, class F, class C>
 Task<Dispatched> dispatch_on(std::shared_ptr<F> dispatch, C& connection,
@@ -102,19 +97,4 @@ class MappedSource final : public EventSource<To>,
   F change_;
 };
 
-}  // namespace internal
-
-namespace stream {
-
-// A dispatch function of `Stream` out of a durable value and a function of (C&, DispatchRequest).
-template <class Stream, class C, class F>
-typename Stream::Dispatch over(Durable<C> connection, F dispatch) {
-  return [connection = std::move(connection),
-          shared = std::make_shared<F>(std::move(dispatch))](DispatchRequest request) {
-    return internal::dispatch_with<typename Stream::Dispatched>(connection, shared,
-                                                                std::move(request));
-  };
-}
-
-}  // namespace stream
-}  // namespace semper
+}  // namespace semper::internal

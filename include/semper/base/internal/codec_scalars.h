@@ -16,9 +16,9 @@
 #include <variant>
 #include <vector>
 
-#include "semper/base/codec_core.h"
+#include "semper/base/internal/codec_core.h"
 
-namespace semper::codec_internal {
+namespace semper::internal::codec {
 
 template <>
 struct StandardItem<bool> {
@@ -202,4 +202,4 @@ struct StandardItem<std::variant<Alternatives...>> {
   }
 };
 
-}  // namespace semper::codec_internal
+}  // namespace semper::internal::codec

@@ -9,12 +9,12 @@
 #include <utility>
 
 #include "semper/base/aggregate.h"
-#include "semper/base/codec_containers.h"
-#include "semper/base/codec_core.h"
-#include "semper/base/codec_scalars.h"
+#include "semper/base/internal/codec_containers.h"
+#include "semper/base/internal/codec_core.h"
+#include "semper/base/internal/codec_scalars.h"
 #include "semper/base/type_name.h"
 
-namespace semper::codec_internal {
+namespace semper::internal::codec {
 
 template <class T>
 concept IsStandard = requires {
@@ -167,4 +167,4 @@ bool read_item(Decoder& decoder, T& value) {
   }
 }
 
-}  // namespace semper::codec_internal
+}  // namespace semper::internal::codec
