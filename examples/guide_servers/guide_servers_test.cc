@@ -2,12 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
 #include "lessons.h"
 #include "semper/env/one_shot.h"
+#include "threads.h"
 
 namespace guide {
 namespace {
@@ -63,6 +66,27 @@ class GuideServersTest : public ::testing::Test {
   std::optional<semper::Store> shop_;
   std::optional<semper::Host> host_;
 };
+
+TEST_F(GuideServersTest, a_thread_sells_without_a_coroutine) {
+  const semper::sync::Store shop(*shop_);
+  EXPECT_EQ(sell_on_a_thread(shop, "bench"), 7);
+  EXPECT_EQ(count("bench"), 7);
+}
+
+TEST(GuideServersTermination, a_server_without_coroutines_ends_in_order_by_sigterm) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    sigset_t end;
+    sigemptyset(&end);
+    sigaddset(&end, SIGTERM);
+    ::sigprocmask(SIG_BLOCK, &end, nullptr);
+    ::kill(::getpid(), SIGTERM);  // comes when somebody listens
+    ::_exit(serve_until_told("memory:") ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
 
 TEST_F(GuideServersTest, a_call_sees_what_an_earlier_cast_delivered) {
   EXPECT_EQ(scheduler_.block_on(sell(*shop_, "chair")).value(), 7);

@@ -8,6 +8,21 @@
 #include "semper/env/serial.h"
 
 namespace semper {
+namespace {
+
+constinit thread_local bool may_block = false;
+
+}  // namespace
+
+Status check_may_block(std::string_view what) {
+  const bool runs_coroutines = asio::detail::thread_context::top_of_thread_call_stack() != nullptr;
+  if (may_block || !runs_coroutines) return {};
+  return fail(ErrorKind::unsupported,
+              std::string(what) +
+                  " makes its thread wait, and this thread runs coroutines, which would stand "
+                  "still: co_await the function of the same name in namespace semper, or call "
+                  "this one on a thread of your own");
+}
 
 Scheduler::Scheduler(SchedulerOptions options) {
   SEMPER_ASSERT(options.threads > 0, "a scheduler needs a thread");
@@ -16,7 +31,8 @@ Scheduler::Scheduler(SchedulerOptions options) {
   if (options.threads == 1) declare_single_threaded(context);
   const std::string name = options.name.substr(0, 15);
   for (std::size_t i = 0; i < options.threads; ++i) {
-    state_->threads.emplace_back([&context, name] {
+    state_->threads.emplace_back([&context, name, blocking = options.blocking] {
+      may_block = blocking == SchedulerOptions::Blocking::is_allowed;
       pthread_setname_np(pthread_self(), name.c_str());
       context.run();
     });

@@ -16,7 +16,8 @@ HostThreads::HostThreads(const HostOptions& options) : options_(options), work_(
 
 Executor HostThreads::locked() {
   const std::size_t threads = std::max<std::size_t>(options_.locked_threads, 1);
-  return serial_executor(started(locked_threads_, {threads, "semper-locked"}));
+  constexpr auto kMayBlock = SchedulerOptions::Blocking::is_allowed;
+  return serial_executor(started(locked_threads_, {threads, "semper-locked", kMayBlock}));
 }
 
 Executor HostThreads::upkeep() {

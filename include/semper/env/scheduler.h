@@ -14,10 +14,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <future>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -34,7 +37,14 @@ struct SchedulerOptions {
   std::size_t threads = 1;
   // Shown by debuggers and top; at most 15 characters.
   std::string name = "semper";
+  // Whether what runs here may block its thread (check_may_block). Default: no, because everything
+  // else on the scheduler would wait with it.
+  enum class Blocking : std::uint8_t { is_refused, is_allowed } blocking = Blocking::is_refused;
 };
+
+// For functions that make their thread wait (semper/sync). Error unsupported: the calling thread runs
+// coroutines, a Scheduler's or any other io_context's, and one of them might be what is waited for.
+Status check_may_block(std::string_view what);
 
 class Scheduler {
  public:

@@ -1,0 +1,74 @@
+// sync::Journal: work that is written down first and done afterwards, for threads.
+//
+// What for: accepting work faster, or more surely, than it can be done. When not: work that must not
+// be done twice (semper/journal_drain.h).
+//
+//   auto perform = [&](const std::vector<semper::ring::Item>& batch) -> semper::Status {
+//     for (const auto& item : batch) SEMPER_TRY_STATUS(send(item.bytes));
+//     return {};
+//   };
+//   SEMPER_TRY(auto journal, semper::sync::Journal::start("work.journal", perform));
+//   SEMPER_TRY(auto written, journal.push("an operation"));   // durable from here on
+//   SEMPER_TRY_STATUS(written.sync());                        // performed
+//   SEMPER_TRY_STATUS(journal.shutdown());
+//
+// What is durable when, errors, limits: as of ring::Journal. `perform` runs on a thread of its own
+// (run_blocking), one batch at a time: it may block and may call semper::sync.
+// Ownership: the journal owns its device, or shares the one that it was given. Destroyed without
+// shutdown() it ends as a killed process does; a perform that is under way goes on to its end, so
+// what it uses must outlive it. Threads and forks: see semper/sync/wait.h.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "semper/block/file_block_device.h"
+#include "semper/ring/journal.h"
+#include "semper/sync/wait.h"
+
+namespace semper::sync {
+
+class Journal {
+ public:
+  using Perform = std::function<Status(const std::vector<ring::Item>&)>;
+
+  class Waiter {
+   public:
+    void flush() const { waiter_.flush(); }
+    // Not performed until `timeout`: `timeout`; it will be.
+    Status sync(Duration timeout = kForever) const;
+    ring::Position position() const { return waiter_.position(); }
+
+   private:
+    friend class Journal;
+    Waiter(ring::Journal::Waiter waiter, Clock* clock)
+        : waiter_(std::move(waiter)), clock_(clock) {}
+    ring::Journal::Waiter waiter_;
+    Clock* clock_;
+  };
+
+  static Result<Journal> start(std::shared_ptr<BlockDevice> device, Perform perform,
+                               ring::JournalOptions options = {});
+  // Errors besides: those of open_block_device.
+  static Result<Journal> start(const std::string& path, Perform perform,
+                               ring::JournalOptions options = {});
+
+  // Waits for room until `timeout`; zero: does not wait. The operation is copied.
+  Result<Waiter> push(BytesView operation, Duration timeout = kForever);
+  Status replayed(Duration timeout = kForever);
+  Status shutdown(Duration timeout = kForever);
+
+  Status status() const;
+  ring::JournalStatistics statistics() const;
+  std::string identity() const;
+
+  struct Handle;
+
+ private:
+  explicit Journal(std::shared_ptr<Handle> handle) : handle_(std::move(handle)) {}
+  std::shared_ptr<Handle> handle_;
+};
+
+}  // namespace semper::sync

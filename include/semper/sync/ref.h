@@ -1,0 +1,117 @@
+// sync::Ref<B>: sends messages to one durable server and waits for what comes of them.
+//
+// What for: threads, tests and tools that talk to durable servers. When not: thousands of calls at
+// once (semper/server/ref.h), and in a callback (Context::cast, or co_await in handle_locked).
+//
+//   auto hits = semper::sync::ref<Counter>(store, "page/home");
+//   semper::Result<std::int64_t> n = hits.call<Counter::Add>(2);
+//   SEMPER_TRY_STATUS(hits.cast<Counter::Add>(2));
+//
+// What is durable when, and the errors: as of Ref. Braces are safe here, for nothing is awaited:
+// hits.call(Counter::Add{2}). Where a Host of this process serves the type, callbacks of these calls
+// run on semper::sync's one thread: one that computes for long holds up the other calls of this face.
+// Threads and forks: see semper/sync/wait.h; a Ref is a cheap value.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "semper/server/ref.h"
+#include "semper/sync/wait.h"
+
+namespace semper::sync {
+
+template <class B>
+class Ref {
+ public:
+  Ref(Tenant tenant, std::string id) : ref_(std::move(tenant), std::move(id)) {}
+  explicit Ref(semper::Ref<B> ref) : ref_(std::move(ref)) {}
+
+  // `timeout` as CallOptions::timeout. No answer at all until kAnswerTime later: `outcome_unknown`.
+  template <class M>
+  requires HandlesCall<B, M> Result<typename M::Reply> call(
+      M message, Duration timeout = CallOptions().timeout)
+  const { return wait(call_of(ref_, std::move(message), timeout), with_answer_time(timeout)); }
+  template <class M, class... Parts>
+  requires HandlesCall<B, M> && semper::internal::PartsOf<M, Parts...> Result<typename M::Reply>
+  call(Parts&&... parts)
+  const { return call(semper::internal::make_message<M>(std::forward<Parts>(parts)...)); }
+
+  // No answer until `timeout`: `outcome_unknown`.
+  template <class M>
+  requires HandlesCast<B, M> Status cast(M message, Duration timeout = kForever)
+  const { return wait(cast_of(ref_, std::move(message)), timeout); }
+  template <class M, class... Parts>
+  requires HandlesCast<B, M> && semper::internal::PartsOf<M, Parts...> Status cast(Parts&&... parts)
+  const { return cast(semper::internal::make_message<M>(std::forward<Parts>(parts)...)); }
+  Status cast(Batch<B> batch, Duration timeout = kForever) const {
+    return wait(batch_of(ref_, std::move(batch)), timeout);
+  }
+
+  template <class M>
+  requires HandlesCall<B, M> Result<typename M::Reply> priority_call(
+      M message, Duration timeout = CallOptions().timeout)
+  const {
+    return wait(priority_call_of(ref_, std::move(message), timeout), with_answer_time(timeout));
+  }
+  template <class M>
+  requires HandlesCast<B, M> Status priority_cast(M message, Duration timeout = kForever)
+  const { return wait(priority_cast_of(ref_, std::move(message)), timeout); }
+  template <class M>
+  requires HandlesInfo<B, M> Status info(M message, Duration timeout = kForever)
+  const { return wait(info_of(ref_, std::move(message)), timeout); }
+
+  Status kill(Duration timeout = kForever) const { return wait(kill_of(ref_), timeout); }
+  Status reset(Duration timeout = kForever) const { return wait(reset_of(ref_), timeout); }
+  Status unlock(Duration timeout = kForever) const { return wait(unlock_of(ref_), timeout); }
+  Result<std::uint64_t> queue_length(Duration timeout = kForever) const {
+    return wait(length_of(ref_), timeout, Late::had_no_effect);
+  }
+
+  const EntityId& entity() const { return ref_.entity(); }
+  const semper::Ref<B>& asynchronous() const { return ref_; }
+
+ private:
+  // Coroutines with copies of their own: they may outlast the Ref where nobody waits any more.
+  using Whole = semper::Ref<B>;
+  template <class M>
+  static Async<typename M::Reply> call_of(Whole ref, M message, Duration timeout) {
+    CallOptions options;
+    options.timeout = timeout;
+    co_return co_await ref.call(std::move(message), options);
+  }
+  template <class M>
+  static Async<typename M::Reply> priority_call_of(Whole ref, M message, Duration timeout) {
+    CallOptions options;
+    options.timeout = timeout;
+    co_return co_await ref.priority_call(std::move(message), options);
+  }
+  template <class M>
+  static Async<void> cast_of(Whole ref, M message) {
+    co_return co_await ref.cast(std::move(message));
+  }
+  static Async<void> batch_of(Whole ref, Batch<B> batch) {
+    co_return co_await ref.cast(std::move(batch));
+  }
+  template <class M>
+  static Async<void> priority_cast_of(Whole ref, M message) {
+    co_return co_await ref.priority_cast(std::move(message));
+  }
+  template <class M>
+  static Async<void> info_of(Whole ref, M message) {
+    co_return co_await ref.info(std::move(message));
+  }
+  static Async<void> kill_of(Whole ref) { co_return co_await ref.kill(); }
+  static Async<void> reset_of(Whole ref) { co_return co_await ref.reset(); }
+  static Async<void> unlock_of(Whole ref) { co_return co_await ref.unlock(); }
+  static Async<std::uint64_t> length_of(Whole ref) { co_return co_await ref.queue_length(); }
+
+  Whole ref_;
+};
+
+template <class B>
+Ref<B> ref(Tenant tenant, std::string id) {
+  return Ref<B>(std::move(tenant), std::move(id));
+}
+
+}  // namespace semper::sync

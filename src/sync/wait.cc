@@ -1,0 +1,57 @@
+#include "semper/sync/wait.h"
+
+#include <atomic>
+#include <cstdio>
+#include <system_error>
+
+#include "semper/env/fork.h"
+#include "semper/env/scheduler.h"
+
+namespace semper::sync::internal {
+namespace {
+
+// Never destroyed: others may still wait while the process ends, and a child cannot join its
+// parent's thread.
+struct Background {
+  const ForkGuard fork;
+  // One thread, so that a cancellation can be emitted where the operation runs.
+  Scheduler scheduler{{.threads = 1, .name = "semper-sync"}};
+};
+
+constinit std::atomic<Background*> current{nullptr};
+
+}  // namespace
+
+Result<Executor> background(const char* what) {
+  SEMPER_TRY_STATUS(check_may_block(what));
+  Background* found = current;
+  if (found != nullptr && !found->fork.is_foreign()) return found->scheduler.executor();
+  try {
+    auto made = std::make_unique<Background>();
+    if (current.compare_exchange_strong(found, made.get())) {
+      return made.release()->scheduler.executor();
+    }
+  } catch (const std::system_error& caught) {
+    return fail(ErrorKind::exhausted,
+                std::string("semper::sync cannot start its thread: ") + caught.what());
+  }
+  return found->scheduler.executor();
+}
+
+std::string describe(Duration span) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g s", std::chrono::duration<double>(span).count());
+  return text;
+}
+
+Error late_error(Late late, Duration timeout) {
+  const std::string time = describe(timeout);
+  if (late == Late::had_no_effect) {
+    return Error(ErrorKind::timeout, "no answer within " + time + "; it was given up");
+  }
+  return Error(ErrorKind::outcome_unknown,
+               "no answer within " + time +
+                   "; it was cancelled and may or may not take effect: look before you repeat it");
+}
+
+}  // namespace semper::sync::internal
