@@ -58,6 +58,7 @@ foreach(room IN LISTS components)
           FILE semper_${name}_targets.cmake)
 endforeach()
 
+set(SEMPER_PACKAGE_APART ${SEMPER_ROOMS_APART})
 configure_package_config_file(
   "${CMAKE_CURRENT_LIST_DIR}/semperConfig.cmake.in" "${PROJECT_BINARY_DIR}/semperConfig.cmake"
   INSTALL_DESTINATION "${package_dir}")
@@ -84,6 +85,8 @@ set(link_of_SQLite3 "-lsqlite3")
 set(link_of_Blkid "-lblkid")
 set(file_of_gRPC "grpc++")
 set(file_of_Protobuf "protobuf")
+# See backends/etcd/registration.cc.
+set(options_of_etcd "-Wl,--undefined=semper_backend_etcd")
 set(flags_of_Asio " -DASIO_STANDALONE -DASIO_NO_DEPRECATED -DASIO_DISABLE_STD_ALIGNED_ALLOC")
 list(REMOVE_ITEM components testing)
 foreach(room IN LISTS components)
@@ -99,7 +102,7 @@ foreach(room IN LISTS components)
   get_target_property(type semper_${room} TYPE)
   if(NOT type STREQUAL "INTERFACE_LIBRARY")
     get_target_property(output semper_${room} OUTPUT_NAME)
-    set(libs "-L\${libdir} -l$<IF:$<BOOL:${output}>,${output},semper_${room}>")
+    set(libs "${options_of_${room}} -L\${libdir} -l$<IF:$<BOOL:${output}>,${output},semper_${room}>")
   endif()
   # Dependents first, for the linker.
   set(requires ${needs_of_${room}})

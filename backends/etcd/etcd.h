@@ -4,6 +4,9 @@
 // there is to run. When not: one machine (sqlite), more than some gigabytes or many megabytes a
 // second (foundationdb): etcd holds all keys in memory and sends every write through one leader.
 //
+// A program that opens it links semper::etcd alongside semper::semper, which brings gRPC and protobuf along
+// (pkg-config: semper-etcd). Without it, open_store says so.
+//
 //   etcd:10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379?prefix=app/&ca=/etc/app/ca.pem
 //
 //   prefix=TEXT         all keys of the store begin with it; default semper/. Stores with different

@@ -6,9 +6,6 @@
 #ifdef SEMPER_HAS_FOUNDATIONDB
 #include "backends/foundationdb/foundationdb.h"
 #endif
-#ifdef SEMPER_HAS_ETCD
-#include "backends/etcd/etcd.h"
-#endif
 #ifdef SEMPER_HAS_MEMORY
 #include "backends/memory/memory.h"
 #endif
@@ -23,9 +20,6 @@ void register_builtin_backends() {
   std::call_once(once, [] {
 #ifdef SEMPER_HAS_FOUNDATIONDB
     register_backend("fdb", open_foundationdb);
-#endif
-#ifdef SEMPER_HAS_ETCD
-    register_backend("etcd", open_etcd);
 #endif
 #ifdef SEMPER_HAS_MEMORY
     register_backend("memory", open_memory);

@@ -134,7 +134,9 @@ Async<std::shared_ptr<Backend>> open_backend(std::string text, Env env) {
   if (!factory) {
     co_return fail(ErrorKind::invalid_argument, "no store scheme \"" + to_printable(url.scheme) +
                                                     ":\" in this build; it knows " +
-                                                    join(known_schemes()));
+                                                    join(known_schemes()) +
+                                                    ". A backend that is a library of its own is "
+                                                    "linked by name: semper::etcd");
   }
   co_return co_await factory(std::move(url), env);
 }
