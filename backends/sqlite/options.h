@@ -5,19 +5,9 @@
 #include <string>
 
 #include "semper/store/backend.h"
+#include "store_path.h"
 
 namespace semper::sqlite {
-
-// The store's file, and the names of what lies beside it.
-struct StorePath {
-  std::string file;  // absolute, symbolic links resolved: one file has one sidecar
-  std::string directory;
-
-  std::string sidecar() const { return file + "-semper"; }
-  std::string wal() const { return file + "-wal"; }
-  std::string index() const { return file + "-shm"; }  // SQLite's, of the log
-  std::string newborn() const { return file + "-semper-new"; }
-};
 
 // A value of 4 MiB and a transaction of 32 MiB are far below what SQLite takes, and small enough
 // that one caller does not hold up all the others of its batch for long.

@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "semper/base/bytes.h"
+
 namespace semper::sqlite {
 namespace {
 

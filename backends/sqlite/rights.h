@@ -7,7 +7,8 @@
 
 #include <string>
 
-#include "options.h"
+#include "semper/base/result.h"
+#include "store_path.h"
 
 namespace semper::sqlite {
 

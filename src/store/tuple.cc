@@ -33,32 +33,6 @@ std::strong_ordering compare_same(const T& a, const T& b) {
 
 }  // namespace
 
-std::string_view to_string(TupleType type) noexcept {
-  switch (type) {
-    case TupleType::null:
-      return "null";
-    case TupleType::bytes:
-      return "bytes";
-    case TupleType::text:
-      return "text";
-    case TupleType::nested:
-      return "a nested tuple";
-    case TupleType::integer:
-      return "an integer";
-    case TupleType::float32:
-      return "a float";
-    case TupleType::float64:
-      return "a double";
-    case TupleType::boolean:
-      return "a boolean";
-    case TupleType::uuid:
-      return "a uuid";
-    case TupleType::versionstamp:
-      return "a versionstamp";
-  }
-  return "an unknown type";
-}
-
 TupleElement::TupleElement(BigInteger integer) {
   if (const auto small = integer.to_int64()) {
     value_ = *small;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "semper/base/assert.h"
+#include "semper/store/tuple.h"
 #include "semper/store/tuple_stream.h"
 #include "store/tuple_format.h"
 

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "semper/base/assert.h"
+#include "semper/store/tuple.h"
 #include "semper/store/tuple_stream.h"
 #include "store/tuple_format.h"
 

@@ -38,31 +38,13 @@
 #include "semper/base/result.h"
 #include "semper/store/big_integer.h"
 #include "semper/store/keys.h"
+#include "semper/store/tuple_type.h"
 #include "semper/store/uuid.h"
 #include "semper/store/versionstamp.h"
 
 namespace semper {
 
 class TupleElement;
-
-// A tuple inside a tuple inside a tuple ...: at most this many inside the outermost one.
-inline constexpr std::size_t kTupleDepthMaximum = 64;
-
-enum class TupleType : std::uint8_t {
-  null,
-  bytes,
-  text,
-  nested,
-  integer,
-  float32,
-  float64,
-  boolean,
-  uuid,
-  versionstamp
-};
-
-// "text", "64-bit float", ...: for messages.
-std::string_view to_string(TupleType type) noexcept;
 
 // An encoded key (or value) with one versionstamp for the store to fill.
 struct StampedBytes {

@@ -23,9 +23,16 @@
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
-#include "semper/store/tuple.h"
+#include "semper/store/big_integer.h"
+#include "semper/store/tuple_type.h"
+#include "semper/store/uuid.h"
+#include "semper/store/versionstamp.h"
 
 namespace semper {
+
+// To add or read whole elements, include tuple.h as well.
+class Tuple;
+class TupleElement;
 
 // Appends elements to a byte string. Never fails; the preconditions are asserted.
 class TupleWriter {

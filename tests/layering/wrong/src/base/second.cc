@@ -1,0 +1,3 @@
+#include "base/second.h"
+
+#include "base/third.h"

@@ -1,0 +1,4 @@
+// Between the two.
+#pragma once
+
+#include "first.h"

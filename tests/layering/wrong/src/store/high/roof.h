@@ -1,0 +1,2 @@
+// Knows nobody; wall.h beside it knows the folder below.
+#pragma once

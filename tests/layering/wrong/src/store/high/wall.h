@@ -1,0 +1,4 @@
+// Knows the folder below, which knows roof.h.
+#pragma once
+
+#include "store/low/ground.h"
