@@ -4,7 +4,8 @@
 #   - includes a public header of a room that is not below it, or the front door of all rooms,
 #   - includes a private header of another room,
 #   - includes Asio past semper/env/asio.h,
-# or where a public header includes a private one or a heavy third party.
+# or where a public header includes a private one or a heavy third party, or where the front door, a program
+# in apps/ or an example includes what is private to a room.
 cmake_minimum_required(VERSION 3.25)
 
 set(heavy "^<(sqlite3|spdlog/|fmt/|CLI/|google/protobuf/|grpc)")
@@ -54,15 +55,44 @@ function(check_include room file include is_public)
   set(wrong ${wrong} PARENT_SCOPE)
 endfunction()
 
+# A program knows public headers, and files of its own folder.
+function(check_program_include program file include)
+  string(REGEX REPLACE "^\"(.*)\"$" "\\1" path "${include}")
+  cmake_path(GET file PARENT_PATH folder)
+  if(include MATCHES "^<asio")
+    refuse("Asio is included through semper/env/asio.h and asio_net.h only, not ${include}")
+  elseif(include MATCHES "^<" OR EXISTS "${SOURCE_DIR}/${folder}/${path}"
+         OR EXISTS "${SOURCE_DIR}/${program}/${path}")
+    # the system's, or its own
+  elseif(NOT path MATCHES "^semper/" OR path MATCHES "/internal/")
+    refuse("a program may include public headers only, not ${include}")
+  endif()
+  set(wrong ${wrong} PARENT_SCOPE)
+endfunction()
+
+# The front door knows the public headers of all rooms, and how each backend is made.
+function(check_facade_include file include)
+  set(makes_backend OFF)
+  if(include MATCHES "^\"backends/([a-z]+)/([a-z]+)\\.h\"$" AND CMAKE_MATCH_1 STREQUAL CMAKE_MATCH_2)
+    set(makes_backend ON)
+  endif()
+  if(include MATCHES "^<asio")
+    refuse("Asio is included through semper/env/asio.h and asio_net.h only, not ${include}")
+  elseif(include MATCHES "^\"" AND NOT include MATCHES "^\"(semper|facade)/" AND NOT makes_backend)
+    refuse("the front door may not include the private header ${include}")
+  elseif(file MATCHES "^include/" AND include MATCHES "^\"" AND NOT include MATCHES "^\"semper/")
+    refuse("a public header may not include the private header ${include}")
+  endif()
+  set(wrong ${wrong} PARENT_SCOPE)
+endfunction()
+
 set(checked 0)
-foreach(room IN LISTS rooms)
-  file(GLOB files RELATIVE "${SOURCE_DIR}"
-    "${SOURCE_DIR}/include/semper/${room}/*.h"
-    "${SOURCE_DIR}/include/semper/${room}/internal/*.h" "${SOURCE_DIR}/src/${room}/*.h"
-    "${SOURCE_DIR}/src/${room}/*.cc" "${SOURCE_DIR}/backends/${room}/*.h"
-    "${SOURCE_DIR}/backends/${room}/*.cc")
-  list(FILTER files EXCLUDE REGEX "(_test(_support)?\\.(cc|h)|/test_[^/]*\\.h)$")
-  foreach(file IN LISTS files)
+# check_files(KIND OWNER files): each include of each file.
+macro(check_files kind owner files)
+  foreach(file IN ITEMS ${files})
+    if(file MATCHES "(_test(_support)?\\.(cc|h)|/test_[^/]*\\.h)$")
+      continue()
+    endif()
     math(EXPR checked "${checked} + 1")
     set(is_public OFF)
     if(file MATCHES "^include/")
@@ -71,9 +101,32 @@ foreach(room IN LISTS rooms)
     file(STRINGS "${SOURCE_DIR}/${file}" lines REGEX "^[ \t]*#[ \t]*include[ \t]*[<\"]")
     foreach(line IN LISTS lines)
       string(REGEX MATCH "[<\"][^>\"]*[>\"]?" include "${line}")
-      check_include(${room} "${file}" "${include}" ${is_public})
+      if("${kind}" STREQUAL "room")
+        check_include(${owner} "${file}" "${include}" ${is_public})
+      elseif("${kind}" STREQUAL "facade")
+        check_facade_include("${file}" "${include}")
+      else()
+        check_program_include("${owner}" "${file}" "${include}")
+      endif()
     endforeach()
   endforeach()
+endmacro()
+
+foreach(room IN LISTS rooms)
+  file(GLOB_RECURSE files RELATIVE "${SOURCE_DIR}"
+    "${SOURCE_DIR}/include/semper/${room}/*.h" "${SOURCE_DIR}/src/${room}/*.h"
+    "${SOURCE_DIR}/src/${room}/*.cc" "${SOURCE_DIR}/backends/${room}/*.h"
+    "${SOURCE_DIR}/backends/${room}/*.cc")
+  check_files(room ${room} "${files}")
+endforeach()
+file(GLOB files RELATIVE "${SOURCE_DIR}" "${SOURCE_DIR}/include/semper/*.h"
+     "${SOURCE_DIR}/src/facade/*.h" "${SOURCE_DIR}/src/facade/*.cc")
+check_files(facade facade "${files}")
+file(GLOB programs RELATIVE "${SOURCE_DIR}" "${SOURCE_DIR}/apps/*" "${SOURCE_DIR}/examples/*")
+foreach(program IN LISTS programs)
+  file(GLOB_RECURSE files RELATIVE "${SOURCE_DIR}" "${SOURCE_DIR}/${program}/*.h"
+       "${SOURCE_DIR}/${program}/*.cc")
+  check_files(program "${program}" "${files}")
 endforeach()
 
 if(checked EQUAL 0)
