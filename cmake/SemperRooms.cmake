@@ -40,8 +40,8 @@ function(semper_room name)
   set(source_dir "${PROJECT_SOURCE_DIR}/${room_DIR}")
   file(GLOB headers CONFIGURE_DEPENDS "${SEMPER_INCLUDE}/semper/${name}/*.h"
        "${SEMPER_INCLUDE}/semper/${name}/internal/*.h")
-  file(GLOB sources CONFIGURE_DEPENDS "${source_dir}/*.cc")
-  file(GLOB tests CONFIGURE_DEPENDS "${source_dir}/*_test.cc"
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${source_dir}/*.cc")
+  file(GLOB_RECURSE tests CONFIGURE_DEPENDS "${source_dir}/*_test.cc"
        "${source_dir}/*_test_support.cc")
   list(REMOVE_ITEM sources ${tests} "")
   if(NOT headers AND NOT sources)

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "loops_test_support.h"
+#include "server/loops_test_support.h"
 
 namespace semper {
 namespace {

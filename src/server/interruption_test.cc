@@ -11,11 +11,11 @@
 #include <tuple>
 #include <vector>
 
-#include "loops_test_support.h"
 #include "semper/env/cancellation.h"
 #include "semper/server/cast_once.h"
 #include "semper/server/inspect.h"
 #include "semper/server/ref.h"
+#include "server/loops_test_support.h"
 
 namespace semper {
 namespace {

@@ -1,7 +1,7 @@
 // Work of several loops that meets in one place, where one of the loops is destroyed, or not run again.
 #include <gtest/gtest.h>
 
-#include "loops_test_support.h"
+#include "server/loops_test_support.h"
 
 namespace semper {
 namespace {

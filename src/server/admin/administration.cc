@@ -1,0 +1,121 @@
+#include "server/admin/administration.h"
+
+#include <utility>
+
+#include "server/format/orders.h"
+
+namespace semper::internal {
+namespace {
+
+// Kills of others that are carried out before this one.
+constexpr int kKillRounds = 10;
+// Attempts of a reset or unlock against consumers before it becomes an order to them.
+constexpr int kResetAttempts = 3;
+// Transactions of one removal at most: more than a queue at its bound needs.
+constexpr std::size_t kRemovals = 1'000'000;
+
+}  // namespace
+
+Async<void> kill(std::shared_ptr<const Target> target) {
+  if (!target->valid) co_return fail(target->valid.error());
+  for (int round = 0; round < kKillRounds; ++round) {
+    const auto give = [&](Transaction& transaction) -> Async<bool> {
+      const RangeOptions first{.limit = 1, .mode = ReadMode::snapshot};
+      SEMPER_CO_TRY(const auto page,
+                    co_await transaction.get_range(target->keys.everything(), first));
+      if (page.rows.empty()) {
+        co_return fail(ErrorKind::not_found, "there is no " + target->id.to_string());
+      }
+      co_return co_await order_kill(transaction, *target);
+    };
+    const auto given = co_await target->store().transact(give);
+    if (!given) {
+      // Removed with another's kill, which came after this one had begun.
+      if (round > 0 && given.error().kind() == ErrorKind::not_found) co_return Status{};
+      co_return fail(given.error());
+    }
+    const auto removed = co_await remove_killed(*target, kRemovals);
+    if (!removed) {
+      co_return fail(removed.error().in(target->id.to_string() +
+                                        " is killed, but what it held is not all removed (kill "
+                                        "it again, or leave that to a host)"));
+    }
+    if (*given) co_return Status{};
+  }
+  co_return fail(ErrorKind::retry,
+                 target->id.to_string() + " is being killed by others all the time; try again");
+}
+
+Async<void> reset(std::shared_ptr<const Target> target) {
+  if (!target->valid) co_return fail(target->valid.error());
+  const auto at_once = [&](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY(auto standing,
+                  co_await read_standing(transaction, target->keys, ReadMode::serializable));
+    auto& header = standing.header;
+    if (!header.has_state) co_return Status{};
+    header.has_state = false;
+    header.state.clear();
+    header.chunks = 0;
+    transaction.clear_range(target->keys.chunks());
+    transaction.clear(target->keys.parked());
+    transaction.set_versionstamped_value(target->keys.header(), header.encode(), 0);
+    co_return Status{};
+  };
+  const TransactOptions few{.max_attempts = kResetAttempts};
+  auto done = co_await target->store().transact(at_once, few);
+  if (done || done.error().kind() != ErrorKind::conflict) {
+    if (!done) co_return fail(done.error().in(target->id.to_string()));
+    co_return Status{};
+  }
+  SEMPER_CO_TRY_STATUS(co_await target->store().transact(
+      [&](Transaction& transaction) { return order_reset(transaction, *target); }));
+  co_return Status{};
+}
+
+Async<void> unlock(std::shared_ptr<const Target> target) {
+  if (!target->valid) co_return fail(target->valid.error());
+  const auto& keys = target->keys;
+  std::uint64_t nonce = 0;
+  const auto look = [&](Transaction& transaction, ReadMode mode) -> Async<Header> {
+    auto standing = co_await read_standing(transaction, keys, mode);
+    if (!standing) co_return fail(standing.error().in(target->id.to_string()));
+    if (!standing->header.lock) {
+      co_return fail(ErrorKind::not_found, target->id.to_string() + " is not locked");
+    }
+    nonce = standing->header.lock->nonce;
+    co_return std::move(standing->header);
+  };
+  const auto at_once = [&](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY(auto header, co_await look(transaction, ReadMode::serializable));
+    header.lock.reset();
+    transaction.set_versionstamped_value(keys.header(), header.encode(), 0);
+    transaction.clear(keys.lock_renewal());
+    transaction.set(keys.index(), {});
+    transaction.add(keys.wake(), 1);
+    co_return Status{};
+  };
+  const TransactOptions few{.max_attempts = kResetAttempts};
+  auto done = co_await target->store().transact(at_once, few);
+  if (done || done.error().kind() != ErrorKind::conflict) co_return done;
+  // Somebody writes the entity all the time.
+  const auto by_order = [&](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY_STATUS(co_await look(transaction, ReadMode::snapshot));
+    SEMPER_CO_TRY_STATUS(co_await order_unlock(transaction, *target, nonce));
+    co_return Status{};
+  };
+  co_return co_await target->store().transact(by_order);
+}
+
+Async<std::uint64_t> queue_length(std::shared_ptr<const Target> target) {
+  if (!target->valid) co_return fail(target->valid.error());
+  co_return co_await target->store().transact(
+      [&](Transaction& transaction) -> Async<std::uint64_t> {
+        const auto mode = ReadMode::snapshot;
+        auto standing = co_await read_standing(transaction, target->keys, mode);
+        if (!standing) co_return fail(standing.error().in(target->id.to_string()));
+        SEMPER_CO_TRY(const auto pushed, co_await transaction.get(target->keys.pushed(), mode));
+        co_return count_waiting(pushed, standing->header.popped);
+      });
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,249 @@
+#include "server/format/keys.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "semper/base/crc32c.h"
+#include "semper/store/tuple_stream.h"
+
+namespace semper::internal {
+namespace {
+
+enum Space : std::int64_t { kTypes = 0, kEntities, kIndex, kWake, kSessions, kHosts };
+enum Part : std::int64_t {
+  kHeader = 0,
+  kPushed,
+  kQueue,
+  kChunks,
+  kLockRenewal,
+  kDead,
+  kParked,
+  kOnce,
+  kAnnouncement
+};
+
+template <class... Elements>
+Bytes make(BytesView prefix, const Elements&... elements) {
+  Bytes key(prefix);
+  TupleWriter writer(key);
+  const auto add = [&](const auto& element) {
+    using Element = std::remove_cvref_t<decltype(element)>;
+    if constexpr (std::is_integral_v<Element> || std::is_same_v<Element, Versionstamp> ||
+                  std::is_enum_v<Element>) {
+      if constexpr (std::is_enum_v<Element>) {
+        writer.add(static_cast<std::int64_t>(element));
+      } else {
+        writer.add(element);
+      }
+    } else {
+      writer.add_text(element);
+    }
+  };
+  (add(elements), ...);
+  return key;
+}
+
+// Everything that continues this tuple: one more element or more.
+KeyRange below(const Bytes& tuple) {
+  return {tuple + '\x00', tuple + '\xff'};
+}
+
+// A reader behind prefix and space number, or the error that the key is elsewhere.
+Result<TupleReader> inside(BytesView prefix, BytesView key, Space space) {
+  if (!key.starts_with(prefix)) {
+    return fail(ErrorKind::corrupt, "key " + to_printable(key) + " is outside its tenant");
+  }
+  TupleReader reader(key.substr(prefix.size()));
+  SEMPER_TRY(const auto number, reader.read_int64());
+  if (number != space) {
+    return fail(ErrorKind::corrupt,
+                "key " + to_printable(key) + " is in another part of the store");
+  }
+  return reader;
+}
+
+}  // namespace
+
+std::uint32_t shard_of(std::string_view id) {
+  return crc32c(id) % kIndexShards;
+}
+
+EntityKeys::EntityKeys(BytesView tenant_prefix, const EntityId& id)
+    : id_(&id),
+      tenant_prefix_bytes_(tenant_prefix.size()),
+      prefix_(make(tenant_prefix, kEntities, id.type, id.id)),
+      header_(part(kHeader)),
+      pushed_(part(kPushed)) {}
+
+Bytes EntityKeys::order() const {
+  return make(prefix_, kHeader, 0);
+}
+Bytes EntityKeys::lock_renewal() const {
+  return part(kLockRenewal);
+}
+Bytes EntityKeys::parked() const {
+  return part(kParked);
+}
+Bytes EntityKeys::once(std::string_view source) const {
+  return make(prefix_, kOnce, source);
+}
+KeyRange EntityKeys::once_of_all_sources() const {
+  return part_range(kOnce);
+}
+Bytes EntityKeys::announcement() const {
+  return part(kAnnouncement);
+}
+Bytes EntityKeys::index() const {
+  return make(tenant_prefix(), kIndex, id_->type, shard_of(id_->id), id_->id);
+}
+Bytes EntityKeys::wake() const {
+  return wake_key(tenant_prefix(), id_->type, shard_of(id_->id));
+}
+
+Bytes EntityKeys::part(std::int64_t number) const {
+  return make(prefix_, number);
+}
+KeyRange EntityKeys::part_range(std::int64_t number) const {
+  return below(part(number));
+}
+
+KeyRange EntityKeys::queue() const {
+  return part_range(kQueue);
+}
+Bytes EntityKeys::queue_segment(std::uint16_t user_version) const {
+  return make(prefix_, kQueue, Versionstamp::incomplete(user_version));
+}
+Bytes EntityKeys::queue_segment_at(const Versionstamp& stamp) const {
+  return make(prefix_, kQueue, stamp);
+}
+Bytes EntityKeys::dead_letter(std::uint16_t user_version) const {
+  return make(prefix_, kDead, Versionstamp::incomplete(user_version));
+}
+Bytes EntityKeys::dead_letter_at(const Versionstamp& stamp) const {
+  return make(prefix_, kDead, stamp);
+}
+KeyRange EntityKeys::dead_letters() const {
+  return part_range(kDead);
+}
+Bytes EntityKeys::chunk(std::uint32_t index) const {
+  return make(prefix_, kChunks, index);
+}
+KeyRange EntityKeys::chunks() const {
+  return part_range(kChunks);
+}
+KeyRange EntityKeys::everything() const {
+  return below(prefix_);
+}
+
+std::array<KeyRange, 3> EntityKeys::consumers_own() const {
+  return {KeyRange{header_, pushed_}, KeyRange{part(kChunks), part(kOnce)},
+          KeyRange{part(kAnnouncement), everything().end}};
+}
+
+Result<Versionstamp> EntityKeys::stamp_in(BytesView key) {
+  if (key.size() < Versionstamp::size) {
+    return fail(ErrorKind::corrupt, "key " + to_printable(key) + " is too short for a stamp");
+  }
+  return Versionstamp::from_bytes(key.substr(key.size() - Versionstamp::size));
+}
+
+Bytes type_key(BytesView prefix, std::string_view type) {
+  return make(prefix, kTypes, type);
+}
+KeyRange type_range(BytesView prefix) {
+  return below(make(prefix, kTypes));
+}
+KeyRange entities_of_type(BytesView prefix, std::string_view type) {
+  return below(make(prefix, kEntities, type));
+}
+KeyRange all_entities(BytesView prefix) {
+  return below(make(prefix, kEntities));
+}
+
+Result<EntityId> entity_of_key(BytesView prefix, BytesView key) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kEntities));
+  EntityId id;
+  Bytes scratch;
+  SEMPER_TRY(id.type, reader.read_text(scratch));
+  SEMPER_TRY(id.id, reader.read_text(scratch));
+  return id;
+}
+
+KeyRange index_range(BytesView prefix, std::string_view type, std::uint32_t shard) {
+  return below(make(prefix, kIndex, type, shard));
+}
+KeyRange index_of_type(BytesView prefix, std::string_view type) {
+  return below(make(prefix, kIndex, type));
+}
+Bytes wake_key(BytesView prefix, std::string_view type, std::uint32_t shard) {
+  return make(prefix, kWake, type, shard);
+}
+
+Result<std::string> id_of_index_key(BytesView prefix, BytesView key) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kIndex));
+  Bytes scratch;
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_int64());
+  SEMPER_TRY(const auto id, reader.read_text(scratch));
+  return std::string(id);
+}
+
+Bytes session_key(BytesView prefix, BytesView session) {
+  return make(prefix, kSessions, to_hex(session));
+}
+Bytes session_wake_key(BytesView prefix, BytesView session) {
+  return make(prefix, kSessions, to_hex(session), 0);
+}
+Bytes reply_key(BytesView prefix, BytesView session, std::uint64_t number) {
+  return make(prefix, kSessions, to_hex(session), 1, number);
+}
+KeyRange replies_of(BytesView prefix, BytesView session) {
+  return below(make(prefix, kSessions, to_hex(session), 1));
+}
+KeyRange everything_of_session(BytesView prefix, BytesView session) {
+  const Bytes key = session_key(prefix, session);
+  return {key, key + '\xff'};
+}
+KeyRange session_range(BytesView prefix) {
+  return below(make(prefix, kSessions));
+}
+
+Result<Bytes> session_of_key(BytesView prefix, BytesView key) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kSessions));
+  Bytes scratch;
+  SEMPER_TRY(const auto hex, reader.read_text(scratch));
+  Bytes session;
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    unsigned octet = 0;
+    const char* const begin = hex.data() + i;
+    const char* const end = begin + std::min<std::size_t>(2, hex.size() - i);
+    const auto parsed = std::from_chars(begin, end, octet, 16);
+    if (parsed.ec != std::errc() || parsed.ptr != end || end - begin != 2) {
+      return fail(ErrorKind::corrupt,
+                  "key " + to_printable(key) + " names a session that is not hexadecimal");
+    }
+    session.push_back(static_cast<char>(octet));
+  }
+  return session;
+}
+
+Result<std::uint64_t> number_of_reply_key(BytesView prefix, BytesView key) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kSessions));
+  Bytes scratch;
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_int64());
+  return reader.read_uint64();
+}
+
+Bytes host_key(BytesView prefix, BytesView host) {
+  return make(prefix, kHosts, to_hex(host));
+}
+Bytes hosts_wake_key(BytesView prefix) {
+  return make(prefix, kHosts);
+}
+KeyRange host_range(BytesView prefix) {
+  return below(make(prefix, kHosts));
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,80 @@
+// Orders: how kill(), reset() and unlock() reach an entity that others write to without a pause.
+//
+// A transaction that reads the header loses against a consumer that keeps committing it, and one that
+// reads the queue loses against its publishers. So an order is a row of its own, written without
+// reading either. It declares the header as written: whatever a consumer has begun conflicts, and
+// every load of an entity reads the row between header and pushed count.
+//
+//   kill    Everything that the entity held at the row's stamp is dead from that commit on: no message
+//           of it runs, no result of it is written. What lies in the store is removed afterwards, in
+//           transactions of bounded size, by kill() itself or, where that was stopped, by any host
+//           that meets the row. Messages sent after the order wait for that, then begin with init.
+//   reset   The next load begins with init; its commit takes the row away.
+//   unlock  The lock of this nonce is gone: no result of its holder is written. The next commit of the
+//           entity takes the row away. A reset that comes meanwhile keeps the nonce.
+//
+// Queue segments are told apart by their stamps, so publishers need not know of orders.
+// Only orders and removals read the row in a way that conflicts.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "semper/store/transaction.h"
+#include "server/format/records.h"
+#include "server/format/target.h"
+
+namespace semper::internal {
+
+// Rows of the queue, or dead letters, that one transaction of a removal takes.
+inline constexpr std::size_t kRemovedRows = 1'000;
+// Transactions of a removal that a load of the entity does before it looks again.
+inline constexpr std::size_t kRemovalsPerLoad = 64;
+// Callers that it tells; fewer where the store takes less.
+inline constexpr std::size_t kRemovedCalls = 1'000;
+
+struct Order {
+  enum class Kind : std::uint8_t { kill = 0, reset = 1, unlock = 2 };
+
+  Kind kind = Kind::kill;
+  Versionstamp stamp;  // of the order's commit; incomplete while it is given
+  // Kill, once the removal has begun: messages of the first segment left that are done with. Before
+  // that the header says so.
+  std::optional<std::uint64_t> done_of_first;
+  // Reset, unlock: the lock that is gone.
+  std::optional<std::uint64_t> unlocks;
+
+  bool takes_lock_of(std::uint64_t nonce) const { return unlocks == nonce; }
+
+  Bytes encode() const;
+  static Result<Order> decode(BytesView bytes);
+};
+
+// What orders leave of an entity: where it was killed there is no header, after a reset no state.
+struct Standing {
+  Header header;
+  std::optional<Order> order;
+
+  // The part of the queue that is alive.
+  KeyRange queue(const EntityKeys& keys) const;
+  bool is_killed() const { return order && order->kind == Order::Kind::kill; }
+};
+// Reads header and order, and nothing that publishers write. Errors: corrupt and unsupported where one
+// of them cannot be read.
+Async<Standing> read_standing(Transaction& transaction, const EntityKeys& keys, ReadMode mode);
+
+// Messages in the queue by its counters. While a killed entity is being removed they may contradict
+// each other: then none.
+std::uint64_t count_waiting(const std::optional<Bytes>& pushed, std::uint64_t popped);
+
+// Each returns whether it wrote: not where the same order stands already (or, for reset and unlock, a kill).
+Async<bool> order_kill(Transaction& transaction, const Target& target);
+Async<bool> order_reset(Transaction& transaction, const Target& target);
+Async<bool> order_unlock(Transaction& transaction, const Target& target, std::uint64_t nonce);
+
+// Carries an order to kill out: waiting callers get `closed`, and everything older than the order goes.
+// In at most `transactions` of bounded size. True: it is done, or there was no such order.
+Async<bool> remove_killed(const Target& target, std::size_t transactions);
+
+}  // namespace semper::internal

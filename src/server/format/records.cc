@@ -1,0 +1,380 @@
+#include "server/format/records.h"
+
+#include <utility>
+
+#include "semper/base/cbor.h"
+
+namespace semper::internal {
+namespace {
+
+// Elements of one message on the queue: kind, name, payload, and for calls session and number.
+constexpr std::uint64_t kCastElements = 3;
+constexpr std::uint64_t kCallElements = 5;
+// Elements of a header before the state, which follows where it is not in chunks.
+constexpr std::uint64_t kHeaderElements = 5;
+
+void write_message(cbor::Writer& writer, Event event, const RawMessage& message,
+                   const ReplyToken& caller) {
+  const bool call = event == Event::call;
+  writer.array(call ? kCallElements : kCastElements);
+  writer.unsigned_integer(static_cast<std::uint64_t>(event));
+  writer.text(message.name);
+  writer.bytes(message.payload);
+  if (!call) return;
+  writer.bytes(caller.session);
+  writer.unsigned_integer(caller.number);
+}
+
+bool read_message(cbor::Reader& reader, QueuedMessage& message) {
+  std::uint64_t elements = 0;
+  std::uint64_t event = 0;
+  std::string_view name;
+  BytesView payload;
+  if (!reader.read_array(elements) || !reader.read_unsigned(event) || !reader.read_text(name) ||
+      !reader.read_bytes(payload)) {
+    return false;
+  }
+  message.event = event == 0 ? Event::call : Event::cast;
+  message.content.name = name;
+  message.content.payload = payload;
+  if (elements != (event == 0 ? kCallElements : kCastElements) || event > 1) {
+    return reader.fail("a queued message of no known kind");
+  }
+  if (message.event == Event::cast) return true;
+  BytesView session;
+  if (!reader.read_bytes(session) || !reader.read_unsigned(message.caller.number)) return false;
+  message.caller.session = session;
+  return true;
+}
+
+// An array of exactly so many elements.
+bool read_array_of(cbor::Reader& reader, std::uint64_t wanted) {
+  std::uint64_t elements = 0;
+  if (!reader.read_array(elements)) return false;
+  return elements == wanted || reader.fail("expected an array of " + std::to_string(wanted) +
+                                           ", found one of " + std::to_string(elements));
+}
+
+bool read_lock(cbor::Reader& reader, LockRecord& lock) {
+  std::string_view owner;
+  if (!read_array_of(reader, 3) || !reader.read_unsigned(lock.nonce) || !reader.read_text(owner) ||
+      !reader.read_signed(lock.acquired_ms)) {
+    return false;
+  }
+  lock.owner = owner;
+  return true;
+}
+
+// Text for a record: well-formed, and cut where it would be longer than `most` bytes.
+std::string readable(const std::string& text, std::size_t most) {
+  constexpr std::string_view kCut = " ... (cut)";
+  std::string whole = is_utf8(text) ? text : to_printable(text, text.size());
+  if (whole.size() <= most) return whole;
+  std::size_t size = most - kCut.size();
+  while (size > 0 && (static_cast<unsigned char>(whole[size]) & 0xc0) == 0x80) --size;
+  return whole.substr(0, size).append(kCut);
+}
+
+// Heads of the CBOR items around a reply's payload, at most.
+constexpr std::size_t kReplyHeadBytes = 16;
+
+// The reader's error as what it means here: the store holds something else than was written.
+Error damaged(const cbor::Reader& reader, std::string_view what) {
+  return Error(ErrorKind::corrupt, reader.error().message()).in(what);
+}
+
+}  // namespace
+
+Bytes Header::encode() const {
+  Bytes out;
+  out.reserve(64 + state.size());
+  out.append(Versionstamp::incomplete(0).bytes());
+  cbor::Writer writer(out);
+  const bool here = has_state && chunks == 0;
+  writer.array(here ? kHeaderElements + 1 : kHeaderElements);
+  writer.unsigned_integer(kFormat);
+  writer.unsigned_integer(popped);
+  writer.unsigned_integer(head_offset);
+  if (lock) {
+    writer.array(3);
+    writer.unsigned_integer(lock->nonce);
+    writer.text(lock->owner);
+    writer.integer(lock->acquired_ms);
+  } else {
+    writer.null();
+  }
+  writer.unsigned_integer(chunks);
+  if (here) writer.raw(state);
+  return out;
+}
+
+Result<Header> Header::decode(BytesView bytes) {
+  Header header;
+  if (bytes.size() < Versionstamp::size) {
+    return fail(ErrorKind::corrupt,
+                "entity header: only " + std::to_string(bytes.size()) + " bytes");
+  }
+  SEMPER_TRY(header.stamp, Versionstamp::from_bytes(bytes.substr(0, Versionstamp::size)));
+  cbor::Reader reader(bytes.substr(Versionstamp::size));
+  std::uint64_t elements = 0;
+  std::uint64_t format = 0;
+  std::uint64_t head_offset = 0;
+  std::uint64_t chunks = 0;
+  bool ok = reader.read_array(elements) && reader.read_unsigned(format);
+  if (ok && format > kFormat) {
+    return fail(ErrorKind::unsupported, "entity header: format " + std::to_string(format) +
+                                            " was written by a newer version of Semper; update "
+                                            "this program");
+  }
+  ok = ok && reader.read_unsigned(header.popped) && reader.read_unsigned(head_offset);
+  if (ok && reader.peek() == cbor::Kind::null) {
+    ok = reader.read_null();
+  } else if (ok) {
+    ok = read_lock(reader, header.lock.emplace());
+  }
+  ok = ok && reader.read_unsigned(chunks);
+  header.has_state = elements == kHeaderElements + 1 || chunks > 0;
+  if (ok && elements == kHeaderElements + 1) {
+    BytesView state;
+    ok = reader.read_raw(state);
+    header.state = state;
+  } else if (ok && elements != kHeaderElements) {
+    ok = reader.fail("an entity header has 5 or 6 elements, not " + std::to_string(elements));
+  }
+  if (!ok || !reader.finish()) return fail(damaged(reader, "entity header"));
+  header.head_offset = static_cast<std::uint32_t>(head_offset);
+  header.chunks = static_cast<std::uint32_t>(chunks);
+  return header;
+}
+
+void SegmentWriter::add(Event event, const RawMessage& message, const ReplyToken& caller) {
+  cbor::Writer writer(body_);
+  write_message(writer, event, message, caller);
+  ++count_;
+}
+
+Bytes SegmentWriter::finish() {
+  Bytes out;
+  out.reserve(body_.size() + 9);
+  cbor::Writer writer(out);
+  writer.array(count_);
+  writer.raw(body_);
+  body_.clear();
+  count_ = 0;
+  return out;
+}
+
+Result<std::vector<QueuedMessage>> decode_segment(BytesView bytes) {
+  cbor::Reader reader(bytes);
+  std::uint64_t count = 0;
+  std::vector<QueuedMessage> messages;
+  if (reader.read_array(count)) {
+    messages.reserve(count);  // read_array promises as many bytes
+    for (std::uint64_t i = 0; i < count; ++i) {
+      if (!read_message(reader, messages.emplace_back())) break;
+    }
+  }
+  if (reader.failed() || !reader.finish()) return fail(damaged(reader, "queue segment"));
+  return messages;
+}
+
+Bytes encode_reply(BytesView payload) {
+  Bytes out;
+  cbor::Writer writer(out);
+  writer.array(1);
+  writer.bytes(payload);
+  return out;
+}
+
+Bytes encode_reply_within(BytesView payload, const Limits& limits) {
+  if (payload.size() + kReplyHeadBytes <= limits.value_bytes) return encode_reply(payload);
+  return encode_reply_error(Error(
+      ErrorKind::exhausted,
+      "the message was processed, but its reply of " + std::to_string(payload.size()) +
+          " bytes is over the store's limit value_bytes = " + std::to_string(limits.value_bytes) +
+          "; reply in parts"));
+}
+
+Bytes encode_reply_error(const Error& error) {
+  Bytes out;
+  cbor::Writer writer(out);
+  writer.array(2);
+  writer.text(to_string(error.kind()));
+  writer.text(readable(error.message(), kReplyErrorBytes));
+  return out;
+}
+
+Result<Result<Bytes>> decode_reply(BytesView bytes) {
+  cbor::Reader reader(bytes);
+  std::uint64_t elements = 0;
+  if (reader.read_array(elements) && elements == 1) {
+    BytesView payload;
+    if (reader.read_bytes(payload) && reader.finish()) return Result<Bytes>(Bytes(payload));
+  } else if (!reader.failed() && elements == 2) {
+    std::string_view kind;
+    std::string_view message;
+    if (reader.read_text(kind) && reader.read_text(message) && reader.finish()) {
+      return Result<Bytes>(fail(error_kind_from(kind), std::string(message)));
+    }
+  }
+  if (!reader.failed()) reader.fail("a reply has 1 or 2 elements, not " + std::to_string(elements));
+  return fail(damaged(reader, "reply"));
+}
+
+Bytes encode_dead_letter(const DeadLetterRecord& record) {
+  Bytes out;
+  cbor::Writer writer(out);
+  writer.array(3);
+  const auto& [event, content, caller] = record.message;
+  write_message(writer, event, content, caller);
+  writer.text(readable(record.reason, kDeadLetterReasonBytes));
+  writer.integer(record.time_ms);
+  return out;
+}
+
+Result<DeadLetterRecord> decode_dead_letter(BytesView bytes) {
+  cbor::Reader reader(bytes);
+  DeadLetterRecord record;
+  std::string_view reason;
+  if (!read_array_of(reader, 3) || !read_message(reader, record.message) ||
+      !reader.read_text(reason) || !reader.read_signed(record.time_ms) || !reader.finish()) {
+    return fail(damaged(reader, "dead letter"));
+  }
+  record.reason = reason;
+  return record;
+}
+
+Bytes ParkedNote::encode() const {
+  Bytes out;
+  cbor::Writer writer(out);
+  writer.array(2);
+  writer.text(reason);
+  writer.bytes(header_stamp);
+  return out;
+}
+
+ParkedNote ParkedNote::decode(BytesView bytes) {
+  cbor::Reader reader(bytes);
+  std::uint64_t elements = 0;
+  std::string_view reason;
+  BytesView stamp;
+  const bool ok = reader.read_array(elements) && elements == 2 && reader.read_text(reason) &&
+                  reader.read_bytes(stamp) && reader.finish();
+  if (!ok) return {std::string(bytes), {}};
+  return {std::string(reason), Bytes(stamp)};
+}
+
+Bytes encode_alive(const AliveRecord& record) {
+  Bytes out;
+  cbor::Writer writer(out);
+  // Without the lease where there is none to say: 0.1.0 reads it so.
+  writer.array(record.lease_ms == 0 ? 4 : 5);
+  writer.text(record.name);
+  writer.unsigned_integer(record.renewals);
+  writer.integer(record.renewed_ms);
+  writer.array(record.types.size());
+  for (const auto& type : record.types) writer.text(type);
+  if (record.lease_ms != 0) writer.unsigned_integer(record.lease_ms);
+  return out;
+}
+
+Result<AliveRecord> decode_alive(BytesView bytes) {
+  cbor::Reader reader(bytes);
+  AliveRecord record;
+  std::uint64_t elements = 0;
+  std::uint64_t count = 0;
+  std::string_view text;
+  bool ok = reader.read_array(elements);
+  if (ok && elements != 4 && elements != 5) {
+    ok = reader.fail("a registration has 4 or 5 elements, not " + std::to_string(elements));
+  }
+  ok = ok && reader.read_text(text);
+  record.name = text;
+  ok = ok && reader.read_unsigned(record.renewals) && reader.read_signed(record.renewed_ms) &&
+       reader.read_array(count);
+  for (std::uint64_t i = 0; ok && i < count; ++i) {
+    ok = reader.read_text(text);
+    record.types.emplace_back(text);
+  }
+  if (ok && elements == 5) ok = reader.read_unsigned(record.lease_ms);
+  if (!ok || !reader.finish()) return fail(damaged(reader, "registration of a host or session"));
+  return record;
+}
+
+Bytes encode_message_infos(const std::vector<MessageInfo>& messages) {
+  Bytes out;
+  cbor::Writer writer(out);
+  writer.array(messages.size());
+  for (const auto& message : messages) {
+    writer.array(7);
+    writer.text(message.name);
+    writer.boolean(message.call);
+    writer.boolean(message.cast);
+    writer.boolean(message.info);
+    writer.boolean(message.locked);
+    if (message.fields) {
+      writer.array(message.fields->size());
+      for (const auto& field : *message.fields) writer.text(field);
+    } else {
+      writer.null();
+    }
+    writer.bytes(message.example);
+  }
+  return out;
+}
+
+namespace {
+
+bool read_field_names(cbor::Reader& reader, MessageInfo& message) {
+  if (reader.peek() == cbor::Kind::null) return reader.read_null();
+  std::uint64_t count = 0;
+  bool ok = reader.read_array(count);
+  auto& fields = message.fields.emplace();
+  for (std::uint64_t i = 0; ok && i < count; ++i) {
+    std::string_view field;
+    ok = reader.read_text(field);
+    fields.emplace_back(field);
+  }
+  return ok;
+}
+
+// 0.1.0 wrote no more than the first five; what a later version adds is passed over.
+bool read_message_info(cbor::Reader& reader, MessageInfo& message) {
+  std::uint64_t elements = 0;
+  std::string_view name;
+  bool ok = reader.read_array(elements) &&
+            (elements >= 5 || reader.fail("expected an array of 5 or more")) &&
+            reader.read_text(name) && reader.read_boolean(message.call) &&
+            reader.read_boolean(message.cast) && reader.read_boolean(message.info) &&
+            reader.read_boolean(message.locked);
+  message.name = name;
+  if (ok && elements > 5) ok = read_field_names(reader, message);
+  BytesView example;
+  if (ok && elements > 6) ok = reader.read_bytes(example);
+  message.example = Bytes(example);
+  for (std::uint64_t i = 7; ok && i < elements; ++i) ok = reader.skip();
+  return ok;
+}
+
+}  // namespace
+
+Result<std::vector<MessageInfo>> decode_message_infos(BytesView bytes) {
+  cbor::Reader reader(bytes);
+  std::vector<MessageInfo> messages;
+  std::uint64_t count = 0;
+  bool ok = reader.read_array(count);
+  for (std::uint64_t i = 0; ok && i < count; ++i) {
+    ok = read_message_info(reader, messages.emplace_back());
+  }
+  if (!ok || !reader.finish()) return fail(damaged(reader, "registration of a type"));
+  return messages;
+}
+
+std::uint64_t counter_value(const std::optional<Bytes>& bytes) {
+  if (!bytes) return 0;
+  Bytes widened = *bytes;
+  widened.resize(8, '\0');
+  return load_little_endian_u64(widened);
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,113 @@
+// What the values of the server room look like: CBOR, so that any tool can read them
+// (docs/formats.md).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "semper/base/bytes.h"
+#include "semper/base/result.h"
+#include "semper/server/message.h"
+#include "semper/store/limits.h"
+#include "semper/store/versionstamp.h"
+
+namespace semper::internal {
+
+struct LockRecord {
+  std::uint64_t nonce = 0;       // which acquisition this is
+  std::string owner;             // the host's name, for people
+  std::int64_t acquired_ms = 0;  // wall clock, for people
+
+  friend bool operator==(const LockRecord&, const LockRecord&) = default;
+};
+
+// (1, type, id, 0). Its first 10 bytes are the stamp of the commit that wrote it.
+struct Header {
+  static constexpr std::uint64_t kFormat = 1;
+
+  Versionstamp stamp;             // filled by the store; incomplete while encoding
+  std::uint64_t popped = 0;       // messages consumed since the entity began
+  std::uint32_t head_offset = 0;  // messages consumed of the first queue segment
+  std::optional<LockRecord> lock;
+  bool has_state = false;
+  std::uint32_t chunks = 0;  // 0: the state is here
+  Bytes state;               // one CBOR item, where chunks is 0
+
+  Bytes encode() const;
+  static Result<Header> decode(BytesView bytes);
+};
+
+// A message as it lies in a queue.
+struct QueuedMessage {
+  Event event = Event::cast;  // or a call
+  RawMessage content;
+  ReplyToken caller;  // calls only
+};
+
+// (1, type, id, 2, stamp): an array of messages.
+class SegmentWriter {
+ public:
+  void add(Event event, const RawMessage& message, const ReplyToken& caller);
+  std::size_t size_bytes() const { return body_.size(); }
+  std::uint32_t count() const { return count_; }
+  Bytes finish();
+
+ private:
+  Bytes body_;
+  std::uint32_t count_ = 0;
+};
+Result<std::vector<QueuedMessage>> decode_segment(BytesView bytes);
+
+// Longer texts are cut in what is stored.
+inline constexpr std::size_t kReplyErrorBytes = 4096;
+inline constexpr std::size_t kDeadLetterReasonBytes = 512;
+
+// A reply, or the error that the caller gets.
+Bytes encode_reply(BytesView payload);
+// The same, or `exhausted` where the reply does not fit into one value of the store.
+Bytes encode_reply_within(BytesView payload, const Limits& limits);
+Bytes encode_reply_error(const Error& error);
+Result<Result<Bytes>> decode_reply(BytesView bytes);
+
+struct DeadLetterRecord {
+  QueuedMessage message;
+  std::string reason;
+  std::int64_t time_ms = 0;  // wall clock
+};
+Bytes encode_dead_letter(const DeadLetterRecord& record);
+Result<DeadLetterRecord> decode_dead_letter(BytesView bytes);
+
+// (1, type, id, 6): why the entity is parked, and with which header: one that was written since was read by
+// some host, and the note is of the past. Notes of 0.1.0 are the bare text, and stand until they are
+// removed.
+struct ParkedNote {
+  std::string reason;
+  Bytes header_stamp;  // the first bytes of the header that could not be read
+
+  Bytes encode() const;
+  static ParkedNote decode(BytesView bytes);
+  bool is_of(const Versionstamp& header) const {
+    return header_stamp.empty() || header.bytes().starts_with(header_stamp);
+  }
+};
+
+// (4, session) and (5, host).
+struct AliveRecord {
+  std::string name;
+  std::uint64_t renewals = 0;
+  std::int64_t renewed_ms = 0;     // wall clock, for people (and for hosts of 0.1.0)
+  std::vector<std::string> types;  // hosts only
+  std::uint64_t lease_ms = 0;      // its owner's; 0: not said, as in rows of 0.1.0 and of sessions
+};
+Bytes encode_alive(const AliveRecord& record);
+Result<AliveRecord> decode_alive(BytesView bytes);
+
+Bytes encode_message_infos(const std::vector<MessageInfo>& messages);
+Result<std::vector<MessageInfo>> decode_message_infos(BytesView bytes);
+
+// The value of an atomic counter; absent or short counts as written by Mutation::Type::add.
+std::uint64_t counter_value(const std::optional<Bytes>& bytes);
+
+}  // namespace semper::internal

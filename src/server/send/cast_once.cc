@@ -1,0 +1,131 @@
+#include "semper/server/cast_once.h"
+
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "semper/env/cancellation.h"
+#include "server/format/enqueue.h"
+#include "server/format/keys.h"
+#include "server/format/orders.h"
+#include "server/format/records.h"
+
+namespace semper {
+namespace {
+
+using internal::EntityKeys;
+
+// Casts of one transaction at most; their sizes and number are bounded by the store's limits, too.
+constexpr std::size_t kCastsPerTransaction = 1'000;
+// What casts to one entity write besides segments: two counters, an index entry, the source's number.
+constexpr std::size_t kWritesPerEntity = 4;
+
+// What one transaction does to one entity.
+struct Share {
+  explicit Share(BytesView prefix, const EntityId& to) : id(to), keys(prefix, id) {}
+  Share(const Share&) = delete;
+  Share& operator=(const Share&) = delete;
+
+  const EntityId id;
+  const EntityKeys keys;
+  std::vector<std::pair<std::uint64_t, RawMessage>> casts;
+};
+using Shares = std::map<std::pair<std::string, std::string>, std::unique_ptr<Share>>;
+
+Status check(const OnceCast& cast, const Limits& limits) {
+  Status valid = cast.to.validate();
+  if (valid) {
+    valid = internal::check_message_size(cast.message, {}, limits);
+  }
+  if (valid) return {};
+  return fail(
+      valid.error().in("cast " + std::to_string(cast.sequence) + " to " + cast.to.to_string()));
+}
+
+// The first casts from `next` on, as many as one transaction takes; moves `next` behind them.
+Shares take(std::vector<OnceCast>& casts, std::size_t& next, BytesView prefix,
+            const Limits& limits) {
+  Shares shares;
+  std::size_t bytes = 0;
+  std::size_t operations = 0;
+  for (std::size_t count = 0; next < casts.size() && count < kCastsPerTransaction; ++count) {
+    OnceCast& cast = casts[next];
+    bytes += internal::queued_size(cast.message) + 4 * (prefix.size() + cast.to.id.size() + 64);
+    auto& share = shares[{cast.to.type, cast.to.id}];
+    if (!share) {
+      share = std::make_unique<Share>(prefix, cast.to);
+      operations += kWritesPerEntity;
+    }
+    ++operations;  // its segment, at most
+    share->casts.emplace_back(cast.sequence, std::move(cast.message));
+    ++next;
+    if (bytes > limits.transaction_bytes / 4 || operations > limits.transaction_operations / 2)
+      break;
+  }
+  return shares;
+}
+
+Async<void> refuse_full(Transaction& transaction, const Share& share) {
+  const auto mode = ReadMode::snapshot;
+  SEMPER_CO_TRY(const auto raw, co_await transaction.get(share.keys.header(), mode));
+  SEMPER_CO_TRY(const auto pushed, co_await transaction.get(share.keys.pushed(), mode));
+  std::uint64_t popped = 0;
+  if (raw) {
+    if (const auto header = internal::Header::decode(*raw)) popped = header->popped;
+  }
+  if (internal::count_waiting(pushed, popped) < kQueueMessagesMaximum) co_return Status{};
+  co_return fail(ErrorKind::retry, "the queue of " + share.id.to_string() + " holds its " +
+                                       std::to_string(kQueueMessagesMaximum) +
+                                       " messages; is a host serving its type?");
+}
+
+Async<void> send(Transaction& transaction, const std::string& source, const Shares& shares) {
+  internal::Enqueuer enqueuer(transaction);
+  for (const auto& [id, share] : shares) {
+    const Bytes key = share->keys.once(source);
+    SEMPER_CO_TRY(const auto last_raw, co_await transaction.get(key));
+    std::uint64_t last = internal::counter_value(last_raw);
+    bool any = last_raw.has_value();
+    std::vector<const RawMessage*> fresh;
+    for (const auto& [sequence, message] : share->casts) {
+      if (any && sequence <= last) continue;
+      fresh.push_back(&message);
+      last = sequence;
+      any = true;
+    }
+    if (fresh.empty()) continue;
+    SEMPER_CO_TRY_STATUS(co_await refuse_full(transaction, *share));
+    enqueuer.to(share->keys);
+    for (const auto* message : fresh) enqueuer.add(Event::cast, *message);
+    Bytes number;
+    append_little_endian_u64(number, last);
+    transaction.set(key, number);
+  }
+  enqueuer.finish();
+  co_return Status{};
+}
+
+Async<void> send_all(Tenant tenant, std::string source, std::vector<OnceCast> casts) {
+  if (!tenant.store()) co_return fail(tenant.store().error());
+  if (source.empty() || source.size() > kOnceSourceBytes || !is_utf8(source)) {
+    co_return fail(ErrorKind::invalid_argument,
+                   "the source of casts is a name of 1 to " + std::to_string(kOnceSourceBytes) +
+                       " bytes of UTF-8, not \"" + to_printable(source) + "\"");
+  }
+  const Store& store = *tenant.store();
+  for (const auto& cast : casts) SEMPER_CO_TRY_STATUS(check(cast, store.limits()));
+  for (std::size_t next = 0; next < casts.size();) {
+    const Shares shares = take(casts, next, tenant.prefix(), store.limits());
+    SEMPER_CO_TRY_STATUS(co_await store.transact(
+        [&](Transaction& transaction) { return send(transaction, source, shares); }));
+  }
+  co_return Status{};
+}
+
+}  // namespace
+
+Async<void> cast_once(Tenant tenant, std::string source, std::vector<OnceCast> casts) {
+  return run_through(send_all(std::move(tenant), std::move(source), std::move(casts)));
+}
+
+}  // namespace semper

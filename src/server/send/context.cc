@@ -1,0 +1,76 @@
+#include "semper/server/context.h"
+
+#include "server/format/enqueue.h"
+#include "server/format/replies.h"
+#include "server/send/send_counts.h"
+
+namespace semper {
+
+void Context::reply_error(const ReplyToken& to, const Error& error) {
+  if (to.is_empty()) return;
+  internal::write_reply(transaction(), tenant().prefix(),
+                        {to, internal::encode_reply_error(error)});
+}
+
+void Context::send_reply(const ReplyToken& to, BytesView encoded) {
+  if (to.is_empty()) return;
+  internal::write_reply(transaction(), tenant().prefix(),
+                        {to, internal::encode_reply_within(encoded, transaction().limits())});
+}
+
+namespace {
+
+// A URL without a path names nothing that another handle could open.
+bool is_one_store(const Store& a, const Store& b) {
+  if (a == b) return true;
+  if (a.url() != b.url()) return false;
+  const auto url = StoreUrl::parse(a.url());
+  return url && !url->path.empty();
+}
+
+Status check_tenant(const Tenant& own, const Tenant& other) {
+  if (!other.store()) return fail(other.store().error());
+  if (is_one_store(*own.store(), *other.store())) return {};
+  return fail(ErrorKind::invalid_argument,
+              "it is in another store, " + other.store()->url() + ", than this entity, " +
+                  own.store()->url() +
+                  ", and one commit cannot write to both; send it from an action, or make the Ref "
+                  "from Context::tenant()");
+}
+
+}  // namespace
+
+void Context::send_cast(const Tenant& to_tenant, const EntityId& to, std::string_view message,
+                        BytesView payload) {
+  if (fields_.sends->refused) return;
+  const RawMessage queued{std::string(message), Bytes(payload)};
+  Status possible = check_tenant(tenant(), to_tenant);
+  if (possible) possible = to.validate();
+  if (possible) possible = internal::check_message_size(queued, {}, transaction().limits());
+  if (possible && fields_.sends->segments == internal::kSegmentsPerTransaction) {
+    possible = fail(ErrorKind::exhausted, "one transaction sends at most " +
+                                              std::to_string(internal::kSegmentsPerTransaction) +
+                                              " messages");
+  }
+  if (!possible) {
+    fields_.sends->refused = possible.error().in("a message to " + to.to_string());
+    return;
+  }
+  const Bytes& prefix = to_tenant.prefix();
+  const internal::EntityKeys keys(prefix, to);
+  internal::Enqueuer enqueuer(transaction(), fields_.sends->segments++);
+  enqueuer.to(keys);
+  enqueuer.add(Event::cast, queued);
+  enqueuer.finish();
+  auto& sends = *fields_.sends;
+  if (to == *fields_.id && prefix == tenant().prefix()) {
+    ++sends.to_itself;
+    return;
+  }
+  const bool is_due = sends.counts != nullptr && sends.counts->add(keys.pushed());
+  const bool is_noted = !sends.to_check.empty() && sends.to_check.back().id == to &&
+                        sends.to_check.back().tenant_prefix == prefix;
+  if (is_due && !is_noted) sends.to_check.push_back({prefix, to});
+}
+
+}  // namespace semper

@@ -1,0 +1,139 @@
+#include "semper/server/ref.h"
+
+#include <utility>
+
+#include "semper/env/cancellation.h"
+#include "server/admin/administration.h"
+#include "server/send/operation.h"
+#include "server/send/outbox.h"
+#include "server/send/route.h"
+#include "server/send/sessions.h"
+
+namespace semper {
+namespace {
+
+using internal::Operation;
+using RoutePointer = std::shared_ptr<const internal::Route>;
+
+// A wait that was cut off says nothing about the message, which is on its way.
+Error left_open(Error error, const internal::Target& target) {
+  if (error.kind() != ErrorKind::cancelled) return error;
+  return Error(ErrorKind::outcome_unknown,
+               "the wait for " + target.id.to_string() +
+                   " was cancelled; the message may still be processed");
+}
+
+// What came of an operation that this process's host was handed.
+Result<Bytes> outcome(Result<Result<Bytes>> answer, const internal::Target& target) {
+  if (answer) return std::move(*answer);
+  if (answer.error().kind() != ErrorKind::timeout) return fail(left_open(answer.error(), target));
+  return fail(ErrorKind::timeout, "no reply from " + target.id.to_string() +
+                                      " in time; the message may still be processed");
+}
+
+Async<Bytes> call(RoutePointer route, RawMessage message, CallOptions options) {
+  const auto& target = route->target;
+  if (!target.valid) co_return fail(target.valid.error());
+  const MonotonicTime deadline = target.store().env().clock->after(options.timeout);
+  const auto server = route->local_server();
+  if (!server) {
+    auto answer = co_await run_through(
+        route->publishers.sessions->call(target_of(route), std::move(message), deadline));
+    if (!answer) co_return fail(left_open(answer.error(), target));
+    co_return answer;
+  }
+  Operation operation{Event::call, false, {}, {}, deadline};
+  auto done = operation.done;
+  operation.messages.push_back(std::move(message));
+  const auto executor = co_await asio::this_coro::executor;
+  SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), executor));
+  // The only wait, and nothing after it: run_through would only cost.
+  auto answer = co_await done.wait_until(*target.store().env().clock, deadline);
+  co_return outcome(std::move(answer), target);
+}
+
+Async<void> cast(RoutePointer route, std::vector<RawMessage> messages) {
+  const auto& target = route->target;
+  if (!target.valid) co_return fail(target.valid.error());
+  if (messages.empty()) co_return Status{};
+  if (const auto server = route->local_server()) {
+    Operation operation{Event::cast, false, std::move(messages), {}, kNever};
+    auto done = operation.done;
+    const auto executor = co_await asio::this_coro::executor;
+    SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), executor));
+    auto answer = co_await done.wait();
+    SEMPER_CO_TRY_STATUS(outcome(std::move(answer), target));
+    co_return Status{};
+  }
+  auto sent =
+      co_await run_through(route->publishers.outbox->cast(target_of(route), std::move(messages)));
+  if (!sent) co_return fail(left_open(sent.error(), target));
+  co_return sent;
+}
+
+Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Duration timeout) {
+  const auto& target = route->target;
+  if (!target.valid) co_return fail(target.valid.error());
+  const auto server = route->local_server();
+  if (!server) {
+    co_return fail(ErrorKind::unsupported,
+                   "priority messages run in this process, and no host in it serves type " +
+                       target.id.type + "; make one that does, or send a call or cast");
+  }
+  const MonotonicTime deadline = target.store().env().clock->after(timeout);
+  Operation operation{event, true, {}, {}, deadline};
+  auto done = operation.done;
+  operation.messages.push_back(std::move(message));
+  const auto executor = co_await asio::this_coro::executor;
+  SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), executor));
+  auto answer = co_await done.wait_until(*target.store().env().clock, deadline);
+  co_return outcome(std::move(answer), target);
+}
+
+Async<void> without_value(Async<Bytes> call) {
+  SEMPER_CO_TRY_STATUS(co_await std::move(call));
+  co_return Status{};
+}
+
+}  // namespace
+
+RawRef::RawRef(Tenant tenant, EntityId id)
+    : route_(std::make_shared<const internal::Route>(std::move(tenant), std::move(id))) {}
+
+// Each ends where it says so when its coroutine is cancelled, with an error instead of an exception.
+Async<Bytes> RawRef::call(RawMessage message, CallOptions options) const {
+  return semper::call(route_, std::move(message), options);
+}
+Async<void> RawRef::cast(std::vector<RawMessage> messages) const {
+  return semper::cast(route_, std::move(messages));
+}
+Async<Bytes> RawRef::priority_call(RawMessage message, CallOptions options) const {
+  return run_through(priority(route_, Event::call, std::move(message), options.timeout));
+}
+Async<void> RawRef::priority_cast(RawMessage message) const {
+  return run_through(without_value(priority(route_, Event::cast, std::move(message), kForever)));
+}
+Async<void> RawRef::info(RawMessage message) const {
+  return run_through(without_value(priority(route_, Event::info, std::move(message), kForever)));
+}
+Async<void> RawRef::kill() const {
+  return run_through(internal::kill(target_of(route_)));
+}
+Async<void> RawRef::reset() const {
+  return run_through(internal::reset(target_of(route_)));
+}
+Async<void> RawRef::unlock() const {
+  return run_through(internal::unlock(target_of(route_)));
+}
+Async<std::uint64_t> RawRef::queue_length() const {
+  return run_through(internal::queue_length(target_of(route_)));
+}
+
+const EntityId& RawRef::entity() const {
+  return route_->target.id;
+}
+const Tenant& RawRef::tenant() const {
+  return route_->target.tenant;
+}
+
+}  // namespace semper

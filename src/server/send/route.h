@@ -1,0 +1,36 @@
+// Route: an entity, and the ways by which this process reaches it. Made once per Ref.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "server/format/target.h"
+#include "server/send/local_hosts.h"
+#include "server/send/publishers.h"
+
+namespace semper::internal {
+
+struct Route {
+  Route(Tenant tenant, EntityId id) : target(std::move(tenant), std::move(id)) {
+    if (!target.tenant.store()) return;
+    hosts = LocalHosts::of(target.store());
+    publishers = Publishers::of(target.tenant);
+  }
+
+  const Target target;
+  // Null where the tenant has no store.
+  std::shared_ptr<LocalHosts> hosts;
+  Publishers publishers;
+
+  // Null where no host of this process serves the type.
+  std::shared_ptr<LocalServer> local_server() const {
+    return hosts->find(target.tenant.prefix(), target.id.type);
+  }
+};
+
+// Keeps the whole route.
+inline std::shared_ptr<const Target> target_of(const std::shared_ptr<const Route>& route) {
+  return {route, &route->target};
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,303 @@
+#include "server/serve/batch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "semper/base/log.h"
+#include "server/format/lease.h"
+
+namespace semper::internal {
+namespace {
+
+// Queue segments read at a time; a batch holds no more messages than HostOptions::batch_messages.
+constexpr std::size_t kSegmentsPerBatch = 256;
+// Batches after which operations that the queue keeps from running join it at its end.
+constexpr int kBatchesBeforeQueueing = 3;
+// Conflicts in a row after which operations are put into the queue.
+constexpr int kConflictsBeforeQueueing = 3;
+
+}  // namespace
+
+Batch::Batch(const ServedBehaviour& served, const std::shared_ptr<const Target>& target, Desk& desk,
+             EntityTurn& turn, std::vector<Operation> operations, Notice notice)
+    : served_(served),
+      core_(served.core()),
+      target_(target),
+      desk_(desk),
+      entity_(desk.entity),
+      turn_(turn),
+      operations_(std::move(operations)),
+      queue_noticed_(notice == Notice::queue) {}
+
+Batch::~Batch() {
+  for (auto& operation : operations_) {
+    operation.done.set(fail(ErrorKind::outcome_unknown,
+                            "the loop that ran the entity was stopped; the message may have been "
+                            "processed"));
+  }
+}
+
+bool Batch::may_run_callbacks() {
+  return desk_.in_callbacks.load(std::memory_order_relaxed) || turn_.enter_callbacks();
+}
+
+std::size_t Batch::limit() const {
+  return std::min(limit_, desk_.most);
+}
+
+Task<BatchOutcome> Batch::run() {
+  while (true) {
+    Result<bool> done = false;
+    try {
+      done = co_await attempt();
+    } catch (...) {
+      // Memory that ran out; what callbacks and codecs throw is an error by now.
+      entity_.spoil();
+      done = fail(exception_error(target_->id.to_string(), std::current_exception()));
+    }
+    if (done && *done) co_return std::move(outcome_);
+    if (done) continue;
+    if (queue_noticed_ && operations_.empty()) {
+      const std::string what = "the queue of " + target_->id.to_string() + " waits";
+      if (is_of_the_store(done.error().kind())) {
+        core_.trouble.failed(core_.clock().now(), what, done.error());
+      } else {
+        log_warning("server", what + ": " + done.error().to_string());
+      }
+    }
+    for (auto& operation : operations_) operation.done.set_inline(fail(done.error()));
+    co_return std::move(outcome_);
+  }
+}
+
+Async<bool> Batch::attempt() {
+  AttemptEffects effects;
+  effects.was_known = !must_load_ && !queue_noticed_ && entity_.is_known() &&
+                      entity_.queue_length() == 0 && !entity_.header().lock;
+  TransactionOptions options;
+  if (effects.was_known) options.read_version = entity_.as_of();
+  Transaction transaction = core_.store().begin(options);
+  if (effects.was_known) {
+    entity_.assume(transaction);
+  } else {
+    desk_.leave_callbacks();
+    const auto ready = co_await load(transaction);
+    if (!ready && ready.error().kind() == ErrorKind::conflict) {
+      co_return co_await resolve_conflict(effects);
+    }
+    if (!ready) co_return fail(ready.error());
+    if (!*ready) co_return true;
+    step_back_for_publishers();
+    if (operations_.empty() && !queue_noticed_) co_return true;
+    SEMPER_CO_TRY(const bool may_run, co_await announce());
+    if (!may_run) co_return false;
+  }
+  if (!may_run_callbacks()) {
+    outcome_.undone = std::exchange(operations_, {});
+    co_return true;
+  }
+  const Execution execution(served_, *target_, desk_, burial_, limit());
+  execution.run(transaction, operations_, effects);
+  desk_.leave_callbacks();
+  if (effects.failure) co_return co_await resolve_failure(effects);
+  if (effects.reroute) {
+    // What ran so far in this attempt is dropped and runs again without the one that cannot.
+    entity_.forget();
+    reroute(effects.operations_run);
+    co_return operations_.empty() && !queue_noticed_;
+  }
+  if (!effects.sends.to_check.empty() || effects.sends.to_itself > effects.popped) {
+    const auto full = co_await find_full(transaction, effects);
+    if (!full) co_return co_await resolve_error(effects, full.error());
+    if (*full) co_return co_await resolve_full(effects, **full);
+  }
+  if (!effects.replies.empty()) {
+    const auto unheard =
+        co_await write_replies(transaction, target_->tenant.prefix(), effects.replies);
+    if (!unheard) co_return co_await resolve_error(effects, unheard.error());
+    execution.keep_unheard(*unheard, effects);
+  }
+  const Status written = write(transaction, effects);
+  if (!written) co_return co_await resolve_refusal(effects, written.error());
+  if (transaction.operation_count() == 0) {
+    co_return co_await answer_unwritten(effects);
+  }
+  auto committed = co_await transaction.commit();
+  if (!committed) co_return co_await resolve_error(effects, committed.error());
+  const bool claimed = effects.was_known || effects.operations_run > 0 || effects.vacated;
+  const bool exact = core_.store().backend().traits().versions_are_commits;
+  // What it sent to itself is counted as pushed by this commit.
+  entity_.committed(*committed, claimed && exact && effects.sends.to_itself == 0);
+  if (effects.lock) effects.lock->fencing_token = committed->version();
+  core_.counters.transactions.fetch_add(1, std::memory_order_relaxed);
+  core_.counters.messages.fetch_add(effects.executed, std::memory_order_relaxed);
+  co_return finish(effects);
+}
+
+// Reads the entity. False: it is locked, or its queue is another host's to consume, and the
+// operations have been put into the queue.
+Async<bool> Batch::load(Transaction& transaction) {
+  core_.counters.cache_misses.fetch_add(1, std::memory_order_relaxed);
+  must_load_ = false;
+  const bool was_unreadable = entity_.unreadable().has_value();
+  auto loaded = co_await entity_.load(transaction, served_.behaviour(), kSegmentsPerBatch);
+  if (!loaded) {
+    const Error error = loaded.error();
+    if (entity_.unreadable() && !was_unreadable) co_await note_parked(error);
+    if (entity_.unreadable() && queue_noticed_) co_await tell_callers_of_parked(error);
+    co_return fail(error);
+  }
+  if (was_unreadable) transaction.clear(target_->keys.parked());
+  if (entity_.header().lock) {
+    reroute_all();
+    outcome_.is_locked_by_others = served_.consumes();
+    co_return false;
+  }
+  if (!served_.consumes() && entity_.queue_length() > 0) {
+    reroute_all();
+    co_return false;
+  }
+  co_return true;
+}
+
+// Publishers elsewhere can be faster than a commit of this store, and each of their messages costs
+// operations that run beside the queue their claim on it. In the queue they conflict with nobody.
+void Batch::step_back_for_publishers() {
+  auto& memory = desk_;
+  if (entity_.queue_length() == 0) memory.crowded = false;
+  const bool hopeless = conflicts_ >= kConflictsBeforeQueueing;
+  if (operations_.empty() || (!memory.crowded && !hopeless)) return;
+  reroute_all();
+}
+
+Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
+  const auto& keys = target_->keys;
+  auto& header = entity_.header();
+  for (std::size_t i = 0; i < effects.finished_segments; ++i) {
+    transaction.clear(entity_.segments()[i].key);
+  }
+  if (effects.popped > 0 || effects.lock) entity_.claim_first_segment(transaction);
+  header.popped += effects.popped;
+  header.head_offset = effects.head_offset;
+  if (effects.lock) {
+    const auto now = core_.clock().wall_time().time_since_epoch();
+    header.lock = LockRecord{effects.lock->nonce, core_.name,
+                             std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
+    const LockRenewal first{1, core_.options.lock_lease, 0};
+    transaction.set(keys.lock_renewal(), first.encode());
+  }
+  std::uint16_t letter = 0;
+  for (const auto& record : effects.dead_letters) {
+    transaction.set_versionstamped_key(keys.dead_letter(letter++), keys.stamp_offset(),
+                                       encode_dead_letter(record));
+  }
+  // The index entry goes with the last message; where publishers are quick, only once the queue was
+  // found empty for a while, because every message that comes meanwhile would cost the whole batch.
+  const bool empty_now = effects.empties_queue() && !effects.lock;
+  const auto& memory = desk_;
+  const bool calm = !memory.contended || (effects.popped == 0 && memory.empty_looks >= kEmptyLooks);
+  effects.vacated = empty_now && queue_noticed_ && calm;
+  if (effects.vacated) transaction.clear(keys.index());
+  const auto& announced = desk_.announced;
+  effects.cleared =
+      announced && effects.popped > 0 && (effects.drained || header.popped >= announced->until);
+  if (effects.cleared) transaction.clear(keys.announcement());
+  if (!effects.was_known && (effects.operations_run > 0 || effects.vacated)) {
+    entity_.claim_queue(transaction);
+  }
+  if (effects.ran() == 0) return {};
+  SEMPER_TRY_STATUS(entity_.save(transaction, served_.behaviour()));
+  return {};
+}
+
+// Only answers, nothing to write: they hold if what was known still does.
+Async<bool> Batch::answer_unwritten(AttemptEffects& effects) {
+  if (effects.was_known && effects.operations_run > 0) {
+    Transaction now = core_.store().begin();
+    SEMPER_CO_TRY(const bool current, co_await entity_.is_current(now));
+    if (!current) {
+      entity_.forget();
+      co_return false;
+    }
+  }
+  core_.counters.messages.fetch_add(effects.executed, std::memory_order_relaxed);
+  co_return finish(effects);
+}
+
+// The attempt has taken effect: answers, actions, and what is left. True: nothing is.
+bool Batch::finish(AttemptEffects& effects) {
+  conflicts_ = 0;
+  limit_ = kNoMessageLimit;
+  if (effects.popped > 0) {
+    auto& memory = desk_;
+    memory.head_failures = 0;
+    burial_.reset();
+    // Twice as many again, up to what there was before others got in between.
+    memory.most = memory.most < core_.options.batch_messages ? memory.most * 2 : kNoMessageLimit;
+    core_.counters.dead_letters.fetch_add(effects.dead_letters.size(), std::memory_order_relaxed);
+  }
+  if (effects.popped > 0) desk_.empty_looks = 0;
+  if (effects.cleared) {
+    desk_.announced.reset();
+    desk_.cleared_of = desk_.announced_of;
+  }
+  if (effects.vacated) {
+    queue_noticed_ = false;
+    desk_.contended = false;
+    desk_.empty_looks = 0;
+  }
+  follow_up(effects);
+  if (effects.lock) {
+    effects.lock->encoded_state = entity_.encoded();
+    outcome_.lock = std::move(effects.lock);
+    reroute_all();
+    return true;
+  }
+  answer(effects);
+  if (!effects.drained && ++undrained_batches_ >= kBatchesBeforeQueueing) {
+    reroute_all();
+    undrained_batches_ = 0;
+  }
+  queue_noticed_ = queue_noticed_ || (served_.consumes() && !effects.empties_queue());
+  if (queue_noticed_ && effects.empties_queue() && effects.popped == 0) {
+    ++desk_.empty_looks;
+  }
+  if (!operations_.empty()) return false;
+  // What waits elsewhere has its turn first: where publishers are quick, the queue has no end.
+  outcome_.look_again = std::exchange(queue_noticed_, false);
+  return true;
+}
+
+void Batch::follow_up(AttemptEffects& effects) {
+  if (effects.after.is_nothing() || !may_run_callbacks()) return;
+  CallbackRunner(served_, *target_, entity_).follow_up(effects.after);
+  desk_.leave_callbacks();
+}
+
+// Callers on this loop go on now, so that what they send next is in the next batch. Those of others come
+// first: what one on this loop does next may block it.
+void Batch::answer(AttemptEffects& effects) {
+  std::vector<OneShot<Result<Bytes>>> done;
+  done.reserve(effects.operations_run);
+  for (std::size_t i = 0; i < effects.operations_run; ++i) {
+    if (operations_[i].loop != desk_.loop) operations_[i].done.set(std::move(effects.answers[i]));
+    done.push_back(std::move(operations_[i].done));
+  }
+  const auto rest = operations_.begin() + static_cast<std::ptrdiff_t>(effects.operations_run);
+  operations_.erase(operations_.begin(), rest);
+  for (std::size_t i = 0; i < done.size(); ++i) done[i].set_inline(std::move(effects.answers[i]));
+}
+
+void Batch::reroute(std::size_t place) {
+  const auto operation = operations_.begin() + static_cast<std::ptrdiff_t>(place);
+  std::vector<Operation> rerouted;
+  rerouted.push_back(std::move(*operation));
+  operations_.erase(operation);
+  enqueue_operations(core_.publishers, target_, std::move(rerouted), core_.home);
+}
+
+void Batch::reroute_all() {
+  enqueue_operations(core_.publishers, target_, std::exchange(operations_, {}), core_.home);
+}
+
+}  // namespace semper::internal

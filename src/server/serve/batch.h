@@ -1,0 +1,111 @@
+// Batch: what an entity's runner does with what waits, in as few transactions as it takes.
+//
+// An attempt is one transaction: the entity is read, or known; callbacks run on the queued
+// messages, in order, then, once the queue is empty, on the operations of this process; everything they
+// asked for is written; and the operations are answered when the commit has succeeded. What cannot be
+// done this way ends the attempt and changes the next one:
+//
+//   conflict             the same again, on what is stored now, with half as many messages
+//   a message fails      those before it, without it; then it alone; then, after
+//                        HostOptions::message_attempts runs, it is set aside. Whatever fails is
+//                        counted: init, a codec, the callback, a transaction that took too long
+//   more than the store takes at once   half as many messages; one that is too much alone is set
+//                        aside, or its caller told
+//   an operation wants the lock, or to be answered later      it goes through the durable queue
+//   the queue stays long                                       the operations join it at its end
+//
+// Errors of the store itself (io, retry, closed) are nobody's attempt: the queue waits.
+//
+// A batch knows nothing of who runs it: it is given the entity's desk and the turn, and returns what is
+// left to do.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "server/serve/entity_turn.h"
+#include "server/serve/execution.h"
+
+namespace semper::internal {
+
+inline constexpr int kConflictAttempts = 50;
+
+// What a batch leaves to whoever ran it.
+struct BatchOutcome {
+  // The turn was lost before these were run: whoever runs the entity now does them.
+  std::vector<Operation> undone;
+  // The queue holds more, to be looked at after what waits by now.
+  bool look_again = false;
+  // The entity is locked, and this host is to hold the lock, or to wait for its holder.
+  std::optional<LockedTask::Held> lock;
+  bool is_locked_by_others = false;
+};
+
+class Batch {
+ public:
+  enum class Notice : std::uint8_t { none, queue };  // the index says that the queue holds messages
+
+  // Borrows all but the operations.
+  Batch(const ServedBehaviour& served, const std::shared_ptr<const Target>& target, Desk& desk,
+        EntityTurn& turn, std::vector<Operation> operations, Notice notice);
+  // Where the loop that runs it is destroyed in the middle, callers of other loops get outcome_unknown.
+  ~Batch();
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+
+  // To the end: all operations are answered, go through the queue, or are undone.
+  Task<BatchOutcome> run();
+
+ private:
+  // One transaction. True: nothing is left to do. Error: that of the remaining operations.
+  Async<bool> attempt();
+  Async<bool> load(Transaction& transaction);
+  void step_back_for_publishers();
+  // True: the first message of the queue may be run (suspicion.h). False: begin the attempt anew.
+  Async<bool> announce();
+  Async<bool> wait_to_run_alone();
+  // The queue that has no room for what this attempt sends, if there is one.
+  Async<std::optional<EntityId>> find_full(Transaction& transaction, const AttemptEffects& effects);
+  Status write(Transaction& transaction, AttemptEffects& effects);
+  Async<bool> answer_unwritten(AttemptEffects& effects);
+  bool finish(AttemptEffects& effects);
+  // After the commit, while the turn lasts.
+  void follow_up(AttemptEffects& effects);
+  void answer(AttemptEffects& effects);
+  bool may_run_callbacks();
+  // Messages and operations of this attempt at most.
+  std::size_t limit() const;
+
+  // What did not go as it should (batch_resolve.cc). Results as of attempt().
+  enum class Again : std::uint8_t { yes, no };
+  Async<bool> resolve_failure(AttemptEffects& effects);
+  Async<bool> resolve_error(AttemptEffects& effects, Error error);
+  Async<bool> resolve_refusal(AttemptEffects& effects, Error error);
+  Async<bool> resolve_full(AttemptEffects& effects, const EntityId& full);
+  Async<bool> resolve_conflict(const AttemptEffects& effects);
+  Async<bool> fail_alone(const AttemptEffects& effects, bool is_local, Error error, Again again);
+  Async<void> note_parked(const Error& error);
+  Async<void> tell_callers_of_parked(const Error& error);
+  // Sends the operation at this place, or all, through the queue.
+  void reroute(std::size_t place);
+  void reroute_all();
+
+  const ServedBehaviour& served_;
+  HostCore& core_;
+  const std::shared_ptr<const Target>& target_;
+  Desk& desk_;
+  Entity& entity_;
+  EntityTurn& turn_;
+  std::vector<Operation> operations_;
+  bool queue_noticed_;
+
+  std::size_t limit_ = kNoMessageLimit;  // messages that the next attempt may run
+  std::optional<Burial> burial_;
+  bool is_alone_ = false;  // has the permit to run a message that may end this process
+  bool must_load_ = false;
+  int conflicts_ = 0;
+  int undrained_batches_ = 0;
+  BatchOutcome outcome_;
+};
+
+}  // namespace semper::internal

@@ -1,0 +1,114 @@
+// The part of a Batch that looks before it runs: at what may end this process, and at the queues
+// that it fills.
+#include <algorithm>
+#include <utility>
+
+#include "server/serve/batch.h"
+
+namespace semper::internal {
+namespace {
+
+// Between two looks whether a message may be run alone; priority messages come meanwhile.
+constexpr Duration kAlonePause = std::chrono::milliseconds(2);
+
+Error ended_its_process(std::uint64_t runs) {
+  return Error(ErrorKind::internal,
+               "the processes that ran it ended before it was done, in " + std::to_string(runs) +
+                   " runs in a row; what it does (memory, stack, abort) is in their logs")
+      .in("after " + std::to_string(runs) + " attempts");
+}
+
+}  // namespace
+
+Async<bool> Batch::announce() {
+  auto& memory = desk_;
+  if (!served_.consumes() || entity_.segments().empty()) co_return true;
+  SEMPER_CO_TRY(const auto segment, EntityKeys::stamp_in(entity_.segments().front().key));
+  if (!core_.suspicion.covers(segment.version(), entity_.as_of())) co_return true;
+  const std::uint64_t number = core_.suspicion.number();
+  if (memory.cleared_of == number) co_return true;
+  const auto& header = entity_.header();
+  const QueuePlace head{segment, header.head_offset};
+  if (burial_ && burial_->place == head) co_return true;
+  if (memory.announced) {
+    const auto& known = *memory.announced;
+    const bool holds = known.alone ? known.place == head
+                                   : header.popped >= known.popped && header.popped < known.until;
+    if (holds && known.alone) limit_ = 1;
+    if (holds) co_return true;
+  }
+  const auto& keys = target_->keys;
+  Transaction transaction = core_.store().begin();
+  SEMPER_CO_TRY(const auto present, co_await transaction.get(keys.header()));
+  SEMPER_CO_TRY(const auto order, co_await transaction.get(keys.order()));
+  SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.announcement()));
+  must_load_ = true;
+  // Those to reset and to unlock do not matter here: they begin with the load.
+  if (order && !entity_.is_ordered()) co_return false;
+  if (present.value_or(Bytes()) != entity_.header_raw()) co_return false;
+  std::optional<Announcement> found;
+  if (raw) {
+    // One that cannot be read is as none: it only says what to be careful with.
+    if (auto decoded = Announcement::decode(*raw)) found = *decoded;
+  }
+  const std::uint64_t batch =
+      std::min<std::uint64_t>(core_.options.batch_messages, entity_.queue_length());
+  auto next = announcement_for(found, head, header.popped, batch, core_.options.message_attempts);
+  if (!next) {
+    core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
+    memory.announced = found;
+    memory.announced_of = number;
+    burial_ = Burial{head, ended_its_process(found->runs)};
+    limit_ = 1;
+    co_return true;
+  }
+  if (next->alone && !is_alone_) co_return co_await wait_to_run_alone();
+  transaction.set(keys.announcement(), next->encode());
+  const auto committed = co_await transaction.commit();
+  if (!committed && committed.error().kind() == ErrorKind::conflict) co_return false;
+  if (!committed) co_return fail(committed.error());
+  if (next->alone) limit_ = 1;
+  memory.announced = std::move(next);
+  memory.announced_of = number;
+  co_return true;
+}
+
+// False: it may, and what is known of it may have changed.
+Async<bool> Batch::wait_to_run_alone() {
+  while (true) {
+    if (auto permit = core_.lone_runs->try_acquire()) {
+      is_alone_ = true;
+      turn_.keep(std::move(permit));
+      co_return false;
+    }
+    if (!turn_.lasts()) co_return false;
+    if (core_.stopping.stop_requested()) co_return fail(ErrorKind::closed, "the host is stopping");
+    SEMPER_CO_TRY_STATUS(co_await turn_.pause(kAlonePause));
+  }
+}
+
+Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction,
+                                                const AttemptEffects& effects) {
+  const auto& sends = effects.sends;
+  // What it sent to itself, beside what it took away.
+  if (sends.to_itself > effects.popped &&
+      entity_.queue_length() - effects.popped + sends.to_itself > kQueueMessagesMaximum) {
+    co_return target_->id;
+  }
+  for (const auto& [prefix, id] : sends.to_check) {
+    const EntityKeys keys(prefix, id);
+    SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.header(), ReadMode::snapshot));
+    SEMPER_CO_TRY(const auto pushed, co_await transaction.get(keys.pushed(), ReadMode::snapshot));
+    std::uint64_t popped = 0;
+    if (raw) {
+      // A header that cannot be read is its consumer's to report.
+      if (const auto header = Header::decode(*raw)) popped = header->popped;
+    }
+    const bool is_full = counter_value(pushed) - popped > kQueueMessagesMaximum;
+    core_.send_counts.looked(keys.pushed(), is_full);
+    if (is_full) co_return id;
+  }
+  co_return std::nullopt;
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,202 @@
+// The part of a Batch that decides what becomes of an attempt that did not go as it should.
+#include <algorithm>
+#include <utility>
+
+#include "semper/base/log.h"
+#include "server/serve/batch.h"
+
+namespace semper::internal {
+namespace {
+
+// Callers in the queue of an entity that cannot be read who are told so at once; the others at the
+// next look.
+constexpr std::size_t kParkedReplies = 1'000;
+
+Error took_too_long(const Error& error, Duration ran_for) {
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(ran_for).count();
+  return Error(ErrorKind::timeout, "its callback ran for " + std::to_string(milliseconds) +
+                                       " ms, more than a transaction may take (" + error.message() +
+                                       "); do long work in handle_locked");
+}
+
+}  // namespace
+
+// The message after the executed ones failed. Those are run again without it; then it is alone.
+Async<bool> Batch::resolve_failure(AttemptEffects& effects) {
+  entity_.forget();
+  must_load_ = true;
+  if (effects.executed > 0) {
+    limit_ = effects.executed;
+    co_return false;
+  }
+  Error error = std::move(*effects.failure);
+  const bool hopeless =
+      effects.failure_is_local ? error.kind() != ErrorKind::internal : !!effects.sends.refused;
+  co_return co_await fail_alone(effects, effects.failure_is_local, std::move(error),
+                                hopeless ? Again::no : Again::yes);
+}
+
+// The store did not do what the attempt came to.
+Async<bool> Batch::resolve_error(AttemptEffects& effects, Error error) {
+  switch (error.kind()) {
+    case ErrorKind::conflict:
+      co_return co_await resolve_conflict(effects);
+    case ErrorKind::exhausted:
+    case ErrorKind::invalid_argument:
+    case ErrorKind::timeout:
+      co_return co_await resolve_refusal(effects, std::move(error));
+    default:
+      entity_.spoil();
+      co_return fail(error.in(target_->id.to_string()));
+  }
+}
+
+// What the callbacks of this attempt came to cannot be written: it is more than the store takes,
+// it took too long, or the state does not encode. Half of them, then one alone, and that one fails.
+Async<bool> Batch::resolve_refusal(AttemptEffects& effects, Error error) {
+  entity_.spoil();
+  must_load_ = true;
+  if (effects.ran() > 1) {
+    limit_ = effects.ran() / 2;
+    co_return false;
+  }
+  const bool timed_out = error.kind() == ErrorKind::timeout;
+  const Duration most = core_.store().limits().transaction_duration;
+  const bool is_the_stores = timed_out && effects.ran_for < most / 2;
+  // Not even setting it aside was possible, or it is the store that is slow.
+  if (effects.ran() == 0 || effects.head_buried || is_the_stores) {
+    co_return fail(error.in(target_->id.to_string()));
+  }
+  if (timed_out) error = took_too_long(error, effects.ran_for);
+  const bool hopeless =
+      error.kind() == ErrorKind::exhausted || error.kind() == ErrorKind::invalid_argument;
+  co_return co_await fail_alone(effects, effects.operations_run > 0, std::move(error),
+                                hopeless ? Again::no : Again::yes);
+}
+
+// What it sends finds no room in a queue, which may have some later; whoever waits here is told.
+Async<bool> Batch::resolve_full(AttemptEffects& effects, const EntityId& full) {
+  entity_.forget();
+  must_load_ = true;
+  if (effects.ran() > 1) {
+    limit_ = effects.ran() / 2;
+    co_return false;
+  }
+  Error error(ErrorKind::retry, "the queue of " + full.to_string() + " holds its " +
+                                    std::to_string(kQueueMessagesMaximum) +
+                                    " messages; is a host serving its type?");
+  const bool is_local = effects.operations_run > 0;
+  co_return co_await fail_alone(effects, is_local, std::move(error),
+                                is_local ? Again::no : Again::yes);
+}
+
+// The first operation, or the first message of the queue, failed on its own account.
+Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Error error,
+                              Again again) {
+  core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
+  if (is_local) {
+    if (operations_.front().event == Event::cast && again == Again::yes) {
+      // It was promised to be durable: it is queued, and retried there.
+      reroute(0);
+    } else {
+      operations_.front().done.set_inline(fail(error.in(target_->id.to_string())));
+      operations_.erase(operations_.begin());
+    }
+    limit_ = kNoMessageLimit;
+    co_return operations_.empty() && !queue_noticed_;
+  }
+  queue_noticed_ = true;
+  limit_ = 1;
+  auto& memory = desk_;
+  // Another host may have got on with the one that failed before.
+  if (memory.head != effects.head) memory.head_failures = 0;
+  memory.head = effects.head;
+  ++memory.head_failures;
+  if (again == Again::no) {
+    burial_ = Burial{effects.head, std::move(error)};
+    co_return false;
+  }
+  if (memory.head_failures >= core_.options.message_attempts) {
+    burial_ = Burial{effects.head,
+                     error.in("after " + std::to_string(memory.head_failures) + " attempts")};
+    co_return false;
+  }
+  BackoffOptions waits = core_.options.message_backoff;
+  for (int i = 1; i < memory.head_failures; ++i)
+    waits.initial = std::min(waits.initial * 2, waits.maximum);
+  SEMPER_CO_TRY_STATUS(co_await turn_.pause(Backoff(waits, *core_.env().random).next()));
+  co_return false;
+}
+
+Async<bool> Batch::resolve_conflict(const AttemptEffects& effects) {
+  auto& memory = desk_;
+  core_.counters.conflicts.fetch_add(1, std::memory_order_relaxed);
+  entity_.forget();
+  if (effects.vacated) memory.contended = true;
+  if (effects.operations_run > 0) memory.crowded = true;
+  memory.empty_looks = 0;
+  ++conflicts_;
+  // Whoever changes the entity so often leaves time for a smaller one. Publishers, who only meet
+  // those that claim the queue, are no reason.
+  const bool claimed = effects.vacated || effects.operations_run > 0;
+  if (effects.popped > 1 && (!claimed || conflicts_ > 1)) memory.most = effects.popped / 2;
+  if (conflicts_ >= kConflictAttempts) {
+    co_return fail(ErrorKind::conflict, target_->id.to_string() + ": other processes changed it " +
+                                            std::to_string(conflicts_) +
+                                            " times in a row; try again");
+  }
+  if (conflicts_ > 2) {
+    Backoff backoff({.initial = std::chrono::microseconds(200) * conflicts_,
+                     .maximum = std::chrono::milliseconds(20)},
+                    *core_.env().random);
+    SEMPER_CO_TRY_STATUS(co_await turn_.pause(backoff.next()));
+  }
+  co_return false;
+}
+
+Async<void> Batch::note_parked(const Error& error) {
+  core_.counters.parked.fetch_add(1, std::memory_order_relaxed);
+  log_error("server", target_->id.to_string() + " is parked: " + error.message());
+  // What only this program cannot read is no matter of the entity's.
+  if (error.kind() == ErrorKind::unsupported) co_return Status{};
+  const ParkedNote parked{to_printable(error.message(), 4096),
+                          entity_.header_raw().substr(0, Versionstamp::store_size)};
+  auto reason = co_await core_.store().transact([&](Transaction& note) -> Async<void> {
+    note.set(target_->keys.parked(), parked.encode());
+    co_return Status{};
+  });
+  if (!reason) {
+    log_warning("server", "the reason could not be stored: " + reason.error().message());
+  }
+  co_return reason;
+}
+
+// Once each; their messages stay, and may still be processed, as after a timeout.
+Async<void> Batch::tell_callers_of_parked(const Error& error) {
+  auto& told = desk_.parked_told;
+  const Bytes answer =
+      encode_reply_error(error.in("parked; the message waits and may still be processed"));
+  std::vector<OutgoingReply> replies;
+  std::optional<Versionstamp> last = told;
+  for (const auto& segment : entity_.segments()) {
+    SEMPER_CO_TRY(const auto stamp, EntityKeys::stamp_in(segment.key));
+    if (told && stamp <= *told) continue;
+    if (replies.size() >= kParkedReplies) break;
+    for (const auto& message : segment.messages) {
+      if (message.event == Event::call) replies.push_back({message.caller, answer});
+    }
+    last = stamp;
+  }
+  if (!replies.empty()) {
+    const auto& prefix = target_->tenant.prefix();
+    const auto tell = [&](Transaction& transaction) -> Async<void> {
+      SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, prefix, replies));
+      co_return Status{};
+    };
+    SEMPER_CO_TRY_STATUS(co_await core_.store().transact(tell));
+  }
+  told = last;
+  co_return Status{};
+}
+
+}  // namespace semper::internal

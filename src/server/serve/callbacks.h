@@ -1,0 +1,66 @@
+// CallbackRunner: runs a message's callback on an entity's state, and reads what came of it. The only
+// place that does, whether the message came through the queue, from this process, or with priority.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "semper/server/context.h"
+#include "semper/server/message.h"
+#include "server/serve/entity.h"
+#include "server/serve/served_behaviour.h"
+
+namespace semper::internal {
+
+// What came of one callback.
+struct Ran {
+  enum class How : std::uint8_t {
+    done,
+    wants_lock,
+    failed,   // it, init or a codec did; the next run may not
+    unfit,    // no callback takes this message: none ever will
+    refused,  // what it sends cannot be sent, nor the next time
+  };
+  How how = How::done;
+  std::optional<Error> error;           // of the last three
+  std::optional<Result<Bytes>> answer;  // of a call, unless it is answered later
+  std::optional<std::string> stop_reason;
+  std::vector<Action> actions;
+};
+
+// In order, until one halts; what fails is logged.
+void run_actions(const std::vector<Action>& actions, const EntityId& id, const void* state);
+// Tells the behaviour that the entity leaves this process's memory; what fails is logged.
+void run_terminate(Behaviour& behaviour, const EntityId& id, const void* state,
+                   const std::string& reason);
+
+// What callbacks asked for that follows the commit of their transaction.
+struct AfterCommit {
+  std::vector<std::vector<Action>> actions;  // of each that had some
+  std::optional<std::string> stop_reason;
+
+  void add(Ran& ran);
+  bool is_nothing() const { return actions.empty() && !stop_reason; }
+};
+
+class CallbackRunner {
+ public:
+  // Borrows all three.
+  CallbackRunner(const ServedBehaviour& served, const Target& target, Entity& entity)
+      : served_(served), target_(target), entity_(entity) {}
+
+  // `sends`: of the whole transaction; what it says was refused stays refused.
+  Ran run(Transaction& transaction, Event event, const RawMessage& message, ReplyToken caller,
+          Context::Sends& sends) const;
+  // Once the transaction has committed. A stopped entity leaves this process's memory.
+  void follow_up(const AfterCommit& after) const;
+
+ private:
+  const ServedBehaviour& served_;
+  const Target& target_;
+  Entity& entity_;
+};
+
+}  // namespace semper::internal

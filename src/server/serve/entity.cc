@@ -1,0 +1,277 @@
+#include "server/serve/entity.h"
+
+#include <utility>
+
+#include "server/format/orders.h"
+
+namespace semper::internal {
+
+void Entity::assume(Transaction& transaction) const {
+  transaction.assume_unchanged(KeyRange::point(target_->keys.header()), header_exists_ ? 1 : 0);
+  claim_queue(transaction);
+}
+
+void Entity::claim_queue(Transaction& transaction) const {
+  transaction.assume_unchanged(KeyRange::point(target_->keys.pushed()), pushed_exists_ ? 1 : 0);
+}
+
+void Entity::claim_first_segment(Transaction& transaction) const {
+  if (header_exists_ || segments_.empty()) return;
+  transaction.assume_unchanged(KeyRange::point(segments_.front().key), 1);
+}
+
+Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::size_t segments) {
+  known_ = false;
+  saved_ = false;
+  // None, until it is known to belong to the header that is read: a load that fails half-way must not
+  // leave the state of one header beside another.
+  std::shared_ptr<void> at_hand = std::exchange(state_, nullptr);
+  if (std::exchange(dirty_, false)) at_hand.reset();
+  const auto& keys = target_->keys;
+  // Header, pushed count and queue lie next to each other: one read. It is a snapshot read, so that
+  // publishers, who append behind it, do not conflict; the header alone decides who consumes.
+  const KeyRange adjacent{keys.header(), keys.queue().end};
+  SEMPER_CO_TRY(auto page, co_await transaction.get_range(
+                               adjacent, {.limit = segments + 3, .mode = ReadMode::snapshot}));
+  const Bytes previous = std::exchange(header_raw_, Bytes());
+  const std::optional<Bytes> order = take_rows(std::move(page), segments);
+  is_reset_ = false;
+  unlocks_.reset();
+  if (order) SEMPER_CO_TRY_STATUS(co_await obey(*order));
+  const bool same = header_exists_ && previous == header_raw_ && !is_reset_;
+  SEMPER_CO_TRY(as_of_, co_await transaction.read_version());
+  transaction.assume_unchanged(KeyRange::point(keys.header()), header_exists_ ? 1 : 0);
+  if (same && unreadable_) co_return fail(*unreadable_);
+  unreadable_.reset();
+  header_ = Header();
+  if (header_exists_) {
+    auto header = Header::decode(header_raw_);
+    if (!header) {
+      unreadable_ = header.error().in(target_->id.to_string());
+      co_return fail(*unreadable_);
+    }
+    header_ = std::move(*header);
+    if (unlocks_ && header_.lock && header_.lock->nonce == *unlocks_) header_.lock.reset();
+  }
+  if (!segments_status_) co_return fail(segments_status_.error().in(target_->id.to_string()));
+  if (pushed_ < header_.popped) {
+    co_return fail(ErrorKind::corrupt, target_->id.to_string() +
+                                           ": the queue's counters contradict "
+                                           "each other (" +
+                                           std::to_string(pushed_) + " pushed, " +
+                                           std::to_string(header_.popped) + " taken)");
+  }
+  if (same && at_hand) {
+    state_ = std::move(at_hand);
+  } else {
+    SEMPER_CO_TRY_STATUS(co_await load_state(transaction, behaviour));
+  }
+  known_ = true;
+  co_return Status{};
+}
+
+Async<void> Entity::obey(BytesView bytes) {
+  const auto order = Order::decode(bytes);
+  if (!order) co_return fail(order.error().in(target_->id.to_string()));
+  is_reset_ = order->kind == Order::Kind::reset;
+  unlocks_ = order->unlocks;
+  if (order->kind != Order::Kind::kill) co_return Status{};
+  header_exists_ = false;
+  header_raw_.clear();
+  SEMPER_CO_TRY_STATUS(co_await remove_killed(*target_, kRemovalsPerLoad));
+  co_return fail(ErrorKind::conflict, target_->id.to_string() + " was killed; look again");
+}
+
+std::optional<Bytes> Entity::take_rows(RangePage page, std::size_t segments) {
+  std::optional<Bytes> order;
+  const auto& keys = target_->keys;
+  header_exists_ = false;
+  pushed_exists_ = false;
+  pushed_ = 0;
+  segments_.clear();
+  segments_status_ = {};
+  all_segments_ = !page.more;
+  for (auto& row : page.rows) {
+    if (row.key == keys.header()) {
+      header_exists_ = true;
+      header_raw_ = std::move(row.value);
+    } else if (row.key == keys.pushed()) {
+      pushed_exists_ = true;
+      pushed_ = counter_value(row.value);
+    } else if (row.key < keys.pushed()) {
+      order = std::move(row.value);
+    } else if (segments_.size() < segments) {
+      auto messages = decode_segment(row.value);
+      if (!messages) {
+        segments_status_ = fail(messages.error());
+        return order;
+      }
+      segments_.push_back({std::move(row.key), std::move(*messages)});
+    } else {
+      all_segments_ = false;
+    }
+  }
+  return order;
+}
+
+Async<void> Entity::load_state(Transaction& transaction, Behaviour& behaviour) {
+  state_is_new_ = !header_.has_state || is_reset_;
+  if (state_is_new_) {
+    encoded_.clear();
+    co_return Status{};  // init is the first message's to fail: see state()
+  }
+  if (header_.chunks == 0) {
+    encoded_ = header_.state;
+  } else {
+    encoded_.clear();
+    KeyRange rest = target_->keys.chunks();
+    for (bool more = true; more;) {
+      // The header changes with every chunk, so reading them needs no conflict of its own.
+      SEMPER_CO_TRY(auto page, co_await transaction.get_range(rest, {.mode = ReadMode::snapshot}));
+      for (const auto& row : page.rows) encoded_ += row.value;
+      more = page.more;
+      if (more) rest.begin = key_after(page.rows.back().key);
+    }
+  }
+  co_return decode(behaviour);
+}
+
+Status Entity::decode(Behaviour& behaviour) {
+  auto decoded = behaviour.decode_state(encoded_);
+  if (!decoded && decoded.error().kind() == ErrorKind::exhausted) {
+    return fail(decoded.error().in(target_->id.to_string()));  // not the bytes' fault
+  }
+  if (!decoded) {
+    const bool is_newer = decoded.error().kind() == ErrorKind::unsupported;
+    unreadable_ = Error(is_newer ? ErrorKind::unsupported : ErrorKind::corrupt,
+                        "the state does not decode: " + decoded.error().message())
+                      .in(target_->id.to_string());
+    return fail(*unreadable_);
+  }
+  state_ = std::move(*decoded);
+  return {};
+}
+
+Result<void*> Entity::state(Behaviour& behaviour) {
+  if (!state_) {
+    dirty_ = false;
+    if (state_is_new_) {
+      SEMPER_TRY(state_, behaviour.init(target_->id));
+    } else {
+      SEMPER_TRY_STATUS(decode(behaviour));
+    }
+  }
+  return state_.get();
+}
+
+Result<bool> Entity::save(Transaction& transaction, Behaviour& behaviour) {
+  saved_ = false;
+  saved_encoding_.reset();
+  std::optional<Bytes> encoded;
+  if (dirty_ && state_) {
+    encoded.emplace().reserve(encoded_.size() + 16);
+    SEMPER_TRY_STATUS(behaviour.encode_state(state_.get(), *encoded));
+    if (!state_is_new_ && *encoded == encoded_) encoded.reset();
+  }
+  const std::uint32_t old_chunks = header_.chunks;
+  if (encoded) {
+    header_.has_state = true;
+    header_.state.clear();
+    header_.chunks = 0;
+    if (encoded->size() <= kInlineStateBytes) {
+      header_.state = *encoded;
+    } else {
+      header_.chunks =
+          static_cast<std::uint32_t>((encoded->size() + kChunkBytes - 1) / kChunkBytes);
+    }
+  }
+  Bytes record = header_.encode();
+  const bool same_header = header_exists_ && record.size() == header_raw_.size() &&
+                           record.compare(Versionstamp::size, Bytes::npos, header_raw_,
+                                          Versionstamp::size, Bytes::npos) == 0;
+  if (!encoded && same_header) {
+    dirty_ = false;
+    return false;
+  }
+  if (is_reset_ ? encoded.has_value() : unlocks_.has_value()) {
+    transaction.clear(target_->keys.order());
+  }
+  if (unlocks_ && !header_.lock) transaction.clear(target_->keys.lock_renewal());
+  if (encoded && is_reset_) transaction.clear(target_->keys.parked());
+  if (encoded) write_chunks(transaction, *encoded, old_chunks);
+  transaction.set_versionstamped_value(target_->keys.header(), record, 0);
+  saved_encoding_ = std::move(encoded);
+  saved_header_ = std::move(record);
+  saved_ = true;
+  return true;
+}
+
+void Entity::write_chunks(Transaction& transaction, BytesView encoded, std::uint32_t before) const {
+  const auto& keys = target_->keys;
+  for (std::uint32_t i = 0; i < header_.chunks; ++i) {
+    const std::size_t at = std::size_t{i} * kChunkBytes;
+    const auto chunk = encoded.substr(at, kChunkBytes);
+    const bool stored =
+        i < before && at < encoded_.size() && BytesView(encoded_).substr(at, kChunkBytes) == chunk;
+    if (!stored) transaction.set(keys.chunk(i), chunk);
+  }
+  if (header_.chunks < before) {
+    transaction.clear_range({keys.chunk(header_.chunks), keys.chunks().end});
+  }
+}
+
+Async<bool> Entity::is_current(Transaction& transaction) {
+  const auto& keys = target_->keys;
+  const KeyRange both{keys.header(), key_after(keys.pushed())};
+  SEMPER_CO_TRY(auto page,
+                co_await transaction.get_range(both, {.limit = 3, .mode = ReadMode::snapshot}));
+  const Bytes* header = nullptr;
+  std::optional<Bytes> pushed;
+  bool ordered = false;
+  for (const auto& row : page.rows) {
+    if (row.key == keys.header()) {
+      header = &row.value;
+    } else if (row.key == keys.pushed()) {
+      pushed = row.value;
+    } else {
+      ordered = true;
+    }
+  }
+  const bool same_header = header_exists_ ? header != nullptr && *header == header_raw_ : !header;
+  const bool current = same_header && !ordered && counter_value(pushed) == pushed_;
+  if (current) {
+    SEMPER_CO_TRY(as_of_, co_await transaction.read_version());
+  }
+  co_return current;
+}
+
+void Entity::committed(const Versionstamp& stamp, bool queue_claimed) {
+  if (std::exchange(saved_, false)) {
+    saved_header_.replace(0, Versionstamp::store_size,
+                          stamp.bytes().substr(0, Versionstamp::store_size));
+    header_raw_ = std::move(saved_header_);
+    header_exists_ = true;
+    header_.stamp = stamp;
+    if (!is_reset_ || saved_encoding_) unlocks_.reset();
+    if (saved_encoding_) {
+      encoded_ = std::move(*saved_encoding_);
+      state_is_new_ = false;
+      is_reset_ = false;
+    }
+  }
+  dirty_ = false;
+  segments_.clear();
+  as_of_ = stamp.version();
+  known_ = queue_claimed;
+}
+
+void Entity::spoil() {
+  known_ = false;
+  header_raw_.clear();
+  header_exists_ = false;
+  state_.reset();
+  dirty_ = true;
+  segments_.clear();
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,184 @@
+#include "server/serve/execution.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "semper/base/log.h"
+#include "server/format/enqueue.h"
+
+namespace semper::internal {
+namespace {
+
+std::string_view event_name(Event event) {
+  return event == Event::call ? "call " : "cast ";
+}
+
+}  // namespace
+
+bool Execution::is_half_full(const Transaction& transaction, const AttemptEffects& effects) {
+  const auto& limits = transaction.limits();
+  return transaction.size_bytes() + effects.reply_bytes > limits.transaction_bytes / 2 ||
+         transaction.operation_count() + effects.replies.size() >
+             limits.transaction_operations / 2 ||
+         effects.sends.segments > kSegmentsPerTransaction / 2;
+}
+
+void Execution::run(Transaction& transaction, const std::vector<Operation>& operations,
+                    AttemptEffects& effects) const {
+  const Clock& clock = served_.core().clock();
+  const MonotonicTime began = clock.now();
+  effects.head_offset = entity_.header().head_offset;
+  if (served_.consumes()) run_queued(transaction, effects);
+  const bool interrupted =
+      effects.failure || effects.lock || effects.after.stop_reason || effects.executed >= most_;
+  effects.drained =
+      entity_.has_all_segments() && effects.finished_segments == entity_.segments().size();
+  if (!interrupted && effects.drained) run_local(transaction, operations, effects);
+  effects.ran_for = clock.now() - began;
+}
+
+void Execution::run_queued(Transaction& transaction, AttemptEffects& effects) const {
+  auto& core = served_.core();
+  if (!entity_.segments().empty()) {
+    const auto stamp = EntityKeys::stamp_in(entity_.segments().front().key);
+    if (stamp) effects.head = {*stamp, effects.head_offset};
+  }
+  const std::size_t most = std::min(most_, core.options.batch_messages);
+  const MonotonicTime until = core.clock().after(core.options.batch_time);
+  for (auto& segment : entity_.segments()) {
+    while (effects.head_offset < segment.messages.size()) {
+      const bool over = effects.executed >= most ||
+                        (effects.executed > 0 && core.clock().now() >= until) ||
+                        is_half_full(transaction, effects);
+      if (over) return;
+      const QueuedMessage& message = segment.messages[effects.head_offset];
+      if (effects.executed == 0 && burial_ && burial_->place == effects.head) {
+        bury(message, burial_->reason, effects);
+        effects.head_buried = true;
+      } else if (!run_message(message, transaction, effects)) {
+        return;
+      }
+      ++effects.executed;
+      ++effects.popped;
+      ++effects.head_offset;
+      if (effects.after.stop_reason) break;
+    }
+    if (effects.head_offset < segment.messages.size()) return;
+    ++effects.finished_segments;
+    effects.head_offset = 0;
+    if (effects.after.stop_reason) return;
+  }
+}
+
+// Runs one queued message. False: it failed, or asked for the lock, and stays where it is.
+bool Execution::run_message(const QueuedMessage& message, Transaction& transaction,
+                            AttemptEffects& effects) const {
+  Ran ran =
+      callbacks_.run(transaction, message.event, message.content, message.caller, effects.sends);
+  switch (ran.how) {
+    case Ran::How::failed:
+    case Ran::How::refused:
+      effects.failure = std::move(ran.error);
+      return false;
+    case Ran::How::unfit:
+      refuse(message, *ran.error, effects);
+      return true;
+    case Ran::How::wants_lock:
+      effects.lock = LockedTask::Held{served_.core().env().random->next(), message, {}, 0};
+      return false;
+    case Ran::How::done:
+      break;
+  }
+  effects.after.add(ran);
+  if (ran.answer && *ran.answer) {
+    effects.reply(message.caller, encode_reply_within(**ran.answer, transaction.limits()));
+  } else if (ran.answer) {
+    effects.reply(message.caller, encode_reply_error(ran.answer->error()));
+  }
+  return true;
+}
+
+// No callback has run, and none will ever take it. A caller gets the message's mistake in a reply and can
+// send it again; a cast has nobody.
+void Execution::refuse(const QueuedMessage& message, const Error& reason,
+                       AttemptEffects& effects) const {
+  if (message.event == Event::cast) return bury(message, reason, effects);
+  effects.refusals.push_back({effects.replies.size(), letter_of(message, reason)});
+  effects.reply(message.caller, encode_reply_error(reason));
+}
+
+void Execution::keep_unheard(const std::vector<std::size_t>& places,
+                             AttemptEffects& effects) const {
+  for (auto& refusal : effects.refusals) {
+    if (std::binary_search(places.begin(), places.end(), refusal.reply)) {
+      set_aside(std::move(refusal.letter), effects);
+    }
+  }
+}
+
+// A call's caller gets the error, too.
+void Execution::bury(const QueuedMessage& message, const Error& reason,
+                     AttemptEffects& effects) const {
+  if (message.event == Event::call) {
+    effects.reply(message.caller, encode_reply_error(reason));
+  }
+  set_aside(letter_of(message, reason), effects);
+}
+
+DeadLetterRecord Execution::letter_of(const QueuedMessage& message, const Error& reason) const {
+  const auto now = served_.core().clock().wall_time().time_since_epoch();
+  return {message, reason.to_string(),
+          std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
+}
+
+void Execution::set_aside(DeadLetterRecord letter, AttemptEffects& effects) const {
+  const auto& message = letter.message;
+  log_warning("server", target_.id.to_string() + ": " + std::string(event_name(message.event)) +
+                            message.content.name + " was set aside: " + letter.reason);
+  effects.dead_letters.push_back(std::move(letter));
+}
+
+void Execution::run_local(Transaction& transaction, const std::vector<Operation>& operations,
+                          AttemptEffects& effects) const {
+  auto& core = served_.core();
+  effects.answers.reserve(operations.size());
+  const MonotonicTime until = core.clock().after(core.options.batch_time);
+  for (const auto& operation : operations) {
+    const bool over = effects.executed >= most_ ||
+                      (effects.executed > 0 && core.clock().now() >= until) ||
+                      is_half_full(transaction, effects);
+    if (over || effects.after.stop_reason) return;
+    switch (run_operation(operation, transaction, effects)) {
+      case Ended::yes:
+        ++effects.operations_run;
+        ++effects.executed;
+        break;
+      case Ended::failed:
+        effects.failure_is_local = true;
+        return;
+      case Ended::needs_queue:
+        effects.reroute = true;
+        return;
+    }
+  }
+}
+
+Execution::Ended Execution::run_operation(const Operation& operation, Transaction& transaction,
+                                          AttemptEffects& effects) const {
+  const bool call = operation.event == Event::call;
+  Result<Bytes> answer = Bytes();
+  for (const auto& message : operation.messages) {
+    Ran ran = callbacks_.run(transaction, operation.event, message, {}, effects.sends);
+    if (ran.error) {
+      effects.failure = std::move(ran.error);
+      return Ended::failed;
+    }
+    if (ran.how == Ran::How::wants_lock || (call && !ran.answer)) return Ended::needs_queue;
+    effects.after.add(ran);
+    if (ran.answer) answer = std::move(*ran.answer);
+  }
+  effects.answers.push_back(std::move(answer));
+  return Ended::yes;
+}
+
+}  // namespace semper::internal

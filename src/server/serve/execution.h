@@ -1,0 +1,114 @@
+// Execution: runs the callbacks of one attempt of a Batch. Nothing here reads or commits.
+//
+// Queued messages come first, in order, then, once the queue is empty, the operations of this process,
+// until a limit is reached (the host's, the store's, the attempt's), one fails, or one asks for the lock
+// or to be stopped. What they came to lies in an AttemptEffects, for the batch to write.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "server/format/replies.h"
+#include "server/send/operation.h"
+#include "server/serve/callbacks.h"
+#include "server/serve/desk.h"
+#include "server/serve/locked_task.h"
+
+namespace semper::internal {
+
+// What a reply's key takes besides the session, at most, once for the write and once for the conflict.
+inline constexpr std::size_t kReplyKeyBytes = 64;
+
+// What the callbacks of one attempt have asked for.
+struct AttemptEffects {
+  bool was_known = false;    // the attempt began without reading
+  QueuePlace head;           // the first message of the queue, where there is one
+  bool head_buried = false;  // that one was set aside instead of run
+  Duration ran_for{};        // in callbacks
+  std::size_t executed = 0;
+  std::size_t popped = 0;
+  std::size_t finished_segments = 0;
+  std::uint32_t head_offset = 0;
+  bool drained = false;  // nothing is left of the queue that was read
+  bool vacated = false;  // the index entry is taken away
+  bool cleared = false;  // so is the announcement
+
+  std::size_t operations_run = 0;
+  std::vector<Result<Bytes>> answers;  // of the operations run
+  bool reroute = false;                // the operation after those must go through the queue
+
+  std::vector<OutgoingReply> replies;
+  AfterCommit after;
+  std::vector<DeadLetterRecord> dead_letters;
+  // Calls that no callback will ever take. Whoever hears it in a reply has the message; the others
+  // become dead letters.
+  struct Refusal {
+    std::size_t reply;  // place in `replies`
+    DeadLetterRecord letter;
+  };
+  std::vector<Refusal> refusals;
+  std::optional<LockedTask::Held> lock;
+  std::size_t reply_bytes = 0;  // of `replies`, with their keys
+  Context::Sends sends;
+
+  std::optional<Error> failure;  // of the message after the executed ones
+  bool failure_is_local = false;
+
+  void reply(const ReplyToken& to, Bytes encoded) {
+    reply_bytes += to.session.size() + encoded.size() + kReplyKeyBytes;
+    replies.push_back({to, std::move(encoded)});
+  }
+  // Messages and operations that ran, with the one that asked for the lock.
+  std::size_t ran() const { return executed + (lock ? 1 : 0); }
+  // The queue is empty when this has committed.
+  bool empties_queue() const { return drained && sends.to_itself == 0; }
+};
+
+// A message of the queue to be set aside, for this reason, if it is still the first.
+struct Burial {
+  QueuePlace place;
+  Error reason;
+};
+
+class Execution {
+ public:
+  // Borrows all. `most`: messages and operations of this attempt.
+  Execution(const ServedBehaviour& served, const Target& target, Desk& desk,
+            const std::optional<Burial>& burial, std::size_t most)
+      : served_(served),
+        target_(target),
+        entity_(desk.entity),
+        callbacks_(served, target, desk.entity),
+        burial_(burial),
+        most_(most) {}
+
+  void run(Transaction& transaction, const std::vector<Operation>& operations,
+           AttemptEffects& effects) const;
+  // The replies at these places find nobody: refused calls among them become dead letters.
+  void keep_unheard(const std::vector<std::size_t>& places, AttemptEffects& effects) const;
+
+ private:
+  enum class Ended : std::uint8_t { yes, failed, needs_queue };
+
+  static bool is_half_full(const Transaction& transaction, const AttemptEffects& effects);
+  void run_queued(Transaction& transaction, AttemptEffects& effects) const;
+  bool run_message(const QueuedMessage& message, Transaction& transaction,
+                   AttemptEffects& effects) const;
+  void run_local(Transaction& transaction, const std::vector<Operation>& operations,
+                 AttemptEffects& effects) const;
+  Ended run_operation(const Operation& operation, Transaction& transaction,
+                      AttemptEffects& effects) const;
+  void refuse(const QueuedMessage& message, const Error& reason, AttemptEffects& effects) const;
+  void bury(const QueuedMessage& message, const Error& reason, AttemptEffects& effects) const;
+  DeadLetterRecord letter_of(const QueuedMessage& message, const Error& reason) const;
+  void set_aside(DeadLetterRecord letter, AttemptEffects& effects) const;
+
+  const ServedBehaviour& served_;
+  const Target& target_;
+  Entity& entity_;
+  const CallbackRunner callbacks_;
+  const std::optional<Burial>& burial_;
+  const std::size_t most_;
+};
+
+}  // namespace semper::internal

@@ -1,0 +1,301 @@
+#include "semper/server/host.h"
+
+#include <unistd.h>
+
+#include <map>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+#include "semper/env/cancellation.h"
+#include "server/format/keys.h"
+#include "server/send/local_hosts.h"
+#include "server/serve/membership.h"
+#include "server/serve/news.h"
+#include "server/serve/permits.h"
+#include "server/serve/scanner.h"
+#include "server/serve/served_type.h"
+
+namespace semper {
+namespace {
+
+constexpr std::size_t kHostIdBytes = 8;
+
+std::string default_name() {
+  std::string name = "host";
+  if (program_invocation_short_name != nullptr) name = program_invocation_short_name;
+  return name + " " + std::to_string(getpid());
+}
+
+std::logic_error two_behaviours(const std::string& name) {
+  return std::logic_error(
+      "two behaviours of this process have the name " + name +
+      ", and messages would find the wrong one; give one of them a kName of its "
+      "own");
+}
+
+}  // namespace
+
+class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
+ public:
+  Impl(Tenant tenant, HostOptions options)
+      : core_(std::make_shared<internal::HostCore>(std::move(tenant), std::move(options))) {
+    core_->name = core_->options.name.empty() ? default_name() : core_->options.name;
+    if (!core_->tenant.store()) return;
+    core_->id = core_->env().random->bytes(kHostIdBytes);
+    core_->threads = std::make_shared<internal::HostThreads>(core_->options);
+    core_->executor = core_->threads->work();
+    core_->home = internal::Loop(core_->executor);
+    membership_ = std::make_shared<internal::Membership>(core_);
+    permits_ = std::make_shared<internal::Permits>(core_->options.active_entities);
+    core_->lone_runs = std::make_shared<internal::Permits>(1);
+    core_->publishers = internal::Publishers::of(core_->tenant);
+    hosts_ = internal::LocalHosts::of(core_->store());
+  }
+
+  // Called by the owner of the host, not by one of its coroutines.
+  void abandon() {
+    withdraw();
+    core_->end(fail(ErrorKind::closed, "the host was destroyed"));
+    core_->stopping.request_stop();
+    core_->gate.shut();
+    if (core_->threads) core_->threads->stop();  // destroys what still runs on them
+    forget_slots();
+  }
+
+  void serve(std::shared_ptr<internal::Behaviour> behaviour, ServeOptions options) {
+    internal::check_names(*behaviour);
+    if (!core_->tenant.store()) return;
+    auto type = std::make_shared<internal::ServedType>(core_, std::move(behaviour), options);
+    bool started = false;
+    {
+      std::lock_guard lock(mutex_);
+      // Scanners and slots of the one before could not be taken over: half of the work would stay there.
+      const auto [place, is_new] = types_.emplace(type->type(), type);
+      if (!is_new && place->second->behaviour_type() == type->behaviour_type()) {
+        throw std::logic_error("this host serves type " + type->type() +
+                               " already; serve it once, or make another host");
+      }
+      if (!is_new) throw two_behaviours(type->type());
+      if (!hosts_->add(core_->tenant.prefix(), type)) {
+        types_.erase(place);
+        throw two_behaviours(type->type());
+      }
+      started = started_;
+    }
+    if (started) core_->home.spawn([starting = starting()] { return run_start(starting); });
+  }
+
+  // On the host's loop: one that begins on a caller's could stay there for ever, and with it the next.
+  Async<void> start() {
+    if (!core_->tenant.store()) co_return fail(core_->tenant.store().error());
+    auto begun = starting();
+    auto done = begun->done;
+    core_->home.spawn([begun] { return run_start(begun); });
+    begun.reset();
+    auto started = co_await done.wait();
+    if (!started) co_return fail(started.error());
+    co_return std::move(*started);
+  }
+
+  Async<void> start_here() {
+    auto self = shared_from_this();
+    auto inside = core_->gate.enter();
+    if (!inside) co_return fail(inside.error());
+    SEMPER_CO_TRY(const auto turn, co_await starts_.take());
+    std::vector<std::shared_ptr<internal::ServedType>> fresh;
+    std::set<std::string> consumed;
+    bool first = false;
+    {
+      std::lock_guard lock(mutex_);
+      first = !std::exchange(started_, true);
+      for (const auto& [name, type] : types_) {
+        if (type->served().consumes()) consumed.insert(name);
+        if (scanned_.insert(name).second) fresh.push_back(type);
+      }
+    }
+    Status status;
+    if (first) status = co_await learn_of_others();
+    if (status) status = co_await register_types(fresh);
+    if (status) status = co_await membership_->join(std::move(consumed));
+    if (!status) {
+      std::lock_guard lock(mutex_);
+      for (const auto& type : fresh) scanned_.erase(type->type());
+      if (first) started_ = false;
+      co_return status;
+    }
+    // Whoever stops the host from now on waits until its row is removed.
+    if (first) {
+      asio::co_spawn(core_->executor, keep_membership(self, std::move(*inside)), asio::detached);
+    }
+    for (const auto& type : fresh) {
+      if (!type->served().consumes()) continue;
+      for (std::uint32_t shard = 0; shard < internal::kIndexShards; ++shard) {
+        asio::co_spawn(core_->executor, internal::Scanner::run(type, membership_, permits_, shard),
+                       asio::detached);
+      }
+    }
+    co_return Status{};
+  }
+
+  Async<void> stop() {
+    auto self = shared_from_this();
+    withdraw();
+    core_->stopping.request_stop();
+    core_->gate.shut();
+    expect_end();
+    co_await core_->gate.close();
+    forget_slots();
+    core_->end({});
+    if (core_->failed) co_return fail(*core_->failed);
+    co_return Status{};
+  }
+
+  // May outlive the host.
+  static Async<void> join(std::shared_ptr<Impl> self) {
+    auto& core = *self->core_;
+    while (true) {
+      auto end = core.has_ended.next();
+      {
+        std::lock_guard lock(core.ending);
+        if (core.ended) co_return *core.ended;
+      }
+      auto came = co_await end.event().wait();
+      if (!came) co_return fail(came.error());
+    }
+  }
+
+  HostStatistics statistics() const {
+    const auto& counters = core_->counters;
+    HostStatistics figures;
+    figures.messages = counters.messages;
+    figures.transactions = counters.transactions;
+    figures.conflicts = counters.conflicts;
+    figures.failures = counters.failures;
+    figures.dead_letters = counters.dead_letters;
+    figures.parked = counters.parked;
+    figures.cache_misses = counters.cache_misses;
+    figures.locks = counters.locks;
+    figures.takeovers = counters.takeovers;
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, type] : types_) {
+      figures.cached_entities += type->cached_entities();
+      figures.cached_bytes += type->cached_bytes();
+    }
+    return figures;
+  }
+
+  const std::string& name() const { return core_->name; }
+
+ private:
+  // A start() under way. Answers its caller however it ends.
+  struct Starting {
+    explicit Starting(std::shared_ptr<Impl> of) : self(std::move(of)) {}
+    Starting(const Starting&) = delete;
+    Starting& operator=(const Starting&) = delete;
+    ~Starting() { done.set(fail(ErrorKind::closed, "the host's loop was stopped")); }
+    std::shared_ptr<Impl> self;
+    OneShot<Status> done;
+  };
+  std::shared_ptr<Starting> starting() { return std::make_shared<Starting>(shared_from_this()); }
+  static Task<void> run_start(std::shared_ptr<Starting> starting) {
+    starting->done.set(co_await starting->self->start_here());
+  }
+
+  // Where no host is registered, none has died since all was well.
+  Async<void> learn_of_others() {
+    const auto hosts = internal::host_range(core_->tenant.prefix());
+    co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
+      RangeOptions one;
+      one.limit = 1;
+      one.mode = ReadMode::snapshot;
+      SEMPER_CO_TRY(const auto page, co_await transaction.get_range(hosts, one));
+      if (page.rows.empty()) core_->suspicion.clear();
+      co_return Status{};
+    });
+  }
+
+  Async<void> register_types(const std::vector<std::shared_ptr<internal::ServedType>>& fresh) {
+    if (fresh.empty()) co_return Status{};
+    const auto& prefix = core_->tenant.prefix();
+    co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
+      for (const auto& type : fresh) {
+        const Bytes key = internal::type_key(prefix, type->type());
+        const Bytes wanted = internal::encode_message_infos(type->served().behaviour().messages());
+        SEMPER_CO_TRY(const auto present, co_await transaction.get(key));
+        if (present != wanted) transaction.set(key, wanted);
+      }
+      co_return Status{};
+    });
+  }
+
+  static Task<void> keep_membership(std::shared_ptr<Impl> self, Gate::Holder inside) {
+    // Left before what it is of goes: the parameters go in any order.
+    const Gate::Holder until_the_end = std::move(inside);
+    co_await internal::Membership::run(self->membership_);
+    if (!self->core_->failed) co_return;
+    self->withdraw();
+    self->core_->end(fail(*self->core_->failed));
+  }
+
+  void withdraw() {
+    std::lock_guard lock(mutex_);
+    if (!hosts_) return;
+    for (const auto& [name, type] : types_) {
+      hosts_->remove(core_->tenant.prefix(), *type);
+    }
+  }
+
+  void expect_end() {
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, type] : types_) type->expect_end();
+  }
+
+  void forget_slots() {
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, type] : types_) type->clear();
+  }
+
+  const std::shared_ptr<internal::HostCore> core_;
+  std::shared_ptr<internal::Membership> membership_;
+  std::shared_ptr<internal::Permits> permits_;
+  std::shared_ptr<internal::LocalHosts> hosts_;
+
+  // One start() at a time: each returns when all is as it says.
+  internal::UnorderedTurns starts_;
+
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<internal::ServedType>> types_;
+  std::set<std::string> scanned_;
+  bool started_ = false;
+};
+
+Host::Host(Tenant tenant, HostOptions options)
+    : impl_(std::make_shared<Impl>(std::move(tenant), std::move(options))) {}
+
+Host::~Host() {
+  impl_->abandon();
+}
+
+void Host::serve_untyped(std::shared_ptr<internal::Behaviour> behaviour, ServeOptions options) {
+  impl_->serve(std::move(behaviour), options);
+}
+
+Async<void> Host::start() {
+  return run_through(impl_->start());
+}
+Async<void> Host::stop() {
+  return run_through(impl_->stop());
+}
+Async<void> Host::join() {
+  return run_through(Impl::join(impl_));
+}
+HostStatistics Host::statistics() const {
+  return impl_->statistics();
+}
+const std::string& Host::name() const {
+  return impl_->name();
+}
+
+}  // namespace semper

@@ -1,0 +1,77 @@
+// HostCore: what all parts of one host share.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "semper/env/gate.h"
+#include "semper/server/entity_id.h"
+#include "semper/server/host_options.h"
+#include "server/send/loop.h"
+#include "server/send/publishers.h"
+#include "server/send/send_counts.h"
+#include "server/serve/host_threads.h"
+#include "server/serve/news.h"
+#include "server/serve/store_trouble.h"
+#include "server/serve/suspicion.h"
+
+namespace semper::internal {
+
+class Permits;
+
+struct HostCounters {
+  std::atomic<std::uint64_t> messages{0};
+  std::atomic<std::uint64_t> transactions{0};
+  std::atomic<std::uint64_t> conflicts{0};
+  std::atomic<std::uint64_t> failures{0};
+  std::atomic<std::uint64_t> dead_letters{0};
+  std::atomic<std::uint64_t> parked{0};
+  std::atomic<std::uint64_t> cache_misses{0};
+  std::atomic<std::uint64_t> locks{0};
+  std::atomic<std::uint64_t> takeovers{0};
+};
+
+struct HostCore {
+  HostCore(Tenant of, HostOptions with) : tenant(std::move(of)), options(std::move(with)) {}
+
+  const Tenant tenant;
+  const HostOptions options;
+  Bytes id;          // random, of this Host object
+  std::string name;  // for people
+  std::shared_ptr<HostThreads> threads;
+  Executor executor;  // threads->work()
+  Loop home;          // the same, for those who may come when it is gone
+  Publishers publishers;
+  Gate gate{"the host"};
+  std::stop_source stopping;
+  HostCounters counters;
+  Suspicion suspicion;
+  std::shared_ptr<Permits> lone_runs;  // one at a time: see suspicion.h
+  SendCounts send_counts;
+  StoreTrouble trouble;
+
+  // What the host ends with; nothing while it goes on.
+  std::mutex ending;
+  std::optional<Status> ended;
+  News has_ended;
+  void end(Status status) {
+    {
+      std::lock_guard lock(ending);
+      if (ended) return;
+      ended = std::move(status);
+    }
+    has_ended.announce();
+  }
+  // The store's error, where the host ended because of it.
+  std::optional<Error> failed;  // written by the membership's round before it asks all to stop
+
+  const Store& store() const { return *tenant.store(); }
+  Env env() const { return store().env(); }
+  Clock& clock() const { return *env().clock; }
+};
+
+}  // namespace semper::internal

@@ -1,0 +1,48 @@
+#include "server/serve/host_threads.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "semper/env/serial.h"
+
+namespace semper::internal {
+
+HostThreads::HostThreads(const HostOptions& options) : options_(options), work_(options.executor) {
+  if (work_) return;
+  work_threads_ = std::make_unique<Scheduler>(
+      SchedulerOptions{std::max<std::size_t>(options.threads, 1), "semper-host"});
+  work_ = work_threads_->executor();
+}
+
+Executor HostThreads::locked() {
+  const std::size_t threads = std::max<std::size_t>(options_.locked_threads, 1);
+  constexpr auto kMayBlock = SchedulerOptions::Blocking::is_allowed;
+  return serial_executor(started(locked_threads_, {threads, "semper-locked", kMayBlock}));
+}
+
+Executor HostThreads::upkeep() {
+  return started(upkeep_thread_, {1, "semper-upkeep"});
+}
+
+Executor HostThreads::started(std::unique_ptr<Scheduler>& threads, SchedulerOptions options) {
+  if (options_.executor) return work_;
+  std::lock_guard lock(mutex_);
+  if (stopped_) return work_;
+  if (!threads) threads = std::make_unique<Scheduler>(std::move(options));
+  return threads->executor();
+}
+
+void HostThreads::stop() {
+  std::unique_ptr<Scheduler> ended[3];
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    // In this order: what waits for the others' outcome goes first.
+    ended[0] = std::move(work_threads_);
+    ended[1] = std::move(locked_threads_);
+    ended[2] = std::move(upkeep_thread_);
+  }
+  for (auto& threads : ended) threads.reset();
+}
+
+}  // namespace semper::internal

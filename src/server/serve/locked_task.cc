@@ -1,0 +1,398 @@
+#include "server/serve/locked_task.h"
+
+#include <utility>
+
+#include "semper/base/log.h"
+#include "server/format/orders.h"
+#include "server/format/replies.h"
+#include "server/serve/callbacks.h"
+#include "server/serve/entity.h"
+
+namespace semper::internal {
+namespace {
+
+// Between attempts to write a result back: others may change the state, the store may be away.
+constexpr BackoffOptions kReleaseBackoff = {.initial = std::chrono::milliseconds(1),
+                                            .maximum = std::chrono::seconds(1)};
+// Between two warnings of one result that cannot be written.
+constexpr Duration kReleaseWarnings = std::chrono::minutes(1);
+
+}  // namespace
+
+// What a holder and its renewing coroutine share.
+struct LockedTask::Renewal {
+  OneShot<std::monostate> over;
+  std::stop_source lost;
+};
+
+// What handle_locked made.
+struct LockedTask::Finished {
+  Result<Handled> handled;
+  std::shared_ptr<void> state;
+};
+
+// Answers the holder however the callback's coroutine ends.
+class LockedTask::Answer {
+ public:
+  explicit Answer(OneShot<Finished> done) : done_(std::move(done)) {}
+  Answer(const Answer&) = delete;
+  Answer& operator=(const Answer&) = delete;
+  ~Answer() {
+    done_.set(Finished{fail(ErrorKind::closed, "the host ended while handle_locked ran"), nullptr});
+  }
+  void give(Finished finished) { done_.set(std::move(finished)); }
+
+ private:
+  OneShot<Finished> done_;
+};
+
+LockedTask::LockedTask(std::shared_ptr<const ServedBehaviour> served,
+                       std::shared_ptr<const Target> target)
+    : served_(std::move(served)), core_(served_->core()), target_(std::move(target)) {}
+
+Task<void> LockedTask::run(std::optional<Held> held) {
+  while (!core_.stopping.stop_requested()) {
+    if (!held) {
+      auto waited = co_await wait_for_holder();
+      if (!waited) {
+        log_warning("server", target_->id.to_string() +
+                                  ": waiting for the lock: " + waited.error().to_string());
+        if (!co_await sleep_for(core_.clock(), core_.options.lock_lease)) co_return;
+        continue;
+      }
+      if (!*waited) co_return;
+      held = std::move(*waited);
+    }
+    core_.counters.locks.fetch_add(1);
+    const Status released = co_await hold(*held);
+    core_.counters.locks.fetch_sub(1);
+    if (!released) {
+      log_warning("server", target_->id.to_string() + ": the locked result was not written: " +
+                                released.error().to_string());
+    }
+    co_return;
+  }
+}
+
+// Returns when the lock is gone (nothing), or was taken over.
+Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder() {
+  const auto& keys = target_->keys;
+  // Of holders that do not say theirs: hosts of 0.1.0.
+  const Duration unsaid = std::max(core_.options.lock_lease, HostOptions().lock_lease);
+  std::optional<std::pair<std::uint64_t, std::uint64_t>> last;
+  Attention attention;
+  Duration unchanged_since{};
+  while (!core_.stopping.stop_requested()) {
+    Transaction transaction = core_.store().begin();
+    SEMPER_CO_TRY(const auto standing,
+                  co_await read_standing(transaction, keys, ReadMode::serializable));
+    const Header& header = standing.header;
+    if (!header.lock) co_return std::nullopt;
+    SEMPER_CO_TRY(const auto row, co_await transaction.get(keys.lock_renewal()));
+    const auto renewal = LockRenewal::decode(row);
+    const Duration lease = renewal.lease.value_or(unsaid);
+    const std::pair seen{header.lock->nonce, renewal.renewals};
+    const Duration now = attention.look(core_.clock().now(), step_maximum(look_interval(lease)));
+    if (last != seen) {
+      last = seen;
+      unchanged_since = now;
+    }
+    if (now - unchanged_since >= lease || renewal.is_left()) {
+      auto held = co_await take_over(seen.first, renewal);
+      if (held || held.error().kind() != ErrorKind::conflict) co_return held;
+      continue;
+    }
+    SEMPER_CO_TRY(auto watch, co_await transaction.watch(keys.header()));
+    auto changed = co_await watch->changed(core_.clock().after(look_interval(lease)));
+    if (!changed && changed.error().kind() != ErrorKind::timeout) co_return fail(changed.error());
+  }
+  co_return std::nullopt;
+}
+
+// Makes the lock of this nonce ours. Error: conflict where it changed meanwhile.
+Async<std::optional<LockedTask::Held>> LockedTask::take_over(std::uint64_t nonce,
+                                                             const LockRenewal& last) {
+  Entity entity(target_);
+  Transaction transaction = core_.store().begin();
+  SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, served_->behaviour(), 1));
+  auto& header = entity.header();
+  if (!header.lock || header.lock->nonce != nonce || entity.segments().empty()) {
+    co_return fail(ErrorKind::conflict, "the lock has changed");
+  }
+  Held held;
+  held.message = entity.segments().front().messages.at(header.head_offset);
+  held.vanished = last.vanished + (last.is_left() ? 0 : 1);
+  if (held.vanished >= kLockHoldersVanished) {
+    held.nonce = nonce;
+    SEMPER_CO_TRY_STATUS(co_await set_aside(std::move(held)));
+    co_return std::nullopt;
+  }
+  held.nonce = core_.env().random->next();
+  const std::string before = header.lock->owner;
+  const auto now = core_.clock().wall_time().time_since_epoch();
+  if (!entity.has_state()) {
+    // It was reset meanwhile: the message is handled from its beginning.
+    header.lock.reset();
+    SEMPER_CO_TRY_STATUS(entity.save(transaction, served_->behaviour()));
+    transaction.clear(target_->keys.lock_renewal());
+    SEMPER_CO_TRY_STATUS(co_await transaction.commit());
+    co_return std::nullopt;
+  }
+  header.lock = LockRecord{held.nonce, core_.name,
+                           std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
+  const LockRenewal first{1, core_.options.lock_lease, held.vanished};
+  transaction.set(target_->keys.lock_renewal(), first.encode());
+  SEMPER_CO_TRY_STATUS(entity.save(transaction, served_->behaviour()));
+  SEMPER_CO_TRY(const auto stamp, co_await transaction.commit());
+  entity.committed(stamp, false);
+  held.encoded_state = entity.encoded();
+  held.fencing_token = stamp.version();
+  core_.counters.takeovers.fetch_add(1);
+  log_warning("server", target_->id.to_string() + ": took the lock over from " + before +
+                            (last.is_left() ? ", which was stopped" : ", which did not renew it"));
+  co_return held;
+}
+
+// The lock that nobody has held to the end: its message becomes a dead letter, its caller is told.
+Async<void> LockedTask::set_aside(Held held) {
+  const std::string holders = std::to_string(held.vanished);
+  Result<Handled> given_up =
+      fail(Error(ErrorKind::internal,
+                 "the processes that held its lock ended, or stopped renewing it, before "
+                 "handle_locked was done, " +
+                     holders + " in a row; what it does (memory, stack, abort) is in their logs")
+               .in("after " + holders + " holders"));
+  std::optional<Error> why;
+  SEMPER_CO_TRY(const Written written, co_await try_release(held, given_up, nullptr, why));
+  if (written != Written::yes) co_return fail(ErrorKind::conflict, "the lock has changed");
+  core_.counters.failures.fetch_add(1);
+  log_warning("server", target_->id.to_string() + ": " + held.message.content.name +
+                            " was set aside: " + given_up.error().message());
+  co_return Status{};
+}
+
+// The host stops and the message is not handled: whoever comes need not wait for the lease.
+Async<void> LockedTask::leave(const Held& held) {
+  const auto& keys = target_->keys;
+  co_return co_await core_.store().transact([&](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY(const auto standing,
+                  co_await read_standing(transaction, keys, ReadMode::serializable));
+    const auto& lock = standing.header.lock;
+    if (!lock || lock->nonce != held.nonce) co_return Status{};
+    const LockRenewal left{0, core_.options.lock_lease, held.vanished};
+    transaction.set(keys.lock_renewal(), left.encode());
+    co_return Status{};
+  });
+}
+
+Async<void> LockedTask::hold(const Held& held) {
+  auto renewal = std::make_shared<Renewal>();
+  const std::stop_callback on_host_stop(core_.stopping.get_token(),
+                                        [renewal] { renewal->lost.request_stop(); });
+  struct EndRenewal {
+    std::shared_ptr<Renewal> renewal;
+    ~EndRenewal() { renewal->over.set({}); }
+  } end_renewal{renewal};
+  asio::co_spawn(core_.threads->upkeep(),
+                 renew(shared_from_this(), held.nonce, held.vanished, renewal), asio::detached);
+  Backoff backoff(core_.options.message_backoff, *core_.env().random);
+  for (int attempt = 1;; ++attempt) {
+    std::shared_ptr<void> state;
+    auto handled = co_await handle_elsewhere(held, state, renewal->lost.get_token());
+    const bool failed = !handled && handled.error().kind() == ErrorKind::internal;
+    if (failed && renewal->lost.stop_requested()) {
+      renewal->over.set({});
+      if (core_.stopping.stop_requested()) {
+        const Status left = co_await leave(held);
+        if (!left) co_return fail(left.error());
+      }
+      co_return fail(handled.error());  // whoever holds the lock now, or next, handles the message
+    }
+    if (failed && attempt < core_.options.message_attempts) {
+      core_.counters.failures.fetch_add(1);
+      SEMPER_CO_TRY_STATUS(co_await sleep_for(core_.clock(), backoff.next()));
+      continue;
+    }
+    if (failed) core_.counters.failures.fetch_add(1);
+    co_return co_await release(held, std::move(handled), std::move(state));
+  }
+}
+
+// Runs the callback on a thread that it may block.
+Async<Handled> LockedTask::handle_elsewhere(const Held& held, std::shared_ptr<void>& state,
+                                            std::stop_token lost) {
+  OneShot<Finished> done;
+  asio::co_spawn(core_.threads->locked(),
+                 run_callback(shared_from_this(), held, std::move(lost), done), asio::detached);
+  SEMPER_CO_TRY(auto finished, co_await done.wait());
+  state = std::move(finished.state);
+  co_return std::move(finished.handled);
+}
+
+Task<void> LockedTask::run_callback(std::shared_ptr<LockedTask> self, Held held,
+                                    std::stop_token lost, OneShot<Finished> done) {
+  Answer answer(std::move(done));
+  Finished finished{fail(ErrorKind::internal, ""), nullptr};
+  try {
+    finished.handled = co_await self->handle(held, finished.state, std::move(lost));
+  } catch (...) {
+    finished.handled =
+        fail(exception_error(self->target_->id.to_string(), std::current_exception()));
+  }
+  answer.give(std::move(finished));
+}
+
+Async<Handled> LockedTask::handle(const Held& held, std::shared_ptr<void>& state,
+                                  std::stop_token lost) {
+  auto decoded = served_->behaviour().decode_state(held.encoded_state);
+  if (!decoded) co_return fail(ErrorKind::corrupt, decoded.error().message());
+  state = std::move(*decoded);
+  LockedContext context(
+      {&target_->id, core_.env(), held.message.event, held.fencing_token, std::move(lost)});
+  auto handled = co_await served_->behaviour().handle_locked(
+      held.message.content.name, held.message.content.payload, state.get(), context);
+  if (handled && handled->control.next == Next::lock) {
+    co_return fail(ErrorKind::invalid_argument, "handle_locked asked for the lock that it holds");
+  }
+  co_return handled;
+}
+
+Task<void> LockedTask::renew(std::shared_ptr<LockedTask> self, std::uint64_t nonce,
+                             std::uint64_t vanished, std::shared_ptr<Renewal> renewal) {
+  auto& core = self->core_;
+  const auto& keys = self->target_->keys;
+  const Duration lease = core.options.lock_lease;
+  MonotonicTime renewed = core.clock().now();
+  LockRenewal row{1, lease, vanished};
+  while (true) {
+    const MonotonicTime next = core.clock().after(renewal_interval(lease));
+    auto over = co_await renewal->over.wait_until(core.clock(), next);
+    if (over || over.error().kind() != ErrorKind::timeout) co_return;
+    ++row.renewals;
+    auto result = co_await core.store().transact([&](Transaction& transaction) -> Async<bool> {
+      SEMPER_CO_TRY(const auto standing,
+                    co_await read_standing(transaction, keys, ReadMode::serializable));
+      const auto& lock = standing.header.lock;
+      if (!lock || lock->nonce != nonce) co_return false;
+      transaction.set(keys.lock_renewal(), row.encode());
+      co_return true;
+    });
+    const MonotonicTime now = core.clock().now();
+    if (result && *result) renewed = now;
+    // Taken away, or not renewed for so long that another host may have taken it by now. Where nobody
+    // has, it is renewed again as soon as the store allows.
+    const bool gone = result && !*result;
+    if ((gone || now - renewed >= lease) && !renewal->over.is_set()) renewal->lost.request_stop();
+    if (gone) co_return;
+  }
+}
+
+Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
+                                std::shared_ptr<void> state) {
+  Backoff backoff(kReleaseBackoff, *core_.env().random);
+  std::optional<MonotonicTime> last_attempt;  // once the host stops
+  MonotonicTime warn_at = core_.clock().now();
+  bool unknown = false;
+  while (true) {
+    std::optional<Error> why;
+    const auto written = co_await try_release(held, handled, state, why);
+    if (written && *written == Written::yes) co_return Status{};
+    if (written && *written == Written::lock_gone) {
+      co_return fail(ErrorKind::closed,
+                     unknown
+                         ? "the lock is gone: the answer to an attempt to write was lost, and "
+                           "perhaps that one succeeded"
+                         : "the lock was taken away meanwhile; its new holder handles the message");
+    }
+    if (written && *written == Written::refused) {
+      // The next holder would do no better.
+      core_.counters.failures.fetch_add(1);
+      handled = fail(*why);
+      continue;
+    }
+    const Error& error = written.error();
+    if (error.kind() == ErrorKind::closed || error.kind() == ErrorKind::cancelled) {
+      co_return fail(error);
+    }
+    unknown = unknown || error.kind() == ErrorKind::outcome_unknown;
+    const MonotonicTime now = core_.clock().now();
+    if (core_.stopping.stop_requested()) {
+      if (!last_attempt) last_attempt = core_.clock().after(core_.options.lock_lease);
+      if (now >= *last_attempt) co_return fail(error.in("the host stops"));
+    }
+    if (error.kind() != ErrorKind::conflict && now >= warn_at) {
+      warn_at = core_.clock().after(kReleaseWarnings);
+      log_warning("server",
+                  target_->id.to_string() +
+                      ": the locked result is not written yet, trying again: " + error.to_string());
+    }
+    SEMPER_CO_TRY_STATUS(co_await sleep_for(core_.clock(), backoff.next()));
+  }
+}
+
+Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Result<Handled>& handled,
+                                                   const std::shared_ptr<void>& state,
+                                                   std::optional<Error>& why) {
+  Entity entity(target_);
+  Transaction transaction = core_.store().begin();
+  SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, served_->behaviour(), 1));
+  auto& header = entity.header();
+  if (!header.lock || header.lock->nonce != held.nonce || entity.segments().empty()) {
+    co_return Written::lock_gone;
+  }
+  header.lock.reset();
+  header.popped += 1;
+  header.head_offset += 1;
+  if (header.head_offset == entity.segments().front().messages.size()) {
+    transaction.clear(entity.segments().front().key);
+    header.head_offset = 0;
+  }
+  transaction.clear(target_->keys.lock_renewal());
+  std::vector<OutgoingReply> replies;
+  const bool call = held.message.event == Event::call;
+  if (handled) {
+    entity.replace_state(state);
+    if (call && handled->error) {
+      replies.push_back({held.message.caller, encode_reply_error(*handled->error)});
+    } else if (call && handled->replied) {
+      replies.push_back(
+          {held.message.caller, encode_reply_within(handled->reply, transaction.limits())});
+    }
+  } else {
+    if (call) replies.push_back({held.message.caller, encode_reply_error(handled.error())});
+    const auto now = core_.clock().wall_time().time_since_epoch();
+    transaction.set_versionstamped_key(
+        target_->keys.dead_letter(0), target_->keys.stamp_offset(),
+        encode_dead_letter({held.message, handled.error().to_string(),
+                            std::chrono::duration_cast<std::chrono::milliseconds>(now).count()}));
+  }
+  SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, target_->tenant.prefix(), replies));
+  const auto saved = entity.save(transaction, served_->behaviour());
+  const auto& limits = transaction.limits();
+  if (!saved) {
+    why = saved.error();
+  } else if (transaction.size_bytes() > limits.transaction_bytes ||
+             transaction.operation_count() > limits.transaction_operations) {
+    why = Error(ErrorKind::exhausted,
+                "the result of handle_locked is more than one transaction of "
+                "the store takes");
+  }
+  if (why && handled) co_return Written::refused;
+  if (why) co_return fail(*why);
+  SEMPER_CO_TRY_STATUS(co_await transaction.commit());
+  core_.counters.messages.fetch_add(1);
+  core_.counters.transactions.fetch_add(1);
+  if (!handled) core_.counters.dead_letters.fetch_add(1);
+  if (handled) finish(*handled, state.get());
+  co_return Written::yes;
+}
+
+// After the commit.
+void LockedTask::finish(const Handled& handled, const void* state) {
+  run_actions(handled.control.actions, target_->id, state);
+  if (handled.control.next == Next::stop) {
+    run_terminate(served_->behaviour(), target_->id, state, handled.control.stop_reason);
+  }
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,215 @@
+#include "server/serve/membership.h"
+
+#include <utility>
+
+#include "semper/base/log.h"
+#include "semper/store/failure.h"
+#include "server/format/keys.h"
+#include "server/serve/waiting.h"
+
+namespace semper::internal {
+namespace {
+
+std::uint64_t mix(std::uint64_t value) {
+  value = (value ^ (value >> 33)) * 0xff51afd7ed558ccdULL;
+  value = (value ^ (value >> 33)) * 0xc4ceb9fe1a85ec53ULL;
+  return value ^ (value >> 33);
+}
+
+// A host's claim to a shard; the highest one has it.
+std::uint64_t claim(BytesView host, std::string_view type, std::uint32_t shard) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const auto part : {host, type}) {
+    for (const unsigned char byte : part) hash = (hash ^ byte) * 0x100000001b3ULL;
+    hash = mix(hash);
+  }
+  return mix(hash ^ (shard * 0x9e3779b97f4a7c15ULL));
+}
+
+std::int64_t milliseconds(WallTime time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+
+}  // namespace
+
+Membership::Membership(std::shared_ptr<HostCore> core) : core_(core), sessions_(std::move(core)) {}
+
+Async<void> Membership::join(std::set<std::string> types) {
+  SEMPER_CO_TRY(const auto turn, co_await turns_.take());
+  {
+    std::lock_guard lock(mutex_);
+    types_ = std::move(types);
+  }
+  SEMPER_CO_TRY_STATUS(co_await renew());
+  co_return co_await observe();
+}
+
+Async<void> Membership::renew() {
+  const auto& prefix = core_->tenant.prefix();
+  AliveRecord record{core_->name, ++renewals_, milliseconds(core_->clock().wall_time()), {}, 0};
+  record.lease_ms = lease_in_row(core_->options.host_lease);
+  {
+    std::lock_guard lock(mutex_);
+    record.types.assign(types_.begin(), types_.end());
+  }
+  const Bytes row = encode_alive(record);
+  co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
+    const Bytes own = host_key(prefix, core_->id);
+    SEMPER_CO_TRY(const auto present, co_await transaction.get(own, ReadMode::snapshot));
+    transaction.set(own, row);
+    // New, changed, or taken for dead meanwhile: the others are to know at once.
+    std::vector<std::string> announced;
+    if (present) {
+      if (auto known = decode_alive(*present)) announced = std::move(known->types);
+    }
+    if (!present || announced != record.types) transaction.add(hosts_wake_key(prefix), 1);
+    co_return Status{};
+  });
+}
+
+Async<void> Membership::observe() {
+  const Duration now = attention_.look(core_->clock().now(), step_maximum(until_next_look()));
+  Sightings seen;
+  const Status looked =
+      co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
+        SEMPER_CO_TRY(seen, co_await look_at_hosts(transaction, now));
+        co_return Status{};
+      });
+  if (looked) learn(std::move(seen));
+  co_return looked;
+}
+
+// The living ones. The rows of the others are removed, unless they are renewed at this moment.
+Async<Membership::Sightings> Membership::look_at_hosts(Transaction& transaction,
+                                                       Duration now) const {
+  const auto& prefix = core_->tenant.prefix();
+  const Bytes own = host_key(prefix, core_->id);
+  // Of hosts that do not say theirs: those of 0.1.0.
+  const Duration unsaid = std::max(core_->options.host_lease, HostOptions().host_lease);
+  SEMPER_CO_TRY(const auto page,
+                co_await transaction.get_range(host_range(prefix), {.mode = ReadMode::snapshot}));
+  Sightings seen;
+  for (const auto& row : page.rows) {
+    auto record = decode_alive(row.value);
+    if (!record) continue;
+    Sighting sighting{record->renewals,
+                      now,
+                      lease_from_row(record->lease_ms).value_or(unsaid),
+                      {record->types.begin(), record->types.end()}};
+    const auto known = hosts_.find(row.key);  // written in this turn only
+    if (known != hosts_.end() && known->second.renewals == record->renewals) {
+      sighting.changed = known->second.changed;
+    }
+    if (row.key != own && now - sighting.changed > sighting.lease) {
+      log_info("server", "host " + record->name + " is gone; its work is shared out");
+      SEMPER_CO_TRY_STATUS(co_await transaction.add_read_conflict_range(KeyRange::point(row.key)));
+      transaction.clear(row.key);
+      continue;
+    }
+    seen.emplace(row.key, std::move(sighting));
+  }
+  co_return seen;
+}
+
+void Membership::learn(Sightings seen) {
+  std::lock_guard lock(mutex_);
+  const bool changed =
+      seen.size() != hosts_.size() ||
+      !std::equal(seen.begin(), seen.end(), hosts_.begin(), [](const auto& a, const auto& b) {
+        return a.first == b.first && a.second.types == b.second.types;
+      });
+  // Whether it ended in order cannot be told from here.
+  for (const auto& [key, sighting] : hosts_) {
+    if (!seen.contains(key)) core_->suspicion.renew();
+  }
+  hosts_ = std::move(seen);
+  if (changed) changes_.announce();
+}
+
+// As often as the shortest lease wants.
+Duration Membership::until_next_look() const {
+  Duration shortest = core_->options.host_lease;
+  std::lock_guard lock(mutex_);
+  for (const auto& [key, sighting] : hosts_) shortest = std::min(shortest, sighting.lease);
+  return look_interval(shortest);
+}
+
+Task<void> Membership::run(std::shared_ptr<Membership> self) {
+  auto& core = *self->core_;
+  const Duration interval = renewal_interval(core.options.host_lease);
+  MonotonicTime renew_at = core.clock().after(interval);
+  while (!core.stopping.stop_requested()) {
+    std::unique_ptr<Watch> watch;
+    {
+      Transaction transaction = core.store().begin();
+      auto watching = co_await transaction.watch(hosts_wake_key(core.tenant.prefix()));
+      if (watching) watch = std::move(*watching);
+    }
+    const Duration pause = std::min(self->until_next_look(), renew_at - core.clock().now());
+    co_await wait_for_news(core, std::move(watch), {}, std::max(Duration(0), pause));
+    if (core.stopping.stop_requested()) break;
+    const auto turn = co_await self->turns_.take();
+    if (!turn) break;
+    Status status;
+    const bool due = core.clock().now() >= renew_at;
+    if (due) {
+      renew_at = core.clock().after(interval);
+      status = co_await self->renew();
+    }
+    if (status) status = co_await self->observe();
+    if (!status && self->must_end(status.error())) co_return;
+    if (status) {
+      core.trouble.succeeded(core.clock().now());
+    } else {
+      core.trouble.failed(core.clock().now(), "the host's registration was not renewed",
+                          status.error());
+    }
+    if (!due || !status) continue;
+    const Status swept = co_await self->sessions_.round();
+    if (!swept) {
+      log_warning("server",
+                  "sessions of callers that are gone stay for now: " + swept.error().to_string());
+    }
+  }
+  const Status left = co_await self->leave();
+  if (!left) {
+    log_warning("server",
+                "the host's registration was not removed, others will notice by its age: " +
+                    left.error().to_string());
+  }
+}
+
+bool Membership::must_end(const Error& error) {
+  auto failure = find_failure(core_->store());
+  if (!failure && error.kind() == ErrorKind::closed) failure = error;
+  if (!failure) return false;
+  log_error("server", "host " + core_->name +
+                          " ends, its store has failed for good: " + failure->to_string());
+  core_->failed = std::move(failure);
+  core_->stopping.request_stop();
+  return true;
+}
+
+Async<void> Membership::leave() {
+  SEMPER_CO_TRY(const auto turn, co_await turns_.take());
+  const auto& prefix = core_->tenant.prefix();
+  co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
+    transaction.clear(host_key(prefix, core_->id));
+    transaction.add(hosts_wake_key(prefix), 1);
+    co_return Status{};
+  });
+}
+
+bool Membership::prefers(const std::string& type, std::uint32_t shard) const {
+  const Bytes own = host_key(core_->tenant.prefix(), core_->id);
+  std::lock_guard lock(mutex_);
+  const std::uint64_t mine = claim(own, type, shard);
+  for (const auto& [host, sighting] : hosts_) {
+    if (host == own || !sighting.types.contains(type)) continue;
+    const std::uint64_t theirs = claim(host, type, shard);
+    if (theirs > mine || (theirs == mine && host > own)) return false;
+  }
+  return types_.contains(type);
+}
+
+}  // namespace semper::internal

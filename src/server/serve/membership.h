@@ -1,0 +1,73 @@
+// Membership: which hosts are alive, and which of them prefers which part of the work.
+//
+// Each host keeps a row that it renews three times per lease, its own HostOptions::host_lease, which is
+// in the row. A host whose row was not seen to change for its lease counts as dead (lease.h), and its
+// row is removed; one that was only slow writes it again. The shards of the index are given to the
+// hosts of a type by rendezvous hashing; every host computes the same. Two hosts that disagree for a
+// moment cost some conflicts, never correctness. No calendar is compared between machines.
+//
+// The same rounds remove what callers left behind that are gone (session_sweep.h).
+//
+// Threads: any. The rounds, and join(), which a program may call at any time, take turns.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "semper/store/transaction.h"
+#include "server/format/lease.h"
+#include "server/format/records.h"
+#include "server/serve/host_core.h"
+#include "server/serve/news.h"
+#include "server/serve/session_sweep.h"
+
+namespace semper::internal {
+
+class Membership : public std::enable_shared_from_this<Membership> {
+ public:
+  explicit Membership(std::shared_ptr<HostCore> core);
+
+  // Writes this host's row and learns the others'. With the types served from now on.
+  Async<void> join(std::set<std::string> types);
+  // Renews, observes and sweeps until the host stops; then takes the row away.
+  static Task<void> run(std::shared_ptr<Membership> self);
+
+  bool prefers(const std::string& type, std::uint32_t shard) const;
+
+  // Set when the living hosts have changed.
+  News::Place next_change() { return changes_.next(); }
+
+ private:
+  struct Sighting {
+    std::uint64_t renewals = 0;
+    Duration changed{};  // by attention_
+    Duration lease{};
+    std::set<std::string> types;
+  };
+  using Sightings = std::map<Bytes, Sighting>;
+
+  Async<void> renew();
+  Async<void> observe();
+  Async<Sightings> look_at_hosts(Transaction& transaction, Duration now) const;
+  void learn(Sightings seen);
+  Duration until_next_look() const;
+  Async<void> leave();
+  // The store has failed for good: the host ends with that error.
+  bool must_end(const Error& error);
+
+  const std::shared_ptr<HostCore> core_;
+  UnorderedTurns turns_;  // to work on what follows and on this host's row
+  std::uint64_t renewals_ = 0;
+  Attention attention_;
+  SessionSweep sessions_;
+
+  mutable std::mutex mutex_;
+  std::set<std::string> types_;
+  Sightings hosts_;  // living ones, by key
+  News changes_;
+};
+
+}  // namespace semper::internal

@@ -1,0 +1,76 @@
+#include "server/serve/priority.h"
+
+#include <utility>
+
+#include "server/serve/batch.h"
+#include "server/serve/callbacks.h"
+
+namespace semper::internal {
+namespace {
+
+Async<Bytes> attempt(const ServedBehaviour& served, const Target& target, Desk& desk,
+                     EntityTurn& turn, const Operation& operation) {
+  auto& behaviour = served.behaviour();
+  Entity& entity = desk.entity;
+  Transaction transaction = served.core().store().begin();
+  SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, behaviour, 0));
+  if (!turn.enter_callbacks()) co_return fail(ErrorKind::conflict, "the turn is over");
+  const CallbackRunner callbacks(served, target, entity);
+  Context::Sends sends;
+  Ran ran = callbacks.run(transaction, operation.event, operation.messages.front(), {}, sends);
+  // Before anything is committed: what is refused has no effect.
+  if (ran.error) {
+    entity.forget();
+    co_return fail(ran.error->in(target.id.to_string()));
+  }
+  if (ran.how == Ran::How::wants_lock) {
+    entity.forget();
+    co_return fail(ErrorKind::unsupported, "a priority message cannot take the lock");
+  }
+  if (operation.event == Event::call && !ran.answer) {
+    entity.forget();
+    co_return fail(ErrorKind::unsupported, "a priority call cannot be answered later");
+  }
+  const auto saved = entity.save(transaction, behaviour);
+  if (!saved) {
+    entity.forget();
+    co_return fail(saved.error().in(target.id.to_string()));
+  }
+  desk.leave_callbacks();
+  if (transaction.operation_count() > 0) {
+    auto committed = co_await transaction.commit();
+    if (!committed) {
+      entity.forget();
+      co_return fail(committed.error());
+    }
+    entity.committed(*committed, false);
+  }
+  AfterCommit after;
+  after.add(ran);
+  if (!after.is_nothing() && turn.enter_callbacks()) callbacks.follow_up(after);
+  if (!ran.answer) co_return Bytes();
+  co_return std::move(*ran.answer);
+}
+
+}  // namespace
+
+Task<bool> run_priority(const ServedBehaviour& served, const Target& target, Desk& desk,
+                        EntityTurn& turn, Operation& operation) {
+  Result<Bytes> result = fail(ErrorKind::conflict, "");
+  for (int i = 0; i < kConflictAttempts; ++i) {
+    try {
+      result = co_await attempt(served, target, desk, turn, operation);
+    } catch (...) {
+      desk.entity.spoil();
+      result = fail(exception_error(target.id.to_string(), std::current_exception()));
+    }
+    desk.leave_callbacks();
+    if (result || result.error().kind() != ErrorKind::conflict) break;
+    if (!turn.lasts()) co_return false;
+  }
+  auto done = std::move(operation.done);
+  done.set_inline(std::move(result));
+  co_return true;
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,58 @@
+#include "server/serve/scanner.h"
+
+#include <utility>
+
+#include "server/format/keys.h"
+#include "server/serve/waiting.h"
+
+namespace semper::internal {
+
+Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Membership> membership,
+                        std::shared_ptr<Permits> permits, std::uint32_t shard) {
+  auto& core = type->served().core();
+  auto inside = core.gate.enter();
+  if (!inside) co_return;
+  while (!core.stopping.stop_requested()) {
+    auto news = membership->next_change();
+    std::unique_ptr<Watch> watch;
+    if (membership->prefers(type->type(), shard)) {
+      const Status scanned = co_await scan(*type, *permits, shard, watch);
+      if (!scanned && scanned.error().kind() != ErrorKind::closed) {
+        core.trouble.failed(core.clock().now(), "looking for work of type " + type->type(),
+                            scanned.error());
+      }
+    }
+    if (type->take_left_over(shard, news.event())) continue;
+    co_await wait_for_news(core, std::move(watch), news.event(), kSafetyInterval);
+  }
+}
+
+Async<void> Scanner::scan(ServedType& type, Permits& permits, std::uint32_t shard,
+                          std::unique_ptr<Watch>& watch) {
+  auto& core = type.served().core();
+  const auto& prefix = core.tenant.prefix();
+  KeyRange rest = index_range(prefix, type.type(), shard);
+  for (bool first = true;; first = false) {
+    Transaction transaction = core.store().begin();
+    if (first) {
+      SEMPER_CO_TRY(watch, co_await transaction.watch(wake_key(prefix, type.type(), shard)));
+    }
+    SEMPER_CO_TRY(const auto page,
+                  co_await transaction.get_range(
+                      rest, {.limit = kIndexRowsPerRead, .mode = ReadMode::snapshot}));
+    for (const auto& row : page.rows) {
+      SEMPER_CO_TRY(const auto id, id_of_index_key(prefix, row.key));
+      auto slot = type.slot(id);
+      if (slot->has_permit()) {
+        slot->notice_queue();
+        continue;
+      }
+      SEMPER_CO_TRY(auto permit, co_await permits.acquire(core));
+      slot->notice_queue(std::move(permit));
+    }
+    if (!page.more) co_return Status{};
+    rest.begin = key_after(page.rows.back().key);
+  }
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,35 @@
+// Scanner: finds the entities of one type that have work, through the sharded index.
+//
+// One coroutine per shard waits for the shard's counter to be touched, reads the index, and tells
+// each entity's slot. It costs nothing per idle entity: those are not in the index. Shards that
+// another host prefers are left to it. A slow safety round (kSafetyInterval) looks again at what is
+// still indexed: entities whose last attempt failed, or whose host died.
+//
+// Bound: HostOptions::active_entities slots at work for the scanners of one host. One that has had
+// its turn (kBatchesPerTurn) gives way where others wait, and is found again in the next round, so
+// that an entity waits for one turn of each that was there before, and no longer.
+// Source of the idea: QuiCK: a queuing system in CloudKit, SIGMOD 2021.
+#pragma once
+
+#include <memory>
+
+#include "server/serve/membership.h"
+#include "server/serve/permits.h"
+#include "server/serve/served_type.h"
+
+namespace semper::internal {
+
+inline constexpr std::size_t kIndexRowsPerRead = 256;
+
+class Scanner {
+ public:
+  // Scans one shard until the host stops.
+  static Task<void> run(std::shared_ptr<ServedType> type, std::shared_ptr<Membership> membership,
+                        std::shared_ptr<Permits> permits, std::uint32_t shard);
+
+ private:
+  static Async<void> scan(ServedType& type, Permits& permits, std::uint32_t shard,
+                          std::unique_ptr<Watch>& watch);
+};
+
+}  // namespace semper::internal

@@ -1,0 +1,310 @@
+#include "server/serve/slot.h"
+
+#include <iterator>
+#include <utility>
+
+#include "server/serve/priority.h"
+
+namespace semper::internal {
+
+namespace {
+
+// Batches and priority messages of one runner in a row, after which others on its thread have a
+// turn: a store that answers at once would let it go on for as long as its queue does.
+constexpr int kRoundsPerYield = 16;
+
+// The first `most` of what waits.
+std::vector<Operation> take_some(std::vector<Operation>& waiting, std::size_t most) {
+  if (waiting.size() <= most) {
+    std::vector<Operation> all;
+    all.reserve(waiting.size());  // those that are answered come back, as many
+    all.swap(waiting);
+    return all;
+  }
+  const auto end = waiting.begin() + static_cast<std::ptrdiff_t>(most);
+  std::vector<Operation> taken(std::make_move_iterator(waiting.begin()),
+                               std::make_move_iterator(end));
+  waiting.erase(waiting.begin(), end);
+  return taken;
+}
+
+}  // namespace
+
+// What the runner does next.
+struct Slot::Round {
+  enum class What : std::uint8_t { batch, priority, leaves, over };
+  What what = What::over;
+  std::vector<Operation> operations;
+  bool noticed = false;
+  std::optional<Operation> urgent;
+  bool gives_way = false;
+  std::optional<Running> next;  // `leaves`: goes on with the work
+  // Given back without the lock.
+  std::shared_ptr<Permit> permit;
+  std::shared_ptr<Permit> alone;
+  std::optional<Gate::Holder> inside;
+};
+
+Slot::Slot(std::shared_ptr<SlotOwner> owner, std::shared_ptr<const ServedBehaviour> served,
+           std::shared_ptr<const Target> target)
+    : owner_(std::move(owner)),
+      served_(std::move(served)),
+      target_(std::move(target)),
+      desk_(std::make_shared<Desk>(target_)) {}
+
+bool Slot::is_idle() const {
+  std::lock_guard lock(mutex_);
+  return !running_ && mailbox_.empty() && priority_.empty() && !lock_attended_;
+}
+
+bool Slot::has_permit() const {
+  std::lock_guard lock(mutex_);
+  return permit_ != nullptr;
+}
+
+Status Slot::submit(Operation operation, const Executor& executor) {
+  std::uint64_t started = 0;
+  bool watch = false;
+  std::optional<OneShot<std::monostate>> to_wake;
+  operation.loop = context_of(executor);
+  {
+    std::lock_guard lock(mutex_);
+    if (mailbox_.size() + priority_.size() >= kMailboxOperations) {
+      return fail(ErrorKind::retry, target_->id.to_string() + " has " +
+                                        std::to_string(kMailboxOperations) +
+                                        " operations waiting; slow down and try again");
+    }
+    if (!running_) {
+      started = begin_turn(Loop(executor));
+    } else {
+      watch = operation.loop != loop_ && wants_watch();
+    }
+    if (operation.loop == loop_) ++waiting_there_;
+    if (operation.is_priority) {
+      priority_.push_back(std::move(operation));
+      to_wake.swap(pausing_);
+    } else {
+      mailbox_.push_back(std::move(operation));
+    }
+  }
+  if (to_wake) to_wake->set({});
+  if (watch) begin_watch();
+  if (started != 0) start(started, executor);
+  return {};
+}
+
+void Slot::notice_queue(std::shared_ptr<Permit> permit) {
+  const Loop& home = core().home;
+  std::uint64_t started = 0;
+  bool watch = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (permit && !permit_) {
+      permit_ = std::move(permit);
+      batches_ = 0;
+    }
+    queue_noticed_ = true;
+    if (!running_) {
+      started = begin_turn(home);
+    } else {
+      watch = wants_watch();
+    }
+  }
+  if (watch) begin_watch();
+  if (started == 0) return;
+  if (home.runs_here()) {
+    start(started, home.executor());
+  } else {
+    start_at_home(Running(shared_from_this(), started));
+  }
+}
+
+Slot::Round Slot::next_round(Running& running, int& urgent_in_row) {
+  Round round;
+  const bool stopping = core().stopping.stop_requested();
+  std::lock_guard lock(mutex_);
+  if (turn_ != running.turn()) {
+    running.finished();
+    return round;
+  }
+  if (!running.desk()) running.use(desk_);
+  in_hand_.clear();
+  round.alone.swap(alone_);
+  desk_->loop = loop_;
+  desk_->leave_callbacks();
+  cached_bytes_.store(desk_->entity.bytes(), std::memory_order_relaxed);
+  const bool has_queue = queue_noticed_ && !stopping;
+  round.gives_way = has_queue && permit_ && batches_ >= kBatchesPerTurn && permit_->is_wanted();
+  if (round.gives_way) {
+    queue_noticed_ = false;
+    round.permit = std::move(permit_);
+  }
+  const bool others = !mailbox_.empty() || (has_queue && !round.gives_way);
+  if (!others && priority_.empty()) {
+    running_ = false;
+    if (!round.gives_way) round.permit = std::move(permit_);
+    round.inside = std::exchange(inside_, std::nullopt);
+    where_ = Loop();
+    running.finished();
+    return round;
+  }
+  if (is_borrowed() && waiting_there_ == 0) {
+    const Loop& home = core().home;
+    running.finished();
+    round.what = Round::What::leaves;
+    round.next.emplace(shared_from_this(), begin_turn(home));
+    return round;
+  }
+  if (!priority_.empty() && (urgent_in_row < kPriorityInRow || !others)) {
+    round.what = Round::What::priority;
+    round.urgent = std::move(priority_.front());
+    priority_.pop_front();
+    hold_answer(*round.urgent);
+    ++urgent_in_row;
+    return round;
+  }
+  urgent_in_row = 0;
+  ++batches_;
+  take_batch(round);
+  return round;
+}
+
+void Slot::take_batch(Round& round) {
+  round.what = Round::What::batch;
+  round.operations = take_some(mailbox_, core().options.batch_messages);
+  round.noticed = std::exchange(queue_noticed_, false);
+  // Mostly all are of the runner's own loop.
+  if (priority_.empty() && mailbox_.empty() && waiting_there_ == round.operations.size()) {
+    waiting_there_ = 0;
+  } else {
+    for (const auto& operation : round.operations) hold_answer(operation);
+  }
+  desk_->in_callbacks.store(true, std::memory_order_relaxed);
+}
+
+Task<void> Slot::run(Running running) {
+  const std::shared_ptr<Slot> self = running.slot();
+  int urgent_in_row = 0;
+  for (int rounds = 1;; ++rounds) {
+    Round round = self->next_round(running, urgent_in_row);
+    round.alone.reset();
+    round.permit.reset();
+    if (round.gives_way) self->owner_->leave_over(shard_of(self->target_->id.id));
+    if (round.what == Round::What::leaves) {
+      self->start_at_home(std::move(*round.next));
+      co_return;
+    }
+    if (round.what == Round::What::over) {
+      if (round.inside) self->owner_->rest(*self, self->cached_bytes());
+      co_return;
+    }
+    Desk& desk = *running.desk();
+    if (round.urgent) {
+      auto& urgent = *round.urgent;
+      const bool ran = co_await run_priority(*self->served_, *self->target_, desk, running, urgent);
+      if (!ran) self->give_back(std::move(urgent));
+    } else {
+      if (round.operations.empty() && desk.empty_looks > 0) {
+        desk.leave_callbacks();
+        static_cast<void>(co_await self->pause(running, kEmptyPause));
+      }
+      Batch batch(*self->served_, self->target_, desk, running, std::move(round.operations),
+                  round.noticed ? Batch::Notice::queue : Batch::Notice::none);
+      BatchOutcome outcome = co_await batch.run();
+      self->settle(outcome, running.turn());
+    }
+    if (rounds % kRoundsPerYield == 0) co_await asio::post(asio::use_awaitable);
+  }
+}
+
+void Slot::settle(BatchOutcome& outcome, std::uint64_t turn) {
+  if (!outcome.undone.empty()) give_back(std::move(outcome.undone));
+  if (outcome.look_again) {
+    std::lock_guard lock(mutex_);
+    if (turn_ == turn) queue_noticed_ = true;
+  }
+  if (outcome.is_locked_by_others) attend_lock(std::nullopt);
+  // Where the turn is over, whoever runs now finds the lock, and waits for its lease.
+  if (outcome.lock && has_turn(turn)) attend_lock(std::move(outcome.lock));
+}
+
+std::optional<Operation> Slot::take_priority(std::uint64_t turn) {
+  std::lock_guard lock(mutex_);
+  if (turn_ != turn) return std::nullopt;
+  pausing_.reset();
+  if (priority_.empty()) {
+    pausing_.emplace();
+    return std::nullopt;
+  }
+  std::optional<Operation> first = std::move(priority_.front());
+  priority_.pop_front();
+  hold_answer(*first);
+  return first;
+}
+
+Async<void> Slot::pause(Running& running, Duration duration) {
+  const std::uint64_t turn = running.turn();
+  auto& clock = core().clock();
+  const MonotonicTime end = clock.after(duration);
+  while (true) {
+    auto urgent = take_priority(turn);
+    if (urgent) {
+      const bool ran = co_await run_priority(*served_, *target_, *running.desk(), running, *urgent);
+      if (!ran) give_back(std::move(*urgent));
+      if (clock.now() >= end) co_return Status{};
+      continue;
+    }
+    OneShot<std::monostate> news;
+    {
+      std::lock_guard lock(mutex_);
+      if (turn_ != turn) co_return Status{};
+      if (!pausing_) continue;  // one has just come
+      news = *pausing_;
+    }
+    const auto came = co_await news.wait_until(clock, end);
+    if (came) continue;
+    {
+      std::lock_guard lock(mutex_);
+      if (turn_ == turn) pausing_.reset();
+    }
+    if (came.error().kind() == ErrorKind::timeout) co_return Status{};
+    co_return fail(came.error());
+  }
+}
+
+// The mark that this process attends to the lock.
+class Slot::Attending {
+ public:
+  explicit Attending(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) {}
+  Attending(const Attending&) = delete;
+  Attending& operator=(const Attending&) = delete;
+  ~Attending() {
+    {
+      std::lock_guard lock(slot_->mutex_);
+      slot_->lock_attended_ = false;
+    }
+    slot_->notice_queue();
+  }
+
+ private:
+  std::shared_ptr<Slot> slot_;
+};
+
+void Slot::attend_lock(std::optional<LockedTask::Held> held) {
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(lock_attended_, true) && !held) return;
+  }
+  core().home.spawn(
+      [self = shared_from_this(), held = std::move(held)] { return attend(self, held); });
+}
+
+Task<void> Slot::attend(std::shared_ptr<Slot> self, std::optional<LockedTask::Held> held) {
+  auto inside = self->core().gate.enter();
+  if (!inside) co_return;
+  const Attending attending(self);
+  const auto task = std::make_shared<LockedTask>(self->served_, self->target_);
+  co_await task->run(std::move(held));
+}
+
+}  // namespace semper::internal
