@@ -34,10 +34,6 @@ class LocalServer {
 
 class LocalHosts {
  public:
-  static std::shared_ptr<LocalHosts> of(const Store& store) {
-    return store.attachment<LocalHosts>();
-  }
-
   // Null where no host of this process serves the type.
   std::shared_ptr<LocalServer> find(const Bytes& tenant_prefix, const std::string& type);
   // False: another behaviour of the same name is served already.

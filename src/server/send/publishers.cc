@@ -1,61 +1,37 @@
 #include "server/send/publishers.h"
 
 #include <algorithm>
-#include <mutex>
-#include <vector>
 
 #include "server/send/outbox.h"
 #include "server/send/sessions.h"
 
 namespace semper::internal {
-namespace {
 
-// Of one store within this process.
-class PublishersOfStore {
- public:
-  Publishers of(const Tenant& tenant) {
-    std::lock_guard lock(mutex_);
-    auto& known = entry(tenant.prefix());
-    Publishers publishers{known.outbox.lock(), known.sessions.lock()};
-    if (!publishers.outbox) {
-      publishers.outbox = std::make_shared<Outbox>(*tenant.store());
-      known.outbox = publishers.outbox;
-    }
-    if (!publishers.sessions) {
-      publishers.sessions = std::make_shared<Sessions>(tenant, publishers.outbox);
-      known.sessions = publishers.sessions;
-    }
-    return publishers;
+Publishers PublishersOfStore::of(const Tenant& tenant) {
+  std::lock_guard lock(mutex_);
+  auto& known = entry(tenant.prefix());
+  Publishers publishers{known.outbox.lock(), known.sessions.lock()};
+  if (!publishers.outbox) {
+    publishers.outbox = std::make_shared<Outbox>(*tenant.store());
+    known.outbox = publishers.outbox;
   }
-
- private:
-  struct Entry {
-    Bytes tenant_prefix;
-    std::weak_ptr<Outbox> outbox;
-    std::weak_ptr<Sessions> sessions;
-  };
-
-  Entry& entry(const Bytes& tenant_prefix) {
-    const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& known) {
-      return known.tenant_prefix == tenant_prefix;
-    });
-    if (found != entries_.end()) return *found;
-    // Tenants that nobody in this process uses any more.
-    std::erase_if(entries_, [](const Entry& known) {
-      return known.outbox.expired() && known.sessions.expired();
-    });
-    return entries_.emplace_back(Entry{tenant_prefix, {}, {}});
+  if (!publishers.sessions) {
+    publishers.sessions = std::make_shared<Sessions>(tenant, publishers.outbox);
+    known.sessions = publishers.sessions;
   }
+  return publishers;
+}
 
-  // A process has few: looked through one by one.
-  std::mutex mutex_;
-  std::vector<Entry> entries_;
-};
-
-}  // namespace
-
-Publishers Publishers::of(const Tenant& tenant) {
-  return tenant.store()->attachment<PublishersOfStore>()->of(tenant);
+PublishersOfStore::Entry& PublishersOfStore::entry(const Bytes& tenant_prefix) {
+  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& known) {
+    return known.tenant_prefix == tenant_prefix;
+  });
+  if (found != entries_.end()) return *found;
+  // Tenants that nobody in this process uses any more.
+  std::erase_if(entries_, [](const Entry& known) {
+    return known.outbox.expired() && known.sessions.expired();
+  });
+  return entries_.emplace_back(Entry{tenant_prefix, {}, {}});
 }
 
 }  // namespace semper::internal

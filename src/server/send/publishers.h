@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <vector>
 
 #include "semper/server/entity_id.h"
 
@@ -11,12 +13,28 @@ class Outbox;
 class Sessions;
 
 struct Publishers {
-  // Those of the tenant, made where there are none. They last as long as somebody has them, so that the
-  // store can close when its users are gone. The tenant has a store.
-  static Publishers of(const Tenant& tenant);
-
   std::shared_ptr<Outbox> outbox;
   std::shared_ptr<Sessions> sessions;
+};
+
+// Those of one store within this process.
+class PublishersOfStore {
+ public:
+  // The tenant's, made where there are none. They last as long as somebody has them, so that the store can
+  // close when its users are gone.
+  Publishers of(const Tenant& tenant);
+
+ private:
+  struct Entry {
+    Bytes tenant_prefix;
+    std::weak_ptr<Outbox> outbox;
+    std::weak_ptr<Sessions> sessions;
+  };
+  Entry& entry(const Bytes& tenant_prefix);
+
+  // A process has few: looked through one by one.
+  std::mutex mutex_;
+  std::vector<Entry> entries_;
 };
 
 }  // namespace semper::internal

@@ -5,26 +5,25 @@
 #include <utility>
 
 #include "server/format/target.h"
-#include "server/send/local_hosts.h"
-#include "server/send/publishers.h"
+#include "server/send/store_in_process.h"
 
 namespace semper::internal {
 
 struct Route {
   Route(Tenant tenant, EntityId id) : target(std::move(tenant), std::move(id)) {
     if (!target.tenant.store()) return;
-    hosts = LocalHosts::of(target.store());
-    publishers = Publishers::of(target.tenant);
+    here = StoreInProcess::of(target.store());
+    publishers = here->publishers.of(target.tenant);
   }
 
   const Target target;
   // Null where the tenant has no store.
-  std::shared_ptr<LocalHosts> hosts;
+  std::shared_ptr<StoreInProcess> here;
   Publishers publishers;
 
   // Null where no host of this process serves the type.
   std::shared_ptr<LocalServer> local_server() const {
-    return hosts->find(target.tenant.prefix(), target.id.type);
+    return here->hosts.find(target.tenant.prefix(), target.id.type);
   }
 };
 

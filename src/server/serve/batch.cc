@@ -249,7 +249,7 @@ bool Batch::finish(AttemptEffects& effects) {
   follow_up(effects);
   if (effects.lock) {
     effects.lock->encoded_state = entity_.encoded();
-    outcome_.lock = std::move(effects.lock);
+    outcome_.lock = std::make_unique<LockedTask::Held>(std::move(*effects.lock));
     reroute_all();
     return true;
   }

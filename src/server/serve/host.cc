@@ -10,7 +10,7 @@
 
 #include "semper/env/cancellation.h"
 #include "server/format/keys.h"
-#include "server/send/local_hosts.h"
+#include "server/send/store_in_process.h"
 #include "server/serve/membership.h"
 #include "server/serve/news.h"
 #include "server/serve/permits.h"
@@ -50,8 +50,8 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     membership_ = std::make_shared<internal::Membership>(core_);
     permits_ = std::make_shared<internal::Permits>(core_->options.active_entities);
     core_->lone_runs = std::make_shared<internal::Permits>(1);
-    core_->publishers = internal::Publishers::of(core_->tenant);
-    hosts_ = internal::LocalHosts::of(core_->store());
+    here_ = internal::StoreInProcess::of(core_->store());
+    core_->publishers = here_->publishers.of(core_->tenant);
   }
 
   // Called by the owner of the host, not by one of its coroutines.
@@ -78,7 +78,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
                                " already; serve it once, or make another host");
       }
       if (!is_new) throw two_behaviours(type->type());
-      if (!hosts_->add(core_->tenant.prefix(), type)) {
+      if (!here_->hosts.add(core_->tenant.prefix(), type)) {
         types_.erase(place);
         throw two_behaviours(type->type());
       }
@@ -241,9 +241,9 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
 
   void withdraw() {
     std::lock_guard lock(mutex_);
-    if (!hosts_) return;
+    if (!here_) return;
     for (const auto& [name, type] : types_) {
-      hosts_->remove(core_->tenant.prefix(), *type);
+      here_->hosts.remove(core_->tenant.prefix(), *type);
     }
   }
 
@@ -260,7 +260,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   const std::shared_ptr<internal::HostCore> core_;
   std::shared_ptr<internal::Membership> membership_;
   std::shared_ptr<internal::Permits> permits_;
-  std::shared_ptr<internal::LocalHosts> hosts_;
+  std::shared_ptr<internal::StoreInProcess> here_;
 
   // One start() at a time: each returns when all is as it says.
   internal::UnorderedTurns starts_;

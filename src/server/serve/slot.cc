@@ -225,7 +225,7 @@ void Slot::settle(BatchOutcome& outcome, std::uint64_t turn) {
   }
   if (outcome.is_locked_by_others) attend_lock(std::nullopt);
   // Where the turn is over, whoever runs now finds the lock, and waits for its lease.
-  if (outcome.lock && has_turn(turn)) attend_lock(std::move(outcome.lock));
+  if (outcome.lock && has_turn(turn)) attend_lock(std::move(*outcome.lock));
 }
 
 std::optional<Operation> Slot::take_priority(std::uint64_t turn) {

@@ -1,0 +1,21 @@
+// StoreInProcess: what is known about one store within this process, by whoever has the store.
+#pragma once
+
+#include <memory>
+
+#include "semper/store/store.h"
+#include "server/send/local_hosts.h"
+#include "server/send/publishers.h"
+
+namespace semper::internal {
+
+struct StoreInProcess {
+  LocalHosts hosts;
+  PublishersOfStore publishers;
+
+  static std::shared_ptr<StoreInProcess> of(const Store& store) {
+    return store.attachment<StoreInProcess>();
+  }
+};
+
+}  // namespace semper::internal
