@@ -4,6 +4,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "server/serve/permits.h"
 #include "server/serve/scanner.h"
 #include "server/serve/served_type.h"
+#include "server/serve/session_sweep.h"
 
 namespace semper {
 namespace {
@@ -48,6 +50,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     core_->executor = core_->threads->work();
     core_->home = internal::Loop(core_->executor);
     membership_ = std::make_shared<internal::Membership>(core_);
+    sessions_.emplace(core_);
     permits_ = std::make_shared<internal::Permits>(core_->options.active_entities);
     core_->lone_runs = std::make_shared<internal::Permits>(1);
     here_ = internal::StoreInProcess::of(core_->store());
@@ -233,7 +236,12 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   static Task<void> keep_membership(std::shared_ptr<Impl> self, Gate::Holder inside) {
     // Left before what it is of goes: the parameters go in any order.
     const Gate::Holder until_the_end = std::move(inside);
-    co_await internal::Membership::run(self->membership_);
+    const auto housekeeping = [&sessions = *self->sessions_]() -> Async<void> {
+      auto swept = co_await sessions.round();
+      if (swept) co_return Status{};
+      co_return fail(swept.error().in("sessions of callers that are gone stay for now"));
+    };
+    co_await internal::Membership::run(self->membership_, housekeeping);
     if (!self->core_->failed) co_return;
     self->withdraw();
     self->core_->end(fail(*self->core_->failed));
@@ -259,6 +267,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
 
   const std::shared_ptr<internal::HostCore> core_;
   std::shared_ptr<internal::Membership> membership_;
+  std::optional<internal::SessionSweep> sessions_;  // of callers that are gone
   std::shared_ptr<internal::Permits> permits_;
   std::shared_ptr<internal::StoreInProcess> here_;
 

@@ -32,7 +32,7 @@ std::int64_t milliseconds(WallTime time) {
 
 }  // namespace
 
-Membership::Membership(std::shared_ptr<HostCore> core) : core_(core), sessions_(std::move(core)) {}
+Membership::Membership(std::shared_ptr<HostCore> core) : core_(std::move(core)) {}
 
 Async<void> Membership::join(std::set<std::string> types) {
   SEMPER_CO_TRY(const auto turn, co_await turns_.take());
@@ -134,7 +134,8 @@ Duration Membership::until_next_look() const {
   return look_interval(shortest);
 }
 
-Task<void> Membership::run(std::shared_ptr<Membership> self) {
+Task<void> Membership::run(std::shared_ptr<Membership> self,
+                           std::function<Async<void>()> housekeeping) {
   auto& core = *self->core_;
   const Duration interval = renewal_interval(core.options.host_lease);
   MonotonicTime renew_at = core.clock().after(interval);
@@ -165,11 +166,8 @@ Task<void> Membership::run(std::shared_ptr<Membership> self) {
                           status.error());
     }
     if (!due || !status) continue;
-    const Status swept = co_await self->sessions_.round();
-    if (!swept) {
-      log_warning("server",
-                  "sessions of callers that are gone stay for now: " + swept.error().to_string());
-    }
+    const Status kept = co_await housekeeping();
+    if (!kept) log_warning("server", kept.error().to_string());
   }
   const Status left = co_await self->leave();
   if (!left) {

@@ -6,11 +6,10 @@
 // hosts of a type by rendezvous hashing; every host computes the same. Two hosts that disagree for a
 // moment cost some conflicts, never correctness. No calendar is compared between machines.
 //
-// The same rounds remove what callers left behind that are gone (session_sweep.h).
-//
 // Threads: any. The rounds, and join(), which a program may call at any time, take turns.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,7 +21,6 @@
 #include "server/format/records.h"
 #include "server/serve/host_core.h"
 #include "server/serve/news.h"
-#include "server/serve/session_sweep.h"
 
 namespace semper::internal {
 
@@ -32,8 +30,10 @@ class Membership : public std::enable_shared_from_this<Membership> {
 
   // Writes this host's row and learns the others'. With the types served from now on.
   Async<void> join(std::set<std::string> types);
-  // Renews, observes and sweeps until the host stops; then takes the row away.
-  static Task<void> run(std::shared_ptr<Membership> self);
+  // Renews and observes until the host stops; then takes the row away. After each renewal the host does
+  // its housekeeping, too.
+  static Task<void> run(std::shared_ptr<Membership> self,
+                        std::function<Async<void>()> housekeeping);
 
   bool prefers(const std::string& type, std::uint32_t shard) const;
 
@@ -62,7 +62,6 @@ class Membership : public std::enable_shared_from_this<Membership> {
   UnorderedTurns turns_;  // to work on what follows and on this host's row
   std::uint64_t renewals_ = 0;
   Attention attention_;
-  SessionSweep sessions_;
 
   mutable std::mutex mutex_;
   std::set<std::string> types_;
