@@ -214,6 +214,16 @@ SERVER_TEST(Calls, a_priority_call_that_would_be_answered_later_is_refused_and_c
   EXPECT_EQ(must(co_await desk.call(Desk::Asked{})), 0);
 }
 
+// Of a kind that the runner itself tries again after.
+SERVER_TEST(Calls, a_priority_call_that_answers_with_a_conflict_runs_once) {
+  auto& server = *co_await world.serve<Desk>();
+  auto desk = server.ref<Desk>("d");
+  const Desk::Refuse refuse{static_cast<int>(ErrorKind::conflict)};
+  const Error error = must_fail(co_await desk.priority_call(refuse));
+  EXPECT_EQ(error.kind(), ErrorKind::conflict) << error.to_string();
+  EXPECT_EQ(must(co_await desk.call(Desk::Asked{})), 1);
+}
+
 SERVER_TEST(Calls, an_answer_to_a_caller_that_gave_up_leaves_nothing_behind) {
   auto& server = *co_await world.serve<Desk>();
   auto desk = world.ref<Desk>("d");

@@ -8,8 +8,10 @@
 namespace semper::internal {
 namespace {
 
-Async<Bytes> attempt(const ServedBehaviour& served, const Target& target, Desk& desk,
-                     EntityTurn& turn, const Operation& operation) {
+// Error: of the attempt. What the callback answers, an error of its own included, is a value here: a
+// conflict among those is no reason to run it again.
+Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target, Desk& desk,
+                             EntityTurn& turn, const Operation& operation) {
   auto& behaviour = served.behaviour();
   Entity& entity = desk.entity;
   Transaction transaction = served.core().store().begin();
@@ -48,15 +50,15 @@ Async<Bytes> attempt(const ServedBehaviour& served, const Target& target, Desk& 
   AfterCommit after;
   after.add(ran);
   if (!after.is_nothing() && turn.enter_callbacks()) callbacks.follow_up(after);
-  if (!ran.answer) co_return Bytes();
-  co_return std::move(*ran.answer);
+  Result<Bytes> answer = ran.answer ? std::move(*ran.answer) : Result<Bytes>(Bytes());
+  co_return Result<Result<Bytes>>(tl::in_place, std::move(answer));
 }
 
 }  // namespace
 
 Task<bool> run_priority(const ServedBehaviour& served, const Target& target, Desk& desk,
                         EntityTurn& turn, Operation& operation) {
-  Result<Bytes> result = fail(ErrorKind::conflict, "");
+  Result<Result<Bytes>> result = fail(ErrorKind::conflict, "");
   for (int i = 0; i < kConflictAttempts; ++i) {
     try {
       result = co_await attempt(served, target, desk, turn, operation);
@@ -69,7 +71,7 @@ Task<bool> run_priority(const ServedBehaviour& served, const Target& target, Des
     if (!turn.lasts()) co_return false;
   }
   auto done = std::move(operation.done);
-  done.set_inline(std::move(result));
+  done.set_inline(result ? std::move(*result) : Result<Bytes>(fail(result.error())));
   co_return true;
 }
 
