@@ -1,8 +1,6 @@
-#include "semper/durable/retry.h"
+#include "semper/durable/internal/pace.h"
 
 #include <algorithm>
-
-#include "semper/durable/internal/pace.h"
 
 namespace semper::internal {
 
