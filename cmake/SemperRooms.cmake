@@ -1,8 +1,8 @@
 # A room of Semper is one library target, semper::NAME, whose files are found by place:
 #
 #   include/semper/NAME/*.h      public headers, installed, each checked to stand on its own
-#   src/NAME/*.cc, *.h           sources and private headers
-#   src/NAME/*_test.cc           unit tests, together one program NAME_test
+#   src/NAME/*.cc, *.h           sources and private headers, in folders where the room has many
+#   src/NAME/*_test.cc           unit tests beside them, together one program NAME_test
 #   src/NAME/*_test_support.*    what those tests share
 #   src/NAME/*_test.proto        messages for those tests only
 #   src/NAME/*.proto             messages of the room itself: "x.pb.h" for its sources and its tests
