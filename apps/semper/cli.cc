@@ -12,6 +12,7 @@
 
 #include "cli_commands.h"
 #include "complete.h"
+#include "completion.h"
 #include "exit_code.h"
 #include "semper/base/bytes.h"
 #include "semper/base/log.h"

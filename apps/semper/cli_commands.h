@@ -2,14 +2,28 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "cli.h"
+#include "invocation.h"
 #include "text.h"
 
 namespace semper::cli {
+
+// What the words have chosen.
+struct Command {
+  std::function<Async<void>(Invocation&)> run;
+  // requests_stop: it looks at Invocation::interrupt() and ends in order.
+  OnSignal on_signal = OnSignal::ends_process;
+};
+
+// Add the commands of one group; when one of them is parsed it becomes `chosen`.
+void add_entity_commands(CLI::App& program, Command& chosen);
+void add_store_commands(CLI::App& program, Command& chosen);
+void add_ring_commands(CLI::App& program, Command& chosen);
+void add_journal_commands(CLI::App& program, Command& chosen);
 
 struct CommandText {
   const char* name;

@@ -1,8 +1,9 @@
 // Completion scripts for bash, zsh and fish, made from the grammar that the tool itself parses by.
+#include "completion.h"
+
 #include <CLI/CLI.hpp>
 #include <string_view>
 
-#include "cli.h"
 #include "complete.h"
 
 namespace semper::cli {

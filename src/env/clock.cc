@@ -11,7 +11,6 @@
 #include <variant>
 
 #include "semper/env/fork.h"
-#include "semper/env/one_shot.h"
 
 namespace semper {
 namespace {
@@ -119,16 +118,5 @@ Clock& system_clock() {
 
 // Made when the program is loaded: while a thread makes it, another one may fork.
 [[maybe_unused]] static const Clock& made_at_start = system_clock();
-
-Async<void> sleep_until(Clock& clock, MonotonicTime when) {
-  OneShot<std::monostate> never;
-  auto waited = co_await never.wait_until(clock, when);
-  if (waited || waited.error().kind() == ErrorKind::timeout) co_return Status{};
-  co_return fail(waited.error());
-}
-
-Async<void> sleep_for(Clock& clock, Duration span) {
-  co_return co_await sleep_until(clock, clock.after(span));
-}
 
 }  // namespace semper
