@@ -16,78 +16,17 @@
 // Store is a cheap handle; copies share one backend. Threads and forks: see semper/sync/wait.h.
 #pragma once
 
-#include <memory>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "semper/env/scheduler.h"
 #include "semper/server/entity_id.h"
 #include "semper/store/store.h"
+#include "semper/sync/internal/attempts.h"
+#include "semper/sync/transaction.h"
 #include "semper/sync/wait.h"
 
 namespace semper::sync {
-
-// As semper::Transaction. After a read that came too late everything gives that error.
-// Threads: one at a time, the one that runs the function of transact().
-class Transaction {
- public:
-  Transaction(semper::Transaction transaction, MonotonicTime deadline);
-
-  Result<std::optional<Bytes>> get(BytesView key, ReadMode mode = ReadMode::serializable);
-  Result<RangePage> get_range(KeyRange range, RangeOptions options = {});
-  Result<Version> read_version();
-  Status add_read_conflict_range(KeyRange range);
-
-  void set(BytesView key, BytesView value) { transaction_->set(key, value); }
-  void clear(BytesView key) { transaction_->clear(key); }
-  void clear_range(const KeyRange& range) { transaction_->clear_range(range); }
-  void add(BytesView key, std::int64_t amount) { transaction_->add(key, amount); }
-  void set_versionstamped_key(Bytes key, std::size_t stamp_offset, BytesView value) {
-    transaction_->set_versionstamped_key(std::move(key), stamp_offset, value);
-  }
-  void set_versionstamped_value(BytesView key, Bytes value, std::size_t stamp_offset) {
-    transaction_->set_versionstamped_value(key, std::move(value), stamp_offset);
-  }
-  void add_write_conflict_range(KeyRange range) {
-    transaction_->add_write_conflict_range(std::move(range));
-  }
-  std::size_t size_bytes() const { return transaction_->size_bytes(); }
-  const Limits& limits() const { return transaction_->limits(); }
-
-  // Store::transact does it.
-  Result<Versionstamp> commit();
-
- private:
-  template <class T>
-  Result<T> finish(Async<T> operation, Late late);
-
-  // Shared with the operation under way, which goes on where nobody waits any more.
-  std::shared_ptr<semper::Transaction> transaction_;
-  MonotonicTime deadline_;
-  std::optional<Error> given_up_;
-};
-
-namespace internal {
-
-// The attempts of one transact().
-class Attempts {
- public:
-  Attempts(semper::Store store, const TransactOptions& options);
-  Transaction begin() const;
-  // Success: run the function again. Error: that is the end.
-  Status after(const Error& error);
-  // Success: committed.
-  Status commit(Transaction& transaction);
-
- private:
-  semper::Store store_;
-  TransactOptions options_;
-  MonotonicTime deadline_;
-  std::shared_ptr<semper::internal::RetryPolicy> policy_;
-};
-
-}  // namespace internal
 
 class Store {
  public:
