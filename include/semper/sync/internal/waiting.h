@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "semper/env/asio.h"
+#include "semper/env/clock.h"
 
 namespace semper::sync {
 
