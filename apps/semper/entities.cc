@@ -24,7 +24,7 @@ std::size_t bound(std::size_t limit) {
   return limit == 0 ? ~std::size_t{0} : limit;
 }
 
-std::string message_text(const internal::MessageInfo& message) {
+std::string message_text(const MessageInfo& message) {
   std::string ways;
   const auto add = [&](bool can, const char* way) {
     if (can) ways += (ways.empty() ? "" : ", ") + std::string(way);
@@ -36,7 +36,7 @@ std::string message_text(const internal::MessageInfo& message) {
   return shown(message.name) + " (" + ways + ")";
 }
 
-Bytes message_item(const internal::MessageInfo& message) {
+Bytes message_item(const MessageInfo& message) {
   return Fields()
       .add("name", text_item(message.name))
       .add("call", flag_item(message.call))

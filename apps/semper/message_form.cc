@@ -52,18 +52,18 @@ Bytes array_of(const std::vector<BytesView>& elements) {
   return out;
 }
 
-tl::unexpected<Error> refusal(const internal::MessageInfo& message, const std::string& what) {
+tl::unexpected<Error> refusal(const MessageInfo& message, const std::string& what) {
   const std::string example = example_of(message);
   return fail(ErrorKind::invalid_argument, "content of message " + shown(message.name) + ": " +
                                                what + (example.empty() ? "" : "; " + example));
 }
 
-std::string fields_text(const internal::MessageInfo& message) {
+std::string fields_text(const MessageInfo& message) {
   return message.fields->empty() ? "it has no fields" : "it has " + listed(*message.fields);
 }
 
 // By position, with the example's value for each field that is left out before the last one given.
-Result<Bytes> by_position(const std::vector<Named>& entries, const internal::MessageInfo& message) {
+Result<Bytes> by_position(const std::vector<Named>& entries, const MessageInfo& message) {
   const auto defaults = elements_of(message.example);
   const auto& fields = *message.fields;
   std::vector<BytesView> values;
@@ -111,7 +111,7 @@ int family(Kind kind) {
   }
 }
 
-Status check_kinds(BytesView content, const internal::MessageInfo& message) {
+Status check_kinds(BytesView content, const MessageInfo& message) {
   const auto given = elements_of(content);
   const auto defaults = elements_of(message.example);
   if (!given || !defaults) return {};
@@ -129,8 +129,7 @@ Status check_kinds(BytesView content, const internal::MessageInfo& message) {
 
 }  // namespace
 
-Result<Bytes> fit_message(BytesView content, const internal::MessageInfo& message,
-                          FieldKinds kinds) {
+Result<Bytes> fit_message(BytesView content, const MessageInfo& message, FieldKinds kinds) {
   if (!message.fields) return Bytes(content);
   Bytes fitted(content);
   if (const auto entries = entries_of(content)) {
@@ -149,7 +148,7 @@ Result<Bytes> fit_message(BytesView content, const internal::MessageInfo& messag
   return fitted;
 }
 
-std::string example_of(const internal::MessageInfo& message) {
+std::string example_of(const MessageInfo& message) {
   const auto json = cbor_to_json(message.example);
   if (message.example.empty() || !json) return "";
   std::string text = "for example '" + shown(*json) + "'";

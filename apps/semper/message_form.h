@@ -9,6 +9,7 @@
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
 #include "semper/server/behaviour.h"
+#include "semper/server/message_info.h"
 
 namespace semper::cli {
 
@@ -19,10 +20,9 @@ enum class FieldKinds : std::uint8_t { checked, left_to_host };
 // taken for positions ({"by": 2}), those left out have their default; a name that there is not, or a value
 // too many, is refused, and so is content that is neither a list nor named. Error invalid_argument, with an
 // example of what would be right.
-Result<Bytes> fit_message(BytesView content, const internal::MessageInfo& message,
-                          FieldKinds kinds);
+Result<Bytes> fit_message(BytesView content, const MessageInfo& message, FieldKinds kinds);
 
 // "for example '[1]' or '{"by":1}'"; empty where none is known.
-std::string example_of(const internal::MessageInfo& message);
+std::string example_of(const MessageInfo& message);
 
 }  // namespace semper::cli

@@ -30,13 +30,13 @@ constexpr std::size_t kInputBytesMaximum = 64u << 20;
 
 enum class Way { call, cast };
 
-bool takes(const internal::MessageInfo& message, Way way) {
+bool takes(const MessageInfo& message, Way way) {
   return way == Way::call ? message.call : message.cast;
 }
 
 // As hosts have registered it. Error not_found where they have registered the type, or no type at all, but not
 // this message: it would wait in the queue, and be set aside by the first host that comes.
-Async<internal::MessageInfo> find_message(Tenant tenant, EntityId id, std::string name, Way way) {
+Async<MessageInfo> find_message(Tenant tenant, EntityId id, std::string name, Way way) {
   SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
   const auto type = std::find_if(types.begin(), types.end(),
                                  [&](const TypeView& view) { return view.type == id.type; });

@@ -1,4 +1,4 @@
-#include "semper/server/behaviour.h"
+#include "semper/server/internal/behaviour.h"
 
 #include <new>
 

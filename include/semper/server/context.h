@@ -27,6 +27,7 @@
 #include "semper/base/type_name.h"
 #include "semper/env/env.h"
 #include "semper/server/entity_id.h"
+#include "semper/server/internal/send_counts.h"
 #include "semper/server/message.h"
 #include "semper/store/transaction.h"
 
@@ -34,10 +35,6 @@ namespace semper {
 
 template <class Behaviour>
 class Ref;
-
-namespace internal {
-class SendCounts;
-}
 
 class Context {
  public:

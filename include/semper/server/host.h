@@ -31,6 +31,7 @@
 #include "semper/server/behaviour.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/host_options.h"
+#include "semper/server/internal/behaviour_of.h"
 
 namespace semper {
 

@@ -16,13 +16,14 @@
 
 #include "semper/server/entity_id.h"
 #include "semper/server/message.h"
+#include "semper/server/message_info.h"
 #include "semper/store/versionstamp.h"
 
 namespace semper {
 
 struct TypeView {
   std::string type;
-  std::vector<internal::MessageInfo> messages;  // empty where only entities are known
+  std::vector<MessageInfo> messages;  // empty where only entities are known
 };
 
 struct HostView {

@@ -9,11 +9,8 @@
 // Plain values, without a thread or an owner.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "semper/base/bytes.h"
 
@@ -44,21 +41,4 @@ struct ReplyToken {
   friend bool operator==(const ReplyToken&, const ReplyToken&) = default;
 };
 
-namespace internal {
-
-// What a behaviour says of one of its messages.
-struct MessageInfo {
-  std::string name;
-  bool call = false;
-  bool cast = false;
-  bool info = false;
-  bool locked = false;
-  // For people: the fields' names where it is stored by position and the compiler tells them, and the item of
-  // one with all its defaults (empty: larger than kExampleBytes, or it cannot be made).
-  std::optional<std::vector<std::string>> fields = std::nullopt;
-  Bytes example = {};
-};
-inline constexpr std::size_t kExampleBytes = 512;
-
-}  // namespace internal
 }  // namespace semper

@@ -37,8 +37,12 @@
 #include <utility>
 #include <vector>
 
+#include "semper/base/codec.h"
+#include "semper/base/type_name.h"
+#include "semper/env/asio.h"
 #include "semper/server/behaviour.h"
 #include "semper/server/entity_id.h"
+#include "semper/server/internal/message_parts.h"
 #include "semper/server/message.h"
 
 namespace semper {
@@ -47,10 +51,6 @@ struct CallOptions {
   // How long to wait for the reply. kForever: until it comes.
   Duration timeout = std::chrono::seconds(5);
 };
-
-namespace internal {
-struct Route;  // an entity, and how this process reaches it
-}
 
 // A Ref with its behaviour's type forgotten: for tools and bridges.
 class RawRef {
@@ -85,34 +85,6 @@ class RawRef {
  private:
   std::shared_ptr<const internal::Route> route_;
 };
-
-namespace internal {
-
-// M made of what its fields are made of, in order; the others have their defaults.
-#ifdef __cpp_aggregate_paren_init
-template <class M, class... Arguments>
-concept MadeOf = std::is_constructible_v<M, Arguments&&...>;
-template <class M, class... Arguments>
-M make_message(Arguments&&... arguments) {
-  return M(std::forward<Arguments>(arguments)...);
-}
-#else
-template <class M, class... Arguments>
-concept MadeOf = requires(Arguments&&... arguments) {
-  M{std::forward<Arguments>(arguments)...};
-};
-template <class M, class... Arguments>
-M make_message(Arguments&&... arguments) {
-  return M{std::forward<Arguments>(arguments)...};
-}
-#endif
-
-// Not a message itself, nor one with options: other overloads take these.
-template <class M, class... Arguments>
-concept PartsOf =
-    MadeOf<M, Arguments...> && !(std::is_same_v<M, std::remove_cvref_t<Arguments>> || ...);
-
-}  // namespace internal
 
 // Messages that are enqueued together, in this order, or not at all.
 template <class B>

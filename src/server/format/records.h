@@ -10,6 +10,7 @@
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
 #include "semper/server/message.h"
+#include "semper/server/message_info.h"
 #include "semper/store/limits.h"
 #include "semper/store/versionstamp.h"
 

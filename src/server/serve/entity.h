@@ -12,7 +12,7 @@
 #include <optional>
 #include <vector>
 
-#include "semper/server/behaviour.h"
+#include "semper/server/internal/behaviour.h"
 #include "semper/store/transaction.h"
 #include "server/format/records.h"
 #include "server/format/target.h"

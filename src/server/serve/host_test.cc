@@ -45,8 +45,8 @@ struct Nameless : Idle {
 class Twins final : public internal::Behaviour {
  public:
   std::string type() const override { return "Twins"; }
-  std::vector<internal::MessageInfo> messages() const override {
-    std::vector<internal::MessageInfo> infos(2);
+  std::vector<MessageInfo> messages() const override {
+    std::vector<MessageInfo> infos(2);
     for (auto& info : infos) info.name = "Add";
     return infos;
   }

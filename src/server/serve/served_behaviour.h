@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "semper/server/behaviour.h"
+#include "semper/server/internal/behaviour.h"
 #include "server/serve/host_core.h"
 
 namespace semper::internal {

@@ -1,0 +1,55 @@
+// A behaviour with its types forgotten: what a host works with.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "semper/env/asio.h"
+#include "semper/server/context.h"
+#include "semper/server/message_info.h"
+#include "semper/server/reply.h"
+
+namespace semper::internal {
+
+// What came of one message, with the types forgotten.
+struct Handled {
+  ReplyControl control;
+  bool replied = false;
+  Bytes reply;                 // encoded, where replied without error
+  std::optional<Error> error;  // replied with this error
+};
+
+// Errors of the handle functions:
+// not_found (no such message or callback) and invalid_argument (it does not decode): running it
+// again will not help; internal: the callback or a codec threw or failed. Those of the state's
+// codec: internal where it threw, exhausted where memory ran out, else what it says.
+class Behaviour {
+ public:
+  virtual ~Behaviour() = default;
+  virtual std::string type() const = 0;
+  virtual std::vector<MessageInfo> messages() const = 0;
+
+  virtual Result<std::shared_ptr<void>> init(const EntityId& id) = 0;
+  virtual Result<std::shared_ptr<void>> decode_state(BytesView bytes) const = 0;
+  virtual Status encode_state(const void* state, Bytes& out) const = 0;
+
+  virtual Result<Handled> handle(std::string_view message, BytesView payload, void* state,
+                                 Context& context) = 0;
+  virtual Async<Handled> handle_locked(std::string_view message, BytesView payload, void* state,
+                                       LockedContext& context) = 0;
+  virtual void terminate(const void* state, const std::string& reason) = 0;
+};
+
+// Error unsupported, with advice.
+Error unknown_fields_error(std::string_view type, const Error& surplus);
+Error exception_error(std::string_view where, std::exception_ptr thrown);
+Error codec_error(std::string_view doing, std::exception_ptr thrown);
+Error no_callback_error(std::string_view type, std::string_view message, std::string_view callback);
+Error unknown_message_error(std::string_view type, std::string_view message,
+                            const std::vector<MessageInfo>& known);
+
+}  // namespace semper::internal

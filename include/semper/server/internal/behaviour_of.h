@@ -1,0 +1,284 @@
+// The callbacks of a type, made into the one that a host works with.
+#pragma once
+
+#include <array>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "semper/base/codec.h"
+#include "semper/base/field_names.h"
+#include "semper/base/type_name.h"
+#include "semper/server/behaviour.h"
+#include "semper/server/internal/behaviour.h"
+
+namespace semper::internal {
+
+template <class T>
+Handled handled_from(Reply<T> reply) {
+  Handled handled{std::move(reply.control()), false, {}, std::nullopt};
+  if (reply.value()) {
+    handled.replied = true;
+    if (*reply.value()) {
+      handled.reply = encode(**reply.value());
+    } else {
+      handled.error = reply.value()->error();
+    }
+  }
+  return handled;
+}
+
+inline Result<Handled> handled_from(Outcome outcome) {
+  // Whatever its kind says to the callback: here it is a callback that failed, not a bad message.
+  if (outcome.error()) return fail(ErrorKind::internal, outcome.error()->to_string());
+  return Handled{std::move(outcome.control()), false, {}, std::nullopt};
+}
+
+template <class T>
+struct AwaitableValue {
+  using type = T;
+  static constexpr bool is_awaitable = false;
+};
+template <class T>
+struct AwaitableValue<asio::awaitable<T>> {
+  using type = T;
+  static constexpr bool is_awaitable = true;
+};
+
+// Whether no two of these messages have the same name.
+template <class... M>
+constexpr bool have_names_of_their_own(std::type_identity<std::tuple<M...>>) {
+  const std::array<std::string_view, sizeof...(M)> names = {short_type_name<M>()...};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (names[i] == names[j]) return false;
+    }
+  }
+  return true;
+}
+
+template <BehaviourType B>
+class BehaviourOf final : public Behaviour {
+ public:
+  using State = typename B::State;
+  using MessageTuple = typename B::Messages::Tuple;
+  static_assert(
+      have_names_of_their_own(std::type_identity<MessageTuple>()),
+      "two messages of this behaviour have the same name (namespaces and enclosing classes "
+      "do not count): give one of them a kName of its own");
+
+  explicit BehaviourOf(std::shared_ptr<B> behaviour) : behaviour_(std::move(behaviour)) {}
+
+  std::string type() const override { return std::string(type_name<B>()); }
+
+  std::vector<MessageInfo> messages() const override {
+    std::vector<MessageInfo> infos;
+    for_each_message([&]<class M>() {
+      MessageInfo& info = infos.emplace_back();
+      info.name = short_type_name<M>();
+      info.call = HandlesCall<B, M>;
+      info.cast = HandlesCast<B, M>;
+      info.info = HandlesInfo<B, M>;
+      info.locked = HandlesLocked<B, M>;
+      if constexpr (internal::codec::IsByPosition<M>) info.fields = field_names<M>();
+      if (info.fields && info.fields->size() != field_count_of<M>()) info.fields.reset();
+      info.example = example_of<M>();
+      return false;
+    });
+    return infos;
+  }
+
+  Result<std::shared_ptr<void>> init(const EntityId& id) override {
+    try {
+      Result<State> state = behaviour_->init(id);
+      if (!state) return fail(state.error().in("init of " + id.to_string()));
+      return std::shared_ptr<void>(std::make_shared<State>(std::move(*state)));
+    } catch (...) {
+      return fail(exception_error("init of " + id.to_string(), std::current_exception()));
+    }
+  }
+
+  Result<std::shared_ptr<void>> decode_state(BytesView bytes) const override {
+    try {
+      auto state = read_state(bytes);
+      if (!state) return fail(state.error());
+      return std::shared_ptr<void>(std::make_shared<State>(std::move(*state)));
+    } catch (...) {
+      return fail(codec_error("decoding the state", std::current_exception()));
+    }
+  }
+
+  Status encode_state(const void* state, Bytes& out) const override {
+    try {
+      Codec<State>::encode(*static_cast<const State*>(state), out);
+      return {};
+    } catch (...) {
+      return fail(codec_error("encoding the state", std::current_exception()));
+    }
+  }
+
+  Result<Handled> handle(std::string_view message, BytesView payload, void* state,
+                         Context& context) override {
+    Result<Handled> result = fail(ErrorKind::not_found, "");
+    const bool known = for_each_message([&]<class M>() {
+      if (short_type_name<M>() != message) return false;
+      result = handle_as<M>(payload, *static_cast<State*>(state), context);
+      return true;
+    });
+    if (!known) return fail(unknown_message_error(type_name<B>(), message, messages()));
+    return result;
+  }
+
+  Async<Handled> handle_locked(std::string_view message, BytesView payload, void* state,
+                               LockedContext& context) override {
+    return handle_locked_from<0>(message, payload, *static_cast<State*>(state), context);
+  }
+
+  void terminate(const void* state, const std::string& reason) override {
+    if constexpr (requires(const State& s) { behaviour_->terminate(s, reason); }) {
+      behaviour_->terminate(*static_cast<const State*>(state), reason);
+    }
+  }
+
+ private:
+  template <class M>
+  static constexpr std::size_t field_count_of() {
+    if constexpr (internal::codec::IsByPosition<M>) {
+      return field_count<M>;
+    } else {
+      return 0;
+    }
+  }
+
+  template <class M>
+  static Bytes example_of() {
+    if constexpr (std::default_initializable<M>) {
+      try {
+        Bytes example = encode(M{});
+        return example.size() <= kExampleBytes ? example : Bytes();
+      } catch (...) {
+        return {};  // a constructor or a codec of the user's does not like it
+      }
+    }
+    return {};
+  }
+
+  // Calls `visit.template operator()<M>()` until one returns true.
+  template <class Visit>
+  static bool for_each_message(Visit visit) {
+    return [&]<class... M>(std::type_identity<std::tuple<M...>>) {
+      return (visit.template operator()<M>() || ...);
+    }(std::type_identity<MessageTuple>());
+  }
+
+  // A state with fields that this program does not know is another program's: writing it again would
+  // lose them.
+  static Result<State> read_state(BytesView bytes) {
+    if constexpr (internal::codec::HasOwnCodec<State> || DropsUnknownFields<B>) {
+      return decode<State>(bytes);
+    } else {
+      const DecodeOptions strict{.strict = true};
+      auto state = decode<State>(bytes, strict);
+      if (state) return state;
+      auto known_part = decode<State>(bytes);
+      if (!known_part) return known_part;
+      return fail(unknown_fields_error(type_name<B>(), state.error()));
+    }
+  }
+
+  template <class M>
+  Result<Handled> handle_as(BytesView payload, State& state, Context& context) {
+    try {
+      auto message = decode<M>(payload);
+      if (!message) {
+        return fail(Error(ErrorKind::invalid_argument, message.error().message())
+                        .in("message " + std::string(short_type_name<M>())));
+      }
+      switch (context.event()) {
+        case Event::call:
+          if constexpr (HandlesCall<B, M>) {
+            return handled_from(
+                Reply<typename M::Reply>(behaviour_->handle_call(*message, state, context)));
+          }
+          return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_call"));
+        case Event::cast:
+          if constexpr (HandlesCast<B, M>) {
+            return without_reply([&] { return behaviour_->handle_cast(*message, state, context); });
+          }
+          return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_cast"));
+        case Event::info:
+          if constexpr (HandlesInfo<B, M>) {
+            return without_reply([&] { return behaviour_->handle_info(*message, state, context); });
+          }
+          return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_info"));
+      }
+    } catch (...) {
+      return fail(exception_error(short_type_name<M>(), std::current_exception()));
+    }
+    return fail(ErrorKind::internal, "an event of no known kind");
+  }
+
+  template <class F>
+  static Result<Handled> without_reply(F callback) {
+    if constexpr (std::is_void_v<decltype(callback())>) {
+      callback();
+      return Handled{};
+    } else {
+      return handled_from(Outcome(callback()));
+    }
+  }
+
+  template <std::size_t I>
+  Async<Handled> handle_locked_from(std::string_view message, BytesView payload, State& state,
+                                    LockedContext& context) {
+    if constexpr (I == std::tuple_size_v<MessageTuple>) {
+      co_return fail(unknown_message_error(type_name<B>(), message, messages()));
+    } else {
+      using M = std::tuple_element_t<I, MessageTuple>;
+      if (short_type_name<M>() != message) {
+        co_return co_await handle_locked_from<I + 1>(message, payload, state, context);
+      }
+      co_return co_await handle_locked_as<M>(payload, state, context);
+    }
+  }
+
+  template <class M>
+  Async<Handled> handle_locked_as(BytesView payload, State& state, LockedContext& context) {
+    if constexpr (!HandlesLocked<B, M>) {
+      co_return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_locked"));
+    } else {
+      using Returned =
+          decltype(behaviour_->handle_locked(std::declval<const M&>(), state, context));
+      using Value = typename AwaitableValue<Returned>::type;
+      try {
+        auto message = decode<M>(payload);
+        if (!message) co_return fail(Error(ErrorKind::invalid_argument, message.error().message()));
+        if constexpr (AwaitableValue<Returned>::is_awaitable) {
+          if constexpr (std::is_void_v<Value>) {
+            co_await behaviour_->handle_locked(*message, state, context);
+            co_return Handled{};
+          } else {
+            co_return handled_from(co_await behaviour_->handle_locked(*message, state, context));
+          }
+        } else if constexpr (std::is_void_v<Value>) {
+          behaviour_->handle_locked(*message, state, context);
+          co_return Handled{};
+        } else {
+          co_return handled_from(behaviour_->handle_locked(*message, state, context));
+        }
+      } catch (...) {
+        co_return fail(exception_error(short_type_name<M>(), std::current_exception()));
+      }
+    }
+  }
+
+  std::shared_ptr<B> behaviour_;
+};
+
+}  // namespace semper::internal
