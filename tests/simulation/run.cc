@@ -278,7 +278,6 @@ void Run::liveness() {
 
 Task<void> Run::look_for_dead_letters() {
   for (auto& workload : workloads_) {
-    if (workload->may_leave_dead_letters()) continue;
     for (const auto& type : workload->types()) {
       auto ids = co_await list_entities(Tenant(*observer_store_), type);
       if (!ids) continue;

@@ -33,8 +33,13 @@ void Client::begin_operation(std::string_view operation, std::string what) {
   waits_since_ = simulation_.elapsed();
 }
 
-void Client::end_operation(std::string_view outcome) {
-  simulation_.note(process_->number(), EventKind::answer, name() + ": " + std::string(outcome));
+void Client::end_operation(const Error* error) {
+  simulation_.note(process_->number(), EventKind::answer,
+                   name() + ": " + (error == nullptr ? "done" : error->to_string()));
+  if (error != nullptr && !workload_.expects(error->kind())) {
+    simulation_.finding("no fault explains the answer to " + waits_for_.value_or("?") + ": " +
+                        error->to_string());
+  }
   waits_for_.reset();
   ++answered_;
 }
@@ -63,6 +68,19 @@ Task<void> Client::run() {
   }
   is_finished_ = true;
   is_running_ = false;
+}
+
+bool Workload::expects(ErrorKind kind) const {
+  switch (kind) {
+    case ErrorKind::retry:
+    case ErrorKind::conflict:
+    case ErrorKind::outcome_unknown:
+    case ErrorKind::closed:
+    case ErrorKind::cancelled:
+      return true;
+    default:
+      return false;
+  }
 }
 
 Task<void> Workload::settle(Observer&) {

@@ -93,7 +93,7 @@ class Client {
     } else {
       result = co_await std::move(work);
     }
-    end_operation(result ? std::string("done") : result.error().to_string());
+    end_operation(result ? nullptr : &result.error());
     co_return result;
   }
 
@@ -131,7 +131,7 @@ class Client {
   }
 
   void begin_operation(std::string_view operation, std::string what);
-  void end_operation(std::string_view outcome);
+  void end_operation(const Error* error);
   Task<void> run();
 
   static constexpr std::uint64_t kCancelSteps = 24;
@@ -201,9 +201,10 @@ class Workload {
   virtual Task<void> settle(Observer& observer);
   // When nothing moves any more: findings for every promise that was broken.
   virtual Task<void> judge(Observer& observer) = 0;
-  // May its entities have dead letters at the end?
-  virtual bool may_leave_dead_letters() const { return false; }
-  // "semper::simulation::Tally/": the types whose entities it has.
+  // Whether an operation may end so although its clients wait for a day and send what is right. By
+  // default: what faults of the store and ends of processes explain.
+  virtual bool expects(ErrorKind kind) const;
+  // The types whose entities it has.
   virtual std::vector<std::string> types() const = 0;
 };
 

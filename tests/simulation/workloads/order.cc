@@ -1,19 +1,12 @@
 // Diaries that are written by calls, casts and batches: each message once, in the order of its publisher,
 // batches as a whole.
-#include <deque>
-#include <map>
-
-#include "checkers/deliveries.h"
+#include "sent_log.h"
 #include "workloads.h"
 
 namespace semper::simulation {
 namespace {
 
 struct Diary {
-  struct Line {
-    std::uint64_t publisher = 0;
-    std::uint64_t number = 0;
-  };
   using State = std::vector<Line>;
   struct Note {
     std::uint64_t publisher = 0;
@@ -41,40 +34,36 @@ class OrderWorkload final : public Workload {
     while (client.more()) {
       const std::string id = client.entity();
       auto diary = semper::ref<Diary>(client.store(), id);
-      const auto kind = client.random().below(3);
+      const auto kind = client.random().below(4);
       if (kind == 0) {
-        auto& sent = send(client, id, 0);
+        auto& sent = log_.begin(client.index(), id);
         const Diary::Note note{sent.publisher, sent.number};
         auto told =
-            co_await client.operate("Ref::call", words(id, sent), diary.call(note, patient()));
+            co_await client.operate("Ref::call", in_words(id, sent), diary.call(note, patient()));
         sent.fate = fate_of_call(told);
         if (told && *told != sent.number) {
           simulation_.finding("diary " + id + ": got the reply of number " + std::to_string(*told) +
                               " to number " + std::to_string(sent.number));
         }
       } else if (kind == 1) {
-        auto& sent = send(client, id, 0);
+        auto& sent = log_.begin(client.index(), id);
         const Diary::Note note{sent.publisher, sent.number};
-        auto told = co_await client.operate("Ref::cast", words(id, sent), diary.cast(note));
+        auto told = co_await client.operate("Ref::cast", in_words(id, sent), diary.cast(note));
         sent.fate = fate_of_cast(told);
-      } else {
+      } else if (kind == 2) {
         co_await send_batch(client, id, diary);
+      } else {
+        static_cast<void>(
+            co_await client.operate("Ref::queue_length", "of " + id, diary.queue_length()));
       }
       co_await client.think();
     }
   }
 
   Task<void> judge(Observer& observer) override {
-    for (const auto& [id, messages] : sent_) {
+    for (const auto& id : log_.entities()) {
       auto state = co_await observer.state<Diary>(id);
-      std::vector<testing::Delivered> delivered;
-      if (state) {
-        for (const auto& line : *state) delivered.push_back({line.publisher, line.number});
-      }
-      const std::vector<testing::Sent> sent(messages.begin(), messages.end());
-      for (const auto& wrong : testing::judge_deliveries("diary " + id, sent, delivered)) {
-        observer.finding(wrong);
-      }
+      log_.judge(observer, "diary", id, delivered(state.value_or(Diary::State())));
     }
   }
 
@@ -84,28 +73,16 @@ class OrderWorkload final : public Workload {
     auto notes = Batch<Diary>();
     std::vector<testing::Sent*> sent;
     for (auto left = 2 + client.random().below(4); left > 0; --left) {
-      sent.push_back(&send(client, id, batch));
+      sent.push_back(&log_.begin(client.index(), id, batch));
       notes.add(Diary::Note{sent.back()->publisher, sent.back()->number});
     }
-    auto told = co_await client.operate("Ref::cast(Batch)", words(id, *sent.front()),
+    auto told = co_await client.operate("Ref::cast(Batch)", in_words(id, *sent.front()),
                                         diary.cast(std::move(notes)));
     for (auto* each : sent) each->fate = fate_of_cast(told);
   }
 
-  testing::Sent& send(Client& client, const std::string& id, std::uint64_t batch) {
-    auto& sent = sent_[id].emplace_back();
-    sent.publisher = client.index();
-    sent.number = ++numbers_[client.index()];
-    sent.batch = batch;
-    return sent;
-  }
-  static std::string words(const std::string& id, const testing::Sent& sent) {
-    return "note " + std::to_string(sent.number) + " in " + id;
-  }
-
   Simulation& simulation_;
-  std::map<std::string, std::deque<testing::Sent>> sent_;  // by entity; by address
-  std::map<std::size_t, std::uint64_t> numbers_;           // by client
+  SentLog log_;
   std::uint64_t batches_ = 0;
 };
 
