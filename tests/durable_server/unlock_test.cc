@@ -86,5 +86,43 @@ SERVER_TEST(Unlock, gets_through_priority_messages_that_write_without_a_pause) {
   co_await world.until_clean();
 }
 
+// Holds until it is told to end, in every run.
+struct Vigil {
+  using State = std::int64_t;
+  struct Keep {};
+  using Messages = semper::Messages<Keep>;
+  Result<State> init(const EntityId&) { return 0; }
+  Outcome handle_cast(const Keep&, State&, Context&) { return lock(); }
+  Task<Outcome> handle_locked(const Keep&, State& s, LockedContext& context) {
+    ++runs;
+    while (!is_over) static_cast<void>(co_await sleep_for(context.clock(), 5ms));
+    ++s;
+    co_return Outcome();
+  }
+
+  int runs = 0;
+  bool is_over = false;
+};
+
+// The callback that asked for the lock has survived each of its runs.
+SERVER_TEST(Unlock, a_message_whose_holders_are_killed_is_taken_for_one_that_ends_its_process) {
+  auto vigil = std::make_shared<Vigil>();
+  auto ref = world.ref<Vigil>("v");
+  must(co_await ref.cast(Vigil::Keep{}));
+  for (int round = 1; round <= 6; ++round) {
+    auto& server = *co_await world.serve(vigil);
+    co_await world.eventually([&] { return vigil->runs >= round; });
+    server.kill();
+    must(co_await ref.untyped().unlock());
+  }
+  vigil->is_over = true;
+  auto& server = *co_await world.serve(vigil);
+  co_await world.until_processed(ref.untyped());
+  EXPECT_EQ((co_await world.look(ref)).dead_letters, 0u);
+  EXPECT_EQ(vigil->runs, 7);
+  EXPECT_EQ(server.host().statistics().dead_letters, 0u);
+  co_await world.until_clean();
+}
+
 }  // namespace
 }  // namespace semper::testing

@@ -201,7 +201,8 @@ Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
   const auto& announced = desk_.announced;
   effects.cleared =
       announced && effects.popped > 0 && (effects.drained || header.popped >= announced->until);
-  if (effects.cleared) transaction.clear(keys.announcement());
+  // A run that ended in the lock was survived, too; its holders are counted with the lock.
+  if (effects.cleared || (announced && effects.lock)) transaction.clear(keys.announcement());
   if (!effects.was_known && (effects.operations_run > 0 || effects.vacated)) {
     entity_.claim_queue(transaction);
   }
@@ -240,6 +241,8 @@ bool Batch::finish(AttemptEffects& effects) {
   if (effects.cleared) {
     desk_.announced.reset();
     desk_.cleared_of = desk_.announced_of;
+  } else if (effects.lock) {
+    desk_.announced.reset();  // what waits behind it is still suspected
   }
   if (effects.vacated) {
     queue_noticed_ = false;
