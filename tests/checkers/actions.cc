@@ -4,7 +4,8 @@
 
 namespace semper::testing {
 
-std::vector<std::string> judge_actions(const std::string& entity, const std::vector<ActionRun>& runs,
+std::vector<std::string> judge_actions(const std::string& entity,
+                                       const std::vector<ActionRun>& runs,
                                        const std::set<std::uint64_t>& committed,
                                        ActionsExpected expected) {
   std::vector<std::string> wrong;

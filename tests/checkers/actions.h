@@ -18,7 +18,8 @@ struct ActionRun {
 
 enum class ActionsExpected : std::uint8_t { at_most_once, once };
 
-std::vector<std::string> judge_actions(const std::string& entity, const std::vector<ActionRun>& runs,
+std::vector<std::string> judge_actions(const std::string& entity,
+                                       const std::vector<ActionRun>& runs,
                                        const std::set<std::uint64_t>& committed,
                                        ActionsExpected expected = ActionsExpected::at_most_once);
 

@@ -42,7 +42,7 @@ TEST(Plans, a_workload_that_there_is_not_is_taken) {
   ASSERT_TRUE(plan);
   const auto scenario = draw_scenario(*plan, 1, workload_names(), "");
   ASSERT_FALSE(scenario);
-  EXPECT_THAT(scenario.error().message(), HasSubstr("no workload \"chess\"; known: counter"));
+  EXPECT_THAT(scenario.error().message(), HasSubstr("no workload \"chess\"; known: actions"));
 }
 
 TEST(Plans, what_is_drawn_is_not_within_its_range) {
