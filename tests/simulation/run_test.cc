@@ -18,10 +18,11 @@ using ::testing::HasSubstr;
 
 const std::string kPlans = SEMPER_SOURCE_FOLDER "/tests/simulation/plans/";
 
-Scenario scenario_of(const std::string& plan_name, std::uint64_t seed) {
+Scenario scenario_of(const std::string& plan_name, std::uint64_t seed,
+                     const std::string& workload = "") {
   const auto plan = read_plan(kPlans + plan_name);
   if (!plan) throw std::runtime_error(plan.error().to_string());
-  auto scenario = draw_scenario(*plan, seed, workload_names(), "");
+  auto scenario = draw_scenario(*plan, seed, workload_names(), workload);
   if (!scenario) throw std::runtime_error(scenario.error().to_string());
   return *scenario;
 }
@@ -66,18 +67,17 @@ TEST(Runs, one_seed_gives_two_traces_in_two_processes) {
   EXPECT_NE(hash_in(output_of(SEMPER_SIM " --seeds 1..7 --plan " + kPlans + "storm.txt")), first);
 }
 
-TEST(Runs, a_calm_world_breaks_promises_or_takes_its_time) {
-  const auto scenario = scenario_of("calm.txt", 3);
+TEST(Runs, a_calm_world_breaks_promises) {
+  const auto scenario = scenario_of("calm.txt", 3, "order");
   Trace trace;
   const auto outcome = run(scenario, trace);
   EXPECT_EQ(outcome.findings, std::vector<std::string>());
-  EXPECT_GE(outcome.operations,
-            scenario.count("clients") * scenario.count("operations") * scenario.workloads.size());
+  EXPECT_GE(outcome.operations, scenario.count("clients") * scenario.count("operations"));
   EXPECT_TRUE(outcome.faults.empty());
 }
 
 TEST(Runs, a_timeline_lacks_a_lane_or_what_happened) {
-  auto scenario = scenario_of("calm.txt", 3);
+  auto scenario = scenario_of("calm.txt", 3, "counter");
   Disturbance crash;
   crash.at = std::chrono::milliseconds(20);
   scenario.disturbances.push_back(crash);

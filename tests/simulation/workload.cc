@@ -1,5 +1,7 @@
 #include "workload.h"
 
+#include <algorithm>
+
 namespace semper::simulation {
 
 Client::Client(Simulation& simulation, const Scenario& scenario, Workload& workload,
@@ -19,7 +21,9 @@ bool Client::more() {
 }
 
 Task<void> Client::think() {
-  const auto most = static_cast<std::uint64_t>(scenario_.time("think").count());
+  Duration longest = scenario_.time("think");
+  if (ends_soon_) longest = std::min<Duration>(longest, std::chrono::milliseconds(5));
+  const auto most = static_cast<std::uint64_t>(longest.count());
   if (most == 0) co_return;
   static_cast<void>(co_await sleep_for(simulation_.clock(),
                                        Duration(static_cast<Duration::rep>(random_.below(most)))));

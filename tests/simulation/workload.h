@@ -80,6 +80,8 @@ class Client {
   // Whether it shall do one more thing; counts it.
   bool more();
   void end_soon() { ends_soon_ = true; }
+  // The faults are over.
+  bool ends_soon() const { return ends_soon_; }
   Task<void> think();
 
   // Does it, unless it is cut off before: by the end of the loop, or by a cancellation.
@@ -121,13 +123,16 @@ class Client {
       signal->emit(asio::cancellation_type::terminal);
     });
     const auto executor = co_await asio::this_coro::executor;
-    auto whole = [](Async<T> inner, std::shared_ptr<asio::cancellation_signal>) -> Async<T> {
+    // Not every result has a default, which co_spawn would want of what it returns.
+    auto out = std::make_shared<std::optional<Result<T>>>();
+    auto whole = [](Async<T> inner, std::shared_ptr<std::optional<Result<T>>> into,
+                    std::shared_ptr<asio::cancellation_signal>) -> Task<void> {
       co_await asio::this_coro::throw_if_cancelled(false);
-      co_return co_await std::move(inner);
+      into->emplace(co_await std::move(inner));
     };
-    co_return co_await asio::co_spawn(
-        executor, whole(std::move(work), signal),
-        asio::bind_cancellation_slot(signal->slot(), asio::use_awaitable));
+    co_await asio::co_spawn(executor, whole(std::move(work), out, signal),
+                            asio::bind_cancellation_slot(signal->slot(), asio::use_awaitable));
+    co_return std::move(**out);
   }
 
   void begin_operation(std::string_view operation, std::string what);

@@ -20,6 +20,11 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"once", "cast_once, sent again until it is acknowledged; once, in order", make_once},
       {"order", "calls, casts and batches, in the order of their publishers, once", make_order},
       {"priority", "priority messages and infos among queued ones", make_priority},
+      {"drain", "casts through a journal on a disk whose power goes; exactly once, in order",
+       make_drain},
+      {"journal", "journals of both formats on such disks; at least once, in order", make_journal},
+      {"ring", "producers and consumers of rings of both formats on such disks", make_ring},
+      {"streams", "streams and durable connections that break", make_streams},
   };
   return kinds;
 }

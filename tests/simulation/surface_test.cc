@@ -1,0 +1,155 @@
+// A public operation that no workload draws is not attacked: each one that the headers declare is drawn, or is
+// named below with the reason.
+#include "surface.h"
+
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "campaign.h"
+#include "gtest/gtest.h"
+#include "surface_parser.h"
+#include "workload.h"
+
+namespace semper::simulation {
+namespace {
+
+const std::string kHeaders = SEMPER_SOURCE_FOLDER "/include/semper/";
+
+struct Declared {
+  const char* header;
+  const char* type;  // the class whose public operations are meant
+};
+
+constexpr Declared kDeclared[] = {
+    {"server/ref.h", "Ref"},          {"server/host.h", "Host"},
+    {"server/context.h", "Context"},  {"server/context.h", "LockedContext"},
+    {"ring/producer.h", "Producer"},  {"ring/consumer.h", "Consumer"},
+    {"ring/journal.h", "Journal"},    {"journal_drain.h", "JournalDrain"},
+    {"durable/durable.h", "Durable"}, {"durable/stream.h", "BasicStream"},
+};
+
+// What changes nothing and waits for nothing, or is drawn where a simulation cannot go. Not for what is new.
+const std::map<std::string, std::string> kNotDrawn = {
+    {"Ref::entity", "a name"},
+    {"Ref::untyped", "the same Ref without its type"},
+    {"Host::name", "a name"},
+    {"Host::serve", "before anything runs: each process of each run"},
+    {"Host::statistics", "figures"},
+    {"Host::join", "ends with the store; tests/durable_server/failed_stores_test.cc"},
+    {"Context::id", "a name"},
+    {"Context::tenant", "a name"},
+    {"Context::event", "a name"},
+    {"Context::now", "the calendar"},
+    {"Context::random", "chance"},
+    {"LockedContext::id", "a name"},
+    {"LockedContext::event", "a name"},
+    {"LockedContext::clock", "the clock"},
+    {"LockedContext::random", "chance"},
+    {"Producer::exposed", "a number"},
+    {"Producer::format", "a name"},
+    {"Producer::capacity", "a number"},
+    {"Producer::max_item_bytes", "a number"},
+    {"Producer::identity", "a name"},
+    {"Consumer::consumed", "a number"},
+    {"Consumer::format", "a name"},
+    {"Consumer::capacity", "a number"},
+    {"Consumer::identity", "a name"},
+    {"Consumer::resync", "after damage, which no disk here does: src/ring"},
+    {"Journal::statistics", "figures"},
+    {"Journal::identity", "a name"},
+    {"JournalDrain::cast_raw", "JournalDrain::cast is made of it"},
+    {"JournalDrain::statistics", "figures"},
+    {"JournalDrain::status", "Journal::status"},
+    {"Durable::create_or_fail", "Durable::create and a with()"},
+    {"Durable::is_intact", "a Bus: src/durable/bus_test.cc"},
+    {"Durable::close", "Durable::join begins with it"},
+    {"Durable::statistics", "figures"},
+    {"BasicStream::create_or_fail", "src/durable/create_or_fail_test.cc"},
+    {"BasicStream::close", "BasicStream::join begins with it"},
+    {"BasicStream::statistics", "figures"},
+    {"BasicStream::map_state", "as map_update"},
+};
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+Surface drawn_by_seeds() {
+  Surface surface;
+  for (const auto& kind : {"calm.txt", "storm.txt"}) {
+    const auto plan =
+        read_plan(SEMPER_SOURCE_FOLDER "/tests/simulation/plans/" + std::string(kind));
+    for (const auto& workload : workload_names()) {
+      for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+        const auto scenario = draw_scenario(*plan, seed, workload_names(), workload);
+        Trace trace;
+        surface.add(run(*scenario, trace).surface);
+      }
+    }
+  }
+  return surface;
+}
+
+TEST(Surfaces, a_public_operation_is_drawn_by_no_workload) {
+  const auto drawn = drawn_by_seeds().counts();
+  for (const auto& [header, type] : kDeclared) {
+    const auto operations = public_operations(text_of(kHeaders + header), type);
+    EXPECT_FALSE(operations.empty()) << header << " declares no " << type;
+    for (const auto& operation : operations) {
+      const std::string name = std::string(type) + "::" + operation;
+      EXPECT_TRUE(drawn.contains(name) || kNotDrawn.contains(name))
+          << name << " (" << header
+          << ") is drawn by no workload: let one do it, by Client::operate or Surface::drawn";
+      EXPECT_FALSE(drawn.contains(name) && kNotDrawn.contains(name))
+          << name << " is drawn: take it out of the exceptions";
+    }
+  }
+}
+
+TEST(Surfaces, an_exception_is_for_an_operation_that_there_is_not) {
+  std::set<std::string> declared;
+  for (const auto& [header, type] : kDeclared) {
+    for (const auto& operation : public_operations(text_of(kHeaders + header), type)) {
+      declared.insert(std::string(type) + "::" + operation);
+    }
+  }
+  for (const auto& [name, reason] : kNotDrawn) {
+    EXPECT_TRUE(declared.contains(name)) << name << " is not declared any more";
+  }
+}
+
+TEST(Surfaces, the_parser_misses_an_operation_or_invents_one) {
+  const std::string text = R"(
+// class Thing { void in_a_comment(); };
+class Thing {
+ public:
+  struct Inner { int inside(); };
+  static Async<Thing> make(int a, Options options = {});
+  template <class F>
+  requires std::is_invocable_v<F&, int> auto with(F f) const { return other(f); }
+  explicit Thing(int a) : a_(a), b_(std::move(a)) {}
+  Thing(Thing&&) noexcept;
+  ~Thing();
+  Async<void> stop();
+  std::uint64_t size() const noexcept { return count(); }
+  friend bool operator==(const Thing&, const Thing&) = default;
+
+ private:
+  void hidden();
+};
+class Other {
+ public:
+  void elsewhere();
+};
+)";
+  EXPECT_EQ(public_operations(text, "Thing"),
+            (std::set<std::string>{"make", "with", "stop", "size"}));
+}
+
+}  // namespace
+}  // namespace semper::simulation

@@ -1,0 +1,122 @@
+// Casts that are accepted by a journal on a disk whose power goes, and drained into durable servers: each
+// acknowledged one takes effect exactly once, those to one entity in order.
+#include <deque>
+
+#include "disks.h"
+#include "semper/journal_drain.h"
+#include "sent_log.h"
+#include "workloads.h"
+
+namespace semper::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Sink {
+  using State = std::vector<Line>;
+  struct Take {
+    std::uint64_t publisher = 0;
+    std::uint64_t number = 0;
+  };
+  using Messages = semper::Messages<Take>;
+
+  Result<State> init(const EntityId&) { return State(); }
+  void handle_cast(const Take& m, State& s, Context&) { s.push_back({m.publisher, m.number}); }
+};
+
+class DrainWorkload final : public Workload {
+ public:
+  DrainWorkload(Simulation& simulation, const Scenario& scenario) : simulation_(simulation) {
+    for (std::size_t i = 0; i < scenario.count("clients"); ++i) {
+      disks_.push_back(make_disk(simulation, ring::Format::semper_1));
+      handles_.emplace_back();
+      is_over_.push_back(false);
+    }
+  }
+
+  void serve(Host& host, Process&) override { host.serve<Sink>(); }
+  std::vector<std::string> types() const override { return {std::string(type_name<Sink>())}; }
+  bool expects(ErrorKind kind) const override {
+    return Workload::expects(kind) || is_of_disks(kind);
+  }
+
+  Task<void> client(Client& client) override {
+    auto& disk = disks_[client.index()];
+    while (!is_over_[client.index()]) {
+      BlockDevice& device = handles_[client.index()].open(disk);
+      ring::JournalOptions options;
+      options.retry_interval = 200ms;
+      options.ring.env = simulation_.env();
+      options.ring.memory_bytes = std::size_t{512} << 10;
+      const Store store = client.store();
+      JournalDrain::OpenStore open = [store]() -> Async<Store> { co_return store; };
+      auto drain = co_await client.operate("JournalDrain::start", "",
+                                           JournalDrain::start(device, open, options));
+      if (drain) co_await use(client, disk, *drain);
+      co_await client.think();
+    }
+  }
+
+  Task<void> judge(Observer& observer) override {
+    for (const auto& id : log_.entities()) {
+      auto state = co_await observer.state<Sink>(id);
+      log_.judge(observer, "sink", id, delivered(state.value_or(Sink::State())));
+    }
+  }
+
+ private:
+  MonotonicTime soon(Duration span) { return simulation_.clock().after(span); }
+
+  Task<void> use(Client& client, testing::SimulatedDisk& disk, JournalDrain& drain) {
+    std::optional<ring::Journal::Waiter> last;
+    bool all = true;  // is pushed that shall be
+    while (client.more()) {
+      maybe_cut_power(client, disk);
+      if (client.random().chance(0.05)) {
+        all = false;
+        break;
+      }
+      const std::string id = client.entity();
+      auto& sent = log_.begin(client.index(), id);
+      const Sink::Take take{sent.publisher, sent.number};
+      auto waiter = co_await client.operate("JournalDrain::cast", in_words(id, sent),
+                                            drain.cast<Sink>(id, take, soon(3s)));
+      sent.fate = fate_of_push(waiter);
+      if (waiter) last = *waiter;
+      if (last && client.random().chance(0.2)) {
+        static_cast<void>(
+            co_await client.operate("Waiter::sync", in_words(id, sent), last->sync(soon(1s))));
+      }
+      if (!drain.status()) {
+        all = false;
+        break;
+      }
+      co_await client.think();
+    }
+    if (all) {
+      auto replayed =
+          co_await client.operate("JournalDrain::replayed", "", drain.replayed(soon(10s)));
+      all = replayed.has_value();
+    }
+    if (all && last) {
+      auto synced = co_await client.operate("Waiter::sync", "the last", last->sync(soon(10s)));
+      all = synced.has_value();
+    }
+    auto ended = co_await client.operate("JournalDrain::shutdown", "", drain.shutdown(soon(10s)));
+    is_over_[client.index()] = all && ended;
+  }
+
+  Simulation& simulation_;
+  std::deque<testing::SimulatedDisk> disks_;
+  std::deque<Handles> handles_;
+  std::deque<bool> is_over_;
+  SentLog log_;
+};
+
+}  // namespace
+
+std::unique_ptr<Workload> make_drain(Simulation& simulation, const Scenario& scenario) {
+  return make_workload<DrainWorkload>(simulation, scenario);
+}
+
+}  // namespace semper::simulation
