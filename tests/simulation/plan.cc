@@ -56,6 +56,8 @@ constexpr Key kKeys[] = {
     {"cut_off.length", Unit::time, 4, "for so long at most"},
     {"calendar.every", Unit::time, 0, "a calendar jumps"},
     {"calendar.by", Unit::time, 86'400, "by so much at most, back or forth"},
+    {"lie.lost", Unit::rate, 0, "commits acknowledged and not applied: a run must notice"},
+    {"lie.twice", Unit::rate, 0, "commits applied twice: a run must notice"},
 };
 
 const Key* find_key(std::string_view name) {

@@ -40,6 +40,10 @@ Task<void> Process::boot() {
     simulation_.finding("the store does not open: " + backend.error().to_string());
     co_return;
   }
+  if (wanted_lies_.lost + wanted_lies_.twice > 0) {
+    liar_ = std::make_shared<LyingBackend>(std::move(*backend), env, wanted_lies_);
+    *backend = liar_;
+  }
   faults_ = std::make_shared<testing::FaultyBackend>(std::move(*backend), env, wanted_);
   faults_->set_network(simulation_.network().executor());
   store_ = std::make_unique<Store>(faults_, env);
@@ -79,6 +83,13 @@ void Process::crash() {
   host_.reset();
   store_.reset();
   faults_.reset();
+  if (liar_) lies_told_ += liar_->lies_told();
+  liar_.reset();
+}
+
+void Process::end_lies() {
+  wanted_lies_ = {};
+  if (liar_) liar_->tell_the_truth();
 }
 
 void Process::stop(std::function<void()> then) {

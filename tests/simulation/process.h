@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "lying_backend.h"
 #include "semper/server/host.h"
 #include "semper/store/store.h"
 #include "semper/testing/calendar_clock.h"
@@ -62,6 +63,11 @@ class Process {
   void make_loop(std::size_t number);
   void jump_calendar(Duration by) { calendar_.jump(by); }
 
+  // Of a store that breaks its promises; to be set before it begins.
+  void set_lies(const Lies& lies) { wanted_lies_ = lies; }
+  void end_lies();
+  std::uint64_t lies_told() const { return lies_told_ + (liar_ ? liar_->lies_told() : 0); }
+
   // What the store does to it from now on.
   void set_faults(const testing::StoreFaults& faults);
 
@@ -82,6 +88,9 @@ class Process {
   bool is_paused_ = false;
   bool is_stopping_ = false;
   testing::StoreFaults wanted_;
+  Lies wanted_lies_;
+  std::uint64_t lies_told_ = 0;
+  std::shared_ptr<LyingBackend> liar_;
   std::shared_ptr<testing::FaultyBackend> faults_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<Host> host_;

@@ -110,6 +110,7 @@ void Run::make_world() {
   for (std::size_t i = 0; i < scenario_.processes(); ++i) {
     processes_.push_back(std::make_unique<Process>(simulation_, i, process_options(i)));
     processes_[i]->set_faults(scenario_.store_faults());
+    processes_[i]->set_lies({scenario_.rate("lie.lost"), scenario_.rate("lie.twice")});
   }
   make_clients();
 }
@@ -236,6 +237,7 @@ void Run::liveness() {
   is_calm_ = true;
   for (auto& process : processes_) {
     process->set_faults({});
+    process->end_lies();
     process->resume();
     for (std::size_t loop = 1; loop <= Process::kCallerLoops; ++loop) {
       process->loop(loop).set_stalled(false);
@@ -412,6 +414,9 @@ Outcome Run::outcome() {
   for (const auto& client : clients_) made.operations += client->answered();
   made.simulated = simulation_.elapsed();
   made.faults = struck_;
+  for (const auto& process : processes_) {
+    if (process->lies_told() > 0) made.faults["lies"] += process->lies_told();
+  }
   made.surface = simulation_.surface();
   simulation_.trace().mix(made.steps);
   made.hash = simulation_.trace().hash();

@@ -76,6 +76,51 @@ TEST(Runs, a_calm_world_breaks_promises) {
   EXPECT_TRUE(outcome.faults.empty());
 }
 
+// A few commits of each run are lost, or applied twice, although the store says otherwise.
+TEST(Lies, a_store_that_lies_is_not_noticed) {
+  for (const std::string lie : {"lie.lost", "lie.twice"}) {
+    for (const auto& workload : workload_names()) {
+      // These use no store.
+      if (workload == "ring" || workload == "journal" || workload == "streams") continue;
+      int lied = 0;
+      int noticed = 0;
+      for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+        auto scenario = scenario_of("calm.txt", seed, workload);
+        scenario.values[lie] = 0.05;
+        Trace trace;
+        const auto outcome = run(scenario, trace);
+        lied += outcome.faults.contains("lies") ? 1 : 0;
+        noticed += outcome.failed() ? 1 : 0;
+      }
+      EXPECT_GE(lied, 10) << workload << ", " << lie;
+      // An answer that is given twice is dropped, as it must be.
+      if (lie == "lie.twice" && workload == "answers") continue;
+      EXPECT_GE(noticed, lie == "lie.lost" ? 4 : 1) << workload << ", " << lie;
+    }
+  }
+}
+
+TEST(Shrinking, a_failure_is_not_made_smaller_or_gets_lost) {
+  auto scenario = scenario_of("storm.txt", 3, "order");
+  for (std::uint64_t seed = 4; scenario.disturbances.size() < 5; ++seed) {
+    scenario = scenario_of("storm.txt", seed, "order");
+  }
+  scenario.values["lie.lost"] = 0.1;
+  const auto small = shrink(scenario, 300);
+  ASSERT_TRUE(small);
+  EXPECT_TRUE(small->outcome.failed());
+  EXPECT_LT(small->scenario.disturbances.size(), scenario.disturbances.size());
+  EXPECT_LT(small->scenario.count("operations"), scenario.count("operations"));
+  EXPECT_GT(small->scenario.rate("lie.lost"), 0) << "what it comes from is gone, and it fails";
+  // Written as a plan and read again it is the same run.
+  const auto plan = parse_plan(small->scenario.to_plan(), "small.txt");
+  ASSERT_TRUE(plan) << plan.error().to_string();
+  const auto again = draw_scenario(*plan, small->scenario.seed, workload_names(), "");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(hash_of(*again), small->outcome.hash);
+  EXPECT_FALSE(shrink(scenario_of("calm.txt", 3, "order"), 10)) << "nothing failed there";
+}
+
 TEST(Runs, a_timeline_lacks_a_lane_or_what_happened) {
   auto scenario = scenario_of("calm.txt", 3, "counter");
   Disturbance crash;

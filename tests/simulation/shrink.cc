@@ -92,11 +92,16 @@ class Shrinking {
     return any;
   }
 
+  // By half, or else by a quarter, or by one.
   bool halve(const std::string& key) {
-    Scenario smaller = best_.scenario;
-    if (smaller.values[key] < 2) return false;
-    smaller.values[key] = static_cast<double>(smaller.count(key) / 2);
-    return try_it(std::move(smaller));
+    const std::size_t now = best_.scenario.count(key);
+    for (const std::size_t next : {now / 2, now - now / 4, now - 1}) {
+      if (next < 1 || next >= now) continue;
+      Scenario smaller = best_.scenario;
+      smaller.values[key] = static_cast<double>(next);
+      if (try_it(std::move(smaller))) return true;
+    }
+    return false;
   }
 
   bool lower(const std::string& key) {
