@@ -82,9 +82,16 @@ void Process::crash() {
   }
   host_.reset();
   store_.reset();
+  if (faults_) former_.push_back(faults_);
   faults_.reset();
   if (liar_) lies_told_ += liar_->lies_told();
   liar_.reset();
+}
+
+std::size_t Process::leaked_handles() const {
+  std::size_t held = 0;
+  for (const auto& handle : former_) held += handle.expired() ? 0 : 1;
+  return held;
 }
 
 void Process::end_lies() {

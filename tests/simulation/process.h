@@ -68,6 +68,9 @@ class Process {
   void end_lies();
   std::uint64_t lies_told() const { return lies_told_ + (liar_ ? liar_->lies_told() : 0); }
 
+  // Handles on the store of those that ended, which something still holds: it never will let go.
+  std::size_t leaked_handles() const;
+
   // What the store does to it from now on.
   void set_faults(const testing::StoreFaults& faults);
 
@@ -92,6 +95,7 @@ class Process {
   std::uint64_t lies_told_ = 0;
   std::shared_ptr<LyingBackend> liar_;
   std::shared_ptr<testing::FaultyBackend> faults_;
+  std::vector<std::weak_ptr<testing::FaultyBackend>> former_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<Host> host_;
 };

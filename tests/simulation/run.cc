@@ -402,6 +402,11 @@ void Run::departure() {
   }
   simulation_.network().destroy();
   simulation_.own_loop().destroy();
+  for (const auto& process : processes_) {
+    if (process->leaked_handles() == 0) continue;
+    simulation_.finding(std::to_string(process->leaked_handles()) + " handles of " +
+                        process->name() + " on the store are still held by something");
+  }
   if (const auto timers = simulation_.clock().pending_timers(); timers > 0) {
     simulation_.finding(std::to_string(timers) + " timers are left");
   }

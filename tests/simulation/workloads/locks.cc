@@ -92,7 +92,7 @@ class LocksWorkload final : public Workload {
         static_cast<void>(co_await client.operate("Ref::unlock", id, vault.unlock()));
       } else if (kind == 1) {
         static_cast<void>(co_await client.operate("Ref::priority_call", "count in " + id,
-                                                  vault.priority_call(Vault::Count{})));
+                                                  vault.priority_call(Vault::Count{}, patient())));
       } else {
         co_await send(client, id, vault, kind);
       }
