@@ -39,9 +39,9 @@ Async<std::vector<Tenant>> tenants_in_directories(const Store& store) {
       }));
       tenants.emplace_back(store, directory.contents.prefix());
       if (tenants.size() > kTenantsMaximum) {
-        co_return fail(ErrorKind::exhausted, "the store has more than " +
-                                                 std::to_string(kTenantsMaximum) +
-                                                 " directories; who uses it cannot be found out");
+        co_return fail(ErrorKind::exhausted, Limit{"kTenantsMaximum", kTenantsMaximum},
+                       "the store has more than " + std::to_string(kTenantsMaximum) +
+                           " directories; who uses it cannot be found out");
       }
       open.push_back(std::move(below));
     }

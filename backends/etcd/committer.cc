@@ -54,8 +54,9 @@ Status Committer::enqueue(const PendingPtr& pending, bool& start) {
   std::lock_guard lock(mutex_);
   if (closing_) return fail(ErrorKind::closed, "the store was closed");
   if (queue_.size() >= kQueueTransactions || queue_bytes_ >= kQueueBytes) {
-    return fail(ErrorKind::retry, std::to_string(queue_.size()) +
-                                      " commits wait already; try again later, or slow down");
+    return fail(
+        ErrorKind::retry, Limit{"kQueueTransactions", kQueueTransactions},
+        std::to_string(queue_.size()) + " commits wait already; try again later, or slow down");
   }
   queue_bytes_ += pending->plan.bytes;
   queue_.push_back(pending);

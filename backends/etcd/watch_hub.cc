@@ -46,7 +46,7 @@ Result<std::unique_ptr<Watch>> WatchHub::add(Bytes stored, const Seen& seen) {
   const auto known = ids_.find(stored);
   if (waiting_ >= kWatchesMaximum ||
       (known == ids_.end() && watchers_.size() >= kWatchersMaximum + idle_.size())) {
-    return fail(ErrorKind::exhausted,
+    return fail(ErrorKind::exhausted, Limit{"kWatchesMaximum", kWatchesMaximum},
                 "this store has " + std::to_string(waiting_) + " watches on " +
                     std::to_string(watchers_.size()) + " keys already, of at most " +
                     std::to_string(kWatchesMaximum) + " on " + std::to_string(kWatchersMaximum));

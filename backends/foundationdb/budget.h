@@ -39,7 +39,7 @@ class Budget {
     const std::size_t before = taken_.fetch_add(bytes);
     if (before == 0 || before + bytes <= maximum_) return Share(*this, bytes);
     taken_.fetch_sub(bytes);
-    return fail(ErrorKind::retry,
+    return fail(ErrorKind::retry, Limit{"commit_bytes", maximum_},
                 "commits of " + std::to_string(before) + " bytes are under way already, of " +
                     std::to_string(maximum_) + " at most; try again later, or slow down");
   }

@@ -22,9 +22,10 @@ void RecentVersion::forget() {
 Result<Gate::Holder> Connection::enter() {
   SEMPER_TRY_STATUS(fork.check());
   if (gate.count() < kOperationsMaximum) return gate.enter();
-  return fail(ErrorKind::retry, std::to_string(kOperationsMaximum) +
-                                    " operations are under way already; try again later, or slow "
-                                    "down");
+  return fail(ErrorKind::retry, Limit{"kOperationsMaximum", kOperationsMaximum},
+              std::to_string(kOperationsMaximum) +
+                  " operations are under way already; try again later, or slow "
+                  "down");
 }
 
 }  // namespace semper::foundationdb

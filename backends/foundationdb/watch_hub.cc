@@ -75,10 +75,11 @@ void WatchHub::fire(Entry& entry, Event event) {
 Status WatchHub::check_room() const {
   if (closed_) return fail(ErrorKind::closed, "the store was closed; open it again");
   if (watches_ < bounds_.watches && entries_.size() < bounds_.keys) return {};
-  return fail(ErrorKind::exhausted, "this store has " + std::to_string(watches_) + " watches on " +
-                                        std::to_string(entries_.size()) + " keys, and at most " +
-                                        std::to_string(bounds_.watches) + " on " +
-                                        std::to_string(bounds_.keys) + " are possible; drop some");
+  return fail(ErrorKind::exhausted, Limit{"watches", bounds_.watches},
+              "this store has " + std::to_string(watches_) + " watches on " +
+                  std::to_string(entries_.size()) + " keys, and at most " +
+                  std::to_string(bounds_.watches) + " on " + std::to_string(bounds_.keys) +
+                  " are possible; drop some");
 }
 
 Result<std::unique_ptr<Watch>> WatchHub::add(BytesView key, const Seen& seen) {

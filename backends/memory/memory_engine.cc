@@ -97,9 +97,9 @@ Result<MemoryEngine::Watching> MemoryEngine::watch(const Pin& pin, BytesView key
     return watching;
   }
   if (watches_.size() >= kWatchesMaximum) {
-    return fail(ErrorKind::exhausted, "the store has all of its " +
-                                          std::to_string(kWatchesMaximum) +
-                                          " watches in use; give some up");
+    return fail(ErrorKind::exhausted, Limit{"kWatchesMaximum", kWatchesMaximum},
+                "the store has all of its " + std::to_string(kWatchesMaximum) +
+                    " watches in use; give some up");
   }
   watch_places_.emplace(watching.number, watches_.emplace(Bytes(key), watching));
   return watching;

@@ -109,8 +109,9 @@ Async<std::string> Checker::check() {
       return true;
     });
     if (runs_.size() >= kChecksMaximum) {
-      co_return fail(ErrorKind::retry, std::to_string(kChecksMaximum) +
-                                           " checks of this store run already; wait for one");
+      co_return fail(
+          ErrorKind::retry, Limit{"kChecksMaximum", kChecksMaximum},
+          std::to_string(kChecksMaximum) + " checks of this store run already; wait for one");
     }
     Run& run = *runs_.emplace_back(std::make_unique<Run>());
     run.thread = std::thread([this, &run, done]() mutable {

@@ -87,8 +87,9 @@ Status Committer::enqueue(std::shared_ptr<Pending> pending) {
     if (failed_) return fail(*failed_);
     if (stopping_) return fail(ErrorKind::closed, "the store is closed");
     if (queue_.size() >= kQueueRequests || queue_bytes_ >= kQueueBytes) {
-      return fail(ErrorKind::retry, std::to_string(queue_.size()) +
-                                        " commits wait already; try again later, or slow down");
+      return fail(
+          ErrorKind::retry, Limit{"kQueueRequests", kQueueRequests},
+          std::to_string(queue_.size()) + " commits wait already; try again later, or slow down");
     }
     queue_bytes_ += pending->bytes;
     queue_.push_back(std::move(pending));

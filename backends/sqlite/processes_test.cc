@@ -224,6 +224,8 @@ TEST(Processes, more_handles_than_the_sidecar_holds_are_refused_by_number) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind(), ErrorKind::exhausted);
   EXPECT_NE(refused.error().message().find("128"), std::string::npos);
+  ASSERT_TRUE(refused.error().limit());
+  EXPECT_EQ(refused.error().limit()->value, 128u);
   handles.pop_back();
   EXPECT_TRUE(open_store_at(place.url()));
 }

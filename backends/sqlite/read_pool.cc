@@ -22,7 +22,7 @@ Async<std::shared_ptr<ReadView>> ReadPool::acquire() {
     {
       std::lock_guard lock(mutex_);
       if (waiters_.size() >= kSnapshotWaitersMaximum) {
-        co_return fail(ErrorKind::retry,
+        co_return fail(ErrorKind::retry, Limit{"kSnapshotWaitersMaximum", kSnapshotWaitersMaximum},
                        std::to_string(kSnapshotWaitersMaximum) +
                            " transactions wait for a read connection already; try again later, or "
                            "raise ?readers=");
@@ -39,7 +39,7 @@ Async<std::shared_ptr<ReadView>> ReadPool::acquire() {
     if (waited) continue;
     released.set({});
     if (waited.error().kind() != ErrorKind::timeout) co_return fail(waited.error());
-    co_return fail(ErrorKind::retry,
+    co_return fail(ErrorKind::retry, Limit{"readers", context_.options->readers},
                    "all " + std::to_string(context_.options->readers) +
                        " read connections stayed in use by longer transactions; try again later, "
                        "or raise ?readers=");

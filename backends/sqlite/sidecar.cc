@@ -125,8 +125,9 @@ Result<std::unique_ptr<Sidecar>> Sidecar::open(const StorePath& path, const Firs
     SEMPER_TRY(const int descriptor, open_sidecar_file(path));
     std::unique_ptr<Sidecar> sidecar(new Sidecar(descriptor, name));
     if (!close_in_child(descriptor)) {
-      return fail(ErrorKind::exhausted, "this process has " + std::to_string(kCloseInChildMaximum) +
-                                            " stores open; close some");
+      return fail(
+          ErrorKind::exhausted, Limit{"kCloseInChildMaximum", kCloseInChildMaximum},
+          "this process has " + std::to_string(kCloseInChildMaximum) + " stores open; close some");
     }
     if (set_lock(descriptor, F_WRLCK, kOpenersByte)) {
       if (!is_the_file_of_that_name(descriptor, name)) continue;
@@ -256,8 +257,9 @@ Status Sidecar::claim_entry() {
     }
     return {};
   }
-  return fail(ErrorKind::exhausted, "the store is open " + std::to_string(kHandlesMaximum) +
-                                        " times already, which is the most; close some");
+  return fail(ErrorKind::exhausted, Limit{"kHandlesMaximum", kHandlesMaximum},
+              "the store is open " + std::to_string(kHandlesMaximum) +
+                  " times already, which is the most; close some");
 }
 
 bool Sidecar::is_in_place() const {

@@ -80,8 +80,9 @@ Status WatchHub::list(const EntryPtr& entry) {
   std::lock_guard lock(mutex_);
   if (closed_) return fail(ErrorKind::closed, "the store is closed");
   if (count_.load() >= kWatchesMaximum) {
-    return fail(ErrorKind::exhausted, "this store has " + std::to_string(kWatchesMaximum) +
-                                          " watches already, which is the most; drop some");
+    return fail(ErrorKind::exhausted, Limit{"kWatchesMaximum", kWatchesMaximum},
+                "this store has " + std::to_string(kWatchesMaximum) +
+                    " watches already, which is the most; drop some");
   }
   auto& slot = by_slot_[entry->slot];
   auto& mine = context_.sidecar->mine();

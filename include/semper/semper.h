@@ -21,6 +21,8 @@
 #pragma once
 
 #include "semper/env/scheduler.h"
+#include "semper/env/termination.h"
+#include "semper/env/value.h"
 #include "semper/open_store.h"
 #include "semper/server/host.h"
 #include "semper/server/inspect.h"

@@ -80,11 +80,18 @@ ErrorKind error_kind_from(std::string_view name) noexcept {
   return ErrorKind::internal;
 }
 
+Error::Error(const Error&) = default;
+Error::Error(Error&&) noexcept = default;
+Error& Error::operator=(const Error&) = default;
+Error& Error::operator=(Error&&) noexcept = default;
+
 Error Error::in(std::string_view place) const {
   std::string message;
   message.reserve(place.size() + 2 + message_.size());
   message.append(place).append(": ").append(message_);
-  return Error(kind_, std::move(message));
+  Error placed(kind_, std::move(message));
+  placed.limit_ = limit_;
+  return placed;
 }
 
 std::string Error::to_string() const {

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <memory>
 
+#include "semper/base/value.h"
+
 namespace semper {
 namespace {
 
@@ -37,6 +39,49 @@ TEST(ErrorTest, OnlyKindsThatMaySucceedUnchangedAreRetryable) {
   EXPECT_FALSE(Error(ErrorKind::outcome_unknown, "").is_retryable());
   EXPECT_FALSE(Error(ErrorKind::timeout, "").is_retryable());
   EXPECT_FALSE(Error(ErrorKind::io, "").is_retryable());
+}
+
+TEST(ErrorTest, which_limit_was_hit_is_a_field_that_stays_when_a_place_is_added) {
+  const Error full(ErrorKind::retry, Limit{"max_waiting", 12}, "12 calls wait already");
+  const Error placed = full.in("the ring");
+  ASSERT_TRUE(placed.limit());
+  EXPECT_STREQ(placed.limit()->name, "max_waiting");
+  EXPECT_EQ(placed.limit()->value, 12u);
+  EXPECT_EQ(placed.to_string(), "retry: the ring: 12 calls wait already");
+  EXPECT_FALSE(Error(ErrorKind::exhausted, "the disk is full").limit());
+  const Result<int> failed = fail(ErrorKind::exhausted, Limit{"value_bytes", 9}, "too large");
+  EXPECT_STREQ(failed.error().limit()->name, "value_bytes");
+}
+
+Result<std::unique_ptr<int>> positive(int number);
+
+Result<int> half(int number) {
+  SEMPER_RETURN_IF_ERROR(number % 2 == 0 ? Status() : Status(fail(ErrorKind::not_found, "odd")));
+  return number / 2;
+}
+
+Result<int> quarter(int number) {
+  SEMPER_ASSIGN_OR_RETURN(const int halved, half(number));
+  SEMPER_ASSIGN_OR_RETURN(const int again, half(halved));
+  return again;
+}
+
+TEST(ResultTest, assign_or_return_gives_the_value_or_returns_the_error) {
+  EXPECT_EQ(quarter(8), 2);
+  EXPECT_EQ(quarter(6).error().message(), "odd");
+}
+
+TEST(ResultTest, value_gives_what_there_is_or_throws_the_error) {
+  EXPECT_EQ(value(quarter(8)), 2);
+  EXPECT_EQ(*value(positive(1)), 1) << "also what can only be moved";
+  EXPECT_NO_THROW(value(Status()));
+  try {
+    value(quarter(6));
+    FAIL() << "it returned";
+  } catch (const ErrorException& thrown) {
+    EXPECT_EQ(thrown.error().kind(), ErrorKind::not_found);
+    EXPECT_STREQ(thrown.what(), "not_found: odd");
+  }
 }
 
 TEST(ErrorTest, ErrnoGivesTheKindTheTextAndTheNumber) {

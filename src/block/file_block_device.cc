@@ -306,9 +306,10 @@ Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<
 
   if (in_flight_.fetch_add(1) >= options_.max_in_flight) {
     in_flight_.fetch_sub(1);
-    co_return fail(ErrorKind::exhausted, path_ + " has " + std::to_string(options_.max_in_flight) +
-                                             " operations in flight, which is the most "
-                                             "(max_in_flight); wait for some");
+    co_return fail(ErrorKind::retry, Limit{"max_in_flight", options_.max_in_flight},
+                   path_ + " has " + std::to_string(options_.max_in_flight) +
+                       " operations in flight, which is the most "
+                       "(max_in_flight); wait for some");
   }
   OneShot<IoResult> ended;
   // The gate is held here too until submit() has returned, for the engine may be done before that.

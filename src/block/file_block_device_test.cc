@@ -189,8 +189,10 @@ TEST_F(FileBlockDeviceTest, more_than_max_in_flight_is_refused_by_name) {
   AlignedBuffer bytes(4096);
   const auto refused = run_on_a_scheduler(device->read(0, bytes.span()));
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().kind(), ErrorKind::exhausted);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::retry);
   EXPECT_THAT(refused.error().message(), HasSubstr("max_in_flight"));
+  ASSERT_TRUE(refused.error().limit());
+  EXPECT_STREQ(refused.error().limit()->name, "max_in_flight");
 }
 
 TEST_F(FileBlockDeviceTest, creating_refuses_what_is_there_and_replaces_it_when_asked) {

@@ -92,7 +92,8 @@ Status MemoryDisk::overwrite(std::uint64_t offset, BytesView bytes) {
   SEMPER_ASSERT(offset <= size() && bytes.size() <= size() - offset, "inside the disk");
   std::lock_guard lock(state_->mutex);
   if (!state_->write(offset, std::as_bytes(std::span(bytes)))) {
-    return fail(ErrorKind::exhausted, "the disk in memory has reached its max_memory");
+    return fail(ErrorKind::exhausted, Limit{"max_memory", state_->options.max_memory},
+                "the disk in memory has reached its max_memory");
   }
   return {};
 }
@@ -156,7 +157,7 @@ Async<void> MemoryBlockDevice::write(std::uint64_t offset, WriteParts parts) {
   std::lock_guard lock(disk_->mutex);
   for (auto part : parts) {
     if (!disk_->write(offset, part)) {
-      co_return fail(ErrorKind::exhausted,
+      co_return fail(ErrorKind::exhausted, Limit{"max_memory", disk_->options.max_memory},
                      options_.name + ": the disk in memory has reached its max_memory of " +
                          std::to_string(disk_->options.max_memory) + " bytes; raise it");
     }

@@ -39,6 +39,8 @@ TEST(MemoryBlockDevice, more_than_max_memory_is_refused_and_the_handle_goes_on) 
   const auto refused = simulated_run(clock, device.write(1 << 20, page.span()));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind(), ErrorKind::exhausted);
+  ASSERT_TRUE(refused.error().limit());
+  EXPECT_STREQ(refused.error().limit()->name, "max_memory");
   EXPECT_NE(refused.error().message().find("8192"), std::string::npos);
   EXPECT_TRUE(simulated_run(clock, device.write(4096, page.span())));
 }

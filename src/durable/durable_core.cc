@@ -246,15 +246,16 @@ std::optional<Error> DurableCore::refusal() {
   const std::string last =
       statistics_.last_error ? "; the last failure: " + statistics_.last_error->to_string() : "";
   if (is_given_up()) {
-    return Error(ErrorKind::exhausted, settings_.name + ": attempt_limit (" +
-                                           std::to_string(settings_.attempt_limit) +
-                                           ") is reached, reset() allows more" + last);
+    return Error(ErrorKind::exhausted, Limit{"attempt_limit", settings_.attempt_limit},
+                 settings_.name + ": attempt_limit (" + std::to_string(settings_.attempt_limit) +
+                     ") is reached, reset() allows more" + last);
   }
   if (builders_at_once_ >= kBuildersAtOnce) {
-    return Error(ErrorKind::retry, settings_.name + ": " + std::to_string(builders_at_once_) +
-                                       " attempts were given up and their builders still run; a "
-                                       "builder must heed its cancellation" +
-                                       last);
+    return Error(ErrorKind::retry, Limit{"kBuildersAtOnce", kBuildersAtOnce},
+                 settings_.name + ": " + std::to_string(builders_at_once_) +
+                     " attempts were given up and their builders still run; a "
+                     "builder must heed its cancellation" +
+                     last);
   }
   if (!pace_) return std::nullopt;
   const auto wait = pace_->next_attempt();

@@ -68,7 +68,7 @@ const Scenario kScenarios[] = {
     {"callers_at_once_share_one_rebuild", "ok slow", "with break with3",
      "lost create intact f(1) lost rebuild(1) intact f(2) f(2) f(2)", true},
     {"more_callers_than_may_wait_are_refused", "slow", "with3",
-     "lost create exhausted intact f(1) f(1)", false, 0, false, false, 2},
+     "lost create retry intact f(1) f(1)", false, 0, false, false, 2},
     {"is_broken_that_throws_is_an_error_and_the_value_stays", "ok",
      "with badcheck with goodcheck with", "lost create intact f(1) internal f(1)"},
     {"is_broken_that_throws_after_the_build_leaves_no_value", "ok ok",

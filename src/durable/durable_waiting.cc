@@ -89,7 +89,7 @@ DurableCore::Search DurableCore::search_value(const HeldPointer& seen, const Cal
   }
   Waiters& waiters = attempt_ ? attempt_->waiters : paused_;
   if (!search.refused && waiters.size() >= settings_.max_waiters) {
-    search.refused.emplace(ErrorKind::exhausted,
+    search.refused.emplace(ErrorKind::retry, Limit{"max_waiters", settings_.max_waiters},
                            settings_.name + ": max_waiters (" +
                                std::to_string(settings_.max_waiters) + ") wait for the " +
                                (attempt_ ? "attempt" : "next attempt") + " already");

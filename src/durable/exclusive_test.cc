@@ -356,10 +356,10 @@ TEST(DurableExclusive, more_than_max_waiters_are_refused_and_close_answers_the_o
       asio::co_spawn(executor, world.caller(line, name), asio::detached);
     }
     static_cast<void>(co_await sleep_for(world.clock, 500ms));
-    EXPECT_EQ(world.seen, Seen{"d=exhausted"});
+    EXPECT_EQ(world.seen, Seen{"d=retry"});
     line.close();
     static_cast<void>(co_await sleep_for(world.clock, 10ms));
-    EXPECT_EQ(world.seen, (Seen{"d=exhausted", "b=closed", "c=closed"}));
+    EXPECT_EQ(world.seen, (Seen{"d=retry", "b=closed", "c=closed"}));
     static_cast<void>(co_await sleep_for(world.clock, 10s));
     EXPECT_EQ(world.seen.back(), "a=ok") << "what runs goes on to its end";
     co_await world.caller(line, "e");

@@ -215,9 +215,9 @@ std::optional<Error> StreamCore::count_failure(const Error& failure, bool perman
     return std::nullopt;
   }
   log_.given_up("attempt_limit is reached");
-  return Error(ErrorKind::exhausted, options_.name + ": attempt_limit (" +
-                                         std::to_string(options_.attempt_limit) +
-                                         ") is reached; the last failure: " + failure.to_string());
+  return Error(ErrorKind::exhausted, Limit{"attempt_limit", options_.attempt_limit},
+               options_.name + ": attempt_limit (" + std::to_string(options_.attempt_limit) +
+                   ") is reached; the last failure: " + failure.to_string());
 }
 
 void StreamCore::note_batch(std::size_t updates) {

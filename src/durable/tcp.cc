@@ -102,8 +102,9 @@ Async<std::string> TcpConnection::read_until(std::string_view end) {
       socket_, asio::dynamic_buffer(unread_, max_line_ + until.size()), until, into(code));
   if (code == asio::error::not_found) {
     has_failed_ = true;
-    co_return fail(ErrorKind::exhausted, peer_ + ": max_line (" + std::to_string(max_line_) +
-                                             ") bytes came without the end that was waited for");
+    co_return fail(ErrorKind::exhausted, Limit{"max_line", max_line_},
+                   peer_ + ": max_line (" + std::to_string(max_line_) +
+                       ") bytes came without the end that was waited for");
   }
   if (code) co_return fail(failed(code, "reading"));
   std::string line = unread_.substr(0, bytes - until.size());
@@ -115,9 +116,9 @@ Async<std::string> TcpConnection::read(std::size_t bytes) {
   if (has_failed_) co_return fail(ErrorKind::io, peer_ + ": the connection has failed before");
   if (bytes > max_line_) {
     has_failed_ = true;
-    co_return fail(ErrorKind::exhausted, peer_ + ": " + std::to_string(bytes) +
-                                             " bytes are more than max_line (" +
-                                             std::to_string(max_line_) + ")");
+    co_return fail(ErrorKind::exhausted, Limit{"max_line", max_line_},
+                   peer_ + ": " + std::to_string(bytes) + " bytes are more than max_line (" +
+                       std::to_string(max_line_) + ")");
   }
   while (unread_.size() < bytes) {
     const std::size_t had = unread_.size();

@@ -43,9 +43,9 @@ Async<Turns::Answer> Turns::take(std::shared_ptr<Turns> from, Clock& clock, Mono
       co_return answer;
     }
     if (from->waiting_.size() >= from->max_waiters_) {
-      co_return fail(ErrorKind::exhausted, from->name_ + ": max_waiters (" +
-                                               std::to_string(from->max_waiters_) +
-                                               ") wait for their turn already");
+      co_return fail(ErrorKind::retry, Limit{"max_waiters", from->max_waiters_},
+                     from->name_ + ": max_waiters (" + std::to_string(from->max_waiters_) +
+                         ") wait for their turn already");
     }
     number = ++from->last_waiter_;
     from->waiting_.emplace(number, given);

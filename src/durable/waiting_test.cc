@@ -191,7 +191,7 @@ TEST(DurableWaiting, those_who_wait_are_bounded_and_those_who_leave_are_not_coun
       asio::co_spawn(executor, world.caller(durable, kPatient), asio::detached);
     }
     static_cast<void>(co_await sleep_for(world.clock, 1s));
-    EXPECT_EQ(world.seen, (Seen{"io", "exhausted"}));
+    EXPECT_EQ(world.seen, (Seen{"io", "retry"}));
     signal.emit(asio::cancellation_type::terminal);
     static_cast<void>(co_await sleep_for(world.clock, 1s));
     EXPECT_EQ(durable.statistics().waiting, 2u);

@@ -31,8 +31,9 @@ class BlockingThreads {
   Status start(std::function<void()> work) {
     std::lock_guard lock(mutex_);
     if (waiting_.size() >= kBlockingCallsWaiting) {
-      return fail(ErrorKind::exhausted, std::to_string(waiting_.size()) +
-                                            " functions that block wait for a thread already");
+      return fail(
+          ErrorKind::retry, Limit{"kBlockingCallsWaiting", kBlockingCallsWaiting},
+          std::to_string(waiting_.size()) + " functions that block wait for a thread already");
     }
     waiting_.push_back(std::move(work));
     if (waiting_.size() <= idle_) {

@@ -121,7 +121,7 @@ class Waits {
 
   Status has_room() const {
     if (waiting_.size() < kTerminationWaiters) return {};
-    return fail(ErrorKind::exhausted,
+    return fail(ErrorKind::exhausted, Limit{"kTerminationWaiters", kTerminationWaiters},
                 std::to_string(kTerminationWaiters) + " calls of termination() wait already");
   }
 

@@ -107,7 +107,7 @@ Status ProducerCore::check_size(const ItemList& items, Encoder::Fit fit) const {
                     " bytes can never hold " + std::to_string(encoder_->bytes_for(items)));
   }
   if (fit != Encoder::Fit::too_large) return {};
-  return fail(ErrorKind::exhausted,
+  return fail(ErrorKind::exhausted, Limit{"memory_bytes", 4 * buffer_bytes_},
               "the items of one call take " + std::to_string(encoder_->bytes_for(items)) +
                   " bytes, a quarter of memory_bytes is " + std::to_string(buffer_bytes_) +
                   "; raise it, or give fewer at once");
@@ -142,8 +142,9 @@ Async<ProducerCore::Place> ProducerCore::place(const ItemList& items, Exposure e
       }
       const std::size_t waiters = gathering_.waiters.size();
       if (exposure == Exposure::push && unexposed_.size() + waiters >= kMaxUnexposedPushes) {
-        co_return fail(ErrorKind::exhausted, "more than " + std::to_string(kMaxUnexposedPushes) +
-                                                 " pushes are not exposed; advance first");
+        co_return fail(ErrorKind::exhausted, Limit{"kMaxUnexposedPushes", kMaxUnexposedPushes},
+                       "more than " + std::to_string(kMaxUnexposedPushes) +
+                           " pushes are not exposed; advance first");
       }
       if (waiting_for_room_ != 0 && !may_wait) {
         co_return fail(ErrorKind::retry, "others wait for room in the ring already");

@@ -199,7 +199,9 @@ void ProducerCore::finish(Round& round, const Status& status) {
   }
 }
 
-void ProducerCore::die(const Error& error) {
+void ProducerCore::die(const Error& why) {
+  // What the device said of one operation: of the handle, which is dead, it is not true.
+  const Error error = why.is_retryable() ? Error(ErrorKind::io, why.message()) : why;
   std::vector<std::pair<OneShot<Outcome>, Outcome>> answers;
   std::vector<OneShot<bool>> changed;
   std::unique_ptr<DeviceCompanion::Role> role;

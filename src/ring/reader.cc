@@ -32,9 +32,9 @@ Async<BytesView> Reader::window(std::uint64_t position, std::uint64_t need, std:
     const std::uint64_t whole = std::min(wanted, there);
     const std::uint64_t size = std::min(whole, geometry.capacity);
     if (whole > memory_bytes_) {
-      co_return fail(ErrorKind::exhausted, "the item at position " + std::to_string(position) +
-                                               " takes " + std::to_string(need) +
-                                               " bytes; attach with a memory_bytes of twice that");
+      co_return fail(ErrorKind::exhausted, Limit{"memory_bytes", 2 * memory_bytes_},
+                     "the item at position " + std::to_string(position) + " takes " +
+                         std::to_string(need) + " bytes; attach with a memory_bytes of twice that");
     }
     SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
     start_ = end_ = 0;

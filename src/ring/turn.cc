@@ -34,9 +34,10 @@ Async<Turn::Holder> Turn::take(Clock& clock, MonotonicTime deadline) {
       co_return Holder(state_);
     }
     if (state_->waiting.size() >= max_waiting_) {
-      co_return fail(ErrorKind::exhausted, std::to_string(max_waiting_) +
-                                               " calls wait for their turn already; raise "
-                                               "max_waiting or call less often");
+      co_return fail(ErrorKind::retry, Limit{"max_waiting", max_waiting_},
+                     std::to_string(max_waiting_) +
+                         " calls wait for their turn already; raise "
+                         "max_waiting or call less often");
     }
     state_->waiting.push_back(place);
   }

@@ -39,8 +39,9 @@ struct DuplexStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
       std::lock_guard lock(mutex);
       if (!held) return fail(ErrorKind::closed, method + ": the call has ended");
       if (outgoing.size() >= kDuplexQueueMaximum) {
-        return fail(ErrorKind::exhausted, method + ": " + std::to_string(outgoing.size()) +
-                                              " messages wait to be sent already");
+        return fail(
+            ErrorKind::retry, Limit{"kDuplexQueueMaximum", kDuplexQueueMaximum},
+            method + ": " + std::to_string(outgoing.size()) + " messages wait to be sent already");
       }
       outgoing.push_back(to_buffer(message));
       if (std::exchange(writing, true)) return {};

@@ -301,7 +301,7 @@ struct Server::Impl final : grpc::CallbackGenericService {
     auto* const reactor = call.get();
     CallInfo info = info_of(*context);
     if (shared->count() > shared->max_calls) {
-      call->refuse(call, Error(ErrorKind::exhausted,
+      call->refuse(call, Error(ErrorKind::exhausted, Limit{"max_calls", shared->max_calls},
                                "the server has " + std::to_string(shared->max_calls) +
                                    " calls under way already, handlers whose caller has gone "
                                    "included (ServerOptions::max_calls)"));

@@ -8,14 +8,14 @@
 namespace semper {
 namespace {
 
-Status check_part(const char* what, std::string_view text, std::size_t maximum) {
+Status check_part(const char* what, std::string_view text, const char* limit, std::size_t maximum) {
   if (text.empty()) {
     return fail(ErrorKind::invalid_argument, std::string("the entity's ") + what + " is empty");
   }
   if (text.size() > maximum) {
-    return fail(ErrorKind::invalid_argument, std::string("the entity's ") + what + " has " +
-                                                 std::to_string(text.size()) +
-                                                 " bytes, the limit is " + std::to_string(maximum));
+    return fail(ErrorKind::invalid_argument, Limit{limit, maximum},
+                std::string("the entity's ") + what + " has " + std::to_string(text.size()) +
+                    " bytes, the limit is " + std::to_string(maximum));
   }
   if (!is_utf8(text)) {
     return fail(ErrorKind::invalid_argument,
@@ -45,12 +45,12 @@ Result<EntityId> EntityId::parse(std::string_view text) {
 }
 
 Status EntityId::validate() const {
-  SEMPER_TRY_STATUS(check_part("type", type, kEntityTypeBytesMaximum));
+  SEMPER_TRY_STATUS(check_part("type", type, "kEntityTypeBytesMaximum", kEntityTypeBytesMaximum));
   if (type.find('/') != std::string::npos) {
     return fail(ErrorKind::invalid_argument,
                 "the entity's type \"" + type + "\" has a slash, which divides type and id");
   }
-  return check_part("id", id, kEntityIdBytesMaximum);
+  return check_part("id", id, "kEntityIdBytesMaximum", kEntityIdBytesMaximum);
 }
 
 Tenant::Tenant(Store store) : store_(std::move(store)), prefix_(default_prefix()) {}

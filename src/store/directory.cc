@@ -308,7 +308,7 @@ Async<void> DirectoryLayer::remove_tree(Transaction& transaction, Bytes prefix) 
     // circle.
     const std::size_t limit = transaction.limits().transaction_operations;
     if (transaction.operation_count() + pending.size() > limit) {
-      co_return fail(ErrorKind::exhausted,
+      co_return fail(ErrorKind::exhausted, Limit{"transaction_operations", limit},
                      "it holds more directories than one transaction can remove (" +
                          std::to_string(limit) + " operations); remove those under it first");
     }

@@ -14,9 +14,9 @@ namespace {
 constexpr std::size_t kPageRows = 1024;
 
 Error limit_error(const char* what, std::size_t is, const char* limit_name, std::size_t limit) {
-  return Error(ErrorKind::exhausted, std::string(what) + " of " + std::to_string(is) +
-                                         " is over the store's limit " + limit_name + " = " +
-                                         std::to_string(limit) + "; split it, nothing was applied");
+  return Error(ErrorKind::exhausted, Limit{limit_name, limit},
+               std::string(what) + " of " + std::to_string(is) + " is over the store's limit " +
+                   limit_name + " = " + std::to_string(limit) + "; split it, nothing was applied");
 }
 
 }  // namespace

@@ -10,6 +10,11 @@ Task<void> refused(World& world, Transaction& transaction, ErrorKind kind, std::
   EXPECT_EQ(error.kind(), kind) << error.to_string();
   EXPECT_NE(error.message().find(named), std::string::npos)
       << "the message does not name \"" << named << "\": " << error.message();
+  const auto limit = error.limit();
+  EXPECT_EQ(limit.has_value(), kind == ErrorKind::exhausted);
+  if (limit) {
+    EXPECT_EQ(named.find(limit->name), 0u) << limit->name;
+  }
   EXPECT_TRUE((co_await world.read_all()).empty()) << "something of it was applied";
 }
 

@@ -65,6 +65,8 @@ SERVER_TEST(QueueBound, holds_for_casts_of_callbacks_to_others) {
   EXPECT_TRUE(refused);
   if (refused) {
     EXPECT_EQ(refused->kind(), ErrorKind::retry) << refused->to_string();
+    EXPECT_TRUE(refused->is_retryable());
+    EXPECT_TRUE(refused->limit());
     EXPECT_NE(refused->message().find("full"), std::string::npos) << refused->to_string();
   }
   // Each of the next is refused too; a queued one is tried again, then set aside.

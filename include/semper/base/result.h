@@ -7,12 +7,13 @@
 //   auto n = parse("12");
 //   if (!n) return semper::fail(n.error().in("port of endpoint 3"));   // adds where
 //
-// An ErrorKind exists only where a caller would act differently on it. The kind is the action:
+// An ErrorKind exists only where a caller would act differently on it. The kind is the action; how to
+// handle them is in docs/errors.md:
 //
 //   invalid_argument  the caller's input is wrong; correct it, do not retry
 //   not_found         what was named is not there
 //   already_exists    what was to be made is there already
-//   retry             nothing was done; the same call may succeed later (no room, no item)
+//   retry             nothing was done; the same call may succeed later (a full queue, no item)
 //   suspended         the other side asked for a pause; wait until it resumes
 //   timeout           the deadline passed; it may still take effect where a comment says so
 //   conflict          another transaction was faster; run the whole transaction again
@@ -23,13 +24,34 @@
 //   io                the device, file or network failed; see the message
 //   unsupported       this build, machine or backend cannot do it
 //   permission        not allowed, or refused without a force option
-//   exhausted         a bound that the message names was reached; free something or raise it
+//   exhausted         a bound was reached that waiting does not lift; free something or raise it
 //   internal          a bug of ours or an exception out of a callback; log and report it
+//
+// What others call them, and what the caller does next:
+//
+//   kind              gRPC                 POSIX         next move
+//   invalid_argument  INVALID_ARGUMENT     EINVAL        correct the call
+//   not_found         NOT_FOUND            ENOENT        create it, or give up
+//   already_exists    ALREADY_EXISTS       EEXIST        use what is there, or another name
+//   retry             UNAVAILABLE          EAGAIN        the same call again, later
+//   suspended         UNAVAILABLE          EAGAIN        the same call again, when resumed
+//   timeout           DEADLINE_EXCEEDED    ETIMEDOUT     look, or again if that is harmless
+//   conflict          ABORTED              EBUSY         the whole transaction again
+//   outcome_unknown   UNKNOWN              EINPROGRESS   look before you repeat it
+//   closed            UNAVAILABLE          EPIPE         make a new handle
+//   cancelled         CANCELLED            ECANCELED     nothing
+//   corrupt           DATA_LOSS            EBADMSG       stop, inspect, restore
+//   io                UNAVAILABLE          EIO           see the message; a person may be needed
+//   unsupported       UNIMPLEMENTED        ENOTSUP       do without, or elsewhere
+//   permission        PERMISSION_DENIED    EACCES        get the right, or give up
+//   exhausted         RESOURCE_EXHAUSTED   ENOSPC        free something, send less, raise it
+//   internal          INTERNAL             none          log it, report it
 //
 // Threads: values, freely copied and moved between threads.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -65,13 +87,37 @@ std::string_view to_string(ErrorKind kind) noexcept;
 // The kind of that name; `internal` where there is none.
 ErrorKind error_kind_from(std::string_view name) noexcept;
 
+// The bound that was reached: its name as options, headers and docs/architecture.md have it, and its
+// value. The name is a literal.
+struct Limit {
+  const char* name;
+  std::uint64_t value;
+};
+
 // A kind and one plain sentence: what failed, where, and what to do next.
 class [[nodiscard]] Error {
  public:
   Error(ErrorKind kind, std::string message) : kind_(kind), message_(std::move(message)) {}
+  Error(ErrorKind kind, Limit limit, std::string message)
+      : kind_(kind), limit_(limit), message_(std::move(message)) {}
+
+  // Not inline: g++ 12 believes otherwise that those of a Result without an Error are read.
+  Error(const Error&);
+  Error(Error&&) noexcept;
+  Error& operator=(const Error&);
+  Error& operator=(Error&&) noexcept;
+  ~Error() = default;
 
   ErrorKind kind() const noexcept { return kind_; }
   const std::string& message() const noexcept { return message_; }
+
+  // Which limit was hit, where it was one of ours: of a full queue (retry), of what is too large or
+  // too many (exhausted, invalid_argument). It stays in the process that made the error: an error
+  // that came over a network, or out of a store, has the message only.
+  std::optional<Limit> limit() const noexcept {
+    if (limit_.name == nullptr) return std::nullopt;
+    return limit_;
+  }
 
   // The same error with the place put in front: "PLACE: message".
   Error in(std::string_view place) const;
@@ -79,13 +125,18 @@ class [[nodiscard]] Error {
   // "kind: message", for logs.
   std::string to_string() const;
 
-  // True for kinds where calling again, unchanged, can succeed: retry, suspended, conflict.
+  // True where nothing was done and calling again, unchanged, can succeed: retry, suspended, conflict
+  // (the whole transaction). Pause first, with a Backoff. All others need a decision: see the table.
   bool is_retryable() const noexcept;
 
-  friend bool operator==(const Error&, const Error&) = default;
+  // The same kind and message.
+  friend bool operator==(const Error& a, const Error& b) noexcept {
+    return a.kind_ == b.kind_ && a.message_ == b.message_;
+  }
 
  private:
   ErrorKind kind_;
+  Limit limit_{nullptr, 0};
   std::string message_;
 };
 
@@ -138,6 +189,10 @@ using Status = Result<void>;
 [[nodiscard]] inline tl::unexpected<Error> fail(Error error) {
   return tl::unexpected<Error>(std::move(error));
 }
+// return fail(ErrorKind::retry, Limit{"kQueue", kQueue}, "the queue is full; slow down");
+[[nodiscard]] inline tl::unexpected<Error> fail(ErrorKind kind, Limit limit, std::string message) {
+  return tl::unexpected<Error>(Error(kind, limit, std::move(message)));
+}
 
 // "MESSAGE: strerror text (errno N)" with the kind that fits the number.
 Error error_from_errno(int number, std::string_view message);
@@ -147,7 +202,20 @@ Error error_from_errno(int number, std::string_view message);
 #define SEMPER_CONCAT_INNER(a, b) a##b
 #define SEMPER_CONCAT(a, b) SEMPER_CONCAT_INNER(a, b)
 
-// In a function: SEMPER_TRY(auto value, expression) returns the error, or declares value.
+// Returns the error, or declares what there is, or goes on. The CO_ forms are for coroutines; their
+// expression says its own co_await.
+//
+//   SEMPER_ASSIGN_OR_RETURN(auto value, expression);
+//   SEMPER_RETURN_IF_ERROR(expression);
+//   SEMPER_CO_ASSIGN_OR_RETURN(auto value, co_await expression);
+//   SEMPER_CO_RETURN_IF_ERROR(co_await expression);
+//
+// The same by their short names: SEMPER_TRY, SEMPER_TRY_STATUS, SEMPER_CO_TRY, SEMPER_CO_TRY_STATUS.
+#define SEMPER_ASSIGN_OR_RETURN(declaration, ...) SEMPER_TRY(declaration, __VA_ARGS__)
+#define SEMPER_RETURN_IF_ERROR(...) SEMPER_TRY_STATUS(__VA_ARGS__)
+#define SEMPER_CO_ASSIGN_OR_RETURN(declaration, ...) SEMPER_CO_TRY(declaration, __VA_ARGS__)
+#define SEMPER_CO_RETURN_IF_ERROR(...) SEMPER_CO_TRY_STATUS(__VA_ARGS__)
+
 #define SEMPER_TRY_IMPL(ret, tmp, declaration, ...)     \
   auto tmp = (__VA_ARGS__);                             \
   if (!tmp) ret ::semper::fail(std::move(tmp).error()); \
@@ -160,7 +228,6 @@ Error error_from_errno(int number, std::string_view message);
     if (!semper_status) return ::semper::fail(std::move(semper_status).error()); \
   } while (false)
 
-// The same in a coroutine; the expression says its own co_await.
 #define SEMPER_CO_TRY(declaration, ...) \
   SEMPER_TRY_IMPL(co_return, SEMPER_CONCAT(semper_try_, __LINE__), declaration, __VA_ARGS__)
 #define SEMPER_CO_TRY_STATUS(...)                                                   \

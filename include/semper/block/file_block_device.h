@@ -79,7 +79,7 @@ struct FileDeviceOptions {
   std::uint64_t minimum_size = 4096;
   // With IoMode::threads: operations at the same time. Raise it for disks that like depth.
   std::size_t max_threads = 4;
-  // Operations that may wait or run at once; more are refused with `exhausted`.
+  // Operations that may wait or run at once; more are refused with `retry`.
   std::size_t max_in_flight = 16'384;
   // How long an idle thread looks for work before it sleeps: shortens a push that follows the last
   // one closely by a wake-up (3 to 5 us), costs that much of a CPU per operation. Zero where CPUs

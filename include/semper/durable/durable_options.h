@@ -118,7 +118,7 @@ struct DurableOptions {
   // it throws is logged.
   std::function<void(T&)> dispose = nullptr;
   // Callers that wait: for one attempt, for the end of a pause, for their turn, at most so many
-  // each; more get `exhausted`.
+  // each; more get `retry`.
   std::size_t max_waiters = 100'000;
   // Counts attempts, and intact values of that name. Must outlive the last handle.
   metrics::Registry* metrics = nullptr;

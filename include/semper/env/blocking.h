@@ -18,7 +18,7 @@
 // Bounds: kBlockingThreads threads in the process, each ending after 10 s with nothing to do; further
 // calls wait for one of them, at most kBlockingCallsWaiting. At the process's end they are left.
 //
-// Errors: the function's own; internal (it threw); exhausted (too many wait, or no thread can be
+// Errors: the function's own; internal (it threw); retry (too many wait), exhausted (no thread can be
 // started): then it did not run.
 //
 // Threads: any. After a fork the child begins with none, and with no calls.

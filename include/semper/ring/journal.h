@@ -118,8 +118,8 @@ class Journal {
   // Durable on success: the operation, which will be performed at least once before any later one.
   // On error: it is not in the journal, unless the error is the device's: then it may be. Never
   // returns: it may be in the journal.
-  // Errors: retry or timeout (full until the deadline: try again later), invalid_argument (larger
-  // than the ring takes: never), exhausted (larger than its memory takes; or max_waiting calls wait;
+  // Errors: retry or timeout (full until the deadline, or max_waiting calls wait: try again later), invalid_argument (larger
+  // than the ring takes: never), exhausted (larger than its memory takes;
   // or the disk below the device is full, which status() says too: make room and push again), closed
   // (shut down), and the device's error that ended the journal (start a new one when the cause is
   // gone).

@@ -104,7 +104,7 @@ struct AttachOptions {
   // Memory for all buffers of this handle, whatever the ring's size; from 64 KiB. An item can have
   // a quarter of it. Raise it for larger items, lower it where there are many rings.
   std::size_t memory_bytes = std::size_t{8} << 20;
-  // Calls that may wait for their turn at once; the next one gets `exhausted`.
+  // Calls that may wait for their turn at once; the next one gets `retry`.
   std::size_t max_waiting = 65536;
   // As in CreateOptions.
   std::uint32_t sector_size = 0;

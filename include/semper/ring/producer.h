@@ -18,12 +18,14 @@
 // Threads: any number of calls from any thread; each resumes on its caller's executor.
 //
 // Errors of the calls below, and the next move:
-//   retry             no room, or items of an earlier kind still in the way: call again when the
+//   retry             no room, max_waiting calls wait, or items of an earlier kind are in the way:
+//                     call again when the
 //                     consumer has advanced, or give a deadline. Nothing was written
 //   suspended         the consumer asked for a pause (see state()): call again when it has resumed
 //   timeout           the deadline came first. Nothing was written
 //   invalid_argument  an item that can never fit, or a position that this ring did not give out
-//   exhausted         an item larger than a quarter of memory_bytes, or max_waiting calls wait
+//   exhausted         an item larger than a quarter of memory_bytes, or kMaxUnexposedPushes pushes
+//                     are not exposed: advance first
 //   closed            after detach()
 //   cancelled         the waiting coroutine was cancelled: its items may or may not be in the ring. The
 //                     handle goes on, and so does what had begun

@@ -36,7 +36,7 @@ class DuplexStream {
   ~DuplexStream();  // cancels the call
 
   // Sends it after those before it; does not wait. Errors: closed (the call has ended: next() says
-  // why), exhausted (kDuplexQueueMaximum messages wait already).
+  // why), retry (kDuplexQueueMaximum messages wait already).
   Status send(Bytes message);
 
   // The next message; nothing: the server ended in good order.

@@ -56,10 +56,10 @@ std::size_t queued_size(const RawMessage& message, const ReplyToken& caller) {
 Status check_message_size(const RawMessage& message, const ReplyToken& caller,
                           const Limits& limits) {
   if (queued_size(message, caller) + kDeadLetterRoomBytes <= limits.value_bytes) return {};
-  return fail(ErrorKind::exhausted, "message " + message.name + " of " +
-                                        std::to_string(message.payload.size()) +
-                                        " bytes is over the store's limit value_bytes = " +
-                                        std::to_string(limits.value_bytes) + "; send it in parts");
+  return fail(ErrorKind::exhausted, Limit{"value_bytes", limits.value_bytes},
+              "message " + message.name + " of " + std::to_string(message.payload.size()) +
+                  " bytes is over the store's limit value_bytes = " +
+                  std::to_string(limits.value_bytes) + "; send it in parts");
 }
 
 }  // namespace semper::internal

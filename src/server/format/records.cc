@@ -189,7 +189,7 @@ Bytes encode_reply(BytesView payload) {
 Bytes encode_reply_within(BytesView payload, const Limits& limits) {
   if (payload.size() + kReplyHeadBytes <= limits.value_bytes) return encode_reply(payload);
   return encode_reply_error(Error(
-      ErrorKind::exhausted,
+      ErrorKind::exhausted, Limit{"value_bytes", limits.value_bytes},
       "the message was processed, but its reply of " + std::to_string(payload.size()) +
           " bytes is over the store's limit value_bytes = " + std::to_string(limits.value_bytes) +
           "; reply in parts"));

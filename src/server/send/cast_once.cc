@@ -74,9 +74,10 @@ Async<void> refuse_full(Transaction& transaction, const Share& share) {
     if (const auto header = internal::Header::decode(*raw)) popped = header->popped;
   }
   if (internal::count_waiting(pushed, popped) < kQueueMessagesMaximum) co_return Status{};
-  co_return fail(ErrorKind::retry, "the queue of " + share.id.to_string() + " holds its " +
-                                       std::to_string(kQueueMessagesMaximum) +
-                                       " messages; is a host serving its type?");
+  co_return fail(ErrorKind::retry, Limit{"kQueueMessagesMaximum", kQueueMessagesMaximum},
+                 "the queue of " + share.id.to_string() + " holds its " +
+                     std::to_string(kQueueMessagesMaximum) +
+                     " messages; is a host serving its type?");
 }
 
 Async<void> send(Transaction& transaction, const std::string& source, const Shares& shares) {

@@ -48,9 +48,10 @@ void Context::send_cast(const Tenant& to_tenant, const EntityId& to, std::string
   if (possible) possible = to.validate();
   if (possible) possible = internal::check_message_size(queued, {}, transaction().limits());
   if (possible && fields_.sends->segments == internal::kSegmentsPerTransaction) {
-    possible = fail(ErrorKind::exhausted, "one transaction sends at most " +
-                                              std::to_string(internal::kSegmentsPerTransaction) +
-                                              " messages");
+    possible = fail(ErrorKind::exhausted,
+                    Limit{"kSegmentsPerTransaction", internal::kSegmentsPerTransaction},
+                    "one transaction sends at most " +
+                        std::to_string(internal::kSegmentsPerTransaction) + " messages");
   }
   if (!possible) {
     fields_.sends->refused = possible.error().in("a message to " + to.to_string());

@@ -57,7 +57,7 @@ Async<void> Outbox::publish(Publication publication) {
     publication.size_bytes += queued_size(message, publication.caller);
   }
   if (publication.size_bytes > limits.transaction_bytes / 2) {
-    co_return fail(ErrorKind::exhausted,
+    co_return fail(ErrorKind::exhausted, Limit{"transaction_bytes", limits.transaction_bytes},
                    "a batch of " + std::to_string(publication.size_bytes) +
                        " bytes is over half the store's limit transaction_bytes = " +
                        std::to_string(limits.transaction_bytes) + "; send it in parts");
@@ -70,8 +70,9 @@ Async<void> Outbox::publish(Publication publication) {
   {
     std::lock_guard lock(mutex_);
     if (waiting_bytes_ + publication.size_bytes > kOutboxBytes) {
-      co_return fail(ErrorKind::retry, "more than " + std::to_string(kOutboxBytes) +
-                                           " bytes wait to be sent; slow down and send it again");
+      co_return fail(ErrorKind::retry, Limit{"kOutboxBytes", kOutboxBytes},
+                     "more than " + std::to_string(kOutboxBytes) +
+                         " bytes wait to be sent; slow down and send it again");
     }
     waiting_bytes_ += publication.size_bytes;
     waiting_.push_back(std::move(publication));
@@ -221,10 +222,11 @@ Async<void> Outbox::refuse_full(Publications& batch) {
     send_counts_.looked(target.keys.pushed(), full);
     if (!full) continue;
     publication.refused = true;
-    publication.done.set(
-        fail(ErrorKind::retry, "the queue of " + target.id.to_string() + " holds its " +
-                                   std::to_string(kQueueMessagesMaximum) +
-                                   " messages; is a host serving its type? try again later"));
+    publication.done.set(fail(ErrorKind::retry,
+                              Limit{"kQueueMessagesMaximum", kQueueMessagesMaximum},
+                              "the queue of " + target.id.to_string() + " holds its " +
+                                  std::to_string(kQueueMessagesMaximum) +
+                                  " messages; is a host serving its type? try again later"));
   }
   co_return Status{};
 }

@@ -82,9 +82,9 @@ Async<bool> Batch::resolve_full(AttemptEffects& effects, const EntityId& full) {
     limit_ = effects.ran() / 2;
     co_return false;
   }
-  Error error(ErrorKind::retry, "the queue of " + full.to_string() + " holds its " +
-                                    std::to_string(kQueueMessagesMaximum) +
-                                    " messages; is a host serving its type?");
+  Error error(ErrorKind::retry, Limit{"kQueueMessagesMaximum", kQueueMessagesMaximum},
+              "the queue of " + full.to_string() + " holds its " +
+                  std::to_string(kQueueMessagesMaximum) + " messages; is a host serving its type?");
   const bool is_local = effects.operations_run > 0;
   co_return co_await fail_alone(effects, is_local, std::move(error),
                                 is_local ? Again::no : Again::yes);

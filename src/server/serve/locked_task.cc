@@ -373,9 +373,11 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
     why = saved.error();
   } else if (transaction.size_bytes() > limits.transaction_bytes ||
              transaction.operation_count() > limits.transaction_operations) {
-    why = Error(ErrorKind::exhausted,
-                "the result of handle_locked is more than one transaction of "
-                "the store takes");
+    const bool by_size = transaction.size_bytes() > limits.transaction_bytes;
+    const Limit limit = by_size ? Limit{"transaction_bytes", limits.transaction_bytes}
+                                : Limit{"transaction_operations", limits.transaction_operations};
+    why = Error(ErrorKind::exhausted, limit,
+                "the result of handle_locked is more than one transaction of the store takes");
   }
   if (why && handled) co_return Written::refused;
   if (why) co_return fail(*why);

@@ -70,9 +70,9 @@ Status Slot::submit(Operation operation, const Executor& executor) {
   {
     std::lock_guard lock(mutex_);
     if (mailbox_.size() + priority_.size() >= kMailboxOperations) {
-      return fail(ErrorKind::retry, target_->id.to_string() + " has " +
-                                        std::to_string(kMailboxOperations) +
-                                        " operations waiting; slow down and try again");
+      return fail(ErrorKind::retry, Limit{"kMailboxOperations", kMailboxOperations},
+                  target_->id.to_string() + " has " + std::to_string(kMailboxOperations) +
+                      " operations waiting; slow down and try again");
     }
     if (!running_) {
       started = begin_turn(Loop(executor));

@@ -350,9 +350,10 @@ class StreamDriver final
       }
       if (overflows && options_.when_full == WhenFull::fail) {
         lock.unlock();
-        end(Error(ErrorKind::exhausted, options_.name +
-                                            ": the reader is too slow for max_buffered_updates (" +
-                                            std::to_string(options_.max_buffered_updates) + ")"));
+        end(Error(ErrorKind::exhausted,
+                  Limit{"max_buffered_updates", options_.max_buffered_updates},
+                  options_.name + ": the reader is too slow for max_buffered_updates (" +
+                      std::to_string(options_.max_buffered_updates) + ")"));
         return true;
       }
       if (batch.resume_token.empty()) {
@@ -388,6 +389,7 @@ class StreamDriver final
     was_dropped_ = true;
     note_gap(updates);
     const Error reason(ErrorKind::exhausted,
+                       Limit{"max_buffered_updates", options_.max_buffered_updates},
                        options_.name + ": the reader is too slow for max_buffered_updates (" +
                            std::to_string(options_.max_buffered_updates) + ")");
     Event event = stream::Gap{reason, updates};
@@ -404,9 +406,9 @@ class StreamDriver final
       if (closed_ || ended_) co_return;
       if (!has_room(Room::events)) {
         lock.unlock();
-        end(Error(ErrorKind::exhausted, options_.name +
-                                            ": the reader is too slow for max_buffered_events (" +
-                                            std::to_string(options_.max_buffered_events) + ")"));
+        end(Error(ErrorKind::exhausted, Limit{"max_buffered_events", options_.max_buffered_events},
+                  options_.name + ": the reader is too slow for max_buffered_events (" +
+                      std::to_string(options_.max_buffered_events) + ")"));
         co_return;
       }
       ++statistics_.buffered_events;
