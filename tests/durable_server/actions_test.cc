@@ -115,6 +115,58 @@ struct Actor {
 
 using Lines = std::vector<std::string>;
 
+// Actions of every shape, and one for a state that is not its own.
+struct Shapes {
+  using State = Actor::State;
+  struct All {
+    using Reply = std::int64_t;
+  };
+  struct Wrong {
+    using Reply = std::int64_t;
+  };
+  using Messages = semper::Messages<All, Wrong>;
+
+  static inline Seen* told = nullptr;
+  static void by_function(const State& s) { told->add("function " + std::to_string(s.count)); }
+
+  explicit Shapes(std::shared_ptr<Seen> where) : seen(std::move(where)) { told = seen.get(); }
+  Result<State> init(const EntityId&) { return State(); }
+  Reply<std::int64_t> handle_call(const All&, State& s, Context&) {
+    auto only_moved = std::make_unique<std::string>("moved");
+    return Reply<std::int64_t>(++s.count)
+        .then(s,
+              [to = seen](const auto& after) { to->add("generic " + std::to_string(after.count)); })
+        .then([to = seen, what = std::move(only_moved)](const State&) { to->add(*what); })
+        .then(by_function)
+        .then(s,
+              [to = seen](auto after) noexcept { to->add("copy " + std::to_string(after.count)); })
+        .then([](const State&) { return ActionFlow::halt; })
+        .then(s, [to = seen](const auto&) { to->add("never"); });
+  }
+  Reply<std::int64_t> handle_call(const Wrong&, State& s, Context&) {
+    ++s.count;
+    return Reply<std::int64_t>(s.count).then([](const std::vector<std::string>&) {});
+  }
+  std::shared_ptr<Seen> seen;
+};
+
+SERVER_TEST(Actions, may_be_generic_moved_only_or_a_function) {
+  auto seen = std::make_shared<Seen>();
+  auto& server = *co_await world.serve(std::make_shared<Shapes>(seen));
+  EXPECT_EQ(must(co_await server.ref<Shapes>("a").call(Shapes::All{})), 1);
+  EXPECT_EQ(seen->all(), list("generic 1", "moved", "function 1", "copy 1"));
+}
+
+SERVER_TEST(Actions, one_for_another_state_fails_its_message_and_nothing_is_applied) {
+  auto seen = std::make_shared<Seen>();
+  auto& server = *co_await world.serve(std::make_shared<Shapes>(seen));
+  const auto error = must_fail(co_await server.ref<Shapes>("a").call(Shapes::Wrong{}));
+  EXPECT_EQ(error.kind(), ErrorKind::internal) << error.to_string();
+  EXPECT_NE(error.message().find("another type than the entity's State"), std::string::npos);
+  EXPECT_EQ(must(co_await server.ref<Shapes>("a").call(Shapes::All{})), 1);
+}
+
+
 SERVER_TEST(Actions, they_run_once_in_order_after_the_commit_with_the_committed_state) {
   auto seen = std::make_shared<Seen>();
   auto& server = *co_await world.serve(std::make_shared<Actor>(seen));

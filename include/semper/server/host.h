@@ -51,7 +51,8 @@ struct HostStatistics {
 
 class Host {
  public:
-  // Not yet serving anything. An error inside the tenant is reported by start() and by every call.
+  // Not yet serving anything. Throws ErrorException (base/value.h) with the error of a store that did
+  // not open: Host(co_await open_store(...)) is never a host of nothing.
   explicit Host(Tenant tenant, HostOptions options = {});
   ~Host();
   Host(const Host&) = delete;

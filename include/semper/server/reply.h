@@ -5,7 +5,7 @@
 //   return semper::no_reply;                             // answered later, by ctx.reply_token()
 //   return semper::lock();                               // go on in handle_locked, without one
 //   return semper::stop("reason");                       // commit, then leave this process's memory
-//   return Reply<int>(s.n).then([](const State& s) { log(s); });   // runs after the commit
+//   return Reply<int>(s.n).then(s, [](const auto& s) { log(s); });   // runs after the commit
 //
 // Outcome is the same for callbacks without a reply value (casts, infos); such a callback may also
 // return void.
@@ -16,20 +16,15 @@
 // When not: what must happen for certain is a message (Context::cast) or a lock, not an action.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <type_traits>
-#include <typeindex>
 #include <utility>
-#include <vector>
 
-#include "semper/base/assert.h"
 #include "semper/base/result.h"
+#include "semper/server/internal/action.h"
 
 namespace semper {
-
-enum class ActionFlow : std::uint8_t { go_on, halt };
 
 struct NoReply {};
 inline constexpr NoReply no_reply{};
@@ -45,50 +40,6 @@ struct Stop {
 inline Stop stop(std::string reason) {
   return Stop{std::move(reason)};
 }
-
-namespace internal {
-
-enum class Next : std::uint8_t { go_on, stop, lock };
-
-// An action, with the type of the state that it wants.
-struct Action {
-  std::type_index state_type;
-  std::function<ActionFlow(const void*)> run;
-};
-
-template <class F>
-struct ActionArgument : ActionArgument<decltype(&F::operator())> {};
-template <class R, class C, class S>
-struct ActionArgument<R (C::*)(const S&) const> {
-  using type = S;
-};
-template <class R, class C, class S>
-struct ActionArgument<R (C::*)(const S&)> {
-  using type = S;
-};
-
-template <class F>
-Action make_action(F function) {
-  using State = typename ActionArgument<F>::type;
-  return {typeid(State), [function = std::move(function)](const void* state) mutable {
-            const State& typed = *static_cast<const State*>(state);
-            if constexpr (std::is_void_v<decltype(function(typed))>) {
-              function(typed);
-              return ActionFlow::go_on;
-            } else {
-              return function(typed);
-            }
-          }};
-}
-
-// What every Reply carries besides its value.
-struct ReplyControl {
-  Next next = Next::go_on;
-  std::string stop_reason;
-  std::vector<Action> actions;
-};
-
-}  // namespace internal
 
 template <class T>
 class [[nodiscard]] Reply {
@@ -111,10 +62,18 @@ class [[nodiscard]] Reply {
   }
   // NOLINTEND(google-explicit-constructor)
 
-  // Adds an action, a callable with one argument: const State&.
+  // Adds an action: a lambda, also one that can only be moved, or a function, with one argument,
+  // const State&. The first form takes the callback's state, so that the compiler refuses an action
+  // for another type, and `auto` will do. The second one goes by what the action names: where that
+  // is not the entity's State, the message fails with `internal`, and nothing of it is applied.
+  template <class State, class F>
+  requires std::is_invocable_v<F&, const State&> Reply then(const State&, F action) && {
+    control_.actions.push_back(internal::make_action<State>(std::move(action)));
+    return std::move(*this);
+  }
   template <class F>
   Reply then(F action) && {
-    control_.actions.push_back(internal::make_action(std::move(action)));
+    control_.actions.push_back(internal::make_action_by_itself(std::move(action)));
     return std::move(*this);
   }
 
@@ -148,9 +107,15 @@ class [[nodiscard]] Outcome {
   Outcome(tl::unexpected<Error> error) : error_(std::move(error.value())) {}
   // NOLINTEND(google-explicit-constructor)
 
+  // As Reply's.
+  template <class State, class F>
+  requires std::is_invocable_v<F&, const State&> Outcome then(const State&, F action) && {
+    control_.actions.push_back(internal::make_action<State>(std::move(action)));
+    return std::move(*this);
+  }
   template <class F>
   Outcome then(F action) && {
-    control_.actions.push_back(internal::make_action(std::move(action)));
+    control_.actions.push_back(internal::make_action_by_itself(std::move(action)));
     return std::move(*this);
   }
 

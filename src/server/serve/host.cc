@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "semper/base/value.h"
 #include "semper/env/cancellation.h"
 #include "server/format/keys.h"
 #include "server/send/store_in_process.h"
@@ -280,8 +281,17 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   bool started_ = false;
 };
 
+namespace {
+
+Tenant opened(Tenant tenant) {
+  if (tenant.store()) return tenant;
+  throw ErrorException(tenant.store().error().in("a host has no store to serve, it did not open"));
+}
+
+}  // namespace
+
 Host::Host(Tenant tenant, HostOptions options)
-    : impl_(std::make_shared<Impl>(std::move(tenant), std::move(options))) {}
+    : impl_(std::make_shared<Impl>(opened(std::move(tenant)), std::move(options))) {}
 
 Host::~Host() {
   impl_->abandon();

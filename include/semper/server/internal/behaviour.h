@@ -44,6 +44,19 @@ class Behaviour {
   virtual void terminate(const void* state, const std::string& reason) = 0;
 };
 
+// Success: every action of it takes a State. Error: internal.
+template <class State>
+Result<Handled> with_fitting_actions(Result<Handled> handled) {
+  if (!handled) return handled;
+  for (const Action& action : handled->control.actions) {
+    if (action.state_type == typeid(State)) continue;
+    return fail(ErrorKind::internal,
+                "an action (Reply::then) takes another type than the entity's State; give it the "
+                "state, then(state, action), and the compiler looks");
+  }
+  return handled;
+}
+
 // Error unsupported, with advice.
 Error unknown_fields_error(std::string_view type, const Error& surplus);
 Error exception_error(std::string_view where, std::exception_ptr thrown);

@@ -128,7 +128,8 @@ class BehaviourOf final : public Behaviour {
     Result<Handled> result = fail(ErrorKind::not_found, "");
     const bool known = for_each_message([&]<class M>() {
       if (short_type_name<M>() != message) return false;
-      result = handle_as<M>(payload, *static_cast<State*>(state), context);
+      result = with_fitting_actions<State>(
+          handle_as<M>(payload, *static_cast<State*>(state), context));
       return true;
     });
     if (!known) return fail(unknown_message_error(type_name<B>(), message, messages()));
@@ -244,7 +245,8 @@ class BehaviourOf final : public Behaviour {
       if (short_type_name<M>() != message) {
         co_return co_await handle_locked_from<I + 1>(message, payload, state, context);
       }
-      co_return co_await handle_locked_as<M>(payload, state, context);
+      auto handled = co_await handle_locked_as<M>(payload, state, context);
+      co_return with_fitting_actions<State>(std::move(handled));
     }
   }
 

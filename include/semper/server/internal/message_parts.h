@@ -29,7 +29,8 @@ M make_message(Arguments&&... arguments) {
 
 // Not a message itself, nor one with options: other overloads take these.
 template <class M, class... Arguments>
-concept PartsOf =
-    MadeOf<M, Arguments...> && !(std::is_same_v<M, std::remove_cvref_t<Arguments>> || ...);
+concept NoneIs = !(std::is_same_v<M, std::remove_cvref_t<Arguments>> || ...);
+template <class M, class... Arguments>
+concept PartsOf = MadeOf<M, Arguments...> && NoneIs<M, Arguments...>;
 
 }  // namespace semper::internal
