@@ -45,6 +45,32 @@ Task<void> call(Durable<int> durable, std::vector<std::string>& seen) {
   seen.push_back(value ? std::to_string(*value) : std::string(to_string(value.error().kind())));
 }
 
+// ---- arguments ----
+
+// Strings that are longer than they can hold in themselves, for the address sanitizer.
+TEST(DurableEdges, with_keeps_the_arguments_of_its_function_until_it_has_ended) {
+  SimulatedClock clock;
+  simulated_run(clock, [&]() -> Task<void> {
+    DurableOptions<int> options;
+    options.env.clock = &clock;
+    auto build = []() -> Async<int> { co_return 7; };
+    auto durable = Durable<int>::create(build, never_broken, nullptr, options);
+    std::string text(100, 't');
+    const auto sum = co_await durable.with(
+        [](int& number, const std::string& one, std::string two,
+           SimulatedClock* time) -> Async<std::size_t> {
+          SEMPER_CO_TRY_STATUS(co_await sleep_for(*time, 1s));
+          co_return number + one.size() + two.size();
+        },
+        text, std::string(50, 'u'), &clock);
+    EXPECT_EQ(sum, 157u);
+    const WithOptions once;
+    const auto plain = co_await durable.with(
+        once, [](int&, const std::string& one) { return one.size(); }, text);
+    EXPECT_EQ(plain, 100u);
+  }());
+}
+
 // ---- threads that block ----
 
 TEST(DurableEdges, a_deadline_answers_although_the_builder_blocks_its_thread) {

@@ -67,6 +67,47 @@ class TransactionTest : public ::testing::Test {
   std::shared_ptr<testing::FaultyBackend> faulty_;
 };
 
+// Strings that are longer than they can hold in themselves: what is destroyed twice is seen by the
+// address sanitizer.
+TEST_F(TransactionTest, transact_keeps_its_arguments_over_all_attempts) {
+  const Store store(faulty_, env_);
+  faulty_->script({CommitFault::conflict, CommitFault::conflict});
+  const std::string key(100, 'k');
+  int attempts = 0;
+  const auto size = simulated_run(clock_, [&]() -> Async<std::size_t> {
+    co_return co_await store.transact(
+        [](Transaction& tx, const std::string& where, std::string what,
+           int* count) -> Async<std::size_t> {
+          ++*count;
+          SEMPER_CO_TRY(const auto old, co_await tx.get(where));
+          tx.set(where, what);
+          co_return where.size() + what.size() + old.value_or("").size();
+        },
+        key, std::string(50, 'v'), &attempts);
+  }());
+  EXPECT_EQ(size, 150u);
+  EXPECT_EQ(attempts, 3);
+  EXPECT_EQ(stored(key), std::string(50, 'v'));
+}
+
+TEST_F(TransactionTest, transact_takes_options_before_a_function_with_arguments) {
+  const Store store(faulty_, env_);
+  faulty_->script({CommitFault::conflict});
+  TransactOptions once;
+  once.max_attempts = 1;
+  const std::string key(100, 'k');
+  const auto done = simulated_run(clock_, [&]() -> Async<void> {
+    co_return co_await store.transact(
+        once,
+        [](Transaction& tx, const std::string& where) -> Async<void> {
+          tx.set(where, "1");
+          co_return Status{};
+        },
+        key);
+  }());
+  EXPECT_EQ(done.error().kind(), ErrorKind::conflict);
+}
+
 TEST_F(TransactionTest, an_applied_commit_whose_answer_was_lost_is_a_success_with_its_stamp) {
   const auto committed = add_one({CommitFault::unknown_applied});
   ASSERT_TRUE(committed) << committed.error().to_string();

@@ -22,7 +22,8 @@
 // std::system_error, which becomes an Error):
 //   the builder's own error    the attempt failed; call again when that kind says so
 //   internal                   to_create, to_rebuild or is_broken threw; nothing is left of it
-//   retry                      the value was broken right after its build; or a pause is on and the
+//   retry                      too many callers wait already (max_waiters); or the value was broken
+//                              right after its build; or a pause is on and the
 //                              call asked to fail then (WhenDown::fail): the message says until
 //                              when;
 //                              or several attempts passed their deadline and their builders still
@@ -30,7 +31,7 @@
 //   timeout                    the attempt passed its deadline, or the call its own before f began
 //   closed                     close() was called, or the executor of the attempt is gone
 //   cancelled                  this caller was cancelled while it waited; the attempt goes on
-//   exhausted                  too many callers wait, or attempt_limit is reached: see reset()
+//   exhausted                  attempt_limit is reached: see reset()
 // None of them means that f ran: with returns them before it. One does:
 //   outcome_unknown            the call passed its deadline while f ran; f has ended
 //
@@ -54,6 +55,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "semper/durable/internal/arguments.h"
 #include "semper/durable/internal/durable_value.h"
 
 namespace semper {
@@ -101,6 +103,24 @@ class Durable {
   // co_await durable.with(f);`. Written inside the co_await, what it captured is destroyed twice (a
   // fault of that compiler, docs/testing.md). Captures by reference are harmless, and the caller's
   // coroutine outlives f anyway. The same holds for the arguments of create_or_fail.
+  //
+  // Or without captures: what f needs is given as arguments, and f gets T& and a const& to a copy of
+  // each: safe with every compiler.
+  //
+  //   co_await session.with([](Session& s, const std::string& text) { return s.query(text); }, text);
+  template <class F, class First, class... Rest>
+  requires internal::UsesToo<F, T&, First, Rest...>
+  auto with(F f, First&& first, Rest&&... rest) const {
+    return with(core().settings().with, std::move(f), std::forward<First>(first),
+                std::forward<Rest>(rest)...);
+  }
+  template <class F, class First, class... Rest>
+  requires internal::UsesToo<F, T&, First, Rest...>
+  auto with(WithOptions options, F f, First&& first, Rest&&... rest) const {
+    auto bound = internal::with_arguments<T>(std::move(f), std::forward<First>(first),
+                                             std::forward<Rest>(rest)...);
+    return with(options, std::move(bound));
+  }
   template <class F>
   requires std::is_invocable_v<F&, T&>
   auto with(F f) const { return with(core().settings().with, std::move(f)); }

@@ -31,6 +31,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/durable/internal/arguments.h"
 #include "semper/durable/internal/durable_value.h"
 
 namespace semper {
@@ -80,7 +81,21 @@ class Pool {
     return made;
   }
 
-  // As Durable::with. With g++ 12 a lambda that captures by value is named first (docs/testing.md).
+  // As Durable::with, with arguments too. With g++ 12 a lambda that captures by value is named first
+  // (docs/testing.md).
+  template <class F, class First, class... Rest>
+  requires internal::UsesToo<F, T&, First, Rest...>
+  auto with(F f, First&& one, Rest&&... rest) const {
+    return with(first().settings().with, std::move(f), std::forward<First>(one),
+                std::forward<Rest>(rest)...);
+  }
+  template <class F, class First, class... Rest>
+  requires internal::UsesToo<F, T&, First, Rest...>
+  auto with(WithOptions options, F f, First&& one, Rest&&... rest) const {
+    auto bound = internal::with_arguments<T>(std::move(f), std::forward<First>(one),
+                                             std::forward<Rest>(rest)...);
+    return with(options, std::move(bound));
+  }
   template <class F>
   requires std::is_invocable_v<F&, T&>
   auto with(F f) const { return with(first().settings().with, std::move(f)); }

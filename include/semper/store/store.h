@@ -4,8 +4,8 @@
 // with a backend that serves one (see docs/backends.md).
 //
 //   SEMPER_CO_TRY(auto store, co_await semper::open_store("sqlite:./data.db"));
-//   auto read = [](semper::Transaction& tx) -> semper::Async<int> { ... };
-//   SEMPER_CO_TRY(const int total, co_await store.transact(read));
+//   auto read = [](semper::Transaction& tx, const std::string& key) -> semper::Async<int> { ... };
+//   SEMPER_CO_TRY(const int total, co_await store.transact(read, key));
 //   SEMPER_CO_TRY_STATUS(co_await store.close());
 //
 // A Store is a cheap handle; copies share one backend, which closes when the last one goes (close()
@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "semper/env/cancellation.h"
+#include "semper/store/internal/arguments.h"
 #include "semper/store/internal/retry_policy.h"
 #include "semper/store/transact_options.h"
 #include "semper/store/transaction.h"
@@ -47,6 +48,27 @@ class Store {
   auto transact(F fn, TransactOptions options = {}) const
       -> std::invoke_result_t<F&, Transaction&> {
     return run_through(attempts(shared_, std::move(fn), options));
+  }
+
+  // The same, and fn is given the arguments too, as const&, copies of which are kept beside it:
+  // fn(Transaction&, const A&...). The form that is safe with every compiler inside a co_await:
+  //
+  //   co_await store.transact([](semper::Transaction& tx, const std::string& key) -> Async<..> {..},
+  //                           key);
+  //
+  // A lambda that captures by value there is destroyed twice by g++ 12 (docs/testing.md). Captures by
+  // reference are harmless, and so is what was given a name before.
+  template <class F, class First, class... Rest>
+  requires internal::TakesToo<F, Transaction&, First, Rest...>
+  auto transact(F fn, First&& first, Rest&&... rest) const {
+    return transact(TransactOptions(), std::move(fn), std::forward<First>(first),
+                    std::forward<Rest>(rest)...);
+  }
+  template <class F, class... Arguments>
+  requires internal::TakesToo<F, Transaction&, Arguments...>
+  auto transact(TransactOptions options, F fn, Arguments&&... arguments) const {
+    auto bound = internal::bind_arguments(std::move(fn), std::forward<Arguments>(arguments)...);
+    return transact(std::move(bound), options);
   }
 
   // One object of type T per open store and process, made at the first call: for layers that keep
