@@ -174,6 +174,7 @@ Task<void> Outbox::run(std::shared_ptr<Runner> runner) {
 
 std::shared_ptr<Outbox::Publications> Outbox::take(Runner& runner) {
   std::shared_ptr<Runner> next;
+  std::deque<Publication> orphans;
   {
     std::lock_guard lock(mutex_);
     if (turn_ == runner.turn() && waiting_there_ > 0) {
@@ -182,7 +183,14 @@ std::shared_ptr<Outbox::Publications> Outbox::take(Runner& runner) {
       return current_;
     }
     runner.finished();
-    if (turn_ == runner.turn()) next = next_runner(Loop());
+    if (turn_ == runner.turn()) {
+      next = next_runner(Loop());
+      // Their loops are gone. Kept, they would hold this outbox and its store for ever.
+      if (!next) {
+        orphans.swap(waiting_);
+        waiting_bytes_ = 0;
+      }
+    }
   }
   if (next) start(std::move(next));
   return nullptr;
