@@ -35,7 +35,7 @@ void Process::begin() {
 
 Task<void> Process::boot() {
   const Env env{&calendar_, &simulation_.random()};
-  auto backend = co_await open_backend(kStoreUrl, env);
+  auto backend = co_await open_backend(simulation_.store_url(), env);
   if (!backend) {
     simulation_.finding("the store does not open: " + backend.error().to_string());
     co_return;

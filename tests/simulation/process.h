@@ -19,8 +19,6 @@
 
 namespace semper::simulation {
 
-inline constexpr const char* kStoreUrl = "memory:simulation";
-
 class Process {
  public:
   static constexpr std::size_t kCallerLoops = 2;

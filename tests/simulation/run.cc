@@ -98,7 +98,7 @@ Process::Options Run::process_options(std::size_t number) {
 void Run::make_world() {
   auto open = [](Simulation& simulation, std::optional<Store>& store) -> Task<void> {
     register_builtin_backends();
-    auto backend = co_await open_backend(kStoreUrl, simulation.env());
+    auto backend = co_await open_backend(simulation.store_url(), simulation.env());
     if (backend) store.emplace(std::move(*backend), simulation.env());
   };
   observe("opening the store", open(simulation_, observer_store_));

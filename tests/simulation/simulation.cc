@@ -6,6 +6,15 @@
 
 namespace semper::simulation {
 
+namespace {
+
+std::string next_store_url() {
+  static std::uint64_t number = 0;
+  return "memory:simulation-" + std::to_string(++number);
+}
+
+}  // namespace
+
 bool Loop::run_one() {
   context_->restart();
   if (context_->poll_one() == 0) return false;
@@ -29,7 +38,7 @@ void Loop::after_steps(std::uint64_t steps, std::function<void()> act) {
 }
 
 Simulation::Simulation(std::uint64_t seed, Trace& trace)
-    : random_(seed), order_(seed ^ 0x0bde7), trace_(trace) {
+    : store_url_(next_store_url()), random_(seed), order_(seed ^ 0x0bde7), trace_(trace) {
   add_loop(kNoLane).make();
   add_loop(kNoLane).make();
   set_log_sink([this](LogLevel level, std::string_view component, std::string_view message) {

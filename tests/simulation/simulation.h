@@ -70,6 +70,9 @@ class Simulation {
   Trace& trace() { return trace_; }
   Surface& surface() { return surface_; }
 
+  // Of this run alone: what an earlier one may have left open is not met.
+  const std::string& store_url() const { return store_url_; }
+
   // Since the beginning.
   Duration elapsed() const { return clock_.now() - testing::SimulatedClock::kStart; }
   // A number that grows with each call: which of two things came first.
@@ -104,6 +107,7 @@ class Simulation {
   static constexpr std::uint64_t kStepsAtOneTime = 3'000'000;
   static constexpr std::size_t kFindingsAtMost = 50;
 
+  const std::string store_url_;
   testing::SimulatedClock clock_;
   SeededRandom random_;
   SeededRandom order_;  // which loop runs
