@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "semper/open_store.h"
+#include "semper/server/behaviour.h"
 #include "semper/testing/simulated_run.h"
 #include "server/format/enqueue.h"
 #include "server/send/store_in_process.h"

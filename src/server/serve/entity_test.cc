@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "semper/open_store.h"
+#include "semper/server/behaviour.h"
 #include "semper/testing/simulated_run.h"
 
 namespace semper::internal {
