@@ -10,6 +10,7 @@
 
 #include "semper/open_store.h"
 #include "semper/server/behaviour.h"
+#include "semper/server/internal/behaviour_of.h"
 #include "semper/testing/simulated_run.h"
 #include "server/format/enqueue.h"
 #include "server/send/store_in_process.h"

@@ -8,6 +8,7 @@
 
 #include "semper/open_store.h"
 #include "semper/server/behaviour.h"
+#include "semper/server/internal/behaviour_of.h"
 #include "semper/testing/simulated_run.h"
 
 namespace semper::internal {
