@@ -6,9 +6,11 @@
 #include <charconv>
 #include <map>
 #include <mutex>
+#include <string_view>
 #include <utility>
 
 #include "backends/memory/memory_engine.h"
+#include "semper/env/fork.h"
 
 namespace semper {
 namespace {
@@ -16,15 +18,24 @@ namespace {
 using memory::MemoryEngine;
 using memory::WatchEnd;
 
+// What a forked child may not use: a thread that it does not have may have been inside the engine.
+constexpr std::string_view kWhat = "this store";
+
 class MemorySnapshot final : public Snapshot {
  public:
   MemorySnapshot(std::shared_ptr<MemoryEngine> engine, const Clock& clock, Duration lifetime)
       : engine_(std::move(engine)), pin_(engine_->pin(clock, lifetime)) {}
-  ~MemorySnapshot() override { engine_->unpin(pin_); }
+  ~MemorySnapshot() override {
+    if (!fork_.is_foreign()) engine_->unpin(pin_);
+  }
 
   Version version() const override { return pin_->version; }
-  Async<std::optional<Bytes>> get(BytesView key) override { co_return engine_->get(*pin_, key); }
+  Async<std::optional<Bytes>> get(BytesView key) override {
+    SEMPER_CO_TRY_STATUS(fork_.check(kWhat));
+    co_return engine_->get(*pin_, key);
+  }
   Async<RangePage> get_range(const PageRequest& request) override {
+    SEMPER_CO_TRY_STATUS(fork_.check(kWhat));
     co_return engine_->get_range(*pin_, request);
   }
 
@@ -33,15 +44,19 @@ class MemorySnapshot final : public Snapshot {
  private:
   std::shared_ptr<MemoryEngine> engine_;
   MemoryEngine::PinPlace pin_;
+  const ForkGuard fork_;
 };
 
 class MemoryWatch final : public Watch {
  public:
   MemoryWatch(std::shared_ptr<MemoryEngine> engine, Clock& clock, MemoryEngine::Watching watching)
       : engine_(std::move(engine)), clock_(&clock), watching_(std::move(watching)) {}
-  ~MemoryWatch() override { engine_->drop_watch(watching_.number); }
+  ~MemoryWatch() override {
+    if (!fork_.is_foreign()) engine_->drop_watch(watching_.number);
+  }
 
   Async<void> changed(MonotonicTime deadline) override {
+    SEMPER_CO_TRY_STATUS(fork_.check(kWhat));
     if (!end_) {
       SEMPER_CO_TRY(end_, co_await watching_.end.wait_until(*clock_, deadline));
     }
@@ -54,6 +69,7 @@ class MemoryWatch final : public Watch {
   Clock* clock_;
   MemoryEngine::Watching watching_;
   std::optional<WatchEnd> end_;
+  const ForkGuard fork_;
 };
 
 // One handle on an engine.
@@ -61,7 +77,9 @@ class MemoryBackend final : public Backend {
  public:
   MemoryBackend(std::shared_ptr<MemoryEngine> engine, std::string url, Limits limits, Env env)
       : engine_(std::move(engine)), url_(std::move(url)), limits_(limits), env_(env) {}
-  ~MemoryBackend() override { engine_->close_watches(this); }
+  ~MemoryBackend() override {
+    if (!fork_.is_foreign()) engine_->close_watches(this);
+  }
 
   const Limits& limits() const override { return limits_; }
   BackendTraits traits() const override { return {.versions_are_commits = true}; }
@@ -99,10 +117,12 @@ class MemoryBackend final : public Backend {
   }
 
   std::vector<std::pair<std::string, std::int64_t>> statistics() const override {
+    if (fork_.is_foreign()) return {};
     return engine_->statistics();
   }
 
   Async<void> close() override {
+    SEMPER_CO_TRY_STATUS(fork_.check(kWhat));
     closed_.store(true);
     engine_->close_watches(this);
     co_return Status{};
@@ -110,6 +130,7 @@ class MemoryBackend final : public Backend {
 
  private:
   Status check_open() const {
+    SEMPER_TRY_STATUS(fork_.check(kWhat));
     if (!closed_.load()) return {};
     return fail(ErrorKind::closed, "the store " + url_ + " was closed; open it again");
   }
@@ -118,6 +139,7 @@ class MemoryBackend final : public Backend {
   const std::string url_;
   const Limits limits_;
   const Env env_;
+  const ForkGuard fork_;
   std::atomic<bool> closed_{false};
 };
 
@@ -160,6 +182,7 @@ Result<Limits> limits_of(const StoreUrl& url) {
 struct Engines {
   std::mutex mutex;
   std::map<std::string, std::weak_ptr<MemoryEngine>> by_name;
+  ForkGuard fork;  // whose they are
 };
 // Never destroyed: exit handlers may fork.
 Engines& engines() {
@@ -178,6 +201,11 @@ std::shared_ptr<MemoryEngine> engine_of(const std::string& name) {
   if (name.empty()) return std::make_shared<MemoryEngine>();
   std::lock_guard lock(engines().mutex);
   auto& by_name = engines().by_name;
+  // Those of a parent stay its own: a thread that this child does not have may be inside one.
+  if (engines().fork.is_foreign()) {
+    by_name.clear();
+    engines().fork = ForkGuard();
+  }
   std::erase_if(by_name, [](const auto& entry) { return entry.second.expired(); });
   auto engine = by_name[name].lock();
   if (!engine) {

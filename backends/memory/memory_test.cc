@@ -275,5 +275,46 @@ TEST(MemoryFork, a_child_waits_for_a_thread_of_its_parent_when_it_opens_a_store)
   EXPECT_EQ(failed, 0);
 }
 
+// In the child: whether it is refused what its parent has open, and ends.
+bool is_refused(const Store& store, SimulatedClock& clock) {
+  const auto read = [](Transaction& transaction) -> Async<bool> {
+    const std::string key = "key";
+    SEMPER_CO_TRY(const auto value, co_await transaction.get(key));
+    co_return value.has_value();
+  };
+  const auto result = simulated_run(clock, store.transact(read));
+  return !result && result.error().kind() == ErrorKind::unsupported &&
+         !simulated_run(clock, store.close());
+}
+
+TEST(MemoryFork, a_child_is_refused_its_parents_store_whatever_a_thread_of_the_parent_does) {
+  SEMPER_FORKS_BESIDE_THREADS();
+  SimulatedClock clock;
+  SeededRandom random{1};
+  const Env env{&clock, &random};
+  register_backend("memory-of-forks", open_memory);
+  auto backend = simulated_run(clock, open_backend("memory-of-forks:shared", env));
+  ASSERT_TRUE(backend);
+  std::atomic<bool> stop = false;
+  std::thread busy([&] {
+    while (!stop.load()) static_cast<void>((*backend)->statistics());
+  });
+  const Store store(*backend, env);
+  int failed = 0;
+  for (int i = 0; i < 200 && failed == 0; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(30);  // one that hangs
+      ::_exit(is_refused(store, clock) ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    failed += status == 0 ? 0 : 1;
+  }
+  stop.store(true);
+  busy.join();
+  EXPECT_EQ(failed, 0);
+}
+
 }  // namespace
 }  // namespace semper
