@@ -201,7 +201,8 @@ void ProducerCore::finish(Round& round, const Status& status) {
 
 void ProducerCore::die(const Error& why) {
   // What the device said of one operation: of the handle, which is dead, it is not true.
-  const Error error = why.is_retryable() ? Error(ErrorKind::io, why.message()) : why;
+  const bool is_for_later = why.kind() == ErrorKind::retry || why.kind() == ErrorKind::suspended;
+  const Error error = is_for_later ? Error(ErrorKind::io, why.message()) : why;
   std::vector<std::pair<OneShot<Outcome>, Outcome>> answers;
   std::vector<OneShot<bool>> changed;
   std::unique_ptr<DeviceCompanion::Role> role;
