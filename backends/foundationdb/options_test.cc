@@ -21,9 +21,7 @@ Result<FoundationDbOptions> parse(const std::string& text) {
 // A cluster file with these lines, for one test.
 class ClusterFile {
  public:
-  explicit ClusterFile(const std::string& text) {
-    std::ofstream(path()) << text;
-  }
+  explicit ClusterFile(const std::string& text) { std::ofstream(path()) << text; }
   std::string path() const { return folder_.path("fdb.cluster"); }
 
  private:

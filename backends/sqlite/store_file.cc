@@ -298,9 +298,9 @@ Status put_right(const SqliteOptions& options) {
   }
   SEMPER_TRY(Statement mode, connection.prepare("PRAGMA journal_mode"));
   if (mode.step() == SQLITE_ROW && mode.column_text(0) == "wal") return {};
-  return fail(ErrorKind::unsupported,
-              "the file " + options.path.file +
-                  " cannot be given a write-ahead log; it was left as it is");
+  return fail(
+      ErrorKind::unsupported,
+      "the file " + options.path.file + " cannot be given a write-ahead log; it was left as it is");
 }
 
 Status create_file(const SqliteOptions& options) {

@@ -10,9 +10,9 @@
 #include <string>
 #include <utility>
 
-#include "ticker.h"
 #include "semper/env/standard_streams.h"
 #include "semper/env/termination.h"
+#include "ticker.h"
 
 namespace {
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "ring/format.h"
-#include "semper/env/cancellation.h"
 #include "semper/block/device_contents.h"
+#include "semper/env/cancellation.h"
 
 namespace semper::ring {
 namespace {

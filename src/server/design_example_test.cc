@@ -36,9 +36,7 @@ class DesignExample : public ::testing::Test {
     before_ = std::filesystem::current_path();
     std::filesystem::current_path(folder_.path());
   }
-  void TearDown() override {
-    std::filesystem::current_path(before_);
-  }
+  void TearDown() override { std::filesystem::current_path(before_); }
 
   const semper::testing::TemporaryFolder folder_;
   std::filesystem::path before_;

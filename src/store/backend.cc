@@ -59,8 +59,7 @@ Async<void> Backend::raise_version(Version floor) {
   if (now->version() >= floor) co_return Status{};
   co_return fail(ErrorKind::unsupported,
                  "the store " + url() + " is at version " + std::to_string(now->version()) +
-                     " and cannot be raised to " + std::to_string(floor) +
-                     "; nothing was changed");
+                     " and cannot be raised to " + std::to_string(floor) + "; nothing was changed");
 }
 
 Result<StoreUrl> StoreUrl::parse(std::string_view text) {

@@ -237,9 +237,9 @@ Async<Directory> DirectoryLayer::move(Transaction& transaction, DirectoryMove mo
   const bool is_inside = move.to.size() >= move.from.size() &&
                          std::equal(move.from.begin(), move.from.end(), move.to.begin());
   if (is_inside) {
-    co_return fail(about(move.from, ErrorKind::invalid_argument,
-                         "it cannot be moved to " + directory_path_text(move.to) +
-                             ", which is itself or under it"));
+    co_return fail(about(
+        move.from, ErrorKind::invalid_argument,
+        "it cannot be moved to " + directory_path_text(move.to) + ", which is itself or under it"));
   }
   SEMPER_CO_TRY_STATUS(co_await check_version(transaction));
   SEMPER_CO_TRY(const auto source, co_await find(transaction, move.from));

@@ -155,8 +155,7 @@ TEST(Linearizable, the_judge_and_the_search_differ) {
   for (int i = 0; i < kHistories; ++i) {
     const auto history = random_history(random);
     const bool judged = wrong(history).empty();
-    ASSERT_EQ(judged, finds_an_order(history)) << "seed " << seed << "\n"
-                                                        << in_words(history);
+    ASSERT_EQ(judged, finds_an_order(history)) << "seed " << seed << "\n" << in_words(history);
     right += judged ? 1 : 0;
   }
   EXPECT_GT(right, kHistories / 4) << "hardly any history was right";

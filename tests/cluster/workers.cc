@@ -8,9 +8,9 @@
 #include <memory>
 
 #include "bank/bank.h"
+#include "checkers/history.h"
 #include "counter.h"
 #include "crash/ledger.h"
-#include "checkers/history.h"
 #include "semper/env/one_shot.h"
 #include "semper/semper.h"
 

@@ -8,13 +8,13 @@
 #include <thread>
 
 #include "bank/bank.h"
+#include "checkers/linearizable.h"
 #include "counter.h"
 #include "crash/journal.h"
 #include "crash/ledger.h"
 #include "crash/verdict.h"
 #include "crash/workers.h"
 #include "gtest/gtest.h"
-#include "checkers/linearizable.h"
 #include "workers.h"
 
 namespace semper::testing {

@@ -18,8 +18,8 @@
 #include <string>
 #include <vector>
 
-#include "crash/child_process.h"
 #include "checkers/history.h"
+#include "crash/child_process.h"
 #include "semper/semper.h"
 
 namespace semper::testing {

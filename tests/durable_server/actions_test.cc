@@ -166,7 +166,6 @@ SERVER_TEST(Actions, one_for_another_state_fails_its_message_and_nothing_is_appl
   EXPECT_EQ(must(co_await server.ref<Shapes>("a").call(Shapes::All{})), 1);
 }
 
-
 SERVER_TEST(Actions, they_run_once_in_order_after_the_commit_with_the_committed_state) {
   auto seen = std::make_shared<Seen>();
   auto& server = *co_await world.serve(std::make_shared<Actor>(seen));

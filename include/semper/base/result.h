@@ -158,15 +158,14 @@ class [[nodiscard]] Result : public tl::expected<T, Error> {
 
   // Where T can be made of it.
   template <class U = T>
-  requires(internal::IsValueFor<U, T>)
-  explicit(!std::is_convertible_v<U&&, T>) Result(U&& value)
+  requires(internal::IsValueFor<U, T>) explicit(!std::is_convertible_v<U&&, T>) Result(U&& value)
       : Base(tl::in_place, std::forward<U>(value)) {}
   template <class U>
-  requires(internal::IsOtherResultFor<U, T>)
-  Result(const tl::expected<U, Error>& other) : Base(other) {}
+  requires(internal::IsOtherResultFor<U, T>) Result(const tl::expected<U, Error>& other)
+      : Base(other) {}
   template <class U>
-  requires(internal::IsOtherResultFor<U, T>)
-  Result(tl::expected<U, Error>&& other) : Base(std::move(other)) {}
+  requires(internal::IsOtherResultFor<U, T>) Result(tl::expected<U, Error>&& other)
+      : Base(std::move(other)) {}
 };
 
 template <>

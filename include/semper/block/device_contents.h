@@ -16,8 +16,8 @@
 #include <cstdint>
 #include <string>
 
-#include "semper/env/asio.h"
 #include "semper/block/block_device.h"
+#include "semper/env/asio.h"
 
 namespace semper {
 

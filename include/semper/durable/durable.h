@@ -55,7 +55,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "semper/durable/internal/arguments.h"
+#include "semper/base/internal/bound_arguments.h"
 #include "semper/durable/internal/durable_value.h"
 
 namespace semper {
@@ -109,15 +109,15 @@ class Durable {
   //
   //   co_await session.with([](Session& s, const std::string& text) { return s.query(text); }, text);
   template <class F, class First, class... Rest>
-  requires internal::UsesToo<F, T&, First, Rest...>
+  requires internal::TakesToo<F, T&, First, Rest...>
   auto with(F f, First&& first, Rest&&... rest) const {
     return with(core().settings().with, std::move(f), std::forward<First>(first),
                 std::forward<Rest>(rest)...);
   }
   template <class F, class First, class... Rest>
-  requires internal::UsesToo<F, T&, First, Rest...>
+  requires internal::TakesToo<F, T&, First, Rest...>
   auto with(WithOptions options, F f, First&& first, Rest&&... rest) const {
-    auto bound = internal::with_arguments<T>(std::move(f), std::forward<First>(first),
+    auto bound = internal::bind_arguments<T>(std::move(f), std::forward<First>(first),
                                              std::forward<Rest>(rest)...);
     return with(options, std::move(bound));
   }

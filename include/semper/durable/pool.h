@@ -31,7 +31,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
-#include "semper/durable/internal/arguments.h"
+#include "semper/base/internal/bound_arguments.h"
 #include "semper/durable/internal/durable_value.h"
 
 namespace semper {
@@ -84,15 +84,15 @@ class Pool {
   // As Durable::with, with arguments too. With g++ 12 a lambda that captures by value is named first
   // (docs/testing.md).
   template <class F, class First, class... Rest>
-  requires internal::UsesToo<F, T&, First, Rest...>
+  requires internal::TakesToo<F, T&, First, Rest...>
   auto with(F f, First&& one, Rest&&... rest) const {
     return with(first().settings().with, std::move(f), std::forward<First>(one),
                 std::forward<Rest>(rest)...);
   }
   template <class F, class First, class... Rest>
-  requires internal::UsesToo<F, T&, First, Rest...>
+  requires internal::TakesToo<F, T&, First, Rest...>
   auto with(WithOptions options, F f, First&& one, Rest&&... rest) const {
-    auto bound = internal::with_arguments<T>(std::move(f), std::forward<First>(one),
+    auto bound = internal::bind_arguments<T>(std::move(f), std::forward<First>(one),
                                              std::forward<Rest>(rest)...);
     return with(options, std::move(bound));
   }

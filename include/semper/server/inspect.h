@@ -89,8 +89,7 @@ Async<std::vector<HostView>> list_hosts(Tenant tenant);
 // The first `limit` of them. One seek per session, whatever number of replies it has.
 Async<std::vector<SessionView>> list_sessions(Tenant tenant, std::size_t limit = 1000);
 // Ids in byte order. One seek per entity, whatever an entity holds.
-Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type,
-                                              ListOptions options);
+Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type, ListOptions options);
 // No default argument above: g++ 12 would destroy it twice in `co_await list_entities(tenant, type)`.
 inline Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type) {
   return list_entities(std::move(tenant), std::move(type), ListOptions());

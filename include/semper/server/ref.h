@@ -164,17 +164,20 @@ class Ref {
   // What the behaviour does not handle is refused here, in one line of the compiler's: it has no
   // handle_call (handle_cast, handle_info) for a const M&, or one whose arguments or reply do not fit.
   template <class M>
-  requires(!HandlesCall<B, M>) Async<void> call(M, CallOptions = {}) const = delete;
+  requires(!HandlesCall<B, M>) Async<void> call(M, CallOptions = {})
+  const = delete;
   template <class M, class... Parts>
   requires(!HandlesCall<B, M> && internal::NoneIs<M, Parts...>) Async<void> call(Parts&&...)
   const = delete;
   template <class M>
-  requires(!HandlesCast<B, M>) Async<void> cast(M) const = delete;
+  requires(!HandlesCast<B, M>) Async<void> cast(M)
+  const = delete;
   template <class M, class... Parts>
   requires(!HandlesCast<B, M> && internal::NoneIs<M, Parts...>) Async<void> cast(Parts&&...)
   const = delete;
   template <class M>
-  requires(!HandlesInfo<B, M>) Async<void> info(M) const = delete;
+  requires(!HandlesInfo<B, M>) Async<void> info(M)
+  const = delete;
 
   Async<void> kill() const { return raw_.kill(); }
   Async<void> reset() const { return raw_.reset(); }

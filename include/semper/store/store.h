@@ -20,8 +20,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "semper/base/internal/bound_arguments.h"
 #include "semper/env/cancellation.h"
-#include "semper/store/internal/arguments.h"
 #include "semper/store/internal/retry_policy.h"
 #include "semper/store/transact_options.h"
 #include "semper/store/transaction.h"
@@ -67,7 +67,8 @@ class Store {
   template <class F, class... Arguments>
   requires internal::TakesToo<F, Transaction&, Arguments...>
   auto transact(TransactOptions options, F fn, Arguments&&... arguments) const {
-    auto bound = internal::bind_arguments(std::move(fn), std::forward<Arguments>(arguments)...);
+    auto bound =
+        internal::bind_arguments<Transaction>(std::move(fn), std::forward<Arguments>(arguments)...);
     return transact(std::move(bound), options);
   }
 

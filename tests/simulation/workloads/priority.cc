@@ -33,8 +33,7 @@ class PriorityWorkload final : public Workload {
   std::vector<std::string> types() const override { return {std::string(type_name<Board>())}; }
   // In a process without a host; and a pause makes the transaction too old.
   bool expects(ErrorKind kind) const override {
-    return Workload::expects(kind) || kind == ErrorKind::unsupported ||
-           kind == ErrorKind::timeout;
+    return Workload::expects(kind) || kind == ErrorKind::unsupported || kind == ErrorKind::timeout;
   }
 
   Task<void> client(Client& client) override {

@@ -98,6 +98,5 @@ struct ReplyControl {
   std::vector<Action> actions;
 };
 
-
 }  // namespace internal
 }  // namespace semper

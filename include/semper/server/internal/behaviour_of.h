@@ -128,8 +128,8 @@ class BehaviourOf final : public Behaviour {
     Result<Handled> result = fail(ErrorKind::not_found, "");
     const bool known = for_each_message([&]<class M>() {
       if (short_type_name<M>() != message) return false;
-      result = with_fitting_actions<State>(
-          handle_as<M>(payload, *static_cast<State*>(state), context));
+      result =
+          with_fitting_actions<State>(handle_as<M>(payload, *static_cast<State*>(state), context));
       return true;
     });
     if (!known) return fail(unknown_message_error(type_name<B>(), message, messages()));
