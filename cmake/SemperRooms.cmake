@@ -14,6 +14,7 @@ include(GoogleTest)
 
 set(SEMPER_INCLUDE "${PROJECT_SOURCE_DIR}/include")
 set(SEMPER_TEST_TIMEOUT_SECONDS 120 CACHE STRING "Time limit of one test case")
+set(SEMPER_TEST_COMPILE_OPTIONS "" CACHE STRING "More options for compiling tests, after all others")
 set(SEMPER_LABEL_UNIT unit)
 add_custom_target(semper_unit_tests)
 define_property(GLOBAL PROPERTY SEMPER_ROOMS BRIEF_DOCS "Every declared room, absent ones too")
@@ -194,6 +195,7 @@ endfunction()
 # Each case of a GoogleTest program as a test, found when ctest runs. What has the label `unit` is
 # also built by the target semper_unit_tests, and run under the sanitizers.
 function(semper_discover_tests target label)
+  target_compile_options(${target} PRIVATE ${SEMPER_TEST_COMPILE_OPTIONS})
   if(label STREQUAL SEMPER_LABEL_UNIT)
     add_dependencies(semper_unit_tests ${target})
   endif()
