@@ -223,7 +223,8 @@ function(semper_allocator target)
 endfunction()
 
 # A program out of the given sources; those named *_test.cc, with all others but main.cc, make its unit
-# tests, TARGET_test. They find the program itself under the macro SEMPER_PROGRAM.
+# tests, TARGET_test. They find the program itself under the macro SEMPER_PROGRAM. Headers are included by
+# their path from the folder of main.cc.
 function(semper_program_with_tests target sources)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
@@ -231,14 +232,17 @@ function(semper_program_with_tests target sources)
   list(FILTER parts EXCLUDE REGEX "(_test|/main)\\.cc$")
   set(main ${sources})
   list(FILTER main INCLUDE REGEX "/main\\.cc$")
+  cmake_path(GET main PARENT_PATH folder)
 
   add_executable(${target} ${main})
   semper_warnings(${target})
+  target_include_directories(${target} PRIVATE "${folder}")
   semper_allocator(${target})
   target_link_libraries(${target} PRIVATE ${ARGN})
   if(parts)
     add_library(${target}_parts OBJECT ${parts})
     semper_warnings(${target}_parts)
+    target_include_directories(${target}_parts PRIVATE "${folder}")
     target_link_libraries(${target}_parts PRIVATE ${ARGN})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_parts>)
   endif()
@@ -247,6 +251,7 @@ function(semper_program_with_tests target sources)
   endif()
   add_executable(${target}_test ${tests})
   semper_warnings(${target}_test)
+  target_include_directories(${target}_test PRIVATE "${folder}")
   target_link_libraries(${target}_test PRIVATE
     ${ARGN} $<TARGET_NAME_IF_EXISTS:semper_testing> GTest::gtest_main GTest::gmock)
   target_compile_definitions(${target}_test PRIVATE "SEMPER_PROGRAM=\"$<TARGET_FILE:${target}>\"")

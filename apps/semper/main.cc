@@ -1,8 +1,8 @@
 // semper: the command line tool. `semper --help` says what it can do, docs/cli.md shows it.
-#include "cli.h"
-#include "interrupt.h"
+#include "command_line/cli.h"
+#include "common/interrupt.h"
 #ifdef SEMPER_LIBEXEC
-#include "relief.h"
+#include "command_line/relief.h"
 #endif
 #include "semper/env/standard_streams.h"
 

@@ -1,0 +1,89 @@
+// Invocation: what every command works with: the options common to all, the store they name, and
+// where results and questions go.
+//
+// Results go to `out`, as plain words or, with --json, as one document or one line of JSON per
+// event. Everything else (errors, notes, questions) goes to `err`, so that pipes carry results only.
+#pragma once
+
+#include <iosfwd>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/interrupt.h"
+#include "common/output.h"
+#include "common/progress.h"
+#include "semper/server/entity_id.h"
+#include "semper/store/store.h"
+
+namespace semper::cli {
+
+struct Settings {
+  std::string store;                       // a URL; empty: none was given
+  bool store_is_from_environment = false;  // SEMPER_STORE, not a word of the command line
+  std::string tenant;  // a directory's path, "a/b"; empty: the default part of the store
+  bool json = false;
+  bool assume_yes = false;
+};
+
+struct Streams {
+  std::istream& in;
+  std::ostream& out;
+  std::ostream& err;
+  bool is_terminal = false;     // a person can be asked
+  bool shows_progress = false;  // err is a terminal
+};
+
+class Invocation {
+ public:
+  Invocation(Settings settings, Streams streams, Interrupt& interrupt);
+
+  const Settings& settings() const { return settings_; }
+  bool json() const { return settings_.json; }
+
+  // For commands that are chosen with OnSignal::requests_stop.
+  const Interrupt& interrupt() const { return interrupt_; }
+
+  // What a command does with the store. Only `create` makes one that is not there, and `read` needs no right
+  // to write it.
+  enum class Purpose { read, change, create };
+  // Opens the store. Errors: invalid_argument (no URL, or a wrong one), and open_store's.
+  Async<Store> open(Purpose purpose);
+  // The same with another one than the settings name.
+  Async<Store> open_other(std::string url, Purpose purpose);
+  // The part of it that --tenant names. Error not_found, too: there is no such directory.
+  Async<Tenant> open_tenant(Purpose purpose);
+  // Closes the stores that were opened.
+  Async<void> close();
+
+  // What a command was handed to read: messages, records.
+  std::istream& input() { return streams_.in; }
+
+  // A line of plain words; nothing under --json.
+  void say(std::string_view line);
+  // Plain words as they are, line ends included.
+  void print(std::string_view text);
+  // A JSON document over several lines, or an event on one line, which is seen at once.
+  Status print_document(BytesView cbor);
+  Status print_event(BytesView cbor);
+  // What a person should know besides the result.
+  void note(std::string_view sentence);
+
+  // A line on the terminal, if there is one, that says how far a command is.
+  Progress progress(Clock& clock);
+
+  // Asks whether to go on. Errors: cancelled (no), invalid_argument (nobody to ask, no --yes).
+  Status confirm(std::string_view what_will_happen);
+
+  // Error io where not all of the output could be written (output.h).
+  Status flush();
+
+ private:
+  Settings settings_;
+  Streams streams_;
+  Output output_;
+  Interrupt& interrupt_;
+  std::vector<Store> stores_;
+};
+
+}  // namespace semper::cli

@@ -1,0 +1,55 @@
+#include "common/progress.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "semper/testing/simulated_clock.h"
+
+namespace semper::cli {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::SimulatedClock;
+
+constexpr Duration kSecond = std::chrono::seconds(1);
+
+TEST(Progress, a_line_says_too_little) {
+  SimulatedClock clock;
+  std::ostringstream out;
+  {
+    Progress progress(out, Progress::Show::yes, clock);
+    progress.update(1, 1, 10);
+    EXPECT_EQ(out.str(), "") << "at once, before anybody waits";
+    clock.advance(kSecond);
+    progress.update(200, 25 * 1024, 100 * 1024);
+    EXPECT_THAT(out.str(), EndsWith("[#####---------------] 25 % 200 items, 25.0 KiB of 100.0 KiB, "
+                                    "200 items/s, 25.0 KiB/s, 3.0 s left"));
+  }
+  EXPECT_THAT(out.str(), EndsWith("\r\x1b[K")) << "the line was left behind";
+}
+
+TEST(Progress, more_than_was_expected_breaks_the_bar) {
+  SimulatedClock clock;
+  std::ostringstream out;
+  Progress progress(out, Progress::Show::yes, clock);
+  clock.advance(kSecond);
+  progress.update(1, 300, 100);
+  EXPECT_THAT(out.str(), HasSubstr("[####################] 100 % "));
+  EXPECT_THAT(out.str(), Not(HasSubstr("left")));
+}
+
+TEST(Progress, a_file_gets_lines_for_a_terminal) {
+  SimulatedClock clock;
+  std::ostringstream out;
+  Progress progress(out, Progress::Show::no, clock);
+  clock.advance(kSecond);
+  progress.update(1, 1, 1);
+  EXPECT_EQ(out.str(), "");
+}
+
+}  // namespace
+}  // namespace semper::cli

@@ -1,0 +1,150 @@
+// The grammar of the commands on entities.
+#include "common/command.h"
+#include "entities/hosts.h"
+#include "entities/look.h"
+#include "entities/send.h"
+#include "entities/stats.h"
+
+namespace semper::cli {
+namespace {
+
+constexpr const char* kEntityHelp = "TYPE/ID; the first slash divides";
+
+void add_looking(CLI::App& program, Command& chosen) {
+  auto& types = add_command(program, {"types", "The types in the store and the messages they take",
+                                      "types\n--json types"});
+  choose(types, chosen, show_types);
+
+  auto& ls = add_command(program, {"ls", "The entities of a type, in order of their ids",
+                                   "ls Counter\nls Counter --prefix page/ --limit 0\nls Counter "
+                                   "--after page/home"});
+  auto list_arguments = std::make_shared<ListArguments>();
+  ls.add_option("TYPE", list_arguments->type, "Type of the entities")->required();
+  ls.add_option("--prefix", list_arguments->prefix, "Only ids that begin so");
+  ls.add_option("--after", list_arguments->after, "Only ids after this one");
+  add_count(ls, "--limit", list_arguments->limit, "At most so many; 0: all");
+  choose(ls, chosen, list_arguments, list);
+
+  auto& show_command =
+      add_command(program, {"show", "State, queue, lock and troubles of one entity",
+                            "show Counter/page/home\n--json show Counter/page/home | jq .state"});
+  auto entity = std::make_shared<std::string>();
+  show_command.add_option("ENTITY", *entity, kEntityHelp)->required();
+  choose(show_command, chosen, entity, show);
+
+  auto& queue = add_command(program, {"queue", "The first messages that wait for an entity",
+                                      "queue Counter/page/home\nqueue Counter/page/home --limit "
+                                      "1000"});
+  auto queue_arguments = std::make_shared<MessagesArguments>();
+  queue.add_option("ENTITY", queue_arguments->entity, kEntityHelp)->required();
+  add_count(queue, "--limit", queue_arguments->limit, "At most so many; 0: all");
+  choose(queue, chosen, queue_arguments, show_queue);
+
+  auto& hosts = add_command(program, {"hosts", "The processes that serve types", "hosts"});
+  choose(hosts, chosen, show_hosts);
+}
+
+void add_dead(CLI::App& program, Command& chosen) {
+  auto& dead = add_command(program, {"dead", "Messages that failed and were set aside, and why",
+                                     "dead Counter/page/home\ndead Counter/page/home --redrive"});
+  auto arguments = std::make_shared<MessagesArguments>();
+  auto again = std::make_shared<bool>(false);
+  dead.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
+  add_count(dead, "--limit", arguments->limit, "At most so many; 0: all");
+  dead.add_flag("--redrive", *again,
+                "Put them back at the end of the queue, oldest first, to be processed again");
+  dead.callback([&chosen, arguments, again] {
+    chosen.run = [arguments, again](Invocation& invocation) {
+      return *again ? redrive(invocation, *arguments) : show_dead_letters(invocation, *arguments);
+    };
+  });
+}
+
+// The options that cast and call share.
+void add_sending_options(CLI::App& command, SendArguments& arguments) {
+  command.add_option("ENTITY", arguments.entity, kEntityHelp)->required();
+  command.add_option("MESSAGE", arguments.message, "The message's name, as `types` shows it")
+      ->required();
+  command
+      .add_option("JSON", arguments.json,
+                  "Its content: fields by position, '[2]', or by name, '{\"by\": 2}'; - reads it "
+                  "from the standard input")
+      ->capture_default_str();
+  command.add_flag("--force", arguments.force,
+                   "Send it even if no host has registered this type and message");
+}
+
+void add_sending(CLI::App& program, Command& chosen) {
+  auto& cast_command =
+      add_command(program, {"cast", "Queue a message durably and return",
+                            "cast Counter/page/home Add '[2]'\ncast Order/17 Note - < note.json"});
+  auto cast_arguments = std::make_shared<SendArguments>();
+  add_sending_options(cast_command, *cast_arguments);
+  choose(cast_command, chosen, cast_arguments, cast);
+
+  auto& call_command = add_command(
+      program, {"call", "Send a message and wait for a running host's reply",
+                "call Counter/page/home Add '[2]'\ncall Counter/page/home Read --timeout 30s"});
+  auto call_arguments = std::make_shared<SendArguments>();
+  add_sending_options(call_command, *call_arguments);
+  call_command
+      .add_option(
+          "--timeout", call_arguments->timeout,
+          "How long to wait: 500ms, 2s, 1m, forever, or seconds alone (5); the message stays "
+          "queued after it, and after Ctrl-C")
+      ->capture_default_str();
+  choose(call_command, chosen, call_arguments, call, OnSignal::requests_stop);
+}
+
+void add_force(CLI::App& program, Command& chosen) {
+  struct Forceful {
+    CommandText text;
+    Async<void> (*run)(Invocation&, std::string);
+  };
+  const Forceful commands[] = {
+      {{"kill", "Delete an entity: state, queue, lock and dead letters; asks first",
+        "kill Counter/page/home\nkill Counter/page/home --yes"},
+       kill},
+      {{"reset", "Delete an entity's state, keep its queue; asks first",
+        "reset Counter/page/home --yes"},
+       reset}};
+  for (const auto& [text, run] : commands) {
+    auto& command = add_command(program, text);
+    auto entity = std::make_shared<std::string>();
+    command.add_option("ENTITY", *entity, kEntityHelp)->required();
+    choose(command, chosen, entity, run);
+  }
+  auto& unlock_command =
+      add_command(program, {"unlock", "Take an entity's lock away from its holder; asks first",
+                            "unlock Order/17 --yes\nunlock Order/17 --yes --if-locked"});
+  auto arguments = std::make_shared<UnlockArguments>();
+  unlock_command.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
+  unlock_command.add_flag(
+      "--if-locked", arguments->if_locked,
+      "For scripts: where it is not locked nothing is done, and that is no error");
+  choose(unlock_command, chosen, arguments, unlock);
+}
+
+void add_stats(CLI::App& program, Command& chosen) {
+  auto& command = add_command(
+      program, {"stats", "Rates of a store, or of one entity, a line a second until interrupted",
+                "stats\nstats Counter/page/home\n--json stats --count 10 --interval 500ms"});
+  auto arguments = std::make_shared<StatsArguments>();
+  command.add_option("ENTITY", arguments->entity, "TYPE/ID; without it, the store as a whole");
+  add_count(command, "--count", arguments->count, "End after so many lines; 0: go on");
+  command.add_option("--interval", arguments->interval, "Time between lines")
+      ->capture_default_str();
+  choose(command, chosen, arguments, stats, OnSignal::requests_stop);
+}
+
+}  // namespace
+
+void add_entity_commands(CLI::App& program, Command& chosen) {
+  add_looking(program, chosen);
+  add_sending(program, chosen);
+  add_dead(program, chosen);
+  add_force(program, chosen);
+  add_stats(program, chosen);
+}
+
+}  // namespace semper::cli

@@ -1,0 +1,303 @@
+#include "entities/look.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/document.h"
+#include "common/suggest.h"
+#include "common/text.h"
+#include "semper/base/cbor_json.h"
+#include "semper/server/inspect.h"
+
+namespace semper::cli {
+namespace {
+
+using Purpose = Invocation::Purpose;
+
+// Ids read in one transaction.
+constexpr std::size_t kIdsPerPage = 1000;
+// States longer than this as JSON are shown over several lines.
+constexpr std::size_t kStateOnOneLine = 72;
+
+// As people say it: 0 is all.
+std::size_t bound(std::size_t limit) {
+  return limit == 0 ? ~std::size_t{0} : limit;
+}
+
+std::string message_text(const MessageInfo& message) {
+  std::string ways;
+  const auto add = [&](bool can, const char* way) {
+    if (can) ways += (ways.empty() ? "" : ", ") + std::string(way);
+  };
+  add(message.call, "call");
+  add(message.cast, "cast");
+  add(message.info, "info");
+  add(message.locked, "locked");
+  return shown(message.name) + " (" + ways + ")";
+}
+
+Bytes message_item(const MessageInfo& message) {
+  return Fields()
+      .add("name", text_item(message.name))
+      .add("call", flag_item(message.call))
+      .add("cast", flag_item(message.cast))
+      .add("info", flag_item(message.info))
+      .add("locked", flag_item(message.locked))
+      .item();
+}
+
+std::string state_text(BytesView state) {
+  const std::string line = shown_value(state);
+  if (line.size() <= kStateOnOneLine) return line;
+  return cbor_to_json(state, {.indent = 2}).value_or(line);
+}
+
+void print_entity(Invocation& invocation, const EntityView& view, WallTime now) {
+  const auto field = [&](std::string name, const std::string& value) {
+    name.resize(16, ' ');
+    invocation.say(name + value);
+  };
+  invocation.say(shown(view.id.to_string()));
+  field("  state", view.state ? state_text(*view.state) : "none yet");
+  field("  queue", std::to_string(view.queue_length) + " waiting, " +
+                       std::to_string(view.processed) + " taken" +
+                       (view.indexed ? ", listed for hosts" : ""));
+  field("  lock", view.lock ? "held by " + shown(view.lock->owner) + " for " +
+                                  shown_span(now - view.lock->acquired)
+                            : "free");
+  field("  dead letters", std::to_string(view.dead_letters) +
+                              (view.dead_letters == kDeadLettersCounted ? " or more" : ""));
+  field("  written at", view.stamp.is_complete() ? view.stamp.to_string() : "never");
+  if (view.parked) field("  parked", shown(*view.parked));
+}
+
+Bytes entity_item(const EntityView& view, WallTime now) {
+  Fields fields;
+  fields.add("type", text_item(view.id.type))
+      .add("id", text_item(view.id.id))
+      .add("state", view.state ? stored_item(*view.state) : null_item())
+      .add("has_state", flag_item(view.state.has_value()))
+      .add("queue_length", number_item(view.queue_length))
+      .add("processed", number_item(view.processed))
+      .add("indexed", flag_item(view.indexed));
+  if (view.lock) {
+    fields.add("lock", Fields()
+                           .add("owner", text_item(view.lock->owner))
+                           .add("acquired", time_item(view.lock->acquired))
+                           .add("age_seconds", seconds_item(now - view.lock->acquired))
+                           .item());
+  } else {
+    fields.add("lock", null_item());
+  }
+  return fields.add("dead_letters", number_item(view.dead_letters))
+      .add("versionstamp",
+           view.stamp.is_complete() ? text_item(view.stamp.to_string()) : null_item())
+      .add("parked", view.parked ? text_item(*view.parked) : null_item())
+      .item();
+}
+
+// Error not_found where neither a host nor an entity of that type was ever there.
+Async<void> require_type(Tenant tenant, std::string type) {
+  SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
+  std::vector<std::string> known;
+  for (const auto& view : types) {
+    if (view.type == type) co_return Status{};
+    known.push_back(view.type);
+  }
+  co_return fail(ErrorKind::not_found,
+                 "there is no type " + shown(type) + " in this store; it has " +
+                     (known.empty() ? "none: no host has registered yet" : listed(known)) +
+                     did_you_mean(type, known));
+}
+
+// That an entity is not there may be because its type is not.
+Task<Error> explained(Tenant tenant, EntityId id, Error error) {
+  if (error.kind() != ErrorKind::not_found) co_return error;
+  const auto there = co_await require_type(tenant, id.type);
+  if (!there) co_return there.error();
+  co_return Error(error.kind(),
+                  error.message() + "; `semper ls " + shown(id.type) + "` lists those there are");
+}
+
+// Why a list of ids is empty, where its type is there.
+std::string nothing_listed(const ListArguments& arguments) {
+  const std::string prefix =
+      arguments.prefix.empty() ? "" : " that begins with " + shown(arguments.prefix);
+  const std::string after =
+      arguments.after.empty() ? "" : " that comes after " + shown(arguments.after);
+  return "there is no entity of type " + shown(arguments.type) + prefix +
+         (prefix.empty() || after.empty() ? "" : " and") + after;
+}
+
+}  // namespace
+
+Result<EntityId> parse_entity(std::string_view text) {
+  auto id = EntityId::parse(text);
+  if (id) return id;
+  return fail(id.error().kind(),
+              id.error().message() + "; an entity is named TYPE/ID, for example Counter/page/home");
+}
+
+Async<EntityView> inspect_known(Tenant tenant, EntityId id) {
+  auto view = co_await inspect(tenant, id);
+  if (view) co_return view;
+  co_return fail(co_await explained(tenant, id, view.error()));
+}
+
+Async<void> show_types(Invocation& invocation) {
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
+  SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
+  List document;
+  std::vector<std::vector<std::string>> rows = {{"TYPE", "MESSAGES"}};
+  for (const auto& view : types) {
+    List messages;
+    std::string words;
+    for (const auto& message : view.messages) {
+      messages.add(message_item(message));
+      words += (words.empty() ? "" : "  ") + message_text(message);
+    }
+    document.add(Fields()
+                     .add("type", text_item(view.type))
+                     .add("registered", flag_item(!view.messages.empty()))
+                     .add("messages", messages.item())
+                     .item());
+    rows.push_back({shown(view.type), words.empty() ? "not known: no host registered it" : words});
+  }
+  if (invocation.json()) co_return invocation.print_document(document.item());
+  if (types.empty()) {
+    invocation.note("no type yet: neither a host nor an entity was ever in this store");
+  } else {
+    invocation.print(table(rows));
+  }
+  co_return Status{};
+}
+
+Async<void> list(Invocation& invocation, ListArguments arguments) {
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
+  ListOptions options;
+  options.id_prefix = arguments.prefix;
+  options.after = arguments.after;
+  List document;
+  std::size_t left = bound(arguments.limit);
+  bool more = true;
+  bool any = false;
+  while (more && left > 0) {
+    options.limit = std::min(left, kIdsPerPage - 1) + 1;  // one more, to see whether there is more
+    SEMPER_CO_TRY(auto ids, co_await list_entities(tenant, arguments.type, options));
+    more = ids.size() == options.limit;
+    if (more) ids.pop_back();
+    for (const auto& id : ids) {
+      if (invocation.json()) {
+        document.add(text_item(id));
+      } else {
+        invocation.say(shown(arguments.type + "/" + id));
+      }
+    }
+    any = any || !ids.empty();
+    left -= ids.size();
+    if (!ids.empty()) options.after = ids.back();
+  }
+  if (!any) {
+    SEMPER_CO_TRY_STATUS(co_await require_type(tenant, arguments.type));
+    invocation.note(nothing_listed(arguments));
+  }
+  if (invocation.json()) {
+    co_return invocation.print_document(Fields()
+                                            .add("type", text_item(arguments.type))
+                                            .add("ids", document.item())
+                                            .add("more", flag_item(more))
+                                            .item());
+  }
+  if (more) {
+    invocation.note("there are more; go on with --after '" + shown(options.after) +
+                    "', or see all with --limit 0");
+  }
+  co_return Status{};
+}
+
+Async<void> show(Invocation& invocation, std::string entity) {
+  SEMPER_CO_TRY(const auto id, parse_entity(entity));
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
+  SEMPER_CO_TRY(const auto view, co_await inspect_known(tenant, id));
+  const WallTime now = tenant.store()->env().clock->wall_time();
+  if (invocation.json()) co_return invocation.print_document(entity_item(view, now));
+  print_entity(invocation, view, now);
+  co_return Status{};
+}
+
+Async<void> show_queue(Invocation& invocation, MessagesArguments arguments) {
+  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
+  const auto waiting = co_await peek_queue(tenant, id, bound(arguments.limit));
+  if (!waiting) co_return fail(co_await explained(tenant, id, waiting.error()));
+  const auto& messages = *waiting;
+  List document;
+  std::vector<std::vector<std::string>> rows = {{"VERSIONSTAMP", "KIND", "MESSAGE", "CONTENT"}};
+  for (const auto& view : messages) {
+    const char* kind = view.is_call ? "call" : "cast";
+    document.add(Fields()
+                     .add("versionstamp", text_item(view.stamp.to_string()))
+                     .add("kind", text_item(kind))
+                     .add("message", text_item(view.message.name))
+                     .add("content", stored_item(view.message.payload))
+                     .item());
+    rows.push_back({view.stamp.to_string(), kind, shown(view.message.name),
+                    shown_value(view.message.payload)});
+  }
+  if (invocation.json()) co_return invocation.print_document(document.item());
+  if (messages.empty()) {
+    invocation.note("nothing waits in the queue of " + shown(id.to_string()));
+  } else {
+    invocation.print(table(rows));
+  }
+  co_return Status{};
+}
+
+Async<void> show_dead_letters(Invocation& invocation, MessagesArguments arguments) {
+  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
+  const auto set_aside = co_await list_dead_letters(tenant, id, bound(arguments.limit));
+  if (!set_aside) co_return fail(co_await explained(tenant, id, set_aside.error()));
+  const auto& letters = *set_aside;
+  List document;
+  std::vector<std::vector<std::string>> rows = {{"TIME", "KIND", "MESSAGE", "CONTENT", "REASON"}};
+  for (const auto& view : letters) {
+    const char* kind = view.was_call ? "call" : "cast";
+    document.add(Fields()
+                     .add("versionstamp", text_item(view.stamp.to_string()))
+                     .add("time", time_item(view.time))
+                     .add("kind", text_item(kind))
+                     .add("message", text_item(view.message.name))
+                     .add("content", stored_item(view.message.payload))
+                     .add("reason", text_item(view.reason))
+                     .item());
+    rows.push_back({shown_time(view.time), kind, shown(view.message.name),
+                    shown_value(view.message.payload), shown(view.reason)});
+  }
+  if (invocation.json()) co_return invocation.print_document(document.item());
+  if (letters.empty()) {
+    invocation.note(shown(id.to_string()) + " has no dead letters");
+  } else {
+    invocation.print(table(rows));
+  }
+  co_return Status{};
+}
+
+Async<void> redrive(Invocation& invocation, MessagesArguments arguments) {
+  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
+  const auto put_back = co_await redrive_dead_letters(tenant, id, bound(arguments.limit));
+  if (!put_back) co_return fail(co_await explained(tenant, id, put_back.error()));
+  const auto redriven = *put_back;
+  if (invocation.json()) {
+    co_return invocation.print_document(Fields()
+                                            .add("entity", text_item(id.to_string()))
+                                            .add("redriven", number_item(redriven))
+                                            .item());
+  }
+  invocation.say(shown(id.to_string()) + ": " + std::to_string(redriven) +
+                 " dead letters are back at the end of the queue");
+  co_return Status{};
+}
+
+}  // namespace semper::cli
