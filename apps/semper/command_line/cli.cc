@@ -12,13 +12,15 @@
 
 #include "command_line/complete.h"
 #include "command_line/completion.h"
-#include "common/command.h"
 #include "common/exit_code.h"
 #include "common/suggest.h"
+#include "entities/grammar.h"
+#include "ring/grammar.h"
 #include "semper/base/bytes.h"
 #include "semper/base/log.h"
 #include "semper/env/scheduler.h"
 #include "semper/version.h"
+#include "store/grammar.h"
 
 namespace semper::cli {
 namespace {

@@ -1,4 +1,4 @@
-// How a command is added to the grammar. For the files grammar.cc.
+// How a command is added to the grammar. For the files grammar.cc and grammar.h.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -18,12 +18,6 @@ struct Command {
   // requests_stop: it looks at Invocation::interrupt() and ends in order.
   OnSignal on_signal = OnSignal::ends_process;
 };
-
-// Add the commands of one group; when one of them is parsed it becomes `chosen`.
-void add_entity_commands(CLI::App& program, Command& chosen);
-void add_store_commands(CLI::App& program, Command& chosen);
-void add_ring_commands(CLI::App& program, Command& chosen);
-void add_journal_commands(CLI::App& program, Command& chosen);
 
 struct CommandText {
   const char* name;

@@ -1,5 +1,5 @@
-// The grammar of the commands on entities.
-#include "common/command.h"
+#include "entities/grammar.h"
+
 #include "entities/hosts.h"
 #include "entities/look.h"
 #include "entities/send.h"

@@ -1,4 +1,5 @@
-// `ring bench`: a short load on a ring in a file of its own.
+#include "ring/bench.h"
+
 #include <algorithm>
 #include <utility>
 #include <variant>
@@ -6,7 +7,7 @@
 #include "common/document.h"
 #include "common/temporary_folder.h"
 #include "common/text.h"
-#include "ring/manage.h"
+#include "ring/device.h"
 #include "semper/env/one_shot.h"
 
 namespace semper::cli {

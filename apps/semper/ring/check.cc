@@ -1,9 +1,9 @@
-// `ring verify` and `ring dump`: what lies on the device, without taking a role or changing a byte.
+#include "ring/check.h"
+
 #include <utility>
 
 #include "common/document.h"
 #include "common/text.h"
-#include "ring/manage.h"
 
 namespace semper::cli {
 namespace {

@@ -1,4 +1,5 @@
-// `ring produce` and `ring consume`: items in and out through the standard streams.
+#include "ring/flow.h"
+
 #include <unistd.h>
 
 #include <array>
@@ -6,7 +7,6 @@
 
 #include "common/document.h"
 #include "common/text.h"
-#include "ring/manage.h"
 #include "ring/records.h"
 
 namespace semper::cli {

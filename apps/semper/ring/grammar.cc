@@ -1,5 +1,8 @@
-// The grammar of the commands on rings.
-#include "common/command.h"
+#include "ring/grammar.h"
+
+#include "ring/bench.h"
+#include "ring/check.h"
+#include "ring/flow.h"
 #include "ring/journal.h"
 #include "ring/manage.h"
 

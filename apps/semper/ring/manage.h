@@ -1,10 +1,7 @@
-// Commands on rings: `semper ring create|info|suspend|resume|produce|consume|verify|dump|bench`. They
-// need no store. Whoever has a role of a ring keeps others out of it, so produce, consume, suspend and
-// resume are refused (`conflict`) while a program has theirs; info, verify and dump take none, and
-// change nothing.
+// Commands `ring create`, `info`, `suspend` and `resume`. Whoever has a role of a ring keeps others out of
+// it, so suspend and resume are refused (`conflict`) while a program has the consumer's.
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "common/invocation.h"
@@ -30,40 +27,5 @@ struct RingAskArguments {
 };
 Async<void> ring_suspend(Invocation& invocation, RingAskArguments arguments);
 Async<void> ring_resume(Invocation& invocation, RingAskArguments arguments);
-
-struct RingProduceArguments {
-  RingPlace place;
-  bool framed = false;
-  std::string timeout = "forever";  // how long to wait for room
-  bool no_flush = false;
-  bool take_over = false;
-};
-// Records from the standard input. Those of one read are published together: with one flush.
-Async<void> ring_produce(Invocation& invocation, RingProduceArguments arguments);
-
-struct RingConsumeArguments {
-  RingPlace place;
-  bool framed = false;
-  std::uint64_t count = 0;  // 0: all
-  bool follow = false;      // wait for more until interrupted
-  bool keep = false;        // do not remove
-  bool skip_damage = false;
-  bool no_flush = false;
-  bool take_over = false;
-};
-// Items are removed when they have been written and the output was flushed.
-Async<void> ring_consume(Invocation& invocation, RingConsumeArguments arguments);
-
-// Reads the whole device. Error corrupt: there is damage; it was all named.
-Async<void> ring_verify(Invocation& invocation, RingPlace place);
-Async<void> ring_dump(Invocation& invocation, RingPlace place);
-
-struct RingBenchArguments {
-  std::string duration = "2s";
-  std::string size = "64MiB";
-  std::uint64_t callers = 64;
-  std::string directory;
-};
-Async<void> ring_bench(Invocation& invocation, RingBenchArguments arguments);
 
 }  // namespace semper::cli

@@ -1,8 +1,9 @@
-// The grammar of the commands on the store itself, and of bench.
-#include "common/command.h"
+#include "store/grammar.h"
+
 #include "store/bench.h"
 #include "store/copy.h"
 #include "store/keys.h"
+#include "store/whole.h"
 
 namespace semper::cli {
 namespace {

@@ -1,4 +1,4 @@
-// Commands on the store itself: keys and values beneath the entities, and the store as a whole.
+// Commands `store get`, `set`, `clear`, `range` and `watch`: keys and values beneath the entities.
 #pragma once
 
 #include <cstdint>
@@ -36,14 +36,5 @@ struct WatchArguments {
 };
 // Prints the value, and again whenever it has changed.
 Async<void> watch(Invocation& invocation, WatchArguments arguments);
-
-Async<void> create(Invocation& invocation);
-Async<void> check(Invocation& invocation);
-Async<void> info(Invocation& invocation);
-
-struct BackupArguments {
-  std::string to;
-};
-Async<void> backup(Invocation& invocation, BackupArguments arguments);
 
 }  // namespace semper::cli
