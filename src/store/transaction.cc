@@ -6,6 +6,7 @@
 #include "marker.h"
 #include "overlay.h"
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper {
 namespace {
@@ -156,6 +157,7 @@ class Transaction::Impl {
   }
 
   void record_read(KeyRange range, std::uint64_t rows) {
+    if (SEMPER_MUTANT("store_reads_not_recorded")) return;
     bytes_ += range.begin.size() + range.end.size();
     reads_.push_back({std::move(range), rows});
   }
@@ -169,6 +171,7 @@ class Transaction::Impl {
   Async<Versionstamp> commit() {
     SEMPER_ASSERT(!finished_, "a transaction is committed once");
     finished_ = true;
+    if (SEMPER_MUTANT("changes_nothing")) finished_ = true;
     if (first_error_) co_return fail(*first_error_);
     if (mutations_.empty() && write_conflicts_.empty()) co_return Versionstamp();
     const auto& limits = backend_->limits();
