@@ -13,6 +13,7 @@
 
 #include "file_device_internal.h"
 #include "file_device_probe.h"
+#include "flush_order.h"
 #include "io_engine.h"
 #include "parent_descriptor.h"
 #include "semper/base/assert.h"
@@ -156,6 +157,8 @@ class FileBlockDevice final : public BlockDevice {
   }
 
   Async<void> run(IoKind kind, std::uint64_t offset, std::vector<iovec> parts);
+  Status run_here(std::unique_ptr<IoOperation> operation, std::uint64_t offset,
+                  std::uint64_t length);
   // What must hold before anything is asked of the kernel.
   Status admit(IoKind kind) const;
   // Turns what became of an operation into what the caller is told, and remembers what is final.
@@ -163,6 +166,8 @@ class FileBlockDevice final : public BlockDevice {
   Error describe(IoKind kind, std::uint64_t offset, std::uint64_t length,
                  const IoOutcome& outcome) const;
   Status check_in_place() const;
+  // What the handle says since a flush has failed.
+  Status failure() const;
 
   const std::string path_;
   const std::string full_path_;  // whatever becomes the working directory
@@ -182,6 +187,8 @@ class FileBlockDevice final : public BlockDevice {
   std::optional<Error> failed_;  // a flush
   std::atomic<bool> has_failed_ = false;
   std::atomic<std::size_t> in_flight_ = 0;
+  FlushOrder flushes_;
+  std::mutex inline_flush_;  // IoMode::inline_blocking
 
   Gate gate_;
   std::unique_ptr<SharedCompanion> companion_;
@@ -224,10 +231,7 @@ Status FileBlockDevice::start(const struct stat& status, const IoCalls& calls) {
 }
 
 Status FileBlockDevice::admit(IoKind kind) const {
-  if (has_failed_.load()) {
-    std::lock_guard lock(mutex_);
-    return fail(*failed_);
-  }
+  if (has_failed_.load()) return failure();
   if (kind == IoKind::read) return {};
   if (kind != IoKind::flush && options_.read_only) {
     return fail(ErrorKind::permission, path_ + " was opened read-only");
@@ -297,12 +301,10 @@ Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<
   operation->kind = kind;
   operation->descriptor = descriptor_->get();
   operation->skip_flush = no_flush;
+  operation->has_failed = &has_failed_;
   operation->offset = offset;
   operation->parts = std::move(parts);
-  if (!engine_) {
-    const auto outcome = perform(*operation, *calls_);
-    co_return settle(kind, offset, length, outcome);
-  }
+  if (!engine_) co_return run_here(std::move(operation), offset, length);
 
   if (in_flight_.fetch_add(1) >= options_.max_in_flight) {
     in_flight_.fetch_sub(1);
@@ -315,12 +317,18 @@ Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<
   // The gate is held here too until submit() has returned, for the engine may be done before that.
   std::optional<Gate::Holder> inside(std::move(*entered));
   auto flight = std::make_shared<Flight>(std::move(*entered_again));
-  operation->done = [this, kind, offset, length, ended, flight](const IoOutcome& outcome) mutable {
+  const auto flush = operation->flushes() ? flushes_.begin() : 0;
+  operation->done = [this, kind, offset, length, flush, ended, flight](const IoOutcome& outcome) {
     auto status = settle(kind, offset, length, outcome);
-    in_flight_.fetch_sub(1);
-    flight->land();
-    ended.set(IoResult{std::move(status)});
-    flight->held.reset();
+    auto deliver = [this, flush, ended, flight, status = std::move(status)]() mutable {
+      if (flush != 0 && status && has_failed_.load()) status = failure();
+      in_flight_.fetch_sub(1);
+      flight->land();
+      ended.set(IoResult{std::move(status)});
+      flight->held.reset();
+    };
+    if (flush == 0) return deliver();
+    flushes_.end(flush, std::move(deliver));
   };
   engine_->submit(std::move(operation));
   const FlightGuard guard(std::move(flight));
@@ -328,6 +336,20 @@ Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<
   auto result = co_await ended.wait_regardless();
   if (!result) co_return fail(result.error().in(std::string(verb(kind)) + " " + path_));
   co_return std::move(result->status);
+}
+
+// One flush at a time: the thread that asks does it, and whoever comes meanwhile waits.
+Status FileBlockDevice::run_here(std::unique_ptr<IoOperation> operation, std::uint64_t offset,
+                                 std::uint64_t length) {
+  std::unique_lock<std::mutex> alone;
+  if (operation->flushes()) alone = std::unique_lock(inline_flush_);
+  const auto outcome = perform(*operation, *calls_);
+  return settle(operation->kind, offset, length, outcome);
+}
+
+Status FileBlockDevice::failure() const {
+  std::lock_guard lock(mutex_);
+  return fail(*failed_);
 }
 
 Status FileBlockDevice::settle(IoKind kind, std::uint64_t offset, std::uint64_t length,

@@ -3,6 +3,7 @@
 
 #include <sys/uio.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -28,6 +29,8 @@ struct IoOperation {
   IoKind kind = IoKind::read;
   int descriptor = -1;
   bool skip_flush = false;
+  // Set once a flush of this file has failed: then no other one is asked for.
+  const std::atomic<bool>* has_failed = nullptr;
   std::uint64_t offset = 0;
   std::vector<iovec> parts;
 
@@ -38,6 +41,10 @@ struct IoOperation {
   bool flushes() const {
     return (kind == IoKind::flush || kind == IoKind::write_and_flush) && !skip_flush;
   }
+
+  // A flush that must not be asked for any more; what that gives.
+  bool is_too_late() const { return has_failed != nullptr && has_failed->load(); }
+  static IoOutcome too_late();
 
   // Takes what was moved off the front. False: nothing is left to move.
   bool advance(std::size_t moved);

@@ -49,6 +49,10 @@ const IoCalls& system_io_calls() {
   return calls;
 }
 
+IoOutcome IoOperation::too_late() {
+  return {.error = EIO, .in_flush = true};
+}
+
 bool IoOperation::advance(std::size_t moved) {
   offset += moved;
   while (first_part < parts.size() && moved >= parts[first_part].iov_len) {
@@ -80,6 +84,7 @@ IoOutcome perform(IoOperation& operation, const IoCalls& calls) {
     if (moved == 0) return {.hit_the_end = true};
     more = operation.advance(static_cast<std::size_t>(moved));
   }
+  if (operation.flushes() && operation.is_too_late()) return IoOperation::too_late();
   // A flush that was interrupted has not failed: it was not done, and has reported nothing.
   if (operation.flushes() &&
       ask_patiently([&] { return calls.fdatasync(operation.descriptor); }) != 0) {

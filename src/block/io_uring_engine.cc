@@ -146,7 +146,7 @@ class IoUring final : public IoEngine {
       } else {
         io_uring_prep_writev(entry, operation.descriptor, first, count, operation.offset);
       }
-    } else if (operation.flushes()) {
+    } else if (operation.flushes() && !operation.is_too_late()) {
       io_uring_prep_fsync(entry, operation.descriptor, IORING_FSYNC_DATASYNC);
     } else {
       io_uring_prep_nop(entry);
@@ -167,7 +167,11 @@ class IoUring final : public IoEngine {
       outcome.in_flush = !moving;
       return Step::ended;
     }
-    if (!moving) return Step::ended;
+    if (!moving) {
+      // It may have been late when it was asked for (then nothing was), or only since.
+      if (operation.flushes() && operation.is_too_late()) outcome = IoOperation::too_late();
+      return Step::ended;
+    }
     if (result == 0) {
       outcome.hit_the_end = true;
       return Step::ended;
