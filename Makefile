@@ -12,7 +12,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 export CTEST_PARALLEL_LEVEL := $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test asan tsan bench install format clean setup
+.PHONY: help run test asan tsan bench install package format clean setup
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make tsan      the unit tests under the thread sanitizer'
 	@echo 'make bench     the benchmarks, on an otherwise idle machine'
 	@echo 'make install   library, tool and package files, to DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
+	@echo 'make package   Debian packages of the same, in build/package'
 	@echo 'make format    clang-format over our sources'
 	@echo 'make clean     remove build/'
 	@echo
@@ -57,6 +58,10 @@ bench: setup build/release/build.ninja
 install: setup build/release/build.ninja
 	@cmake --build --preset release --target semper_product
 	DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
+
+package: setup build/release/build.ninja
+	@cmake --build --preset release --target semper_product
+	cd build/release && cpack -G DEB -B ../package
 
 format:
 	@command -v clang-format >/dev/null || { echo 'make format needs clang-format: apt-get install clang-format' >&2; exit 1; }
