@@ -70,6 +70,8 @@ install(FILES "${PROJECT_BINARY_DIR}/semperConfig.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/FindBlkid.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/FindLiburing.cmake"
         DESTINATION "${package_dir}")
+install(FILES "${PROJECT_SOURCE_DIR}/tools/gdb/semper_printers.py"
+        DESTINATION "${CMAKE_INSTALL_DATADIR}/semper/gdb")
 
 # pkg-config: semper-ROOM.pc for each room, and semper.pc for all of them. Libraries are static by default,
 # so what they use is named for every link and not for --static alone. What the headers of gRPC and
