@@ -159,6 +159,11 @@ bool ChildProcess::has_written(const std::string& text) {
   return output().find(text) != std::string::npos;
 }
 
+bool ChildProcess::tell(const std::string& text) {
+  if (input_ < 0 || !is_running()) return false;
+  return ::write(input_, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
 void ChildProcess::send_signal(int number) {
   if (is_running()) ::kill(pid_, number);
 }

@@ -43,6 +43,9 @@ class ChildProcess {
   // The same of its standard error; empty where that is shared with this process.
   const std::string& errors();
 
+  // Writes to its standard input; false where it has ended, or takes no more.
+  bool tell(const std::string& text);
+
   void send_signal(int number);
   // SIGSTOP, and waits until it stands still: what it has done by then stays as it is until SIGCONT.
   // False: it had ended before.
