@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <chrono>
 
+#include "semper/base/internal/mutant.h"
+
 namespace semper::memory {
 
 MemoryEngine::PinPlace MemoryEngine::pin(const Clock& clock, Duration lifetime) {
   const MonotonicTime deadline = clock.after(lifetime);
   std::lock_guard lock(mutex_);
-  return pins_.insert(pins_.end(), Pin{map_.version(), &clock, deadline, lifetime});
+  const Version back = SEMPER_MUTANT("memory_reads_go_back_in_time") && map_.version() > 0 ? 1 : 0;
+  return pins_.insert(pins_.end(), Pin{map_.version() - back, &clock, deadline, lifetime});
 }
 
 void MemoryEngine::unpin(PinPlace pin) {
@@ -51,6 +54,7 @@ Result<CommitReceipt> MemoryEngine::commit(const CommitRequest& request) {
   {
     std::lock_guard lock(mutex_);
     for (const auto& read : request.reads) {
+      if (SEMPER_MUTANT("memory_conflicts_unchecked")) break;
       if (!map_.changed_since(read, request.read_version)) continue;
       ++conflicts_;
       return fail(ErrorKind::conflict, "what was read in [" + to_printable(read.range.begin, 64) +
@@ -80,6 +84,7 @@ std::vector<OneShot<WatchEnd>> MemoryEngine::take_watches(const std::vector<Byte
     for (auto watch = first; watch != last; ++watch) {
       taken.push_back(watch->second.end);
       watch_places_.erase(watch->second.number);
+      if (SEMPER_MUTANT("memory_one_watch_of_a_key_fires")) return taken;
     }
     watches_.erase(first, last);
   }
@@ -92,7 +97,7 @@ Result<MemoryEngine::Watching> MemoryEngine::watch(const Pin& pin, BytesView key
   SEMPER_TRY_STATUS(check_alive(pin));
   Watching watching{++last_watch_, owner, {}};
   // A removal that is forgotten was older than every snapshot that is still alive.
-  if (map_.last_change(key) > pin.version) {
+  if (map_.last_change(key) > pin.version && !SEMPER_MUTANT("memory_watch_misses_the_past")) {
     watching.end.set(WatchEnd::changed);
     return watching;
   }
@@ -108,6 +113,7 @@ Result<MemoryEngine::Watching> MemoryEngine::watch(const Pin& pin, BytesView key
 void MemoryEngine::drop_watch(std::uint64_t number) {
   std::lock_guard lock(mutex_);
   const auto place = watch_places_.find(number);
+  if (SEMPER_MUTANT("memory_watch_never_removed")) return;
   if (place == watch_places_.end()) return;
   watches_.erase(place->second);
   watch_places_.erase(place);

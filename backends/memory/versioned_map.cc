@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/store/versionstamp.h"
 
 namespace semper::memory {
@@ -40,6 +41,7 @@ const VersionedMap::Revision* VersionedMap::seen_at(const Revisions& revisions, 
 std::optional<Bytes> VersionedMap::get(BytesView key, Version at) const {
   const auto found = rows_.find(key);
   if (found == rows_.end()) return std::nullopt;
+  if (SEMPER_MUTANT("memory_snapshot_moves")) at = version_;
   const auto* revision = seen_at(found->second, at);
   return revision == nullptr ? std::nullopt : revision->value;
 }
@@ -65,7 +67,9 @@ RangePage VersionedMap::get_range(const PageRequest& request, Version at) const 
     return false;
   };
   const auto first = rows_.lower_bound(request.range.begin);
-  const auto last = rows_.lower_bound(request.range.end);
+  const auto last = SEMPER_MUTANT("memory_range_includes_its_end")
+                        ? rows_.upper_bound(request.range.end)
+                        : rows_.lower_bound(request.range.end);
   if (request.order == Order::ascending) {
     for (auto row = first; row != last && !take(*row); ++row) {
     }
@@ -87,7 +91,9 @@ bool VersionedMap::changed_since(const ReadRecord& read, Version read_version) c
   const auto last = rows_.lower_bound(read.range.end);
   for (auto row = rows_.lower_bound(read.range.begin); row != last; ++row) {
     const auto& newest = row->second.back();
-    if (newest.version > read_version) return true;
+    if (newest.version > read_version + (SEMPER_MUTANT("memory_conflict_off_by_one") ? 1 : 0)) {
+      return true;
+    }
     if (newest.value) ++rows;
   }
   if (read_version < removal_floor_ && rows != read.rows) return true;
@@ -184,7 +190,7 @@ void VersionedMap::collect_removals(Version horizon) {
       rows_.erase(row);
       --revisions_;
     }
-    removal_floor_ = removal.version;
+    if (!SEMPER_MUTANT("memory_removals_forgotten")) removal_floor_ = removal.version;
     removals_.pop_front();
   }
 }

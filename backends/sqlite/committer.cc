@@ -7,6 +7,7 @@
 #include "log_readers.h"
 #include "place.h"
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 
 namespace semper::sqlite {
@@ -137,6 +138,10 @@ void Committer::take_turn() {
     answer_all(batch, turn.error());
     return deliver(batch);
   }
+  if (SEMPER_MUTANT("sqlite_acknowledged_before_commit")) {
+    for (auto& pending : batch)
+      pending->done.set(CommitReceipt{context_.sidecar->version() + 1, 0});
+  }
   commit_batch(batch);
   if (writer_ && !lost_ && writer_->wal_bytes() >= kWalSoftBytes) {
     deliver(batch);
@@ -247,7 +252,7 @@ Committer::Applied Committer::apply(Batch& batch, Version& version) {
   Version next = version;
   for (auto& pending : batch) {
     const auto valid = writer_->is_unchanged(pending->request);
-    if (valid && !*valid) {
+    if (valid && !*valid && !SEMPER_MUTANT("sqlite_conflicts_unchecked")) {
       Statistics::add(context_.statistics->conflicts, 1);
       pending->answer = fail(ErrorKind::conflict,
                              "something this transaction has read was changed by another one; "
@@ -267,7 +272,8 @@ Committer::Applied Committer::apply(Batch& batch, Version& version) {
       write_conflicts_.emplace_back(context_.clock->now(), next);
     }
     pending->answer = stamp;
-    version = next++;
+    version = next;
+    if (version == first || !SEMPER_MUTANT("sqlite_one_version_for_a_batch")) ++next;
   }
   return next == first ? Applied::no : Applied::yes;
 }
@@ -360,11 +366,12 @@ void Committer::resolve(Batch& batch, Version version, const Error& error) {
   }
   writer_ = std::move(recovered->writer);
   context_.resume_others();
-  if (recovered->version >= version) {
+  if (recovered->version >= version && !SEMPER_MUTANT("sqlite_found_commit_denied")) {
     context_.sidecar->shared().version.store(recovered->version);
     context_.hub->on_unknown_commit();
     return;
   }
+  if (SEMPER_MUTANT("sqlite_lost_commit_acknowledged")) return;
   for (auto& pending : batch) {
     if (pending->answer) {
       pending->answer = fail(ErrorKind::io, "nothing was applied: " + error.message());

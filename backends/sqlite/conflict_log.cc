@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::sqlite {
 std::size_t ConflictLog::Points::place_of(std::uint64_t hash) const {
@@ -89,6 +90,7 @@ ConflictLog::Answer ConflictLog::look(const KeyRange& range, Version since) {
   for (auto at = transactions_.rbegin(); at != transactions_.rend() && at->version > since; ++at) {
     if (at->keys.any_key_in(range, since)) return Answer::changed;
   }
+  if (SEMPER_MUTANT("sqlite_written_ranges_forgotten")) return Answer::unchanged;
   return ranges_overlap(range, since) ? Answer::changed : Answer::unchanged;
 }
 

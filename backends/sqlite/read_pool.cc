@@ -1,6 +1,7 @@
 #include "read_pool.h"
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::sqlite {
 
@@ -52,7 +53,8 @@ Result<ReadPool::ViewPtr> ReadPool::try_acquire() {
     std::lock_guard lock(mutex_);
     if (stopped_) return fail(*stopped_);
     if (suspended_) return ViewPtr();
-    view = choose(context_.sidecar->newest());
+    view = choose(SEMPER_MUTANT("sqlite_reads_go_back_in_time") ? context_.sidecar->version()
+                                                                : context_.sidecar->newest());
     if (!view) return ViewPtr();
     if (!view->busy_) {
       Statistics::add(context_.statistics->snapshots_shared, 1);

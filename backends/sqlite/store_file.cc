@@ -15,6 +15,7 @@
 #include "place.h"
 #include "rights.h"
 #include "semper/base/crc32c.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/internal/shared_file.h"
 
 namespace semper::sqlite {
@@ -172,7 +173,7 @@ Result<FileState> without_wal(const StorePath& path, FileState state) {
 // store.
 Status check_names(const std::string& path) {
   SEMPER_TRY(const NamedFile file, look_at(path));
-  if (file.links > 1) {
+  if (file.links > 1 && !SEMPER_MUTANT("sqlite_two_names_for_one_store")) {
     return fail(ErrorKind::unsupported,
                 "the file " + path + " has " + std::to_string(file.links) +
                     " names (hard links), and each would have a log of its own, which destroys the "

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::sqlite {
 namespace {
@@ -48,7 +49,8 @@ Result<Turn::Kind> Turn::wait() {
       seen |= kTurnWaiters;
     }
     futex_wait(word, seen, kDeathLook);
-    if (word.load() == seen && sidecar_->is_dead(owner - 1)) {
+    const bool looks = !SEMPER_MUTANT("sqlite_turn_of_the_dead_kept");
+    if (looks && word.load() == seen && sidecar_->is_dead(owner - 1)) {
       word.compare_exchange_strong(seen, kTurnOfTheDead | kTurnWaiters);
     }
   }

@@ -8,6 +8,7 @@
 
 #include "fork_guard.h"
 #include "semper/base/bytes.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::sqlite {
 namespace {
@@ -39,6 +40,7 @@ struct File {
                                  offset + static_cast<sqlite3_int64>(at));
     }
     pending->clear();
+    if (SEMPER_MUTANT("sqlite_failed_write_ignored")) failed = SQLITE_OK;
     return failed;
   }
 };
@@ -96,6 +98,15 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
 int sync_file(sqlite3_file* file, int flags) {
   auto* self = file_of(file);
   if (const int code = self->hand_on(); code != SQLITE_OK) return code;
+  if (SEMPER_MUTANT("sqlite_commits_unflushed")) return SQLITE_OK;
+  if (SEMPER_MUTANT("sqlite_failed_flush_ignored")) {
+    static_cast<void>(self->methods()->xSync(self->below(), flags));
+    return SQLITE_OK;
+  }
+  if (SEMPER_MUTANT("sqlite_failed_flush_retried")) {
+    const int first = self->methods()->xSync(self->below(), flags);
+    return first == SQLITE_OK ? first : self->methods()->xSync(self->below(), flags);
+  }
   return self->methods()->xSync(self->below(), flags);
 }
 

@@ -4,6 +4,7 @@
 
 #include "checkpointer.h"
 #include "place.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/store/versionstamp.h"
 #include "store_file.h"
 #include "wal_vfs.h"
@@ -120,6 +121,10 @@ Result<bool> Writer::load_meta() {
   forgotten_conflicts_ = static_cast<Version>(load_meta_.column_number(1));
   has_write_conflicts_ = load_meta_.column_number(2) != 0;
   if (version == version_) return false;
+  if (SEMPER_MUTANT("sqlite_log_of_conflicts_believed")) {
+    version_ = version;
+    return true;
+  }
   version_ = version;
   log_.reset(version);
   log_.begin(version + 1);
@@ -169,7 +174,8 @@ Result<bool> Writer::is_unchanged_by_sql(const ReadRecord& read, Version since) 
     rows = static_cast<std::uint64_t>(count_range_.column_number(0));
     newest = static_cast<Version>(count_range_.column_number(1));
   }
-  if (rows != read.rows || newest > since) return false;
+  const bool counted = rows == read.rows || SEMPER_MUTANT("sqlite_removals_uncounted");
+  if (!counted || newest > since) return false;
   if (!has_write_conflicts_) return true;
   find_conflict_.bind(1, static_cast<std::int64_t>(since));
   find_conflict_.bind(2, read.range.begin);
@@ -267,7 +273,7 @@ Result<Bytes> Writer::present_value(BytesView key) {
   Bytes value(value_of_.column_bytes(0));
   const auto version = static_cast<Version>(value_of_.column_number(1));
   const auto stored = static_cast<std::uint32_t>(value_of_.column_number(2));
-  if (row_checksum(key, value, version) != stored) {
+  if (row_checksum(key, value, version) != stored && !SEMPER_MUTANT("sqlite_decay_laundered")) {
     return fail(damaged_row(connection_.path(), key));
   }
   return value;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/env/backoff.h"
 
 namespace semper::internal {
@@ -39,9 +40,13 @@ Marker add_marker(Backend& backend, Env env, CommitRequest& request) {
   Marker marker{marker_key_at(now) + env.random->bytes(16), {}};
   Bytes value(Versionstamp::store_size, '\0');
   value.push_back(kCommitted);
-  request.reads.push_back({KeyRange::point(marker.key), 0});
-  request.mutations.push_back(
-      {Mutation::Type::set_versionstamped_value, marker.key, std::move(value), 0});
+  if (!SEMPER_MUTANT("store_marker_not_read")) {
+    request.reads.push_back({KeyRange::point(marker.key), 0});
+  }
+  if (!SEMPER_MUTANT("store_marker_dropped")) {
+    request.mutations.push_back(
+        {Mutation::Type::set_versionstamped_value, marker.key, std::move(value), 0});
+  }
 
   MarkerLedger& ledger = backend.marker_ledger();
   std::lock_guard lock(ledger.mutex);
@@ -79,12 +84,20 @@ Async<Versionstamp> resolve_marker(Backend& backend, Env env, Bytes marker) {
       last = snapshot.error().to_string();
       continue;
     }
+    if (SEMPER_MUTANT("store_outcome_of_another_commit")) {
+      const PageRequest any{{Bytes(kMarkerPrefix), marker}, 1, Order::ascending};
+      const auto page = co_await (*snapshot)->get_range(any);
+      if (page && !page->rows.empty()) co_return read_outcome(page->rows.front().value);
+    }
     auto value = co_await (*snapshot)->get(marker);
     if (!value) {
       last = value.error().to_string();
       continue;
     }
     if (*value) co_return read_outcome(**value);
+    if (SEMPER_MUTANT("store_unfenced_outcome")) {
+      co_return fail(ErrorKind::conflict, "the commit did not take effect");
+    }
     CommitRequest fence;
     fence.read_version = (*snapshot)->version();
     fence.reads.push_back({KeyRange::point(marker), 0});

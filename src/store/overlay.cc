@@ -3,6 +3,8 @@
 #include <iterator>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
+
 namespace semper::internal {
 
 Bytes add_to_value(const std::optional<Bytes>& base, std::uint64_t amount) {
@@ -97,7 +99,8 @@ Result<std::vector<KeyValue>> Overlay::merge(const KeyRange& range,
   auto row = rows.begin();
   while (row != rows.end() || entry != entries_end) {
     if (entry == entries_end || (row != rows.end() && row->key < entry->first)) {
-      if (!is_cleared(row->key)) merged.push_back(std::move(*row));
+      const bool gone = is_cleared(row->key) && !SEMPER_MUTANT("store_cleared_range_still_listed");
+      if (!gone) merged.push_back(std::move(*row));
       ++row;
       continue;
     }

@@ -49,7 +49,9 @@ class Transaction::Impl {
     if (const auto* overlay = current_overlay()) mine = overlay->look(key);
     using Kind = internal::Overlay::Kind;
     if (mine.kind == Kind::value) co_return *mine.value;
-    if (mine.kind == Kind::absent) co_return std::nullopt;
+    if (mine.kind == Kind::absent && !SEMPER_MUTANT("store_own_removals_unseen")) {
+      co_return std::nullopt;
+    }
     if (mine.kind == Kind::unreadable) co_return fail(internal::unreadable_error(key));
     SEMPER_CO_TRY(Snapshot * seen, co_await snapshot());
     SEMPER_CO_TRY(auto value, co_await seen->get(key));
@@ -194,7 +196,9 @@ class Transaction::Impl {
                                                    : 0;
     }
     request.reads = std::move(reads_);
-    request.write_conflicts = std::move(write_conflicts_);
+    if (!SEMPER_MUTANT("store_write_conflicts_dropped")) {
+      request.write_conflicts = std::move(write_conflicts_);
+    }
     request.mutations = std::move(mutations_);
     std::optional<internal::Marker> marker;
     if (marked) marker = internal::add_marker(*backend_, env_, request);
@@ -203,6 +207,12 @@ class Transaction::Impl {
     if (!receipt) {
       if (marker) internal::keep_for_later(*backend_, std::move(marker->removed));
       const bool unknown = receipt.error().kind() == ErrorKind::outcome_unknown;
+      if (unknown && SEMPER_MUTANT("store_unknown_outcome_taken_for_failure")) {
+        co_return fail(ErrorKind::conflict, "the commit did not take effect");
+      }
+      if (unknown && SEMPER_MUTANT("store_unknown_outcome_taken_for_success")) {
+        co_return Versionstamp::complete(0, 0, 0);
+      }
       // A cancelled coroutine can await nothing more, so it cannot find out either.
       const auto cancelled = (co_await asio::this_coro::cancellation_state).cancelled();
       if (marker && unknown && cancelled == asio::cancellation_type::none) {
@@ -263,6 +273,7 @@ class Transaction::Impl {
   Status check_age() const {
     const auto limit = backend_->limits().transaction_duration;
     if (!snapshot_ || env_.clock->now() - opened_at_ <= limit) return {};
+    if (SEMPER_MUTANT("store_old_reads_commit")) return {};
     const auto limit_ms = std::chrono::duration_cast<std::chrono::milliseconds>(limit).count();
     return fail(ErrorKind::timeout,
                 "the transaction was open for longer than the store's limit transaction_duration "
@@ -290,7 +301,7 @@ class Transaction::Impl {
   // The part of `range` up to and including `last`, in the given order.
   static void trim(KeyRange& range, const Bytes& last, Order order) {
     if (order == Order::ascending) {
-      range.end = key_after(last);
+      range.end = SEMPER_MUTANT("store_last_row_not_recorded") ? last : key_after(last);
     } else {
       range.begin = last;
     }

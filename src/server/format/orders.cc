@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "semper/base/cbor.h"
+#include "semper/base/internal/mutant.h"
 #include "server/format/replies.h"
 
 namespace semper::internal {
@@ -20,6 +21,7 @@ std::size_t most_calls(const Limits& limits) {
 }
 
 KeyRange dead_queue(const EntityKeys& keys, const Order& order) {
+  if (SEMPER_MUTANT("server_kill_takes_what_came_after_it")) return keys.queue();
   return {keys.queue().begin, keys.queue_segment_at(order.stamp)};
 }
 
@@ -119,7 +121,10 @@ class Removal {
   }
 
   Async<void> finish() {
-    for (const auto& range : keys_->consumers_own()) transaction_->clear_range(range);
+    for (const auto& range : keys_->consumers_own()) {
+      if (SEMPER_MUTANT("server_kill_leaves_a_key") && range.begin == keys_->header()) continue;
+      transaction_->clear_range(range);
+    }
     SEMPER_CO_TRY(const auto pushed,
                   co_await transaction_->get(keys_->pushed(), ReadMode::snapshot));
     // Messages that came after the order keep their index entry. Where there are none, none may come

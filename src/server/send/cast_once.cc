@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/env/cancellation.h"
 #include "server/format/enqueue.h"
 #include "server/format/keys.h"
@@ -54,7 +55,7 @@ Shares take(std::vector<OnceCast>& casts, std::size_t& next, BytesView prefix,
     auto& share = shares[{cast.to.type, cast.to.id}];
     if (!share) {
       share = std::make_unique<Share>(prefix, cast.to);
-      operations += kWritesPerEntity;
+      if (!SEMPER_MUTANT("server_cast_once_counts_bytes_only")) operations += kWritesPerEntity;
     }
     ++operations;  // its segment, at most
     share->casts.emplace_back(cast.sequence, std::move(cast.message));
@@ -89,7 +90,8 @@ Async<void> send(Transaction& transaction, const std::string& source, const Shar
     bool any = last_raw.has_value();
     std::vector<const RawMessage*> fresh;
     for (const auto& [sequence, message] : share->casts) {
-      if (any && sequence <= last) continue;
+      const std::uint64_t seen = SEMPER_MUTANT("server_cast_once_off_by_one") ? last - 1 : last;
+      if (any && sequence <= seen) continue;
       fresh.push_back(&message);
       last = sequence;
       any = true;
@@ -100,7 +102,7 @@ Async<void> send(Transaction& transaction, const std::string& source, const Shar
     for (const auto* message : fresh) enqueuer.add(Event::cast, *message);
     Bytes number;
     append_little_endian_u64(number, last);
-    transaction.set(key, number);
+    if (!SEMPER_MUTANT("server_cast_once_forgets")) transaction.set(key, number);
   }
   enqueuer.finish();
   co_return Status{};

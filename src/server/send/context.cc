@@ -1,5 +1,6 @@
 #include "semper/server/context.h"
 
+#include "semper/base/internal/mutant.h"
 #include "server/format/enqueue.h"
 #include "server/format/replies.h"
 #include "server/send/send_counts.h"
@@ -59,6 +60,7 @@ void Context::send_cast(const Tenant& to_tenant, const EntityId& to, std::string
   }
   const Bytes& prefix = to_tenant.prefix();
   const internal::EntityKeys keys(prefix, to);
+  if (SEMPER_MUTANT("server_sends_of_one_commit_share_a_key")) fields_.sends->segments = 0;
   internal::Enqueuer enqueuer(transaction(), fields_.sends->segments++);
   enqueuer.to(keys);
   enqueuer.add(Event::cast, queued);

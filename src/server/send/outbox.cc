@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/server/message.h"
 #include "server/format/enqueue.h"
 #include "server/format/orders.h"
@@ -161,6 +162,9 @@ void Outbox::pass_on(std::uint64_t turn, const char* why) {
 Task<void> Outbox::run(std::shared_ptr<Runner> runner) {
   const std::shared_ptr<Outbox> self = runner->outbox();
   while (auto batch = self->take(*runner)) {
+    if (SEMPER_MUTANT("server_sent_before_commit")) {
+      for (auto& publication : *batch) publication.done.set(Status{});
+    }
     Status status = co_await self->refuse_full(*batch);
     if (status) status = co_await commit(self->store_, *batch);
     {
@@ -267,6 +271,7 @@ Async<void> Outbox::commit(const Store& store, const Publications& batch) {
       for (const auto* publication : publications) {
         for (const auto& message : publication->messages) {
           enqueuer.add(publication->event, message, publication->caller);
+          if (SEMPER_MUTANT("server_batch_of_casts_cut_short")) break;
         }
       }
     }

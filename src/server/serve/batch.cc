@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
+#include "server/format/enqueue.h"
 #include "server/format/lease.h"
 
 namespace semper::internal {
@@ -99,7 +101,8 @@ Async<bool> Batch::attempt() {
   const Execution execution(served_, *target_, desk_, burial_, limit());
   execution.run(transaction, operations_, effects);
   desk_.leave_callbacks();
-  if (effects.failure) co_return co_await resolve_failure(effects);
+  const bool half = SEMPER_MUTANT("server_failed_message_half_committed") && effects.executed > 0;
+  if (effects.failure && !half) co_return co_await resolve_failure(effects);
   if (effects.reroute) {
     // What ran so far in this attempt is dropped and runs again without the one that cannot.
     entity_.forget();
@@ -122,12 +125,20 @@ Async<bool> Batch::attempt() {
   if (transaction.operation_count() == 0) {
     co_return co_await answer_unwritten(effects);
   }
+  if (SEMPER_MUTANT("server_reply_before_commit")) {
+    for (std::size_t i = 0; i < effects.operations_run; ++i) {
+      operations_[i].done.set(effects.answers[i]);
+    }
+  }
+  if (SEMPER_MUTANT("server_action_before_commit")) follow_up(effects);
   auto committed = co_await transaction.commit();
   if (!committed) co_return co_await resolve_error(effects, committed.error());
   const bool claimed = effects.was_known || effects.operations_run > 0 || effects.vacated;
   const bool exact = core_.store().backend().traits().versions_are_commits;
   // What it sent to itself is counted as pushed by this commit.
-  entity_.committed(*committed, claimed && exact && effects.sends.to_itself == 0);
+  const bool sent_to_itself =
+      effects.sends.to_itself > 0 && !SEMPER_MUTANT("server_self_cast_overtaken_by_local_call");
+  entity_.committed(*committed, claimed && exact && !sent_to_itself);
   if (effects.lock) effects.lock->fencing_token = committed->version();
   core_.counters.transactions.fetch_add(1, std::memory_order_relaxed);
   core_.counters.messages.fetch_add(effects.executed, std::memory_order_relaxed);
@@ -173,6 +184,11 @@ void Batch::step_back_for_publishers() {
 Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
   const auto& keys = target_->keys;
   auto& header = entity_.header();
+  if (SEMPER_MUTANT("server_state_without_queue_removal") && effects.popped == 1) {
+    effects.popped = 0;
+    effects.finished_segments = 0;
+    effects.head_offset = header.head_offset;
+  }
   for (std::size_t i = 0; i < effects.finished_segments; ++i) {
     transaction.clear(entity_.segments()[i].key);
   }
@@ -190,10 +206,20 @@ Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
   for (const auto& record : effects.dead_letters) {
     transaction.set_versionstamped_key(keys.dead_letter(letter++), keys.stamp_offset(),
                                        encode_dead_letter(record));
+    static int letters_of_all = 0;  // each second one, or it would never end
+    if (SEMPER_MUTANT("server_dead_letter_stays_queued") && ++letters_of_all % 2 == 1) {
+      Enqueuer again(transaction, effects.sends.segments++);
+      again.to(keys);
+      again.add(record.message.event, record.message.content, record.message.caller);
+      again.finish();
+    }
   }
   // The index entry goes with the last message; where publishers are quick, only once the queue was
   // found empty for a while, because every message that comes meanwhile would cost the whole batch.
-  const bool empty_now = effects.empties_queue() && !effects.lock;
+  const bool empties = SEMPER_MUTANT("server_index_entry_cleared_beside_self_cast")
+                           ? effects.drained
+                           : effects.empties_queue();
+  const bool empty_now = empties && !effects.lock;
   const auto& memory = desk_;
   const bool calm = !memory.contended || (effects.popped == 0 && memory.empty_looks >= kEmptyLooks);
   effects.vacated = empty_now && queue_noticed_ && calm;
@@ -249,7 +275,8 @@ bool Batch::finish(AttemptEffects& effects) {
     desk_.contended = false;
     desk_.empty_looks = 0;
   }
-  follow_up(effects);
+  if (!SEMPER_MUTANT("server_action_before_commit")) follow_up(effects);
+  if (SEMPER_MUTANT("server_action_twice")) follow_up(effects);
   if (effects.lock) {
     effects.lock->encoded_state = entity_.encoded();
     outcome_.lock = std::make_unique<LockedTask::Held>(std::move(*effects.lock));
@@ -261,7 +288,10 @@ bool Batch::finish(AttemptEffects& effects) {
     reroute_all();
     undrained_batches_ = 0;
   }
-  queue_noticed_ = queue_noticed_ || (served_.consumes() && !effects.empties_queue());
+  const bool leaves_some = SEMPER_MUTANT("server_self_cast_overtaken_by_local_call")
+                               ? !effects.drained
+                               : !effects.empties_queue();
+  queue_noticed_ = queue_noticed_ || (served_.consumes() && leaves_some);
   if (queue_noticed_ && effects.empties_queue() && effects.popped == 0) {
     ++desk_.empty_looks;
   }

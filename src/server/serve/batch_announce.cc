@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "server/serve/batch.h"
 
 namespace semper::internal {
@@ -21,6 +22,7 @@ Error ended_its_process(std::uint64_t runs) {
 }  // namespace
 
 Async<bool> Batch::announce() {
+  if (SEMPER_MUTANT("server_attempts_in_memory")) co_return true;
   auto& memory = desk_;
   if (!served_.consumes() || entity_.segments().empty()) co_return true;
   SEMPER_CO_TRY(const auto segment, EntityKeys::stamp_in(entity_.segments().front().key));
@@ -90,6 +92,7 @@ Async<bool> Batch::wait_to_run_alone() {
 Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction,
                                                 const AttemptEffects& effects) {
   const auto& sends = effects.sends;
+  if (SEMPER_MUTANT("server_callbacks_fill_queues")) co_return std::nullopt;
   // What it sent to itself, beside what it took away.
   if (sends.to_itself > effects.popped &&
       entity_.queue_length() - effects.popped + sends.to_itself > kQueueMessagesMaximum) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "server/serve/batch.h"
 
@@ -25,7 +26,7 @@ Error took_too_long(const Error& error, Duration ran_for) {
 Async<bool> Batch::resolve_failure(AttemptEffects& effects) {
   entity_.forget();
   must_load_ = true;
-  if (effects.executed > 0) {
+  if (effects.executed > 0 && !SEMPER_MUTANT("server_neighbour_blamed_for_a_failure")) {
     limit_ = effects.executed;
     co_return false;
   }
@@ -109,7 +110,8 @@ Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Erro
   limit_ = 1;
   auto& memory = desk_;
   // Another host may have got on with the one that failed before.
-  if (memory.head != effects.head) memory.head_failures = 0;
+  const bool is_another = memory.head != effects.head;
+  if (is_another && !SEMPER_MUTANT("server_attempts_of_another_message")) memory.head_failures = 0;
   memory.head = effects.head;
   ++memory.head_failures;
   if (again == Again::no) {
@@ -136,10 +138,17 @@ Async<bool> Batch::resolve_conflict(const AttemptEffects& effects) {
   if (effects.operations_run > 0) memory.crowded = true;
   memory.empty_looks = 0;
   ++conflicts_;
+  if (SEMPER_MUTANT("server_wake_up_lost_in_a_conflict") && operations_.empty()) {
+    queue_noticed_ = false;
+    co_return true;
+  }
   // Whoever changes the entity so often leaves time for a smaller one. Publishers, who only meet
   // those that claim the queue, are no reason.
   const bool claimed = effects.vacated || effects.operations_run > 0;
-  if (effects.popped > 1 && (!claimed || conflicts_ > 1)) memory.most = effects.popped / 2;
+  const bool shrinks = !SEMPER_MUTANT("server_batch_never_shrinks");
+  if (shrinks && effects.popped > 1 && (!claimed || conflicts_ > 1)) {
+    memory.most = effects.popped / 2;
+  }
   if (conflicts_ >= kConflictAttempts) {
     co_return fail(ErrorKind::conflict, target_->id.to_string() + ": other processes changed it " +
                                             std::to_string(conflicts_) +

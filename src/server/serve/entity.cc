@@ -2,12 +2,14 @@
 
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "server/format/orders.h"
 
 namespace semper::internal {
 
 void Entity::assume(Transaction& transaction) const {
   transaction.assume_unchanged(KeyRange::point(target_->keys.header()), header_exists_ ? 1 : 0);
+  if (SEMPER_MUTANT("server_local_call_overtakes_the_queue")) return;
   claim_queue(transaction);
 }
 
@@ -38,9 +40,13 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
   is_reset_ = false;
   unlocks_.reset();
   if (order) SEMPER_CO_TRY_STATUS(co_await obey(*order));
-  const bool same = header_exists_ && previous == header_raw_ && !is_reset_;
+  const bool unchanged =
+      previous == header_raw_ || SEMPER_MUTANT("server_cached_state_believed_unread");
+  const bool same = header_exists_ && unchanged && !is_reset_;
   SEMPER_CO_TRY(as_of_, co_await transaction.read_version());
-  transaction.assume_unchanged(KeyRange::point(keys.header()), header_exists_ ? 1 : 0);
+  if (!SEMPER_MUTANT("server_header_read_without_a_conflict")) {
+    transaction.assume_unchanged(KeyRange::point(keys.header()), header_exists_ ? 1 : 0);
+  }
   if (same && unreadable_) co_return fail(*unreadable_);
   unreadable_.reset();
   header_ = Header();
@@ -213,6 +219,7 @@ void Entity::write_chunks(Transaction& transaction, BytesView encoded, std::uint
     const auto chunk = encoded.substr(at, kChunkBytes);
     const bool stored =
         i < before && at < encoded_.size() && BytesView(encoded_).substr(at, kChunkBytes) == chunk;
+    if (i < before && SEMPER_MUTANT("server_changed_chunk_not_written")) continue;
     if (!stored) transaction.set(keys.chunk(i), chunk);
   }
   if (header_.chunks < before) {

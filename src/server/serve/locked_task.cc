@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "server/format/orders.h"
 #include "server/format/replies.h"
@@ -97,7 +98,12 @@ Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder() {
       last = seen;
       unchanged_since = now;
     }
-    if (now - unchanged_since >= lease || renewal.is_left()) {
+    Duration idle = now - unchanged_since;
+    if (SEMPER_MUTANT("server_lease_by_the_calendar")) {
+      idle = core_.clock().wall_time().time_since_epoch() -
+             std::chrono::milliseconds(header.lock->acquired_ms);
+    }
+    if (idle >= lease || renewal.is_left()) {
       auto held = co_await take_over(seen.first, renewal);
       if (held || held.error().kind() != ErrorKind::conflict) co_return held;
       continue;
@@ -311,7 +317,8 @@ Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
       continue;
     }
     const Error& error = written.error();
-    if (error.kind() == ErrorKind::closed || error.kind() == ErrorKind::cancelled) {
+    if (error.kind() == ErrorKind::closed || error.kind() == ErrorKind::cancelled ||
+        SEMPER_MUTANT("server_locked_result_dropped_on_error")) {
       co_return fail(error);
     }
     unknown = unknown || error.kind() == ErrorKind::outcome_unknown;
@@ -337,7 +344,9 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
   Transaction transaction = core_.store().begin();
   SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, served_->behaviour(), 1));
   auto& header = entity.header();
-  if (!header.lock || header.lock->nonce != held.nonce || entity.segments().empty()) {
+  const bool is_ours = header.lock && (header.lock->nonce == held.nonce ||
+                                       SEMPER_MUTANT("server_fencing_not_checked"));
+  if (!is_ours || entity.segments().empty()) {
     co_return Written::lock_gone;
   }
   header.lock.reset();

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/store/failure.h"
 #include "server/format/keys.h"
@@ -94,7 +95,9 @@ Async<Membership::Sightings> Membership::look_at_hosts(Transaction& transaction,
     if (!record) continue;
     Sighting sighting{record->renewals,
                       now,
-                      lease_from_row(record->lease_ms).value_or(unsaid),
+                      SEMPER_MUTANT("server_host_judged_by_anothers_lease")
+                          ? core_->options.host_lease
+                          : lease_from_row(record->lease_ms).value_or(unsaid),
                       {record->types.begin(), record->types.end()}};
     const auto known = hosts_.find(row.key);  // written in this turn only
     if (known != hosts_.end() && known->second.renewals == record->renewals) {

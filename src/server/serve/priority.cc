@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "server/serve/batch.h"
 #include "server/serve/callbacks.h"
 
@@ -29,7 +30,8 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
     entity.forget();
     co_return fail(ErrorKind::unsupported, "a priority message cannot take the lock");
   }
-  if (operation.event == Event::call && !ran.answer) {
+  const bool too_late = SEMPER_MUTANT("server_priority_refused_after_its_commit");
+  if (operation.event == Event::call && !ran.answer && !too_late) {
     entity.forget();
     co_return fail(ErrorKind::unsupported, "a priority call cannot be answered later");
   }
@@ -46,6 +48,13 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
       co_return fail(committed.error());
     }
     entity.committed(*committed, false);
+  }
+  if (too_late && operation.event == Event::call && !ran.answer) {
+    co_return fail(ErrorKind::unsupported, "a priority call cannot be answered later");
+  }
+  if (SEMPER_MUTANT("server_priority_conflict_of_its_own_runs_again") && ran.answer &&
+      !*ran.answer) {
+    co_return fail(ran.answer->error());
   }
   AfterCommit after;
   after.add(ran);

@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "server/format/keys.h"
+#include "server/serve/news.h"
 #include "server/serve/waiting.h"
 
 namespace semper::internal {
@@ -12,8 +14,10 @@ Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Member
   auto& core = type->served().core();
   auto inside = core.gate.enter();
   if (!inside) co_return;
+  std::vector<News::Place> kept;
   while (!core.stopping.stop_requested()) {
     auto news = membership->next_change();
+    if (SEMPER_MUTANT("server_waiters_pile_up")) kept.push_back(membership->next_change());
     std::unique_ptr<Watch> watch;
     if (membership->prefers(type->type(), shard)) {
       const Status scanned = co_await scan(*type, *permits, shard, watch);

@@ -1,6 +1,7 @@
 // The part of a Slot that says who runs, and where.
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "server/serve/slot.h"
 
 namespace semper::internal {
@@ -112,6 +113,7 @@ void Slot::start_at_home(Running running) {
 // The turn has ended before its work. What was in hand then has an unknown outcome; what waits goes on at
 // the host, or nowhere where that is where it ended.
 void Slot::pass_on(std::uint64_t turn, Lost how) {
+  if (SEMPER_MUTANT("server_work_goes_with_its_loop")) return;
   std::vector<OneShot<Result<Bytes>>> lost;
   std::vector<Operation> orphans;
   std::shared_ptr<Permit> permits[2];  // given back without the lock
