@@ -2,6 +2,7 @@
 
 #include "entities/hosts.h"
 #include "entities/look.h"
+#include "entities/record.h"
 #include "entities/send.h"
 #include "entities/stats.h"
 
@@ -58,6 +59,23 @@ void add_dead(CLI::App& program, Command& chosen) {
       return *again ? redrive(invocation, *arguments) : show_dead_letters(invocation, *arguments);
     };
   });
+}
+
+void add_record(CLI::App& program, Command& chosen) {
+  auto& command = add_command(
+      program, {"record", "One entity, with its queue, into a file that a test loads",
+                "record Counter/page/home --output home.jsonl\nrecord Order/17 --output 17.jsonl "
+                "--limit 0 --force\nrecord Order/17 | less"});
+  auto arguments = std::make_shared<RecordArguments>();
+  command.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
+  command.add_option(
+      "--output", arguments->output,
+      "The file to make, readable by its owner only: what states and messages say is "
+      "in it; without it, the standard output");
+  add_count(command, "--limit", arguments->limit,
+            "At most so many waiting messages, and dead letters, oldest first; 0: all");
+  command.add_flag("--force", arguments->force, "Replace a file that is there");
+  choose(command, chosen, arguments, record);
 }
 
 // The options that cast and call share.
@@ -143,6 +161,7 @@ void add_entity_commands(CLI::App& program, Command& chosen) {
   add_looking(program, chosen);
   add_sending(program, chosen);
   add_dead(program, chosen);
+  add_record(program, chosen);
   add_force(program, chosen);
   add_stats(program, chosen);
 }

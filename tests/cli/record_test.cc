@@ -1,0 +1,80 @@
+// semper record: one entity into a file, which a test loads.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hosted.h"
+#include "semper/server/recording.h"
+#include "tool.h"
+
+namespace semper::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class CliRecord : public CliTest {
+ protected:
+  void SetUp() override {
+    CliTest::SetUp();
+    create_store();
+    must({"cast", "Counter/page/home", "Add", "[1]", "--force"});
+    must({"cast", "Counter/page/home", "Add", "[2]", "--force"});
+  }
+  std::string file() const { return path("home.jsonl"); }
+};
+
+TEST_F(CliRecord, a_recording_cannot_be_read_again) {
+  EXPECT_THAT(must({"record", "Counter/page/home", "--output", file()}),
+              HasSubstr("Counter/page/home is recorded in"));
+  const auto recording = recording_from_text(read_whole_file(file()));
+  ASSERT_TRUE(recording) << recording.error().to_string();
+  EXPECT_EQ(recording->entity.to_string(), "Counter/page/home");
+  EXPECT_EQ(recording->store, url());
+  struct stat made {};
+  ASSERT_EQ(::stat(file().c_str(), &made), 0);
+  EXPECT_EQ(made.st_mode & 0777, 0600u) << "others can read what states say";
+}
+
+TEST_F(CliRecord, without_a_file_it_does_not_go_to_the_standard_output) {
+  const std::string text = must({"record", "Counter/page/home"});
+  EXPECT_TRUE(recording_from_text(text));
+  EXPECT_THAT(text, HasSubstr(R"("content":[2])"));
+  const auto lines = must_json_lines({"record", "Counter/page/home"});
+  ASSERT_FALSE(lines.empty());
+  EXPECT_EQ(lines[0]["semper_recording"], 1);
+  EXPECT_EQ(lines.back()["end"], lines.size() - 2);
+}
+
+TEST_F(CliRecord, a_file_that_is_there_is_replaced_without_force) {
+  write_whole_file(file(), "mine");
+  refused(1, "--force", {"record", "Counter/page/home", "--output", file()});
+  EXPECT_EQ(read_whole_file(file()), "mine");
+  must({"record", "Counter/page/home", "--output", file(), "--force"});
+  EXPECT_TRUE(recording_from_text(read_whole_file(file())));
+  refused(2, "is not a file", {"record", "Counter/page/home", "--output", folder_, "--force"});
+}
+
+TEST_F(CliRecord, a_long_queue_is_cut_without_a_word) {
+  const Ran ran = run({"record", "Counter/page/home", "--output", file(), "--limit", "1"});
+  EXPECT_EQ(ran.code, 0) << ran;
+  EXPECT_THAT(ran.err, HasSubstr("1 messages at the end of the queue were left out"));
+  EXPECT_EQ(must_json({"record", "Counter/page/home", "--output", file(), "--force", "--limit",
+                       "0"})["left_out"],
+            0);
+}
+
+TEST_F(CliRecord, a_store_that_may_only_be_read_is_not_recorded) {
+  const Ran ran = run_tool(
+      {"--store", url() + "?access=read", "record", "Counter/page/home", "--output", file()});
+  EXPECT_EQ(ran.code, 0) << ran;
+  EXPECT_TRUE(recording_from_text(read_whole_file(file())));
+}
+
+TEST_F(CliRecord, what_is_not_there_leaves_a_file) {
+  refused(3, "`semper ls Counter`", {"record", "Counter/other", "--output", file()});
+  EXPECT_NE(::access(file().c_str(), F_OK), 0);
+  refused(2, "TYPE/ID", {"record", "Counter", "--output", file()});
+  refused(3, "", {"record", "Counter/page/home", "--output", path("absent/home.jsonl")});
+}
+
+}  // namespace
+}  // namespace semper::testing
