@@ -1,0 +1,316 @@
+// Harness: tests of your own behaviours, in simulated time, and at every point where things may
+// break.
+//
+// What for: whoever writes behaviours (server/behaviour.h). A test without faults has three lines:
+//
+//   Harness harness;
+//   harness.serve<Account>();
+//   EXPECT_EQ(harness.call<Account::Open>(harness.ref<Account>("a"), 50).value(), 50);
+//
+// and one with all of them says what a program does and what must be true of it whatever happens:
+//
+//   harness.invariant<Account>([](const auto& account) -> semper::Status { ... });   // of one
+//   harness.check("the sum", [](Harness& h) -> semper::Status { ... });              // of all
+//   const auto report = harness.explore([&] {
+//     static_cast<void>(harness.call<Account::Transfer>(harness.ref<Account>("a"), "b", 5));
+//   });
+//   EXPECT_TRUE(report.passed()) << report;
+//
+// explore() runs the scenario without a fault, twice, and counts its points: what the processes ask
+// of the store (before each read and commit, after each commit) and the timers that handle_locked
+// awaits. Then it runs it anew for each point and fault:
+//
+//   crash            the process is lost at that point, and a new one takes its place
+//   cancel           what the scenario waits for is cancelled there
+//   conflict         that commit loses against another one
+//   unknown_applied  its answer is lost, and it was applied
+//   unknown_lost     its answer is lost, and it was not
+//
+// After each run the faults are over, the world comes to rest, and all is looked at: no message
+// waits, no lock is held, nothing was set aside, no call was answered twice, the invariants (also
+// after each callback) and checks hold, and no EXPECT_ of the scenario failed. What fails has a
+// name, "queued:crash@17", that makes the same run again: HARNESS_ONLY=queued:crash@17, or only().
+//
+// In a run with a fault an answer may be an error, as in a program: outcome_unknown where the
+// process was lost or the answer was, cancelled. So a scenario checks only what is true in spite of
+// that.
+//
+// When not: threads, real networks and other stores than memory; code that reads the system's
+// clock, sleeps or draws by itself (two runs differ, which is a finding); one fault a run. Inside a
+// callback, or a handle_locked that blocks, no fault strikes. It replaces the log sink while it
+// lives.
+// Threads: one. Ideas: FoundationDB's simulation, Akka's persistence test kit, CHESS.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+#include "semper/server/ref.h"
+#include "semper/testing/harness_report.h"
+#include "semper/testing/internal/harness_engine.h"
+#include "semper/testing/internal/harness_work.h"
+
+namespace semper::testing {
+
+// A call under way: Harness::begin_call.
+template <class T>
+struct HarnessCall {
+  std::shared_ptr<internal::HarnessOperation> operation;
+  std::shared_ptr<std::optional<Result<T>>> answer;
+
+  bool is_answered() const { return answer->has_value(); }
+};
+
+class Harness {
+ public:
+  explicit Harness(HarnessOptions options = {}) : engine_(std::move(options)) {}
+
+  // Before anything is sent. Each process of each run gets a behaviour of its own from `make`, as a
+  // program that starts would: what it kept in its members is lost with its process.
+  template <BehaviourType B>
+  void serve() {
+    serve<B>([] { return std::make_shared<B>(); });
+  }
+  template <BehaviourType B>
+  void serve(std::function<std::shared_ptr<B>()> make);
+
+  template <BehaviourType B>
+  Ref<B> ref(std::string id) {
+    return semper::ref<B>(engine_.tenant(), std::move(id));
+  }
+
+  // By a handle on the store that is never lost.
+  Tenant tenant() { return engine_.tenant(); }
+
+  // Return when they have their answer, and move time as far as that takes; a Ref may be of an
+  // earlier run. Errors: as those of Ref; outcome_unknown too where the process was lost.
+  template <class M, class B, class... Parts>
+  requires HandlesCall<B, M> Result<typename M::Reply> call(const Ref<B>& to, Parts&&... parts) {
+    return wait(begin_call<M>(to, std::forward<Parts>(parts)...));
+  }
+  template <class M, class B, class... Parts>
+  requires HandlesCast<B, M> Status cast(const Ref<B>& to, Parts&&... parts);
+  // Past queue and lock, in the host's process.
+  template <class M, class B, class... Parts>
+  requires HandlesInfo<B, M> Status info(const Ref<B>& to, Parts&&... parts);
+  // For a callback that replies later: is_answered() says whether it has, wait() until it has.
+  template <class M, class B, class... Parts>
+  requires HandlesCall<B, M> HarnessCall<typename M::Reply> begin_call(const Ref<B>& to,
+                                                                       Parts&&... parts);
+  template <class T>
+  Result<T> wait(HarnessCall<T> call);
+
+  // Part of your program, in the process of the caller, which may be lost while it runs:
+  // work(Tenant) -> Async<T>. What it keeps must not be borrowed from it.
+  template <class Work>
+  auto run(std::string what, Work work) -> typename std::invoke_result_t<Work&, Tenant>::value_type;
+
+  // Lets simulated time pass, and all that it brings happen.
+  void advance(Duration span) { engine_.advance(span); }
+  // Until nothing moves: no message waits, no lock is held. Error: timeout, and what still does.
+  Status settle() { return engine_.settle(); }
+  // The process of the host is lost now (and the caller's, where that is the same), and begun anew.
+  void crash() { engine_.crash(); }
+  WallTime now() { return engine_.now(); }
+  // Puts what `semper record` has written into the store; for explore(), call it before, or in the
+  // scenario. Errors: not_found, corrupt, unsupported, already_exists.
+  Status load(const std::string& file) { return engine_.load(file); }
+
+  // Looking, while the world stands still. Error not_found: it has no state yet.
+  template <class B>
+  Result<typename B::State> state(const Ref<B>& of);
+  // By their ids.
+  template <BehaviourType B>
+  std::map<std::string, typename B::State> states();
+  template <class B>
+  std::vector<QueuedView> queue(const Ref<B>& of) {
+    return looked(peek_queue(engine_.tenant(), of.entity(), kLookedAt));
+  }
+  template <class B>
+  std::vector<DeadLetterView> dead_letters(const Ref<B>& of) {
+    return looked(list_dead_letters(engine_.tenant(), of.entity(), kLookedAt));
+  }
+
+  // Messages of this type that were put into the queue of that entity in this run, handled or not:
+  // what callbacks send to other entities, and, through the queue, what callers send. Served or
+  // not.
+  template <class M, class B>
+  std::vector<M> sent(const Ref<B>& to);
+  // Actions that ran after their commits, in order: "Account/a Transfer", the entity and the
+  // message.
+  std::vector<std::string> actions() { return engine_.actions(); }
+
+  // The world outside, which no crash takes back: a pretended payment provider says
+  // harness.happened("charged 17"), a check looks at harness.times("charged 17"). In a callback
+  // that is part of a transaction it is a finding: such a callback runs again after a conflict.
+  void happened(const std::string& what) { engine_.happened(what); }
+  std::size_t times(const std::string& what) { return engine_.times(what); }
+
+  // Of each state of B that a callback leaves, and of those that are left at the end.
+  // Precondition: B is served (std::logic_error).
+  template <BehaviourType B>
+  void invariant(std::function<Status(const typename B::State&)> holds) {
+    engine_.add_invariant(type_name<B>(), [holds = std::move(holds)](const void* state) {
+      return holds(*static_cast<const typename B::State*>(state));
+    });
+  }
+  // At the end of each run, when nothing moves.
+  void check(std::string name, std::function<Status(Harness&)> holds) {
+    engine_.add_check(std::move(name), std::move(holds));
+  }
+  // What a scenario keeps outside of the harness begins anew with each run.
+  void before_each(std::function<void()> hook) { engine_.before_each(std::move(hook)); }
+
+  HarnessReport explore(const std::function<void()>& scenario) {
+    return engine_.explore(*this, scenario);
+  }
+  // explore() makes this run alone: "queued:crash@17", or "crash@17" on each path. The environment
+  // variable HARNESS_ONLY comes before it.
+  void only(std::string run) { engine_.only(std::move(run)); }
+
+  // What has happened so far, a line each.
+  std::vector<std::string> history() { return engine_.history(); }
+
+ private:
+  static constexpr std::size_t kLookedAt = 10'000;
+
+  template <class T>
+  T looked(Async<T> looking);
+  template <class R, class Work>
+  std::pair<std::shared_ptr<internal::HarnessOperation>, std::shared_ptr<std::optional<R>>> begin(
+      std::string what, Work work, internal::HarnessPlace place);
+  template <class R, class Work>
+  R perform(std::string what, Work work,
+            internal::HarnessPlace place = internal::HarnessPlace::caller);
+  template <class M, class B>
+  static std::string described(std::string_view how, const Ref<B>& to, const M& message) {
+    return std::string(how) + " " + to.entity().to_string() + " " +
+           std::string(short_type_name<M>()) + " " + internal::shown_value(message);
+  }
+
+  internal::HarnessEngine engine_;
+};
+
+template <BehaviourType B>
+void Harness::serve(std::function<std::shared_ptr<B>()> make) {
+  engine_.add_type(internal::harness_type<B>(std::move(make)));
+}
+
+template <class R, class Work>
+std::pair<std::shared_ptr<internal::HarnessOperation>, std::shared_ptr<std::optional<R>>>
+Harness::begin(std::string what, Work work, internal::HarnessPlace place) {
+  auto answer = std::make_shared<std::optional<R>>();
+  const internal::HarnessWork whole = [work, answer](Tenant tenant) {
+    return internal::keep_answer<R>(work, std::move(tenant), answer);
+  };
+  auto operation = engine_.begin(std::move(what), whole, place);
+  return {std::move(operation), std::move(answer)};
+}
+
+template <class R, class Work>
+R Harness::perform(std::string what, Work work, internal::HarnessPlace place) {
+  auto [operation, answer] = begin<R>(std::move(what), std::move(work), place);
+  const Status ended = engine_.wait(*operation);
+  if (!ended) return fail(ended.error());
+  engine_.note(**answer ? std::string("  done") : "  " + (*answer)->error().to_string());
+  return std::move(**answer);
+}
+
+template <class M, class B, class... Parts>
+requires HandlesCast<B, M> Status Harness::cast(const Ref<B>& to, Parts&&... parts) {
+  const M message = internal::message_of<M>(std::forward<Parts>(parts)...);
+  return perform<Status>(described("cast", to, message),
+                         [id = to.entity().id, message](Tenant tenant) {
+                           return semper::ref<B>(std::move(tenant), id).cast(message);
+                         });
+}
+
+template <class M, class B, class... Parts>
+requires HandlesInfo<B, M> Status Harness::info(const Ref<B>& to, Parts&&... parts) {
+  const M message = internal::message_of<M>(std::forward<Parts>(parts)...);
+  return perform<Status>(described("info", to, message),
+                         [id = to.entity().id, message](Tenant tenant) {
+                           return semper::ref<B>(std::move(tenant), id).info(message);
+                         },
+                         internal::HarnessPlace::host);
+}
+
+template <class M, class B, class... Parts>
+requires HandlesCall<B, M> HarnessCall<typename M::Reply> Harness::begin_call(const Ref<B>& to,
+                                                                              Parts&&... parts) {
+  const M message = internal::message_of<M>(std::forward<Parts>(parts)...);
+  auto [operation, answer] = begin<Result<typename M::Reply>>(
+      described("call", to, message), [id = to.entity().id, message](Tenant tenant) {
+        return semper::ref<B>(std::move(tenant), id).call(message, internal::patient());
+      },
+      internal::HarnessPlace::caller);
+  return {std::move(operation), std::move(answer)};
+}
+
+template <class T>
+Result<T> Harness::wait(HarnessCall<T> call) {
+  const Status ended = engine_.wait(*call.operation);
+  if (!ended) return fail(ended.error());
+  const Result<T>& answer = **call.answer;
+  engine_.note(answer ? "  answered " + internal::shown_value(*answer)
+                      : "  " + answer.error().to_string());
+  return answer;
+}
+
+template <class Work>
+auto Harness::run(std::string what, Work work) ->
+    typename std::invoke_result_t<Work&, Tenant>::value_type {
+  using R = typename std::invoke_result_t<Work&, Tenant>::value_type;
+  return perform<R>(std::move(what), std::move(work));
+}
+
+// What is not there is empty.
+template <class T>
+T Harness::looked(Async<T> looking) {
+  std::optional<Result<T>> seen;
+  engine_.look([](Async<T> inner, std::optional<Result<T>>& into) -> Task<void> {
+    into.emplace(co_await std::move(inner));
+  }(std::move(looking), seen));
+  return *seen ? std::move(**seen) : T();
+}
+
+template <class B>
+Result<typename B::State> Harness::state(const Ref<B>& of) {
+  const EntityView view = looked(inspect(engine_.tenant(), of.entity()));
+  if (!view.state) {
+    return fail(ErrorKind::not_found, of.entity().to_string() + " has no state yet");
+  }
+  return decode<typename B::State>(*view.state);
+}
+
+template <BehaviourType B>
+std::map<std::string, typename B::State> Harness::states() {
+  std::map<std::string, typename B::State> all;
+  const std::string type(type_name<B>());
+  ListOptions options;
+  options.limit = kLookedAt;
+  for (const auto& id : looked(list_entities(engine_.tenant(), type, options))) {
+    auto one = state(ref<B>(id));
+    if (one) all.emplace(id, std::move(*one));
+  }
+  return all;
+}
+
+template <class M, class B>
+std::vector<M> Harness::sent(const Ref<B>& to) {
+  std::vector<M> messages;
+  for (const auto& one : engine_.sent()) {
+    if (one.to != to.entity() || one.message.name != short_type_name<M>()) continue;
+    auto message = decode<M>(one.message.payload);
+    if (message) messages.push_back(std::move(*message));
+  }
+  return messages;
+}
+
+}  // namespace semper::testing
