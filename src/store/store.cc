@@ -1,7 +1,37 @@
 #include "semper/store/store.h"
 
+#include "semper/store/too_old.h"
+
 namespace semper {
 namespace internal {
+namespace {
+
+std::string in_words(int attempts) {
+  return std::to_string(attempts) + (attempts == 1 ? " attempt" : " attempts");
+}
+
+Error always_beaten(const Error& error, int attempts) {
+  return Error(ErrorKind::conflict, "gave up after " + in_words(attempts) +
+                                        ", other transactions were always faster: " +
+                                        error.message());
+}
+
+Error still_in_conflict(const Error& error, int attempts) {
+  return Error(ErrorKind::timeout, "the transaction was still in conflict with others after " +
+                                       in_words(attempts) +
+                                       " when its time was over: " + error.message());
+}
+
+// A process that was stopped for long meets this once; a function that always takes so long, each time.
+Error took_too_long(const Error& error, int attempts) {
+  return Error(ErrorKind::timeout, *error.limit(),
+               "gave up after " + in_words(attempts) +
+                   ", the last of which took longer than the store keeps what it reads; do less in "
+                   "one transaction, and what takes long before it: " +
+                   error.message());
+}
+
+}  // namespace
 
 RetryPolicy::RetryPolicy(const TransactOptions& options, Env env)
     : options_(options),
@@ -10,18 +40,17 @@ RetryPolicy::RetryPolicy(const TransactOptions& options, Env env)
       backoff_(options.backoff, *env.random) {}
 
 Async<void> RetryPolicy::before_retry(const Error& error) {
-  if (error.kind() != ErrorKind::conflict) co_return fail(error);
+  const bool was_too_old = is_too_old(error);
+  if (error.kind() != ErrorKind::conflict && !was_too_old) co_return fail(error);
   if (attempts_ >= options_.max_attempts) {
-    co_return fail(ErrorKind::conflict,
-                   "gave up after " + std::to_string(attempts_) +
-                       " attempts, other transactions were always faster: " + error.message());
+    co_return fail(was_too_old ? took_too_long(error, attempts_) : always_beaten(error, attempts_));
   }
-  // The first retry is immediate: most conflicts are gone by then.
-  if (attempts_++ > 1) SEMPER_CO_TRY_STATUS(co_await sleep_for(*env_.clock, backoff_.next()));
+  // The first retry is immediate: most conflicts are gone by then. One that took so long needs no pause.
+  const bool pauses = attempts_++ > 1 && !was_too_old;
+  if (pauses) SEMPER_CO_TRY_STATUS(co_await sleep_for(*env_.clock, backoff_.next()));
   if (env_.clock->now() >= deadline_) {
-    co_return fail(ErrorKind::timeout, "the transaction was still in conflict with others after " +
-                                           std::to_string(attempts_ - 1) +
-                                           " attempts when its time was over: " + error.message());
+    const int made = attempts_ - 1;
+    co_return fail(was_too_old ? took_too_long(error, made) : still_in_conflict(error, made));
   }
   co_return Status{};
 }

@@ -7,6 +7,7 @@
 #include "overlay.h"
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
+#include "semper/store/too_old.h"
 
 namespace semper {
 namespace {
@@ -33,7 +34,7 @@ class Transaction::Impl {
       opened_at_ = env_.clock->now();
     }
     if (options_.read_version) {
-      SEMPER_CO_TRY_STATUS(co_await snapshot_->fix_version());
+      SEMPER_CO_TRY_STATUS(co_await fix(*snapshot_));
       if (snapshot_->version() != *options_.read_version) {
         co_return fail(ErrorKind::conflict,
                        "the store has changed since the version that this "
@@ -54,10 +55,11 @@ class Transaction::Impl {
     }
     if (mine.kind == Kind::unreadable) co_return fail(internal::unreadable_error(key));
     SEMPER_CO_TRY(Snapshot * seen, co_await snapshot());
-    SEMPER_CO_TRY(auto value, co_await seen->get(key));
+    auto value = co_await seen->get(key);
+    if (!value) co_return fail(of_read(std::move(value).error()));
     note_answer();
-    if (mode == ReadMode::serializable) record_read(KeyRange::point(key), value ? 1 : 0);
-    if (mine.kind == Kind::added) co_return internal::add_to_value(value, mine.amount);
+    if (mode == ReadMode::serializable) record_read(KeyRange::point(key), *value ? 1 : 0);
+    if (mine.kind == Kind::added) co_return internal::add_to_value(*value, mine.amount);
     co_return value;
   }
 
@@ -70,7 +72,7 @@ class Transaction::Impl {
           options.limit == 0 ? kPageRows : std::min(kPageRows, options.limit - out.rows.size());
       // Named: g++ 12 destroys an aggregate written inside a co_await expression twice.
       const PageRequest request{range, missing, options.order};
-      SEMPER_CO_TRY(auto page, co_await seen->get_range(request));
+      SEMPER_CO_TRY(auto page, co_await read_page(*seen, request));
       note_answer();
       KeyRange covered = range;
       if (page.more) trim(covered, page.rows.back().key, options.order);
@@ -143,7 +145,7 @@ class Transaction::Impl {
     SEMPER_CO_TRY(Snapshot * seen, co_await snapshot());
     for (KeyRange rest = range; !rest.empty();) {
       const PageRequest request{rest, kPageRows, Order::ascending};
-      SEMPER_CO_TRY(auto page, co_await seen->get_range(request));
+      SEMPER_CO_TRY(auto page, co_await read_page(*seen, request));
       rows += page.rows.size();
       if (!page.more) break;
       rest.begin = key_after(page.rows.back().key);
@@ -167,7 +169,9 @@ class Transaction::Impl {
   Async<std::unique_ptr<Watch>> watch(BytesView key) {
     SEMPER_CO_TRY_STATUS(check_key(key));
     SEMPER_CO_TRY(Snapshot * seen, co_await snapshot());
-    co_return co_await backend_->watch(key, *seen);
+    auto watch = co_await backend_->watch(key, *seen);
+    if (!watch) co_return fail(of_read(std::move(watch).error()));
+    co_return watch;
   }
 
   Async<Versionstamp> commit() {
@@ -227,7 +231,7 @@ class Transaction::Impl {
   Async<Version> version() {
     if (options_.read_version) co_return *options_.read_version;
     SEMPER_CO_TRY(Snapshot * seen, co_await snapshot());
-    SEMPER_CO_TRY_STATUS(co_await seen->fix_version());
+    SEMPER_CO_TRY_STATUS(co_await fix(*seen));
     co_return seen->version();
   }
 
@@ -262,6 +266,26 @@ class Transaction::Impl {
     return {};
   }
 
+  // A snapshot's read times out because of its age and for no other reason: see Snapshot.
+  Error of_read(Error error) const {
+    if (error.kind() != ErrorKind::timeout) return error;
+    const Limit limit =
+        internal::transaction_duration_limit(backend_->limits().transaction_duration);
+    return Error(ErrorKind::timeout, limit, error.message());
+  }
+
+  Async<void> fix(Snapshot& snapshot) {
+    auto fixed = co_await snapshot.fix_version();
+    if (!fixed) co_return fail(of_read(std::move(fixed).error()));
+    co_return fixed;
+  }
+
+  Async<RangePage> read_page(Snapshot& snapshot, const PageRequest& request) {
+    auto page = co_await snapshot.get_range(request);
+    if (!page) co_return fail(of_read(std::move(page).error()));
+    co_return page;
+  }
+
   // The first answer starts the time anew: an engine behind a network knows its version from then on, and
   // may have waited for it while its cluster recovered.
   void note_answer() {
@@ -274,11 +298,11 @@ class Transaction::Impl {
     const auto limit = backend_->limits().transaction_duration;
     if (!snapshot_ || env_.clock->now() - opened_at_ <= limit) return {};
     if (SEMPER_MUTANT("store_old_reads_commit")) return {};
-    const auto limit_ms = std::chrono::duration_cast<std::chrono::milliseconds>(limit).count();
-    return fail(ErrorKind::timeout,
-                "the transaction was open for longer than the store's limit transaction_duration "
-                "= " +
-                    std::to_string(limit_ms) + " ms; begin it anew, nothing was applied");
+    const Limit name = internal::transaction_duration_limit(limit);
+    return fail(Error(
+        ErrorKind::timeout, name,
+        "the transaction was open for longer than the store's limit transaction_duration = " +
+            std::to_string(name.value) + " ms; begin it anew, nothing was applied"));
   }
 
   // The writes so far, laid out for reading; null where there are none.

@@ -117,11 +117,13 @@ struct Watched {
 };
 
 Async<Watched> look(const Store& store, Bytes key) {
-  Transaction transaction = store.begin();
-  Watched seen;
-  SEMPER_CO_TRY(seen.value, co_await transaction.get(key));
-  SEMPER_CO_TRY(seen.watch, co_await transaction.watch(key));
-  co_return std::move(seen);
+  const auto both = [&key](Transaction& transaction) -> Async<Watched> {
+    Watched seen;
+    SEMPER_CO_TRY(seen.value, co_await transaction.get(key));
+    SEMPER_CO_TRY(seen.watch, co_await transaction.watch(key));
+    co_return std::move(seen);
+  };
+  co_return co_await store.transact(both);
 }
 
 // Waits until the watch fires, or the stop is requested. The watch may outlive the wait; it ends

@@ -244,15 +244,17 @@ Async<void> Outbox::refuse_full(Publications& batch) {
 }
 
 Async<bool> Outbox::is_full(const Target& target) {
-  Transaction transaction = store_.begin();
-  SEMPER_CO_TRY(const auto raw, co_await transaction.get(target.keys.header()));
-  SEMPER_CO_TRY(const auto pushed, co_await transaction.get(target.keys.pushed()));
-  std::uint64_t popped = 0;
-  if (raw) {
-    // A header that cannot be read is the consumer's to report.
-    if (const auto header = Header::decode(*raw)) popped = header->popped;
-  }
-  co_return count_waiting(pushed, popped) >= kQueueMessagesMaximum;
+  const auto look = [&](Transaction& transaction) -> Async<bool> {
+    SEMPER_CO_TRY(const auto raw, co_await transaction.get(target.keys.header()));
+    SEMPER_CO_TRY(const auto pushed, co_await transaction.get(target.keys.pushed()));
+    std::uint64_t popped = 0;
+    if (raw) {
+      // A header that cannot be read is the consumer's to report.
+      if (const auto header = Header::decode(*raw)) popped = header->popped;
+    }
+    co_return count_waiting(pushed, popped) >= kQueueMessagesMaximum;
+  };
+  co_return co_await store_.transact(look);
 }
 
 Async<void> Outbox::commit(const Store& store, const Publications& batch) {

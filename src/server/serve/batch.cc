@@ -5,6 +5,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
+#include "semper/store/too_old.h"
 #include "server/format/enqueue.h"
 #include "server/format/lease.h"
 
@@ -59,6 +60,11 @@ Task<BatchOutcome> Batch::run() {
     }
     if (done && *done) co_return std::move(outcome_);
     if (done) continue;
+    if (is_too_old(done.error()) && ++too_old_ < kTooOldAttempts) {
+      entity_.spoil();
+      must_load_ = true;
+      continue;
+    }
     if (queue_noticed_ && operations_.empty()) {
       const std::string what = "the queue of " + target_->id.to_string() + " waits";
       if (is_of_the_store(done.error().kind())) {
@@ -254,6 +260,7 @@ Async<bool> Batch::answer_unwritten(AttemptEffects& effects) {
 // The attempt has taken effect: answers, actions, and what is left. True: nothing is.
 bool Batch::finish(AttemptEffects& effects) {
   conflicts_ = 0;
+  too_old_ = 0;
   limit_ = kNoMessageLimit;
   if (effects.popped > 0) {
     auto& memory = desk_;

@@ -6,6 +6,7 @@
 // done this way ends the attempt and changes the next one:
 //
 //   conflict             the same again, on what is stored now, with half as many messages
+//   a snapshot too old   the same again; kTooOldAttempts times in a row it is an error of the store
 //   a message fails      those before it, without it; then it alone; then, after
 //                        HostOptions::message_attempts runs, it is set aside. Whatever fails is
 //                        counted: init, a codec, the callback, a transaction that took too long
@@ -30,6 +31,8 @@
 namespace semper::internal {
 
 inline constexpr int kConflictAttempts = 50;
+// Attempts whose snapshot became too old, in a row: this process was stopped, or its disk stalls.
+inline constexpr int kTooOldAttempts = 3;
 
 // What a batch leaves to whoever ran it.
 struct BatchOutcome {
@@ -105,6 +108,7 @@ class Batch {
   bool is_alone_ = false;  // has the permit to run a message that may end this process
   bool must_load_ = false;
   int conflicts_ = 0;
+  int too_old_ = 0;
   int undrained_batches_ = 0;
   BatchOutcome outcome_;
 };

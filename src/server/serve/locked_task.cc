@@ -4,6 +4,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
+#include "semper/store/too_old.h"
 #include "server/format/orders.h"
 #include "server/format/replies.h"
 #include "server/serve/callbacks.h"
@@ -55,6 +56,7 @@ Task<void> LockedTask::run(std::optional<Held> held) {
   while (!core_.stopping.stop_requested()) {
     if (!held) {
       auto waited = co_await wait_for_holder();
+      if (!waited && is_too_old(waited.error())) continue;  // this process was stopped: look again
       if (!waited) {
         log_warning("server", target_->id.to_string() +
                                   ": waiting for the lock: " + waited.error().to_string());

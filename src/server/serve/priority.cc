@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
+#include "semper/store/too_old.h"
 #include "server/serve/batch.h"
 #include "server/serve/callbacks.h"
 
@@ -68,6 +69,7 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
 Task<bool> run_priority(const ServedBehaviour& served, const Target& target, Desk& desk,
                         EntityTurn& turn, Operation& operation) {
   Result<Result<Bytes>> result = fail(ErrorKind::conflict, "");
+  int too_old = 0;
   for (int i = 0; i < kConflictAttempts; ++i) {
     try {
       result = co_await attempt(served, target, desk, turn, operation);
@@ -76,7 +78,10 @@ Task<bool> run_priority(const ServedBehaviour& served, const Target& target, Des
       result = fail(exception_error(target.id.to_string(), std::current_exception()));
     }
     desk.leave_callbacks();
-    if (result || result.error().kind() != ErrorKind::conflict) break;
+    if (result) break;
+    const bool was_too_old = is_too_old(result.error());
+    if (was_too_old && ++too_old == kTooOldAttempts) break;
+    if (!was_too_old && result.error().kind() != ErrorKind::conflict) break;
     if (!turn.lasts()) co_return false;
   }
   auto done = std::move(operation.done);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
+#include "semper/store/too_old.h"
 #include "server/format/keys.h"
 #include "server/serve/news.h"
 #include "server/serve/waiting.h"
@@ -21,6 +22,7 @@ Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Member
     std::unique_ptr<Watch> watch;
     if (membership->prefers(type->type(), shard)) {
       const Status scanned = co_await scan(*type, *permits, shard, watch);
+      if (!scanned && is_too_old(scanned.error())) continue;  // this process was stopped
       if (!scanned && scanned.error().kind() != ErrorKind::closed) {
         core.trouble.failed(core.clock().now(), "looking for work of type " + type->type(),
                             scanned.error());

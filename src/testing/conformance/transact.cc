@@ -2,6 +2,7 @@
 #include <stdexcept>
 #include <variant>
 
+#include "semper/store/too_old.h"
 #include "testing/conformance/world.h"
 
 namespace semper::testing::conformance {
@@ -60,6 +61,87 @@ Task<void> it_gives_up_with_timeout_when_its_time_is_over(World& world) {
   EXPECT_EQ(error.kind(), ErrorKind::timeout) << error.to_string();
   EXPECT_EQ(runs, 1);
   EXPECT_EQ(co_await world.read("mine"), std::nullopt);
+}
+
+// Reads "key" in time, and again when the snapshot is too old, so often; then in time.
+Task<void> a_snapshot_that_became_too_old_begins_anew(World& world) {
+  co_await world.put(rows_of("key", "old"));
+  const auto limit = world.store().limits().transaction_duration;
+  int runs = 0;
+  const TransactOptions patient{.timeout = std::chrono::hours(1)};
+  const auto read_late = [&](Transaction& transaction) -> Async<Bytes> {
+    ++runs;
+    SEMPER_CO_TRY(const auto first, co_await transaction.get("key"));
+    if (runs <= 4) {
+      co_await world.put(rows_of("key", std::to_string(runs)));
+      co_await world.advance(limit + std::chrono::seconds(1));
+    }
+    SEMPER_CO_TRY(const auto page, co_await transaction.get_range({"a", "z"}));
+    transaction.set("copy", *first);
+    transaction.add("times", 1);
+    co_return *first;
+  };
+  EXPECT_EQ(must(co_await world.store().transact(read_late, patient)), "4");
+  EXPECT_EQ(runs, 5);
+  EXPECT_EQ(co_await world.read("copy"), "4");
+  EXPECT_EQ(co_await world.read("times"), Bytes("\1\0\0\0\0\0\0\0", 8));
+}
+
+Task<void> a_commit_that_came_too_late_begins_anew(World& world) {
+  const auto limit = world.store().limits().transaction_duration;
+  int runs = 0;
+  const auto commit_late = [&](Transaction& transaction) -> Async<int> {
+    SEMPER_CO_TRY(const auto seen, co_await transaction.get("key"));
+    transaction.set("key", "applied");
+    transaction.add("times", 1);
+    if (++runs == 1) co_await world.advance(limit * 2);
+    co_return seen ? 1 : 0;
+  };
+  EXPECT_EQ(must(co_await world.store().transact(commit_late)), 0);
+  EXPECT_EQ(runs, 2);
+  EXPECT_EQ(co_await world.read("times"), Bytes("\1\0\0\0\0\0\0\0", 8));
+}
+
+Task<void> a_function_that_always_takes_too_long_is_given_up_by_name(World& world) {
+  const auto limit = world.store().limits().transaction_duration;
+  int runs = 0;
+  const auto slow = [&](Transaction& transaction) -> Async<int> {
+    ++runs;
+    SEMPER_CO_TRY_STATUS(co_await transaction.get("key"));
+    transaction.set("key", "applied");
+    co_await world.advance(limit + std::chrono::seconds(1));
+    co_return 0;
+  };
+  std::vector<Error> errors;
+  errors.push_back(must_fail(co_await world.store().transact(
+      slow, {.max_attempts = 4, .timeout = std::chrono::hours(1)})));
+  EXPECT_EQ(runs, 4);
+  runs = 0;
+  errors.push_back(
+      must_fail(co_await world.store().transact(slow, {.timeout = 2 * limit + limit / 2})));
+  EXPECT_EQ(runs, 3);
+  for (const auto& error : errors) {
+    EXPECT_EQ(error.kind(), ErrorKind::timeout) << error.to_string();
+    EXPECT_TRUE(is_too_old(error)) << error.to_string();
+    EXPECT_NE(error.message().find("do less in one transaction"), std::string::npos)
+        << error.to_string();
+    EXPECT_NE(error.message().find("transaction_duration"), std::string::npos) << error.to_string();
+  }
+  EXPECT_NE(errors.front().message().find("4 attempts"), std::string::npos)
+      << errors.front().to_string();
+  EXPECT_EQ(co_await world.read("key"), std::nullopt);
+}
+
+Task<void> a_timeout_of_the_functions_own_is_no_reason_to_begin_anew(World& world) {
+  int runs = 0;
+  const Error error =
+      must_fail(co_await world.store().transact([&](Transaction& transaction) -> Async<int> {
+        ++runs;
+        transaction.set("key", "applied");
+        co_return fail(ErrorKind::timeout, "the function's own");
+      }));
+  EXPECT_EQ(error, Error(ErrorKind::timeout, "the function's own"));
+  EXPECT_EQ(runs, 1);
 }
 
 Task<void> an_error_of_the_function_is_returned_and_nothing_is_applied(World& world) {
@@ -193,6 +275,14 @@ constexpr Case kCases[] = {
     {"it_gives_up_after_its_attempts_with_conflict", it_gives_up_after_its_attempts_with_conflict},
     {"it_gives_up_with_timeout_when_its_time_is_over",
      it_gives_up_with_timeout_when_its_time_is_over, CaseTime::by_hand},
+    {"a_snapshot_that_became_too_old_begins_anew", a_snapshot_that_became_too_old_begins_anew,
+     CaseTime::by_hand},
+    {"a_commit_that_came_too_late_begins_anew", a_commit_that_came_too_late_begins_anew,
+     CaseTime::by_hand},
+    {"a_function_that_always_takes_too_long_is_given_up_by_name",
+     a_function_that_always_takes_too_long_is_given_up_by_name, CaseTime::by_hand},
+    {"a_timeout_of_the_functions_own_is_no_reason_to_begin_anew",
+     a_timeout_of_the_functions_own_is_no_reason_to_begin_anew},
     {"an_error_of_the_function_is_returned_and_nothing_is_applied",
      an_error_of_the_function_is_returned_and_nothing_is_applied},
     {"an_exception_passes_through_and_nothing_is_applied",

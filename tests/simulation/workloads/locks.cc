@@ -70,7 +70,7 @@ class LocksWorkload final : public Workload {
   // Nobody holds the lock that is to be taken away; no host to look in this process.
   bool expects(ErrorKind kind) const override {
     return Workload::expects(kind) || kind == ErrorKind::not_found ||
-           kind == ErrorKind::unsupported || kind == ErrorKind::timeout;
+           kind == ErrorKind::unsupported;
   }
 
   // The outside system: refuses tokens that are smaller than what it has seen.

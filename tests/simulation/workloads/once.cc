@@ -27,11 +27,6 @@ class OnceWorkload final : public Workload {
   void serve(Host& host, Process&) override { host.serve<Inbox>(); }
   std::vector<std::string> types() const override { return {std::string(type_name<Inbox>())}; }
 
-  // A transaction that a pause made too old; it is sent again.
-  bool expects(ErrorKind kind) const override {
-    return Workload::expects(kind) || kind == ErrorKind::timeout;
-  }
-
   Task<void> client(Client& client) override {
     auto& waiting = waiting_[client.index()];
     // What was not acknowledged is sent until it is, whatever happened to who sent it before.

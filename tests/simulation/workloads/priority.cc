@@ -31,9 +31,9 @@ class PriorityWorkload final : public Workload {
 
   void serve(Host& host, Process&) override { host.serve<Board>(); }
   std::vector<std::string> types() const override { return {std::string(type_name<Board>())}; }
-  // In a process without a host; and a pause makes the transaction too old.
+  // In a process without a host.
   bool expects(ErrorKind kind) const override {
-    return Workload::expects(kind) || kind == ErrorKind::unsupported || kind == ErrorKind::timeout;
+    return Workload::expects(kind) || kind == ErrorKind::unsupported;
   }
 
   Task<void> client(Client& client) override {

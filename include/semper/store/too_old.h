@@ -1,0 +1,42 @@
+// is_too_old: whether an error says that a transaction's snapshot outlived the store's limit.
+//
+// What for: loops of one's own over Store::begin(), which begin anew then. When not: Store::transact
+// does so by itself.
+//
+//   auto value = co_await transaction.get(key);
+//   if (!value && semper::is_too_old(value.error())) ...   // nothing was applied: begin another one
+//
+// It happens to the quickest transaction, too: while its process was stopped, its machine suspended or
+// its disk stalled for longer than limits().transaction_duration. So give up only after some attempts.
+// Threads: any.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+#include "semper/base/result.h"
+#include "semper/base/time.h"
+
+namespace semper {
+
+// The name of Limits::transaction_duration in Error::limit(), in milliseconds there.
+inline constexpr const char* kTransactionDurationLimit = "transaction_duration";
+
+// A timeout of a Transaction's read, or of its commit, whose reads were too long ago. Nothing was applied.
+inline bool is_too_old(const Error& error) {
+  if (error.kind() != ErrorKind::timeout) return false;
+  const auto limit = error.limit();
+  return limit && std::string_view(limit->name) == kTransactionDurationLimit;
+}
+
+namespace internal {
+
+inline Limit transaction_duration_limit(Duration duration) {
+  const auto span = std::chrono::duration_cast<std::chrono::milliseconds>(duration);
+  return Limit{kTransactionDurationLimit, static_cast<std::uint64_t>(span.count())};
+}
+
+}  // namespace internal
+
+}  // namespace semper
