@@ -27,19 +27,23 @@ using Core = std::shared_ptr<internal::ConsumerCore>;
 
 Async<void> detach(Core core) {
   SEMPER_CO_TRY_STATUS(core->check_process());
-  co_return co_await run_through(core->detach());
+  const std::function<Async<void>()> work = [core] { return core->detach(); };
+  co_return co_await run_through(core->in_turn<void>(work));
 }
 Async<State> state(Core core) {
   SEMPER_CO_TRY_STATUS(core->check_process());
-  co_return co_await run_through(core->state());
+  const std::function<Async<State>()> work = [core] { return core->state(); };
+  co_return co_await run_through(core->in_turn<State>(work));
 }
 Async<DebugInfo> debug_info(Core core) {
   SEMPER_CO_TRY_STATUS(core->check_process());
-  co_return co_await run_through(core->debug_info());
+  const std::function<Async<DebugInfo>()> work = [core] { return core->debug_info(); };
+  co_return co_await run_through(core->in_turn<DebugInfo>(work));
 }
 Async<void> set_suspend(Core core, bool suspend) {
   SEMPER_CO_TRY_STATUS(core->check_process());
-  co_return co_await run_through(core->set_suspend(suspend));
+  const std::function<Async<void>()> work = [core, suspend] { return core->set_suspend(suspend); };
+  co_return co_await run_through(core->in_turn<void>(work));
 }
 Async<std::vector<Item>> pop_many(Core core, std::optional<Position> from, PopLimits limits,
                                   MonotonicTime deadline) {
@@ -60,11 +64,13 @@ Async<Position> for_each(Core core, std::function<Status(const ItemView&)> visit
 }
 Async<void> advance(Core core, Position position) {
   SEMPER_CO_TRY_STATUS(core->check_process());
-  co_return co_await run_through(core->advance(position));
+  const std::function<Async<void>()> work = [core, position] { return core->advance(position); };
+  co_return co_await run_through(core->in_turn<void>(work));
 }
 Async<Position> resync(Core core, Position damaged) {
   SEMPER_CO_TRY_STATUS(core->check_process());
-  co_return co_await run_through(core->resync(damaged));
+  const std::function<Async<Position>()> work = [core, damaged] { return core->resync(damaged); };
+  co_return co_await run_through(core->in_turn<Position>(work));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ constexpr std::size_t kReaderShare = 2;
 
 ConsumerCore::ConsumerCore(Attachment attachment)
     : attachment_(std::move(attachment)),
-      turn_(attachment_.options.max_waiting),
+      desk_(attachment_.options.max_waiting),
       reader_(attachment_.format, attachment_.options.memory_bytes / kReaderShare),
       exposed_(attachment_.recovered.exposed),
       flag_told_(attachment_.own.flag),
@@ -156,31 +156,64 @@ Async<std::vector<Item>> ConsumerCore::take_items(std::uint64_t position, PopLim
     if (!*parsed) break;
     bytes += (*parsed)->payload.size();
     if (!items.empty() && bytes > limits.max_bytes) break;
-    Item& item = items.emplace_back();
-    item.start = Position::from_offset(position);
-    item.after = Position::from_offset((*parsed)->after);
-    item.bytes.assign((*parsed)->payload);
-    remember_end(position);
-    remember_end((*parsed)->after);
+    add_item(items, position, **parsed);
     position = (*parsed)->after;
   }
   items_ += items.size();
   co_return items;
 }
 
+// Of what was read before, without a wait: mostly nothing has to be read.
+std::vector<Item> ConsumerCore::take_at_hand(PopLimits limits) {
+  std::vector<Item> items;
+  const auto turn = desk_.turn.try_take(attachment_.clock());
+  if (!turn || unsettled_ || !check_usable()) return items;
+  const std::size_t most = std::max<std::size_t>(limits.max_items, 1);
+  std::size_t bytes = 0;
+  for (std::uint64_t position = consumed_; items.size() < most && position < exposed_;) {
+    const auto record = reader_.at_hand(position, exposed_);
+    if (!record) break;
+    const Parsed parsed = attachment_.epoch_start().check(position, *record);
+    if (parsed.kind != Parsed::Kind::item) break;
+    bytes += parsed.payload.size();
+    if (!items.empty() && bytes > limits.max_bytes) break;
+    add_item(items, position, parsed);
+    position = parsed.after;
+  }
+  items_ += items.size();
+  return items;
+}
+
+void ConsumerCore::add_item(std::vector<Item>& items, std::uint64_t position,
+                            const Parsed& parsed) {
+  Item& item = items.emplace_back();
+  item.start = Position::from_offset(position);
+  item.after = Position::from_offset(parsed.after);
+  item.bytes.assign(parsed.payload);
+  remember_end(position);
+  remember_end(parsed.after);
+}
+
+// Empty: there is none.
+Async<std::vector<Item>> ConsumerCore::take_from(std::optional<Position> from, PopLimits limits) {
+  SEMPER_CO_TRY_STATUS(co_await settle());
+  SEMPER_CO_TRY(const std::uint64_t position, co_await begin_at(from));
+  if (position >= exposed_) SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
+  co_return co_await take_items(position, limits);
+}
+
 Async<std::vector<Item>> ConsumerCore::pop_many(std::optional<Position> from, PopLimits limits,
                                                 MonotonicTime deadline) {
   Clock& clock = attachment_.clock();
+  if (!from) {
+    std::vector<Item> items = take_at_hand(limits);
+    if (!items.empty()) co_return items;
+  }
   Backoff backoff(attachment_.options.poll, *attachment_.options.env.random);
   for (;;) {
     const std::uint64_t seen = attachment_.word(kExposedWord);
-    {
-      SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
-      SEMPER_CO_TRY(const std::uint64_t position, co_await begin_at(from));
-      if (position >= exposed_) SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
-      SEMPER_CO_TRY(std::vector<Item> items, co_await take_items(position, limits));
-      if (!items.empty()) co_return items;
-    }
+    SEMPER_CO_TRY(std::vector<Item> items, co_await take_apart(from, limits));
+    if (!items.empty()) co_return items;
     if (deadline == kNoWait) co_return fail(ErrorKind::retry, "there is no item in the ring now");
     if (clock.now() >= deadline) {
       co_return fail(ErrorKind::timeout, "the deadline passed without an item in the ring");
@@ -189,39 +222,87 @@ Async<std::vector<Item>> ConsumerCore::pop_many(std::optional<Position> from, Po
   }
 }
 
-Async<Position> ConsumerCore::for_each(std::function<Status(const ItemView&)> visit,
-                                       std::optional<Position> from) {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
-  SEMPER_CO_TRY(std::uint64_t position, co_await begin_at(from));
+Async<std::vector<Item>> ConsumerCore::take_apart(std::optional<Position> from, PopLimits limits) {
+  const std::function<Async<std::vector<Item>>()> work = [core = shared_from_this(), from, limits] {
+    return core->take_from(from, limits);
+  };
+  co_return co_await run_in_turn<std::vector<Item>>(desk_, attachment_.clock(), work);
+}
+
+Async<Position> ConsumerCore::begin_to_visit(std::optional<Position> from) {
+  SEMPER_CO_TRY_STATUS(co_await settle());
+  SEMPER_CO_TRY(const std::uint64_t position, co_await begin_at(from));
   SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
-  for (;;) {
-    SEMPER_CO_TRY(const auto parsed, co_await next(position));
-    if (!parsed) break;
-    const ItemView item{Position::from_offset(position), Position::from_offset(parsed->after),
-                        parsed->payload};
-    SEMPER_CO_TRY_STATUS(visit(item));
-    ++items_;
-    remember_end(parsed->after);
-    position = parsed->after;
-  }
   co_return Position::from_offset(position);
 }
 
+// Whole items that were read, as they lie in the buffer.
+Status ConsumerCore::visit_at_hand(const Visitor& visit, std::uint64_t& position) {
+  const auto turn = desk_.turn.try_take(attachment_.clock());
+  if (!turn || unsettled_ || !check_usable()) return {};
+  while (position < exposed_) {
+    const auto record = reader_.at_hand(position, exposed_);
+    if (!record) break;
+    const Parsed parsed = attachment_.epoch_start().check(position, *record);
+    if (parsed.kind != Parsed::Kind::item) break;
+    SEMPER_TRY_STATUS(visit(ItemView{Position::from_offset(position),
+                                     Position::from_offset(parsed.after), parsed.payload}));
+    ++items_;
+    remember_end(parsed.after);
+    position = parsed.after;
+  }
+  return {};
+}
+
+// The item at the position, behind what is damaged where that is passed over.
+Async<ConsumerCore::Visited> ConsumerCore::take_to_visit(std::uint64_t position) {
+  SEMPER_CO_TRY_STATUS(co_await settle());
+  Visited visited{std::max(position, consumed_), std::nullopt};
+  SEMPER_CO_TRY(const auto parsed, co_await next(visited.position));
+  if (parsed) {
+    ++items_;
+    remember_end(parsed->after);
+    visited.item = Item{Position::from_offset(visited.position),
+                        Position::from_offset(parsed->after), Bytes(parsed->payload)};
+  }
+  co_return visited;
+}
+
+// The visitor runs where its caller does. Nothing is held while something is read: the first item of
+// each read is a copy, those behind it are at hand then.
+Async<Position> ConsumerCore::for_each(Visitor visit, std::optional<Position> from) {
+  const std::function<Async<Position>()> begin = [core = shared_from_this(), from] {
+    return core->begin_to_visit(from);
+  };
+  SEMPER_CO_TRY(const Position first,
+                co_await run_in_turn<Position>(desk_, attachment_.clock(), begin));
+  for (std::uint64_t position = first.offset();;) {
+    SEMPER_CO_TRY_STATUS(visit_at_hand(visit, position));
+    const std::function<Async<Visited>()> work = [core = shared_from_this(), position] {
+      return core->take_to_visit(position);
+    };
+    SEMPER_CO_TRY(const Visited taken,
+                  co_await run_in_turn<Visited>(desk_, attachment_.clock(), work));
+    if (!taken.item) co_return Position::from_offset(taken.position);
+    SEMPER_CO_TRY_STATUS(visit(ItemView{taken.item->start, taken.item->after, taken.item->bytes}));
+    position = taken.item->after.offset();
+  }
+}
+
 Async<Position> ConsumerCore::resync(Position damaged) {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
+  SEMPER_CO_TRY_STATUS(co_await settle());
   SEMPER_CO_TRY(const std::uint64_t position, co_await begin_at(damaged));
   SEMPER_CO_TRY(const std::uint64_t valid, co_await reader_.search(position + 1, exposed_));
   co_return Position::from_offset(valid);
 }
 
-Async<Turn::Holder> ConsumerCore::enter() {
-  SEMPER_CO_TRY(Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+Async<void> ConsumerCore::settle() {
   SEMPER_CO_TRY_STATUS(check_usable());
   if (unsettled_) {
     attachment_.own.attached = true;  // also where it was detaching
     SEMPER_CO_TRY_STATUS(co_await write_pointer());
   }
-  co_return std::move(turn);
+  co_return Status{};
 }
 
 Async<void> ConsumerCore::write_pointer() {
@@ -261,7 +342,7 @@ Async<void> ConsumerCore::write_pointer() {
 }
 
 Async<void> ConsumerCore::advance(Position position) {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
+  SEMPER_CO_TRY_STATUS(co_await settle());
   const std::uint64_t to = position.offset();
   if (to <= consumed_) co_return Result<void>();
   if (to > exposed_) SEMPER_CO_TRY_STATUS(co_await refresh_exposed());
@@ -280,13 +361,13 @@ Async<void> ConsumerCore::advance(Position position) {
 }
 
 Async<State> ConsumerCore::state() {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
+  SEMPER_CO_TRY_STATUS(co_await settle());
   SEMPER_CO_TRY(const Pointer producer, co_await attachment_.format->read_pointer(Side::producer));
   co_return producer.flag ? State::suspended : State::running;
 }
 
 Async<void> ConsumerCore::set_suspend(bool suspend) {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
+  SEMPER_CO_TRY_STATUS(co_await settle());
   if (attachment_.own.flag == suspend) co_return Result<void>();
   SEMPER_CO_TRY(const Pointer producer, co_await attachment_.format->read_pointer(Side::producer));
   if (producer.flag != attachment_.own.flag) {
@@ -298,7 +379,6 @@ Async<void> ConsumerCore::set_suspend(bool suspend) {
 }
 
 Async<void> ConsumerCore::detach() {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
   if (detached_) co_return Result<void>();
   Status status;
   if (!dead_ && format().id() == Format::semper_1) {
@@ -312,7 +392,7 @@ Async<void> ConsumerCore::detach() {
 }
 
 Async<DebugInfo> ConsumerCore::debug_info() {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await enter());
+  SEMPER_CO_TRY_STATUS(co_await settle());
   const auto number = [](std::uint64_t value) { return std::to_string(value); };
   DebugInfo info{{"side", "consumer"},
                  {"format", std::string(to_string(format().id()))},

@@ -1,4 +1,5 @@
-// The working parts of a Consumer: calls one after another, each doing its own reading and writing.
+// The working parts of a Consumer: calls one after another, each doing its own reading and writing, on
+// no loop of its caller's (apart.h). What was read before is handed out without that.
 //
 // Invariants: consumed_ <= exposed_; nothing at or behind exposed_ is ever returned; exposed_ grows
 // only to what is durable, so that no crash takes back what was returned. consumed_ is told to the
@@ -7,14 +8,15 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
 
+#include "ring/apart.h"
 #include "ring/attachment.h"
 #include "ring/reader.h"
-#include "ring/turn.h"
 #include "semper/ring/consumer.h"
 
 namespace semper::ring::internal {
@@ -23,20 +25,28 @@ inline constexpr std::size_t kMaxDamageRemembered = 64;
 // Ends of items that were returned, so that taking one back needs no look at the disk.
 inline constexpr std::size_t kMaxEndsRemembered = 4096;
 
-class ConsumerCore {
+class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
  public:
+  using Visitor = std::function<Status(const ItemView&)>;
+
   ConsumerCore(Attachment attachment);
 
+  // With the turn: see in_turn().
   Async<void> detach();
   Async<State> state();
   Async<DebugInfo> debug_info();
   Async<void> set_suspend(bool suspend);
-  Async<std::vector<Item>> pop_many(std::optional<Position> from, PopLimits limits,
-                                    MonotonicTime deadline);
-  Async<Position> for_each(std::function<Status(const ItemView&)> visit,
-                           std::optional<Position> from);
   Async<void> advance(Position position);
   Async<Position> resync(Position damaged);
+
+  template <class T>
+  Async<T> in_turn(std::function<Async<T>()> work) {
+    return run_in_turn<T>(desk_, attachment_.clock(), std::move(work));
+  }
+
+  Async<std::vector<Item>> pop_many(std::optional<Position> from, PopLimits limits,
+                                    MonotonicTime deadline);
+  Async<Position> for_each(Visitor visit, std::optional<Position> from);
   std::vector<Damage> damage() const;
   // As ProducerCore's.
   Status check_process() const { return attachment_.check_process(); }
@@ -44,6 +54,11 @@ class ConsumerCore {
   const FormatOnDevice& format() const { return *attachment_.format; }
 
  private:
+  struct Visited {
+    std::uint64_t position = 0;  // of the item, or where there are no more
+    std::optional<Item> item;
+  };
+
   Status check_usable() const;
   Async<std::uint64_t> begin_at(std::optional<Position> from);
   // Whether an item, or what is exposed, ends there; reads what it does not remember. Precondition:
@@ -57,13 +72,20 @@ class ConsumerCore {
   // The record at `position`, which may be moved over damage; nothing where the end is reached.
   Async<std::optional<Parsed>> next(std::uint64_t& position);
   Async<std::vector<Item>> take_items(std::uint64_t position, PopLimits limits);
-  // The turn, of a handle that can be used and knows what is on the disk.
-  Async<Turn::Holder> enter();
+  std::vector<Item> take_at_hand(PopLimits limits);
+  void add_item(std::vector<Item>& items, std::uint64_t position, const Parsed& parsed);
+  Async<std::vector<Item>> take_from(std::optional<Position> from, PopLimits limits);
+  Async<std::vector<Item>> take_apart(std::optional<Position> from, PopLimits limits);
+  Async<Position> begin_to_visit(std::optional<Position> from);
+  Status visit_at_hand(const Visitor& visit, std::uint64_t& position);
+  Async<Visited> take_to_visit(std::uint64_t position);
+  // What a handle needs that can be used: it knows what is on the disk.
+  Async<void> settle();
   Async<void> write_pointer();
   void set_consumed(std::uint64_t position);
 
   Attachment attachment_;
-  Turn turn_;
+  WorkDesk desk_;
   Reader reader_;
   std::uint64_t exposed_;
   std::optional<Error> dead_;

@@ -173,8 +173,8 @@ class Encoder {
   // What they take of the stream, from a fresh start.
   virtual std::uint64_t bytes_for(const ItemList& items) const = 0;
 
-  // needs_base: reads what lies where the items go. Nothing gathered, nothing under way.
-  virtual Async<void> load_base(const ItemList& items) = 0;
+  // needs_base: reads what lies where items of bytes_for() go. Nothing gathered, nothing under way.
+  virtual Async<void> load_base(std::uint64_t bytes) = 0;
 
   // Precondition: fit() == fits. Returns the number of the batch in the group.
   virtual std::size_t append(const ItemList& items, Exposure exposure) = 0;

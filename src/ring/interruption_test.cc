@@ -295,5 +295,96 @@ TEST(RingOfSeveralLoops, a_loop_that_never_runs_again_holds_nobody_up) {
   world.expect_in_order({"two", "three", "first", "other"});
 }
 
+// A call that was begun on a loop which is run for so many steps and never again.
+struct Abandoned {
+  const char* name;
+  Task<void> (*run)(Cut& world);
+  const char* item = "";  // that may be in the ring afterwards
+};
+
+Task<void> pop_abandoned(Cut& world) {
+  static_cast<void>(co_await world.consumer->pop());
+}
+Task<void> visit_abandoned(Cut& world) {
+  static_cast<void>(
+      co_await world.consumer->for_each([](const ItemView&) -> Status { return {}; }));
+}
+Task<void> ask_the_consumer_abandoned(Cut& world) {
+  static_cast<void>(co_await world.consumer->state());
+}
+Task<void> resync_abandoned(Cut& world) {
+  static_cast<void>(co_await world.consumer->resync(world.consumer->consumed()));
+}
+Task<void> ask_the_producer_abandoned(Cut& world) {
+  static_cast<void>(co_await world.producer->state());
+}
+Task<void> publish_abandoned(Cut& world) {
+  const Bytes item = "abandoned";
+  static_cast<void>(co_await world.producer->publish(item));
+}
+Task<void> wait_and_publish_abandoned(Cut& world) {
+  const Bytes item = "abandoned";
+  static_cast<void>(co_await world.producer->publish(item, kNever));
+}
+
+constexpr Abandoned kAbandoned[] = {
+    {"pop", pop_abandoned},
+    {"for_each", visit_abandoned},
+    {"Consumer::state", ask_the_consumer_abandoned},
+    {"resync", resync_abandoned},
+    {"Producer::state", ask_the_producer_abandoned},
+    {"publish", publish_abandoned, "abandoned"},
+    {"publish with a deadline", wait_and_publish_abandoned, "abandoned"},
+};
+
+// False: it came to its end before.
+bool run_and_abandon(Cut& world, asio::io_context& idle, const Abandoned& call, std::size_t steps) {
+  bool ended = false;
+  asio::co_spawn(idle, call.run(world), [&ended](std::exception_ptr) { ended = true; });
+  for (std::size_t done = 0; done < steps && !ended; ++done) {
+    idle.restart();
+    if (idle.poll_one() == 0) world.clock.advance_to_next_timer(world.clock.after(1s));
+  }
+  return !ended;
+}
+
+TEST(RingOfSeveralLoops, a_call_on_a_loop_that_never_runs_again_holds_nobody_up) {
+  for (const Format format : {Format::semper_1, Format::mirage_1_0}) {
+    for (const auto& call : kAbandoned) {
+      const auto tried = at_each_await([&](std::size_t steps) {
+        SCOPED_TRACE(std::string(call.name) + " after " + std::to_string(steps) + " steps");
+        Cut world({format, Interruption::destroy_loop});
+        world.attach();
+        asio::io_context idle(1);
+        const bool abandoned = run_and_abandon(world, idle, call, steps);
+        world.expect_in_order({"two", "three"}, call.item);
+        return abandoned && !::testing::Test::HasFailure();
+      });
+      EXPECT_GT(tried, 1u) << call.name;
+    }
+  }
+}
+
+// Who waits for room has a place in the line; where its loop does not run, the line goes on without it.
+TEST(RingOfSeveralLoops, one_that_waits_for_room_and_never_runs_again_keeps_nobody_out) {
+  Cut world({Format::semper_1, Interruption::destroy_loop});
+  world.attach();
+  world.disk->set_faults({});
+  const Bytes large(40 << 10, 'x');
+  while (world.loop.run(world.producer->publish(large))) {
+  }
+  asio::io_context idle(1);
+  asio::co_spawn(idle, wait_and_publish_abandoned(world), asio::detached);
+  idle.poll();  // it waits
+  const auto end =
+      world.loop.run(world.consumer->for_each([](const ItemView&) -> Status { return {}; }));
+  ASSERT_OK(end);
+  ASSERT_OK(world.loop.run(world.consumer->advance(*end)));
+  const MonotonicTime limit = world.clock.after(10s);
+  EXPECT_OK(world.loop.run(world.producer->publish(large, limit)));
+  EXPECT_OK(world.loop.run(world.producer->publish("small")));
+  EXPECT_LT(world.clock.now(), limit);
+}
+
 }  // namespace
 }  // namespace semper::ring

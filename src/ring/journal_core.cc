@@ -30,7 +30,7 @@ JournalCore::JournalCore(BlockDevice& device, Producer producer, Consumer consum
       options_(std::move(options)),
       identity_(producer.identity()),
       found_(producer.exposed()),
-      line_(options_.ring.max_waiting),
+      line_(options_.ring.max_waiting, kCallerPatience),
       renewal_(options_.ring.max_waiting),
       producer_(std::make_shared<Producer>(std::move(producer))),
       consumer_(std::make_shared<Consumer>(std::move(consumer))),

@@ -56,6 +56,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
 
   // The loop, journal_loop.cc.
   static Task<void> run(std::shared_ptr<JournalCore> self);
+  Task<void> wait_for_pushes();
   // Until there is something to perform whose time has come; `last` once it is to stop.
   Task<Pass> wait_until_due();
   // Performs everything that is there, batch by batch.
@@ -74,7 +75,8 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   // What is written, journal_push.cc.
   Async<Position> write_down(const ItemList& item);
   Async<Position> write_when_there_is_room(const ItemList& item, MonotonicTime deadline);
-  Async<void> wait_for_room(std::uint64_t advances, MonotonicTime deadline);
+  Async<void> wait_for_room(std::uint64_t advances, MonotonicTime deadline,
+                            const Turn::Holder& turn);
   // The producer, with another one in its place where it had failed.
   Async<std::shared_ptr<Producer>> working_producer();
   Async<void> renew_consumer();
@@ -114,7 +116,6 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   Position performed_;
   std::map<WaiterKey, Done> waiters_;
   std::uint64_t last_waiter_ = 0;
-  std::size_t in_line_ = 0;
   std::vector<Done> room_waiters_;
   std::uint64_t advances_ = 0;
   std::optional<Error> ended_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "journal_core.h"
+#include "ring/producer_core.h"
 #include "semper/base/assert.h"
 #include "semper/base/log.h"
 
@@ -20,9 +21,23 @@ Task<void> JournalCore::run(std::shared_ptr<JournalCore> self) {
   while (co_await self->wait_until_due() != Pass::last) {
     co_await self->perform_all(Pass::usual);
   }
-  co_await self->pushes_.close();  // what they have written is performed too
+  co_await self->wait_for_pushes();  // what they have written is performed too
   co_await self->perform_all(Pass::last);
   co_await self->finish();
+}
+
+// Not for those on loops that nobody runs: what they handed over is written, and is in the ring.
+Task<void> JournalCore::wait_for_pushes() {
+  pushes_.shut();
+  if (pushes_.count() == 0) co_return;
+  Event left;
+  const auto wait = [](std::shared_ptr<JournalCore> core, Event gone) -> Task<void> {
+    co_await core->pushes_.close();
+    gone.set({});
+  };
+  asio::co_spawn(co_await asio::this_coro::executor, wait(shared_from_this(), left),
+                 asio::detached);
+  static_cast<void>(co_await left.wait_until(clock(), clock().after(kCallerPatience)));
 }
 
 Task<JournalCore::Pass> JournalCore::wait_until_due() {

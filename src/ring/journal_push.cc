@@ -1,5 +1,6 @@
 // How operations get into the ring of a journal: one after another where it is full, and with another
 // producer where the disk had been.
+#include <algorithm>
 #include <utility>
 
 #include "journal_core.h"
@@ -8,6 +9,9 @@
 
 namespace semper::ring::internal {
 namespace {
+
+// How often the first in the line says that its loop runs.
+constexpr Duration kBeat = std::chrono::seconds(1);
 
 Error full_error() {
   return Error(ErrorKind::timeout,
@@ -22,12 +26,7 @@ Async<Position> JournalCore::push(BytesView operation, MonotonicTime deadline) {
   auto inside = pushes_.enter();
   if (!inside) co_return fail(inside.error());
   const ItemList item(operation);
-  bool others_wait = false;
-  {
-    std::lock_guard lock(mutex_);
-    others_wait = in_line_ != 0;
-  }
-  if (!others_wait) {
+  if (!line_.is_held(clock())) {
     auto written = co_await write_down(item);
     if (written || written.error().kind() != ErrorKind::retry || deadline == kNoWait) {
       if (!written && written.error().kind() == ErrorKind::retry) hurry();
@@ -42,18 +41,6 @@ Async<Position> JournalCore::push(BytesView operation, MonotonicTime deadline) {
 // Whoever came first goes first, however large its operation is: small ones do not pass it.
 Async<Position> JournalCore::write_when_there_is_room(const ItemList& item,
                                                       MonotonicTime deadline) {
-  struct InLine {
-    JournalCore& core;
-    explicit InLine(JournalCore& owner) : core(owner) {
-      std::lock_guard lock(core.mutex_);
-      ++core.in_line_;
-    }
-    ~InLine() {
-      std::lock_guard lock(core.mutex_);
-      --core.in_line_;
-    }
-  };
-  const InLine in_line(*this);
   const auto turn = co_await line_.take(clock(), deadline);
   if (!turn) {
     co_return fail(turn.error().kind() == ErrorKind::timeout ? full_error() : turn.error());
@@ -67,12 +54,13 @@ Async<Position> JournalCore::write_when_there_is_room(const ItemList& item,
     auto written = co_await write_down(item);
     if (written || written.error().kind() != ErrorKind::retry) co_return written;
     hurry();
-    SEMPER_CO_TRY_STATUS(co_await wait_for_room(advances, deadline));
+    SEMPER_CO_TRY_STATUS(co_await wait_for_room(advances, deadline, *turn));
   }
 }
 
 // Until something was removed from the ring since it had been advanced so many times.
-Async<void> JournalCore::wait_for_room(std::uint64_t advances, MonotonicTime deadline) {
+Async<void> JournalCore::wait_for_room(std::uint64_t advances, MonotonicTime deadline,
+                                       const Turn::Holder& turn) {
   SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   Done room;
   {
@@ -81,8 +69,11 @@ Async<void> JournalCore::wait_for_room(std::uint64_t advances, MonotonicTime dea
     if (advances_ != advances) co_return Status{};
     room_waiters_.assign(1, room);  // the first in the line; one before it has given up
   }
-  auto came = co_await room.wait_until(clock(), deadline);
+  auto came = co_await room.wait_until(clock(), std::min(deadline, clock().after(kBeat)));
+  turn.beat();
   if (came) co_return *came;
+  const bool timed_out = came.error().kind() == ErrorKind::timeout;
+  if (timed_out && clock().now() < deadline) co_return Status{};  // looks itself
   co_return fail(came.error().kind() == ErrorKind::timeout ? full_error() : came.error());
 }
 

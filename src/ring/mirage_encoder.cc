@@ -44,13 +44,13 @@ Encoder::Fit MirageEncoder::fit(const ItemList& items, Exposure) const {
   return end > base_ + window_.size() ? Fit::needs_base : Fit::fits;
 }
 
-Async<void> MirageEncoder::load_base(const ItemList& items) {
+Async<void> MirageEncoder::load_base(std::uint64_t bytes) {
   SEMPER_ASSERT(empty(), "what is gathered would get lost");
   const Geometry& geometry = io_.geometry();
   const bool small_ring = geometry.capacity <= max_bytes_;
   const std::uint64_t base = round_down(cursor_, geometry.unit);
   const std::uint64_t wanted =
-      std::max(round_up(cursor_ + bytes_for(items), geometry.unit) - base,
+      std::max(round_up(cursor_ + bytes, geometry.unit) - base,
                std::min<std::uint64_t>(round_up(kReadAheadBytes, geometry.unit), max_bytes_));
   const auto size = static_cast<std::size_t>(small_ring ? geometry.capacity : wanted);
   loaded_ = false;

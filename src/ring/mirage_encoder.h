@@ -16,7 +16,7 @@ class MirageEncoder final : public Encoder {
   std::uint64_t limit(std::uint64_t consumed) const override;
   Fit fit(const ItemList& items, Exposure exposure) const override;
   std::uint64_t bytes_for(const ItemList& items) const override;
-  Async<void> load_base(const ItemList& items) override;
+  Async<void> load_base(std::uint64_t bytes) override;
   std::size_t append(const ItemList& items, Exposure exposure) override;
   std::uint64_t appended_end() const override { return cursor_; }
   bool empty() const override { return cursor_ == start_; }

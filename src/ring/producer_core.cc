@@ -11,13 +11,23 @@ namespace semper::ring::internal {
 namespace {
 // Two buffers, one gathering and one under way, are half of the memory.
 constexpr std::size_t kBufferShare = 4;
+
+// Who waits for room looks so often.
+Duration room_patience(const AttachOptions& options) {
+  return std::max(kCallerPatience, 3 * options.poll.maximum);
+}
+
+Status without_value(const Result<bool>& result) {
+  if (!result) return fail(result.error());
+  return {};
+}
 }  // namespace
 
 ProducerCore::ProducerCore(Attachment attachment)
     : attachment_(std::move(attachment)),
       buffer_bytes_(attachment_.options.memory_bytes / kBufferShare),
-      turn_(attachment_.options.max_waiting),
-      room_turn_(attachment_.options.max_waiting),
+      desk_(attachment_.options.max_waiting),
+      room_turn_(attachment_.options.max_waiting, room_patience(attachment_.options)),
       encoder_(attachment_.format->encoder(attachment_.own.position, attachment_.own.epoch,
                                            buffer_bytes_)),
       consumed_(attachment_.other.position),
@@ -53,6 +63,7 @@ Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, Monotoni
   if (items.size() == 0) co_return exposed();
   Clock& clock = attachment_.clock();
   const bool may_wait = deadline != kNoWait;
+  const auto executor = co_await asio::this_coro::executor;
   std::optional<Turn::Holder> room_turn;
   if (may_wait) {
     auto taken = co_await room_turn_.take(clock, deadline);
@@ -63,7 +74,12 @@ Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, Monotoni
   for (;;) {
     const std::uint64_t consumed_seen = attachment_.word(kConsumedWord);
     const std::uint64_t flags_seen = attachment_.word(kConsumerFlagsWord);
-    auto placed = co_await place(items, exposure, may_wait);
+    Result<Place> placed = fail(ErrorKind::retry, "");
+    if (auto at_once = place_at_once(items, exposure, may_wait, executor)) {
+      placed = std::move(*at_once);
+    } else {
+      placed = co_await place_apart(items, exposure, may_wait);
+    }
     if (placed) {
       room_turn.reset();
       SEMPER_CO_TRY(const Outcome outcome, co_await answer(placed->done));
@@ -80,15 +96,18 @@ Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, Monotoni
       explicit Count(ProducerCore& owner) : core(owner) {
         std::lock_guard lock(core.mutex_);
         ++core.waiting_for_room_;
+        core.room_seen_ = core.attachment_.clock().now();
       }
       ~Count() {
         std::lock_guard lock(core.mutex_);
         --core.waiting_for_room_;
       }
     } count(*this);
+    room_turn->beat();
     SEMPER_CO_TRY_STATUS(co_await attachment_.wait(suspended ? kConsumerFlagsWord : kConsumedWord,
                                                    suspended ? flags_seen : consumed_seen, backoff,
                                                    deadline));
+    room_turn->beat();
   }
 }
 
@@ -121,78 +140,126 @@ void ProducerCore::drop_kept() {
   attachment_.share_epoch();
 }
 
-Async<ProducerCore::Place> ProducerCore::place(const ItemList& items, Exposure exposure,
-                                               bool may_wait) {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
-  if (attachment_.word(kConsumerFlagsWord) != consumer_flags_seen_ ||
-      (may_wait && suspended_ && attachment_.companion == nullptr) || is_time_to_look()) {
-    SEMPER_CO_TRY_STATUS(co_await look_for_suspension());
+bool ProducerCore::must_look(bool may_wait) const {
+  if (attachment_.word(kConsumerFlagsWord) != consumer_flags_seen_) return true;
+  if (is_time_to_look()) return true;
+  if (!may_wait || attachment_.companion != nullptr) return false;
+  std::lock_guard lock(mutex_);
+  return suspended_;
+}
+
+// Those whose loops run.
+bool ProducerCore::others_wait_for_room() const {
+  return waiting_for_room_ != 0 &&
+         attachment_.clock().now() - room_seen_ < room_patience(attachment_.options);
+}
+
+Result<ProducerCore::Attempt> ProducerCore::put(const ItemList& items, Exposure exposure,
+                                                bool may_wait, bool is_refreshed,
+                                                const Executor& executor) {
+  Attempt attempt;
+  std::lock_guard lock(mutex_);
+  SEMPER_TRY_STATUS(check_usable());
+  const Encoder::Fit fit = encoder_->fit(items, exposure);
+  SEMPER_TRY_STATUS(check_size(items, fit));
+  if (suspended_) {
+    return fail(ErrorKind::suspended, "the consumer asked the producer to pause");
   }
+  const std::size_t waiters = gathering_.waiters.size();
+  if (exposure == Exposure::push && unexposed_.size() + waiters >= kMaxUnexposedPushes) {
+    return fail(ErrorKind::exhausted, Limit{"kMaxUnexposedPushes", kMaxUnexposedPushes},
+                "more than " + std::to_string(kMaxUnexposedPushes) +
+                    " pushes are not exposed; advance first");
+  }
+  if (!may_wait && others_wait_for_room()) {
+    return fail(ErrorKind::retry, "others wait for room in the ring already");
+  }
+  attempt.has_room = encoder_->end_with(items, exposure) <= encoder_->limit(consumed_);
+  if (!attempt.has_room) {
+    if (!is_refreshed) return attempt;
+    return fail(ErrorKind::retry, "there is no room in the ring until the consumer advances");
+  }
+  // Where an earlier producer's items are kept, an advance decides first where the stream goes on.
+  const bool is_idle = gathering_.is_empty() && !round_under_way_;
+  if (!is_idle && (kept_ || fit != Encoder::Fit::fits)) {
+    changed_.push_back(attempt.round_ended.emplace());
+    return attempt;
+  }
+  if (fit != Encoder::Fit::fits) {
+    // Reading what lies where the items go must see what was written last.
+    attempt.load = encoder_->bytes_for(items);
+    return attempt;
+  }
+  drop_kept();
+  Waiter waiter;
+  waiter.exposure = exposure;
+  waiter.batch = encoder_->append(items, exposure);
+  waiter.end = encoder_->appended_end();
+  gathering_.waiters.push_back(waiter);
+  items_ += items.size();
+  start_drain(executor);
+  attempt.place = Place{waiter.done};
+  return attempt;
+}
+
+std::optional<Result<ProducerCore::Place>> ProducerCore::place_at_once(const ItemList& items,
+                                                                       Exposure exposure,
+                                                                       bool may_wait,
+                                                                       const Executor& executor) {
+  const auto turn = desk_.turn.try_take(attachment_.clock());
+  if (!turn || must_look(may_wait)) return std::nullopt;
+  auto attempt = put(items, exposure, may_wait, false, executor);
+  if (!attempt) return Result<Place>(fail(attempt.error()));
+  if (!attempt->place) return std::nullopt;
+  return Result<Place>(std::move(*attempt->place));
+}
+
+Async<ProducerCore::Place> ProducerCore::place_apart(const ItemList& items, Exposure exposure,
+                                                     bool may_wait) {
+  const auto request = std::make_shared<Request>();
+  request->items = &items;
+  request->exposure = exposure;
+  request->may_wait = may_wait;
+  // However this coroutine ends, also where it is destroyed: its items are gone then.
+  struct Go {
+    std::shared_ptr<Request> request;
+    ~Go() {
+      std::lock_guard lock(request->mutex);
+      request->items = nullptr;
+    }
+  } const go{request};
+  const std::function<Async<Place>()> work = [core = shared_from_this(), request] {
+    return core->place(request);
+  };
+  co_return co_await run_in_turn<Place>(desk_, attachment_.clock(), work, OnCancel::leave);
+}
+
+Async<ProducerCore::Place> ProducerCore::place(std::shared_ptr<Request> request) {
+  if (must_look(request->may_wait)) SEMPER_CO_TRY_STATUS(co_await look_for_suspension());
   const auto executor = co_await asio::this_coro::executor;
-  for (bool refreshed = false;;) {
-    Encoder::Fit fit{};
-    bool room = false;
+  for (bool is_refreshed = false;;) {
+    Result<Attempt> attempt = fail(ErrorKind::cancelled, "the operation was cancelled");
     {
-      std::lock_guard lock(mutex_);
-      SEMPER_CO_TRY_STATUS(check_usable());
-      fit = encoder_->fit(items, exposure);
-      SEMPER_CO_TRY_STATUS(check_size(items, fit));
-      if (suspended_) {
-        co_return fail(ErrorKind::suspended, "the consumer asked the producer to pause");
-      }
-      const std::size_t waiters = gathering_.waiters.size();
-      if (exposure == Exposure::push && unexposed_.size() + waiters >= kMaxUnexposedPushes) {
-        co_return fail(ErrorKind::exhausted, Limit{"kMaxUnexposedPushes", kMaxUnexposedPushes},
-                       "more than " + std::to_string(kMaxUnexposedPushes) +
-                           " pushes are not exposed; advance first");
-      }
-      if (waiting_for_room_ != 0 && !may_wait) {
-        co_return fail(ErrorKind::retry, "others wait for room in the ring already");
-      }
-      room = encoder_->end_with(items, exposure) <= encoder_->limit(consumed_);
-      if (kept_ && (round_under_way_ || !gathering_.is_empty())) {
-        fit = Encoder::Fit::needs_base;  // an advance decides first where the stream goes on
-      }
-      if (room && fit == Encoder::Fit::fits) {
-        drop_kept();
-        Waiter waiter;
-        waiter.exposure = exposure;
-        waiter.batch = encoder_->append(items, exposure);
-        waiter.end = encoder_->appended_end();
-        gathering_.waiters.push_back(waiter);
-        items_ += items.size();
-        start_drain(executor);
-        co_return Place{waiter.done};
-      }
-      if (!room && refreshed) {
-        co_return fail(ErrorKind::retry,
-                       "there is no room in the ring until the consumer advances");
+      std::lock_guard lock(request->mutex);
+      if (request->items != nullptr) {
+        attempt =
+            put(*request->items, request->exposure, request->may_wait, is_refreshed, executor);
       }
     }
-    if (!room) {
-      refreshed = true;
+    if (!attempt) co_return fail(attempt.error());
+    if (attempt->place) co_return std::move(*attempt->place);
+    if (!attempt->has_room) {
+      is_refreshed = true;
       SEMPER_CO_TRY_STATUS(co_await refresh_consumed());
     } else {
-      SEMPER_CO_TRY_STATUS(co_await make_way(items, exposure));
+      SEMPER_CO_TRY_STATUS(co_await make_way(std::move(*attempt)));
     }
   }
 }
 
-Async<void> ProducerCore::make_way(const ItemList& items, Exposure exposure) {
-  std::optional<OneShot<bool>> round_ended;
-  bool load = false;
-  {
-    std::lock_guard lock(mutex_);
-    SEMPER_CO_TRY_STATUS(check_usable());
-    const bool idle = gathering_.is_empty() && !round_under_way_;
-    const Encoder::Fit fit = encoder_->fit(items, exposure);
-    // Reading what lies where the items go must see what was written last.
-    load = fit == Encoder::Fit::needs_base && idle;
-    if (!idle && (kept_ || fit != Encoder::Fit::fits)) changed_.push_back(round_ended.emplace());
-  }
-  if (round_ended) SEMPER_CO_TRY_STATUS(co_await round_ended->wait());
-  if (!load) co_return Result<void>();
-  co_return co_await encoder_->load_base(items);  // nobody else touches it: we hold the turn
+Async<void> ProducerCore::make_way(Attempt attempt) {
+  if (attempt.round_ended) co_return without_value(co_await attempt.round_ended->wait());
+  co_return co_await encoder_->load_base(attempt.load);  // nobody else touches it: we hold the turn
 }
 
 Async<void> ProducerCore::refresh_consumed() {
@@ -254,7 +321,13 @@ Async<State> ProducerCore::look_for_suspension() {
 }
 
 Async<State> ProducerCore::state() {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  const std::function<Async<State>()> work = [core = shared_from_this()]() -> Async<State> {
+    return core->look();
+  };
+  co_return co_await run_in_turn<State>(desk_, attachment_.clock(), work, OnCancel::leave);
+}
+
+Async<State> ProducerCore::look() {
   {
     std::lock_guard lock(mutex_);
     SEMPER_CO_TRY_STATUS(check_usable());
@@ -296,7 +369,11 @@ Async<void> ProducerCore::advance(Position position) {
 }
 
 Async<void> ProducerCore::detach() {
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await turn_.take(attachment_.clock()));
+  const std::function<Async<void>()> work = [core = shared_from_this()] { return core->leave(); };
+  co_return co_await run_in_turn<void>(desk_, attachment_.clock(), work, OnCancel::leave);
+}
+
+Async<void> ProducerCore::leave() {
   std::unique_ptr<DeviceCompanion::Role> role;
   {
     std::lock_guard lock(mutex_);

@@ -1,7 +1,8 @@
 // The working parts of a Producer.
 //
-// Calls put their items into the encoder, one after another, and wait; one coroutine, the drain,
-// takes what has gathered, writes it, flushes it, and answers. While it does so the next calls
+// Calls put their items into the encoder, one after another, and wait. Mostly that is done at once;
+// where something has to be read or waited for first, it is done apart (apart.h), by work that
+// holds the turn. One coroutine, the drain, takes what has gathered, writes it, flushes it, and answers. While it does so the next calls
 // gather: that is the whole of the group commit, there is no timer.
 //
 // A caller starts the drain by a kick on its own loop, so that whoever is ready there gathers first. It
@@ -23,14 +24,16 @@
 #include <thread>
 #include <vector>
 
+#include "ring/apart.h"
 #include "ring/attachment.h"
-#include "ring/turn.h"
 #include "semper/ring/producer.h"
 
 namespace semper::ring::internal {
 
 // Calls of push that advance may still name one by one.
 inline constexpr std::size_t kMaxUnexposedPushes = 65536;
+// A call that waits on a loop which has not run for so long keeps its place, and nobody else's.
+inline constexpr Duration kCallerPatience = std::chrono::seconds(3);
 
 class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
  public:
@@ -82,15 +85,40 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   struct Place {
     OneShot<Outcome> done;
   };
+  // What a call asks for. Its items are the caller's, who may go.
+  struct Request {
+    std::mutex mutex;
+    const ItemList* items = nullptr;  // null: it has gone
+    Exposure exposure = Exposure::push;
+    bool may_wait = false;
+  };
+  // One attempt to put items into the encoder: they are there, or what has to be done first.
+  struct Attempt {
+    std::optional<Place> place;
+    bool has_room = true;
+    std::optional<OneShot<bool>> round_ended;  // wait for it
+    std::uint64_t load = 0;                    // of the encoder's base
+  };
 
-  // Under the turn: puts the items into the encoder. Errors: retry, suspended, and the final ones.
-  Async<Place> place(const ItemList& items, Exposure exposure, bool may_wait);
+  // All with the turn. Errors: retry, suspended, and the final ones.
+  Result<Attempt> put(const ItemList& items, Exposure exposure, bool may_wait, bool is_refreshed,
+                      const Executor& executor);
+  Async<Place> place(std::shared_ptr<Request> request);
+  bool must_look(bool may_wait) const;
+  Async<void> leave();
+
+  // Nothing where it takes more than a moment, or others are at it.
+  std::optional<Result<Place>> place_at_once(const ItemList& items, Exposure exposure,
+                                             bool may_wait, const Executor& executor);
+  Async<Place> place_apart(const ItemList& items, Exposure exposure, bool may_wait);
+  bool others_wait_for_room() const;  // with mutex_
   Status check_usable() const;  // with mutex_
   Status check_size(const ItemList& items, Encoder::Fit fit) const;
   void drop_kept();  // with mutex_
   // Waits for the round that makes room in the buffer, or reads what the encoder needs.
-  Async<void> make_way(const ItemList& items, Exposure exposure);
+  Async<void> make_way(Attempt attempt);
   Async<void> refresh_consumed();
+  Async<State> look();
   Async<State> look_for_suspension();
   bool is_time_to_look() const;
   Async<Outcome> request(Round& wanted);
@@ -107,13 +135,13 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   void finish(Round& round, const Status& status);
   void die(const Error& error);
   void start_drain(const Executor& executor);  // with mutex_
-  void run_drain();
+  void run_drain(bool on_loop);
   static void wake_all(std::vector<OneShot<bool>>& waiting);
 
   Attachment attachment_;
   std::function<void()> on_exposed_;
   std::size_t buffer_bytes_;
-  Turn turn_;       // who puts items into the encoder
+  WorkDesk desk_;   // who puts items into the encoder
   Turn room_turn_;  // who waits for room
 
   mutable std::mutex mutex_;
@@ -127,7 +155,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   Round gathering_;
   bool draining_ = false;  // or about to
   bool drain_runs_ = false;
-  std::thread::id drain_began_on_;        // the thread of a caller's loop, mostly
+  std::thread::id drain_began_on_;        // the thread of a caller's loop, or none
   const void* kicked_context_ = nullptr;  // where the last kick is; not to be used
   const DirectExecutor drain_executor_;
   bool round_under_way_ = false;
@@ -136,6 +164,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   bool leaving_ = false;
   bool left_ = false;  // and the role is free
   std::size_t waiting_for_room_ = 0;
+  MonotonicTime room_seen_{};  // one of them, at work
   std::uint64_t rounds_ = 0;
   std::uint64_t items_ = 0;
 

@@ -10,12 +10,13 @@ namespace semper::ring::internal {
 
 // Begins the drain when it is run, and also when it is destroyed with the loop that it waited on.
 struct ProducerCore::Kick {
-  explicit Kick(std::shared_ptr<ProducerCore> owner) : core(std::move(owner)) {}
+  Kick(std::shared_ptr<ProducerCore> owner, bool loop) : core(std::move(owner)), on_loop(loop) {}
   Kick(const Kick&) = delete;
   Kick& operator=(const Kick&) = delete;
-  ~Kick() { core->run_drain(); }
+  ~Kick() { core->run_drain(on_loop); }
 
   std::shared_ptr<ProducerCore> core;
+  bool on_loop;
 };
 
 void ProducerCore::start_drain(const Executor& executor) {
@@ -27,15 +28,16 @@ void ProducerCore::start_drain(const Executor& executor) {
   draining_ = true;
   kicked_context_ = context;
   // Posted: who is ready to run now puts its items into the same round.
-  asio::post(executor, [kick = std::make_shared<Kick>(shared_from_this())] {});
+  asio::post(executor,
+             [kick = std::make_shared<Kick>(shared_from_this(), !is_direct(executor))] {});
 }
 
-void ProducerCore::run_drain() {
+void ProducerCore::run_drain(bool on_loop) {
   {
     std::lock_guard lock(mutex_);
     if (drain_runs_ || !draining_) return;
     drain_runs_ = true;
-    drain_began_on_ = std::this_thread::get_id();
+    drain_began_on_ = on_loop ? std::this_thread::get_id() : std::thread::id();
   }
   drain_executor_.start([core = shared_from_this()] { return core->drain(); });
 }

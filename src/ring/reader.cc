@@ -67,6 +67,15 @@ Async<Parsed> Reader::at(std::uint64_t position, std::uint64_t exposed) {
   co_return parsed;
 }
 
+std::optional<Parsed> Reader::at_hand(std::uint64_t position, std::uint64_t exposed) const {
+  if (position < start_ || position >= end_) return std::nullopt;
+  const BytesView bytes = buffer_.view().substr(static_cast<std::size_t>(position - start_),
+                                                static_cast<std::size_t>(end_ - position));
+  const Parsed parsed = format_->parse(bytes, position, exposed);
+  if (parsed.kind == Parsed::Kind::more) return std::nullopt;
+  return parsed;
+}
+
 Async<std::uint64_t> Reader::search(std::uint64_t position, std::uint64_t exposed) {
   const std::uint64_t step = format_->record_step();
   if (step == 0) co_return exposed;

@@ -14,6 +14,8 @@ class Reader {
   // The payload lies in the buffer until the next call. Errors: exhausted (a record larger than the
   // memory), and the device's.
   Async<Parsed> at(std::uint64_t position, std::uint64_t exposed);
+  // The same of what was read already; nothing where that does not say.
+  std::optional<Parsed> at_hand(std::uint64_t position, std::uint64_t exposed) const;
 
   // The first valid record from `position` on; `exposed` where there is none.
   Async<std::uint64_t> search(std::uint64_t position, std::uint64_t exposed);

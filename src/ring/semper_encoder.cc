@@ -60,7 +60,7 @@ std::uint64_t SemperEncoder::bytes_for(const ItemList& items) const {
   return round_up(bytes_of(items), kBlockBytes);
 }
 
-Async<void> SemperEncoder::load_base(const ItemList&) {
+Async<void> SemperEncoder::load_base(std::uint64_t) {
   co_return Result<void>();
 }
 
