@@ -327,6 +327,24 @@ INSTANTIATE_TEST_SUITE_P(Ends, CollectingLoops,
                          ::testing::Values(End::destroyed, End::never_run_again,
                                            End::run_again_later));
 
+// A process without a host: B's message is on its way, and A's waits for that, when A's loop goes.
+TEST(SendingLoops, that_are_gone_leave_nothing_that_keeps_the_store) {
+  LoopsWorld world;
+  world.gate->closed = true;
+  const auto cast = [](Ref<Tally> to) { return to.cast(Tally::Add{1}); };
+  const auto of_b = start(world.b, ref<Tally>(*world.store, "t"), cast);
+  world.run({&world.b});
+  const auto of_a = start(*world.a, ref<Tally>(*world.store, "t"), cast);
+  world.run({world.a.get()});
+  world.a.reset();
+  world.gate->open();
+  world.run({&world.b});
+  EXPECT_TRUE(*of_b && **of_b);
+  EXPECT_FALSE(*of_a) << "its coroutine was destroyed";
+  world.store.reset();
+  EXPECT_EQ(world.gate.use_count(), 1) << "what waited for a loop that is gone keeps the store";
+}
+
 // A host that is started from A.
 class StartingLoops : public ::testing::TestWithParam<End> {};
 
