@@ -11,9 +11,9 @@ std::string in_words(int attempts) {
 }
 
 Error always_beaten(const Error& error, int attempts) {
-  return Error(ErrorKind::conflict, "gave up after " + in_words(attempts) +
-                                        ", other transactions were always faster: " +
-                                        error.message());
+  return Error(ErrorKind::conflict,
+               "gave up after " + in_words(attempts) +
+                   ", other transactions were always faster: " + error.message());
 }
 
 Error still_in_conflict(const Error& error, int attempts) {

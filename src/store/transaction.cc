@@ -299,10 +299,10 @@ class Transaction::Impl {
     if (!snapshot_ || env_.clock->now() - opened_at_ <= limit) return {};
     if (SEMPER_MUTANT("store_old_reads_commit")) return {};
     const Limit name = internal::transaction_duration_limit(limit);
-    return fail(Error(
-        ErrorKind::timeout, name,
-        "the transaction was open for longer than the store's limit transaction_duration = " +
-            std::to_string(name.value) + " ms; begin it anew, nothing was applied"));
+    return fail(
+        Error(ErrorKind::timeout, name,
+              "the transaction was open for longer than the store's limit transaction_duration = " +
+                  std::to_string(name.value) + " ms; begin it anew, nothing was applied"));
   }
 
   // The writes so far, laid out for reading; null where there are none.
