@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ring/mark.h"
 #include "semper/base/log.h"
 #include "semper/env/cancellation.h"
 
@@ -280,6 +281,9 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   warn_of_old_copies(*format, producer, recovered);
   const Pointer producer_before = producer;
   // What was read may be in a cache only; nothing may be built on it before it is durable.
+  if (flushes && is_unused(producer, consumer)) {
+    SEMPER_CO_TRY_STATUS(co_await confirm_mark(*format));
+  }
   if (settles) {
     SEMPER_CO_TRY_STATUS(co_await format->settle(producer_side ? producer : consumer, standing));
   } else if (flushes) {

@@ -44,6 +44,65 @@ TEST(RingBelief, an_item_that_a_flush_failed_on_is_durable_when_it_is_returned) 
   EXPECT_EQ(all_items(ring.world, *later.consumer), expected);
 }
 
+// A disk whose ring was made in spite of a failed flush: it may be in a cache only. False: no flush is left
+// to fail, or nothing that looks like a ring is there.
+bool make_unflushed_ring(SimulatedRing& maker, const SimulatedDisk& disk, std::uint64_t failing) {
+  const auto device = disk.open();
+  SimulatedDisk same = disk;
+  same.fail_flush(failing, FlushFault::io_error);
+  if (maker.world.create(*device)) return false;
+  const auto again = disk.open();
+  return maker.world.run(inspect(*again)).has_value();
+}
+
+class RingOfAFailedCreation : public ::testing::TestWithParam<Format> {
+ protected:
+  // Calls `use` with many such disks; which of the sectors are durable is drawn.
+  template <class Use>
+  void for_each_ring(Use use) {
+    int rings = 0;
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+      for (std::uint64_t failing = 1; failing <= 5; ++failing) {
+        SimulatedRing maker(1 << 20, GetParam());
+        maker.disk_random = SeededRandom(seed);
+        const SimulatedDisk disk({.size = 1 << 20}, Env{&maker.disk_clock, &maker.disk_random});
+        if (!make_unflushed_ring(maker, disk, failing)) continue;
+        SCOPED_TRACE("seed " + std::to_string(seed) + ", flush " + std::to_string(failing));
+        ++rings;
+        use(maker.world, disk);
+      }
+    }
+    EXPECT_GT(rings, 0) << "no creation left a ring behind";
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(, RingOfAFailedCreation,
+                         ::testing::Values(Format::semper_1, Format::mirage_1_0));
+
+TEST_P(RingOfAFailedCreation, is_durable_once_it_was_created_again) {
+  for_each_ring([](World& world, const SimulatedDisk& disk) {
+    const auto device = disk.open();
+    ASSERT_OK(world.create(*device));
+    const auto later = after_power_loss(disk).open();
+    const auto damage = world.run(check_headers(*later));
+    ASSERT_OK(damage);
+    EXPECT_THAT(*damage, IsEmpty());
+  });
+}
+
+TEST_P(RingOfAFailedCreation, keeps_what_was_published_to_it) {
+  for_each_ring([](World& world, const SimulatedDisk& disk) {
+    const auto device = disk.open();
+    auto producer = world.producer(*device);
+    ASSERT_OK(producer);
+    ASSERT_OK(world.run(producer->publish("x")));
+    const auto later = after_power_loss(disk).open();
+    auto consumer = world.consumer(*later);
+    ASSERT_OK(consumer);
+    EXPECT_THAT(all_items(world, *consumer), ElementsAre("x"));
+  });
+}
+
 // A power loss while a producer confirmed its claim spoils both copies that the claim names.
 TEST(RingBelief, an_attach_never_writes_over_the_only_copy_that_is_left) {
   constexpr std::uint64_t kCopies[] = {1, 2, 5};  // of the producer's pointer, in blocks

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ring/format.h"
+#include "ring/mark.h"
 #include "semper/block/device_contents.h"
 #include "semper/env/cancellation.h"
 
@@ -47,10 +48,10 @@ Async<bool> keep_existing(BlockDevice& device, const CreateOptions& options) {
   }
   internal::FormatOnDevice& format = **there;
   Status readable;
-  for (const Side side : {Side::producer, Side::consumer}) {
-    const auto pointer = co_await format.read_pointer(side);
-    if (!pointer) readable = fail(pointer.error());
-  }
+  const auto producer = co_await format.read_pointer(Side::producer);
+  const auto consumer = co_await format.read_pointer(Side::consumer);
+  if (!producer) readable = fail(producer.error());
+  if (!consumer) readable = fail(consumer.error());
   if (!readable) {
     if (readable.error().kind() != ErrorKind::corrupt) co_return fail(readable.error());
     if (anything) co_return false;
@@ -64,6 +65,10 @@ Async<bool> keep_existing(BlockDevice& device, const CreateOptions& options) {
   }
   if (format.id() == Format::semper_1) {
     SEMPER_CO_TRY_STATUS(co_await internal::repair_semper(device));
+  }
+  // Success says that it is durable, and its creation may have failed in a flush.
+  if (internal::is_unused(*producer, *consumer)) {
+    SEMPER_CO_TRY_STATUS(co_await internal::confirm_mark(format));
   }
   co_return true;
 }

@@ -137,6 +137,21 @@ Async<void> repair_semper(BlockDevice& device) {
   co_return Result<void>();
 }
 
+Async<void> confirm_superblock(BlockDevice& device) {
+  SEMPER_CO_TRY(const SuperblockFound found, co_await find_superblock(device));
+  const std::uint64_t copy_place = superblock_copy_place(device);
+  if (!found.superblock || copy_place < found.superblock->data_start + found.superblock->capacity) {
+    co_return Result<void>();
+  }
+  // A power loss may spoil what is being written: first the copy that is missing, if one is.
+  const bool first_is_good = found.checks[0] == BlockCheck::valid;
+  for (const std::uint64_t place :
+       {first_is_good ? copy_place : 0, first_is_good ? 0 : copy_place}) {
+    SEMPER_CO_TRY_STATUS(co_await write_superblock(device, *found.superblock, place));
+  }
+  co_return Result<void>();
+}
+
 // Of semper-1 all that a search could take for a ring: the copy that it would find, and the positions.
 Async<void> wipe_marks(BlockDevice& device) {
   SEMPER_CO_TRY(const SuperblockFound found, co_await find_superblock(device));

@@ -74,7 +74,7 @@ int FuseServer::Core::flush_file(Ino number, std::uint64_t handle, std::uint64_t
     return 0;
   }
   // A store that is being made has another name, and is thrown away: SQLite rolls back in it.
-  const bool is_unfinished = image.name_of(number).ends_with("-semper-new");
+  const bool is_unfinished = image.name_of(number).find("-semper-new") != std::string::npos;
   if (open.told_thread == caller && !is_unfinished && !is_kernel_worker(caller)) {
     ++statistics.repeated_flushes;
     std::cerr << "a flush of file " << number << " (" << image.name_of(number)
