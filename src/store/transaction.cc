@@ -1,6 +1,7 @@
 #include "semper/store/transaction.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "marker.h"
@@ -19,6 +20,11 @@ Error limit_error(const char* what, std::size_t is, const char* limit_name, std:
   return Error(ErrorKind::exhausted, Limit{limit_name, limit},
                std::string(what) + " of " + std::to_string(is) + " is over the store's limit " +
                    limit_name + " = " + std::to_string(limit) + "; split it, nothing was applied");
+}
+
+Limit duration_limit(Duration duration) {
+  const auto span = std::chrono::duration_cast<std::chrono::milliseconds>(duration);
+  return Limit{kTransactionDurationLimit, static_cast<std::uint64_t>(span.count())};
 }
 
 }  // namespace
@@ -270,7 +276,7 @@ class Transaction::Impl {
   Error of_read(Error error) const {
     if (error.kind() != ErrorKind::timeout) return error;
     const Limit limit =
-        internal::transaction_duration_limit(backend_->limits().transaction_duration);
+        duration_limit(backend_->limits().transaction_duration);
     return Error(ErrorKind::timeout, limit, error.message());
   }
 
@@ -298,7 +304,7 @@ class Transaction::Impl {
     const auto limit = backend_->limits().transaction_duration;
     if (!snapshot_ || env_.clock->now() - opened_at_ <= limit) return {};
     if (SEMPER_MUTANT("store_old_reads_commit")) return {};
-    const Limit name = internal::transaction_duration_limit(limit);
+    const Limit name = duration_limit(limit);
     return fail(
         Error(ErrorKind::timeout, name,
               "the transaction was open for longer than the store's limit transaction_duration = " +

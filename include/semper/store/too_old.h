@@ -11,12 +11,9 @@
 // Threads: any.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <string_view>
 
 #include "semper/base/result.h"
-#include "semper/base/time.h"
 
 namespace semper {
 
@@ -29,14 +26,5 @@ inline bool is_too_old(const Error& error) {
   const auto limit = error.limit();
   return limit && std::string_view(limit->name) == kTransactionDurationLimit;
 }
-
-namespace internal {
-
-inline Limit transaction_duration_limit(Duration duration) {
-  const auto span = std::chrono::duration_cast<std::chrono::milliseconds>(duration);
-  return Limit{kTransactionDurationLimit, static_cast<std::uint64_t>(span.count())};
-}
-
-}  // namespace internal
 
 }  // namespace semper
