@@ -1,20 +1,15 @@
 #include "etcd_server_test_support.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <stdexcept>
@@ -47,16 +42,6 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
-// Runs `work` on a thread that lives as long as the process: a child asks to be ended with the thread
-// that made it.
-void on_lasting_thread(std::function<void()> work) {
-  static Scheduler& scheduler = *new Scheduler({.threads = 1, .name = "etcd-parent"});
-  scheduler.block_on([](std::function<void()> inner) -> Task<void> {
-    inner();
-    co_return;
-  }(std::move(work)));
-}
-
 std::string variable_of(int nodes) {
   return "SEMPER_TEST_ETCD_SHARED_" + std::to_string(nodes);
 }
@@ -80,35 +65,19 @@ bool answers_on(const std::string& endpoint) {
   }(endpoint));
 }
 
-// Starts etcd with these words; what it says goes into `log`. It goes with its parent, however that
-// ends.
-pid_t spawn_etcd(std::vector<std::string> words, const std::string& log) {
-  std::vector<char*> argv;
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  pid_t process = -1;
-  on_lasting_thread([&] {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-      ::dup2(out, STDOUT_FILENO);
-      ::dup2(out, STDERR_FILENO);
-      ::execv(argv[0], argv.data());
-      ::_exit(127);
-    }
-    process = child;
-  });
-  if (process < 0) throw std::runtime_error("fork failed");
-  return process;
+// Starts etcd with these words; what it says goes into `log`.
+semper::testing::ChildProcess start_etcd(const std::vector<std::string>& words,
+                                         const std::string& log) {
+  semper::testing::ProgramToStart program{words.front()};
+  program.arguments.assign(words.begin() + 1, words.end());
+  program.log = log;
+  program.ends_with_parent = true;
+  return semper::testing::ChildProcess(std::move(program));
 }
 
-std::string make_folder(const std::string& parent) {
-  std::string pattern = parent + "/semper-etcd-XXXXXX";
-  if (mkdtemp(pattern.data()) == nullptr) {
-    throw std::system_error(errno, std::generic_category(), "making a folder like " + pattern);
-  }
-  return pattern;
+std::filesystem::path parent_of(const EtcdServerOptions& options) {
+  return options.parent_folder.empty() ? std::filesystem::temp_directory_path()
+                                       : std::filesystem::path(options.parent_folder);
 }
 
 }  // namespace
@@ -122,11 +91,8 @@ std::optional<std::string> etcd_program() {
   return std::nullopt;
 }
 
-EtcdServers::EtcdServers(EtcdServerOptions options) : options_(std::move(options)) {
-  if (options_.parent_folder.empty()) {
-    options_.parent_folder = std::filesystem::temp_directory_path().string();
-  }
-  folder_ = make_folder(options_.parent_folder);
+EtcdServers::EtcdServers(EtcdServerOptions options)
+    : options_(std::move(options)), folder_(parent_of(options_)) {
   nodes_.resize(static_cast<std::size_t>(options_.nodes));
   for (auto& node : nodes_) {
     node.client_port = free_port();
@@ -138,8 +104,6 @@ EtcdServers::EtcdServers(EtcdServerOptions options) : options_(std::move(options
 
 EtcdServers::~EtcdServers() {
   for (int i = 0; i < options_.nodes; ++i) stop(i);
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
 }
 
 std::string EtcdServers::endpoint(int node) const {
@@ -168,7 +132,7 @@ void EtcdServers::spawn(int number, bool existing) {
                                     "--name",
                                     name,
                                     "--data-dir",
-                                    folder_ + "/" + name,
+                                    folder_.path(name),
                                     "--listen-client-urls",
                                     client,
                                     "--advertise-client-urls",
@@ -186,7 +150,7 @@ void EtcdServers::spawn(int number, bool existing) {
                                     "--log-level",
                                     "error"};
   words.insert(words.end(), options_.arguments.begin(), options_.arguments.end());
-  node.process = spawn_etcd(std::move(words), folder_ + "/" + name + ".log");
+  node.process.emplace(start_etcd(words, folder_.path(name + ".log")));
 }
 
 void EtcdServers::wait_until_healthy() {
@@ -194,7 +158,7 @@ void EtcdServers::wait_until_healthy() {
   for (int i = 0; i < options_.nodes; ++i) {
     while (!answers_on(endpoint(i))) {
       if (std::chrono::steady_clock::now() > until) {
-        throw std::runtime_error("etcd at " + endpoint(i) + " did not come up; see " + folder_);
+        throw std::runtime_error("etcd at " + endpoint(i) + " did not come up; see " + folder());
       }
       std::this_thread::sleep_for(20ms);
     }
@@ -202,11 +166,7 @@ void EtcdServers::wait_until_healthy() {
 }
 
 void EtcdServers::stop(int number) {
-  auto& node = nodes_[static_cast<std::size_t>(number)];
-  if (node.process < 0) return;
-  ::kill(node.process, SIGKILL);
-  ::waitpid(node.process, nullptr, 0);
-  node.process = -1;
+  nodes_[static_cast<std::size_t>(number)].process.reset();
 }
 
 void EtcdServers::restart(int number) {
@@ -222,11 +182,11 @@ void EtcdServers::start(int number) {
 }
 
 void EtcdServers::pause(int node) {
-  ::kill(nodes_[static_cast<std::size_t>(node)].process, SIGSTOP);
+  nodes_[static_cast<std::size_t>(node)].process->send_signal(SIGSTOP);
 }
 
 void EtcdServers::resume(int node) {
-  ::kill(nodes_[static_cast<std::size_t>(node)].process, SIGCONT);
+  nodes_[static_cast<std::size_t>(node)].process->send_signal(SIGCONT);
 }
 
 EtcdServers& EtcdServers::shared(int nodes) {
@@ -249,17 +209,12 @@ std::string EtcdServers::shared_endpoints(int nodes) {
 }
 
 EtcdMiddleman::EtcdMiddleman(Kind kind, std::string endpoints)
-    : kind_(kind),
-      endpoints_(std::move(endpoints)),
-      folder_(make_folder(std::filesystem::temp_directory_path().string())),
-      port_(free_port()) {
+    : kind_(kind), endpoints_(std::move(endpoints)), port_(free_port()) {
   start();
 }
 
 EtcdMiddleman::~EtcdMiddleman() {
   stop();
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
 }
 
 std::string EtcdMiddleman::endpoint() const {
@@ -270,22 +225,19 @@ void EtcdMiddleman::start() {
   const bool proxy = kind_ == Kind::grpc_proxy;
   std::vector<std::string> words = {*etcd_program(), proxy ? "grpc-proxy" : "gateway", "start",
                                     "--endpoints=" + endpoints_, "--listen-addr=" + endpoint()};
-  if (proxy) words.push_back("--data-dir=" + folder_ + "/data");
-  process_ = spawn_etcd(std::move(words), folder_ + "/log");
+  if (proxy) words.push_back("--data-dir=" + folder_.path("data"));
+  process_.emplace(start_etcd(words, folder_.path("log")));
   const auto until = std::chrono::steady_clock::now() + kStartDeadline;
   while (!answers_on(endpoint())) {
     if (std::chrono::steady_clock::now() > until) {
-      throw std::runtime_error("nothing answers behind " + endpoint() + "; see " + folder_);
+      throw std::runtime_error("nothing answers behind " + endpoint() + "; see " + folder_.path());
     }
     std::this_thread::sleep_for(20ms);
   }
 }
 
 void EtcdMiddleman::stop() {
-  if (process_ < 0) return;
-  ::kill(process_, SIGKILL);
-  ::waitpid(process_, nullptr, 0);
-  process_ = -1;
+  process_.reset();
 }
 
 }  // namespace semper::etcd::testing

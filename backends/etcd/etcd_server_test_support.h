@@ -4,12 +4,13 @@
 // ends. Every store under test has a prefix of its own on it, so that a case costs no server.
 #pragma once
 
-#include <sys/types.h>
-
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "semper/testing/child_process.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace semper::etcd::testing {
 
@@ -40,7 +41,7 @@ class EtcdServers {
   // HOST:PORT of each, in the form an etcd: URL has them.
   std::string endpoints() const;
   std::string endpoint(int node) const;
-  const std::string& folder() const { return folder_; }
+  std::string folder() const { return folder_.path(); }
 
   void stop(int node);   // kill -9
   void start(int node);  // again, on its own data; waits until it answers
@@ -58,13 +59,13 @@ class EtcdServers {
   struct Node {
     int client_port = 0;
     int peer_port = 0;
-    pid_t process = -1;
+    std::optional<semper::testing::ChildProcess> process = std::nullopt;
   };
   void spawn(int node, bool existing);
   void wait_until_healthy();
 
   EtcdServerOptions options_;
-  std::string folder_;
+  const semper::testing::TemporaryFolder folder_;
   std::vector<Node> nodes_;
 };
 
@@ -85,9 +86,9 @@ class EtcdMiddleman {
  private:
   const Kind kind_;
   const std::string endpoints_;
-  std::string folder_;
+  const semper::testing::TemporaryFolder folder_;
   int port_ = 0;
-  pid_t process_ = -1;
+  std::optional<semper::testing::ChildProcess> process_;
 };
 
 }  // namespace semper::etcd::testing

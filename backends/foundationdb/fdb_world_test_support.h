@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
+#include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -16,6 +16,7 @@
 #include "fake_fdb_test_support.h"
 #include "semper/env/scheduler.h"
 #include "semper/store/store.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace semper::foundationdb {
 
@@ -34,7 +35,7 @@ T wait_for(Task<T> task) {
 // asked of the library.
 class FdbWorld {
  public:
-  explicit FdbWorld(int newest_api = kApiVersionMaximum) : file_(make_cluster_file()) {
+  explicit FdbWorld(int newest_api = kApiVersionMaximum) : file_(make_cluster_file(folder_)) {
     auto started = Client::start(FakeFdb::api(newest_api), {});
     if (!started) throw std::runtime_error(started.error().to_string());
     client_ = *started;
@@ -48,7 +49,6 @@ class FdbWorld {
     EXPECT_EQ(counts.databases, 0) << "databases were not destroyed";
     EXPECT_EQ(counts.tenants, 0) << "tenants were not destroyed";
     client_->stop();
-    static_cast<void>(std::remove(file_.c_str()));
   }
 
   FakeFdb& fdb() { return fdb_; }
@@ -106,15 +106,12 @@ class FdbWorld {
   }
 
  private:
-  static std::string make_cluster_file() {
-    std::string name = ::testing::TempDir() + "semper-fdb-XXXXXX";
-    const int descriptor = ::mkstemp(name.data());
-    if (descriptor < 0) throw std::runtime_error("no cluster file for the test");
-    constexpr std::string_view kText = "test:id@127.0.0.1:4500\n";
-    const auto written = ::write(descriptor, kText.data(), kText.size());
-    ::close(descriptor);
-    if (written < 0) throw std::runtime_error("no cluster file for the test");
-    return name;
+  static std::string make_cluster_file(const testing::TemporaryFolder& folder) {
+    std::string path = folder.path("fdb.cluster");
+    std::ofstream file(path);
+    file << "test:id@127.0.0.1:4500\n";
+    if (!file.flush()) throw std::runtime_error("no cluster file for the test");
+    return path;
   }
 
   FakeFdb::Counts drained() {
@@ -127,7 +124,8 @@ class FdbWorld {
 
   FakeFdb fdb_;
   bool leftovers_ = false;
-  std::string file_;
+  const testing::TemporaryFolder folder_;
+  const std::string file_;
   std::shared_ptr<Client> client_;
   std::shared_ptr<Backend> backend_;
   std::unique_ptr<Store> store_;

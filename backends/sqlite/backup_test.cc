@@ -11,11 +11,15 @@
 #include <thread>
 
 #include "checkpointer.h"
-#include "child_process.h"
+#include "semper/testing/child_process.h"
 #include "test_place.h"
 
 namespace semper::sqlite {
 namespace {
+
+using testing::child_argument;
+using testing::ChildProcess;
+using testing::say;
 
 namespace fs = std::filesystem;
 
@@ -279,7 +283,7 @@ TEST(Backup, two_to_one_name_exclude_each_other_and_what_a_killed_one_left_is_re
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind(), ErrorKind::conflict) << refused.error().to_string();
   EXPECT_TRUE(fs::exists(copy + "-semper-part"));
-  child.kill();
+  child.kill_hard();
   child.wait();
   EXPECT_TRUE(fs::exists(copy + "-semper-part")) << "what it left";
   const auto report = back_up(store, copy);

@@ -8,12 +8,16 @@
 #include <mutex>
 
 #include "checkpointer.h"
-#include "child_process.h"
 #include "semper/base/log.h"
+#include "semper/testing/child_process.h"
 #include "test_place.h"
 
 namespace semper::sqlite {
 namespace {
+
+using testing::child_argument;
+using testing::ChildProcess;
+using testing::say;
 
 // What was logged while it lives.
 class LogCapture {
@@ -63,7 +67,7 @@ TEST(LogReaders, a_stranger_who_reads_for_long_is_waited_for_once_and_named) {
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "1"));
   ChildProcess stranger("reads_as_a_stranger", place.file());
-  const std::string pid = stranger.read_line();
+  const std::string pid = stranger.read_line().value_or("");
   ASSERT_FALSE(pid.empty());
   write_mebibytes(store, kWalHardBytes / kMebi + 40);
   EXPECT_GT(figure(store, "wal_bytes"), kWalHardBytes + 20 * kMebi) << "nothing was in the way";
@@ -71,7 +75,7 @@ TEST(LogReaders, a_stranger_who_reads_for_long_is_waited_for_once_and_named) {
   EXPECT_EQ(log.count("process " + pid + " ("), 1u);
   EXPECT_EQ(figure(store, "wal_held_by_pid"), std::stoll(pid));
   EXPECT_GE(figure(store, "wal_file_bytes"), kWalHardBytes);
-  stranger.kill();
+  stranger.kill_hard();
   stranger.wait();
   // As soon as the thread that copies in the background lets it.
   for (int i = 0; i < 500 && figure(store, "wal_restarts") == 0; ++i) write_mebibytes(store, 1);

@@ -10,12 +10,16 @@
 #include <cstring>
 #include <filesystem>
 
-#include "child_process.h"
+#include "semper/testing/child_process.h"
 #include "test_place.h"
 #include "turn.h"
 
 namespace semper::sqlite {
 namespace {
+
+using testing::child_argument;
+using testing::ChildProcess;
+using testing::say;
 
 namespace fs = std::filesystem;
 
@@ -77,7 +81,7 @@ bool enter_own(int namespaces, const char* what) {
 // Answers "skip" where namespaces are not to be had, "ok", or an error.
 std::string answer(const std::string& role, const std::string& argument) {
   ChildProcess child(role, argument);
-  const std::string said = child.read_line();
+  const std::string said = child.read_line().value_or("");
   EXPECT_EQ(child.wait(), 0);
   return said;
 }
@@ -203,7 +207,7 @@ TEST(Namespaces, a_process_that_dies_waiting_does_not_free_the_turn_of_its_doubl
   auto sidecar = open_sidecar(place.file());
   ASSERT_TRUE(sidecar);
   ChildProcess owner("has_the_turn_in_a_container", place.file());
-  const std::string said = owner.read_line();
+  const std::string said = owner.read_line().value_or("");
   if (said == "skip") GTEST_SKIP() << "PID namespaces need root";
   ASSERT_EQ(said, "mine");
   {
@@ -238,7 +242,7 @@ TEST(Namespaces, a_process_of_a_container_that_is_killed_leaves_the_turn_to_the_
   const Store store = must_open(place.url());
   {
     ChildProcess child("commits_in_a_container", place.url());
-    const std::string said = child.read_line();
+    const std::string said = child.read_line().value_or("");
     if (said == "skip") GTEST_SKIP() << "PID namespaces need root";
     ASSERT_EQ(said, "ok");
     EXPECT_EQ(*get(store, "key"), "from the container");

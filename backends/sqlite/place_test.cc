@@ -5,12 +5,16 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "child_process.h"
+#include "semper/testing/child_process.h"
 #include "semper/testing/simulated_clock.h"
 #include "test_place.h"
 
 namespace semper::sqlite {
 namespace {
+
+using testing::child_argument;
+using testing::ChildProcess;
+using testing::say;
 
 namespace fs = std::filesystem;
 
@@ -168,7 +172,7 @@ TEST(Place, a_store_is_not_opened_beside_processes_that_have_the_file_from_befor
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind(), ErrorKind::io) << refused.error().to_string();
   EXPECT_NE(refused.error().message().find("replaced"), std::string::npos);
-  child.kill();
+  child.kill_hard();
   child.wait();
   const Store store = must_open(place.url());
   EXPECT_EQ(*get(store, "whose"), "other");

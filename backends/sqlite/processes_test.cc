@@ -5,7 +5,7 @@
 
 #include <charconv>
 
-#include "child_process.h"
+#include "semper/testing/child_process.h"
 #include "store_file.h"
 #include "test_place.h"
 #include "turn.h"
@@ -13,6 +13,10 @@
 
 namespace semper::sqlite {
 namespace {
+
+using testing::child_argument;
+using testing::ChildProcess;
+using testing::say;
 
 constexpr int kIncrements = 150;
 
@@ -108,7 +112,7 @@ TEST(Processes, one_that_is_killed_while_it_writes_loses_nothing_that_it_was_tol
     ChildProcess child("increments_until_it_is_killed", place.url());
     std::int64_t told = 0;
     for (int i = 0; i < 10 + round; ++i) {
-      const std::string line = child.read_line();
+      const std::string line = child.read_line().value_or("");
       ASSERT_FALSE(line.empty()) << "the child ended by itself";
       told = std::stoll(line);
       if (i % 3 == 0) {
@@ -116,7 +120,7 @@ TEST(Processes, one_that_is_killed_while_it_writes_loses_nothing_that_it_was_tol
         ++mine;
       }
     }
-    child.kill();
+    child.kill_hard();
     EXPECT_EQ(child.wait(), 128 + SIGKILL);
     ASSERT_GE(number_in(*get(store, "counter")), told);
     const auto mine_now = increment(store);
@@ -133,7 +137,7 @@ TEST(Processes, the_turn_of_a_killed_process_goes_to_the_next) {
   ASSERT_TRUE(put(store, "key", "1"));
   ChildProcess child("takes_the_turn_and_keeps_it", place.file());
   ASSERT_EQ(child.read_line(), "mine");
-  child.kill();
+  child.kill_hard();
   EXPECT_EQ(child.wait(), 128 + SIGKILL);
   const auto next = put(store, "key", "2");
   ASSERT_TRUE(next) << next.error().to_string();
@@ -161,7 +165,7 @@ TEST(Processes, a_commit_that_was_never_announced_still_fires_watches) {
   ASSERT_TRUE(watch);
   ChildProcess child("commits_and_says_nothing", place.file());
   ASSERT_EQ(child.read_line(), "done");
-  child.kill();
+  child.kill_hard();
   EXPECT_EQ(child.wait(), 128 + SIGKILL);
   EXPECT_TRUE(wait_for((*watch)->changed()));
 }

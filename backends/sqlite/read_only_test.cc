@@ -8,11 +8,15 @@
 #include <filesystem>
 #include <sstream>
 
-#include "child_process.h"
+#include "semper/testing/child_process.h"
 #include "test_place.h"
 
 namespace semper::sqlite {
 namespace {
+
+using testing::child_argument;
+using testing::ChildProcess;
+using testing::say;
 
 // No such user is needed, only a number.
 constexpr uid_t kReader = 47113;
@@ -55,7 +59,7 @@ class ReadOnly : public ::testing::Test {
   // What somebody says who may only read.
   std::string read() const {
     ChildProcess child("reads_as_somebody_else", place_.url("access=read"));
-    std::string said = child.read_line();
+    std::string said = child.read_line().value_or("");
     EXPECT_EQ(child.wait(), 0);
     return said;
   }
@@ -83,7 +87,7 @@ TEST_F(ReadOnly, a_store_that_is_in_use_is_read_as_it_is_now) {
 TEST_F(ReadOnly, what_a_crash_left_in_the_log_is_read) {
   ChildProcess writer("commits_and_is_killed", place_.url());
   ASSERT_EQ(writer.read_line(), "done");
-  writer.kill();
+  writer.kill_hard();
   EXPECT_EQ(writer.wait(), 128 + SIGKILL);
   EXPECT_TRUE(read().starts_with("in the log, permission")) << read();
 }
@@ -91,7 +95,7 @@ TEST_F(ReadOnly, what_a_crash_left_in_the_log_is_read) {
 TEST_F(ReadOnly, a_log_without_its_index_is_refused_with_who_can_read_it) {
   ChildProcess writer("commits_and_is_killed", place_.url());
   ASSERT_EQ(writer.read_line(), "done");
-  writer.kill();
+  writer.kill_hard();
   EXPECT_EQ(writer.wait(), 128 + SIGKILL);
   std::filesystem::remove(place_.file() + "-shm");
   EXPECT_TRUE(read().starts_with("permission: ")) << read();

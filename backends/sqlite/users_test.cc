@@ -8,12 +8,16 @@
 
 #include <sstream>
 
-#include "child_process.h"
+#include "semper/testing/child_process.h"
 #include "sidecar.h"
 #include "test_place.h"
 
 namespace semper::sqlite {
 namespace {
+
+using testing::child_argument;
+using testing::ChildProcess;
+using testing::say;
 
 // No such users are needed, only their numbers.
 constexpr uid_t kService = 47110;
@@ -63,7 +67,7 @@ class Users : public ::testing::Test {
   // What a process of that user says that opens the store, commits and closes.
   std::string commit_as(uid_t user, gid_t group = kGroup) const {
     auto child = start("commits_as_a_user", user, group);
-    const std::string said = child.read_line();
+    const std::string said = child.read_line().value_or("");
     EXPECT_EQ(child.wait(), 0);
     return said;
   }
@@ -93,7 +97,7 @@ TEST_F(Users, a_command_of_root_that_was_killed_does_not_shut_the_service_out) {
   ASSERT_EQ(commit_as(kService), "ok");
   auto root = start("commits_as_a_user_and_stays", 0, 0);
   ASSERT_EQ(root.read_line(), "ok");
-  root.kill();
+  root.kill_hard();
   EXPECT_EQ(root.wait(), 128 + SIGKILL);
   EXPECT_EQ(commit_as(kService), "ok");
 }

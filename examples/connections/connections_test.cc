@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 
+#include "semper/testing/temporary_folder.h"
 #include "servers.h"
 
 namespace connections {
@@ -116,7 +117,7 @@ TEST_F(Connections, tcp_outlives_its_server_without_a_wrong_answer) {
 TEST_F(Connections, redis_outlives_its_server_without_a_wrong_answer) {
   const auto program = find_program({"/usr/bin/redis-server", "/usr/local/bin/redis-server"});
   if (program.empty()) GTEST_SKIP() << "there is no redis-server here (Debian: redis-server)";
-  const TemporaryFolder folder;
+  const semper::testing::TemporaryFolder folder;
   const std::uint16_t port = free_port();
   ServerProcess server({program, "--port", std::to_string(port), "--bind", "127.0.0.1", "--dir",
                         folder.path(), "--save", "", "--appendonly", "no"},
@@ -134,7 +135,8 @@ TEST_F(Connections, postgres_outlives_its_server_without_a_wrong_answer) {
     GTEST_SKIP() << "there is no PostgreSQL server here (Debian: postgresql)";
   }
   const std::string user = "postgres";  // the server refuses root
-  const TemporaryFolder folder(user);
+  const semper::testing::TemporaryFolder folder;
+  give_away(folder.path(), user);
   const std::string data = folder.path() + "/data";
   ASSERT_TRUE(run_program({initdb, "-D", data, "-U", "semper", "-A", "trust", "--no-sync",
                            "--locale=C", "--encoding=UTF8"},

@@ -2,20 +2,13 @@
 #include "servers.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <glob.h>
-#include <grp.h>
 #include <netinet/in.h>
 #include <pwd.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
 #include <stdexcept>
 #include <thread>
 
@@ -45,31 +38,14 @@ bool listens(std::uint16_t port) {
   return connected;
 }
 
-// The child's side: never returns. It goes with this process, however that ends.
-[[noreturn]] void become(std::vector<char*>& argv, const passwd* user) {
-  if (user != nullptr && ::geteuid() == 0) {
-    if (::setgroups(0, nullptr) != 0 || ::setgid(user->pw_gid) != 0 ||
-        ::setuid(user->pw_uid) != 0) {
-      ::_exit(126);
-    }
-  }
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  const int nowhere = ::open("/dev/null", O_RDWR);
-  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere, standard);
-  if (::chdir("/") != 0) ::_exit(125);
-  ::execv(argv[0], argv.data());
-  ::_exit(127);
-}
-
-pid_t spawn(std::vector<std::string> words, const std::string& as_user) {
-  std::vector<char*> argv;
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  const passwd* const user = as_user.empty() ? nullptr : ::getpwnam(as_user.c_str());
-  const pid_t child = ::fork();
-  if (child == 0) become(argv, user);
-  if (child < 0) throw std::runtime_error("fork failed");
-  return child;
+semper::testing::ProgramToStart program_of(const std::vector<std::string>& words,
+                                           const std::string& as_user) {
+  semper::testing::ProgramToStart program{words.front()};
+  program.arguments.assign(words.begin() + 1, words.end());
+  program.as_user = as_user;
+  program.log = "/dev/null";
+  program.ends_with_parent = true;
+  return program;
 }
 
 }  // namespace
@@ -89,40 +65,27 @@ ServerProcess::ServerProcess(std::vector<std::string> words, std::uint16_t port,
                              std::string as_user)
     : words_(std::move(words)), port_(port), as_user_(std::move(as_user)) {}
 
-ServerProcess::~ServerProcess() {
-  kill();
-}
-
 bool ServerProcess::start() {
   const auto until = std::chrono::steady_clock::now() + kStartDeadline;
   // A child of the last one may hold its port for a moment.
   while (listens(port_) && std::chrono::steady_clock::now() < until) {
     std::this_thread::sleep_for(kLookInterval);
   }
-  process_ = spawn(words_, as_user_);
+  process_.emplace(program_of(words_, as_user_));
   while (!listens(port_)) {
     if (std::chrono::steady_clock::now() > until) return false;
     std::this_thread::sleep_for(kLookInterval);
-    if (::waitpid(process_, nullptr, WNOHANG) == process_) process_ = spawn(words_, as_user_);
+    if (!process_->is_running()) process_.emplace(program_of(words_, as_user_));
   }
   return true;
 }
 
-void ServerProcess::signal(int number) const {
-  if (process_ > 0) ::kill(process_, number);
-}
-
 void ServerProcess::kill() {
-  if (process_ <= 0) return;
-  ::kill(process_, SIGKILL);
-  ::waitpid(process_, nullptr, 0);
-  process_ = 0;
+  if (process_) process_->kill_hard();
 }
 
 bool run_program(const std::vector<std::string>& words, const std::string& as_user) {
-  int status = 0;
-  ::waitpid(spawn(words, as_user), &status, 0);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  return semper::testing::ChildProcess(program_of(words, as_user)).finish(kStartDeadline) == 0;
 }
 
 std::uint16_t free_port() {
@@ -136,19 +99,12 @@ std::uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
-TemporaryFolder::TemporaryFolder(const std::string& of_user) {
-  path_ = (std::filesystem::temp_directory_path() / "semper-connections-XXXXXX").string();
-  if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("cannot make " + path_);
-  const passwd* const user = of_user.empty() ? nullptr : ::getpwnam(of_user.c_str());
+void give_away(const std::string& folder, const std::string& to_user) {
+  const passwd* const user = ::getpwnam(to_user.c_str());
   if (user != nullptr && ::geteuid() == 0 &&
-      ::chown(path_.c_str(), user->pw_uid, user->pw_gid) != 0) {
-    throw std::runtime_error("cannot give " + path_ + " to " + of_user);
+      ::chown(folder.c_str(), user->pw_uid, user->pw_gid) != 0) {
+    throw std::runtime_error("cannot give " + folder + " to " + to_user);
   }
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
 }
 
 }  // namespace connections

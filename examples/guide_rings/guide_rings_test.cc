@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "lessons.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace guide {
 namespace {
@@ -19,18 +20,11 @@ using Texts = std::vector<std::string>;
 class GuideRingsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "guide-rings-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
     ASSERT_TRUE(scheduler_.block_on(make_ring(path())));
     open();
   }
-  void TearDown() override {
-    device_.reset();
-    std::filesystem::remove_all(folder_);
-  }
 
-  std::string path() const { return folder_ + "/readings.ring"; }
+  std::string path() const { return folder_.path("readings.ring"); }
   void open() { device_ = semper::open_block_device(path()).value(); }
 
   semper::Status record_one(const std::string& reading) {
@@ -47,7 +41,7 @@ class GuideRingsTest : public ::testing::Test {
     return sent;
   }
 
-  std::string folder_;
+  const semper::testing::TemporaryFolder folder_;
   semper::Scheduler scheduler_;
   std::unique_ptr<semper::BlockDevice> device_;
 };

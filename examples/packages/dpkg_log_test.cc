@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "gtest/gtest.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace packages {
 namespace {
@@ -21,13 +22,6 @@ std::string status_line(const std::string& time, const std::string& package,
 
 class DpkgLogTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "dpkg-log-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
   std::string write(const std::string& name, const std::string& text) const {
     std::ofstream(path(name), std::ios::binary) << text;
@@ -51,7 +45,8 @@ class DpkgLogTest : public ::testing::Test {
     return log;
   }
 
-  std::string folder_;
+  const semper::testing::TemporaryFolder place_;
+  const std::string folder_ = place_.path();
 };
 
 std::vector<std::string> packages_of(const DpkgLog& log) {

@@ -10,6 +10,7 @@
 
 #include "gtest/gtest.h"
 #include "process.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace packages {
 namespace {
@@ -18,13 +19,7 @@ constexpr int kRunLimitMs = 90'000;
 
 class PackagesTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "packages-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-    store_ = "sqlite:" + path("packages.db");
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void SetUp() override { store_ = "sqlite:" + path("packages.db"); }
 
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
 
@@ -95,7 +90,8 @@ class PackagesTest : public ::testing::Test {
     EXPECT_EQ(json["ok"], true);
   }
 
-  std::string folder_;
+  const semper::testing::TemporaryFolder place_;
+  const std::string folder_ = place_.path();
   std::string store_;
 };
 

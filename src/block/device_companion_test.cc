@@ -194,7 +194,7 @@ TEST_F(SharedCompanionTest, a_role_is_free_when_its_process_was_killed) {
   const auto refused = (*device)->companion()->take(0);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind(), ErrorKind::conflict);
-  child.kill();
+  child.kill_hard();
   EXPECT_EQ(child.wait(), 128 + SIGKILL);
   EXPECT_TRUE((*device)->companion()->take(0));
 }
@@ -250,7 +250,7 @@ TEST_F(SharedCompanionTest, words_of_killed_processes_are_not_found_by_the_next_
     ASSERT_TRUE(device);
     EXPECT_EQ((*device)->companion()->word(9).load(), 99u);
   }
-  child.kill();
+  child.kill_hard();
   child.wait();
   auto device = world_.open(Access::read_write);
   ASSERT_TRUE(device);

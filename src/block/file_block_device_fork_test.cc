@@ -137,8 +137,8 @@ TEST(FileBlockDeviceForkOfTheDead, a_role_ends_with_its_process_while_a_child_of
   SEMPER_FORKS_BESIDE_THREADS();
   FileWorld world({});
   ChildProcess holder("forks_and_dies", world.path());
-  const pid_t grandchild = std::stoi(holder.read_line());
-  holder.kill();
+  const pid_t grandchild = std::stoi(holder.read_line().value_or("0"));
+  holder.kill_hard();
   holder.wait();
   auto device = open_block_device(world.path());
   ASSERT_TRUE(device);

@@ -1,7 +1,5 @@
-// Files and loop devices for tests, and a second process that has them open.
+// Files and loop devices for tests; a second process that has them open is a ChildProcess.
 #pragma once
-
-#include <sys/types.h>
 
 #include <filesystem>
 #include <memory>
@@ -10,6 +8,7 @@
 
 #include "block_device_contract_test_support.h"
 #include "semper/block/file_block_device.h"
+#include "semper/testing/child_process.h"
 #include "semper/testing/temporary_folder.h"
 
 namespace semper::testing {
@@ -46,33 +45,4 @@ struct CommandResult {
 };
 CommandResult run_command(const std::vector<std::string>& arguments);
 
-// A part of this test program in another process: TEST(Child, DISABLED_role).
-class ChildProcess {
- public:
-  ChildProcess(const std::string& role, const std::string& argument);
-  ~ChildProcess();  // kills it where it still runs
-  ChildProcess(const ChildProcess&) = delete;
-  ChildProcess& operator=(const ChildProcess&) = delete;
-
-  // The next line that the child said; empty where it has ended.
-  std::string read_line();
-  // Lets the child's next hear() return.
-  void tell();
-  void kill();
-  // Its exit code; 128 + the signal that ended it.
-  int wait();
-
- private:
-  pid_t pid_ = -1;
-  int from_child_ = -1;
-  int to_child_ = -1;
-};
-
-// In the child.
-std::string child_argument();
-void say(const std::string& line);
-void hear();
-
 }  // namespace semper::testing
-
-#define SEMPER_CHILD(role) TEST(Child, DISABLED_##role)

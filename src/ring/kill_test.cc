@@ -2,35 +2,25 @@
 //
 // The parent reads what the children report on pipes, and kills after a drawn number of reports: no
 // sleeping, and a kill falls wherever the child is at that time.
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "ring/ring_test_support.h"
 #include "semper/env/scheduler.h"
+#include "semper/testing/child_process.h"
 #include "semper/testing/seed.h"
-
-extern char** environ;
+#include "semper/testing/temporary_folder.h"
 
 namespace semper::ring {
 namespace {
 
 constexpr std::uint64_t kDiskBytes = std::uint64_t{256} << 10;
-constexpr int kReportFd = 3;
-constexpr const char* kChildTest = "RingKillChild.DISABLED_child";
 
 void report(std::uint64_t number) {
-  const std::string line = std::to_string(number) + "\n";
-  if (::write(kReportFd, line.data(), line.size()) < 0) _exit(1);
+  semper::testing::say(std::to_string(number));
 }
 
 Bytes numbered(std::uint64_t number) {
@@ -68,84 +58,43 @@ Async<void> consume(BlockDevice& device) {
   }
 }
 
-// Runs in the children only.
-TEST(RingKillChild, DISABLED_child) {
-  const char* const path = std::getenv("SEMPER_RING_CHILD_PATH");
-  const char* const next = std::getenv("SEMPER_RING_CHILD_NEXT");
-  if (path == nullptr) GTEST_SKIP() << "the children's part of the other cases";
+// Plays the role on the ring at `argument` until it is killed.
+template <class Role>
+void play(const std::string& path, Role role) {
   auto device = open_block_device(path);
   ASSERT_OK(device);
   Scheduler scheduler;
-  const Status status = scheduler.block_on(next != nullptr ? produce(**device, std::stoull(next))
-                                                           : consume(**device));
+  const Status status = scheduler.block_on(role(**device));
   ADD_FAILURE() << status.error().to_string();
 }
 
-class Child {
- public:
-  Child(const std::string& path, const std::string& next) {
-    int ends[2];
-    EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
-    read_end_ = ends[0];
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], kReportFd);
-    std::string filter = std::string("--gtest_filter=") + kChildTest;
-    std::string disabled = "--gtest_also_run_disabled_tests";
-    std::string program = "/proc/self/exe";
-    char* arguments[] = {program.data(), filter.data(), disabled.data(), nullptr};
-    std::vector<std::string> environment{"SEMPER_RING_CHILD_PATH=" + path};
-    if (!next.empty()) environment.push_back("SEMPER_RING_CHILD_NEXT=" + next);
-    for (char** variable = environ; *variable != nullptr; ++variable) {
-      environment.emplace_back(*variable);
-    }
-    std::vector<char*> pointers;
-    for (std::string& variable : environment) pointers.push_back(variable.data());
-    pointers.push_back(nullptr);
-    EXPECT_EQ(::posix_spawn(&pid_, "/proc/self/exe", &actions, nullptr, arguments, pointers.data()),
-              0);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(ends[1]);
-  }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-  ~Child() {
-    kill();
-    ::close(read_end_);
-  }
+// The argument: the first number, a space, the ring's path.
+SEMPER_CHILD(produces) {
+  const std::string argument = semper::testing::child_argument();
+  const auto space = argument.find(' ');
+  play(argument.substr(space + 1), [&](BlockDevice& device) {
+    return produce(device, std::stoull(argument.substr(0, space)));
+  });
+}
 
-  int fd() const { return read_end_; }
+SEMPER_CHILD(consumes) {
+  play(semper::testing::child_argument(), [](BlockDevice& device) { return consume(device); });
+}
 
-  // The whole lines that are there; false at the end.
-  bool read(std::vector<std::uint64_t>& numbers) {
-    char bytes[4096];
-    const ssize_t count = ::read(read_end_, bytes, sizeof(bytes));
-    if (count <= 0) return false;
-    rest_.append(bytes, static_cast<std::size_t>(count));
-    for (std::size_t end = 0; (end = rest_.find('\n')) != std::string::npos;) {
-      numbers.push_back(std::stoull(rest_.substr(0, end)));
-      rest_.erase(0, end + 1);
-    }
-    return true;
+// Takes over what it has reported and nobody has heard yet.
+std::vector<std::uint64_t> reports_of(semper::testing::ChildProcess& child) {
+  std::vector<std::uint64_t> numbers;
+  while (const auto line = child.read_line(std::chrono::milliseconds(0))) {
+    numbers.push_back(std::stoull(*line));
   }
+  return numbers;
+}
 
-  // And what it had reported before.
-  std::vector<std::uint64_t> kill() {
-    std::vector<std::uint64_t> numbers;
-    if (pid_ <= 0) return numbers;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    pid_ = -1;
-    while (read(numbers)) {
-    }
-    return numbers;
-  }
-
- private:
-  pid_t pid_ = -1;
-  int read_end_ = -1;
-  std::string rest_;
-};
+// And what it had reported before.
+std::vector<std::uint64_t> kill(semper::testing::ChildProcess& child) {
+  child.kill_hard();
+  return reports_of(child);
+}
 
 class RingKill : public ::testing::TestWithParam<Format> {};
 INSTANTIATE_TEST_SUITE_P(, RingKill, ::testing::Values(Format::semper_1, Format::mirage_1_0),
@@ -155,11 +104,9 @@ INSTANTIATE_TEST_SUITE_P(, RingKill, ::testing::Values(Format::semper_1, Format:
 
 TEST_P(RingKill, no_acknowledged_item_is_lost_or_reordered_when_processes_are_killed) {
   SeededRandom random(semper::testing::test_seed());
-  std::string path = ::testing::TempDir() + "ring_kill_XXXXXX";
-  const int fd = mkstemp(path.data());
-  ASSERT_GE(fd, 0);
-  ::close(fd);
-  ASSERT_OK(create_block_file(path, {.size = kDiskBytes, .existing = Existing::replace}));
+  const semper::testing::TemporaryFolder folder;
+  const std::string path = folder.path("ring");
+  ASSERT_OK(create_block_file(path, {.size = kDiskBytes}));
   Scheduler scheduler;
   {
     auto device = open_block_device(path);
@@ -179,36 +126,39 @@ TEST_P(RingKill, no_acknowledged_item_is_lost_or_reordered_when_processes_are_ki
   const auto made = [&](const std::vector<std::uint64_t>& numbers) {
     for (const std::uint64_t number : numbers) acknowledged = std::max(acknowledged, number);
   };
-  auto producer = std::make_unique<Child>(path, "1");
-  auto consumer = std::make_unique<Child>(path, "");
+  const auto producing_from = [&](std::uint64_t next) {
+    return semper::testing::ChildProcess("produces", std::to_string(next) + " " + path);
+  };
+  auto producer = producing_from(1);
+  semper::testing::ChildProcess consumer("consumes", path);
   for (int round = 0; round < 24; ++round) {
     std::uint64_t left = 1 + random.below(40);
     while (left > 0) {
-      pollfd polled[] = {{producer->fd(), POLLIN, 0}, {consumer->fd(), POLLIN, 0}};
-      ASSERT_GT(::poll(polled, 2, 20'000), 0) << "both children are stuck";
-      std::vector<std::uint64_t> numbers;
-      if (polled[0].revents != 0) {
-        ASSERT_TRUE(producer->read(numbers)) << "the producer ended by itself";
-        made(numbers);
-      } else {
-        ASSERT_TRUE(consumer->read(numbers)) << "the consumer ended by itself";
-        took(numbers);
-      }
-      left -= std::min<std::uint64_t>(left, numbers.size());
+      std::vector<std::uint64_t> published, popped;
+      const auto is_any_there = [&] {
+        published = reports_of(producer);
+        popped = reports_of(consumer);
+        return !published.empty() || !popped.empty();
+      };
+      ASSERT_TRUE(semper::testing::wait_until(is_any_there))
+          << "both children are stuck, or have ended";
+      made(published);
+      took(popped);
+      left -= std::min<std::uint64_t>(left, published.size() + popped.size());
     }
     const std::uint64_t victim = random.below(3);
     if (victim != 0) {
-      made(producer->kill());
-      producer = std::make_unique<Child>(path, std::to_string(acknowledged + 1));
+      made(kill(producer));
+      producer = producing_from(acknowledged + 1);
     }
     if (victim != 1) {
-      took(consumer->kill());
-      consumer = std::make_unique<Child>(path, "");
+      took(kill(consumer));
+      consumer = semper::testing::ChildProcess("consumes", path);
     }
     if (HasFatalFailure()) break;
   }
-  made(producer->kill());
-  took(consumer->kill());
+  made(kill(producer));
+  took(kill(consumer));
   auto device = open_block_device(path);
   ASSERT_OK(device);
   AttachOptions options;
@@ -222,7 +172,6 @@ TEST_P(RingKill, no_acknowledged_item_is_lost_or_reordered_when_processes_are_ki
   ASSERT_OK(scheduler.block_on(last->for_each(visit)));
   took(rest);
   EXPECT_GE(seen, acknowledged);
-  std::filesystem::remove(path);
 }
 
 }  // namespace

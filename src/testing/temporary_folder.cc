@@ -8,10 +8,18 @@
 
 namespace semper::testing {
 
-TemporaryFolder::TemporaryFolder(Place place) {
-  const auto parent = place == Place::beside_program
-                          ? std::filesystem::read_symlink("/proc/self/exe").parent_path()
-                          : std::filesystem::path(::testing::TempDir());
+namespace {
+
+std::filesystem::path parent_of(TemporaryFolder::Place place) {
+  if (place == TemporaryFolder::Place::for_tests) return ::testing::TempDir();
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path();
+}
+
+}  // namespace
+
+TemporaryFolder::TemporaryFolder(Place place) : TemporaryFolder(parent_of(place)) {}
+
+TemporaryFolder::TemporaryFolder(const std::filesystem::path& parent) {
   std::string pattern = (parent / "semper-test-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) {
     throw std::system_error(errno, std::generic_category(), "making a folder like " + pattern);
@@ -21,7 +29,7 @@ TemporaryFolder::TemporaryFolder(Place place) {
 
 TemporaryFolder::~TemporaryFolder() {
   std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
+  if (!is_kept_) std::filesystem::remove_all(path_, ignored);
 }
 
 }  // namespace semper::testing

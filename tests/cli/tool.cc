@@ -58,17 +58,6 @@ nlohmann::json parse_json(const std::string& text) {
   return nullptr;
 }
 
-void CliTest::SetUp() {
-  std::string pattern = ::testing::TempDir() + "semper-cli-XXXXXX";
-  ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-  folder_ = pattern;
-}
-
-void CliTest::TearDown() {
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
-}
-
 Ran CliTest::run(Words words, std::optional<std::string> input) {
   words.insert(words.begin(), {"--store", url()});
   return run_tool(std::move(words), std::move(input));

@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "crash/child_process.h"
+#include "semper/testing/child_process.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace semper::testing {
 
@@ -38,9 +39,6 @@ nlohmann::json parse_json(const std::string& text);
 
 class CliTest : public ::testing::Test {
  protected:
-  void SetUp() override;
-  void TearDown() override;
-
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
   std::string url() const { return "sqlite:" + path("store.db"); }
 
@@ -57,7 +55,8 @@ class CliTest : public ::testing::Test {
 
   void create_store() { must({"store", "create"}); }
 
-  std::string folder_;
+  const TemporaryFolder place_;
+  const std::string folder_ = place_.path();
 };
 
 std::string read_whole_file(const std::string& path);

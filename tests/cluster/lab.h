@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "crash/child_process.h"
+#include "semper/testing/child_process.h"
 
 namespace semper::testing {
 

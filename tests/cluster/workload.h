@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "checkers/history.h"
-#include "crash/child_process.h"
 #include "semper/semper.h"
+#include "semper/testing/child_process.h"
 
 namespace semper::testing {
 

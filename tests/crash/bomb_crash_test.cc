@@ -3,8 +3,8 @@
 #include <iterator>
 
 #include "bomb.h"
-#include "child_process.h"
 #include "crash_test_support.h"
+#include "semper/testing/child_process.h"
 #include "workers.h"
 
 namespace semper::testing {

@@ -11,10 +11,10 @@
 #include <memory>
 #include <thread>
 
-#include "child_process.h"
 #include "crash_test_support.h"
 #include "journal.h"
 #include "ledger.h"
+#include "semper/testing/child_process.h"
 #include "verdict.h"
 #include "workers.h"
 

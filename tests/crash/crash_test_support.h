@@ -1,21 +1,19 @@
 // A store in a folder of its own, and this process's own handle on it.
 #pragma once
 
-#include <filesystem>
+#include <iostream>
 #include <optional>
 #include <string>
 
 #include "gtest/gtest.h"
 #include "semper/semper.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace semper::testing {
 
 class CrashTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "semper-crash-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
     url_ = "sqlite:" + folder_ + "/store.db";
     auto store = scheduler_.block_on(open_store(url_));
     ASSERT_TRUE(store.has_value()) << store.error().to_string();
@@ -29,9 +27,8 @@ class CrashTest : public ::testing::Test {
       store_.reset();
     }
     if (HasFailure()) {
+      place_.keep();
       std::cerr << "the store and the journals are kept in " << folder_ << std::endl;
-    } else {
-      std::filesystem::remove_all(folder_);
     }
   }
 
@@ -63,7 +60,8 @@ class CrashTest : public ::testing::Test {
     return std::move(*decoded);
   }
 
-  std::string folder_;
+  TemporaryFolder place_;
+  const std::string folder_ = place_.path();
   std::string url_;
   Scheduler scheduler_;
   std::optional<Store> store_;

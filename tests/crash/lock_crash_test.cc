@@ -4,8 +4,8 @@
 #include <fstream>
 #include <future>
 
-#include "child_process.h"
 #include "crash_test_support.h"
+#include "semper/testing/child_process.h"
 #include "vault.h"
 #include "workers.h"
 

@@ -9,6 +9,7 @@
 #include "semper/base/log.h"
 #include "semper/store/tuple_stream.h"
 #include "semper/testing/seed.h"
+#include "semper/testing/temporary_folder.h"
 
 namespace semper::testing {
 namespace {
@@ -383,15 +384,13 @@ void ServerTest::run(const std::function<Task<void>(World&)>& body, std::string 
     the_log().add(std::string(to_string(level)) + " " + std::string(component) + ": " +
                   std::string(message));
   });
-  std::string folder = ::testing::TempDir() + "durable-server-XXXXXX";
-  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  const TemporaryFolder folder;
   try {
-    World world(GetParam(), folder, std::move(url_parameters));
+    World world(GetParam(), folder.path(), std::move(url_parameters));
     world.run(body);
   } catch (const std::exception& exception) {
     ADD_FAILURE() << exception.what();
   }
-  std::filesystem::remove_all(folder);
   if (HasFailure()) {
     for (const auto& line : the_log().lines()) std::cerr << "  logged " << line << "\n";
   }

@@ -7,7 +7,7 @@
 #include <memory>
 #include <sstream>
 
-#include "../crash/child_process.h"
+#include "semper/testing/child_process.h"
 #include "../crash/workers.h"
 #include "device.h"
 #include "disk.h"

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "../crash/child_process.h"
+#include "semper/testing/child_process.h"
 #include "fuse_server.h"
 
 namespace semper::testing {

@@ -2,7 +2,7 @@
 // intended ('I'), acknowledged ('P'), seen ('S'), about to be removed ('B') and removed ('A') is noted.
 #include <unistd.h>
 
-#include "../crash/child_process.h"
+#include "semper/testing/child_process.h"
 #include "checkers/ring_order.h"
 #include "device.h"
 #include "semper/env/scheduler.h"

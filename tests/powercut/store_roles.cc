@@ -3,7 +3,7 @@
 #include <atomic>
 #include <memory>
 
-#include "../crash/child_process.h"
+#include "semper/testing/child_process.h"
 #include "../crash/journal.h"
 #include "../crash/ledger.h"
 #include "../crash/verdict.h"

@@ -4,9 +4,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -17,8 +15,6 @@
 #include "semper/env/scheduler.h"
 #include "semper/rpc/publisher.h"
 #include "semper/rpc/server.h"
-
-extern char** environ;
 
 namespace semper::rpc_faults {
 namespace {
@@ -96,38 +92,20 @@ int serve(int port, Counting counting) {
 
 ServerProcess::ServerProcess(int tick_ms) : counting_{wall_ms(), tick_ms} {}
 
-ServerProcess::~ServerProcess() {
-  if (process_ != 0) kill(SIGKILL);
-}
-
 void ServerProcess::start(int port) {
-  int ends[2];
-  if (pipe(ends) != 0) throw std::runtime_error("no pipe");
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-  posix_spawn_file_actions_addclose(&actions, ends[0]);
-  std::string arguments[] = {"rpc_faults_test", "--serve", std::to_string(port),
-                             std::to_string(counting_.epoch_ms), std::to_string(counting_.tick_ms)};
-  char* argv[] = {arguments[0].data(), arguments[1].data(), arguments[2].data(),
-                  arguments[3].data(), arguments[4].data(), nullptr};
-  const int failed = posix_spawn(&process_, "/proc/self/exe", &actions, nullptr, argv, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  close(ends[1]);
-  if (failed != 0) throw std::runtime_error("the server process does not start");
-  std::FILE* const out = fdopen(ends[0], "r");
-  char line[32] = "";
-  const bool said = std::fgets(line, sizeof line, out) != nullptr;
-  std::fclose(out);
-  if (!said) throw std::runtime_error("the server process does not listen");
-  port_ = std::atoi(line);
+  process_.emplace(std::vector<std::string>{"--serve", std::to_string(port),
+                                            std::to_string(counting_.epoch_ms),
+                                            std::to_string(counting_.tick_ms)});
+  const auto line = process_->read_line();
+  if (!line) throw std::runtime_error("the server process does not listen");
+  port_ = std::stoi(*line);
 }
 
 void ServerProcess::kill(int signal) {
-  ::kill(process_, signal);
   if (signal == SIGKILL) {
-    waitpid(process_, nullptr, 0);
-    process_ = 0;
+    process_->kill_hard();
+  } else {
+    process_->send_signal(signal);
   }
 }
 

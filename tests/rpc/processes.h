@@ -1,16 +1,17 @@
 // A server in another process (this program again, --serve), and a proxy in this one.
 #pragma once
 
-#include <sys/types.h>
-
 #include <atomic>
 #include <cstdint>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "semper/testing/child_process.h"
 
 namespace semper::rpc_faults {
 
@@ -27,9 +28,6 @@ class ServerProcess {
  public:
   // Counts from now.
   explicit ServerProcess(int tick_ms = 1);
-  ~ServerProcess();
-  ServerProcess(const ServerProcess&) = delete;
-  ServerProcess& operator=(const ServerProcess&) = delete;
 
   // Returns when it listens; the port is that of the last one where 0 is not asked for.
   void start(int port);
@@ -38,7 +36,7 @@ class ServerProcess {
 
  private:
   const Counting counting_;
-  pid_t process_ = 0;
+  std::optional<testing::ChildProcess> process_;
   int port_ = 0;
 };
 

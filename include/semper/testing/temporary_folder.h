@@ -23,6 +23,8 @@ class TemporaryFolder {
   enum class Place : std::uint8_t { for_tests, beside_program };
 
   explicit TemporaryFolder(Place place = Place::for_tests);
+  // In a folder that is there.
+  explicit TemporaryFolder(const std::filesystem::path& parent);
   ~TemporaryFolder();
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
@@ -31,8 +33,12 @@ class TemporaryFolder {
   std::string path() const { return path_.string(); }
   std::string path(std::string_view name) const { return (path_ / name).string(); }
 
+  // It stays: for a person to look at what a test that failed has left.
+  void keep() { is_kept_ = true; }
+
  private:
   std::filesystem::path path_;
+  bool is_kept_ = false;
 };
 
 }  // namespace semper::testing

@@ -4,11 +4,10 @@
 // GoogleTest prints in between is skipped.
 #pragma once
 
-#include <sys/types.h>
-
 #include <optional>
 #include <string>
 
+#include "semper/testing/child_process.h"
 #include "testing/conformance/world.h"
 
 namespace semper::testing::conformance {
@@ -37,29 +36,19 @@ struct RoleOptions {
   std::string name = "child";
 };
 
-class ChildProcess {
+class RolePlayer {
  public:
-  ChildProcess(const World& world, const RoleOptions& options);
-  // Kills the process where it still runs.
-  ~ChildProcess();
-  ChildProcess(const ChildProcess&) = delete;
-  ChildProcess& operator=(const ChildProcess&) = delete;
+  RolePlayer(const World& world, const RoleOptions& options);
 
   // The next line it says; blocks this thread. Empty: it has ended.
   std::optional<std::string> next_line();
   // SIGKILL.
-  void kill();
+  void kill() { process_.kill_hard(); }
   // Waits for its end and checks that it was a good one.
   void must_succeed();
 
  private:
-  bool read_more();
-  int wait();
-
-  pid_t process_ = -1;
-  int output_ = -1;
-  std::string unread_;
-  std::string said_;  // everything, for messages
+  ChildProcess process_;
 };
 
 }  // namespace semper::testing::conformance

@@ -15,9 +15,9 @@ Task<void> no_increment_of_several_processes_is_lost(World& world) {
   constexpr int kChildren = 3;
   constexpr int kIncrements = 100;
   co_await world.put(rows_of("counter", "0"));
-  std::vector<std::unique_ptr<ChildProcess>> children;
+  std::vector<std::unique_ptr<RolePlayer>> children;
   for (int i = 0; i < kChildren; ++i) {
-    children.push_back(std::make_unique<ChildProcess>(
+    children.push_back(std::make_unique<RolePlayer>(
         world, RoleOptions{.role = Role::increment, .count = kIncrements}));
   }
   for (int i = 0; i < kIncrements; ++i) {
@@ -36,9 +36,9 @@ Task<void> no_increment_of_several_processes_is_lost(World& world) {
 Task<void> stamps_of_several_processes_are_unique_and_in_order(World& world) {
   constexpr int kChildren = 2;
   constexpr int kStamps = 100;
-  std::vector<std::unique_ptr<ChildProcess>> children;
+  std::vector<std::unique_ptr<RolePlayer>> children;
   for (int i = 0; i < kChildren; ++i) {
-    children.push_back(std::make_unique<ChildProcess>(
+    children.push_back(std::make_unique<RolePlayer>(
         world,
         RoleOptions{.role = Role::stamp, .count = kStamps, .name = "child" + std::to_string(i)}));
   }
@@ -66,14 +66,14 @@ Task<void> a_change_by_another_process_fires_a_watch(World& world) {
   auto transaction = world.begin();
   EXPECT_EQ(must(co_await transaction.get("watched")), std::nullopt);
   const auto watch = must(co_await transaction.watch("watched"));
-  ChildProcess child(world, {.role = Role::set, .name = "by the child"});
+  RolePlayer child(world, {.role = Role::set, .name = "by the child"});
   must(co_await watch->changed(world.clock().after(std::chrono::seconds(30))));
   EXPECT_EQ(co_await world.read("watched"), "by the child");
   child.must_succeed();
 }
 
 Task<void> a_change_fires_a_watch_in_another_process(World& world) {
-  ChildProcess child(world, {.role = Role::watch});
+  RolePlayer child(world, {.role = Role::watch});
   EXPECT_EQ(child.next_line(), "watching");
   co_await world.put(rows_of("unwatched", "1"));
   co_await world.put(rows_of("watched", "1"));
@@ -86,7 +86,7 @@ Task<void> a_killed_process_leaves_whole_commits_and_all_that_it_was_sure_of(Wor
   for (int round = 1; round <= kKills; ++round) {
     int sure = 0;
     {
-      ChildProcess child(world, {.role = Role::pairs, .count = 1'000'000});
+      RolePlayer child(world, {.role = Role::pairs, .count = 1'000'000});
       while (sure < 20 * round) {
         const auto line = child.next_line();
         if (!line) child.must_succeed();
