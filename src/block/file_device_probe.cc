@@ -13,6 +13,7 @@
 #include <cstring>
 #include <thread>
 
+#include "semper/block/block_device.h"
 #include "semper/env/internal/standard_streams.h"
 #include "semper/env/standard_streams.h"
 

@@ -7,7 +7,8 @@
 #include <string>
 
 #include "file_descriptor.h"
-#include "semper/block/file_block_device.h"
+#include "semper/base/result.h"
+#include "semper/block/file_device_options.h"
 
 namespace semper::internal {
 

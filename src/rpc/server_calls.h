@@ -14,9 +14,13 @@
 #include <set>
 #include <string>
 
-#include "semper/rpc/server.h"
+#include "semper/base/result.h"
+#include "semper/env/asio.h"
+#include "semper/env/clock.h"
 
 namespace semper::rpc {
+
+struct CallInfo;
 
 // How long shutdown() waits for handlers before it says for which.
 inline constexpr Duration kShutdownPatience = std::chrono::seconds(5);

@@ -8,13 +8,13 @@
 #include "semper/base/assert.h"
 #include "semper/env/cancellation.h"
 #include "semper/env/gate.h"
-#include "simulated_disk_state.h"
+#include "testing/simulated_disk_state.h"
 
 namespace semper::testing {
 
 class SimulatedDisk::Handle final : public BlockDevice {
  public:
-  Handle(std::shared_ptr<State> disk, SimulatedHandleOptions options)
+  Handle(std::shared_ptr<SimulatedDiskState> disk, SimulatedHandleOptions options)
       : disk_(std::move(disk)),
         options_(std::move(options)),
         size_(disk_->size),
@@ -137,7 +137,7 @@ class SimulatedDisk::Handle final : public BlockDevice {
     std::list<OneShot<std::monostate>>::iterator place_;
   };
 
-  const std::shared_ptr<State> disk_;
+  const std::shared_ptr<SimulatedDiskState> disk_;
   const SimulatedHandleOptions options_;
   const std::uint64_t size_;
   const std::uint64_t power_cycle_;
@@ -269,7 +269,7 @@ Async<void> SimulatedDisk::Handle::do_flush() {
 }
 
 SimulatedDisk::SimulatedDisk(SimulatedDiskOptions options, Env env)
-    : state_(std::make_shared<State>(options, env, env.random->next())) {}
+    : state_(std::make_shared<SimulatedDiskState>(options, env, env.random->next())) {}
 
 Result<std::unique_ptr<BlockDevice>> SimulatedDisk::try_open(SimulatedHandleOptions options) const {
   std::lock_guard lock(state_->mutex);
@@ -373,7 +373,7 @@ SimulatedDisk SimulatedDisk::crash_image(std::size_t interval,
   auto options = state_->options;
   options.size = state_->size;
   options.faults = {};
-  auto copy = std::make_shared<State>(options, state_->env, state_->garbage_seed);
+  auto copy = std::make_shared<SimulatedDiskState>(options, state_->env, state_->garbage_seed);
   copy->durable =
       interval == state_->intervals ? state_->durable : state_->history[interval].durable;
   state_->settle(copy->durable, writes, fates);

@@ -1,4 +1,4 @@
-#include "simulated_disk_state.h"
+#include "testing/simulated_disk_state.h"
 
 #include <algorithm>
 #include <bit>
@@ -9,7 +9,8 @@
 
 namespace semper::testing {
 
-SimulatedDisk::State::State(SimulatedDiskOptions chosen, Env given, std::uint64_t seed_of_garbage)
+SimulatedDiskState::SimulatedDiskState(SimulatedDiskOptions chosen, Env given,
+                                       std::uint64_t seed_of_garbage)
     : options(chosen), env(given), size(chosen.size), garbage_seed(seed_of_garbage) {
   SEMPER_ASSERT(std::has_single_bit(options.sector_size) && options.sector_size >= 512 &&
                     options.sector_size <= 4096,
@@ -17,19 +18,19 @@ SimulatedDisk::State::State(SimulatedDiskOptions chosen, Env given, std::uint64_
   SEMPER_ASSERT(size % options.sector_size == 0, "a disk is made of whole sectors");
 }
 
-SimulatedDisk::State::Content SimulatedDisk::State::sector(const Sectors& sectors,
-                                                           std::uint64_t number) const {
+SimulatedDiskState::Content SimulatedDiskState::sector(const Sectors& sectors,
+                                                       std::uint64_t number) const {
   const auto found = sectors.find(number);
   if (found != sectors.end()) return found->second;
   return std::make_shared<const Bytes>(options.sector_size, '\0');
 }
 
-void SimulatedDisk::State::apply(std::uint64_t number, Content content, std::uint64_t write) {
+void SimulatedDiskState::apply(std::uint64_t number, Content content, std::uint64_t write) {
   visible[number] = content;
   unsynced.push_back({.write = {.sector = number, .write = write, .content = std::move(content)}});
 }
 
-void SimulatedDisk::State::read(std::uint64_t offset, std::span<std::byte> out) const {
+void SimulatedDiskState::read(std::uint64_t offset, std::span<std::byte> out) const {
   const std::size_t unit = options.sector_size;
   while (!out.empty()) {
     const std::size_t inside = offset % unit;
@@ -45,8 +46,8 @@ void SimulatedDisk::State::read(std::uint64_t offset, std::span<std::byte> out) 
   }
 }
 
-std::uint64_t SimulatedDisk::State::start_write(std::uint64_t offset, const WriteParts& parts,
-                                                double kept_chance, bool misdirect) {
+std::uint64_t SimulatedDiskState::start_write(std::uint64_t offset, const WriteParts& parts,
+                                              double kept_chance, bool misdirect) {
   const std::size_t unit = options.sector_size;
   const std::uint64_t number = ++writes;
   std::size_t sectors = 0;
@@ -69,13 +70,13 @@ std::uint64_t SimulatedDisk::State::start_write(std::uint64_t offset, const Writ
   return number;
 }
 
-void SimulatedDisk::State::complete_write(std::uint64_t number) {
+void SimulatedDiskState::complete_write(std::uint64_t number) {
   for (auto& one : unsynced) {
     if (one.write.write == number) one.completed = true;
   }
 }
 
-std::vector<std::uint64_t> SimulatedDisk::State::completed_writes() const {
+std::vector<std::uint64_t> SimulatedDiskState::completed_writes() const {
   std::vector<std::uint64_t> numbers;
   for (const auto& one : unsynced) {
     if (one.completed && (numbers.empty() || numbers.back() != one.write.write)) {
@@ -85,7 +86,7 @@ std::vector<std::uint64_t> SimulatedDisk::State::completed_writes() const {
   return numbers;
 }
 
-void SimulatedDisk::State::sync(const std::vector<std::uint64_t>& numbers) {
+void SimulatedDiskState::sync(const std::vector<std::uint64_t>& numbers) {
   const std::set<std::uint64_t> synced(numbers.begin(), numbers.end());
   if (options.keep_history) {
     history.push_back({std::move(interval_began), unsynced_now()});
@@ -105,19 +106,19 @@ void SimulatedDisk::State::sync(const std::vector<std::uint64_t>& numbers) {
   ++intervals;
 }
 
-void SimulatedDisk::State::give_up_unsynced() {
+void SimulatedDiskState::give_up_unsynced() {
   ++failed_flushes;
   for (auto& one : unsynced) one.given_up = true;
 }
 
-std::vector<SectorWrite> SimulatedDisk::State::unsynced_now() const {
+std::vector<SectorWrite> SimulatedDiskState::unsynced_now() const {
   std::vector<SectorWrite> list;
   for (const auto& one : unsynced) list.push_back(one.write);
   return list;
 }
 
-void SimulatedDisk::State::settle(Sectors& image, const std::vector<SectorWrite>& list,
-                                  const std::vector<SectorFate>& fates) const {
+void SimulatedDiskState::settle(Sectors& image, const std::vector<SectorWrite>& list,
+                                const std::vector<SectorFate>& fates) const {
   for (std::size_t i = 0; i < list.size() && i < fates.size(); ++i) {
     if (fates[i] == SectorFate::dropped) continue;
     if (fates[i] == SectorFate::kept) {
@@ -130,7 +131,7 @@ void SimulatedDisk::State::settle(Sectors& image, const std::vector<SectorWrite>
   }
 }
 
-std::vector<SectorFate> SimulatedDisk::State::draw_fates() {
+std::vector<SectorFate> SimulatedDiskState::draw_fates() {
   std::vector<SectorFate> fates(unsynced.size(), SectorFate::kept);
   for (auto& fate : fates) {
     const double drawn = env.random->unit();
@@ -145,7 +146,7 @@ std::vector<SectorFate> SimulatedDisk::State::draw_fates() {
   return fates;
 }
 
-void SimulatedDisk::State::crash(const std::vector<SectorFate>& fates) {
+void SimulatedDiskState::crash(const std::vector<SectorFate>& fates) {
   const auto list = unsynced_now();
   if (options.keep_history) {
     history.push_back({std::move(interval_began), list});
@@ -159,7 +160,7 @@ void SimulatedDisk::State::crash(const std::vector<SectorFate>& fates) {
   companion = std::make_shared<LocalCompanion::Shared>();
 }
 
-void SimulatedDisk::State::flip(std::uint64_t number, std::uint64_t bit) {
+void SimulatedDiskState::flip(std::uint64_t number, std::uint64_t bit) {
   const auto flipped = [&](Sectors& sectors) {
     Bytes bytes = *sector(sectors, number);
     bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
@@ -170,7 +171,7 @@ void SimulatedDisk::State::flip(std::uint64_t number, std::uint64_t bit) {
   note("bit_rot");
 }
 
-void SimulatedDisk::State::rot_somewhere() {
+void SimulatedDiskState::rot_somewhere() {
   if (durable.empty()) return;
   // In the order of their numbers: the order of a hash table is not the same everywhere.
   std::vector<std::uint64_t> numbers;
@@ -180,7 +181,7 @@ void SimulatedDisk::State::rot_somewhere() {
        env.random->below(std::uint64_t{8} * options.sector_size));
 }
 
-bool SimulatedDisk::State::by_chance(double probability, const char* fault) {
+bool SimulatedDiskState::by_chance(double probability, const char* fault) {
   if (probability <= 0 || !env.random->chance(probability)) return false;
   note(fault);
   return true;

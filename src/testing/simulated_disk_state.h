@@ -2,20 +2,26 @@
 // lies between. Every function expects the mutex to be held.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
+#include <string>
 #include <unordered_map>
 #include <variant>
+#include <vector>
 
+#include "semper/block/block_device.h"
 #include "semper/block/local_companion.h"
+#include "semper/env/env.h"
 #include "semper/env/one_shot.h"
-#include "semper/testing/simulated_disk.h"
+#include "semper/testing/disk_faults.h"
 
 namespace semper::testing {
 
-class SimulatedDisk::State {
+class SimulatedDiskState {
  public:
   using Content = std::shared_ptr<const Bytes>;
   using Sectors = std::unordered_map<std::uint64_t, Content>;
@@ -33,7 +39,7 @@ class SimulatedDisk::State {
 
   // The random numbers of a disk stay as they are, however many images of it are made: they share
   // its seed.
-  State(SimulatedDiskOptions chosen, Env given, std::uint64_t seed_of_garbage);
+  SimulatedDiskState(SimulatedDiskOptions chosen, Env given, std::uint64_t seed_of_garbage);
 
   Content sector(const Sectors& sectors, std::uint64_t number) const;
   void apply(std::uint64_t number, Content content, std::uint64_t write);

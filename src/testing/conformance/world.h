@@ -23,7 +23,7 @@
 #include "semper/env/scheduler.h"
 #include "semper/store/store.h"
 #include "semper/testing/simulated_run.h"
-#include "semper/testing/store_conformance.h"
+#include "semper/testing/store_under_test.h"
 
 namespace semper::testing::conformance {
 
@@ -146,7 +146,7 @@ struct Case {
   CaseNeeds needs = CaseNeeds::nothing;
 };
 
-// The cases, by subject; each in its file store_conformance_SUBJECT.cc.
+// The cases, by subject; each in its file SUBJECT.cc.
 std::span<const Case> isolation_cases();
 std::span<const Case> conflict_range_cases();
 std::span<const Case> write_cases();

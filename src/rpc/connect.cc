@@ -1,5 +1,5 @@
-#include "semper/rpc/channel.h"
-
+// How a channel comes to be, and what its handle does: channel.h. A connection is tried by a call, so this
+// lies above call.h, and the type of a channel below it.
 #include <grpcpp/generic/generic_stub.h>
 
 #include <atomic>
@@ -11,6 +11,7 @@
 #include "semper/base/log.h"
 #include "semper/env/fork.h"
 #include "semper/rpc/call.h"
+#include "semper/rpc/channel.h"
 #include "semper/rpc/native.h"
 
 namespace semper::rpc {
