@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <sstream>
 
-#include "../crash/child_process.h"
+#include "semper/testing/child_process.h"
 
 namespace semper::mutants {
 namespace {

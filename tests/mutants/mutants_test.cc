@@ -10,7 +10,7 @@
 #include <set>
 #include <sstream>
 
-#include "../crash/child_process.h"
+#include "semper/testing/child_process.h"
 #include "campaign.h"
 
 // As everywhere but in the dev preset.
