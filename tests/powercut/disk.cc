@@ -24,7 +24,7 @@ namespace {
 constexpr auto kAnswerLimit = std::chrono::seconds(60);
 constexpr const char* kBootId = "/proc/sys/kernel/random/boot_id";
 
-void say(const std::string& line) {
+void answer(const std::string& line) {
   const std::string text = line + "\n";
   if (::write(STDOUT_FILENO, text.data(), text.size()) < 0) std::_Exit(1);
 }
@@ -150,7 +150,7 @@ std::optional<int> run_disk_role(const std::vector<std::string>& arguments) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   FuseServer server(arguments.at(1), arguments.at(2) == "posix" ? Names::posix : Names::journaled,
                     std::stoull(arguments.at(3)),
-                    [](const std::string& what) { say("cut " + what); });
+                    [](const std::string& what) { answer("cut " + what); });
   std::string line;
   while (std::getline(std::cin, line)) {
     std::istringstream words(line);
@@ -159,21 +159,21 @@ std::optional<int> run_disk_role(const std::vector<std::string>& arguments) {
     if (command == "remount") server.unmount();
     if (command == "mount" || command == "remount") {
       const auto mounted = server.mount();
-      say(mounted ? "ok" : mounted.error().to_string());
+      answer(mounted ? "ok" : mounted.error().to_string());
     } else if (command == "arm") {
       FaultPlan plan;
       words >> plan.cut_at >> plan.cut_before >> plan.fail_flush;
       server.arm(plan);
-      say("ok");
+      answer("ok");
     } else if (command == "cut") {
       server.cut();
-      say("ok");
+      answer("ok");
     } else if (command == "statistics") {
       const auto found = server.statistics();
-      say("ok " + std::to_string(found.operations) + " " + std::to_string(found.flushes) + " " +
+      answer("ok " + std::to_string(found.operations) + " " + std::to_string(found.flushes) + " " +
           std::to_string(found.failed_flushes) + " " + std::to_string(found.repeated_flushes));
     } else {
-      say("what? " + line);
+      answer("what? " + line);
     }
   }
   return 0;
