@@ -35,6 +35,8 @@
 // Names: the type's is type_name<B>(), a message's short_type_name<M>(). Set kName to keep them
 // when a C++ type is renamed. Two messages of one behaviour need two names (else a compile error),
 // and so do two behaviours of one process (else Host::serve throws).
+// The compiler refuses, in words, a listed message that no callback takes, one with a Reply and no
+// handle_call, and callbacks of these names that take or return something else.
 // Threads: one callback of one entity at a time; callbacks of different entities run at once, on
 // the same behaviour object. Source of the idea: Erlang's gen_server, dgen's dgen_server.
 #pragma once

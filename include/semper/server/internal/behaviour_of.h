@@ -17,6 +17,7 @@
 #include "semper/base/type_name.h"
 #include "semper/server/behaviour.h"
 #include "semper/server/internal/behaviour.h"
+#include "semper/server/internal/message_checks.h"
 
 namespace semper::internal {
 
@@ -72,6 +73,7 @@ class BehaviourOf final : public Behaviour {
       have_names_of_their_own(std::type_identity<MessageTuple>()),
       "two messages of this behaviour have the same name (namespaces and enclosing classes "
       "do not count): give one of them a kName of its own");
+  static_assert(takes_all_messages<B>(std::type_identity<MessageTuple>()));
 
   explicit BehaviourOf(std::shared_ptr<B> behaviour) : behaviour_(std::move(behaviour)) {}
 
