@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "ring/mark.h"
 #include "semper/base/log.h"
 #include "semper/env/cancellation.h"
 

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "ring/format.h"
-#include "ring/mark.h"
 #include "semper/block/device_contents.h"
 #include "semper/env/cancellation.h"
 

@@ -113,6 +113,16 @@ Async<Standing> read_standing(FormatOnDevice& format) {
   }
 }
 
+Async<void> confirm_mark(FormatOnDevice& format) {
+  BlockDevice& device = format.device();
+  if (format.id() == Format::semper_1) co_return co_await confirm_semper(device);
+  AlignedBuffer sector(format.sector_size());
+  ReadParts there{sector.span()};
+  SEMPER_CO_TRY_STATUS(co_await device.read(0, std::move(there)));
+  WriteParts parts{std::as_const(sector).span()};
+  co_return co_await device.write_and_flush(0, std::move(parts));
+}
+
 bool is_zero(BytesView bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](char byte) { return byte == 0; });
 }

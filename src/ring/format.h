@@ -278,6 +278,19 @@ Async<std::shared_ptr<FormatOnDevice>> open_mirage(BlockDevice& device, std::uin
 
 // Writes a missing copy of the superblock. Precondition: one is there.
 Async<void> repair_semper(BlockDevice& device);
+// Whether neither side was ever attached, as far as the pointers tell.
+inline bool is_unused(const Pointer& producer, const Pointer& consumer) {
+  return producer.epoch == 0 && consumer.epoch == 0 && producer.position == 0 &&
+         consumer.position == 0;
+}
+// What a ring is known by (superblock, magic sector) once more, durably. A flush that failed during a
+// creation leaves it in a cache only, where it looks whole; so this comes before anything is built on a
+// ring that nobody has used yet. Changes nothing that can be read.
+Async<void> confirm_mark(FormatOnDevice& format);
+// Both copies of the superblock, never the only good one. Nothing, where the second one has no place of
+// its own (a device that was cut short).
+Async<void> confirm_semper(BlockDevice& device);
+
 // A new ring, whatever is there; returns its identity.
 Async<std::string> make_semper(BlockDevice& device, const CreateOptions& options);
 Async<void> make_mirage(BlockDevice& device, const CreateOptions& options);

