@@ -97,6 +97,18 @@ TEST(ConflictLog, more_keys_than_it_holds_are_forgotten_oldest_first_and_never_m
             Answer::changed);
 }
 
+// The keys are kept in two halves, and the older one is dropped as a whole.
+TEST(ConflictLog, a_key_in_its_older_half_is_a_conflict_too) {
+  ConflictLog log;
+  log.reset(1);
+  const std::size_t total = kLogPoints + kLogPoints / 2;
+  for (std::size_t i = 0; i < total; ++i) write_one(log, 2 + i, "key" + std::to_string(i));
+  for (const std::size_t i : {std::size_t{100}, kLogPoints / 2, kLogPoints - 1, total - 1}) {
+    EXPECT_EQ(log.look(KeyRange::point("key" + std::to_string(i)), 1 + i), Answer::changed) << i;
+    EXPECT_EQ(log.look(KeyRange::point("key" + std::to_string(i)), 2 + i), Answer::unchanged) << i;
+  }
+}
+
 TEST(ConflictLog, nothing_is_left_of_a_transaction_that_was_dropped_or_reset) {
   ConflictLog log;
   log.reset(10);

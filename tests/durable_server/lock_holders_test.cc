@@ -29,12 +29,14 @@ struct Endless {
     while (!context.lost().stop_requested()) {
       static_cast<void>(co_await sleep_for(context.clock(), 5ms));
     }
+    ++losses;
     ++s;
     throw std::runtime_error("interrupted");
   }
   Reply<std::int64_t> handle_call(const Read&, State& s, Context&) { return s; }
 
   int runs = 0;
+  int losses = 0;  // that it was told of
 };
 
 Task<std::shared_ptr<std::optional<Result<std::int64_t>>>> call_work(World& world) {
@@ -71,6 +73,40 @@ SERVER_TEST(LockHolders, who_vanish_again_and_again_do_so_no_more_often_than_the
   // The entity goes on, with the state that it had.
   EXPECT_EQ(must(co_await world.ref<Endless>("e").call(Endless::Read{})), 7);
   co_await world.until_clean();
+}
+
+// A holder whose store does not answer any more, in the one way or the other.
+Task<void> expect_told_in_time(World& world, StoreFaults away) {
+  auto behaviour = std::make_shared<Endless>();
+  HostOptions options = quick_options();
+  options.lock_lease = 3s;
+  std::shared_ptr<FaultyBackend> faults;
+  const Store store = co_await world.open_faulty(faults);
+  auto* holder = world.process(store, options);
+  holder->host().serve(behaviour);
+  must(co_await holder->run(holder->host().start()));
+  const auto answer = co_await call_work(world);
+  co_await world.eventually([&] { return behaviour->runs == 1; });
+  const MonotonicTime began = world.clock().now();
+  faults->set_faults(away);
+  co_await world.eventually([&] { return behaviour->losses == 1; });
+  EXPECT_LE(world.clock().now() - began, options.lock_lease + 100ms)
+      << "another host may have the lock from then on";
+  faults->calm();
+  must(co_await sleep_for(world.clock(), 1min));
+}
+
+SERVER_TEST(LockHolders, who_cannot_reach_the_store_are_told_when_their_lease_is_over) {
+  StoreFaults refused;
+  refused.snapshot_refused = 1;
+  co_await expect_told_in_time(world, refused);
+}
+
+SERVER_TEST(LockHolders, whose_store_does_not_answer_are_told_when_their_lease_is_over) {
+  StoreFaults silent;
+  silent.slow = 1;
+  silent.slow_by = 1h;
+  co_await expect_told_in_time(world, silent);
 }
 
 SERVER_TEST(LockHolders, who_are_stopped_in_order_are_not_counted_and_hand_over_at_once) {

@@ -74,6 +74,8 @@ SERVER_TEST(PausedCallers, whose_message_was_processed_without_them_are_told_the
   co_await world.eventually([&]() -> Task<bool> { co_return co_await count_sessions(world) == 0; });
   server.host().serve<Counter>();
   co_await world.until_processed(counter.untyped());
+  const auto left = must(co_await count_residue(world.store()));
+  EXPECT_EQ(left.replies, 0u) << "for nobody, until somebody sweeps it";
   caller.thaw();
   co_await world.eventually([&] { return answer->has_value(); });
   EXPECT_EQ(must_fail(**answer).kind(), ErrorKind::outcome_unknown);

@@ -206,7 +206,8 @@ void Run::strike(const Disturbance& disturbance) {
     case Kind::cut_off: {
       auto faults = scenario_.store_faults();
       faults.snapshot_refused = 1;
-      faults.unknown_lost = 1;
+      // Nothing arrives, or only the answers do not.
+      (disturbance.steps % 2 == 0 ? faults.unknown_lost : faults.unknown_applied) = 1;
       process.set_faults(faults);
       later(disturbance.length, [this, &process] {
         process.set_faults(is_calm_ ? testing::StoreFaults{} : scenario_.store_faults());
@@ -383,9 +384,9 @@ void Run::departure() {
     processes_[i]->crash();
   }
   if (!wait_until_alone()) return;
-  // Its own session, where its callers had one.
+  // No call waits any more, so no session is renewed.
   if (!wait_for_residue("when one host was left", [](const Residue& left) {
-        return left.replies == 0 && left.sessions <= 1 && left.hosts <= 1;
+        return left.replies + left.sessions == 0 && left.hosts <= 1;
       })) {
     return;
   }

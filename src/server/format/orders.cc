@@ -227,6 +227,7 @@ Async<bool> order_kill(Transaction& transaction, const Target& target) {
   give(transaction, keys, Order::Kind::kill);
   // The count begins anew with what is sent from now on, and so do the sources' numbers.
   transaction.clear(keys.pushed());
+  if (SEMPER_MUTANT("server_kill_remembers_sources")) co_return true;
   transaction.clear_range(keys.once_of_all_sources());
   co_return true;
 }

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "semper/base/internal/mutant.h"
 #include "server/format/keys.h"
 
 namespace semper::internal {
@@ -22,7 +23,8 @@ Async<std::vector<std::size_t>> write_replies(Transaction& transaction, BytesVie
       SEMPER_CO_TRY(const auto row,
                     co_await transaction.get(session_key(tenant_prefix, reply.to.session),
                                              ReadMode::snapshot));
-      known = alive.emplace(reply.to.session, row.has_value()).first;
+      const bool is_there = row.has_value() || SEMPER_MUTANT("server_reply_for_a_cleared_caller");
+      known = alive.emplace(reply.to.session, is_there).first;
       if (row) transaction.add(session_wake_key(tenant_prefix, reply.to.session), 1);
     }
     if (!known->second) {

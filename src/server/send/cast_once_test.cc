@@ -97,6 +97,14 @@ TEST_F(CastOnceTest, sources_do_not_share_their_numbers) {
   EXPECT_EQ(lines("a"), Texts({"1", "2"}));
 }
 
+TEST_F(CastOnceTest, a_kill_forgets_the_numbers_of_all_sources) {
+  ASSERT_TRUE(send({note("a", "before", 10)}, "one"));
+  ASSERT_TRUE(send({note("a", "before", 20)}, "two"));
+  ASSERT_TRUE(simulated_run(clock_, ref<Diary>(*store_, "a").kill()));
+  ASSERT_TRUE(send({note("a", "after", 10)}, "one"));
+  EXPECT_EQ(lines("a"), Texts({"after"}));
+}
+
 TEST_F(CastOnceTest, more_than_a_transaction_holds_is_sent_in_order) {
   std::vector<OnceCast> casts;
   Texts expected;

@@ -325,6 +325,7 @@ void Batch::answer(AttemptEffects& effects) {
   }
   const auto rest = operations_.begin() + static_cast<std::ptrdiff_t>(effects.operations_run);
   operations_.erase(operations_.begin(), rest);
+  if (SEMPER_MUTANT("server_answers_swapped") && done.size() > 1) std::swap(done[0], done[1]);
   for (std::size_t i = 0; i < done.size(); ++i) done[i].set_inline(std::move(effects.answers[i]));
 }
 

@@ -23,8 +23,15 @@ constexpr Duration kReleaseWarnings = std::chrono::minutes(1);
 
 // What a holder and its renewing coroutine share.
 struct LockedTask::Renewal {
-  OneShot<std::monostate> over;
+  OneShot<std::monostate> over;            // for renew()
+  OneShot<std::monostate> over_for_lease;  // for end_with_lease()
   std::stop_source lost;
+  MonotonicTime renewed;  // of the upkeep's thread
+
+  void end() {
+    over.set({});
+    over_for_lease.set({});
+  }
 };
 
 // What handle_locked made.
@@ -199,8 +206,11 @@ Async<void> LockedTask::hold(const Held& held) {
                                         [renewal] { renewal->lost.request_stop(); });
   struct EndRenewal {
     std::shared_ptr<Renewal> renewal;
-    ~EndRenewal() { renewal->over.set({}); }
+    ~EndRenewal() { renewal->end(); }
   } end_renewal{renewal};
+  renewal->renewed = core_.clock().now();
+  asio::co_spawn(core_.threads->upkeep(), end_with_lease(shared_from_this(), renewal),
+                 asio::detached);
   asio::co_spawn(core_.threads->upkeep(),
                  renew(shared_from_this(), held.nonce, held.vanished, renewal), asio::detached);
   Backoff backoff(core_.options.message_backoff, *core_.env().random);
@@ -209,7 +219,7 @@ Async<void> LockedTask::hold(const Held& held) {
     auto handled = co_await handle_elsewhere(held, state, renewal->lost.get_token());
     const bool failed = !handled && handled.error().kind() == ErrorKind::internal;
     if (failed && renewal->lost.stop_requested()) {
-      renewal->over.set({});
+      renewal->end();
       if (core_.stopping.stop_requested()) {
         const Status left = co_await leave(held);
         if (!left) co_return fail(left.error());
@@ -270,13 +280,14 @@ Task<void> LockedTask::renew(std::shared_ptr<LockedTask> self, std::uint64_t non
   auto& core = self->core_;
   const auto& keys = self->target_->keys;
   const Duration lease = core.options.lock_lease;
-  MonotonicTime renewed = core.clock().now();
   LockRenewal row{1, lease, vanished};
   while (true) {
     const MonotonicTime next = core.clock().after(renewal_interval(lease));
     auto over = co_await renewal->over.wait_until(core.clock(), next);
     if (over || over.error().kind() != ErrorKind::timeout) co_return;
     ++row.renewals;
+    // The lease that others see begins with the commit, and an answer may be late.
+    const MonotonicTime began = core.clock().now();
     auto result = co_await core.store().transact([&](Transaction& transaction) -> Async<bool> {
       SEMPER_CO_TRY(const auto standing,
                     co_await read_standing(transaction, keys, ReadMode::serializable));
@@ -285,13 +296,26 @@ Task<void> LockedTask::renew(std::shared_ptr<LockedTask> self, std::uint64_t non
       transaction.set(keys.lock_renewal(), row.encode());
       co_return true;
     });
-    const MonotonicTime now = core.clock().now();
-    if (result && *result) renewed = now;
-    // Taken away, or not renewed for so long that another host may have taken it by now. Where nobody
-    // has, it is renewed again as soon as the store allows.
+    if (result && *result) renewal->renewed = began;
     const bool gone = result && !*result;
-    if ((gone || now - renewed >= lease) && !renewal->over.is_set()) renewal->lost.request_stop();
+    if (gone && !renewal->over.is_set()) renewal->lost.request_stop();
     if (gone) co_return;
+  }
+}
+
+// Not renewed for so long that another host may have it by now, however long the store takes to answer the
+// renewal that is under way. Where nobody has it, it is renewed again as soon as the store allows.
+Task<void> LockedTask::end_with_lease(std::shared_ptr<LockedTask> self,
+                                      std::shared_ptr<Renewal> renewal) {
+  auto& core = self->core_;
+  while (!SEMPER_MUTANT("server_lock_loss_noticed_late")) {
+    const MonotonicTime end = renewal->renewed + core.options.lock_lease;
+    if (core.clock().now() >= end) {
+      renewal->lost.request_stop();
+      co_return;
+    }
+    auto over = co_await renewal->over_for_lease.wait_until(core.clock(), end);
+    if (over || over.error().kind() != ErrorKind::timeout) co_return;
   }
 }
 

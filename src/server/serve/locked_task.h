@@ -69,6 +69,8 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   Async<Handled> handle(const Held& held, std::shared_ptr<void>& state, std::stop_token lost);
   static Task<void> renew(std::shared_ptr<LockedTask> self, std::uint64_t nonce,
                           std::uint64_t vanished, std::shared_ptr<Renewal> renewal);
+  static Task<void> end_with_lease(std::shared_ptr<LockedTask> self,
+                                   std::shared_ptr<Renewal> renewal);
   Async<void> release(const Held& held, Result<Handled> handled, std::shared_ptr<void> state);
   Async<Written> try_release(const Held& held, const Result<Handled>& handled,
                              const std::shared_ptr<void>& state, std::optional<Error>& why);
