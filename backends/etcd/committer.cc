@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "etcd_error.h"
+#include "semper/base/internal/mutant.h"
 #include "validation.h"
 
 namespace semper::etcd {
@@ -152,6 +153,7 @@ void Committer::refuse_declared(Batch& batch) {
   std::erase_if(batch, [&](const PendingPtr& pending) {
     const auto& request = pending->plan.request;
     if (!guards_.declared.conflicts(request.reads, request.read_version)) return false;
+    if (SEMPER_MUTANT("etcd_declared_conflicts_passed_over")) return false;
     answer(*pending,
            fail(overtaken_error("something that was read was declared as written since")));
     return true;
@@ -313,6 +315,18 @@ Task<void> Committer::recover(Batch& batch, const Sent& sent, const WriteFailure
 Task<void> Committer::resolve(Batch& batch, const Sent& sent, const WriteFailure& failure,
                               Backoff& pause) {
   Statistics::add(context_.statistics->outcomes_lost);
+  if (SEMPER_MUTANT("etcd_lost_answer_taken_for_success")) {
+    FoundOutcome all;
+    all.applied_at = guards_.lane_revision + 1;
+    all.parts.assign(sent.parts.size(), true);
+    settle_found(batch, sent, all);
+    co_return;
+  }
+  if (SEMPER_MUTANT("etcd_lost_answer_sent_again")) {
+    guards_.lane_revision = 0;
+    co_await wait_to_resend(batch, failure.error, pause);
+    co_return;
+  }
   const LostRequest lost{guards_.lane, guards_.lane_revision, &sent, failure.fate};
   auto found = co_await find_outcome(*context_.kv, context_.env, lost);
   if (!found) {

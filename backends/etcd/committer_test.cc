@@ -318,6 +318,46 @@ TEST_F(EtcdCommitter, a_lane_that_was_swept_is_made_anew_and_closing_leaves_none
   });
 }
 
+TEST_F(EtcdCommitter, a_row_that_comes_into_a_range_that_was_read_is_a_conflict) {
+  run([&](Process& process, Process& other) -> Task<void> {
+    for (const char* row : {"row/", "row/1", "row/z"}) {
+      CommitRequest stale = writing({set("decided", row)});
+      stale.read_version = process.begin();
+      stale.reads.push_back({{"row/", "row0"}, 0});
+      auto comes = writing({set(row, "")});
+      EXPECT_TRUE(co_await other.committer->commit(std::move(comes)));
+      const auto refused = co_await process.committer->commit(std::move(stale));
+      expect_error(refused, ErrorKind::conflict);
+      auto goes = writing({{Mutation::Type::clear, row, {}, 0}});
+      EXPECT_TRUE(co_await other.committer->commit(std::move(goes)));
+    }
+    EXPECT_EQ(process.get("decided"), std::nullopt);
+  });
+}
+
+TEST_F(EtcdCommitter, what_another_process_declares_as_written_conflicts_with_who_read_it_before) {
+  run([&](Process& process, Process& other) -> Task<void> {
+    auto first = writing({set("a", "")});
+    EXPECT_TRUE(co_await process.committer->commit(std::move(first)));
+    const auto reads = [&](Bytes key) {
+      CommitRequest request = writing({set("decided by " + key, "")});
+      request.read_version = process.begin();
+      request.reads.push_back({KeyRange::point(key), 0});
+      return request;
+    };
+    auto before = reads("seen");
+    auto elsewhere = reads("unseen");
+    CommitRequest declares;
+    declares.write_conflicts.push_back(KeyRange::point("seen"));
+    EXPECT_TRUE(co_await other.committer->commit(std::move(declares)));
+    const auto refused = co_await process.committer->commit(std::move(before));
+    expect_error(refused, ErrorKind::conflict);
+    EXPECT_TRUE(co_await process.committer->commit(std::move(elsewhere)));
+    auto after = reads("seen");
+    EXPECT_TRUE(co_await process.committer->commit(std::move(after)));
+  });
+}
+
 // Two processes under every fault at once: nothing that was answered is lost, nothing is applied twice,
 // and stamps are in the order of commits.
 TEST_F(EtcdCommitter, under_lost_late_and_refused_requests_every_effect_happens_once) {
@@ -335,7 +375,10 @@ TEST_F(EtcdCommitter, under_lost_late_and_refused_requests_every_effect_happens_
         const Version begun = process.begin();
         const Bytes counter = "counter" + std::to_string(worker % 3);
         const auto count = process.get(counter);
-        CommitRequest request = writing({add("sum", 1), stamped("log/", "")});
+        // Some that nothing but their stamps hold in order.
+        const bool adds = round % 3 != 1;
+        CommitRequest request = writing({stamped("log/", "")});
+        if (adds) request.mutations.push_back(add("sum", 1));
         if (round % 2 == 0) {
           request.read_version = begun;
           request.reads.push_back({KeyRange::point(counter), count ? 1U : 0U});
@@ -349,7 +392,7 @@ TEST_F(EtcdCommitter, under_lost_late_and_refused_requests_every_effect_happens_
         }
         EXPECT_GT(receipt->version, begun);
         EXPECT_TRUE(began.emplace(receipt->version, begun).second) << "a version was given twice";
-        ++sums;
+        sums += adds ? 1 : 0;
         ++appended;
         increments += round % 2 == 0 ? 1 : 0;
       }

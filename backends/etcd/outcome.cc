@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "etcd_error.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::etcd {
 namespace {
@@ -26,7 +27,7 @@ Revision moved_at(const pb::KeyValue* lane, const LostRequest& lost) {
 
 // One try. Error: anything; ask again.
 Async<Revision> ask_lane(Kv& kv, const LostRequest& lost) {
-  if (lost.fate == Fate::processed) {
+  if (lost.fate == Fate::processed || SEMPER_MUTANT("etcd_late_request_not_fenced_off")) {
     pb::TxnRequest request;
     range(*request.add_success(), lost.lane);
     SEMPER_CO_TRY(auto answer, co_await kv.read(request));

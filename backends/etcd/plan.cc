@@ -5,6 +5,8 @@
 #include <tuple>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
+
 namespace semper::etcd {
 namespace {
 
@@ -27,7 +29,9 @@ class Conditions {
       return true;
     }
     const KeyRange stored{layout_->stored(read.range.begin), layout_->stored(read.range.end)};
-    compare_unwritten_since(next(), stored, bound);
+    const KeyRange whole =
+        SEMPER_MUTANT("etcd_end_of_a_range_forgotten") ? KeyRange::point(stored.begin) : stored;
+    compare_unwritten_since(next(), whole, bound);
     if (read.rows == 0) return true;
     const auto keys = memory_->keys(plan_->request.read_version, read.range, read.rows);
     if (!keys) return false;

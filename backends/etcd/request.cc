@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::etcd {
 namespace {
@@ -45,6 +46,7 @@ void place(Ops ops, pb::TxnRequest& level) {
 void RequestBuilder::add_guards(pb::TxnRequest& request, Version first) const {
   auto& stamp = *request.add_compare();
   stamp.set_result(pb::Compare::LESS);
+  if (SEMPER_MUTANT("etcd_stamps_not_compared")) stamp.set_result(pb::Compare::NOT_EQUAL);
   stamp.set_target(pb::Compare::VALUE);
   stamp.set_key(layout_->stamp());
   Bytes value;
@@ -84,11 +86,15 @@ void RequestBuilder::add_part(pb::TxnRequest& outer, const Entry& entry, Version
     compare_mod(*level->add_compare(), layout_->stamp(), pb::Compare::EQUAL,
                 entry.validated->stamp_revision);
   }
-  for (const auto& condition : entry.plan->conditions) *level->add_compare() = condition;
+  for (const auto& condition : entry.plan->conditions) {
+    if (SEMPER_MUTANT("etcd_reads_not_compared")) break;
+    *level->add_compare() = condition;
+  }
   part.has_conditions = level->compare_size() > 0;
   if (!part.sums.empty()) {
     if (part.has_conditions) level = level->add_success()->mutable_request_txn();
     for (const auto& key : part.sums) {
+      if (SEMPER_MUTANT("etcd_sum_not_compared")) break;
       compare_mod(*level->add_compare(), key, pb::Compare::EQUAL,
                   counters_->believed(key).revision);
       range(*level->add_failure(), key);

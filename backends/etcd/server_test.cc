@@ -195,6 +195,27 @@ TEST_F(EtcdServer, a_watch_goes_on_after_its_stream_broke) {
   close(*store);
 }
 
+// The clock stands still, so that no slow read finds what an event must tell.
+TEST_F(EtcdServer, the_first_change_after_the_snapshot_of_a_watch_is_told_by_an_event) {
+  semper::testing::SimulatedClock clock;
+  const Env env{&clock, &system_random()};
+  const auto store = open(url(), env);
+  ASSERT_TRUE(store);
+  EXPECT_TRUE(put(*store, "key", "0"));  // from now on each put is one revision
+  for (int i = 1; i <= 3; ++i) {
+    auto transaction = store->begin();
+    auto watch = scheduler.block_on(transaction.watch("key"));
+    ASSERT_TRUE(watch);
+    EXPECT_TRUE(put(*store, "key", std::to_string(i)));
+    const auto until = std::chrono::steady_clock::now() + 10s;
+    while (!scheduler.block_on((*watch)->changed(clock.now()))) {
+      ASSERT_LT(std::chrono::steady_clock::now(), until) << "change " << i << " was not told";
+      std::this_thread::yield();
+    }
+  }
+  close(*store);
+}
+
 // The clock stands still, so a stream that broke stays away until the test moves it.
 TEST_F(EtcdServer, a_watch_whose_events_were_compacted_finds_the_change_by_reading) {
   semper::testing::SimulatedClock clock;

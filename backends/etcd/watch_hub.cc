@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "etcd_error.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::etcd {
 namespace {
@@ -90,7 +91,7 @@ void WatchHub::drop(const Bytes& key, const EntryPtr& entry) {
 // All below: with the mutex held, unless they say otherwise.
 
 void WatchHub::subscribe(Watcher& watcher, Revision from) {
-  watcher.next = from;
+  watcher.next = SEMPER_MUTANT("etcd_watch_from_a_later_revision") ? from + 1 : from;
   watcher.since = from;
   watcher.last_change = 0;
   place(watcher);

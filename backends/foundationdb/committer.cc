@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/store/versionstamp.h"
 
 namespace semper::foundationdb {
@@ -16,6 +17,8 @@ Bytes with_stamp_offset(Bytes bytes, std::size_t offset) {
 
 void write(RawTransaction& transaction, const KeySpace& keys, const Mutation& mutation) {
   const Bytes key = keys.in_cluster(mutation.key);
+  const std::size_t prefix_bytes =
+      SEMPER_MUTANT("fdb_stamp_beside_its_place") ? 0 : keys.prefix().size();
   using Type = Mutation::Type;
   switch (mutation.type) {
     case Type::set:
@@ -24,13 +27,13 @@ void write(RawTransaction& transaction, const KeySpace& keys, const Mutation& mu
       return transaction.clear(key);
     case Type::clear_range:
       if (mutation.key >= mutation.value) return;
+      if (SEMPER_MUTANT("fdb_end_of_a_cleared_range_forgotten")) return transaction.clear(key);
       return transaction.clear_range(key, keys.in_cluster(mutation.value));
     case Type::add:
       return transaction.atomic(key, mutation.value, mutation_type::kAdd);
     case Type::set_versionstamped_key:
-      return transaction.atomic(
-          with_stamp_offset(key, keys.prefix().size() + mutation.stamp_offset), mutation.value,
-          mutation_type::kSetVersionstampedKey);
+      return transaction.atomic(with_stamp_offset(key, prefix_bytes + mutation.stamp_offset),
+                                mutation.value, mutation_type::kSetVersionstampedKey);
     case Type::set_versionstamped_value:
       return transaction.atomic(key, with_stamp_offset(mutation.value, mutation.stamp_offset),
                                 mutation_type::kSetVersionstampedValue);
@@ -50,6 +53,7 @@ FdbError fill(RawTransaction& transaction, const KeySpace& keys, const CommitReq
   transaction.disable_read_your_writes();
   if (!request.reads.empty()) transaction.set_read_version(request.read_version);
   for (const auto& read : request.reads) {
+    if (SEMPER_MUTANT("fdb_reads_not_compared")) break;
     const auto code = add_conflicts(transaction, keys, read.range, conflict_range::kRead);
     if (code != 0) return code;
   }
@@ -100,12 +104,16 @@ Async<CommitReceipt> Committer::commit(CommitRequest request) {
           "the caller was cancelled while its commit was under way: it is applied wholly "
           "or not at all");
     }
+    const bool unknown = done->code == code::kCommitUnknownResult;
+    if (unknown && SEMPER_MUTANT("fdb_unknown_outcome_taken_for_committed")) done->code = 0;
     if (done->code == 0) {
       Statistics::add(connection->statistics.commits, 1);
       connection->recent.saw(done->receipt.version, began);
       co_return done->receipt;
     }
-    if (number == kCommitAttempts || !is_passing(database.api(), done->code)) {
+    const bool again_at_once = unknown && SEMPER_MUTANT("fdb_unknown_outcome_sent_again");
+    const bool passes = again_at_once || is_passing(database.api(), done->code);
+    if (number == kCommitAttempts || !passes) {
       co_return fail(failed(done->code));
     }
     Statistics::add(connection->statistics.retries, 1);
@@ -136,7 +144,8 @@ Error Committer::failed(FdbError code) {
   if (error.kind() == ErrorKind::conflict) Statistics::add(statistics.conflicts, 1);
   if (error.kind() == ErrorKind::outcome_unknown) Statistics::add(statistics.outcomes_unknown, 1);
   // Versions jump when the cluster recovers: one from before is of no use to anybody.
-  if (code == code::kTransactionTooOld) connection_->recent.forget();
+  const bool forgets = !SEMPER_MUTANT("fdb_version_from_before_a_recovery_used");
+  if (code == code::kTransactionTooOld && forgets) connection_->recent.forget();
   return error;
 }
 

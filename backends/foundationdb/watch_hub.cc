@@ -6,6 +6,7 @@
 
 #include "semper/base/assert.h"
 #include "semper/base/crc32c.h"
+#include "semper/base/internal/mutant.h"
 #include "snapshot.h"
 
 namespace semper::foundationdb {
@@ -218,7 +219,9 @@ Async<FdbError> WatchHub::wait_armed(const EntryPtr& entry) {
   {
     std::lock_guard lock(mutex_);
     if (entry->over) co_return code::kOperationCancelled;
-    transaction->set_read_version(entry->seen.version);
+    if (!SEMPER_MUTANT("fdb_change_between_read_and_watch_missed")) {
+      transaction->set_read_version(entry->seen.version);
+    }
   }
   Future watch = transaction->watch(connection_->keys().in_cluster(entry->key));
   {

@@ -68,6 +68,19 @@ TEST(FoundationDbWatch, a_newer_snapshot_with_another_value_fires_the_older_watc
   EXPECT_TRUE(fires(*newer));
 }
 
+TEST(FoundationDbWatch, a_change_between_the_snapshot_and_the_watch_fires) {
+  FdbWorld world;
+  auto backend = world.backend();
+  ASSERT_TRUE(put(world.store(), "key", "1"));
+  auto snapshot = wait_for(backend->snapshot());
+  ASSERT_TRUE(snapshot);
+  ASSERT_TRUE(wait_for((*snapshot)->get("key")));
+  ASSERT_TRUE(put(world.store(), "key", "2"));
+  auto watch = wait_for(backend->watch("key", **snapshot));
+  ASSERT_TRUE(watch);
+  EXPECT_TRUE(wait_for((*watch)->changed(system_clock().after(std::chrono::seconds(5)))));
+}
+
 TEST(FoundationDbWatch, an_older_snapshot_than_the_one_that_is_watched_fires_at_once) {
   FdbWorld world;
   auto backend = world.backend();

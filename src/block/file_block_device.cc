@@ -17,6 +17,7 @@
 #include "io_engine.h"
 #include "parent_descriptor.h"
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/fork.h"
 #include "semper/env/gate.h"
 #include "semper/env/one_shot.h"
@@ -245,6 +246,7 @@ Status FileBlockDevice::admit(IoKind kind) const {
 // (multigrain timestamps, Linux 6.13), which adds half of a durable write's cost to it.
 Status FileBlockDevice::check_in_place() const {
   if (is_block_device_) return {};
+  if (SEMPER_MUTANT("block_file_that_is_gone_written_to")) return {};
   struct statx status {};
   if (::statx(descriptor_->get(), "", AT_EMPTY_PATH, STATX_NLINK | STATX_SIZE, &status) != 0) {
     return fail(error_from_errno(errno, "cannot look at " + path_));
@@ -357,6 +359,7 @@ Status FileBlockDevice::settle(IoKind kind, std::uint64_t offset, std::uint64_t 
   if (outcome.error == 0 && !outcome.hit_the_end) return {};
   auto error = describe(kind, offset, length, outcome);
   if (!outcome.in_flush) return fail(std::move(error));
+  if (SEMPER_MUTANT("block_failed_flush_tried_again")) return fail(std::move(error));
   std::lock_guard lock(mutex_);
   if (!failed_) {
     failed_ = Error(ErrorKind::io, error.message() +

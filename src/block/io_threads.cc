@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::internal {
 namespace {
@@ -31,6 +32,7 @@ auto ask_patiently(Call call) {
   for (int attempt = 1;; ++attempt) {
     const auto answer = call();
     if (answer >= 0 || (errno != EINTR && errno != EAGAIN)) return answer;
+    if (SEMPER_MUTANT("block_interruption_taken_for_a_failure")) return answer;
     if (attempt == kAttemptsOfOneCall) return answer;
     const int why = errno;
     if (pause.count() > 0) std::this_thread::sleep_for(pause);
@@ -83,11 +85,14 @@ IoOutcome perform(IoOperation& operation, const IoCalls& calls) {
     if (moved < 0) return {.error = errno};
     if (moved == 0) return {.hit_the_end = true};
     more = operation.advance(static_cast<std::size_t>(moved));
+    if (SEMPER_MUTANT("block_short_write_taken_for_a_whole_one")) break;
   }
+  if (operation.moves_bytes() && SEMPER_MUTANT("block_write_and_flush_does_not_flush")) return {};
   if (operation.flushes() && operation.is_too_late()) return IoOperation::too_late();
   // A flush that was interrupted has not failed: it was not done, and has reported nothing.
   if (operation.flushes() &&
       ask_patiently([&] { return calls.fdatasync(operation.descriptor); }) != 0) {
+    if (SEMPER_MUTANT("block_error_of_a_flush_swallowed")) return {};
     return {.error = errno, .in_flush = true};
   }
   return {};

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::internal {
 namespace {
@@ -148,7 +149,11 @@ Result<std::unique_ptr<DeviceCompanion::Role>> SharedCompanion::take(std::size_t
       (shared_->locks_on_device ? kRolesOnDevice : kRolesOnMemory) + static_cast<off_t>(role);
   const int error =
       shared_->taken.test(role) ? EAGAIN : role_lock(descriptor, F_OFD_SETLK, F_WRLCK, byte);
-  if (error == EAGAIN || error == EACCES) {
+  const bool held = error == EAGAIN || error == EACCES;
+  if (held && SEMPER_MUTANT("block_role_given_twice")) {
+    return std::make_unique<HeldRole>(shared_, descriptor, byte, role);
+  }
+  if (held) {
     return fail(ErrorKind::conflict,
                 "role " + std::to_string(role) + " of " + context.device +
                     " is held by another handle or process; end that one first");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/durable/internal/hooks.h"
 #include "semper/durable/system_errors.h"
 #include "semper/env/serial.h"
@@ -173,8 +174,10 @@ Async<HeldPointer> DurableCore::build(DurableCore& core, Attempt& attempt) {
 void DurableCore::finish(const AttemptPointer& attempt, Outcome built) {
   // A value that is broken stays, to be rebuilt by the next `with`; one that nobody can judge goes.
   HeldPointer value = built ? *built : nullptr;
+  if (!built && SEMPER_MUTANT("durable_failed_rebuild_keeps_its_value")) value = attempt->broken;
   if (built) {
     auto broken = is_broken(*value);
+    if (SEMPER_MUTANT("durable_value_not_judged_after_it_was_built")) broken = false;
     if (!broken) {
       built = fail(broken.error());
       value = nullptr;
@@ -188,7 +191,8 @@ void DurableCore::finish(const AttemptPointer& attempt, Outcome built) {
   Waiters waiters;
   {
     std::lock_guard lock(mutex_);
-    if (attempt_ != attempt) return;  // abandoned: the value goes as it came
+    const bool late = attempt_ != attempt && !SEMPER_MUTANT("durable_late_value_replaces_another");
+    if (late) return;  // abandoned: the value goes as it came
     attempt_ = nullptr;
     waiters.swap(attempt->waiters);
     dropped = std::exchange(value_, std::move(value));
@@ -226,6 +230,7 @@ void DurableCore::abandon(const AttemptPointer& attempt, const Error& why) {
 }
 
 void DurableCore::answer(Waiters waiters, Outcome outcome, Resume how) {
+  if (waiters.size() > 1 && SEMPER_MUTANT("durable_waiter_dropped")) waiters.erase(waiters.begin());
   if (how == Resume::inline_if_possible && waiters.size() == 1) {
     waiters.begin()->second.set_inline(std::move(outcome));  // no trace of the value is left here
     return;

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/durable/internal/durable_core.h"
 #include "semper/durable/internal/hooks.h"
 
@@ -37,7 +38,7 @@ void DurableCore::note_broken(ConnectionLog::Cause cause, std::string_view why) 
   if (value_) value_->announced_intact.store(false, std::memory_order_relaxed);
   if (announced_) ++statistics_.breaks;
   log_.lost(cause, why);
-  announce(false);
+  if (!SEMPER_MUTANT("durable_loss_not_announced")) announce(false);
   if (pace_ && value_ && value_->was_of_use.exchange(false, std::memory_order_relaxed)) {
     pace_->reset();
   }
@@ -92,6 +93,7 @@ void DurableCore::break_value(const void* value, ConnectionLog::Cause cause,
   const auto self = shared_from_this();
   {
     std::lock_guard lock(mutex_);
+    if (SEMPER_MUTANT("durable_invalidation_of_an_old_value_breaks_the_new_one")) value = nullptr;
     if (!value_ || attempt_ || (value != nullptr && value_->address != value)) return;
     value_->marked_broken.store(true, std::memory_order_relaxed);
     note_broken(cause, why);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/durable/internal/durable_core.h"
 #include "semper/env/serial.h"
 
@@ -62,6 +63,7 @@ Task<bool> DurableCore::repair_once() {
       co_return true;
     }
   }
+  if (SEMPER_MUTANT("durable_repair_heals_nothing")) co_return false;
   const Call once{kNever, WhenDown::fail};  // the loop keeps the pauses
   auto healed = co_await heal(held, once);
   // Who waits for the turn has waited for this attempt, unless another place can serve it.

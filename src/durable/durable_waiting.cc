@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/durable/internal/durable_core.h"
 
 namespace semper::internal {
@@ -71,6 +72,10 @@ DurableCore::Search DurableCore::search_value(const HeldPointer& seen, const Cal
   if (closed_) {
     search.refused.emplace(ErrorKind::closed, settings_.name + " is closed");
     return search;
+  }
+  if (attempt_ && SEMPER_MUTANT("durable_two_attempts_at_once")) {
+    paused_.merge(attempt_->waiters);
+    attempt_ = nullptr;
   }
   const auto now = clock().now();
   search.pause_ends = kNever;

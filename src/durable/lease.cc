@@ -3,6 +3,7 @@
 #include <functional>
 #include <string>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/durable/system_errors.h"
 
 namespace semper::internal {
@@ -47,7 +48,8 @@ Result<bool> Use::take_at_once() {
   held_ = only.current();
   if (!held_) return false;
   SEMPER_TRY(const bool broken, only.is_broken(*held_));
-  if (broken || (turn_ && only.is_probe_due(*held_))) return false;
+  const bool usable = !broken || SEMPER_MUTANT("durable_broken_value_used");
+  if (!usable || (turn_ && only.is_probe_due(*held_))) return false;
   if (!held_->announced_intact.load(std::memory_order_relaxed)) only.announce_intact(held_);
   is_taken_ = true;
   return true;

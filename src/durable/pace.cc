@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "semper/base/internal/mutant.h"
+
 namespace semper::internal {
 
 Pauses::Pauses(const RetryOptions& options, Random& random)
@@ -15,11 +17,12 @@ Pauses::Pauses(const RetryOptions& options, Random& random)
 Duration Pauses::next() {
   const auto width =
       static_cast<std::uint64_t>(std::max(span_ - shortest_, Duration::zero()).count());
-  const auto drawn = shortest_ + Duration(static_cast<Duration::rep>(random_->below(width + 1)));
+  const auto within = SEMPER_MUTANT("durable_all_come_back_in_one_instant") ? 0 : width;
+  const auto drawn = shortest_ + Duration(static_cast<Duration::rep>(random_->below(within + 1)));
   const auto grown = static_cast<double>(span_.count()) * factor_;
-  span_ = grown >= static_cast<double>(maximum_.count())
-              ? maximum_
-              : Duration(static_cast<Duration::rep>(grown));
+  const Duration most = SEMPER_MUTANT("durable_pauses_without_a_bound") ? kForever / 4 : maximum_;
+  span_ = grown >= static_cast<double>(most.count()) ? most
+                                                     : Duration(static_cast<Duration::rep>(grown));
   return drawn;
 }
 

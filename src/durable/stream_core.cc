@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/durable/internal/hooks.h"
 
 namespace semper::internal {
@@ -67,6 +68,7 @@ StreamStatistics StreamCore::statistics() const {
 bool StreamCore::has_room(Room room) const {
   switch (room) {
     case Room::updates:
+      if (SEMPER_MUTANT("stream_buffer_without_a_bound")) return true;
       return statistics_.buffered_updates < options_.max_buffered_updates;
     case Room::events:
       return statistics_.buffered_events < options_.max_buffered_events;
@@ -238,6 +240,7 @@ Duration StreamCore::next_delay() {
   std::lock_guard lock(mutex_);
   const bool lasted = has_lasted();
   connected_at_ = kNever;
+  if (SEMPER_MUTANT("stream_reconnects_without_a_pause")) return Duration(1);
   if (options_.resubscribe_delay) return *options_.resubscribe_delay;
   if (lasted) pauses_.reset();
   return pauses_.next();

@@ -6,11 +6,13 @@
 #include <cerrno>
 #include <initializer_list>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/env/internal/standard_streams.h"
 
 namespace semper {
 
 void guard_standard_streams() {
+  if (SEMPER_MUTANT("tool_closed_standard_streams_left_closed")) return;
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(stream, F_GETFD) >= 0 || errno != EBADF) continue;
     // The lowest free number is this one: those below it are taken. Opened for the wrong direction.

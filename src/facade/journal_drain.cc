@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "semper/base/cbor.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/ring/ring.h"
 #include "semper/server/cast_once.h"
 
@@ -36,6 +37,7 @@ std::string draw_source(const std::string& identity, Random& random) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string source = identity + kSourceSeparator;
   std::uint64_t bits = random.next();
+  if (SEMPER_MUTANT("drain_numbers_come_again_after_a_copy")) bits = 0;
   for (std::size_t i = 0; i < kStartDigits; ++i, bits >>= 4) source += kDigits[bits & 15];
   return source;
 }
@@ -69,7 +71,7 @@ Result<SourcedCast> decode_item(const ring::Item& item, const std::string& ident
     return fail(foreign_item(
         item, "is no cast to a durable server; was something else written to this ring?"));
   }
-  if (elements == kElements &&
+  if (elements == kElements && !SEMPER_MUTANT("drain_takes_items_of_another_ring") &&
       (source.size() != identity.size() + 1 + kStartDigits || !source.starts_with(identity) ||
        source[identity.size()] != kSourceSeparator)) {
     return fail(foreign_item(item,
@@ -129,6 +131,9 @@ struct JournalDrain::Target {
   Async<void> send_from(std::string from, std::vector<OnceCast> casts) {
     if (!store) {
       SEMPER_CO_TRY(store, co_await open());
+    }
+    if (SEMPER_MUTANT("drain_sends_again_under_another_name")) {
+      from += std::to_string(store->env().random->next());
     }
     const Status sent = co_await cast_once(Tenant(*store), std::move(from), std::move(casts));
     if (!sent && is_for_good(sent.error().kind())) store.reset();

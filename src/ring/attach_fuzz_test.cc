@@ -89,29 +89,36 @@ TEST_P(RingBadInput, no_noise_behind_a_good_mark_crashes_or_hangs) {
 }
 
 // In semper-1 damage is never taken for data: every item that comes out went in.
-TEST(RingDamage, no_flipped_bit_of_the_data_changes_an_item_and_skip_finds_the_others) {
-  SeededRandom random(semper::testing::test_seed());
-  MemoryDisk disk({.size = 64 * 4096, .sector_size = 512});
-  World world({[&] { return disk.open(); }});
-  std::vector<Bytes> items;
-  {
+class DamagedRing {
+ public:
+  static constexpr int kBatches = 40;
+  static constexpr int kItemsOfABatch = 3;
+  static constexpr std::size_t kItemBytes = 304;
+  static constexpr std::uint64_t kData = 8 * 4096;
+
+  explicit DamagedRing(Random& random) {
     const auto device = world.open();
-    ASSERT_OK(world.create(*device));
+    EXPECT_OK(world.create(*device));
     auto producer = world.producer(*device);
-    ASSERT_OK(producer);
-    for (int i = 0; i < 40; ++i) {
+    EXPECT_OK(producer);
+    for (int i = 0; i < kBatches; ++i) {
       std::vector<Bytes> batch;
-      for (int k = 0; k < 3; ++k) batch.push_back(std::to_string(i * 3 + k) + random.bytes(300));
-      ASSERT_OK(world.run(producer->publish(batch)));
+      for (int k = 0; k < kItemsOfABatch; ++k) {
+        const Bytes number = std::to_string(i * kItemsOfABatch + k);
+        batch.push_back(number + random.bytes(kItemBytes - number.size()));
+      }
+      EXPECT_OK(world.run(producer->publish(batch)));
       items.insert(items.end(), batch.begin(), batch.end());
     }
-    ASSERT_OK(world.run(producer->detach()));
+    EXPECT_OK(world.run(producer->detach()));
+    good = disk.contents(0, 64 * 4096);
   }
-  const Bytes good = disk.contents(0, 64 * 4096);
-  for (int round = 0; round < 300; ++round) {
+
+  // All items but one come out, or all.
+  void flip(std::uint64_t at, std::uint64_t bit) {
+    SCOPED_TRACE("bit " + std::to_string(bit) + " of byte " + std::to_string(at));
     ASSERT_OK(disk.overwrite(0, good));
-    const std::uint64_t at = 8 * 4096 + random.below(40 * 4096);
-    ASSERT_OK(disk.overwrite(at, Bytes(1, static_cast<char>(good[at] ^ (1 << random.below(8))))));
+    ASSERT_OK(disk.overwrite(at, Bytes(1, static_cast<char>(good[at] ^ (1 << bit)))));
     const auto device = world.open();
     AttachOptions options = world.options();
     options.on_damage = OnDamage::skip;
@@ -126,6 +133,32 @@ TEST(RingDamage, no_flipped_bit_of_the_data_changes_an_item_and_skip_finds_the_o
       while (next < items.size() && items[next] != item) ++next;
       ASSERT_LT(next, items.size()) << "an item that nobody published, or out of order";
       ++next;
+    }
+  }
+
+  MemoryDisk disk{{.size = 64 * 4096, .sector_size = 512}};
+  World world{{[this] { return disk.open(); }}};
+  std::vector<Bytes> items;
+  Bytes good;
+};
+
+TEST(RingDamage, no_flipped_bit_of_the_data_changes_an_item_and_skip_finds_the_others) {
+  SeededRandom random(semper::testing::test_seed());
+  DamagedRing ring(random);
+  for (int round = 0; round < 300 && !HasFailure(); ++round) {
+    ring.flip(DamagedRing::kData + random.below(DamagedRing::kBatches * 4096), random.below(8));
+  }
+}
+
+TEST(RingDamage, no_flipped_bit_of_a_header_takes_a_neighbour_with_it) {
+  constexpr std::uint64_t kHeaderBytes = 32;
+  SeededRandom random(semper::testing::test_seed());
+  DamagedRing ring(random);
+  for (std::uint64_t record = 0; record < DamagedRing::kItemsOfABatch; ++record) {
+    const std::uint64_t begin =
+        DamagedRing::kData + 5 * 4096 + record * (kHeaderBytes + DamagedRing::kItemBytes);
+    for (std::uint64_t bit = 0; bit < 8 * kHeaderBytes && !HasFailure(); ++bit) {
+      ring.flip(begin + bit / 8, bit % 8);
     }
   }
 }

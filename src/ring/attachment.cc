@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/env/cancellation.h"
 
@@ -100,6 +101,9 @@ Async<void> take_role(Attachment& attachment) {
       co_return Result<void>();
     }
     if (role.error().kind() != ErrorKind::conflict) co_return fail(role.error());
+    const bool produces = attachment.side == Side::producer;
+    if (produces && SEMPER_MUTANT("ring_second_producer_let_in")) co_return Result<void>();
+    if (!produces && SEMPER_MUTANT("ring_second_consumer_let_in")) co_return Result<void>();
     if (clock.now() >= deadline) break;
     SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
     SEMPER_CO_TRY_STATUS(co_await sleep_for(clock, backoff.next()));
@@ -142,6 +146,7 @@ void Attachment::mark_unflushed() const {
 
 bool Attachment::must_flush_for_other() const {
   const Side other_side = side == Side::producer ? Side::consumer : Side::producer;
+  if (SEMPER_MUTANT("ring_word_of_a_careless_neighbour_believed")) return false;
   return options.flush == Flush::always && (word(kUnflushedWord) & unflushed_mark(other_side)) != 0;
 }
 
@@ -196,6 +201,7 @@ void Attachment::note_other(const Pointer& there) {
 
 Async<void> Attachment::check_owner() {
   if (format->id() != Format::semper_1) co_return Result<void>();
+  if (SEMPER_MUTANT("ring_owner_not_checked")) co_return Result<void>();
   if (companion != nullptr && clock().now() < next_owner_check) co_return Result<void>();
   SEMPER_CO_TRY(const Pointer stored, co_await format->read_pointer(side));
   next_owner_check = clock().after(kOwnerCheck);
@@ -306,6 +312,9 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   own.claim = static_cast<std::uint32_t>(attachment.options.env.random->next() >> 36) | 1;
   if (producer_side) {
     own.position = recovered.exposed;
+    if (SEMPER_MUTANT("ring_unexposed_items_of_the_dead_exposed") && !recovered.pushed.empty()) {
+      own.position = recovered.pushed.back();
+    }
     own.pending_epoch = recovered.pushed.empty() ? 0 : recovered.pushed_epoch;
     // What an earlier producer pushed can still be exposed.
     own.epoch_start = recovered.pushed.empty() ? recovered.exposed : recovered.pushed.back();

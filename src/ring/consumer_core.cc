@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
+
 namespace semper::ring::internal {
 namespace {
 constexpr std::size_t kReaderShare = 2;
@@ -75,7 +77,7 @@ Async<bool> ConsumerCore::is_end(std::uint64_t position) {
       SEMPER_CO_TRY(at, co_await reader_.search(at + 1, exposed_));
     }
   }
-  co_return at == position || position == exposed_;
+  co_return at == position || position == exposed_ || SEMPER_MUTANT("ring_any_position_taken");
 }
 
 bool ConsumerCore::accept_exposed(std::uint64_t position) {
@@ -324,14 +326,16 @@ Async<void> ConsumerCore::write_pointer() {
     own.known = std::max(own.known, round_down(exposed_, format.geometry().unit));
   }
   Status status = co_await attachment_.check_owner();
-  if (status) status = co_await format.write_pointer(attachment_.own, attachment_.options.flush);
+  const Flush flush =
+      SEMPER_MUTANT("ring_removal_is_not_flushed") ? Flush::never : attachment_.options.flush;
+  if (status) status = co_await format.write_pointer(attachment_.own, flush);
   guard.finished = true;
   unsettled_ = false;
   if (!status) {
     dead_ = status.error();
     co_return status;
   }
-  if (attachment_.own.position > consumed_) {
+  if (attachment_.own.position > consumed_ && !SEMPER_MUTANT("ring_removed_items_come_again")) {
     set_consumed(attachment_.own.position);
     attachment_.share_position(kConsumedWord, attachment_.own.position);
   }

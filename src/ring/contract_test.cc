@@ -1,6 +1,7 @@
 // The contract of rings, for every format on every device.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "ring/ring_test_support.h"
@@ -130,6 +131,51 @@ TEST_P(RingContract, a_position_that_was_never_given_out_changes_nothing) {
   EXPECT_EQ(kind_of(world.run(consumer->advance(far))), ErrorKind::invalid_argument);
   EXPECT_EQ(kind_of(world.run(consumer->pop(far))), ErrorKind::invalid_argument);
   EXPECT_THAT(all_items(world, *consumer), ElementsAre("one"));
+}
+
+TEST_P(RingContract, a_position_in_the_middle_of_an_item_changes_nothing) {
+  attach();
+  for (const char* item : {"one", "two", "three"}) ASSERT_OK(world.run(producer->publish(item)));
+  std::vector<std::uint64_t> ends{0};
+  ASSERT_OK(world.run(consumer->for_each([&](const ItemView& item) -> Status {
+    ends.push_back(item.after.offset());
+    return {};
+  })));
+  for (std::uint64_t at = 1; at < ends.back(); at += at < 64 ? 1 : 60) {
+    if (std::find(ends.begin(), ends.end(), at) != ends.end()) continue;
+    const auto inside = Position::from_offset(at);
+    EXPECT_EQ(kind_of(world.run(consumer->pop(inside))), ErrorKind::invalid_argument) << at;
+    EXPECT_EQ(kind_of(world.run(consumer->advance(inside))), ErrorKind::invalid_argument) << at;
+  }
+  EXPECT_THAT(all_items(world, *consumer), ElementsAre("one", "two", "three"));
+}
+
+// What is left of the ring is used to its last byte, and not one more.
+TEST_P(RingContract, an_item_that_is_a_little_too_large_for_what_is_left_is_refused) {
+  attach();
+  std::vector<Bytes> inside;
+  const auto publish = [&](std::size_t size) {
+    const Bytes item(size, static_cast<char>('a' + inside.size() % 26));
+    const auto told = world.run(producer->publish(item));
+    if (told) inside.push_back(item);
+    return told.has_value();
+  };
+  for (int lap = 0; lap < 3; ++lap) {
+    for (const std::size_t size : {3000u, 300u, 60u}) {
+      while (publish(size)) {
+      }
+    }
+    // The largest that fits: the one before it was four bytes too large.
+    for (std::size_t size = 56; size > 0 && !publish(size); size -= 4) {
+    }
+    const auto there = world.run(consumer->pop_many({}, {.max_items = inside.size()}));
+    ASSERT_OK(there);
+    ASSERT_EQ(there->size(), inside.size());
+    for (std::size_t i = 0; i < inside.size(); ++i) ASSERT_EQ((*there)[i].bytes, inside[i]);
+    ASSERT_OK(world.run(consumer->advance(there->back().after)));
+    inside.clear();
+    ASSERT_TRUE(publish(700 + 4 * static_cast<std::size_t>(lap)));
+  }
 }
 
 TEST_P(RingContract, a_full_ring_never_loses_what_was_not_consumed) {

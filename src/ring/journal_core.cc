@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ring/producer_core.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/env/cancellation.h"
 #include "semper/ring/ring.h"
@@ -35,7 +36,9 @@ JournalCore::JournalCore(BlockDevice& device, Producer producer, Consumer consum
       producer_(std::make_shared<Producer>(std::move(producer))),
       consumer_(std::make_shared<Consumer>(std::move(consumer))),
       performed_(consumer_->consumed()),
-      most_items_(options_.batch.max_items) {}
+      most_items_(options_.batch.max_items) {
+  if (SEMPER_MUTANT("journal_replay_not_begun")) urgent_ = false;
+}
 
 AttachOptions JournalCore::attach_options() const {
   AttachOptions attach = options_.ring;
@@ -83,6 +86,7 @@ Status JournalCore::check_open() const {
 
 Async<void> JournalCore::sync(Position position, MonotonicTime deadline) {
   SEMPER_CO_TRY_STATUS(fork_.check("this journal"));
+  if (SEMPER_MUTANT("journal_sync_before_it_is_performed")) co_return Status{};
   // However the wait ends, also where its coroutine is destroyed.
   struct Place {
     JournalCore& core;

@@ -6,6 +6,7 @@
 #include "journal_core.h"
 #include "ring/producer_core.h"
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 
 namespace semper::ring::internal {
@@ -85,8 +86,11 @@ Task<void> JournalCore::perform_all(Pass pass) {
     }
     const Position last = items->back().after;
     drop_performed(*items);
+    if (SEMPER_MUTANT("journal_removes_before_it_performs") && !co_await remove(last)) co_return;
     Status performed;
-    if (!items->empty()) performed = co_await perform(*items);
+    const bool skips = pass == Pass::last && SEMPER_MUTANT("journal_shutdown_drops_its_queue");
+    if (!items->empty() && !skips) performed = co_await perform(*items);
+    if (SEMPER_MUTANT("journal_error_taken_for_done")) performed = Status();
     if (!performed) {
       log_warning("ring", "journal " + options_.name + ": performing " +
                               std::to_string(items->size()) + " items from position " +
@@ -111,6 +115,7 @@ Task<void> JournalCore::perform_all(Pass pass) {
 
 // Those whose removal has failed.
 void JournalCore::drop_performed(std::vector<Item>& items) const {
+  if (SEMPER_MUTANT("journal_performs_again_what_it_cannot_remove")) return;
   std::lock_guard lock(mutex_);
   const auto first = std::find_if(items.begin(), items.end(),
                                   [this](const Item& item) { return item.after > performed_; });
@@ -151,6 +156,10 @@ Async<void> JournalCore::renew_consumer() {
 
 Async<void> JournalCore::perform(const std::vector<Item>& items) {
   try {
+    if (SEMPER_MUTANT("journal_performs_out_of_order") && items.size() > 1) {
+      const std::vector<Item> turned(items.rbegin(), items.rend());
+      co_return co_await perform_(turned);
+    }
     co_return co_await perform_(items);
   } catch (const std::exception& thrown) {
     co_return fail(ErrorKind::internal, std::string("perform threw: ") + thrown.what());
@@ -183,6 +192,7 @@ void JournalCore::note_performed(const std::vector<Item>& items) {
     ++statistics_.performs;
     const auto end = waiters_.upper_bound({performed_, ~std::uint64_t{0}});
     for (auto waiter = waiters_.begin(); waiter != end; ++waiter) done.push_back(waiter->second);
+    if (SEMPER_MUTANT("journal_waiter_forgotten") && !done.empty()) done.pop_back();
     waiters_.erase(waiters_.begin(), end);
   }
   for (auto& waiter : done) waiter.set(Status());

@@ -5,6 +5,7 @@
 
 #include "journal_core.h"
 #include "ring/producer_core.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/cancellation.h"
 
 namespace semper::ring::internal {
@@ -26,7 +27,8 @@ Async<Position> JournalCore::push(BytesView operation, MonotonicTime deadline) {
   auto inside = pushes_.enter();
   if (!inside) co_return fail(inside.error());
   const ItemList item(operation);
-  if (!line_.is_held(clock())) {
+  const bool overtakes = SEMPER_MUTANT("journal_small_pushes_overtake_large_ones");
+  if (!line_.is_held(clock()) || overtakes) {
     auto written = co_await write_down(item);
     if (written || written.error().kind() != ErrorKind::retry || deadline == kNoWait) {
       if (!written && written.error().kind() == ErrorKind::retry) hurry();

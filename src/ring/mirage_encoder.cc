@@ -6,6 +6,7 @@
 
 #include "ring/record.h"
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::ring::internal {
 namespace {
@@ -29,7 +30,8 @@ std::uint64_t MirageEncoder::end_with(const ItemList& items, Exposure) const {
 }
 
 std::uint64_t MirageEncoder::limit(std::uint64_t consumed) const {
-  return consumed + io_.geometry().capacity;
+  const std::uint64_t more = SEMPER_MUTANT("ring_unread_items_written_over_in_mirage") ? 4 : 0;
+  return consumed + io_.geometry().capacity + more;
 }
 
 Encoder::Fit MirageEncoder::fit(const ItemList& items, Exposure) const {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/cancellation.h"
 
 namespace semper::ring::internal {
@@ -311,7 +312,7 @@ Async<State> ProducerCore::look_for_suspension() {
     std::lock_guard lock(mutex_);
     acknowledged = suspended_;
   }
-  if (consumer.flag != acknowledged) {
+  if (consumer.flag != acknowledged && !SEMPER_MUTANT("ring_pause_not_acknowledged")) {
     Round wanted;
     wanted.flag = consumer.flag;
     SEMPER_CO_TRY_STATUS(co_await request(wanted));
@@ -385,6 +386,7 @@ Async<void> ProducerCore::leave() {
       co_return Result<void>();
     }
   }
+  if (SEMPER_MUTANT("ring_role_let_go_before_the_last_write")) attachment_.role.reset();
   // The drain frees the role, whatever becomes of this coroutine.
   Round wanted;
   wanted.leave = true;

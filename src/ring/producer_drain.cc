@@ -5,6 +5,7 @@
 #include "ring/blocks.h"
 #include "ring/producer_core.h"
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::ring::internal {
 
@@ -44,7 +45,13 @@ void ProducerCore::run_drain(bool on_loop) {
 
 Task<void> ProducerCore::drain() {
   while (auto round = next_round()) {
-    const Status status = co_await perform(*round);
+    if (SEMPER_MUTANT("ring_acknowledged_before_it_is_written")) {
+      for (Waiter& waiter : round->waiters) {
+        waiter.done.set(Outcome{round->group.batch_ends[waiter.batch], std::nullopt});
+      }
+    }
+    Status status = co_await perform(*round);
+    if (SEMPER_MUTANT("ring_error_of_a_write_swallowed")) status = Status();
     finish(*round, status);
   }
 }
@@ -68,6 +75,9 @@ Async<void> ProducerCore::perform(Round& round) {
     if (waiter.exposure == Exposure::publish) published = round.group.batch_ends[waiter.batch];
   }
   SEMPER_CO_TRY_STATUS(co_await attachment_.check_owner());
+  if (SEMPER_MUTANT("ring_position_before_its_items")) {
+    SEMPER_CO_TRY_STATUS(co_await write_final_position(round, published));
+  }
   if (!round.waiters.empty()) SEMPER_CO_TRY_STATUS(co_await write_data(round));
   co_return co_await write_final_position(round, published);
 }
@@ -83,8 +93,10 @@ Async<void> ProducerCore::write_data(const Round& round) {
     attachment_.own.position = exposed_;
     SEMPER_CO_TRY_STATUS(co_await write_pointer(false, durable_end_));
   }
-  SEMPER_CO_TRY_STATUS(co_await format.io().write(round.group.write_start, round.group.bytes,
-                                                  attachment_.options.flush));
+  const Flush flush =
+      SEMPER_MUTANT("ring_publish_is_not_flushed") ? Flush::never : attachment_.options.flush;
+  SEMPER_CO_TRY_STATUS(
+      co_await format.io().write(round.group.write_start, round.group.bytes, flush));
   // Without flushes nothing is known to be durable, and a crash begins to look at the position.
   const Pointer& own = attachment_.own;
   if (pointer_unflushed_) durable_known_ = std::max({durable_known_, own.known, own.position});
@@ -129,7 +141,8 @@ Async<void> ProducerCore::write_final_position(const Round& round, std::uint64_t
   const bool leaves = round.leave && semper;
   if (round.leave) own.attached = false;
   if (advances || lags || round.flag || leaves || round.consumed != 0) {
-    SEMPER_CO_TRY_STATUS(co_await write_pointer(true, known));
+    const bool flushes = !SEMPER_MUTANT("ring_advance_is_not_flushed");
+    SEMPER_CO_TRY_STATUS(co_await write_pointer(flushes, known));
   } else if (semper && published != 0 && attachment_.companion == nullptr) {
     // Nobody can be told but by the disk; what it says is durable already.
     SEMPER_CO_TRY_STATUS(co_await write_pointer(false, known));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/env/cancellation.h"
 
 namespace semper::ring::internal {
@@ -77,7 +78,8 @@ std::optional<Parsed> Reader::at_hand(std::uint64_t position, std::uint64_t expo
 }
 
 Async<std::uint64_t> Reader::search(std::uint64_t position, std::uint64_t exposed) {
-  const std::uint64_t step = format_->record_step();
+  const bool leaps = SEMPER_MUTANT("ring_items_behind_damage_passed_over");
+  const std::uint64_t step = leaps ? format_->geometry().unit : format_->record_step();
   if (step == 0) co_return exposed;
   for (std::uint64_t at_position = round_up(position, step); at_position < exposed;
        at_position += step) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "semper/base/crc32c.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/cancellation.h"
 
 namespace semper::ring::internal {
@@ -68,7 +69,7 @@ Async<void> Recovery::scan(std::uint32_t epoch, bool published_too) {
     either = false;
     published = published || (record.flags & kPublished) != 0;
     position = record.after;
-    inside = (record.flags & kBatchEnd) == 0;
+    inside = (record.flags & kBatchEnd) == 0 && !SEMPER_MUTANT("ring_half_a_batch_exposed");
     if (inside) continue;
     recovered_.last_write = record.group_start;
     if (published) {
@@ -114,13 +115,16 @@ Async<Parsed> Recovery::verify(std::uint64_t position) {
     at += piece;
     left -= piece;
   }
-  if (crc != expected) record.kind = Parsed::Kind::damaged;
+  if (crc != expected && !SEMPER_MUTANT("ring_torn_items_recovered")) {
+    record.kind = Parsed::Kind::damaged;
+  }
   co_return record;
 }
 
 void Recovery::look_for_later_times(std::uint64_t at, BytesView head) {
   const auto seen = see_record_header(head, identity_crc_);
   if (!seen || !recovered_.stale.empty()) return;
+  if (SEMPER_MUTANT("ring_positions_that_were_put_back_believed")) return;
   const std::uint64_t capacity = io_.geometry().capacity;
   if (seen->position < at || seen->position % capacity != at % capacity) return;
   if (seen->position == at && seen->epoch <= producer_.epoch) return;
@@ -157,6 +161,7 @@ Async<std::optional<std::uint64_t>> Recovery::look_ahead(std::uint64_t position,
     later_write_start_ = std::max(later_write_start_, record.group_start);
   }
   if (later_write_start_ <= position) first.reset();
+  if (SEMPER_MUTANT("ring_damage_taken_for_the_end")) first.reset();
   co_return first;
 }
 

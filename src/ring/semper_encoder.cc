@@ -7,6 +7,7 @@
 
 #include "semper/base/assert.h"
 #include "semper/base/crc32c.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::ring::internal {
 namespace {
@@ -45,7 +46,8 @@ std::uint64_t SemperEncoder::end_with(const ItemList& items, Exposure exposure) 
 
 std::uint64_t SemperEncoder::limit(std::uint64_t consumed) const {
   // The block in which the consumer's position is may hold items that it has not seen.
-  return round_down(consumed, kBlockBytes) + geometry_.capacity;
+  const std::uint64_t more = SEMPER_MUTANT("ring_unread_items_written_over") ? kBlockBytes : 0;
+  return round_down(consumed, kBlockBytes) + geometry_.capacity + more;
 }
 
 Encoder::Fit SemperEncoder::fit(const ItemList& items, Exposure exposure) const {

@@ -10,6 +10,7 @@
 #include "ring/superblock.h"
 #include "semper/base/assert.h"
 #include "semper/base/crc32c.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::ring::internal {
 namespace {
@@ -106,6 +107,9 @@ Async<std::string> make_semper(BlockDevice& device, const CreateOptions& options
   superblock.identity = draw_identity(*options.env.random);
   superblock.capacity = superblock_copy_place(device) - kDataStart;
   SEMPER_CO_TRY_STATUS(co_await wipe_marks(device));
+  if (SEMPER_MUTANT("ring_mark_before_its_positions")) {
+    SEMPER_CO_TRY_STATUS(co_await write_superblock(device, superblock, 0));
+  }
   SEMPER_CO_TRY_STATUS(co_await write_initial_pointers(device, superblock.identity));
   SEMPER_CO_TRY_STATUS(co_await write_superblock(device, superblock, 0));
   SEMPER_CO_TRY_STATUS(
@@ -193,7 +197,8 @@ Async<void> SemperFormat::write_slot(Pointer& pointer, std::uint32_t slot, Flush
 
 Async<void> SemperFormat::write_pointer(Pointer& pointer, Flush flush) {
   pointer.keep = kKeepFirstTwo;
-  const auto slot = static_cast<std::uint32_t>((pointer.sequence + 1) % 2);
+  const std::uint32_t next = SEMPER_MUTANT("ring_newest_position_written_over") ? 0 : 1;
+  const auto slot = static_cast<std::uint32_t>((pointer.sequence + next) % 2);
   co_return co_await write_slot(pointer, slot, flush);
 }
 

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "rpc/grpc_support.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/internal/has_waited.h"
 
 namespace semper::rpc {
@@ -182,7 +183,8 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
     while (true) {
       if (!co_await semper::internal::HasWaited()) co_await yield_now();
       const auto cancellation = co_await asio::this_coro::cancellation_state;
-      if (cancellation.cancelled() != asio::cancellation_type::none) {
+      if (cancellation.cancelled() != asio::cancellation_type::none &&
+          !SEMPER_MUTANT("rpc_cancelled_reader_takes_a_message")) {
         co_return fail(ErrorKind::cancelled, self->method + ": the reader was cancelled");
       }
       OneShot<std::monostate> arrived;

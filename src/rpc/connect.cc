@@ -8,6 +8,7 @@
 
 #include "rpc/grpc_support.h"
 #include "rpc/http_proxy.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/env/fork.h"
 #include "semper/rpc/call.h"
@@ -250,6 +251,13 @@ grpc::ChannelArguments channel_arguments(const ChannelOptions& options, const st
   if (options.http_proxy == ChannelOptions::HttpProxy::none || !environment_proxy(address)) {
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   }
+  if (SEMPER_MUTANT("rpc_call_that_a_server_saw_sent_again")) {
+    arguments.SetServiceConfigJSON(
+        R"({"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 4,
+            "initialBackoff": "0.05s", "maxBackoff": "0.2s", "backoffMultiplier": 2,
+            "retryableStatusCodes": ["UNAVAILABLE"]}}]})");
+  }
+  if (SEMPER_MUTANT("rpc_dead_connection_not_noticed")) keepalive = kForever;
   if (keepalive != kForever) {
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(keepalive));
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds(options.keepalive_timeout));

@@ -1,6 +1,9 @@
 #include "semper/rpc/frame.h"
 
+#include <algorithm>
 #include <string>
+
+#include "semper/base/internal/mutant.h"
 
 namespace semper::rpc {
 namespace {
@@ -77,6 +80,9 @@ class Reader {
   }
 
   Result<BytesView> take(std::uint64_t length) {
+    if (SEMPER_MUTANT("rpc_length_in_a_frame_not_checked")) {
+      length = std::min<std::uint64_t>(length, bytes_.size() - position_);
+    }
     if (length > bytes_.size() - position_) return wrong("is shorter than a field says");
     const BytesView taken = bytes_.substr(position_, length);
     position_ += length;

@@ -72,6 +72,31 @@ TEST(StreamFrame, bytes_that_are_none_are_refused_or_skipped_never_followed) {
   EXPECT_FALSE(decode_frame(bytes_of({0x12, 0x00}))) << "a state in the middle";
 }
 
+// Each prefix of a good frame: refused, or, where it ends between two fields, what those say.
+TEST(StreamFrame, one_that_is_cut_short_within_a_field_is_refused) {
+  StreamFrame later;
+  later.resume_token = "token";
+  later.updates = {"one", Bytes(300, 'x')};
+  for (const StreamFrame& frame : {a_frame(), later}) {
+    const Bytes whole = encode_frame(frame);
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+      const Bytes part = whole.substr(0, size);
+      const auto decoded = decode_frame(part);
+      if (!decoded) continue;
+      EXPECT_EQ(encode_frame(*decoded), part) << "cut after " << size << " bytes";
+    }
+  }
+}
+
+// gRPC clients of other houses go by the status alone, and send again what is unavailable or aborted.
+TEST(Status, what_may_have_taken_effect_is_not_told_as_what_can_be_sent_again) {
+  const auto told = status_from_kind(ErrorKind::outcome_unknown);
+  for (const auto code : {StatusCode::ok, StatusCode::unavailable, StatusCode::aborted,
+                          StatusCode::resource_exhausted}) {
+    EXPECT_NE(told, code) << to_string(code);
+  }
+}
+
 TEST(Status, a_code_of_gRPC_survives_the_way_there_and_back) {
   for (int code = 1; code <= 16; ++code) {
     const auto kind = kind_from_status(static_cast<StatusCode>(code));

@@ -1,5 +1,7 @@
 #include "semper/rpc/publisher.h"
 
+#include "semper/base/internal/mutant.h"
+
 namespace semper::rpc::internal {
 namespace {
 
@@ -68,6 +70,7 @@ std::optional<std::uint64_t> PublisherCore::position_of(const std::optional<Byte
   const BytesView view(*given);
   const std::uint64_t number = load_big_endian_u64(view.substr(sizeof(std::uint64_t)));
   const std::uint64_t oldest = published_ - history_.size();
+  if (number < oldest && SEMPER_MUTANT("rpc_gap_passed_for_a_resumption")) return oldest;
   if (load_big_endian_u64(view) != epoch_ || number < oldest || number > published_) {
     return std::nullopt;
   }
@@ -81,6 +84,8 @@ StreamFrame PublisherCore::begin(const StreamRequest& request,
   std::lock_guard lock(mutex_);
   if (const auto resumed = position_of(request.resume_after)) {
     position = *resumed;
+    if (position > 0 && SEMPER_MUTANT("rpc_update_repeated_after_a_resumption")) --position;
+    if (position < published_ && SEMPER_MUTANT("rpc_update_skipped_after_a_resumption")) ++position;
     frame.begin = StreamFrame::Begin::resumed;
   } else {
     position = published_;

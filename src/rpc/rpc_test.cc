@@ -104,7 +104,11 @@ class Rpc : public ::testing::Test {
   void start(ServerOptions options = ServerOptions()) {
     Methods methods;
     methods.unary(kEcho, echo)
-        .unary(kFail, fail_as_asked)
+        .unary(kFail,
+               [this](CallInfo info, Bytes request) {
+                 ++failing;
+                 return fail_as_asked(std::move(info), std::move(request));
+               })
         .unary(kThrow, throw_up)
         .unary(kHang, [this](CallInfo, Bytes) { return hang(); })
         .streaming(kWatch, tables.handler())
@@ -148,9 +152,12 @@ class Rpc : public ::testing::Test {
     return options;
   }
 
+  // An event that does not come ends the test.
   template <class Stream>
   typename Stream::Event next(Stream& stream) {
+    const auto timer = system_clock().call_at(system_clock().after(10s), [&] { stream.close(); });
     auto event = scheduler.block_on(stream.next());
+    system_clock().cancel(timer);
     if (!event) throw std::runtime_error(event.error().to_string());
     return std::move(*event);
   }
@@ -168,6 +175,7 @@ class Rpc : public ::testing::Test {
                                     [](Table& t, const Row& row) { t[row.first] = row.second; }};
   PipePublisher<int> numbers;
   PipePublisher<std::string> words;
+  std::atomic<int> failing = 0;  // calls to kFail
   std::atomic<int> hanging = 0;
   std::atomic<int> cancelled = 0;
   OneShot<int> ended;
@@ -189,6 +197,7 @@ TEST_F(Rpc, every_kind_of_error_arrives_as_itself) {
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error().kind(), kind) << answer.error().to_string();
     EXPECT_NE(answer.error().message().find("as asked"), std::string::npos);
+    EXPECT_EQ(failing, i) << "a call that a server has seen was sent again";
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "semper/base/internal/mutant.h"
+
 namespace semper::rpc {
 namespace {
 
@@ -71,6 +73,7 @@ StatusCode status_from_kind(ErrorKind kind) noexcept {
     case ErrorKind::conflict:
       return StatusCode::aborted;
     case ErrorKind::outcome_unknown:
+      if (SEMPER_MUTANT("rpc_unknown_outcome_told_as_unavailable")) return StatusCode::unavailable;
       return StatusCode::unknown;
     case ErrorKind::cancelled:
       return StatusCode::cancelled;

@@ -30,6 +30,8 @@ void StreamLaws::told(StreamStep step, std::uint64_t number) {
       break;
     case StreamStep::success:
       expect(place_ == Place::attempting, "connected without an attempt");
+      expect(!may_resume_, "began anew and did not say that updates may be lost");
+      may_resume_ = true;
       place_ = kind_ == Kind::with_state ? Place::wants_state : Place::connected;
       is_known_ = false;
       break;
@@ -47,7 +49,7 @@ void StreamLaws::told(StreamStep step, std::uint64_t number) {
       update(number);
       break;
     case StreamStep::gap:
-      is_known_ = false;
+      is_known_ = may_resume_ = false;
       break;
     case StreamStep::lost:
       expect(place_ == Place::connected, "lost a connection that was not there");

@@ -5,7 +5,9 @@
 //   - each attempt begins with Attempting, and ends in Failed, or in Success (or Resumed) and then Lost;
 //   - of a stream with state, State follows each Success directly, and comes nowhere else;
 //   - between a State (or Resumed) and the next Gap or Lost no update is lost, repeated or out of order, and
-//     after Resumed they go on where they were.
+//     after Resumed they go on where they were;
+//   - a Success where Resumed would have been possible has a Gap before it. (The source gives tokens with all
+//     that it sends.)
 #pragma once
 
 #include <cstdint>
@@ -46,6 +48,7 @@ class StreamLaws {
   const Kind kind_;
   Place place_ = Place::apart;
   bool is_known_ = false;  // which update comes next
+  bool may_resume_ = false;  // the source has told where
   std::uint64_t at_ = 0;
   std::vector<std::string> wrong_;
 };

@@ -62,6 +62,14 @@ TEST(StreamLawsTest, a_lost_repeated_or_overtaken_update_passes) {
   EXPECT_THAT(wrong(events), Contains(HasSubstr("gave update 6 after 4")));
 }
 
+TEST(StreamLawsTest, a_gap_that_nobody_tells_of_passes) {
+  const std::vector<Told> events = {{Step::attempting}, {Step::success},    {Step::update, 4},
+                                    {Step::lost},       {Step::attempting}, {Step::success},
+                                    {Step::update, 9}};
+  EXPECT_THAT(wrong(events, StreamLaws::Kind::without_state),
+              Contains(HasSubstr("did not say that updates may be lost")));
+}
+
 TEST(StreamLawsTest, a_state_that_is_missing_or_too_many_passes) {
   EXPECT_THAT(wrong({{Step::attempting}, {Step::success}, {Step::update, 1}}),
               Contains(HasSubstr("no State directly")));

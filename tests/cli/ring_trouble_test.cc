@@ -44,6 +44,21 @@ TEST_F(CliRingTrouble, damage_that_nothing_is_behind_stays_for_ever) {
   must(on_ring({"verify"}));
 }
 
+TEST_F(CliRingTrouble, items_that_could_not_be_written_out_are_gone) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full here";
+  create_ring();
+  produce("one\ntwo\n");
+  for (const char* more : {"", " --json", " --count 1", " --framed"}) {
+    ProgramToStart shell{"/bin/sh"};
+    shell.arguments = {"-c", std::string("exec \"$0\" ring consume \"$1\"") + more + " >/dev/full",
+                       SEMPER_PROGRAM, ring()};
+    ChildProcess tool(std::move(shell));
+    EXPECT_EQ(tool.finish(), 1) << more;
+    EXPECT_THAT(tool.errors(), HasSubstr("could not be written")) << more;
+  }
+  EXPECT_EQ(consume(), "one\ntwo\n");
+}
+
 TEST_F(CliRingTrouble, a_file_that_grew_and_lost_its_first_block_is_made_a_ring_over_its_items) {
   create_ring();
   produce("1\n2\n3\n4\n5\n");

@@ -8,6 +8,7 @@
 #include "common/document.h"
 #include "common/text.h"
 #include "ring/records.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::cli {
 namespace {
@@ -227,6 +228,9 @@ class Consuming {
         if (nothing && arguments_.follow) continue;
         if (nothing) break;
         co_return fail(items.error());
+      }
+      if (SEMPER_MUTANT("tool_items_removed_before_they_are_shown")) {
+        SEMPER_CO_TRY_STATUS(co_await consumer_->advance(items->back().after));
       }
       SEMPER_CO_TRY_STATUS(write(*items));
       flow_.position = items->back().after;

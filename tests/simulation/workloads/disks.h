@@ -32,8 +32,10 @@ inline std::uint64_t number_in(BytesView item) {
 
 inline testing::SimulatedDisk make_disk(Simulation& simulation, ring::Format format) {
   testing::SimulatedDiskOptions options;
-  options.size = std::uint64_t{1} << 20;
-  options.faults.delay = 0.3;
+  // Mostly so small that the ring is full now and then, and is gone around.
+  options.size = std::uint64_t{128} << (10 + simulation.random().below(4));
+  options.sector_size = simulation.random().chance(0.5) ? 512 : 4096;
+  options.faults.delay = simulation.random().chance(0.5) ? 0.3 : 0.9;
   options.faults.delay_by = std::chrono::milliseconds(3);
   // mirage-1.0 has no checksums, by which garbage would be told from data.
   if (format == ring::Format::mirage_1_0) options.faults.garbage_at_crash = 0;
@@ -52,16 +54,41 @@ class Handles {
   std::deque<std::unique_ptr<BlockDevice>> handles_;
 };
 
-// Now and then, while there are faults: after some more steps of this client's loop the power goes.
+// Now and then, while there are faults: after some more steps of this client's loop the power goes, or after
+// a time in which some writes take place.
 inline void maybe_cut_power(Client& client, testing::SimulatedDisk& disk) {
   if (client.ends_soon() || !client.random().chance(0.03)) return;
   auto& simulation = client.simulation();
   const auto lane = client.process().number();
-  client.process().loop(client.home_loop()).after_steps(client.random().below(60), [&, lane] {
+  const auto cut = [&simulation, &disk, lane] {
     simulation.note(lane, EventKind::fault, "the power of a disk goes");
     simulation.disturbed();
     disk.power_cycle();
-  });
+  };
+  if (client.random().chance(0.5)) {
+    client.process().loop(client.home_loop()).after_steps(client.random().below(60), cut);
+    return;
+  }
+  const auto most = static_cast<std::uint64_t>(Duration(std::chrono::milliseconds(8)).count());
+  const Duration soon(static_cast<Duration::rep>(client.random().below(most)));
+  static_cast<void>(simulation.clock().call_at(simulation.clock().after(soon), cut));
+}
+
+// Now and then, while there are faults: one of the next reads, writes or flushes fails.
+inline void maybe_fail(Client& client, testing::SimulatedDisk& disk) {
+  if (client.ends_soon() || !client.random().chance(0.03)) return;
+  const auto nth = 1 + client.random().below(4);
+  client.simulation().note(client.process().number(), EventKind::fault, "a disk will fail");
+  switch (client.random().below(4)) {
+    case 0:
+      return disk.fail_read(nth, testing::ReadFault::io_error);
+    case 1:
+      return disk.fail_write(nth, testing::WriteFault::io_error);
+    case 2:
+      return disk.fail_write(nth, testing::WriteFault::no_room);
+    default:
+      return disk.fail_flush(nth, testing::FlushFault::io_error);
+  }
 }
 
 // What devices, other handles and a full ring explain.
@@ -73,6 +100,7 @@ inline bool is_of_disks(ErrorKind kind) {
     case ErrorKind::closed:
     case ErrorKind::cancelled:
     case ErrorKind::conflict:
+    case ErrorKind::exhausted:
     case ErrorKind::io:
       return true;
     default:

@@ -1,5 +1,6 @@
 // Casts that are accepted by a journal on a disk whose power goes, and drained into durable servers: each
-// acknowledged one takes effect exactly once, those to one entity in order.
+// acknowledged one takes effect exactly once, those to one entity in order. Now and then the disk is put back
+// to what it was once, as from a backup: what was accepted since may be gone, and nothing comes twice.
 #include <deque>
 
 #include "disks.h"
@@ -31,6 +32,8 @@ class DrainWorkload final : public Workload {
       disks_.push_back(make_disk(simulation, ring::Format::semper_1));
       handles_.emplace_back();
       is_over_.push_back(false);
+      copies_.emplace_back();
+      sent_.emplace_back();
     }
   }
 
@@ -43,6 +46,7 @@ class DrainWorkload final : public Workload {
   Task<void> client(Client& client) override {
     auto& disk = disks_[client.index()];
     while (!is_over_[client.index()]) {
+      maybe_put_back(client);
       BlockDevice& device = handles_[client.index()].open(disk);
       ring::JournalOptions options;
       options.retry_interval = 200ms;
@@ -67,17 +71,37 @@ class DrainWorkload final : public Workload {
  private:
   MonotonicTime soon(Duration span) { return simulation_.clock().after(span); }
 
+  // While nobody has a journal on it.
+  void maybe_put_back(Client& client) {
+    if (client.ends_soon() || !client.random().chance(0.3)) return;
+    auto& disk = disks_[client.index()];
+    auto& copy = copies_[client.index()];
+    disk.power_cycle();  // what was on its way is not
+    if (copy.empty()) {
+      copy = disk.contents(0, disk.size());
+      return;
+    }
+    simulation_.note(client.process().number(), EventKind::fault, "a disk is put back");
+    disk.overwrite(0, copy);
+    copy.clear();
+    for (testing::Sent* sent : sent_[client.index()]) {
+      if (sent->fate == testing::Fate::done) sent->fate = testing::Fate::open;
+    }
+  }
+
   Task<void> use(Client& client, testing::SimulatedDisk& disk, JournalDrain& drain) {
     std::optional<ring::Journal::Waiter> last;
     bool all = true;  // is pushed that shall be
     while (client.more()) {
       maybe_cut_power(client, disk);
+      maybe_fail(client, disk);
       if (client.random().chance(0.05)) {
         all = false;
         break;
       }
       const std::string id = client.entity();
       auto& sent = log_.begin(client.index(), id);
+      sent_[client.index()].push_back(&sent);
       const Sink::Take take{sent.publisher, sent.number};
       auto waiter = co_await client.operate("JournalDrain::cast", in_words(id, sent),
                                             drain.cast<Sink>(id, take, soon(3s)));
@@ -110,6 +134,8 @@ class DrainWorkload final : public Workload {
   std::deque<testing::SimulatedDisk> disks_;
   std::deque<Handles> handles_;
   std::deque<bool> is_over_;
+  std::deque<Bytes> copies_;                      // of disks, to be put back
+  std::deque<std::vector<testing::Sent*>> sent_;  // by each client
   SentLog log_;
 };
 

@@ -2,6 +2,7 @@
 // order, before anything that was pushed later.
 #include "semper/ring/journal.h"
 
+#include <algorithm>
 #include <deque>
 
 #include "../workload.h"
@@ -22,6 +23,8 @@ struct Book {
   Handles handles;
   testing::RingOrder order;
   std::uint64_t last_number = 0;
+  std::uint64_t last_acknowledged = 0;
+  std::uint64_t performed = 0;  // the last one, with success
   bool is_over = false;
 };
 
@@ -82,18 +85,48 @@ class JournalWorkload final : public Workload {
     }
     if (simulation_.random().chance(0.05)) throw std::runtime_error("what performs throws");
     book.order.removed(numbers.back(), Fate::open);
+    book.performed = std::max(book.performed, numbers.back());
     co_return Status{};
   }
 
+  // `told`: whoever waited for operation `number`, or what was there before it, was told that it is done.
+  void expect_performed(const Book& book, std::uint64_t number, const Status& told,
+                        const char* what) {
+    if (!told || number <= book.performed) return;
+    simulation_.finding(std::string(what) + " returned, and operation " + std::to_string(number) +
+                        " was not performed; the last one is " + std::to_string(book.performed));
+  }
+
+  // While nothing is disturbed, what is performed in the end is performed soon.
+  Status explained(Status told, Duration began, const char* what) {
+    const bool is_calm = simulation_.last_disturbance() < began;
+    if (!told && told.error().kind() == ErrorKind::timeout && is_calm) {
+      simulation_.finding(std::string(what) + " timed out, and no fault explains it");
+    }
+    return told;
+  }
+
   Task<void> use(Client& client, Book& book, ring::Journal& journal) {
+    const std::uint64_t found = book.last_acknowledged;
     std::optional<ring::Journal::Waiter> last;
+    std::uint64_t number_of_last = 0;
+    // What was there does not wait for something new.
+    if (client.random().chance(0.5)) {
+      const Duration began = simulation_.elapsed();
+      const Status replayed =
+          explained(co_await client.operate("Journal::replayed", "", journal.replayed(soon(10s))),
+                    began, "replayed()");
+      expect_performed(book, found, replayed, "replayed()");
+    }
     bool all = true;  // is pushed that shall be
     while (client.more()) {
       maybe_cut_power(client, book.disk);
+      maybe_fail(client, book.disk);
       const auto kind = client.random().below(10);
       if (kind == 0) {
-        static_cast<void>(
-            co_await client.operate("Journal::replayed", "", journal.replayed(soon(1s))));
+        const Status replayed =
+            co_await client.operate("Journal::replayed", "", journal.replayed(soon(1s)));
+        expect_performed(book, found, replayed, "replayed()");
       } else if (kind == 1) {
         all = false;
         break;
@@ -104,12 +137,16 @@ class JournalWorkload final : public Workload {
         auto waiter = co_await client.operate("Journal::push", std::to_string(number),
                                               journal.push(item, soon(3s)));
         book.order.pushed(number, fate_of_push(waiter));
-        if (waiter) last = *waiter;
+        if (waiter) {
+          last = *waiter;
+          number_of_last = book.last_acknowledged = number;
+        }
         if (last && client.random().chance(0.2)) {
           simulation_.surface().drawn("Waiter::flush");
           last->flush();
-          static_cast<void>(co_await client.operate("Waiter::sync", std::to_string(number),
-                                                    last->sync(soon(1s))));
+          const Status synced = co_await client.operate(
+              "Waiter::sync", std::to_string(number_of_last), last->sync(soon(1s)));
+          expect_performed(book, number_of_last, synced, "sync()");
         }
       }
       simulation_.surface().drawn("Journal::status");
@@ -121,11 +158,19 @@ class JournalWorkload final : public Workload {
     }
     // What was there, and what came: then it is over.
     if (all) {
-      auto replayed = co_await client.operate("Journal::replayed", "", journal.replayed(soon(10s)));
+      const Duration began = simulation_.elapsed();
+      const Status replayed =
+          explained(co_await client.operate("Journal::replayed", "", journal.replayed(soon(10s))),
+                    began, "replayed()");
+      expect_performed(book, found, replayed, "replayed()");
       all = replayed.has_value();
     }
     if (all && last) {
-      auto synced = co_await client.operate("Waiter::sync", "the last", last->sync(soon(10s)));
+      const Duration began = simulation_.elapsed();
+      const Status synced =
+          explained(co_await client.operate("Waiter::sync", "the last", last->sync(soon(10s))),
+                    began, "sync()");
+      expect_performed(book, number_of_last, synced, "sync()");
       all = synced.has_value();
     }
     auto ended = co_await client.operate("Journal::shutdown", "", journal.shutdown(soon(10s)));
