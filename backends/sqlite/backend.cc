@@ -3,6 +3,7 @@
 #include "log_readers.h"
 #include "read_only.h"
 #include "rights.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "snapshot.h"
 #include "sqlite.h"
@@ -26,7 +27,7 @@ Status forget_old_conflicts(Writer& writer) {
     return {};
   }
   SEMPER_TRY_STATUS(writer.forget_write_conflicts(base.version));
-  if (const int code = writer.commit(base.version); code != SQLITE_OK) {
+  if (const int code = writer.commit(base.version, Writer::Flush::now); code != SQLITE_OK) {
     return fail(writer.connection().error(code, "cannot tidy up the store"));
   }
   return {};
@@ -56,8 +57,11 @@ Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env 
     SEMPER_TRY_STATUS(put_right(parts->options));
     SEMPER_TRY(auto writer, Writer::open(parts->options, parts->statistics));
     SEMPER_TRY_STATUS(forget_old_conflicts(*writer));
+    // A log that a crash left may be in the kernel's memory alone, and is about to be read.
     SEMPER_TRY(const auto base, writer->begin());
+    const Status rewritten = rewrite_log(parts->options.path);
     writer->rollback();
+    SEMPER_TRY_STATUS(rewritten);
     return base.version;
   };
   SEMPER_TRY(parts->sidecar, Sidecar::open(parts->options.path, prepare));
@@ -74,6 +78,12 @@ Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env 
                 parts->options.path.sidecar() + " was replaced just now; open the store again");
   }
   parts->options.place = std::move(*place);
+  auto log = LogSync::open(parts->options, *parts->sidecar, parts->statistics, *env.clock);
+  if (!log) {
+    writer->leave_wal_on_close();
+    return fail(log.error());
+  }
+  parts->log = std::move(*log);
   parts->assemble(std::move(writer));
   return std::shared_ptr<Backend>(new SqliteBackend(std::move(parts)));
 }
@@ -89,10 +99,12 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
   };
   watching.on_look = [this] { static_cast<void>(check_place()); };
   hub = std::make_shared<WatchHub>(std::move(watching));
-  checkpointer = std::make_unique<Checkpointer>(Checkpointer::Context{
-      &options, &statistics, pool.get(), lifetime, [this] { static_cast<void>(check_place()); }});
+  checkpointer = std::make_unique<Checkpointer>(
+      Checkpointer::Context{&options, &statistics, pool.get(), log.get(), lifetime,
+                            [this] { static_cast<void>(check_place()); }});
   checker = std::make_unique<Checker>(options, *sidecar);
-  backups = std::make_unique<Backups>(options, *sidecar);
+  backups = std::make_unique<Backups>(options, *sidecar, *log);
+  flushes = std::make_unique<FlushQueue>(*log, [this] { committer->find_out(); });
   Committer::Context context;
   context.options = &options;
   context.sidecar = sidecar.get();
@@ -101,6 +113,8 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
   context.snapshot_lifetime = lifetime;
   context.hub = hub.get();
   context.pool = pool.get();
+  context.log = log.get();
+  context.flushes = flushes.get();
   context.checkpointer = checkpointer.get();
   context.check_place = [this] { return check_place(); };
   context.suspend_others = [this](const Error& reason) {
@@ -123,6 +137,7 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
   };
   committer = std::make_unique<Committer>(std::move(context), std::move(writer));
   checkpointer->start();
+  flushes->start();
   committer->start();
 }
 
@@ -168,6 +183,7 @@ void SqliteBackend::Parts::shut_down() {
   closed = true;
   // What waits is committed first. The writer's connection is closed last: it empties the WAL.
   committer->finish_queue();
+  flushes->stop();
   hub->close();
   checker->suspend();
   backups->suspend();
@@ -213,15 +229,25 @@ std::optional<Error> SqliteBackend::failure() const {
 
 Async<std::unique_ptr<Snapshot>> SqliteBackend::snapshot() {
   SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
-  const auto now = parts_->env.clock->now();
-  SEMPER_CO_TRY_STATUS(parts_->check_place_if_due(now));
-  auto pool = parts_->pool;
-  SEMPER_CO_TRY(auto view, co_await pool->acquire());
-  SnapshotLife life;
-  life.clock = parts_->env.clock;
-  life.fork = parts_->fork;
-  life.expires = parts_->env.clock->after(kStoreLimits.transaction_duration);
-  co_return std::make_unique<SqliteSnapshot>(std::move(pool), std::move(view), life);
+  while (true) {
+    const auto now = parts_->env.clock->now();
+    SEMPER_CO_TRY_STATUS(parts_->check_place_if_due(now));
+    auto pool = parts_->pool;
+    SEMPER_CO_TRY(auto view, co_await pool->acquire());
+    SnapshotLife life;
+    life.clock = parts_->env.clock;
+    life.fork = parts_->fork;
+    life.expires = parts_->env.clock->after(kStoreLimits.transaction_duration);
+    auto snapshot = std::make_unique<SqliteSnapshot>(std::move(pool), std::move(view), life);
+    // SQLite shows what is in the log. Nobody is to hear of it before it is durable.
+    const Version version = snapshot->version();
+    const auto mark = parts_->log->seen(version);
+    const bool is_durable = parts_->log->look(mark) == LogSync::State::durable;
+    if (is_durable || SEMPER_MUTANT("sqlite_shown_before_durable")) co_return snapshot;
+    SEMPER_CO_TRY_STATUS(co_await parts_->flushes->wait(mark));
+    // A recovery took the view away.
+    if (parts_->log->seen(version).recoveries == mark.recoveries) co_return snapshot;
+  }
 }
 
 Status SqliteBackend::check_commits() const {
@@ -278,6 +304,7 @@ std::vector<std::pair<std::string, std::int64_t>> SqliteBackend::statistics() co
       {"conflicts", from.conflicts},
       {"batches", from.batches},
       {"largest_batch", from.largest_batch},
+      {"flushes", from.flushes},
       {"flush_time_us", from.flush_time_us},
       {"turn_wait_us", from.turn_wait_us},
       {"validations_by_log", from.validations_by_log},

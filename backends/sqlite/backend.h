@@ -1,8 +1,9 @@
 // SqliteBackend: the parts of an open sqlite: store, put together.
 //
 //   snapshot()  ->  ReadPool     read transactions, shared by version
-//   commit()    ->  Committer    one thread: turn, validation, one flush for many; Writer,
-//   ConflictLog watch()     ->  WatchHub     counters and futex in the Sidecar
+//   commit()    ->  Committer    one thread: turn, validation, the log; Writer, ConflictLog
+//                   FlushQueue   one thread: one flush for many (LogSync)
+//   watch()     ->  WatchHub     counters and futex in the Sidecar
 //                   Checkpointer keeps the WAL short
 //
 // Threads: any. Destroying it without close() does what close() does, on the calling thread.
@@ -18,7 +19,9 @@
 #include "checker.h"
 #include "checkpointer.h"
 #include "committer.h"
+#include "flush_queue.h"
 #include "fork_guard.h"
+#include "log_sync.h"
 #include "options.h"
 #include "place.h"
 #include "read_pool.h"
@@ -56,6 +59,8 @@ class SqliteBackend final : public Backend, public FailsForGood {
     ForkGuard fork;
     Statistics statistics;
     std::unique_ptr<Sidecar> sidecar;
+    std::unique_ptr<LogSync> log;
+    std::unique_ptr<FlushQueue> flushes;
     std::shared_ptr<ReadPool> pool;
     std::shared_ptr<WatchHub> hub;
     std::unique_ptr<Checkpointer> checkpointer;

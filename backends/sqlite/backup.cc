@@ -235,6 +235,10 @@ Result<BackupReport> Backups::copy(const Job& job, const std::string& part) {
     report.version = static_cast<Version>(version.column_number(0));
     sidecar_->saw(report.version);
   }
+  // A copy must not hold what a power cut takes from the store.
+  if (log_->flush(log_->seen(report.version)) != LogSync::State::durable) {
+    return fail(log_->failure());
+  }
   SEMPER_TRY(Connection to, open_copy(part));
   SEMPER_TRY_STATUS(copy_pages(job, from.handle(), to.handle(), options_->page_size));
   struct stat status {};

@@ -21,6 +21,7 @@
 #include <string>
 #include <thread>
 
+#include "log_sync.h"
 #include "options.h"
 #include "semper/store/backend.h"
 #include "sidecar.h"
@@ -32,8 +33,8 @@ inline constexpr std::size_t kBackupStepBytes = std::size_t{1} << 20;
 
 class Backups {
  public:
-  Backups(const SqliteOptions& options, Sidecar& sidecar)
-      : options_(&options), sidecar_(&sidecar) {}
+  Backups(const SqliteOptions& options, Sidecar& sidecar, LogSync& log)
+      : options_(&options), sidecar_(&sidecar), log_(&log) {}
   ~Backups();
 
   // See Backend::backup. One at a time in a handle; a second one gets `retry`.
@@ -53,6 +54,7 @@ class Backups {
 
   const SqliteOptions* options_;
   Sidecar* sidecar_;
+  LogSync* log_;
   std::mutex mutex_;
   bool suspended_ = false;
   std::thread thread_;

@@ -95,7 +95,8 @@ void Checkpointer::run() {
 void Checkpointer::checkpoint() {
   {
     std::lock_guard lock(connection_mutex_);
-    if (!suspended_) {
+    // What is not known to be in the log must not be copied out of it.
+    if (!suspended_ && !context_.log->has_failed()) {
       if (!connection_) {
         ConnectionOptions how;
         how.path = context_.options->path.file;
@@ -106,9 +107,13 @@ void Checkpointer::checkpoint() {
       }
       int frames = 0;
       int copied = 0;
-      if (connection_ &&
-          sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE,
-                                    &frames, &copied) == SQLITE_OK) {
+      int code = SQLITE_ERROR;
+      if (connection_) {
+        code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE,
+                                         &frames, &copied);
+      }
+      if ((code & 0xff) == SQLITE_IOERR) context_.log->doubt();
+      if (code == SQLITE_OK) {
         Statistics::add(context_.statistics->checkpoints, 1);
         const auto left = static_cast<std::int64_t>(frames - copied) *
                           static_cast<std::int64_t>(context_.options->page_size);

@@ -25,6 +25,7 @@
 #include <thread>
 
 #include "connection.h"
+#include "log_sync.h"
 #include "options.h"
 #include "read_pool.h"
 #include "statistics.h"
@@ -46,6 +47,7 @@ class Checkpointer {
     const SqliteOptions* options;
     Statistics* statistics;
     ReadPool* pool;
+    LogSync* log;
     Duration snapshot_lifetime;
     // Called every kTidyPeriod while there is activity.
     std::function<void()> on_tick;

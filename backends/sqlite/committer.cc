@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "log_readers.h"
 #include "place.h"
@@ -107,11 +108,13 @@ void Committer::run() {
 
 bool Committer::wait_for_work() {
   std::unique_lock lock(mutex_);
-  while (queue_.empty() && !stopping_) {
+  while (true) {
+    if (find_out_ || !unsettled_.empty() || !queue_.empty()) return true;
+    if (stopping_) return false;
     sleeping_ = true;
-    work_.wait(lock, [this] { return !sleeping_ || stopping_; });
+    work_.wait(lock);
+    sleeping_ = false;
   }
-  return !queue_.empty();
 }
 
 Committer::Batch Committer::take_batch() {
@@ -133,23 +136,106 @@ void Committer::take_turn() {
   const auto asked = context_.clock->now();
   const auto turn = turn_.acquire();
   Statistics::add(context_.statistics->turn_wait_us, microseconds(context_.clock->now() - asked));
-  Batch batch = take_batch();
+  Written written{take_batch(), {}};
   if (!turn) {
-    answer_all(batch, turn.error());
-    return deliver(batch);
+    answer_all(written.batch, turn.error());
+    deliver(written.batch);
+    return give_up_if_stopping();
   }
   if (SEMPER_MUTANT("sqlite_acknowledged_before_commit")) {
-    for (auto& pending : batch)
+    for (auto& pending : written.batch)
       pending->done.set(CommitReceipt{context_.sidecar->version() + 1, 0});
   }
-  commit_batch(batch);
-  if (writer_ && !lost_ && writer_->wal_bytes() >= kWalSoftBytes) {
-    deliver(batch);
-    look_after_wal();
+  settle_rest();
+  if (!written.batch.empty()) commit_batch(written.batch);
+  written.mark = std::exchange(written_, {});
+  if (writer_ && !lost_ && wants_wal()) {
+    flush(written);
+    settle_rest();
+    if (writer_ && !context_.log->has_failed()) look_after_wal();
     return turn_.release();
   }
   turn_.release();
-  deliver(batch);
+  flush(written);
+}
+
+void Committer::flush(Written& written) {
+  const auto state =
+      written.mark.version == 0 ? LogSync::State::durable : context_.log->flush(written.mark);
+  if (is_settled(state)) return answer(written, state);
+  std::lock_guard lock(mutex_);
+  unsettled_.push_back(std::move(written));
+}
+
+// Whether a batch can be answered. Where not, more has to be found out, for which it takes the turn.
+bool Committer::is_settled(LogSync::State state) const {
+  return state != LogSync::State::written && context_.options->place->is_store_in_place();
+}
+
+void Committer::answer(Written& written, LogSync::State state) {
+  for (auto& pending : written.batch) {
+    if (!pending->answer || state == LogSync::State::durable) continue;
+    if (state == LogSync::State::lost) {
+      pending->answer = fail(ErrorKind::io, "nothing was applied: a flush of the log failed");
+    } else {
+      const auto dead = failure();
+      pending->answer =
+          fail(ErrorKind::outcome_unknown, dead ? dead->message()
+                                                : "a flush of the log failed, and what it was "
+                                                  "for was not found out");
+    }
+  }
+  deliver(written.batch);
+}
+
+void Committer::find_out() {
+  {
+    std::lock_guard lock(mutex_);
+    find_out_ = true;
+  }
+  work_.notify_one();
+}
+
+// With the turn: what was in the log when a flush failed, or when files were taken away.
+void Committer::settle_rest() {
+  auto rest = take_unsettled();
+  if (!lost_ && writer_ && context_.log->has_failed()) recover();
+  for (auto& written : rest) {
+    const auto in_place = context_.check_place();
+    if (in_place) {
+      answer(written, context_.log->look(written.mark));
+    } else {
+      refuse_acknowledgement(written.batch, in_place.error());
+      deliver(written.batch);
+    }
+  }
+  context_.flushes->resume();
+}
+
+std::vector<Committer::Written> Committer::take_unsettled() {
+  std::lock_guard lock(mutex_);
+  find_out_ = false;
+  return std::exchange(unsettled_, {});
+}
+
+// The turn was not to be had, and nobody waits for another try.
+void Committer::give_up_if_stopping() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stopping_) return;
+  }
+  for (auto& written : take_unsettled()) answer(written, LogSync::State::unknown);
+}
+
+void Committer::recover() {
+  const Error error = context_.log->failure();
+  const auto refreshed = refresh_log(*writer_, *context_.options, *context_.statistics);
+  if (refreshed) {
+    context_.log->recovered(*refreshed);
+    context_.log->doubt();
+    if (!context_.log->has_failed()) return;
+  }
+  if (open_again(error)) context_.hub->on_unknown_commit();
 }
 
 void Committer::answer_all(Batch& batch, const Error& error) {
@@ -203,7 +289,7 @@ void Committer::refuse_acknowledgement(Batch& batch, const Error& error) {
 }
 
 void Committer::close_writer() {
-  if (writer_ && lost_) writer_->leave_wal_on_close();
+  if (writer_ && (lost_ || context_.log->has_failed())) writer_->leave_wal_on_close();
   writer_.reset();
 }
 
@@ -237,10 +323,11 @@ bool Committer::begin(Batch& batch, Version& version) {
   }
   // Somebody died after a commit and before saying so, or does not say anything (a restored copy).
   if (base->version > context_.sidecar->version()) {
-    context_.sidecar->shared().version.store(base->version);
+    context_.log->written(base->version);
     context_.hub->on_unknown_commit();
   }
-  version = base->version + 1;
+  // Not again one that was lost with a log.
+  version = context_.sidecar->version() + 1;
   return true;
 }
 
@@ -254,6 +341,8 @@ Committer::Applied Committer::apply(Batch& batch, Version& version) {
     const auto valid = writer_->is_unchanged(pending->request);
     if (valid && !*valid && !SEMPER_MUTANT("sqlite_conflicts_unchecked")) {
       Statistics::add(context_.statistics->conflicts, 1);
+      // Who runs it again must be shown what it met, which may not be durable yet.
+      context_.sidecar->saw(context_.sidecar->version());
       pending->answer = fail(ErrorKind::conflict,
                              "something this transaction has read was changed by another one; "
                              "nothing was applied, run the whole transaction again");
@@ -287,16 +376,10 @@ void Committer::commit_one_by_one(Batch& batch) {
 
 void Committer::finish(Batch& batch, Version version) {
   forget_old_write_conflicts();
-  const auto started = context_.clock->now();
-  const int code = writer_->commit(version);
+  const int code = writer_->commit(version, Writer::Flush::later);
   auto& statistics = *context_.statistics;
-  Statistics::add(statistics.flush_time_us, microseconds(context_.clock->now() - started));
   if (code == SQLITE_OK) {
-    if (!context_.options->place->is_store_in_place()) {
-      const auto lost = context_.check_place();
-      if (!lost) return refuse_acknowledgement(batch, lost.error());
-    }
-    context_.sidecar->shared().version.store(version);
+    written_ = context_.log->written(version);
     context_.hub->on_commit(writer_->written(), version);
     std::int64_t applied = 0;
     for (const auto& pending : batch) applied += pending->answer ? 1 : 0;
@@ -345,6 +428,25 @@ void Committer::replace_writer(const Error& cause) {
 }
 
 void Committer::resolve(Batch& batch, Version version, const Error& error) {
+  if (!open_again(error)) {
+    for (auto& pending : batch) {
+      if (pending->answer) pending->answer = fail(ErrorKind::outcome_unknown, failure()->message());
+    }
+    return;
+  }
+  if (context_.log->found() >= version && !SEMPER_MUTANT("sqlite_found_commit_denied")) {
+    return context_.hub->on_unknown_commit();
+  }
+  if (SEMPER_MUTANT("sqlite_lost_commit_acknowledged")) return;
+  for (auto& pending : batch) {
+    if (pending->answer) {
+      pending->answer = fail(ErrorKind::io, "nothing was applied: " + error.message());
+    }
+  }
+}
+
+// Finds out what the log holds, and makes that durable. False: this handle is of no use any more.
+bool Committer::open_again(const Error& error) {
   const Error reopened(
       ErrorKind::io,
       "a commit failed and the store was opened again; begin anew (" + error.message() + ")");
@@ -359,24 +461,12 @@ void Committer::resolve(Batch& batch, Version version, const Error& error) {
                          error.message() + "; then: " + recovered.error().message());
     fail_for_good(dead);
     context_.pool->stop(dead);
-    for (auto& pending : batch) {
-      if (pending->answer) pending->answer = fail(ErrorKind::outcome_unknown, dead.message());
-    }
-    return;
+    return false;
   }
   writer_ = std::move(recovered->writer);
+  context_.log->recovered(recovered->version);
   context_.resume_others();
-  if (recovered->version >= version && !SEMPER_MUTANT("sqlite_found_commit_denied")) {
-    context_.sidecar->shared().version.store(recovered->version);
-    context_.hub->on_unknown_commit();
-    return;
-  }
-  if (SEMPER_MUTANT("sqlite_lost_commit_acknowledged")) return;
-  for (auto& pending : batch) {
-    if (pending->answer) {
-      pending->answer = fail(ErrorKind::io, "nothing was applied: " + error.message());
-    }
-  }
+  return true;
 }
 
 void Committer::forget_old_write_conflicts() {
@@ -390,14 +480,19 @@ void Committer::forget_old_write_conflicts() {
   if (forgotten != 0) static_cast<void>(writer_->forget_write_conflicts(forgotten));
 }
 
+bool Committer::wants_wal() const {
+  const auto bytes = writer_->wal_bytes();
+  if (bytes < kWalSoftBytes || bytes < next_restart_bytes_) return false;
+  return bytes >= kWalHardBytes || context_.checkpointer->is_nearly_done();
+}
+
 // With the turn held and nobody waiting for an answer.
 void Committer::look_after_wal() {
   const auto bytes = writer_->wal_bytes();
   const bool pressed = bytes >= kWalHardBytes;
-  if (bytes < next_restart_bytes_) return;
-  if (!pressed && !context_.checkpointer->is_nearly_done()) return;
   next_restart_bytes_ = bytes + kWalRemainderBytes;
   const bool done = holders_ ? try_again_beside_holders() : restart_wal(pressed);
+  if (!done && writer_->has_io_error()) context_.log->doubt();
   if (!done) return;
   Statistics::add(context_.statistics->wal_restarts, 1);
   context_.checkpointer->on_restart();

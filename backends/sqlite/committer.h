@@ -1,16 +1,19 @@
 // Committer: one thread that commits what all callers of a handle hand in, in batches.
 //
-// While one batch is being flushed the next requests gather, so the batch grows with the load by
-// itself; nobody waits for a timer, and a lone caller waits for nothing but its own flush. In its
-// turn (turn.h) the committer takes all that wait, validates and applies each within one SQLite
-// transaction, and flushes once. Every applied request has a version of its own, in the order of
+// While one batch is being applied or flushed the next requests gather, so the batch grows with the
+// load by itself; nobody waits for a timer, and a lone caller waits for nothing but its own flush. In
+// its turn (turn.h) the committer takes all that wait, validates and applies each within one SQLite
+// transaction, and writes it into the log. Then the turn ends, and the flush is made outside it, while
+// other processes have theirs (log_sync.h). This handle's next batch waits for the flush, and is the
+// larger for it: begun at once, it was measured to be smaller and the whole slower. Every applied request has a version of its own, in the order of
 // the batch, so that a transaction that begins at the version of an earlier commit is told of
 // everything after it; a request that conflicts leaves no trace in the batch.
 //
-// Durability: a request is answered with success after the flush. An error of a statement rolls the
-// whole batch back; its requests are then tried one by one, so that only the one at fault fails. An
-// error of COMMIT is resolved by recovery.h. After the flush, before anybody is told, the files are
-// looked for under their names, as they were before the batch (place.h).
+// Durability: a request is answered with success after a flush that began when it was in the log. An
+// error of a statement rolls the whole batch back; its requests are then tried one by one, so that
+// only the one at fault fails. An error of COMMIT, and a flush that failed, are resolved by
+// recovery.h, with the turn held. After the flush, before anybody is told, the files are looked for
+// under their names, as they were before the batch (place.h).
 //
 // Threads: commit() from any; the rest from the owner.
 #pragma once
@@ -25,6 +28,8 @@
 #include <vector>
 
 #include "checkpointer.h"
+#include "flush_queue.h"
+#include "log_sync.h"
 #include "recovery.h"
 #include "semper/env/one_shot.h"
 #include "turn.h"
@@ -53,6 +58,8 @@ class Committer {
     Duration snapshot_lifetime;
     WatchHub* hub;
     ReadPool* pool;
+    LogSync* log;
+    FlushQueue* flushes;
     Checkpointer* checkpointer;
     // Whether the store's files are in their place; io, once and for all, where not.
     std::function<Status()> check_place;
@@ -74,6 +81,9 @@ class Committer {
   // See Backend::commit. The commit, and so every later one, gets a version above `floor`.
   Async<CommitReceipt> commit(CommitRequest request, Version floor = 0);
 
+  // A flush failed: what is in the log is found out in a turn of its own.
+  void find_out();
+
   // Every later commit gives this error.
   void fail_for_good(const Error& error);
   // That one, where there was one.
@@ -93,12 +103,24 @@ class Committer {
   // allocator.
   using Batch = std::vector<std::shared_ptr<Pending>>;
   enum class Applied : std::uint8_t { yes, no, failed };
+  // In the log, as far as it was applied.
+  struct Written {
+    Batch batch;
+    LogSync::Mark mark;
+  };
 
   Status enqueue(std::shared_ptr<Pending> pending);
   void run();
   bool wait_for_work();
   Batch take_batch();
   void take_turn();
+  void flush(Written& written);
+  bool is_settled(LogSync::State state) const;
+  void answer(Written& written, LogSync::State state);
+  void settle_rest();
+  std::vector<Written> take_unsettled();
+  void give_up_if_stopping();
+  void recover();
   bool is_in_place(Batch& batch);
   void rescue_from_lost_log();
   void refuse_acknowledgement(Batch& batch, const Error& error);
@@ -111,7 +133,9 @@ class Committer {
   void replace_broken_writer();
   void replace_writer(const Error& cause);
   void resolve(Batch& batch, Version version, const Error& error);
+  bool open_again(const Error& error);
   void forget_old_write_conflicts();
+  bool wants_wal() const;
   void look_after_wal();
   bool restart_wal(bool pressed);
   bool try_again_beside_holders();
@@ -128,6 +152,7 @@ class Committer {
   MonotonicTime next_look_at_holders_{};
   std::deque<std::pair<MonotonicTime, Version>> write_conflicts_;
   std::optional<Error> apply_error_;  // of the last statement that failed
+  LogSync::Mark written_;             // by the batch in hand
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
@@ -135,6 +160,8 @@ class Committer {
   std::size_t queue_bytes_ = 0;
   bool sleeping_ = false;
   bool stopping_ = false;
+  bool find_out_ = false;
+  std::vector<Written> unsettled_;  // their flush failed
   std::optional<Error> failed_;
   std::thread thread_;
 };

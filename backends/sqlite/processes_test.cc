@@ -88,7 +88,7 @@ SEMPER_CHILD(commits_and_says_nothing) {
   CommitRequest request;
   request.mutations.push_back({Mutation::Type::set, "silent", "changed", 0});
   ASSERT_TRUE((*writer)->apply(request, {base->version + 1, 0}));
-  ASSERT_EQ((*writer)->commit(base->version + 1), SQLITE_OK);
+  ASSERT_EQ((*writer)->commit(base->version + 1, Writer::Flush::later), SQLITE_OK);
   say("done");
   ::pause();
 }

@@ -7,6 +7,7 @@
 #include "checker.h"
 #include "log_readers.h"
 #include "reader.h"
+#include "recovery.h"
 #include "rights.h"
 #include "semper/env/blocking.h"
 #include "snapshot.h"
@@ -86,6 +87,8 @@ class ReadOnlySnapshot final : public Snapshot {
   Status begin() {
     SEMPER_TRY(reader_, Reader::open_for_reading(options_, view_.access));
     SEMPER_TRY(version_, reader_->begin());
+    // SQLite shows what is in the log before it is durable.
+    if (view_.access == Access::read_only) SEMPER_TRY_STATUS(flush_log(options_.path));
     return view_.check(options_);
   }
 

@@ -53,8 +53,9 @@ Result<ReadPool::ViewPtr> ReadPool::try_acquire() {
     std::lock_guard lock(mutex_);
     if (stopped_) return fail(*stopped_);
     if (suspended_) return ViewPtr();
-    view = choose(SEMPER_MUTANT("sqlite_reads_go_back_in_time") ? context_.sidecar->version()
-                                                                : context_.sidecar->newest());
+    view = choose(SEMPER_MUTANT("sqlite_reads_go_back_in_time")
+                      ? context_.sidecar->shared().durable.load()
+                      : context_.sidecar->newest());
     if (!view) return ViewPtr();
     if (!view->busy_) {
       Statistics::add(context_.statistics->snapshots_shared, 1);
@@ -87,7 +88,9 @@ ReadPool::ViewPtr ReadPool::choose(Version wanted) {
     }
   }
   const bool scarce = unused <= context_.options->readers / 2;
-  if (shared && (scarce || current >= kParallelViews)) return shared;
+  // Who comes while a view waits for its flush waits with it, and not for the next one.
+  const bool waits = shared && shared->version_ > context_.sidecar->shared().durable.load();
+  if (shared && (waits || scarce || current >= kParallelViews)) return shared;
   if (!free && views_.size() < context_.options->readers) {
     free = std::make_shared<ReadView>(nullptr);
     views_.push_back(free);

@@ -5,6 +5,9 @@
 
 #include <cerrno>
 
+#include "log_chain.h"
+#include "semper/base/internal/mutant.h"
+
 namespace semper::sqlite {
 namespace {
 
@@ -24,8 +27,34 @@ class Descriptor {
   int number_;
 };
 
+Status sync_file(const std::string& path, int access) {
+  const Descriptor file(path, access | O_CLOEXEC);
+  if (file.number() < 0 || ::fdatasync(file.number()) != 0) {
+    return fail(error_from_errno(errno, "cannot sync " + path));
+  }
+  return {};
+}
+
+Status when_begun(Writer& writer) {
+  SEMPER_TRY_STATUS(writer.begin());
+  return {};
+}
+
+Status truncate_wal(Writer& writer) {
+  sqlite3* handle = writer.connection().handle();
+  sqlite3_busy_timeout(handle, kTruncateWaitMs);
+  const int code =
+      sqlite3_wal_checkpoint_v2(handle, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(handle, ConnectionOptions().busy_timeout_ms);
+  if (code != SQLITE_OK) return fail(writer.connection().error(code, "cannot empty the WAL"));
+  return {};
+}
+
+}  // namespace
+
 // SQLite takes no lock on the WAL file itself, so that a descriptor of our own does no harm.
-Status rewrite_in_place(const std::string& path) {
+Status rewrite_log(const StorePath& store) {
+  const std::string path = store.wal();
   const Descriptor file(path, O_RDWR | O_CLOEXEC);
   if (file.number() < 0) {
     if (errno == ENOENT) return {};
@@ -47,39 +76,37 @@ Status rewrite_in_place(const std::string& path) {
   return {};
 }
 
-Status sync_file(const std::string& path) {
-  const Descriptor file(path, O_RDWR | O_CLOEXEC);
-  if (file.number() < 0 || ::fdatasync(file.number()) != 0) {
-    return fail(error_from_errno(errno, "cannot sync " + path));
-  }
-  return {};
+Result<Version> refresh_log(Writer& writer, const SqliteOptions& options, Statistics& statistics) {
+  const auto base = writer.begin();
+  Status refreshed = check_log(options.path);
+  if (refreshed && base) refreshed = rewrite_log(options.path);
+  if (base) writer.rollback();
+  SEMPER_TRY_STATUS(refreshed);
+  if (!base) return fail(base.error());
+  Statistics::add(statistics.recoveries, 1);
+  return base->version;
 }
 
-Status truncate_wal(Writer& writer) {
-  sqlite3* handle = writer.connection().handle();
-  sqlite3_busy_timeout(handle, kTruncateWaitMs);
-  const int code =
-      sqlite3_wal_checkpoint_v2(handle, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
-  sqlite3_busy_timeout(handle, ConnectionOptions().busy_timeout_ms);
-  if (code != SQLITE_OK) return fail(writer.connection().error(code, "cannot empty the WAL"));
-  return {};
+Status flush_log(const StorePath& store) {
+  return sync_file(store.wal(), O_RDONLY);
 }
-
-}  // namespace
 
 Result<Recovered> recover_store(const SqliteOptions& options, Statistics& statistics) {
-  SEMPER_TRY(auto writer, Writer::open(options, statistics));
+  auto writer = Writer::open(options, statistics);
   // Within a transaction, which keeps strangers from writing to the WAL meanwhile.
-  SEMPER_TRY_STATUS(writer->begin());
-  const auto rewritten = rewrite_in_place(options.path.wal());
-  writer->rollback();
+  const Status begun = writer ? when_begun(**writer) : fail(writer.error());
+  // Before it is believed that the store is damaged, and before anything is written.
+  if (!SEMPER_MUTANT("sqlite_lost_frames_believed")) SEMPER_TRY_STATUS(check_log(options.path));
+  SEMPER_TRY_STATUS(begun);
+  const auto rewritten = rewrite_log(options.path);
+  (*writer)->rollback();
   SEMPER_TRY_STATUS(rewritten);
-  SEMPER_TRY_STATUS(truncate_wal(*writer));
-  SEMPER_TRY_STATUS(sync_file(options.path.wal()));
-  SEMPER_TRY(const auto base, writer->begin());
-  writer->rollback();
+  SEMPER_TRY_STATUS(truncate_wal(**writer));
+  SEMPER_TRY_STATUS(sync_file(options.path.wal(), O_RDWR));
+  SEMPER_TRY(const auto base, (*writer)->begin());
+  (*writer)->rollback();
   Statistics::add(statistics.recoveries, 1);
-  return Recovered{std::move(writer), base.version};
+  return Recovered{std::move(*writer), base.version};
 }
 
 }  // namespace semper::sqlite

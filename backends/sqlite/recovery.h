@@ -1,11 +1,13 @@
-// Recovery: what became of a commit whose COMMIT failed.
+// Recovery: what became of a commit whose COMMIT or flush failed.
 //
-// After an error from COMMIT (a failed write or sync of the WAL) the transaction may be on disk or
-// not, and nothing that this kernel has cached proves either: a second sync of the same file can
-// succeed without having written what the first one could not. So every connection of the handle is
+// After a failed write or sync of the WAL the transaction may be on disk or not, and nothing that
+// this kernel has cached proves either: a second sync of the same file can succeed without having
+// written what the first one could not. So every connection of the handle is
 // closed, and with the turn still held:
 //
-//   1. the store is opened anew; SQLite reads the WAL and keeps what is whole in it
+//   1. the store is opened anew; SQLite reads the WAL and keeps what is whole in it. Where other
+//      processes have it open it does not, and what the WAL's index names must all be whole
+//      (log_chain.h)
 //   2. the WAL is written over itself and synced: fresh writes, through a fresh descriptor
 //   3. all of it is checkpointed into the database and the WAL truncated, both synced
 //   4. the version in the database tells: the commit's own, or the one before
@@ -29,6 +31,17 @@ struct Recovered {
   std::unique_ptr<Writer> writer;
   Version version = 0;
 };
+
+// Writes the log over itself and flushes it: what is read of it is durable then. Nobody writes to it.
+Status rewrite_log(const StorePath& path);
+
+// After a flush that failed: where the log holds all that its index names, that is written anew and
+// flushed, and nobody's transaction is disturbed. Returns the store's version. Errors: io, where
+// frames were lost, or the disk does not take them; the others of Writer::begin.
+Result<Version> refresh_log(Writer& writer, const SqliteOptions& options, Statistics& statistics);
+
+// By who may only read it: what was written into the log is durable then.
+Status flush_log(const StorePath& path);
 
 // All other connections of this handle are closed. Errors: those of the step that failed.
 Result<Recovered> recover_store(const SqliteOptions& options, Statistics& statistics);

@@ -208,6 +208,7 @@ void Sidecar::set_up(std::uint64_t version, const FileIdentity& store) {
   layout_->store = store;
   layout_->version.store(version);
   layout_->seen.store(version);
+  layout_->durable.store(version);
   layout_->ready.store(1);
 }
 
@@ -239,10 +240,12 @@ Status Sidecar::claim_entry() {
   for (std::size_t i = 0; i < kHandlesMaximum; ++i) {
     if (!set_lock(descriptor_, F_WRLCK, kFirstEntryByte + static_cast<off_t>(i))) continue;
     entry_ = i;
-    // The owner before us died with the turn: whoever takes it next is told so.
-    auto turn = layout_->turn.load();
-    while ((turn & ~kTurnWaiters) == i + 1 &&
-           !layout_->turn.compare_exchange_weak(turn, kTurnOfTheDead | (turn & kTurnWaiters))) {
+    // The owner before us died with the turn, or the flush: whoever takes it next is told so.
+    for (auto* word : {&layout_->turn, &layout_->flush}) {
+      auto seen = word->load();
+      while ((seen & ~kTurnWaiters) == i + 1 &&
+             !word->compare_exchange_weak(seen, kTurnOfTheDead | (seen & kTurnWaiters))) {
+      }
     }
     auto& entry = layout_->entries[i];
     entry.wants_turn.store(0);

@@ -35,9 +35,10 @@
 
 namespace semper::sqlite {
 
-inline constexpr std::uint32_t kSidecarLayout = 2;
+inline constexpr std::uint32_t kSidecarLayout = 3;
 inline constexpr std::size_t kHandlesMaximum = 128;
 inline constexpr std::size_t kWatchSlots = 4096;
+inline constexpr std::size_t kRecoveriesRemembered = 8;
 
 // What the word `turn` holds: nobody's; one more than the number of the owner's entry; that of an
 // owner who died with it. And a bit: others wait to be woken.
@@ -73,16 +74,27 @@ struct SidecarLayout {
   // Whose turn it is to commit (turn.h).
   alignas(64) std::atomic<std::uint32_t> turn;
   std::atomic<std::uint32_t> acquisitions;
-  // The version that commits have reached; grows.
+  // The version that commits have reached: it is in the log, and may not be durable yet. Grows: a
+  // version that a recovery found to be lost is not given again.
   alignas(64) std::atomic<std::uint64_t> version;
+  // The version that is durable (log_sync.h).
+  std::atomic<std::uint64_t> durable;
+  // Who flushes the log: a word as `turn`. How often that was begun, and whether one failed and
+  // nobody has found out yet what is there.
+  std::atomic<std::uint32_t> flush;
+  std::atomic<std::uint32_t> flush_failed;
+  std::atomic<std::uint64_t> flushes;
+  // Recoveries, and the version that each of the last ones found; what was above it was lost.
+  std::atomic<std::uint64_t> recoveries;
+  std::array<std::atomic<std::uint64_t>, kRecoveriesRemembered> recovered;
   // Keys were changed that nobody listed: every watch is looked at again.
   std::atomic<std::uint32_t> all_changed;
   // One more than the highest entry that was ever in use.
   std::atomic<std::uint32_t> entries_used;
   // Somebody wants the WAL: give back what keeps it (read_pool.h).
   std::atomic<std::uint32_t> wal_wanted;
-  // The newest version that a reader has seen; grows. SQLite shows a commit before the one who made
-  // it has said so in `version`: from then on nobody may be given an older one.
+  // The newest version that a reader has seen; grows. SQLite shows a commit before it is durable:
+  // from then on nobody may be given an older one.
   std::atomic<std::uint64_t> seen;
   alignas(64) std::array<std::atomic<std::uint32_t>, kWatchSlots> slots;
   std::array<SidecarEntry, kHandlesMaximum> entries;
@@ -116,13 +128,12 @@ class Sidecar {
   // The last that a committer has told of.
   std::uint64_t version() const { return layout_->version.load(); }
 
-  // The newest that anybody has told of or seen: what a new snapshot must not be older than.
-  std::uint64_t newest() const { return std::max(layout_->version.load(), layout_->seen.load()); }
+  // The newest that was acknowledged or seen: what a new snapshot must not be older than.
+  std::uint64_t newest() const { return std::max(layout_->durable.load(), layout_->seen.load()); }
 
   // Before anybody is handed something that was read at this version.
   void saw(std::uint64_t version) {
     auto known = layout_->seen.load();
-    if (version <= layout_->version.load()) return;
     while (version > known && !layout_->seen.compare_exchange_weak(known, version)) {
     }
   }

@@ -63,7 +63,7 @@ void commit_and_say_nothing(const TestPlace& place, const Bytes& value) {
   CommitRequest request;
   request.mutations.push_back({Mutation::Type::set, "key", value, 0});
   ASSERT_TRUE((*writer)->apply(request, {base->version + 1, 0}));
-  ASSERT_EQ((*writer)->commit(base->version + 1), SQLITE_OK);
+  ASSERT_EQ((*writer)->commit(base->version + 1, Writer::Flush::later), SQLITE_OK);
 }
 
 TEST(Snapshots, one_that_begins_after_another_has_ended_is_never_older) {

@@ -11,9 +11,10 @@ struct Statistics {
 
   Counter commits = 0;             // requests applied
   Counter conflicts = 0;           // requests refused
-  Counter batches = 0;             // SQLite transactions, so flushes
+  Counter batches = 0;             // SQLite transactions
   Counter largest_batch = 0;       // requests in one
-  Counter flush_time_us = 0;       // in COMMIT, all together
+  Counter flushes = 0;             // of the log, each for all that was written by then
+  Counter flush_time_us = 0;       // all together
   Counter turn_wait_us = 0;        // for the turn to commit, all together
   Counter validations_by_log = 0;  // requests validated without SQL
   Counter validations_by_sql = 0;

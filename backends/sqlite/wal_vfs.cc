@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "fork_guard.h"
 #include "semper/base/bytes.h"
@@ -15,6 +16,8 @@ namespace {
 
 // SQLite's own VFS takes less than 128 KiB at a time: it masks the size with 17 bits.
 constexpr std::size_t kWriteBytes = std::size_t{64} << 10;
+
+thread_local bool defers = false;
 
 struct Layer {
   sqlite3_vfs vfs{};
@@ -28,6 +31,7 @@ struct File {
   Bytes* pending;        // WAL only: written, not handed on yet
   sqlite3_int64 offset;  // of the first pending byte
   int failed;            // what a write gave; then the file takes nothing more, nor syncs
+  bool begun;            // the first block was written, and not synced yet
 
   sqlite3_file* below() { return reinterpret_cast<sqlite3_file*>(this + 1); }
   const sqlite3_io_methods* methods() { return below()->pMethods; }
@@ -70,6 +74,7 @@ int read_file(sqlite3_file* file, void* to, int size, sqlite3_int64 offset) {
 
 int write_file(sqlite3_file* file, const void* from, int size, sqlite3_int64 offset) {
   auto* self = file_of(file);
+  if (offset == 0) self->begun = true;
   if (self->pending == nullptr) {
     return self->methods()->xWrite(self->below(), from, size, offset);
   }
@@ -98,14 +103,9 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size) {
 int sync_file(sqlite3_file* file, int flags) {
   auto* self = file_of(file);
   if (const int code = self->hand_on(); code != SQLITE_OK) return code;
-  if (SEMPER_MUTANT("sqlite_commits_unflushed")) return SQLITE_OK;
-  if (SEMPER_MUTANT("sqlite_failed_flush_ignored")) {
-    static_cast<void>(self->methods()->xSync(self->below(), flags));
-    return SQLITE_OK;
-  }
-  if (SEMPER_MUTANT("sqlite_failed_flush_retried")) {
-    const int first = self->methods()->xSync(self->below(), flags);
-    return first == SQLITE_OK ? first : self->methods()->xSync(self->below(), flags);
+  const bool begins = std::exchange(self->begun, false);
+  if (self->pending != nullptr && defers) {
+    if (!begins || SEMPER_MUTANT("sqlite_first_block_unflushed")) return SQLITE_OK;
   }
   return self->methods()->xSync(self->below(), flags);
 }
@@ -183,6 +183,13 @@ int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
 }
 
 }  // namespace
+
+DeferredSync::DeferredSync() {
+  defers = true;
+}
+DeferredSync::~DeferredSync() {
+  defers = false;
+}
 
 Result<std::string> wal_vfs_on(const std::string& below) {
   std::lock_guard lock(fork_safe_mutex());

@@ -93,6 +93,31 @@ TEST_F(WalVfs, the_frames_of_one_commit_are_one_write_and_one_sync) {
   EXPECT_EQ(counting_.wal_syncs - syncs, 1);
 }
 
+TEST_F(WalVfs, the_sync_of_a_commit_can_be_put_off_and_its_frames_are_handed_on) {
+  run("INSERT INTO t(v) VALUES(1)");
+  const int writes = counting_.wal_writes;
+  const int syncs = counting_.wal_syncs;
+  {
+    const DeferredSync deferred;
+    ASSERT_EQ(run(kManyPages), SQLITE_OK);
+  }
+  EXPECT_EQ(counting_.wal_writes - writes, 1);
+  EXPECT_EQ(counting_.wal_syncs - syncs, 0);
+  ASSERT_EQ(run("INSERT INTO t(v) VALUES(2)"), SQLITE_OK);
+  EXPECT_EQ(counting_.wal_syncs - syncs, 1);
+}
+
+TEST_F(WalVfs, the_first_block_of_a_log_that_begins_anew_is_synced_before_what_follows) {
+  run("INSERT INTO t(v) VALUES(1)");
+  ASSERT_EQ(run("PRAGMA wal_checkpoint(RESTART)"), SQLITE_OK);
+  const int syncs = counting_.wal_syncs;
+  const DeferredSync deferred;
+  ASSERT_EQ(run(kManyPages), SQLITE_OK);
+  EXPECT_EQ(counting_.wal_syncs - syncs, 1);
+  ASSERT_EQ(run("INSERT INTO t(v) VALUES(2)"), SQLITE_OK);
+  EXPECT_EQ(counting_.wal_syncs - syncs, 1);
+}
+
 TEST_F(WalVfs, a_commit_larger_than_one_write_is_whole) {
   ASSERT_EQ(run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
                 "INSERT INTO t(v) SELECT randomblob(1000) FROM n"),

@@ -139,6 +139,8 @@ void WatchHub::fire_local(const WrittenKeys& written, Version version) {
       }
     }
   }
+  // Who is told, and looks, must not be shown an older state.
+  if (!fired.empty()) context_.sidecar->saw(version);
   for (const auto& entry : fired) {
     unlist(*entry);
     fire(*entry, WatchEvent::changed);

@@ -1,6 +1,7 @@
 #include "writer.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "checkpointer.h"
 #include "place.h"
@@ -312,10 +313,14 @@ Status Writer::forget_write_conflicts(Version up_to) {
   return {};
 }
 
-int Writer::commit(Version version) {
+int Writer::commit(Version version, Flush flush) {
   store_version_.bind(1, static_cast<std::int64_t>(version));
   if (const int code = store_version_.run(); code != SQLITE_OK) return code;
-  if (const int code = commit_.run(); code != SQLITE_OK) return code;
+  {
+    std::optional<DeferredSync> deferred;
+    if (flush == Flush::later) deferred.emplace();
+    if (const int code = commit_.run(); code != SQLITE_OK) return code;
+  }
   version_ = version;
   sqlite3_file_control(connection_.handle(), "main", SQLITE_FCNTL_DATA_VERSION, &data_version_);
   log_.commit();
@@ -339,6 +344,10 @@ bool Writer::restart_wal(int wait_ms) {
   sqlite3_busy_timeout(connection_.handle(), ConnectionOptions().busy_timeout_ms);
   if (code == SQLITE_OK) wal_frames_ = 0;
   return code == SQLITE_OK;
+}
+
+bool Writer::has_io_error() const {
+  return (sqlite3_extended_errcode(connection_.handle()) & 0xff) == SQLITE_IOERR;
 }
 
 void Writer::leave_wal_on_close() {

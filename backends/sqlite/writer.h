@@ -41,8 +41,10 @@ class Writer {
   // What was written since begin().
   const WrittenKeys& written() const { return log_.written(); }
 
-  // SQLite's code: anything but SQLITE_OK leaves the outcome open.
-  int commit(Version version);
+  // SQLite's code: anything but SQLITE_OK leaves the outcome open. `later`: it is in the log then, and
+  // whoever acknowledges it flushes that first.
+  enum class Flush : std::uint8_t { now, later };
+  int commit(Version version, Flush flush);
   void rollback();
 
   // Explicit write conflicts of commits up to this version are not needed any more.
@@ -55,6 +57,8 @@ class Writer {
   // Copies the rest of the WAL into the database and has the next commit start it from the front.
   // Readers are waited for at most this long. False: not everything could be done.
   bool restart_wal(int wait_ms);
+  // Whether that is why the last call of this writer failed.
+  bool has_io_error() const;
 
   // Closing the last connection of all would checkpoint; after a failed commit it must not.
   void leave_wal_on_close();

@@ -36,18 +36,12 @@ Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Member
 Async<void> Scanner::scan(ServedType& type, Permits& permits, std::uint32_t shard,
                           std::unique_ptr<Watch>& watch) {
   auto& core = type.served().core();
-  const auto& prefix = core.tenant.prefix();
-  KeyRange rest = index_range(prefix, type.type(), shard);
+  KeyRange rest = index_range(core.tenant.prefix(), type.type(), shard);
   for (bool first = true;; first = false) {
-    Transaction transaction = core.store().begin();
-    if (first) {
-      SEMPER_CO_TRY(watch, co_await transaction.watch(wake_key(prefix, type.type(), shard)));
-    }
-    SEMPER_CO_TRY(const auto page,
-                  co_await transaction.get_range(
-                      rest, {.limit = kIndexRowsPerRead, .mode = ReadMode::snapshot}));
+    const Bytes to_watch = first ? wake_key(core.tenant.prefix(), type.type(), shard) : Bytes();
+    SEMPER_CO_TRY(const auto page, co_await read(core, rest, to_watch, watch));
     for (const auto& row : page.rows) {
-      SEMPER_CO_TRY(const auto id, id_of_index_key(prefix, row.key));
+      SEMPER_CO_TRY(const auto id, id_of_index_key(core.tenant.prefix(), row.key));
       auto slot = type.slot(id);
       if (slot->has_permit()) {
         slot->notice_queue();
@@ -59,6 +53,17 @@ Async<void> Scanner::scan(ServedType& type, Permits& permits, std::uint32_t shar
     if (!page.more) co_return Status{};
     rest.begin = key_after(page.rows.back().key);
   }
+}
+
+// A transaction of its own: one that waited for permits would keep the store's log meanwhile.
+Async<RangePage> Scanner::read(HostCore& core, const KeyRange& rows, BytesView to_watch,
+                               std::unique_ptr<Watch>& watch) {
+  Transaction transaction = core.store().begin();
+  if (!to_watch.empty()) {
+    SEMPER_CO_TRY(watch, co_await transaction.watch(to_watch));
+  }
+  co_return co_await transaction.get_range(
+      rows, {.limit = kIndexRowsPerRead, .mode = ReadMode::snapshot});
 }
 
 }  // namespace semper::internal

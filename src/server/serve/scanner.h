@@ -30,6 +30,9 @@ class Scanner {
  private:
   static Async<void> scan(ServedType& type, Permits& permits, std::uint32_t shard,
                           std::unique_ptr<Watch>& watch);
+  // A page of the index, and, where a key to watch is given, a watch on it.
+  static Async<RangePage> read(HostCore& core, const KeyRange& rows, BytesView to_watch,
+                               std::unique_ptr<Watch>& watch);
 };
 
 }  // namespace semper::internal

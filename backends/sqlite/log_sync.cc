@@ -1,0 +1,243 @@
+#include "log_sync.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "connection.h"
+#include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
+#include "turn.h"
+
+namespace semper::sqlite {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+std::uint32_t owner_in(std::uint32_t word) {
+  return word & ~kTurnWaiters;
+}
+
+void raise(std::atomic<std::uint64_t>& word, std::uint64_t to) {
+  auto present = word.load();
+  while (present < to && !word.compare_exchange_weak(present, to)) {
+  }
+}
+
+}  // namespace
+
+// The log, opened a second time through the same VFS, so that it can be flushed by one thread while
+// another one writes. SQLite locks the store's file, never the log.
+class LogSync::File {
+ public:
+  static Result<std::unique_ptr<File>> open(const SqliteOptions& options) {
+    sqlite3_vfs* vfs = sqlite3_vfs_find(options.vfs.empty() ? nullptr : options.vfs.c_str());
+    if (vfs == nullptr) {
+      return fail(ErrorKind::invalid_argument, "no SQLite VFS is named " + options.vfs);
+    }
+    std::unique_ptr<File> file(
+        new File(options.path.wal(), static_cast<std::size_t>(vfs->szOsFile)));
+    const int code = vfs->xOpen(vfs, file->name_.c_str(), file->handle(),
+                                SQLITE_OPEN_READWRITE | SQLITE_OPEN_WAL, nullptr);
+    if (code != SQLITE_OK) {
+      file->handle()->pMethods = nullptr;
+      return fail(Connection::error_of(code, options.path.file, "cannot open the log"));
+    }
+    return file;
+  }
+  ~File() {
+    if (handle()->pMethods != nullptr) handle()->pMethods->xClose(handle());
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  int sync() { return handle()->pMethods->xSync(handle(), SQLITE_SYNC_NORMAL); }
+
+ private:
+  // SQLite's names end in two zero bytes: parameters could follow.
+  File(const std::string& path, std::size_t bytes)
+      : name_(path + std::string(3, '\0')), memory_(bytes) {}
+  sqlite3_file* handle() { return reinterpret_cast<sqlite3_file*>(memory_.data()); }
+
+  std::string name_;
+  std::vector<char> memory_;
+};
+
+LogSync::LogSync(const SqliteOptions& options, Sidecar& sidecar, Statistics& statistics,
+                 Clock& clock)
+    : options_(&options), sidecar_(&sidecar), statistics_(&statistics), clock_(&clock) {}
+
+LogSync::~LogSync() = default;
+
+Result<std::unique_ptr<LogSync>> LogSync::open(const SqliteOptions& options, Sidecar& sidecar,
+                                               Statistics& statistics, Clock& clock) {
+  std::unique_ptr<LogSync> log(new LogSync(options, sidecar, statistics, clock));
+  const auto deadline = SteadyClock::now() + kTurnWait;
+  Taken taken = log->take();
+  while (taken == Taken::no && SteadyClock::now() < deadline) taken = log->take();
+  if (taken == Taken::no) {
+    return fail(ErrorKind::retry,
+                "another process flushes the log of " + options.path.file +
+                    " and does not get on; is it stopped? continue or end it, then try again");
+  }
+  log->prepare(taken);
+  log->let_go();
+  return log;
+}
+
+LogSync::Mark LogSync::written(Version version) {
+  auto& shared = sidecar_->shared();
+  raise(shared.version, version);
+  return {version, shared.recoveries.load()};
+}
+
+// Since its read transaction began there was no recovery that found less: that needs the log for
+// itself.
+LogSync::Mark LogSync::seen(Version version) const {
+  return {version, sidecar_->shared().recoveries.load()};
+}
+
+// First what is durable, then the recoveries: versions above what one has found are counted as
+// durable only after it was counted itself.
+LogSync::State LogSync::look(const Mark& mark) const {
+  const auto& shared = sidecar_->shared();
+  const bool covered = shared.durable.load() >= mark.version;
+  const auto recoveries = shared.recoveries.load();
+  if (recoveries == mark.recoveries) return covered ? State::durable : State::written;
+  if (recoveries - mark.recoveries > kRecoveriesRemembered) return State::unknown;
+  for (auto number = mark.recoveries + 1; number <= recoveries; ++number) {
+    const Version found = shared.recovered[number % kRecoveriesRemembered].load();
+    if (mark.version > found && !SEMPER_MUTANT("sqlite_lost_commit_acknowledged")) {
+      return State::lost;
+    }
+  }
+  return SEMPER_MUTANT("sqlite_found_commit_denied") ? State::lost : State::durable;
+}
+
+bool LogSync::has_failed() const {
+  return sidecar_->shared().flush_failed.load() != 0;
+}
+
+Error LogSync::failure() const {
+  std::lock_guard lock(mutex_);
+  return Error(ErrorKind::io, "the commit failed: flushing the log: " +
+                                  (failure_.empty() ? "in another process" : failure_));
+}
+
+void LogSync::recovered(Version version) {
+  auto& shared = sidecar_->shared();
+  const auto number = shared.recoveries.load() + 1;
+  shared.recovered[number % kRecoveriesRemembered].store(version);
+  shared.recoveries.store(number);
+  raise(shared.durable, version);
+  shared.flush_failed.store(0);
+  std::lock_guard lock(mutex_);
+  failure_.clear();
+}
+
+Version LogSync::found() const {
+  const auto& shared = sidecar_->shared();
+  return shared.recovered[shared.recoveries.load() % kRecoveriesRemembered].load();
+}
+
+LogSync::State LogSync::flush(const Mark& mark) {
+  auto& shared = sidecar_->shared();
+  auto patience = SteadyClock::now() + kFlushPatience;
+  auto flushes = shared.flushes.load();
+  while (true) {
+    const State state = look(mark);
+    if (state != State::written || has_failed()) return state;
+    const Taken taken = take();
+    if (flushes != shared.flushes.load()) {
+      flushes = shared.flushes.load();
+      patience = SteadyClock::now() + kFlushPatience;
+    }
+    if (taken == Taken::no && SteadyClock::now() < patience) continue;
+    // Another one may have flushed, or failed to, while this one waited.
+    if (look(mark) == State::written && !has_failed()) {
+      prepare(taken);
+      // Whatever is in the log by now: a version is told, and seen, after its pages were handed to
+      // the kernel. One that was seen may have a committer that died before it told.
+      if (!has_failed()) sync(std::max(shared.version.load(), mark.version));
+    }
+    if (taken != Taken::no) let_go();
+  }
+}
+
+void LogSync::doubt() {
+  const auto patience = SteadyClock::now() + kFlushPatience;
+  Taken taken = take();
+  while (taken == Taken::no && SteadyClock::now() < patience) taken = take();
+  prepare(taken);
+  if (!has_failed()) sync(0);
+  if (taken != Taken::no) let_go();
+}
+
+// Errors of what was flushed before are not reported to a descriptor that is opened now.
+void LogSync::prepare(Taken how) {
+  std::lock_guard lock(file_mutex_);
+  const auto recoveries = sidecar_->shared().recoveries.load();
+  if (file_ && opened_after_ == recoveries) return;
+  if (how == Taken::after_a_death && !SEMPER_MUTANT("sqlite_flush_of_the_dead_believed")) {
+    failed("a process was killed while it did so");
+  }
+  file_.reset();
+  auto file = File::open(*options_);
+  if (!file) return failed(file.error().message());
+  file_ = std::move(*file);
+  opened_after_ = recoveries;
+}
+
+void LogSync::sync(Version covered) {
+  std::lock_guard lock(file_mutex_);
+  if (!file_) return failed("the log is not open");
+  sidecar_->shared().flushes.fetch_add(1);
+  const auto started = clock_->now();
+  int code = SEMPER_MUTANT("sqlite_commits_unflushed") ? SQLITE_OK : file_->sync();
+  if (SEMPER_MUTANT("sqlite_failed_flush_retried") && code != SQLITE_OK) code = file_->sync();
+  if (SEMPER_MUTANT("sqlite_failed_flush_ignored")) code = SQLITE_OK;
+  const auto took = clock_->now() - started;
+  Statistics::add(statistics_->flush_time_us,
+                  std::chrono::duration_cast<std::chrono::microseconds>(took).count());
+  Statistics::add(statistics_->flushes, 1);
+  if (code == SQLITE_OK) return raise(sidecar_->shared().durable, covered);
+  file_.reset();
+  failed(sqlite3_errstr(code));
+}
+
+void LogSync::failed(const std::string& why) {
+  {
+    std::lock_guard lock(mutex_);
+    failure_ = why;
+  }
+  if (SEMPER_MUTANT("sqlite_failed_flush_untold")) return;
+  sidecar_->shared().flush_failed.store(1);
+}
+
+LogSync::Taken LogSync::take() {
+  auto& word = sidecar_->shared().flush;
+  std::uint32_t seen = word.load();
+  const std::uint32_t owner = owner_in(seen);
+  if (owner == kTurnFree || owner == kTurnOfTheDead) {
+    if (!word.compare_exchange_strong(seen, mine() | (seen & kTurnWaiters))) return Taken::no;
+    return owner == kTurnFree ? Taken::yes : Taken::after_a_death;
+  }
+  if ((seen & kTurnWaiters) == 0) {
+    if (!word.compare_exchange_strong(seen, seen | kTurnWaiters)) return Taken::no;
+    seen |= kTurnWaiters;
+  }
+  futex_wait(word, seen, kDeathLook);
+  if (word.load() == seen && sidecar_->is_dead(owner - 1)) {
+    word.compare_exchange_strong(seen, kTurnOfTheDead | kTurnWaiters);
+  }
+  return Taken::no;
+}
+
+void LogSync::let_go() {
+  auto& word = sidecar_->shared().flush;
+  const std::uint32_t before = word.exchange(kTurnFree);
+  SEMPER_ASSERT(owner_in(before) == mine(), "only who has the flush lets it go");
+  if ((before & kTurnWaiters) != 0) futex_wake_all(word);
+}
+
+}  // namespace semper::sqlite

@@ -1,0 +1,104 @@
+// LogSync: makes what was committed durable, outside the turn, one flush for all processes.
+//
+// A commit is written into the log within its turn (turn.h), and may be built upon at once. It is
+// acknowledged when a flush that began after it has ended. Whoever needs one takes the flush, which
+// is a word of the sidecar, and flushes for everything that is written by then, whichever process
+// wrote it; who comes meanwhile waits, and mostly finds its own commit covered. The idea is early
+// lock release (DeWitt 1984; Johnson et al., "Aether", VLDB 2010).
+//
+// What is built upon a commit cannot outlive it: the log's checksums are a chain, so that what a
+// power cut leaves of it is a prefix.
+//
+// A flush that failed is not tried again. It is noted in the sidecar before the flush is let go;
+// from then on nothing is called durable, in any process, until one has found out, with the turn
+// held, what is there (recovery.h), and has written that anew.
+//
+// A process that dies while it flushes says nothing. But the kernel reports an error to every
+// descriptor that was open when it came, so that the others hear of it in their own flush: each opens
+// the log, here and after each recovery, while nobody flushes. Who finds that the last one who flushed
+// died before that counts it as a flush that failed. One that does not get on, because its process is
+// stopped, is not waited for: the word saves flushes, and keeps nobody from making one.
+//
+// Threads: any.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "options.h"
+#include "semper/store/backend.h"
+#include "sidecar.h"
+#include "statistics.h"
+
+namespace semper::sqlite {
+
+// After this it is not waited for who flushes.
+inline constexpr auto kFlushPatience = std::chrono::milliseconds(50);
+
+class LogSync {
+ public:
+  // Borrows all of them. Errors: io, retry (a process is stopped while it flushes).
+  static Result<std::unique_ptr<LogSync>> open(const SqliteOptions& options, Sidecar& sidecar,
+                                               Statistics& statistics, Clock& clock);
+  ~LogSync();
+  LogSync(const LogSync&) = delete;
+  LogSync& operator=(const LogSync&) = delete;
+
+  // A version that is in the log, and what it was written or seen in.
+  struct Mark {
+    Version version = 0;
+    std::uint64_t recoveries = 0;
+  };
+  // Within the turn: all commits up to this version are in the log.
+  Mark written(Version version);
+  // A read transaction sees this version.
+  Mark seen(Version version) const;
+
+  enum class State : std::uint8_t {
+    written,  // not durable yet; after flush(): a flush failed, to be found out by recovery
+    durable,
+    lost,     // recovery did not find it: nothing of it was applied
+    unknown,  // too many recoveries ago
+  };
+  State look(const Mark& mark) const;
+
+  // Makes it durable, with everything before it. Blocks. `written`: failure() says why not.
+  State flush(const Mark& mark);
+  // After an error of somebody else's flush, such as a checkpoint's: flushes once, to hear of it.
+  void doubt();
+
+  // Of the last flush of this handle that failed, or another's.
+  Error failure() const;
+
+  bool has_failed() const;
+  // Within the turn: what the store holds, up to this version, was written and flushed anew.
+  void recovered(Version version);
+  // By the last recovery.
+  Version found() const;
+
+ private:
+  class File;
+
+  LogSync(const SqliteOptions& options, Sidecar& sidecar, Statistics& statistics, Clock& clock);
+  enum class Taken : std::uint8_t { no, yes, after_a_death };
+  Taken take();
+  void let_go();
+  // With the flush, or where its owner does not get on.
+  void prepare(Taken how);
+  void sync(Version covered);
+  void failed(const std::string& why);
+  std::uint32_t mine() const { return static_cast<std::uint32_t>(sidecar_->my_entry() + 1); }
+
+  const SqliteOptions* options_;
+  Sidecar* sidecar_;
+  Statistics* statistics_;
+  Clock* clock_;
+  std::mutex file_mutex_;
+  std::unique_ptr<File> file_;
+  std::uint64_t opened_after_ = 0;  // so many recoveries
+  mutable std::mutex mutex_;
+  std::string failure_;
+};
+
+}  // namespace semper::sqlite

@@ -1,0 +1,415 @@
+#include "log_sync.h"
+
+#include <sys/stat.h>
+
+#include <condition_variable>
+#include <fstream>
+#include <future>
+#include <mutex>
+
+#include "fault_vfs.h"
+#include "recovery.h"
+#include "semper/env/env.h"
+#include "semper/testing/child_process.h"
+#include "test_place.h"
+#include "turn.h"
+
+namespace semper::sqlite {
+namespace {
+
+using testing::child_argument;
+using testing::ChildProcess;
+using testing::say;
+
+// Holds the flush of a log in the middle, and decides how it ends.
+class HeldFlush {
+ public:
+  explicit HeldFlush(FaultVfs& vfs) : vfs_(vfs) {
+    vfs.set_plan({[this](FaultFile on, FaultOperation doing) {
+      if (on != FaultFile::wal || doing != FaultOperation::sync) return SQLITE_OK;
+      std::unique_lock lock(mutex_);
+      began_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return end_.has_value(); });
+      return *end_;
+    }});
+  }
+  // From now on. The next flush is the first.
+  void arm() { vfs_.arm(); }
+  void wait_until_it_began() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return began_; });
+  }
+  // That one, and with success all later ones.
+  void end(int code) {
+    vfs_.disarm();
+    std::lock_guard lock(mutex_);
+    end_ = code;
+    changed_.notify_all();
+  }
+
+ private:
+  FaultVfs& vfs_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool began_ = false;
+  std::optional<int> end_;
+};
+
+std::unique_ptr<Sidecar> look_into_sidecar(const TestPlace& place) {
+  StorePath path;
+  path.file = place.file();
+  path.directory = place.folder();
+  auto opened = Sidecar::open(path, [] { return Result<std::uint64_t>(0); });
+  EXPECT_TRUE(opened) << opened.error().to_string();
+  return opened ? std::move(*opened) : nullptr;
+}
+
+void wait_until_written(Sidecar& sidecar, Version version) {
+  while (sidecar.version() < version) std::this_thread::yield();
+}
+
+auto put_beside(const Store& store, Bytes key, Bytes value) {
+  return std::async(std::launch::async, [=] { return put(store, key, value); });
+}
+
+bool is_done(const std::future<Result<Versionstamp>>& answer) {
+  return answer.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+}
+
+// As a committer does that is stopped before it flushes and tells anybody.
+void write_and_say_nothing(const std::string& file, const Bytes& value) {
+  SqliteOptions options;
+  options.path.file = file;
+  Statistics statistics;
+  auto writer = Writer::open(options, statistics);
+  ASSERT_TRUE(writer) << writer.error().to_string();
+  (*writer)->leave_wal_on_close();
+  const auto base = (*writer)->begin();
+  ASSERT_TRUE(base) << base.error().to_string();
+  CommitRequest request;
+  request.mutations.push_back({Mutation::Type::set, "key", value, 0});
+  ASSERT_TRUE((*writer)->apply(request, {base->version + 1, 0}));
+  ASSERT_EQ((*writer)->commit(base->version + 1, Writer::Flush::later), SQLITE_OK);
+}
+
+TEST(LogSync, a_commit_is_told_after_its_flush_and_others_have_their_turn_meanwhile) {
+  const TestPlace place;
+  FaultVfs vfs("held-turn");
+  HeldFlush flush(vfs);
+  const Store store = must_open(place.url("vfs=held-turn"));
+  ASSERT_TRUE(put(store, "key", "old"));
+  auto sidecar = look_into_sidecar(place);
+  flush.arm();
+  auto answer = put_beside(store, "key", "new");
+  flush.wait_until_it_began();
+  Turn turn(*sidecar);
+  EXPECT_TRUE(turn.acquire());
+  turn.release();
+  EXPECT_FALSE(is_done(answer));
+  flush.end(SQLITE_OK);
+  EXPECT_TRUE(answer.get());
+}
+
+TEST(LogSync, what_is_not_durable_is_shown_to_nobody) {
+  const TestPlace place;
+  FaultVfs vfs("held-read");
+  HeldFlush flush(vfs);
+  const Store store = must_open(place.url("vfs=held-read"));
+  const Store other = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "old"));
+  auto sidecar = look_into_sidecar(place);
+  flush.arm();
+  auto answer = put_beside(store, "key", "new");
+  flush.wait_until_it_began();
+  auto read = std::async(std::launch::async, [&] { return get(other, "key"); });
+  const auto is_over = [&] {
+    return read.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  };
+  while (!is_over() && (sidecar->shared().flush.load() & kTurnWaiters) == 0) {
+    std::this_thread::yield();
+  }
+  EXPECT_FALSE(is_over());
+  flush.end(SQLITE_OK);
+  EXPECT_EQ(*read.get(), "new");
+  EXPECT_TRUE(answer.get());
+}
+
+TEST(LogSync, a_snapshot_of_what_is_durable_waits_for_no_flush) {
+  const TestPlace place;
+  FaultVfs vfs("held-old");
+  HeldFlush flush(vfs);
+  const Store store = must_open(place.url("vfs=held-old"));
+  const Store other = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "old"));
+  auto open = other.begin();
+  ASSERT_EQ(*wait_for(open.get("key")), "old");
+  flush.arm();
+  auto answer = put_beside(store, "key", "new");
+  flush.wait_until_it_began();
+  EXPECT_EQ(*wait_for(open.get("key")), "old");
+  flush.end(SQLITE_OK);
+  EXPECT_TRUE(answer.get());
+}
+
+// The only view that is open shows the state before; two connections are too few to open more.
+TEST(LogSync, who_was_told_of_a_change_is_not_shown_the_state_before) {
+  const TestPlace place;
+  FaultVfs vfs("held-watch");
+  HeldFlush flush(vfs);
+  const Store store = must_open(place.url("vfs=held-watch"));
+  const Store other = must_open(place.url("readers=2"));
+  ASSERT_TRUE(put(store, "key", "old"));
+  auto open = other.begin();
+  ASSERT_EQ(*wait_for(open.get("key")), "old");
+  auto watch = wait_for(open.watch("key"));
+  ASSERT_TRUE(watch);
+  flush.arm();
+  auto answer = put_beside(store, "key", "new");
+  flush.wait_until_it_began();
+  ASSERT_TRUE(wait_for((*watch)->changed()));
+  auto read = std::async(std::launch::async, [&] { return get(other, "key"); });
+  flush.end(SQLITE_OK);
+  EXPECT_EQ(*read.get(), "new");
+  EXPECT_TRUE(answer.get());
+}
+
+TEST(LogSync, who_met_a_conflict_is_not_shown_the_state_before) {
+  const TestPlace place;
+  const Store store = must_open(place.url("readers=2"));
+  ASSERT_TRUE(put(store, "key", "old"));
+  auto open = store.begin();
+  ASSERT_EQ(*wait_for(open.get("key")), "old");
+  auto loser = store.begin();
+  ASSERT_EQ(*wait_for(loser.get("key")), "old");
+  loser.set("key", "lost");
+  write_and_say_nothing(place.file(), "new");
+  const auto refused = wait_for(loser.commit());
+  ASSERT_FALSE(refused);
+  ASSERT_EQ(refused.error().kind(), ErrorKind::conflict);
+  EXPECT_EQ(*get(store, "key"), "new");
+}
+
+TEST(LogSync, one_flush_is_for_all_who_wrote_before_it_began) {
+  const TestPlace place;
+  FaultVfs vfs("held-shared");
+  HeldFlush flush(vfs);
+  const Store first = must_open(place.url("vfs=held-shared"));
+  const Store second = must_open(place.url());
+  const Store third = must_open(place.url());
+  ASSERT_TRUE(put(first, "key", "old"));
+  auto sidecar = look_into_sidecar(place);
+  const auto before = figure(second, "flushes") + figure(third, "flushes");
+  flush.arm();
+  auto one = put_beside(first, "one", "1");
+  flush.wait_until_it_began();
+  const Version written = sidecar->version();
+  auto two = put_beside(second, "two", "2");
+  auto three = put_beside(third, "three", "3");
+  wait_until_written(*sidecar, written + 2);
+  EXPECT_FALSE(is_done(two));
+  EXPECT_FALSE(is_done(three));
+  flush.end(SQLITE_OK);
+  EXPECT_TRUE(one.get());
+  EXPECT_TRUE(two.get());
+  EXPECT_TRUE(three.get());
+  EXPECT_EQ(figure(second, "flushes") + figure(third, "flushes"), before + 1);
+}
+
+TEST(LogSync, a_flush_that_failed_is_not_made_good_by_another_one) {
+  const TestPlace place;
+  FaultVfs vfs("held-failed");
+  HeldFlush flush(vfs);
+  const Store first = must_open(place.url("vfs=held-failed"));
+  const Store second = must_open(place.url());
+  ASSERT_TRUE(put(first, "key", "old"));
+  auto sidecar = look_into_sidecar(place);
+  const auto flushes = figure(second, "flushes");
+  flush.arm();
+  auto one = put_beside(first, "one", "1");
+  flush.wait_until_it_began();
+  const Version written = sidecar->version();
+  auto two = put_beside(second, "two", "2");
+  wait_until_written(*sidecar, written + 1);
+  flush.end(SQLITE_IOERR_FSYNC);
+  EXPECT_TRUE(one.get());
+  EXPECT_TRUE(two.get());
+  EXPECT_EQ(figure(second, "flushes"), flushes);
+  EXPECT_EQ(figure(first, "recoveries") + figure(second, "recoveries"), 1);
+  EXPECT_EQ(*get(second, "one"), "1");
+  EXPECT_EQ(*get(first, "two"), "2");
+}
+
+// As a kernel does that could not write a page, and forgets it.
+void forget_what_was_written(const std::string& log, std::int64_t from) {
+  std::fstream file(log, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(from);
+  file << std::string(4096, '\0');
+}
+
+std::int64_t size_of(const std::string& path) {
+  struct stat status {};
+  EXPECT_EQ(::stat(path.c_str(), &status), 0);
+  return status.st_size;
+}
+
+TEST(LogSync, what_a_failed_flush_lost_is_told_and_its_version_not_given_again) {
+  const TestPlace place;
+  FaultVfs vfs("held-lost");
+  HeldFlush flush(vfs);
+  const Store store = must_open(place.url("vfs=held-lost"));
+  const auto old = put(store, "key", "old");
+  ASSERT_TRUE(old);
+  const std::string log = place.file() + "-wal";
+  const auto before = size_of(log);
+  flush.arm();
+  auto answer = put_beside(store, "lost", "1");
+  flush.wait_until_it_began();
+  forget_what_was_written(log, before);
+  flush.end(SQLITE_IOERR_FSYNC);
+  const auto lost = answer.get();
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().kind(), ErrorKind::io) << lost.error().to_string();
+  EXPECT_NE(lost.error().message().find("nothing was applied"), std::string::npos)
+      << lost.error().to_string();
+  EXPECT_EQ(*get(store, "key"), "old");
+  EXPECT_EQ(*get(store, "lost"), std::nullopt);
+  const auto after = put(store, "after", "2");
+  ASSERT_TRUE(after) << after.error().to_string();
+  EXPECT_GT(after->version(), old->version() + 1) << "a version was given twice";
+  EXPECT_TRUE(wait_for(store.backend().check()));
+}
+
+// SQLite's index of the log is shared, and names what the log has lost: nothing may be read or
+// copied by it. Who finds that out first gives the store up; who is left alone reads the log anew.
+TEST(LogSync, what_several_processes_built_on_what_was_lost_is_acknowledged_by_none) {
+  const TestPlace place;
+  FaultVfs vfs("held-lost-by-all");
+  HeldFlush flush(vfs);
+  {
+    const Store first = must_open(place.url("vfs=held-lost-by-all"));
+    const Store second = must_open(place.url());
+    ASSERT_TRUE(put(first, "key", "old"));
+    auto sidecar = look_into_sidecar(place);
+    const std::string log = place.file() + "-wal";
+    const auto before = size_of(log);
+    flush.arm();
+    auto one = put_beside(first, "one", "1");
+    flush.wait_until_it_began();
+    const Version written = sidecar->version();
+    auto two = put_beside(second, "two", "2");
+    wait_until_written(*sidecar, written + 1);
+    forget_what_was_written(log, before);
+    flush.end(SQLITE_IOERR_FSYNC);
+    std::string said;
+    for (auto* answer : {&one, &two}) {
+      const auto lost = answer->get();
+      ASSERT_FALSE(lost);
+      const auto kind = lost.error().kind();
+      EXPECT_TRUE(kind == ErrorKind::io || kind == ErrorKind::outcome_unknown);
+      said += lost.error().to_string() + "\n";
+    }
+    EXPECT_NE(said.find("close the store in every process"), std::string::npos) << said;
+    EXPECT_NE(said.find("nothing was applied"), std::string::npos) << said;
+  }
+  const Store again = must_open(place.url());
+  EXPECT_EQ(*get(again, "key"), "old");
+  EXPECT_EQ(*get(again, "one"), std::nullopt);
+  EXPECT_EQ(*get(again, "two"), std::nullopt);
+  EXPECT_TRUE(wait_for(again.backend().check()));
+  EXPECT_TRUE(put(again, "two", "again"));
+}
+
+TEST(LogSync, what_a_stopped_process_wrote_is_flushed_before_it_is_shown) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "old"));
+  write_and_say_nothing(place.file(), "new");
+  const auto before = figure(store, "flushes");
+  EXPECT_EQ(*get(store, "key"), "new");
+  EXPECT_EQ(figure(store, "flushes"), before + 1);
+}
+
+SEMPER_CHILD(is_killed_while_it_flushes) {
+  FaultVfs vfs("held-child");
+  HeldFlush flush(vfs);
+  const Store store = must_open("sqlite:" + child_argument() + "?vfs=held-child");
+  flush.arm();
+  auto answer = put_beside(store, "child", "1");
+  flush.wait_until_it_began();
+  say("flushing");
+  static_cast<void>(answer.get());
+}
+
+TEST(LogSync, the_flush_of_a_killed_process_goes_to_who_hears_of_its_errors) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "old"));
+  ChildProcess child("is_killed_while_it_flushes", place.file());
+  ASSERT_EQ(child.read_line(), "flushing");
+  child.kill_hard();
+  EXPECT_EQ(child.wait(), 128 + SIGKILL);
+  const auto next = put(store, "key", "new");
+  ASSERT_TRUE(next) << next.error().to_string();
+  EXPECT_EQ(*get(store, "child"), "1");
+  EXPECT_EQ(figure(store, "recoveries"), 0);
+}
+
+TEST(LogSync, who_comes_later_takes_the_flush_of_a_killed_process_for_failed) {
+  const TestPlace place;
+  const Store before = must_open(place.url());
+  ASSERT_TRUE(put(before, "key", "old"));
+  ChildProcess child("is_killed_while_it_flushes", place.file());
+  ASSERT_EQ(child.read_line(), "flushing");
+  child.kill_hard();
+  EXPECT_EQ(child.wait(), 128 + SIGKILL);
+  const Store after = must_open(place.url());
+  EXPECT_EQ(*get(after, "child"), "1");
+  EXPECT_EQ(figure(after, "recoveries"), 1);
+  const auto next = put(after, "key", "new");
+  ASSERT_TRUE(next) << next.error().to_string();
+  EXPECT_EQ(*get(before, "key"), "new");
+}
+
+TEST(LogSync, a_process_that_is_stopped_while_it_flushes_holds_nobody_up) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "old"));
+  ChildProcess child("is_killed_while_it_flushes", place.file());
+  ASSERT_EQ(child.read_line(), "flushing");  // and goes no further
+  const auto next = put(store, "key", "new");
+  ASSERT_TRUE(next) << next.error().to_string();
+  EXPECT_EQ(*get(store, "key"), "new");
+}
+
+TEST(LogSync, a_version_is_judged_by_the_recoveries_since_it_was_written) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "value"));
+  auto sidecar = look_into_sidecar(place);
+  SqliteOptions options;
+  options.path.file = place.file();
+  Statistics statistics;
+  const Env env;
+  auto log = LogSync::open(options, *sidecar, statistics, *env.clock);
+  ASSERT_TRUE(log) << log.error().to_string();
+  const Version durable = sidecar->version();
+  const auto found = (*log)->written(durable + 1);
+  const auto lost = (*log)->written(durable + 2);
+  using State = LogSync::State;
+  EXPECT_EQ((*log)->look((*log)->seen(durable)), State::durable);
+  EXPECT_EQ((*log)->look(found), State::written);
+  (*log)->recovered(durable + 1);
+  EXPECT_EQ((*log)->look(found), State::durable);
+  EXPECT_EQ((*log)->look(lost), State::lost);
+  // A later commit that is durable says nothing of an earlier one that was lost.
+  const auto later = (*log)->written(durable + 3);
+  EXPECT_EQ((*log)->flush(later), State::durable);
+  EXPECT_EQ((*log)->look(lost), State::lost);
+  for (std::size_t i = 0; i < kRecoveriesRemembered; ++i) (*log)->recovered(durable + 3);
+  EXPECT_EQ((*log)->look(later), State::durable);
+  EXPECT_EQ((*log)->look(lost), State::unknown);
+}
+
+}  // namespace
+}  // namespace semper::sqlite
