@@ -160,8 +160,8 @@ void Committer::take_turn() {
 }
 
 void Committer::flush(Written& written) {
-  const auto state =
-      written.mark.version == 0 ? LogSync::State::durable : context_.log->flush(written.mark);
+  if (written.mark.version == 0) return deliver(written.batch);  // nothing was written
+  const auto state = context_.log->flush(written.mark);
   if (is_settled(state)) return answer(written, state);
   std::lock_guard lock(mutex_);
   unsettled_.push_back(std::move(written));
@@ -230,11 +230,7 @@ void Committer::give_up_if_stopping() {
 void Committer::recover() {
   const Error error = context_.log->failure();
   const auto refreshed = refresh_log(*writer_, *context_.options, *context_.statistics);
-  if (refreshed) {
-    context_.log->recovered(*refreshed);
-    context_.log->doubt();
-    if (!context_.log->has_failed()) return;
-  }
+  if (refreshed && context_.log->recovered(*refreshed)) return;
   if (open_again(error)) context_.hub->on_unknown_commit();
 }
 
@@ -454,17 +450,18 @@ bool Committer::open_again(const Error& error) {
   writer_->leave_wal_on_close();
   writer_.reset();
   auto recovered = recover_store(*context_.options, *context_.statistics);
-  if (!recovered) {
+  const bool is_durable = recovered && context_.log->recovered(recovered->version);
+  if (!is_durable) {
+    const Error last = recovered ? context_.log->failure() : recovered.error();
     const Error dead(ErrorKind::io,
                      "this store cannot be used any more, close it and open it again "
                      "when the cause is gone; first: " +
-                         error.message() + "; then: " + recovered.error().message());
+                         error.message() + "; then: " + last.message());
     fail_for_good(dead);
     context_.pool->stop(dead);
     return false;
   }
   writer_ = std::move(recovered->writer);
-  context_.log->recovered(recovered->version);
   context_.resume_others();
   return true;
 }

@@ -124,15 +124,28 @@ Error LogSync::failure() const {
                                   (failure_.empty() ? "in another process" : failure_));
 }
 
-void LogSync::recovered(Version version) {
+bool LogSync::recovered(Version version) {
   auto& shared = sidecar_->shared();
   const auto number = shared.recoveries.load() + 1;
+  {
+    std::lock_guard lock(file_mutex_);
+    file_.reset();
+    auto file = File::open(*options_);
+    const int code = file ? (*file)->sync() : SQLITE_CANTOPEN;
+    if (code != SQLITE_OK) {
+      failed(sqlite3_errstr(code));
+      return false;
+    }
+    file_ = std::move(*file);
+    opened_after_ = number;
+  }
   shared.recovered[number % kRecoveriesRemembered].store(version);
   shared.recoveries.store(number);
   raise(shared.durable, version);
   shared.flush_failed.store(0);
   std::lock_guard lock(mutex_);
   failure_.clear();
+  return true;
 }
 
 Version LogSync::found() const {

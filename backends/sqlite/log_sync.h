@@ -72,8 +72,9 @@ class LogSync {
   Error failure() const;
 
   bool has_failed() const;
-  // Within the turn: what the store holds, up to this version, was written and flushed anew.
-  void recovered(Version version);
+  // Within the turn: what the store holds, up to this version, was written and flushed anew. False: a
+  // new descriptor cannot be flushed either.
+  bool recovered(Version version);
   // By the last recovery.
   Version found() const;
 

@@ -399,14 +399,16 @@ TEST(LogSync, a_version_is_judged_by_the_recoveries_since_it_was_written) {
   using State = LogSync::State;
   EXPECT_EQ((*log)->look((*log)->seen(durable)), State::durable);
   EXPECT_EQ((*log)->look(found), State::written);
-  (*log)->recovered(durable + 1);
+  EXPECT_TRUE((*log)->recovered(durable + 1));
   EXPECT_EQ((*log)->look(found), State::durable);
   EXPECT_EQ((*log)->look(lost), State::lost);
   // A later commit that is durable says nothing of an earlier one that was lost.
   const auto later = (*log)->written(durable + 3);
   EXPECT_EQ((*log)->flush(later), State::durable);
   EXPECT_EQ((*log)->look(lost), State::lost);
-  for (std::size_t i = 0; i < kRecoveriesRemembered; ++i) (*log)->recovered(durable + 3);
+  for (std::size_t i = 0; i < kRecoveriesRemembered; ++i) {
+    EXPECT_TRUE((*log)->recovered(durable + 3));
+  }
   EXPECT_EQ((*log)->look(later), State::durable);
   EXPECT_EQ((*log)->look(lost), State::unknown);
 }
