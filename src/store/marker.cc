@@ -1,6 +1,6 @@
 #include "marker.h"
 
-#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
@@ -9,19 +9,51 @@
 namespace semper::internal {
 namespace {
 
-constexpr std::string_view kMarkerPrefix = "\xff/semper/marker/";
+// Then the version that the commit had read. 0.1.0 wrote a time there, in seconds: those keys go on with
+// a zero, and are left to the processes of 0.1.0.
+constexpr std::string_view kMarkerPrefix = "\xff/semper/marker/\x01";
+// Then the version that all markers before were swept away by; the last one counts.
+constexpr std::string_view kSweptPrefix = "\xff/semper/swept/";
 constexpr char kCommitted = 'c';
 constexpr char kFenced = 'f';
 // Markers taken away by one commit, so that commits stay small.
 constexpr std::size_t kMarkersPerCommit = 4;
-constexpr auto kSweepInterval = std::chrono::hours(1);
+// There are as many as processes sweep at once; each removes those before its own.
+constexpr std::size_t kSweptRows = 1'000;
 
-Bytes marker_key_at(WallTime time) {
-  Bytes key(kMarkerPrefix);
-  const auto seconds =
-      std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
-  append_big_endian_u64(key, static_cast<std::uint64_t>(seconds));
+Bytes key_at(std::string_view prefix, std::uint64_t version) {
+  Bytes key(prefix);
+  append_big_endian_u64(key, version);
   return key;
+}
+
+std::uint64_t version_in(BytesView key, std::string_view prefix) {
+  std::uint64_t version = 0;
+  for (const char byte : key.substr(prefix.size(), 8)) {
+    version = version << 8 | static_cast<unsigned char>(byte);
+  }
+  return version;
+}
+
+KeyRange all_swept() {
+  KeyRange range{Bytes(kSweptPrefix), Bytes(kSweptPrefix)};
+  range.end.back() = static_cast<char>(range.end.back() + 1);
+  return range;
+}
+
+// The newest version that was the present one a lifetime ago or earlier, if there is a new one of those.
+// With the mutex.
+std::optional<std::uint64_t> look(MarkerLedger& ledger, std::uint64_t version, MonotonicTime now) {
+  auto& seen = ledger.seen;
+  // The store was replaced by an older one.
+  if (!seen.empty() && version < seen.front().version) seen.clear();
+  if (seen.empty() || now - seen.back().at >= kMarkerSightings) seen.push_back({version, now});
+  std::optional<std::uint64_t> past;
+  while (now - seen.front().at > kMarkerLifetime) {
+    past = seen.front().version;
+    seen.pop_front();
+  }
+  return past;
 }
 
 Result<Versionstamp> read_outcome(const Bytes& value) {
@@ -36,8 +68,8 @@ Result<Versionstamp> read_outcome(const Bytes& value) {
 }  // namespace
 
 Marker add_marker(Backend& backend, Env env, CommitRequest& request) {
-  const WallTime now = env.clock->wall_time();
-  Marker marker{marker_key_at(now) + env.random->bytes(16), {}};
+  const std::uint64_t version = request.read_version;
+  Marker marker{key_at(kMarkerPrefix, version) + env.random->bytes(16), {}};
   Bytes value(Versionstamp::store_size, '\0');
   value.push_back(kCommitted);
   if (!SEMPER_MUTANT("store_marker_not_read")) {
@@ -55,10 +87,12 @@ Marker add_marker(Backend& backend, Env env, CommitRequest& request) {
     request.mutations.push_back({Mutation::Type::clear, marker.removed.back(), {}, 0});
     ledger.done.pop_back();
   }
-  if (now >= ledger.next_sweep) {
-    ledger.next_sweep = now + kSweepInterval;
-    request.mutations.push_back({Mutation::Type::clear_range, Bytes(kMarkerPrefix),
-                                 marker_key_at(now - kMarkerLifetime), 0});
+  if (const auto past = look(ledger, version, env.clock->now())) {
+    const Bytes swept = key_at(kSweptPrefix, *past);
+    request.mutations.push_back(
+        {Mutation::Type::clear_range, Bytes(kMarkerPrefix), key_at(kMarkerPrefix, *past), 0});
+    request.mutations.push_back({Mutation::Type::clear_range, Bytes(kSweptPrefix), swept, 0});
+    request.mutations.push_back({Mutation::Type::set, swept, {}, 0});
   }
   return marker;
 }
@@ -98,7 +132,20 @@ Async<Versionstamp> resolve_marker(Backend& backend, Env env, Bytes marker) {
     if (SEMPER_MUTANT("store_unfenced_outcome")) {
       co_return fail(ErrorKind::conflict, "the commit did not take effect");
     }
+    // Whoever stood still for a whole lifetime cannot know any more.
+    const PageRequest every(all_swept(), kSweptRows);
+    auto swept = co_await (*snapshot)->get_range(every);
+    if (!swept) {
+      last = swept.error().to_string();
+      continue;
+    }
+    if (!swept->rows.empty() &&
+        version_in(marker, kMarkerPrefix) < version_in(swept->rows.back().key, kSweptPrefix)) {
+      last = "its marker was swept away meanwhile; this process stood still for too long";
+      break;
+    }
     CommitRequest fence;
+    fence.reads.push_back({every.range, swept->rows.size()});
     fence.read_version = (*snapshot)->version();
     fence.reads.push_back({KeyRange::point(marker), 0});
     fence.mutations.push_back({Mutation::Type::set, marker, Bytes(1, kFenced), 0});

@@ -55,6 +55,15 @@ class TransactionTest : public ::testing::Test {
     }());
   }
 
+  // As another process.
+  Result<Versionstamp> commit_through(const std::shared_ptr<Backend>& backend, Env env) {
+    return simulated_run(clock_, [&]() -> Async<Versionstamp> {
+      Transaction transaction(backend, env);
+      transaction.set("other", "1");
+      co_return co_await transaction.commit();
+    }());
+  }
+
   std::uint64_t n() {
     const auto value = stored("n");
     return value ? load_little_endian_u64(*value) : 0;
@@ -189,10 +198,65 @@ TEST_F(TransactionTest, markers_left_by_a_crash_are_removed_after_their_lifetime
   faulty_ = std::make_shared<testing::FaultyBackend>(memory_, env_);
   ASSERT_TRUE(add_one({}));
   EXPECT_GE(markers(), 2u);
-  clock_.advance(internal::kMarkerLifetime + 1h);
-  faulty_ = std::make_shared<testing::FaultyBackend>(memory_, env_);
+  // Who comes later has seen nothing of the store's past, whatever its calendar says.
+  clock_.advance(internal::kMarkerLifetime - 1h);
   ASSERT_TRUE(add_one({}));
-  EXPECT_EQ(markers(), 1u);
+  const auto newcomer = std::make_shared<testing::FaultyBackend>(memory_, env_);
+  ASSERT_TRUE(commit_through(newcomer, env_));
+  EXPECT_GE(markers(), 3u);
+  clock_.advance(2h);
+  ASSERT_TRUE(commit_through(newcomer, env_));
+  EXPECT_GE(markers(), 3u);
+  ASSERT_TRUE(add_one({}));
+  EXPECT_LE(markers(), 2u) << "what the crash left is still there";
+  EXPECT_LE(faulty_->marker_ledger().seen.size(),
+            static_cast<std::size_t>(internal::kMarkerLifetime / internal::kMarkerSightings) + 2);
+}
+
+TEST_F(TransactionTest, a_process_whose_calendar_is_wrong_removes_no_marker_that_is_needed) {
+  // Committed, and its process does not know yet.
+  ASSERT_TRUE(add_one({CommitFault::unknown_applied}));
+  const auto before = markers();
+  ASSERT_GE(before, 1u);
+  class Ahead final : public Clock {
+   public:
+    explicit Ahead(SimulatedClock& clock) : clock_(clock) {}
+    MonotonicTime now() const noexcept override { return clock_.now(); }
+    WallTime wall_time() const noexcept override { return clock_.wall_time() + 48h; }
+    TimerId call_at(MonotonicTime when, std::function<void()> callback) override {
+      return clock_.call_at(when, std::move(callback));
+    }
+    bool cancel(TimerId timer) noexcept override { return clock_.cancel(timer); }
+
+   private:
+    SimulatedClock& clock_;
+  } ahead(clock_);
+  Env other = env_;
+  other.clock = &ahead;
+  ASSERT_TRUE(commit_through(std::make_shared<testing::FaultyBackend>(memory_, other), other));
+  EXPECT_EQ(markers(), before + 1);
+}
+
+TEST_F(TransactionTest, a_process_that_stood_still_until_its_marker_was_swept_away_does_not_guess) {
+  // Its commit takes effect, the answer is lost, and it is stopped before it asks.
+  Bytes marker;
+  const auto committed = simulated_run(clock_, [&]() -> Async<CommitReceipt> {
+    CommitRequest request;
+    SEMPER_CO_TRY(const auto snapshot, co_await memory_->snapshot());
+    request.read_version = snapshot->version();
+    request.mutations.push_back({Mutation::Type::set, "n", "1", 0});
+    marker = internal::add_marker(*faulty_, env_, request).key;
+    co_return co_await memory_->commit(std::move(request));
+  }());
+  ASSERT_TRUE(committed);
+  const auto other = std::make_shared<testing::FaultyBackend>(memory_, env_);
+  ASSERT_TRUE(commit_through(other, env_));
+  clock_.advance(internal::kMarkerLifetime + 1h);
+  ASSERT_TRUE(commit_through(other, env_));
+  ASSERT_EQ(stored(marker), std::nullopt) << "nothing was swept";
+  const auto told = simulated_run(clock_, internal::resolve_marker(*faulty_, env_, marker));
+  ASSERT_FALSE(told);
+  EXPECT_EQ(told.error().kind(), ErrorKind::outcome_unknown) << told.error().to_string();
 }
 
 TEST_F(TransactionTest, a_stopped_calendar_does_not_make_markers_meet) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <deque>
 #include <mutex>
 #include <vector>
 
@@ -14,7 +16,12 @@ struct MarkerLedger {
   static constexpr std::size_t kCapacity = 4096;
   std::mutex mutex;
   std::vector<Bytes> done;
-  WallTime next_sweep{};
+  // Versions of the store, and when this process saw them by its monotonic clock; oldest first.
+  struct Sighting {
+    std::uint64_t version = 0;
+    MonotonicTime at{};
+  };
+  std::deque<Sighting> seen;
 };
 
 }  // namespace semper::internal
