@@ -18,7 +18,7 @@ SERVER_SUITE_ON(Weeks, worlds_in(TimeKind::simulated));
 constexpr std::int64_t kGrowthBytesMaximum = 256 << 10;
 
 constexpr int kEntities = 64;
-constexpr int kRoundsADay = 500;
+constexpr int kRoundsADay = 250;
 
 // SEMPER_TEST_DAYS makes the week longer.
 int days() {
