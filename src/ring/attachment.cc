@@ -287,7 +287,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   const Pointer producer_before = producer;
   // What was read may be in a cache only; nothing may be built on it before it is durable.
   if (flushes && is_unused(producer, consumer)) {
-    SEMPER_CO_TRY_STATUS(co_await confirm_mark(*format));
+    SEMPER_CO_TRY_STATUS(co_await confirm_mark(*format, Confirm::one_copy));
   }
   if (settles) {
     SEMPER_CO_TRY_STATUS(co_await format->settle(producer_side ? producer : consumer, standing));

@@ -67,7 +67,7 @@ Async<bool> keep_existing(BlockDevice& device, const CreateOptions& options) {
   }
   // Success says that it is durable, and its creation may have failed in a flush.
   if (internal::is_unused(*producer, *consumer)) {
-    SEMPER_CO_TRY_STATUS(co_await internal::confirm_mark(format));
+    SEMPER_CO_TRY_STATUS(co_await internal::confirm_mark(format, internal::Confirm::all_copies));
   }
   co_return true;
 }

@@ -116,9 +116,9 @@ Async<Standing> read_standing(FormatOnDevice& format) {
   }
 }
 
-Async<void> confirm_mark(FormatOnDevice& format) {
+Async<void> confirm_mark(FormatOnDevice& format, Confirm how) {
   BlockDevice& device = format.device();
-  if (format.id() == Format::semper_1) co_return co_await confirm_semper(device);
+  if (format.id() == Format::semper_1) co_return co_await confirm_semper(device, how);
   AlignedBuffer sector(format.sector_size());
   ReadParts there{sector.span()};
   SEMPER_CO_TRY_STATUS(co_await device.read(0, std::move(there)));

@@ -285,11 +285,13 @@ inline bool is_unused(const Pointer& producer, const Pointer& consumer) {
 }
 // What a ring is known by (superblock, magic sector) once more, durably. A flush that failed during a
 // creation leaves it in a cache only, where it looks whole; so this comes before anything is built on a
-// ring that nobody has used yet. Changes nothing that can be read.
-Async<void> confirm_mark(FormatOnDevice& format);
-// Both copies of the superblock, never the only good one. Nothing, where the second one has no place of
+// ring that nobody has used yet. Changes nothing that can be read. `one_copy`: of a ring whose making may
+// have been told, the copy at the end alone, so that a power loss never finds both in doubt.
+enum class Confirm : std::uint8_t { all_copies, one_copy };
+Async<void> confirm_mark(FormatOnDevice& format, Confirm how);
+// Copies of the superblock, never the only good one. Nothing, where the second one has no place of
 // its own (a device that was cut short).
-Async<void> confirm_semper(BlockDevice& device);
+Async<void> confirm_semper(BlockDevice& device, Confirm how);
 
 // A new ring, whatever is there; returns its identity.
 Async<std::string> make_semper(BlockDevice& device, const CreateOptions& options);

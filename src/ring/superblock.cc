@@ -137,19 +137,19 @@ Async<void> repair_semper(BlockDevice& device) {
   co_return Result<void>();
 }
 
-Async<void> confirm_semper(BlockDevice& device) {
+Async<void> confirm_semper(BlockDevice& device, Confirm how) {
   SEMPER_CO_TRY(const SuperblockFound found, co_await find_superblock(device));
   const std::uint64_t copy_place = superblock_copy_place(device);
   if (!found.superblock || copy_place < found.superblock->data_start + found.superblock->capacity) {
     co_return Result<void>();
   }
-  // A power loss may spoil what is being written: first the copy that is missing, if one is.
+  // A power loss may spoil what is being written: first the copy that is missing, if one is. That
+  // alone where a ring may have been promised: the other one is durable since then, and stays as it is.
   const bool first_is_good = found.checks[0] == BlockCheck::valid;
-  for (const std::uint64_t place :
-       {first_is_good ? copy_place : 0, first_is_good ? 0 : copy_place}) {
-    SEMPER_CO_TRY_STATUS(co_await write_superblock(device, *found.superblock, place));
-  }
-  co_return Result<void>();
+  SEMPER_CO_TRY_STATUS(
+      co_await write_superblock(device, *found.superblock, first_is_good ? copy_place : 0));
+  if (how == Confirm::one_copy) co_return Result<void>();
+  co_return co_await write_superblock(device, *found.superblock, first_is_good ? 0 : copy_place);
 }
 
 // Of semper-1 all that a search could take for a ring: the copy that it would find, and the positions.
