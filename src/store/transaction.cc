@@ -275,8 +275,7 @@ class Transaction::Impl {
   // A snapshot's read times out because of its age and for no other reason: see Snapshot.
   Error of_read(Error error) const {
     if (error.kind() != ErrorKind::timeout) return error;
-    const Limit limit =
-        duration_limit(backend_->limits().transaction_duration);
+    const Limit limit = duration_limit(backend_->limits().transaction_duration);
     return Error(ErrorKind::timeout, limit, error.message());
   }
 

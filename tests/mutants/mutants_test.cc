@@ -10,8 +10,8 @@
 #include <set>
 #include <sstream>
 
-#include "semper/testing/child_process.h"
 #include "campaign.h"
+#include "semper/testing/child_process.h"
 
 // As everywhere but in the dev preset.
 #define SEMPER_MUTANTS 0

@@ -7,13 +7,13 @@
 #include <memory>
 #include <sstream>
 
-#include "semper/testing/child_process.h"
 #include "../crash/workers.h"
 #include "device.h"
 #include "disk.h"
 #include "loop_device.h"
 #include "roles.h"
 #include "semper/env/random.h"
+#include "semper/testing/child_process.h"
 #include "semper/testing/temporary_folder.h"
 
 namespace semper::testing {

@@ -171,7 +171,7 @@ std::optional<int> run_disk_role(const std::vector<std::string>& arguments) {
     } else if (command == "statistics") {
       const auto found = server.statistics();
       answer("ok " + std::to_string(found.operations) + " " + std::to_string(found.flushes) + " " +
-          std::to_string(found.failed_flushes) + " " + std::to_string(found.repeated_flushes));
+             std::to_string(found.failed_flushes) + " " + std::to_string(found.repeated_flushes));
     } else {
       answer("what? " + line);
     }

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "semper/testing/child_process.h"
 #include "fuse_server.h"
+#include "semper/testing/child_process.h"
 
 namespace semper::testing {
 

@@ -2,10 +2,10 @@
 // intended ('I'), acknowledged ('P'), seen ('S'), about to be removed ('B') and removed ('A') is noted.
 #include <unistd.h>
 
-#include "semper/testing/child_process.h"
 #include "checkers/ring_order.h"
 #include "device.h"
 #include "semper/env/scheduler.h"
+#include "semper/testing/child_process.h"
 
 namespace semper::testing {
 namespace {

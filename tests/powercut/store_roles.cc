@@ -3,7 +3,6 @@
 #include <atomic>
 #include <memory>
 
-#include "semper/testing/child_process.h"
 #include "../crash/journal.h"
 #include "../crash/ledger.h"
 #include "../crash/verdict.h"
@@ -12,6 +11,7 @@
 #include "semper/env/one_shot.h"
 #include "semper/journal_drain.h"
 #include "semper/semper.h"
+#include "semper/testing/child_process.h"
 
 namespace semper::testing {
 namespace {

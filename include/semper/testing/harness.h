@@ -234,11 +234,12 @@ requires HandlesCast<B, M> Status Harness::cast(const Ref<B>& to, Parts&&... par
 template <class M, class B, class... Parts>
 requires HandlesInfo<B, M> Status Harness::info(const Ref<B>& to, Parts&&... parts) {
   const M message = internal::message_of<M>(std::forward<Parts>(parts)...);
-  return perform<Status>(described("info", to, message),
-                         [id = to.entity().id, message](Tenant tenant) {
-                           return semper::ref<B>(std::move(tenant), id).info(message);
-                         },
-                         internal::HarnessPlace::host);
+  return perform<Status>(
+      described("info", to, message),
+      [id = to.entity().id, message](Tenant tenant) {
+        return semper::ref<B>(std::move(tenant), id).info(message);
+      },
+      internal::HarnessPlace::host);
 }
 
 template <class M, class B, class... Parts>
@@ -246,7 +247,8 @@ requires HandlesCall<B, M> HarnessCall<typename M::Reply> Harness::begin_call(co
                                                                               Parts&&... parts) {
   const M message = internal::message_of<M>(std::forward<Parts>(parts)...);
   auto [operation, answer] = begin<Result<typename M::Reply>>(
-      described("call", to, message), [id = to.entity().id, message](Tenant tenant) {
+      described("call", to, message),
+      [id = to.entity().id, message](Tenant tenant) {
         return semper::ref<B>(std::move(tenant), id).call(message, internal::patient());
       },
       internal::HarnessPlace::caller);
