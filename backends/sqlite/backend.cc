@@ -229,7 +229,7 @@ std::optional<Error> SqliteBackend::failure() const {
 
 Async<std::unique_ptr<Snapshot>> SqliteBackend::snapshot() {
   SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
-  while (true) {
+  for (int attempt = 0; attempt < kFlushRecoveries; ++attempt) {
     const auto now = parts_->env.clock->now();
     SEMPER_CO_TRY_STATUS(parts_->check_place_if_due(now));
     auto pool = parts_->pool;
@@ -248,6 +248,9 @@ Async<std::unique_ptr<Snapshot>> SqliteBackend::snapshot() {
     // A recovery took the view away.
     if (parts_->log->seen(version).recoveries == mark.recoveries) co_return snapshot;
   }
+  co_return fail(ErrorKind::io, parts_->options.path.file +
+                                    " was opened again several times in a row; begin anew, and "
+                                    "look at the disk");
 }
 
 Status SqliteBackend::check_commits() const {
@@ -265,10 +268,10 @@ Async<void> SqliteBackend::raise_version(Version floor) {
   SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
   SEMPER_CO_TRY_STATUS(check_commits());
   if (floor > kVersionMaximum) {
-    co_return fail(ErrorKind::invalid_argument,
-                   "version " + std::to_string(floor) +
-                       " is no version of a store: the highest is " +
-                       std::to_string(kVersionMaximum) + "; nothing was changed");
+    co_return fail(ErrorKind::invalid_argument, "version " + std::to_string(floor) +
+                                                    " is no version of a store: the highest is " +
+                                                    std::to_string(kVersionMaximum) +
+                                                    "; nothing was changed");
   }
   CommitRequest nothing;  // named: g++ 12 destroys an aggregate inside a co_await expression twice
   SEMPER_CO_TRY(const auto raised, co_await parts_->committer->commit(std::move(nothing), floor));

@@ -1,13 +1,11 @@
 #include "log_chain.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 
+#include "descriptor.h"
 #include "semper/base/bytes.h"
 
 namespace semper::sqlite {
@@ -19,16 +17,10 @@ constexpr std::size_t kSaltsBytes = 8;
 
 class ReadFile {
  public:
-  explicit ReadFile(const std::string& path)
-      : path_(path), number_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~ReadFile() {
-    if (number_ >= 0) ::close(number_);
-  }
-  ReadFile(const ReadFile&) = delete;
-  ReadFile& operator=(const ReadFile&) = delete;
+  explicit ReadFile(const std::string& path) : path_(path), file_(path, O_RDONLY) {}
 
-  Status read(void* to, std::size_t bytes, std::uint64_t offset) {
-    const ssize_t got = ::pread(number_, to, bytes, static_cast<off_t>(offset));
+  Status read(void* to, std::size_t bytes, std::uint64_t offset) const {
+    const ssize_t got = ::pread(file_.number(), to, bytes, static_cast<off_t>(offset));
     if (got < 0) return fail(error_from_errno(errno, "cannot read " + path_));
     if (static_cast<std::size_t>(got) == bytes) return {};
     return fail(ErrorKind::io, path_ + " is shorter than its index says");
@@ -36,7 +28,7 @@ class ReadFile {
 
  private:
   const std::string path_;
-  const int number_;
+  const Descriptor file_;
 };
 
 // What the index says of the log; numbers as the machine has them.
@@ -88,7 +80,7 @@ Status check_log(const StorePath& path) {
   IndexHeader index{};
   SEMPER_TRY_STATUS(ReadFile(path.index()).read(&index, sizeof index, 0));
   if (index.frames == 0) return {};
-  ReadFile log(path.wal());
+  const ReadFile log(path.wal());
   Bytes header(kLogHeaderBytes, '\0');
   SEMPER_TRY_STATUS(log.read(header.data(), header.size(), 0));
   Checksum sum(index.big_endian_checksums != 0);

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "connection.h"
-#include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
 #include "turn.h"
 
@@ -13,10 +12,6 @@ namespace semper::sqlite {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
-
-std::uint32_t owner_in(std::uint32_t word) {
-  return word & ~kTurnWaiters;
-}
 
 void raise(std::atomic<std::uint64_t>& word, std::uint64_t to) {
   auto present = word.load();
@@ -65,7 +60,11 @@ class LogSync::File {
 
 LogSync::LogSync(const SqliteOptions& options, Sidecar& sidecar, Statistics& statistics,
                  Clock& clock)
-    : options_(&options), sidecar_(&sidecar), statistics_(&statistics), clock_(&clock) {}
+    : options_(&options),
+      sidecar_(&sidecar),
+      statistics_(&statistics),
+      clock_(&clock),
+      lock_(sidecar, sidecar.shared().flush) {}
 
 LogSync::~LogSync() = default;
 
@@ -73,15 +72,15 @@ Result<std::unique_ptr<LogSync>> LogSync::open(const SqliteOptions& options, Sid
                                                Statistics& statistics, Clock& clock) {
   std::unique_ptr<LogSync> log(new LogSync(options, sidecar, statistics, clock));
   const auto deadline = SteadyClock::now() + kTurnWait;
-  Taken taken = log->take();
-  while (taken == Taken::no && SteadyClock::now() < deadline) taken = log->take();
+  Taken taken = log->lock_.take_or_wait();
+  while (taken == Taken::no && SteadyClock::now() < deadline) taken = log->lock_.take_or_wait();
   if (taken == Taken::no) {
     return fail(ErrorKind::retry,
                 "another process flushes the log of " + options.path.file +
                     " and does not get on; is it stopped? continue or end it, then try again");
   }
   log->prepare(taken);
-  log->let_go();
+  log->lock_.let_go(ProcessLock::Wake::all);
   return log;
 }
 
@@ -160,7 +159,7 @@ LogSync::State LogSync::flush(const Mark& mark) {
   while (true) {
     const State state = look(mark);
     if (state != State::written || has_failed()) return state;
-    const Taken taken = take();
+    const Taken taken = lock_.take_or_wait();
     if (flushes != shared.flushes.load()) {
       flushes = shared.flushes.load();
       patience = SteadyClock::now() + kFlushPatience;
@@ -173,17 +172,17 @@ LogSync::State LogSync::flush(const Mark& mark) {
       // the kernel. One that was seen may have a committer that died before it told.
       if (!has_failed()) sync(std::max(shared.version.load(), mark.version));
     }
-    if (taken != Taken::no) let_go();
+    if (taken != Taken::no) lock_.let_go(ProcessLock::Wake::all);
   }
 }
 
 void LogSync::doubt() {
   const auto patience = SteadyClock::now() + kFlushPatience;
-  Taken taken = take();
-  while (taken == Taken::no && SteadyClock::now() < patience) taken = take();
+  Taken taken = lock_.take_or_wait();
+  while (taken == Taken::no && SteadyClock::now() < patience) taken = lock_.take_or_wait();
   prepare(taken);
   if (!has_failed()) sync(0);
-  if (taken != Taken::no) let_go();
+  if (taken != Taken::no) lock_.let_go(ProcessLock::Wake::all);
 }
 
 // Errors of what was flushed before are not reported to a descriptor that is opened now.
@@ -225,32 +224,6 @@ void LogSync::failed(const std::string& why) {
   }
   if (SEMPER_MUTANT("sqlite_failed_flush_untold")) return;
   sidecar_->shared().flush_failed.store(1);
-}
-
-LogSync::Taken LogSync::take() {
-  auto& word = sidecar_->shared().flush;
-  std::uint32_t seen = word.load();
-  const std::uint32_t owner = owner_in(seen);
-  if (owner == kTurnFree || owner == kTurnOfTheDead) {
-    if (!word.compare_exchange_strong(seen, mine() | (seen & kTurnWaiters))) return Taken::no;
-    return owner == kTurnFree ? Taken::yes : Taken::after_a_death;
-  }
-  if ((seen & kTurnWaiters) == 0) {
-    if (!word.compare_exchange_strong(seen, seen | kTurnWaiters)) return Taken::no;
-    seen |= kTurnWaiters;
-  }
-  futex_wait(word, seen, kDeathLook);
-  if (word.load() == seen && sidecar_->is_dead(owner - 1)) {
-    word.compare_exchange_strong(seen, kTurnOfTheDead | kTurnWaiters);
-  }
-  return Taken::no;
-}
-
-void LogSync::let_go() {
-  auto& word = sidecar_->shared().flush;
-  const std::uint32_t before = word.exchange(kTurnFree);
-  SEMPER_ASSERT(owner_in(before) == mine(), "only who has the flush lets it go");
-  if ((before & kTurnWaiters) != 0) futex_wake_all(word);
 }
 
 }  // namespace semper::sqlite

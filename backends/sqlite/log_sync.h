@@ -27,6 +27,7 @@
 #include <string>
 
 #include "options.h"
+#include "process_lock.h"
 #include "semper/store/backend.h"
 #include "sidecar.h"
 #include "statistics.h"
@@ -82,19 +83,17 @@ class LogSync {
   class File;
 
   LogSync(const SqliteOptions& options, Sidecar& sidecar, Statistics& statistics, Clock& clock);
-  enum class Taken : std::uint8_t { no, yes, after_a_death };
-  Taken take();
-  void let_go();
+  using Taken = ProcessLock::Taken;
   // With the flush, or where its owner does not get on.
   void prepare(Taken how);
   void sync(Version covered);
   void failed(const std::string& why);
-  std::uint32_t mine() const { return static_cast<std::uint32_t>(sidecar_->my_entry() + 1); }
 
   const SqliteOptions* options_;
   Sidecar* sidecar_;
   Statistics* statistics_;
   Clock* clock_;
+  ProcessLock lock_;  // who flushes
   std::mutex file_mutex_;
   std::unique_ptr<File> file_;
   std::uint64_t opened_after_ = 0;  // so many recoveries

@@ -8,10 +8,9 @@
 #include <mutex>
 
 #include "fault_vfs.h"
-#include "recovery.h"
+#include "parts_test_support.h"
 #include "semper/env/env.h"
 #include "semper/testing/child_process.h"
-#include "test_place.h"
 #include "turn.h"
 
 namespace semper::sqlite {
@@ -24,8 +23,8 @@ using testing::say;
 // Holds the flush of a log in the middle, and decides how it ends.
 class HeldFlush {
  public:
-  explicit HeldFlush(FaultVfs& vfs) : vfs_(vfs) {
-    vfs.set_plan({[this](FaultFile on, FaultOperation doing) {
+  explicit HeldFlush(const std::string& vfs) : vfs_(vfs) {
+    vfs_.set_plan({[this](FaultFile on, FaultOperation doing) {
       if (on != FaultFile::wal || doing != FaultOperation::sync) return SQLITE_OK;
       std::unique_lock lock(mutex_);
       began_ = true;
@@ -49,21 +48,12 @@ class HeldFlush {
   }
 
  private:
-  FaultVfs& vfs_;
+  FaultVfs vfs_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool began_ = false;
   std::optional<int> end_;
 };
-
-std::unique_ptr<Sidecar> look_into_sidecar(const TestPlace& place) {
-  StorePath path;
-  path.file = place.file();
-  path.directory = place.folder();
-  auto opened = Sidecar::open(path, [] { return Result<std::uint64_t>(0); });
-  EXPECT_TRUE(opened) << opened.error().to_string();
-  return opened ? std::move(*opened) : nullptr;
-}
 
 void wait_until_written(Sidecar& sidecar, Version version) {
   while (sidecar.version() < version) std::this_thread::yield();
@@ -77,29 +67,12 @@ bool is_done(const std::future<Result<Versionstamp>>& answer) {
   return answer.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
 }
 
-// As a committer does that is stopped before it flushes and tells anybody.
-void write_and_say_nothing(const std::string& file, const Bytes& value) {
-  SqliteOptions options;
-  options.path.file = file;
-  Statistics statistics;
-  auto writer = Writer::open(options, statistics);
-  ASSERT_TRUE(writer) << writer.error().to_string();
-  (*writer)->leave_wal_on_close();
-  const auto base = (*writer)->begin();
-  ASSERT_TRUE(base) << base.error().to_string();
-  CommitRequest request;
-  request.mutations.push_back({Mutation::Type::set, "key", value, 0});
-  ASSERT_TRUE((*writer)->apply(request, {base->version + 1, 0}));
-  ASSERT_EQ((*writer)->commit(base->version + 1, Writer::Flush::later), SQLITE_OK);
-}
-
 TEST(LogSync, a_commit_is_told_after_its_flush_and_others_have_their_turn_meanwhile) {
   const TestPlace place;
-  FaultVfs vfs("held-turn");
-  HeldFlush flush(vfs);
+  HeldFlush flush("held-turn");
   const Store store = must_open(place.url("vfs=held-turn"));
   ASSERT_TRUE(put(store, "key", "old"));
-  auto sidecar = look_into_sidecar(place);
+  auto sidecar = open_sidecar(place.file());
   flush.arm();
   auto answer = put_beside(store, "key", "new");
   flush.wait_until_it_began();
@@ -113,12 +86,11 @@ TEST(LogSync, a_commit_is_told_after_its_flush_and_others_have_their_turn_meanwh
 
 TEST(LogSync, what_is_not_durable_is_shown_to_nobody) {
   const TestPlace place;
-  FaultVfs vfs("held-read");
-  HeldFlush flush(vfs);
+  HeldFlush flush("held-read");
   const Store store = must_open(place.url("vfs=held-read"));
   const Store other = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "old"));
-  auto sidecar = look_into_sidecar(place);
+  auto sidecar = open_sidecar(place.file());
   flush.arm();
   auto answer = put_beside(store, "key", "new");
   flush.wait_until_it_began();
@@ -137,8 +109,7 @@ TEST(LogSync, what_is_not_durable_is_shown_to_nobody) {
 
 TEST(LogSync, a_snapshot_of_what_is_durable_waits_for_no_flush) {
   const TestPlace place;
-  FaultVfs vfs("held-old");
-  HeldFlush flush(vfs);
+  HeldFlush flush("held-old");
   const Store store = must_open(place.url("vfs=held-old"));
   const Store other = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "old"));
@@ -155,8 +126,7 @@ TEST(LogSync, a_snapshot_of_what_is_durable_waits_for_no_flush) {
 // The only view that is open shows the state before; two connections are too few to open more.
 TEST(LogSync, who_was_told_of_a_change_is_not_shown_the_state_before) {
   const TestPlace place;
-  FaultVfs vfs("held-watch");
-  HeldFlush flush(vfs);
+  HeldFlush flush("held-watch");
   const Store store = must_open(place.url("vfs=held-watch"));
   const Store other = must_open(place.url("readers=2"));
   ASSERT_TRUE(put(store, "key", "old"));
@@ -183,7 +153,7 @@ TEST(LogSync, who_met_a_conflict_is_not_shown_the_state_before) {
   auto loser = store.begin();
   ASSERT_EQ(*wait_for(loser.get("key")), "old");
   loser.set("key", "lost");
-  write_and_say_nothing(place.file(), "new");
+  commit_and_say_nothing(place.file(), "key", "new");
   const auto refused = wait_for(loser.commit());
   ASSERT_FALSE(refused);
   ASSERT_EQ(refused.error().kind(), ErrorKind::conflict);
@@ -192,13 +162,12 @@ TEST(LogSync, who_met_a_conflict_is_not_shown_the_state_before) {
 
 TEST(LogSync, one_flush_is_for_all_who_wrote_before_it_began) {
   const TestPlace place;
-  FaultVfs vfs("held-shared");
-  HeldFlush flush(vfs);
+  HeldFlush flush("held-shared");
   const Store first = must_open(place.url("vfs=held-shared"));
   const Store second = must_open(place.url());
   const Store third = must_open(place.url());
   ASSERT_TRUE(put(first, "key", "old"));
-  auto sidecar = look_into_sidecar(place);
+  auto sidecar = open_sidecar(place.file());
   const auto before = figure(second, "flushes") + figure(third, "flushes");
   flush.arm();
   auto one = put_beside(first, "one", "1");
@@ -218,12 +187,11 @@ TEST(LogSync, one_flush_is_for_all_who_wrote_before_it_began) {
 
 TEST(LogSync, a_flush_that_failed_is_not_made_good_by_another_one) {
   const TestPlace place;
-  FaultVfs vfs("held-failed");
-  HeldFlush flush(vfs);
+  HeldFlush flush("held-failed");
   const Store first = must_open(place.url("vfs=held-failed"));
   const Store second = must_open(place.url());
   ASSERT_TRUE(put(first, "key", "old"));
-  auto sidecar = look_into_sidecar(place);
+  auto sidecar = open_sidecar(place.file());
   const auto flushes = figure(second, "flushes");
   flush.arm();
   auto one = put_beside(first, "one", "1");
@@ -255,8 +223,7 @@ std::int64_t size_of(const std::string& path) {
 
 TEST(LogSync, what_a_failed_flush_lost_is_told_and_its_version_not_given_again) {
   const TestPlace place;
-  FaultVfs vfs("held-lost");
-  HeldFlush flush(vfs);
+  HeldFlush flush("held-lost");
   const Store store = must_open(place.url("vfs=held-lost"));
   const auto old = put(store, "key", "old");
   ASSERT_TRUE(old);
@@ -284,13 +251,12 @@ TEST(LogSync, what_a_failed_flush_lost_is_told_and_its_version_not_given_again) 
 // copied by it. Who finds that out first gives the store up; who is left alone reads the log anew.
 TEST(LogSync, what_several_processes_built_on_what_was_lost_is_acknowledged_by_none) {
   const TestPlace place;
-  FaultVfs vfs("held-lost-by-all");
-  HeldFlush flush(vfs);
+  HeldFlush flush("held-lost-by-all");
   {
     const Store first = must_open(place.url("vfs=held-lost-by-all"));
     const Store second = must_open(place.url());
     ASSERT_TRUE(put(first, "key", "old"));
-    auto sidecar = look_into_sidecar(place);
+    auto sidecar = open_sidecar(place.file());
     const std::string log = place.file() + "-wal";
     const auto before = size_of(log);
     flush.arm();
@@ -324,15 +290,14 @@ TEST(LogSync, what_a_stopped_process_wrote_is_flushed_before_it_is_shown) {
   const TestPlace place;
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "old"));
-  write_and_say_nothing(place.file(), "new");
+  commit_and_say_nothing(place.file(), "key", "new");
   const auto before = figure(store, "flushes");
   EXPECT_EQ(*get(store, "key"), "new");
   EXPECT_EQ(figure(store, "flushes"), before + 1);
 }
 
 SEMPER_CHILD(is_killed_while_it_flushes) {
-  FaultVfs vfs("held-child");
-  HeldFlush flush(vfs);
+  HeldFlush flush("held-child");
   const Store store = must_open("sqlite:" + child_argument() + "?vfs=held-child");
   flush.arm();
   auto answer = put_beside(store, "child", "1");
@@ -386,7 +351,7 @@ TEST(LogSync, a_version_is_judged_by_the_recoveries_since_it_was_written) {
   const TestPlace place;
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "value"));
-  auto sidecar = look_into_sidecar(place);
+  auto sidecar = open_sidecar(place.file());
   SqliteOptions options;
   options.path.file = place.file();
   Statistics statistics;

@@ -10,8 +10,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "parts_test_support.h"
 #include "semper/testing/child_process.h"
-#include "test_place.h"
 #include "turn.h"
 
 namespace semper::sqlite {
@@ -165,15 +165,6 @@ bool as_first_of_a_pid_namespace(Work work) {
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   return true;
-}
-
-std::unique_ptr<Sidecar> open_sidecar(const std::string& file) {
-  StorePath path;
-  path.file = file;
-  path.directory = file.substr(0, file.rfind('/'));
-  auto opened = Sidecar::open(path, [] { return Result<std::uint64_t>(0); });
-  EXPECT_TRUE(opened) << opened.error().to_string();
-  return opened ? std::move(*opened) : nullptr;
 }
 
 // The first thread of each has the number 1.

@@ -5,11 +5,10 @@
 
 #include <charconv>
 
+#include "parts_test_support.h"
 #include "semper/testing/child_process.h"
 #include "store_file.h"
-#include "test_place.h"
 #include "turn.h"
-#include "writer.h"
 
 namespace semper::sqlite {
 namespace {
@@ -41,13 +40,6 @@ Result<std::int64_t> increment(const Store& store) {
   }(store));
 }
 
-Result<std::unique_ptr<Sidecar>> open_sidecar(const std::string& file) {
-  StorePath path;
-  path.file = file;
-  path.directory = file.substr(0, file.rfind('/'));
-  return Sidecar::open(path, [] { return Result<std::uint64_t>(0); });
-}
-
 SEMPER_CHILD(increments_a_counter) {
   const Store store = must_open(child_argument());
   for (int i = 0; i < kIncrements; ++i) {
@@ -68,7 +60,7 @@ SEMPER_CHILD(increments_until_it_is_killed) {
 }
 
 SEMPER_CHILD(takes_the_turn_and_keeps_it) {
-  auto sidecar = open_sidecar(child_argument());
+  auto sidecar = try_sidecar(child_argument());
   ASSERT_TRUE(sidecar) << sidecar.error().to_string();
   Turn turn(**sidecar);
   ASSERT_TRUE(turn.acquire());
@@ -78,17 +70,7 @@ SEMPER_CHILD(takes_the_turn_and_keeps_it) {
 
 // Commits as the committer does, but dies before it tells anybody.
 SEMPER_CHILD(commits_and_says_nothing) {
-  SqliteOptions options;
-  options.path.file = child_argument();
-  Statistics statistics;
-  auto writer = Writer::open(options, statistics);
-  ASSERT_TRUE(writer) << writer.error().to_string();
-  const auto base = (*writer)->begin();
-  ASSERT_TRUE(base);
-  CommitRequest request;
-  request.mutations.push_back({Mutation::Type::set, "silent", "changed", 0});
-  ASSERT_TRUE((*writer)->apply(request, {base->version + 1, 0}));
-  ASSERT_EQ((*writer)->commit(base->version + 1, Writer::Flush::later), SQLITE_OK);
+  commit_and_say_nothing(child_argument(), "silent", "changed");
   say("done");
   ::pause();
 }
@@ -148,7 +130,7 @@ TEST(Processes, a_turn_that_is_never_given_back_ends_in_retry_and_not_in_waiting
   const Store store = must_open(place.url());
   ChildProcess child("takes_the_turn_and_keeps_it", place.file());
   ASSERT_EQ(child.read_line(), "mine");
-  auto sidecar = open_sidecar(place.file());
+  auto sidecar = try_sidecar(place.file());
   ASSERT_TRUE(sidecar) << sidecar.error().to_string();
   Turn turn(**sidecar, std::chrono::milliseconds(50));
   const auto refused = turn.acquire();
@@ -220,7 +202,7 @@ TEST(Processes, more_handles_than_the_sidecar_holds_are_refused_by_number) {
   std::vector<std::unique_ptr<Sidecar>> handles;
   Result<std::unique_ptr<Sidecar>> last = fail(ErrorKind::internal, "");
   for (std::size_t i = 1; i < kHandlesMaximum; ++i) {
-    last = open_sidecar(place.file());
+    last = try_sidecar(place.file());
     ASSERT_TRUE(last) << i << ": " << last.error().to_string();
     handles.push_back(std::move(*last));
   }

@@ -1,10 +1,8 @@
 #include "recovery.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
 
+#include "descriptor.h"
 #include "log_chain.h"
 #include "semper/base/internal/mutant.h"
 
@@ -13,22 +11,8 @@ namespace {
 
 constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
 
-class Descriptor {
- public:
-  Descriptor(const std::string& path, int flags) : number_(::open(path.c_str(), flags)) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int number() const { return number_; }
-
- private:
-  int number_;
-};
-
 Status sync_file(const std::string& path, int access) {
-  const Descriptor file(path, access | O_CLOEXEC);
+  const Descriptor file(path, access);
   if (file.number() < 0 || ::fdatasync(file.number()) != 0) {
     return fail(error_from_errno(errno, "cannot sync " + path));
   }
@@ -55,7 +39,7 @@ Status truncate_wal(Writer& writer) {
 // SQLite takes no lock on the WAL file itself, so that a descriptor of our own does no harm.
 Status rewrite_log(const StorePath& store) {
   const std::string path = store.wal();
-  const Descriptor file(path, O_RDWR | O_CLOEXEC);
+  const Descriptor file(path, O_RDWR);
   if (file.number() < 0) {
     if (errno == ENOENT) return {};
     return fail(error_from_errno(errno, "cannot open " + path));

@@ -9,9 +9,8 @@
 
 #include "checkpointer.h"
 #include "committer.h"
+#include "parts_test_support.h"
 #include "semper/testing/simulated_clock.h"
-#include "test_place.h"
-#include "writer.h"
 
 namespace semper::sqlite {
 namespace {
@@ -50,22 +49,6 @@ TEST(Snapshots, a_reader_keeps_its_version_while_others_commit) {
   }
 }
 
-// Commits as a committer does that is stopped before it tells anybody.
-void commit_and_say_nothing(const TestPlace& place, const Bytes& value) {
-  SqliteOptions options;
-  options.path.file = place.file();
-  Statistics statistics;
-  auto writer = Writer::open(options, statistics);
-  ASSERT_TRUE(writer) << writer.error().to_string();
-  (*writer)->leave_wal_on_close();
-  const auto base = (*writer)->begin();
-  ASSERT_TRUE(base) << base.error().to_string();
-  CommitRequest request;
-  request.mutations.push_back({Mutation::Type::set, "key", value, 0});
-  ASSERT_TRUE((*writer)->apply(request, {base->version + 1, 0}));
-  ASSERT_EQ((*writer)->commit(base->version + 1, Writer::Flush::later), SQLITE_OK);
-}
-
 TEST(Snapshots, one_that_begins_after_another_has_ended_is_never_older) {
   const TestPlace place;
   const Store store = must_open(place.url());
@@ -73,7 +56,7 @@ TEST(Snapshots, one_that_begins_after_another_has_ended_is_never_older) {
   {
     auto over_the_commit = store.begin();
     ASSERT_EQ(*wait_for(over_the_commit.get("key")), "old");
-    commit_and_say_nothing(place, "new");
+    commit_and_say_nothing(place.file(), "key", "new");
     auto first = store.begin();
     ASSERT_EQ(*wait_for(first.get("key")), "new");
   }
@@ -88,7 +71,7 @@ TEST(Snapshots, one_is_never_older_than_what_another_handle_was_given_before) {
   {
     auto over_the_commit = here.begin();
     ASSERT_EQ(*wait_for(over_the_commit.get("key")), "old");
-    commit_and_say_nothing(place, "new");
+    commit_and_say_nothing(place.file(), "key", "new");
     ASSERT_EQ(*get(elsewhere, "key"), "new");
   }
   EXPECT_EQ(*get(here, "key"), "new");

@@ -2,17 +2,10 @@
 
 #include <chrono>
 
-#include "semper/base/assert.h"
-#include "semper/base/internal/mutant.h"
-
 namespace semper::sqlite {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
-
-std::uint32_t owner_in(std::uint32_t word) {
-  return word & ~kTurnWaiters;
-}
 
 }  // namespace
 
@@ -20,8 +13,7 @@ Result<Turn::Kind> Turn::acquire() {
   auto& shared = sidecar_->shared();
   let_another_go_first();
   Kind kind = Kind::normal;
-  std::uint32_t free = kTurnFree;
-  if (!shared.turn.compare_exchange_strong(free, mine())) {
+  if (!lock_.try_take()) {
     sidecar_->mine().wants_turn.store(1);
     const auto waited = wait();
     sidecar_->mine().wants_turn.store(0);
@@ -33,39 +25,17 @@ Result<Turn::Kind> Turn::acquire() {
 }
 
 Result<Turn::Kind> Turn::wait() {
-  auto& word = sidecar_->shared().turn;
   const auto deadline = SteadyClock::now() + wait_;
-  while (true) {
-    std::uint32_t seen = word.load();
-    const std::uint32_t owner = owner_in(seen);
-    if (owner == kTurnFree || owner == kTurnOfTheDead) {
-      // Others may wait still: releasing it wakes one of them.
-      if (!word.compare_exchange_weak(seen, mine() | kTurnWaiters)) continue;
-      return owner == kTurnFree ? Kind::normal : Kind::after_a_death;
-    }
-    if (SteadyClock::now() >= deadline) break;
-    if ((seen & kTurnWaiters) == 0) {
-      if (!word.compare_exchange_weak(seen, seen | kTurnWaiters)) continue;
-      seen |= kTurnWaiters;
-    }
-    futex_wait(word, seen, kDeathLook);
-    const bool looks = !SEMPER_MUTANT("sqlite_turn_of_the_dead_kept");
-    if (looks && word.load() == seen && sidecar_->is_dead(owner - 1)) {
-      word.compare_exchange_strong(seen, kTurnOfTheDead | kTurnWaiters);
-    }
-  }
+  do {
+    const auto taken = lock_.take_or_wait();
+    if (taken == ProcessLock::Taken::yes) return Kind::normal;
+    if (taken == ProcessLock::Taken::after_a_death) return Kind::after_a_death;
+  } while (SteadyClock::now() < deadline);
   return fail(
       ErrorKind::retry,
       "another process has had its turn to commit for " +
           std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(wait_).count()) +
           " ms; it is stopped or stuck: continue or end it, then try again");
-}
-
-void Turn::release() {
-  auto& word = sidecar_->shared().turn;
-  const std::uint32_t before = word.exchange(kTurnFree);
-  SEMPER_ASSERT(owner_in(before) == mine(), "only the owner of the turn releases it");
-  if ((before & kTurnWaiters) != 0) futex_wake_one(word);
 }
 
 void Turn::let_another_go_first() {
