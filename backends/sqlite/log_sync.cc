@@ -72,8 +72,8 @@ Result<std::unique_ptr<LogSync>> LogSync::open(const SqliteOptions& options, Sid
                                                Statistics& statistics, Clock& clock) {
   std::unique_ptr<LogSync> log(new LogSync(options, sidecar, statistics, clock));
   const auto deadline = SteadyClock::now() + kTurnWait;
-  Taken taken = log->lock_.take_or_wait();
-  while (taken == Taken::no && SteadyClock::now() < deadline) taken = log->lock_.take_or_wait();
+  Taken taken = log->take();
+  while (taken == Taken::no && SteadyClock::now() < deadline) taken = log->take();
   if (taken == Taken::no) {
     return fail(ErrorKind::retry,
                 "another process flushes the log of " + options.path.file +
@@ -159,7 +159,7 @@ LogSync::State LogSync::flush(const Mark& mark) {
   while (true) {
     const State state = look(mark);
     if (state != State::written || has_failed()) return state;
-    const Taken taken = lock_.take_or_wait();
+    const Taken taken = take();
     if (flushes != shared.flushes.load()) {
       flushes = shared.flushes.load();
       patience = SteadyClock::now() + kFlushPatience;
@@ -176,10 +176,15 @@ LogSync::State LogSync::flush(const Mark& mark) {
   }
 }
 
+// All who wait are woken, and look again: nobody has to be told that there are others.
+ProcessLock::Taken LogSync::take() {
+  return lock_.try_take() ? Taken::yes : lock_.take_or_wait();
+}
+
 void LogSync::doubt() {
   const auto patience = SteadyClock::now() + kFlushPatience;
-  Taken taken = lock_.take_or_wait();
-  while (taken == Taken::no && SteadyClock::now() < patience) taken = lock_.take_or_wait();
+  Taken taken = take();
+  while (taken == Taken::no && SteadyClock::now() < patience) taken = take();
   prepare(taken);
   if (!has_failed()) sync(0);
   if (taken != Taken::no) lock_.let_go(ProcessLock::Wake::all);

@@ -84,6 +84,7 @@ class LogSync {
 
   LogSync(const SqliteOptions& options, Sidecar& sidecar, Statistics& statistics, Clock& clock);
   using Taken = ProcessLock::Taken;
+  Taken take();
   // With the flush, or where its owner does not get on.
   void prepare(Taken how);
   void sync(Version covered);
