@@ -1,5 +1,8 @@
 #include "arguments.h"
 
+#include <signal.h>
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -51,6 +54,9 @@ Arguments parse_arguments(int argc, char** argv, const std::vector<std::string>&
     if (++i == argc) return complain(program, name + " needs a value");
     *option->second = argv[i];
   }
+  // A process that another one has started for its part does not outlive it, however that ends.
+  const auto role = more.find("--role");
+  if (role != more.end() && !role->second->empty()) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (!runs.empty()) {
     settings.runs = parse_runs(runs);
     if (settings.runs == 0) {
