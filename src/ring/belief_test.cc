@@ -8,6 +8,7 @@ namespace semper::ring {
 namespace {
 
 using semper::testing::FlushFault;
+using semper::testing::SectorFate;
 using semper::testing::SimulatedDisk;
 using testing::after_power_loss;
 using testing::all_items;
@@ -101,6 +102,21 @@ TEST_P(RingOfAFailedCreation, keeps_what_was_published_to_it) {
     ASSERT_OK(consumer);
     EXPECT_THAT(all_items(world, *consumer), ElementsAre("x"));
   });
+}
+
+// What is being written when the power goes may be spoilt. With garbage in these blocks nobody could tell
+// what is left from a ring that was in use, and it was `corrupt` until somebody made it anew by hand.
+TEST(RingBelief, a_creation_that_is_cut_off_leaves_the_blocks_of_claims_as_they_were) {
+  SimulatedRing maker;
+  SimulatedDisk disk({.size = 1 << 20, .keep_history = true},
+                     Env{&maker.disk_clock, &maker.disk_random});
+  ASSERT_OK(maker.world.create(*disk.open()));
+  for (std::size_t interval = 0; interval <= disk.interval(); ++interval) {
+    const std::vector<SectorFate> spoilt(disk.unsynced(interval).size(), SectorFate::garbage);
+    const auto left = disk.crash_image(interval, spoilt);
+    EXPECT_EQ(left.contents(5 * kBlock, 3 * kBlock), Bytes(3 * kBlock, '\0'))
+        << "cut off before flush " << interval + 1;
+  }
 }
 
 // A power loss while a producer confirmed its claim spoils both copies that the claim names.

@@ -46,6 +46,8 @@ Status check_superblock(const BlockDevice& device, const Superblock& superblock)
   return {};
 }
 
+// All other blocks before the data are zero: wipe_marks() has seen to that. What is not written cannot
+// be spoilt by a power loss or a flush that fails.
 Async<void> write_initial_pointers(BlockDevice& device, const Identity& identity) {
   const std::uint32_t seed = crc32c(view(identity));
   AlignedBuffer block(kBlockBytes);
@@ -59,8 +61,6 @@ Async<void> write_initial_pointers(BlockDevice& device, const Identity& identity
       SEMPER_CO_TRY_STATUS(co_await write_block(device, place, block));
     }
   }
-  const AlignedBuffer zeros(kDataStart - claim_place(Side::producer));
-  SEMPER_CO_TRY_STATUS(co_await write_block(device, claim_place(Side::producer), zeros));
   co_return co_await device.flush();
 }
 
