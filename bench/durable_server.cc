@@ -2,7 +2,7 @@
 //
 //   bench_durable_server [--json PATH] [--smoke] [--only PART] [--runs N]
 //
-// Parts: call, callers, casts, queue, entities, million, wake. Each run measures the reference
+// Parts: call, callers, casts, queue, wake, processes, million. Each run measures the reference
 // directly before or after the figure; the rows hold medians over the runs.
 #include "support/durable_server_parts.h"
 #include "support/report.h"

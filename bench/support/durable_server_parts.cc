@@ -190,6 +190,8 @@ struct SharedClock {
   std::atomic<std::int64_t> started_ns;  // the child is serving
   std::atomic<std::int64_t> woken_ns;    // its last callback began
   std::atomic<std::int64_t> count;
+  std::atomic<std::int64_t> serving;  // consumers that have started
+  std::atomic<std::int64_t> sent;     // by publishers that have ended
 };
 
 std::int64_t now_ns() {
@@ -217,8 +219,20 @@ class Child {
     if (posix_spawn(&process_, program.c_str(), nullptr, nullptr, argv, environ) != 0) std::exit(1);
   }
   ~Child() {
+    if (process_ <= 0) return;
     kill(process_, SIGTERM);
     waitpid(process_, nullptr, 0);
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  // Until it has ended by itself.
+  void wait() {
+    int status = 0;
+    if (waitpid(process_, &status, 0) != process_ || status != 0) {
+      std::fprintf(stderr, "bench: a publisher process failed\n");
+      std::exit(1);
+    }
+    process_ = 0;
   }
   pid_t process() const { return process_; }
 
@@ -315,6 +329,52 @@ void run_queue(const Settings& settings, Report& report) {
               one,
               {Kind::at_least_ratio, 0.5}});
   static_cast<void>(scheduler.block_on(store.close()));
+}
+
+// Publishers and consumers, each a process of its own: messages/s over 10,000 entities, from the start of
+// the first publisher to the last message processed.
+double run_processes_once(const Settings& settings, int pairs) {
+  WorkFolder folder("processes");
+  const std::string url = "sqlite:" + folder.path() + "/store.db";
+  const std::string file = folder.path() + "/clock";
+  auto& clock = shared_clock(file);
+  std::vector<std::unique_ptr<Child>> consumers;
+  for (int i = 0; i < pairs; ++i) {
+    consumers.push_back(std::make_unique<Child>("consumer", url, file));
+    wait_until([&] { return clock.serving.load() == i + 1; });
+  }
+  const auto start = Steady::now();
+  std::vector<std::unique_ptr<Child>> publishers;
+  for (int i = 0; i < pairs; ++i) {
+    publishers.push_back(
+        std::make_unique<Child>(settings.smoke ? "publisher-smoke" : "publisher", url, file));
+  }
+  for (const auto& publisher : publishers) publisher->wait();
+  wait_until([&] { return clock.count.load() >= clock.sent.load(); });
+  return static_cast<double>(clock.sent.load()) /
+         std::chrono::duration<double>(Steady::now() - start).count();
+}
+
+void run_processes(const Settings& settings, Report& report) {
+  std::vector<double> one;
+  std::vector<double> four;
+  for (int i = 0; i < settings.rounds(); ++i) {
+    progress("publishers and consumers, run " + std::to_string(i + 1));
+    one.push_back(run_processes_once(settings, 1));
+    four.push_back(run_processes_once(settings, 4));
+  }
+  report.add({"casts/s from a publisher process to a consumer process, over 10,000 entities",
+              one,
+              "casts/s",
+              "",
+              {},
+              {}});
+  report.add({"casts/s from 4 publisher processes to 4 consumer processes",
+              four,
+              "casts/s",
+              "the same with one of each",
+              one,
+              {Kind::at_least_ratio, 1.0}});
 }
 
 void run_million(const Settings& settings, Report& report) {
@@ -419,8 +479,19 @@ int run_consumer(const Settings& settings) {
     return 1;
   }
   clock.started_ns.store(now_ns());
+  clock.serving.fetch_add(1);
   while (asked_to_stop == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   static_cast<void>(scheduler.block_on(host.stop()));
+  static_cast<void>(scheduler.block_on(store.close()));
+  return 0;
+}
+
+int run_publisher(const Settings& settings, double seconds) {
+  auto& clock = shared_clock(settings.file);
+  Scheduler scheduler;
+  Store store = open_or_exit(settings.store);
+  const Load load = random_entities(Send::cast, 64, seconds, 10'000);
+  clock.sent.fetch_add(static_cast<std::int64_t>(run_load(scheduler, store, load).count));
   static_cast<void>(scheduler.block_on(store.close()));
   return 0;
 }
@@ -433,14 +504,17 @@ Arguments parse(int argc, char** argv, const std::vector<Part>& known, Settings&
 }
 
 const std::vector<Part>& parts() {
-  static const std::vector<Part> all = {{"call", run_call},   {"callers", run_callers},
-                                        {"casts", run_casts}, {"queue", run_queue},
-                                        {"wake", run_wake},   {"million", run_million}};
+  static const std::vector<Part> all = {{"call", run_call},      {"callers", run_callers},
+                                        {"casts", run_casts},    {"queue", run_queue},
+                                        {"wake", run_wake},      {"processes", run_processes},
+                                        {"million", run_million}};
   return all;
 }
 
 int run_role(const Settings& settings) {
   if (settings.role == "consumer") return run_consumer(settings);
+  if (settings.role == "publisher") return run_publisher(settings, settings.seconds());
+  if (settings.role == "publisher-smoke") return run_publisher(settings, 0.2);
   std::fprintf(stderr, "bench_durable_server: unknown role %s\n", settings.role.c_str());
   return 2;
 }
