@@ -1,4 +1,5 @@
-// What both sides do when they attach: find the ring, take the role, find out where it stands.
+// What a side has of its ring while it is attached: its pointer and role, and the words that it shares
+// with the other side.
 #pragma once
 
 #include <memory>
@@ -68,8 +69,5 @@ struct Attachment {
   SharedFlag other_is_elsewhere;  // and attached
   MonotonicTime next_owner_check{};
 };
-
-// Everything attach has to do: on success the role is held, and the side recorded as attached.
-Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side side);
 
 }  // namespace semper::ring::internal

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ring/attach.h"
 #include "ring/consumer_core.h"
 #include "semper/env/cancellation.h"
 

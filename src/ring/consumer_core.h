@@ -17,7 +17,7 @@
 #include "ring/apart.h"
 #include "ring/attachment.h"
 #include "ring/reader.h"
-#include "semper/ring/consumer.h"
+#include "semper/ring/item.h"
 
 namespace semper::ring::internal {
 

@@ -6,6 +6,7 @@
 #include "ring/format.h"
 #include "semper/block/device_contents.h"
 #include "semper/env/cancellation.h"
+#include "semper/ring/ring.h"
 
 namespace semper::ring {
 namespace {

@@ -16,9 +16,9 @@
 
 #include "semper/block/block_device.h"
 #include "semper/env/process_identity.h"
+#include "semper/ring/item.h"
 #include "semper/ring/options.h"
 #include "semper/ring/position.h"
-#include "semper/ring/ring.h"
 
 namespace semper::ring::internal {
 

@@ -5,6 +5,7 @@
 #include "ring/semper_format.h"
 #include "ring/superblock.h"
 #include "semper/base/crc32c.h"
+#include "semper/ring/ring.h"
 
 namespace semper::ring::internal {
 namespace {

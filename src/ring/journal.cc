@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "journal_core.h"
+#include "ring/journal_core.h"
 #include "semper/env/cancellation.h"
 
 namespace semper::ring {

@@ -24,8 +24,8 @@ Error killed_error() {
 
 }  // namespace
 
-JournalCore::JournalCore(BlockDevice& device, Producer producer, Consumer consumer,
-                         Journal::Perform perform, JournalOptions options)
+JournalCore::JournalCore(BlockDevice& device, Producer producer, Consumer consumer, Perform perform,
+                         JournalOptions options)
     : device_(device),
       perform_(std::move(perform)),
       options_(std::move(options)),
@@ -47,8 +47,7 @@ AttachOptions JournalCore::attach_options() const {
   return attach;
 }
 
-Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device,
-                                                       Journal::Perform perform,
+Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device, Perform perform,
                                                        JournalOptions options) {
   SEMPER_CO_TRY(const bool blank, co_await is_blank(device));
   if (blank) {

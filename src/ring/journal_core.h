@@ -7,6 +7,7 @@
 //   - after kill() nothing touches the device but operations that had begun: the handles are gone.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -20,16 +21,21 @@
 #include "semper/env/fork.h"
 #include "semper/env/gate.h"
 #include "semper/env/one_shot.h"
-#include "semper/ring/journal.h"
+#include "semper/ring/consumer.h"
+#include "semper/ring/journal_options.h"
+#include "semper/ring/producer.h"
 
 namespace semper::ring::internal {
 
 class JournalCore : public std::enable_shared_from_this<JournalCore> {
  public:
-  JournalCore(BlockDevice& device, Producer producer, Consumer consumer, Journal::Perform perform,
+  // As Journal's.
+  using Perform = std::function<Async<void>(const std::vector<Item>&)>;
+
+  JournalCore(BlockDevice& device, Producer producer, Consumer consumer, Perform perform,
               JournalOptions options);
 
-  static Async<std::shared_ptr<JournalCore>> start(BlockDevice& device, Journal::Perform perform,
+  static Async<std::shared_ptr<JournalCore>> start(BlockDevice& device, Perform perform,
                                                    JournalOptions options);
 
   Async<Position> push(BytesView operation, MonotonicTime deadline);
@@ -95,7 +101,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   Clock& clock() const { return *options_.ring.env.clock; }
 
   BlockDevice& device_;
-  const Journal::Perform perform_;
+  const Perform perform_;
   const JournalOptions options_;
   const ForkGuard fork_;
   const std::string identity_;

@@ -7,6 +7,7 @@
 #include "ring/mirage_encoder.h"
 #include "ring/record.h"
 #include "semper/base/assert.h"
+#include "semper/ring/ring.h"
 
 namespace semper::ring::internal {
 namespace {

@@ -18,15 +18,8 @@
 
 namespace semper::ring::internal {
 
-struct Attachment;
-
-// How long a holder may write without a look at its pointer, ...
+// How long a holder may write without a look at its pointer.
 inline constexpr Duration kOwnerCheck = std::chrono::seconds(1);
-// ... how long one who attaches watches another one that may live, ...
-inline constexpr Duration kWatch = std::chrono::seconds(3);
-inline constexpr Duration kWatchStep = std::chrono::milliseconds(250);
-// ... and how long it waits after its claim, for who had looked just before.
-inline constexpr Duration kClaimPause = kOwnerCheck + std::chrono::milliseconds(500);
 
 // The number of the companion's memory; 0 where there is none.
 std::uint64_t memory_number(DeviceCompanion* companion, Random& random);
@@ -64,11 +57,5 @@ class SharedFlag {
  private:
   std::atomic<bool> value_ = false;
 };
-
-// Whether the holder that the side's pointer names may be at work where no role keeps it out.
-bool may_live_elsewhere(const Attachment& attachment);
-
-// Error: conflict, where the holder does anything meanwhile.
-Async<void> watch_holder(const Attachment& attachment);
 
 }  // namespace semper::ring::internal

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ring/attach.h"
 #include "ring/producer_core.h"
 #include "semper/env/cancellation.h"
 

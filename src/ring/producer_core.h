@@ -26,7 +26,8 @@
 
 #include "ring/apart.h"
 #include "ring/attachment.h"
-#include "semper/ring/producer.h"
+#include "semper/ring/options.h"
+#include "semper/ring/position.h"
 
 namespace semper::ring::internal {
 

@@ -11,6 +11,7 @@
 #include "semper/base/assert.h"
 #include "semper/base/crc32c.h"
 #include "semper/base/internal/mutant.h"
+#include "semper/ring/ring.h"
 
 namespace semper::ring::internal {
 namespace {

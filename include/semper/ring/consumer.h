@@ -38,37 +38,11 @@
 #include "semper/block/block_device.h"
 #include "semper/env/asio.h"
 #include "semper/ring/internal/cores.h"
+#include "semper/ring/item.h"
 #include "semper/ring/options.h"
 #include "semper/ring/position.h"
 
 namespace semper::ring {
-
-struct Item {
-  Position start;
-  // Where the next item is, and what advance() takes to remove this one and all before it.
-  Position after;
-  Bytes bytes;
-};
-
-// The same, borrowed.
-struct ItemView {
-  Position start;
-  Position after;
-  BytesView bytes;
-};
-
-// Bytes of the stream that were passed over.
-struct Damage {
-  Position start;
-  Position after;
-  std::string why;
-};
-
-struct PopLimits {
-  // At least one item is returned, however large.
-  std::size_t max_items = 1024;
-  std::size_t max_bytes = std::size_t{1} << 20;
-};
 
 class Consumer {
  public:

@@ -21,6 +21,7 @@
 
 #include "semper/env/process_identity.h"
 #include "semper/ring/consumer.h"
+#include "semper/ring/item.h"
 #include "semper/ring/options.h"
 #include "semper/ring/position.h"
 #include "semper/ring/producer.h"
@@ -83,13 +84,6 @@ Async<bool> is_blank(BlockDevice& device);
 // What is there instead, in words for a person ("a btrfs file system", "data (from byte 8192 on)");
 // empty where is_blank() is true.
 Async<std::string> contents(BlockDevice& device);
-
-// A sector or block outside the items that is not what it must be.
-struct HeaderDamage {
-  std::uint64_t offset = 0;  // bytes from the device's beginning
-  std::uint64_t bytes = 0;
-  std::string why;
-};
 
 // Checks what a ring has besides items: every copy of superblock and pointers, and what must be zero.
 // read_all() checks the items. Changes nothing, takes no role. Errors: not_found, and the device's.
