@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
 
 namespace semper::ring::internal {
@@ -35,6 +36,12 @@ void ConsumerCore::set_consumed(std::uint64_t position) {
 std::vector<Damage> ConsumerCore::damage() const {
   std::lock_guard lock(mutex_);
   return {damage_.begin(), damage_.end()};
+}
+
+void ConsumerCore::check() const {
+  assert_positions(format().geometry(), consumed_, exposed_, exposed_);
+  SEMPER_ASSERT(ends_.empty() || dead_ || ends_.back() <= exposed_,
+                "only what is exposed is returned");
 }
 
 Status ConsumerCore::check_usable() const {
@@ -300,6 +307,7 @@ Async<Position> ConsumerCore::resync(Position damaged) {
 
 Async<void> ConsumerCore::settle() {
   SEMPER_CO_TRY_STATUS(check_usable());
+  check();
   if (unsettled_) {
     attachment_.own.attached = true;  // also where it was detaching
     SEMPER_CO_TRY_STATUS(co_await write_pointer());
@@ -342,6 +350,7 @@ Async<void> ConsumerCore::write_pointer() {
   if (std::exchange(flag_told_, attachment_.own.flag) != attachment_.own.flag) {
     attachment_.count(kConsumerFlagsWord);
   }
+  check();
   co_return status;
 }
 

@@ -59,6 +59,8 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
     std::optional<Item> item;
   };
 
+  // The invariants above, where the turn is handed on, and after each write. With the turn.
+  void check() const;
   Status check_usable() const;
   Async<std::uint64_t> begin_at(std::optional<Position> from);
   // Whether an item, or what is exposed, ends there; reads what it does not remember. Precondition:

@@ -130,6 +130,13 @@ bool is_zero(BytesView bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](char byte) { return byte == 0; });
 }
 
+void assert_positions(const Geometry& geometry, std::uint64_t consumed, std::uint64_t exposed,
+                      std::uint64_t end) {
+  SEMPER_ASSERT(consumed <= exposed, "only what is exposed is consumed");
+  SEMPER_ASSERT(exposed <= end, "only what is written is exposed");
+  SEMPER_ASSERT(end - consumed <= geometry.capacity, "what is not consumed is not written over");
+}
+
 Status check_positions(const FormatOnDevice& format, std::uint64_t consumed,
                        std::uint64_t exposed) {
   if (consumed <= exposed && exposed - consumed <= format.geometry().capacity) return {};

@@ -307,6 +307,11 @@ inline constexpr std::uint64_t kHalfMadeBytes = 32768;
 bool is_half_made_semper(BytesView head);
 bool is_half_made_mirage(BytesView head);
 
+// What a side believes, at any time: consumed <= exposed <= end, at most one lap apart. Asserts; what is read
+// from a device is an error where it is not so, check_positions().
+void assert_positions(const Geometry& geometry, std::uint64_t consumed, std::uint64_t exposed,
+                      std::uint64_t end);
+
 // Consumed up to exposed, at most one lap apart. Error: corrupt.
 Status check_positions(const FormatOnDevice& format, std::uint64_t consumed, std::uint64_t exposed);
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ring/producer_core.h"
+#include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/env/cancellation.h"
@@ -38,6 +39,11 @@ JournalCore::JournalCore(BlockDevice& device, Producer producer, Consumer consum
       performed_(consumer_->consumed()),
       most_items_(options_.batch.max_items) {
   if (SEMPER_MUTANT("journal_replay_not_begun")) urgent_ = false;
+}
+
+void JournalCore::check() const {
+  SEMPER_ASSERT(waiters_.empty() || waiters_.begin()->first.first > performed_,
+                "whoever waits for what was performed has been answered");
 }
 
 AttachOptions JournalCore::attach_options() const {
@@ -105,6 +111,7 @@ Async<void> JournalCore::sync(Position position, MonotonicTime deadline) {
     if (outcome_) co_return fail(outcome_->has_value() ? closed_error() : outcome_->error());
     key.second = ++last_waiter_;
     waiters_.emplace(key, done);
+    check();
   }
   const Place place{*this, key};
   auto answer = co_await done.wait_until(clock(), deadline);

@@ -88,6 +88,8 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   Async<void> renew_consumer();
   AttachOptions attach_options() const;
 
+  // The invariants above, where waiters come and go. With mutex_.
+  void check() const;
   Status check_open() const;  // with mutex_
   // Has the loop told what each round of this producer exposes, whoever waits for it.
   void listen_to(Producer& producer);

@@ -194,6 +194,7 @@ void JournalCore::note_performed(const std::vector<Item>& items) {
     for (auto waiter = waiters_.begin(); waiter != end; ++waiter) done.push_back(waiter->second);
     if (SEMPER_MUTANT("journal_waiter_forgotten") && !done.empty()) done.pop_back();
     waiters_.erase(waiters_.begin(), end);
+    check();
   }
   for (auto& waiter : done) waiter.set(Status());
 }

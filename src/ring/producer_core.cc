@@ -54,6 +54,13 @@ Status ProducerCore::health() const {
   return dead_ ? Status(fail(*dead_)) : Status();
 }
 
+void ProducerCore::check() const {
+  assert_positions(format().geometry(), consumed_, exposed_, durable_end_);
+  if (unexposed_.empty()) return;
+  SEMPER_ASSERT(unexposed_.front() > exposed_, "what is exposed is no longer to be exposed");
+  SEMPER_ASSERT(kept_ || unexposed_.back() <= durable_end_, "what is pushed is durable");
+}
+
 Status ProducerCore::check_usable() const {
   if (leaving_) return fail(ErrorKind::closed, "the producer is detached");
   if (dead_) return fail(*dead_);

@@ -12,6 +12,8 @@
 // Invariants:
 //   consumed_ <= exposed_ <= durable_end_, at most one lap apart; nothing is written beyond
 //   encoder_->limit(consumed_); consumed_ grows only to what is durable on the disk.
+//   unexposed_ is in order, and lies between exposed_ and durable_end_, but for what an earlier producer
+//   left (kept_).
 //   Only the drain writes, and one thing after another. Once something failed, nothing is written
 //   any more (dead_).
 #pragma once
@@ -113,6 +115,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
                                              bool may_wait, const Executor& executor);
   Async<Place> place_apart(const ItemList& items, Exposure exposure, bool may_wait);
   bool others_wait_for_room() const;  // with mutex_
+  // The invariants above, where a round is handed to the drain and comes back. With mutex_.
+  void check() const;
   Status check_usable() const;  // with mutex_
   Status check_size(const ItemList& items, Encoder::Fit fit) const;
   void drop_kept();  // with mutex_

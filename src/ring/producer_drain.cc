@@ -62,6 +62,7 @@ std::optional<ProducerCore::Round> ProducerCore::next_round() {
     draining_ = drain_runs_ = false;
     return std::nullopt;
   }
+  check();
   Round round = std::exchange(gathering_, Round());
   if (!round.waiters.empty()) round.group = encoder_->seal();
   round_under_way_ = true;
@@ -190,6 +191,7 @@ void ProducerCore::finish(Round& round, const Status& status) {
       // What an earlier producer pushed is exposed now: go on behind it.
       if (kept) encoder_->restart(exposed_, attachment_.own.epoch);
     }
+    check();
     if (round.flag) suspended_ = *round.flag;
     for (auto& waiter : round.pointer_waiters) answers.emplace_back(std::move(waiter), Outcome());
     round_under_way_ = false;
