@@ -16,6 +16,13 @@ set(SEMPER_INCLUDE "${PROJECT_SOURCE_DIR}/include")
 set(SEMPER_TEST_TIMEOUT_SECONDS 120 CACHE STRING "Time limit of one test case")
 set(SEMPER_TEST_COMPILE_OPTIONS "" CACHE STRING "More options for compiling tests, after all others")
 set(SEMPER_LABEL_UNIT unit)
+set(SEMPER_EXPORTS "${PROJECT_SOURCE_DIR}/cmake/semper_exports.map")
+# The version in the name that programs load (SONAME): releases that share it can stand in for each other.
+# Before 1.0 that is a minor version, as for find_package; see docs/building.md.
+set(SEMPER_SOVERSION ${PROJECT_VERSION_MAJOR})
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+  set(SEMPER_SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+endif()
 add_custom_target(semper_unit_tests)
 define_property(GLOBAL PROPERTY SEMPER_ROOMS BRIEF_DOCS "Every declared room, absent ones too")
 define_property(GLOBAL PROPERTY SEMPER_LAYERS BRIEF_DOCS "Lines ROOM=DIRECT,DEPENDENCIES")
@@ -132,8 +139,13 @@ function(semper_library name headers sources)
     semper_warnings(${target})
     semper_plant_mutants("${sources}")
     # Also an archive ends up in other people's shared libraries: plug-ins, language bindings.
-    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON
-      VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+    # No ${target}_EXPORTS: shared and static builds share what is in the compile cache.
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON DEFINE_SYMBOL ""
+      VERSION ${PROJECT_VERSION} SOVERSION ${SEMPER_SOVERSION})
+    if(BUILD_SHARED_LIBS)
+      target_link_options(${target} PRIVATE "LINKER:--version-script=${SEMPER_EXPORTS}")
+      set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS "${SEMPER_EXPORTS}")
+    endif()
   else()
     add_library(${target} INTERFACE)
     set(public INTERFACE)
