@@ -189,7 +189,7 @@ double resident_mib(pid_t process) {
 struct SharedClock {
   std::atomic<std::int64_t> started_ns;  // the child is serving
   std::atomic<std::int64_t> woken_ns;    // its last callback began
-  std::atomic<std::int64_t> count;
+  std::atomic<std::int64_t> count;       // its callbacks: some run again
   std::atomic<std::int64_t> serving;  // consumers that have started
   std::atomic<std::int64_t> sent;     // by publishers that have ended
 };

@@ -139,16 +139,22 @@ Async<bool> Batch::attempt() {
   if (SEMPER_MUTANT("server_action_before_commit")) follow_up(effects);
   auto committed = co_await transaction.commit();
   if (!committed) co_return co_await resolve_error(effects, committed.error());
+  core_.counters.transactions.fetch_add(1, std::memory_order_relaxed);
+  co_return conclude(*committed, effects);
+}
+
+// The attempt has been committed. True: nothing is left to do.
+bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
   const bool claimed = effects.was_known || effects.operations_run > 0 || effects.vacated;
   const bool exact = core_.store().backend().traits().versions_are_commits;
   // What it sent to itself is counted as pushed by this commit.
   const bool sent_to_itself =
       effects.sends.to_itself > 0 && !SEMPER_MUTANT("server_self_cast_overtaken_by_local_call");
-  entity_.committed(*committed, claimed && exact && !sent_to_itself);
-  if (effects.lock) effects.lock->fencing_token = committed->version();
-  core_.counters.transactions.fetch_add(1, std::memory_order_relaxed);
+  entity_.committed(committed, claimed && exact && !sent_to_itself);
+  if (effects.vacated && exact && !sent_to_itself) outcome_.vacated_at = committed.version();
+  if (effects.lock) effects.lock->fencing_token = committed.version();
   core_.counters.messages.fetch_add(effects.executed, std::memory_order_relaxed);
-  co_return finish(effects);
+  return finish(effects);
 }
 
 // Reads the entity. False: it is locked, or its queue is another host's to consume, and the

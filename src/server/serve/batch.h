@@ -38,6 +38,8 @@ inline constexpr int kTooOldAttempts = 3;
 struct BatchOutcome {
   // The turn was lost before these were run: whoever runs the entity now does them.
   std::vector<Operation> undone;
+  // The last commit that took the index entry away, where versions tell commits apart.
+  Version vacated_at = 0;
   // The queue holds more, to be looked at after what waits by now.
   bool look_again = false;
   // The entity is locked, and this host is to hold the lock, or to wait for its holder.
@@ -60,6 +62,14 @@ class Batch {
   // To the end: all operations are answered, go through the queue, or are undone.
   Task<BatchOutcome> run();
 
+  // Instead, as one of a group (group.h; batch_join.cc): runs the queue's messages in the transaction of
+  // all, which must not hold what failed. True: it holds what they came to. False: it holds nothing of
+  // this entity, which is to be run alone. Error: it must not be committed.
+  Async<bool> join(Transaction& transaction, AttemptEffects& effects);
+  // What it joined was committed, or not.
+  BatchOutcome joined(const Versionstamp& committed, AttemptEffects& effects);
+  void not_joined();
+
  private:
   // One transaction. True: nothing is left to do. Error: that of the remaining operations.
   Async<bool> attempt();
@@ -72,11 +82,14 @@ class Batch {
   Async<std::optional<EntityId>> find_full(Transaction& transaction, const AttemptEffects& effects);
   Status write(Transaction& transaction, AttemptEffects& effects);
   Async<bool> answer_unwritten(AttemptEffects& effects);
+  bool conclude(const Versionstamp& committed, AttemptEffects& effects);
   bool finish(AttemptEffects& effects);
   // After the commit, while the turn lasts.
   void follow_up(AttemptEffects& effects);
   void answer(AttemptEffects& effects);
   bool may_run_callbacks();
+  // The entity is one that a group takes in, as it was loaded.
+  bool suits_group();
   // Messages and operations of this attempt at most.
   std::size_t limit() const;
 

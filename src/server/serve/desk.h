@@ -32,6 +32,7 @@ struct Desk {
 
   bool contended = false;  // taking the index entry away met publishers the last time
   bool crowded = false;    // so did operations of this process; until the queue is found empty
+  int runs_alone = 0;      // so many times more: what it did last was too much for a group
   int empty_looks = 0;     // at the queue since then, in a row, that found nothing
   // Runs that this message, the first of the queue, failed.
   int head_failures = 0;

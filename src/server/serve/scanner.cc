@@ -40,30 +40,34 @@ Async<void> Scanner::scan(ServedType& type, Permits& permits, std::uint32_t shar
   for (bool first = true;; first = false) {
     const Bytes to_watch = first ? wake_key(core.tenant.prefix(), type.type(), shard) : Bytes();
     SEMPER_CO_TRY(const auto page, co_await read(core, rest, to_watch, watch));
-    for (const auto& row : page.rows) {
+    for (const auto& row : page.rows.rows) {
       SEMPER_CO_TRY(const auto id, id_of_index_key(core.tenant.prefix(), row.key));
       auto slot = type.slot(id);
+      if (!slot->is_news(page.version)) continue;
       if (slot->has_permit()) {
-        slot->notice_queue();
+        slot->notice_queue(page.version);
         continue;
       }
       SEMPER_CO_TRY(auto permit, co_await permits.acquire(core));
-      slot->notice_queue(std::move(permit));
+      type.groups().add(std::move(slot), page.version, std::move(permit));
     }
-    if (!page.more) co_return Status{};
-    rest.begin = key_after(page.rows.back().key);
+    if (!page.rows.more) co_return Status{};
+    rest.begin = key_after(page.rows.rows.back().key);
   }
 }
 
 // A transaction of its own: one that waited for permits would keep the store's log meanwhile.
-Async<RangePage> Scanner::read(HostCore& core, const KeyRange& rows, BytesView to_watch,
-                               std::unique_ptr<Watch>& watch) {
+Async<Scanner::Page> Scanner::read(HostCore& core, const KeyRange& rows, BytesView to_watch,
+                                   std::unique_ptr<Watch>& watch) {
   Transaction transaction = core.store().begin();
   if (!to_watch.empty()) {
     SEMPER_CO_TRY(watch, co_await transaction.watch(to_watch));
   }
-  co_return co_await transaction.get_range(
-      rows, {.limit = kIndexRowsPerRead, .mode = ReadMode::snapshot});
+  Page page;
+  SEMPER_CO_TRY(page.rows, co_await transaction.get_range(
+                               rows, {.limit = kIndexRowsPerRead, .mode = ReadMode::snapshot}));
+  SEMPER_CO_TRY(page.version, co_await transaction.read_version());
+  co_return page;
 }
 
 }  // namespace semper::internal

@@ -30,9 +30,13 @@ class Scanner {
  private:
   static Async<void> scan(ServedType& type, Permits& permits, std::uint32_t shard,
                           std::unique_ptr<Watch>& watch);
+  struct Page {
+    RangePage rows;
+    Version version = 0;  // at which they were read
+  };
   // A page of the index, and, where a key to watch is given, a watch on it.
-  static Async<RangePage> read(HostCore& core, const KeyRange& rows, BytesView to_watch,
-                               std::unique_ptr<Watch>& watch);
+  static Async<Page> read(HostCore& core, const KeyRange& rows, BytesView to_watch,
+                          std::unique_ptr<Watch>& watch);
 };
 
 }  // namespace semper::internal

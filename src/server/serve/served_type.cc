@@ -25,8 +25,9 @@ void check_names(const Behaviour& behaviour) {
 
 ServedType::ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour> behaviour,
                        ServeOptions options)
-    : served_(std::make_shared<const ServedBehaviour>(std::move(core), std::move(behaviour),
-                                                      options)) {}
+    : served_(
+          std::make_shared<const ServedBehaviour>(std::move(core), std::move(behaviour), options)),
+      groups_(std::make_shared<Groups>(served_)) {}
 
 std::type_index ServedType::behaviour_type() const {
   const Behaviour& behaviour = served_->behaviour();
@@ -117,6 +118,7 @@ void ServedType::expect_end() {
 }
 
 void ServedType::clear() {
+  groups_->clear();
   std::unordered_map<std::string, std::shared_ptr<Slot>> dropped;
   std::lock_guard lock(mutex_);
   dropped.swap(slots_);

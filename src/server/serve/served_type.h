@@ -11,6 +11,7 @@
 
 #include "server/format/keys.h"
 #include "server/send/local_hosts.h"
+#include "server/serve/group.h"
 #include "server/serve/served_behaviour.h"
 #include "server/serve/slot.h"
 
@@ -37,6 +38,9 @@ class ServedType final : public LocalServer,
   std::shared_ptr<Slot> slot(const std::shared_ptr<const Target>& target);
   std::shared_ptr<Slot> slot(const std::string& id);
 
+  // Those of this type that have work and rest, to be run together.
+  Groups& groups() { return *groups_; }
+
   // Keeps the slot as most recently used, and drops the least recently used idle ones past the cache's
   // bounds.
   void rest(Slot& slot, std::size_t bytes) override;
@@ -56,6 +60,7 @@ class ServedType final : public LocalServer,
 
  private:
   const std::shared_ptr<const ServedBehaviour> served_;
+  const std::shared_ptr<Groups> groups_;
 
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Slot>> slots_;

@@ -1,8 +1,10 @@
 #include "server/serve/slot.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "server/serve/priority.h"
 
 namespace semper::internal {
@@ -93,17 +95,25 @@ Status Slot::submit(Operation operation, const Executor& executor) {
   return {};
 }
 
-void Slot::notice_queue(std::shared_ptr<Permit> permit) {
+bool Slot::is_news(Version seen_at) const {
+  std::lock_guard lock(mutex_);
+  if (SEMPER_MUTANT("server_news_taken_for_old")) return seen_at >= vacated_at_ + 8;
+  return seen_at >= vacated_at_;
+}
+
+void Slot::notice_queue(Version seen_at, std::shared_ptr<Permit> permit) {
   const Loop& home = core().home;
   std::uint64_t started = 0;
   bool watch = false;
   {
     std::lock_guard lock(mutex_);
+    if (seen_at < vacated_at_) return;
     if (permit && !permit_) {
       permit_ = std::move(permit);
       batches_ = 0;
     }
     queue_noticed_ = true;
+    noticed_at_ = std::max(noticed_at_, seen_at);
     if (!running_) {
       started = begin_turn(home);
     } else {
@@ -137,15 +147,12 @@ Slot::Round Slot::next_round(Running& running, int& urgent_in_row) {
   round.gives_way = has_queue && permit_ && batches_ >= kBatchesPerTurn && permit_->is_wanted();
   if (round.gives_way) {
     queue_noticed_ = false;
+    noticed_at_ = 0;
     round.permit = std::move(permit_);
   }
   const bool others = !mailbox_.empty() || (has_queue && !round.gives_way);
   if (!others && priority_.empty()) {
-    running_ = false;
-    if (!round.gives_way) round.permit = std::move(permit_);
-    round.inside = std::exchange(inside_, std::nullopt);
-    where_ = Loop();
-    running.finished();
+    rest(running, round);
     return round;
   }
   if (is_borrowed() && waiting_there_ == 0) {
@@ -169,10 +176,73 @@ Slot::Round Slot::next_round(Running& running, int& urgent_in_row) {
   return round;
 }
 
+void Slot::rest(Running& running, Round& round) {
+  running_ = false;
+  if (!round.gives_way) round.permit = std::move(permit_);
+  round.inside = std::exchange(inside_, std::nullopt);
+  where_ = Loop();
+  running.finished();
+}
+
+std::optional<Slot::Running> Slot::join_group(Version seen_at, std::shared_ptr<Permit> permit) {
+  const Loop& home = core().home;
+  std::uint64_t turn = 0;
+  {
+    std::lock_guard lock(mutex_);
+    const bool rests = !running_ && mailbox_.empty() && priority_.empty() && !lock_attended_;
+    if (rests && seen_at >= vacated_at_) {
+      turn = begin_turn(home);
+      if (permit && !permit_) permit_ = std::move(permit);
+      batches_ = 1;
+      queue_noticed_ = false;
+      noticed_at_ = 0;
+      desk_->loop = loop_;
+    }
+  }
+  if (turn == 0) {
+    notice_queue(seen_at, std::move(permit));
+    return std::nullopt;
+  }
+  Running running(shared_from_this(), turn);
+  running.use(desk_);
+  if (!enter_gate(turn)) return std::nullopt;
+  return running;
+}
+
+Batch Slot::batch_for_group(Running& running) {
+  return Batch(*served_, target_, *running.desk(), running, {}, Batch::Notice::queue);
+}
+
+void Slot::leave_group(Running running, BatchOutcome& outcome, bool is_done) {
+  const std::shared_ptr<Slot> self = running.slot();
+  self->settle(outcome, running.turn());
+  Round round;
+  {
+    std::lock_guard lock(self->mutex_);
+    if (self->turn_ != running.turn()) return running.finished();
+    if (!is_done && !SEMPER_MUTANT("server_group_forgets_who_was_undone")) {
+      self->queue_noticed_ = true;
+      self->noticed_at_ = kUnknownVersion;
+    }
+    self->desk_->leave_callbacks();
+    self->cached_bytes_.store(self->desk_->entity.bytes(), std::memory_order_relaxed);
+    const bool has_queue = self->queue_noticed_ && !self->core().stopping.stop_requested();
+    if (!has_queue && self->mailbox_.empty() && self->priority_.empty()) {
+      self->rest(running, round);
+    }
+  }
+  if (round.inside) {
+    self->owner_->rest(*self, self->cached_bytes());
+  } else {
+    asio::co_spawn(self->core().home.executor(), run(std::move(running)), asio::detached);
+  }
+}
+
 void Slot::take_batch(Round& round) {
   round.what = Round::What::batch;
   round.operations = take_some(mailbox_, core().options.batch_messages);
   round.noticed = std::exchange(queue_noticed_, false);
+  noticed_at_ = 0;
   // Mostly all are of the runner's own loop.
   if (priority_.empty() && mailbox_.empty() && waiting_there_ == round.operations.size()) {
     waiting_there_ = 0;
@@ -219,9 +289,15 @@ Task<void> Slot::run(Running running) {
 
 void Slot::settle(BatchOutcome& outcome, std::uint64_t turn) {
   if (!outcome.undone.empty()) give_back(std::move(outcome.undone));
-  if (outcome.look_again) {
+  {
     std::lock_guard lock(mutex_);
-    if (turn_ == turn) queue_noticed_ = true;
+    vacated_at_ = std::max(vacated_at_, outcome.vacated_at);
+    // Whoever read the index before that commit, and told of it meanwhile, saw what this batch has done.
+    if (noticed_at_ < vacated_at_) queue_noticed_ = false;
+    if (outcome.look_again && turn_ == turn) {
+      queue_noticed_ = true;
+      noticed_at_ = kUnknownVersion;
+    }
   }
   if (outcome.is_locked_by_others) attend_lock(std::nullopt);
   // Where the turn is over, whoever runs now finds the lock, and waits for its lease.
@@ -283,7 +359,7 @@ class Slot::Attending {
       std::lock_guard lock(slot_->mutex_);
       slot_->lock_attended_ = false;
     }
-    slot_->notice_queue();
+    slot_->notice_queue(kUnknownVersion);
   }
 
  private:

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <deque>
+#include <limits>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -60,6 +61,8 @@ class SlotOwner {
   virtual void leave_over(std::uint32_t shard) = 0;
 };
 
+inline constexpr Version kUnknownVersion = std::numeric_limits<Version>::max();
+
 class Slot : public std::enable_shared_from_this<Slot> {
  public:
   Slot(std::shared_ptr<SlotOwner> owner, std::shared_ptr<const ServedBehaviour> served,
@@ -68,8 +71,20 @@ class Slot : public std::enable_shared_from_this<Slot> {
   // Hands the operation to the runner, which is started on this executor, the caller's, where none runs.
   Status submit(Operation operation, const Executor& executor);
 
-  // The durable queue may hold messages. The permit is held until the slot rests.
-  void notice_queue(std::shared_ptr<Permit> permit = nullptr);
+  // The durable queue may hold messages: the index said so at this version, or somebody who read no index
+  // (kUnknownVersion). Of no use where it was emptied by a later commit of this host. The permit is held
+  // until the slot rests.
+  void notice_queue(Version seen_at, std::shared_ptr<Permit> permit = nullptr);
+  bool is_news(Version seen_at) const;
+
+  class Running;
+  // For a group (group.h): the turn of an entity that rests. Nothing where it does not, or where the notice
+  // is no news: its own runner sees to it.
+  std::optional<Running> join_group(Version seen_at, std::shared_ptr<Permit> permit);
+  // Borrows the turn.
+  Batch batch_for_group(Running& running);
+  // The turn ends, or goes on with what came meanwhile. `is_done`: the queue was seen to.
+  static void leave_group(Running running, BatchOutcome& outcome, bool is_done);
 
   // The host stops: a runner on a loop that does not run must not keep it.
   void expect_end();
@@ -90,13 +105,14 @@ class Slot : public std::enable_shared_from_this<Slot> {
   CachePlace cache_place;
 
  private:
-  class Running;
   class Attending;
   struct Round;
 
   static Task<void> run(Running running);
   Round next_round(Running& running, int& urgent_in_row);
   void take_batch(Round& round);
+  // With the lock: the turn is over, with nothing left to do. What is given back then is in the round.
+  void rest(Running& running, Round& round);
   void settle(BatchOutcome& outcome, std::uint64_t turn);
   std::optional<Operation> take_priority(std::uint64_t turn);
   Async<void> pause(Running& running, Duration duration);
@@ -135,6 +151,8 @@ class Slot : public std::enable_shared_from_this<Slot> {
   std::vector<Operation> mailbox_;
   std::optional<OneShot<std::monostate>> pausing_;  // a pause, to be ended by a priority message
   bool queue_noticed_ = false;
+  Version noticed_at_ = 0;          // while queue_noticed_: the last notice
+  Version vacated_at_ = 0;          // the commit by which this host last took the index entry away
   std::shared_ptr<Permit> permit_;  // to be one of the host's active entities
   int batches_ = 0;                 // with it
   std::shared_ptr<Permit> alone_;   // while a message is run that may end this process

@@ -1,0 +1,88 @@
+// The part of a Batch that runs as one of a group, in a transaction that is not its own (group.h).
+#include <utility>
+
+#include "semper/base/internal/mutant.h"
+#include "semper/store/too_old.h"
+#include "server/serve/batch.h"
+#include "server/serve/group.h"
+
+namespace semper::internal {
+namespace {
+
+// Of one entity in a group, read at a time; a longer queue goes on alone.
+constexpr std::size_t kSegmentsPerMember = 64;
+
+Error spoilt(const Target& target, const std::string& why) {
+  return Error(ErrorKind::conflict, target.id.to_string() + " " + why + "; it is run alone");
+}
+
+}  // namespace
+
+Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
+  if (desk_.runs_alone > 0) {
+    --desk_.runs_alone;
+    co_return false;
+  }
+  if (entity_.unreadable() || desk_.head_failures > 0 || desk_.most != kNoMessageLimit) {
+    co_return false;
+  }
+  core_.counters.cache_misses.fetch_add(1, std::memory_order_relaxed);
+  const auto loaded = co_await entity_.load(transaction, served_.behaviour(), kSegmentsPerMember);
+  if (!loaded && (is_too_old(loaded.error()) || is_of_the_store(loaded.error().kind()))) {
+    co_return fail(loaded.error());
+  }
+  if (!loaded) entity_.spoil();  // its own batch meets the same, and says so
+  if (!loaded || !suits_group()) co_return false;
+  if (!may_run_callbacks()) co_return false;
+  limit_ = kGroupMessagesPerEntity;
+  const Execution execution(served_, *target_, desk_, burial_, limit());
+  execution.run(transaction, operations_, effects);
+  desk_.leave_callbacks();
+  limit_ = kNoMessageLimit;
+  const bool half = SEMPER_MUTANT("server_failed_message_half_committed") && effects.executed > 0;
+  if (effects.ran_for > kGroupCallbackTime) desk_.runs_alone = kRunsAloneAfterTrouble;
+  const bool kept = SEMPER_MUTANT("server_group_keeps_who_failed") && effects.failure;
+  if ((effects.failure && !half && !kept) || effects.lock) {
+    desk_.runs_alone = kRunsAloneAfterTrouble;
+    if (effects.failure && effects.executed == 0) {
+      core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
+      desk_.head = effects.head;
+      desk_.head_failures = 1;
+    }
+    co_return fail(spoilt(*target_, effects.lock ? "takes the lock" : "fails"));
+  }
+  if (!effects.sends.to_check.empty() || effects.sends.to_itself > effects.popped) {
+    SEMPER_CO_TRY(const auto full, co_await find_full(transaction, effects));
+    if (full) co_return fail(spoilt(*target_, "sends to a queue that is full"));
+  }
+  if (!effects.replies.empty()) {
+    SEMPER_CO_TRY(const auto unheard,
+                  co_await write_replies(transaction, target_->tenant.prefix(), effects.replies));
+    execution.keep_unheard(unheard, effects);
+  }
+  SEMPER_CO_TRY_STATUS(write(transaction, effects));
+  co_return true;
+}
+
+bool Batch::suits_group() {
+  if (entity_.header().lock) return false;
+  if (entity_.queue_length() == 0) desk_.crowded = false;
+  if (desk_.announced) return false;
+  if (entity_.segments().empty()) return true;
+  const auto segment = EntityKeys::stamp_in(entity_.segments().front().key);
+  if (!segment) return false;
+  // What a process may have died of is announced in a commit of its own, before it is run.
+  return !core_.suspicion.covers(segment->version(), entity_.as_of()) ||
+         desk_.cleared_of == core_.suspicion.number();
+}
+
+BatchOutcome Batch::joined(const Versionstamp& committed, AttemptEffects& effects) {
+  conclude(committed, effects);
+  return std::move(outcome_);
+}
+
+void Batch::not_joined() {
+  entity_.spoil();
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,198 @@
+#include "server/serve/group.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "semper/base/internal/mutant.h"
+#include "server/format/enqueue.h"
+
+namespace semper::internal {
+namespace {
+
+// Entities by which a group grows after one that went well.
+constexpr std::size_t kGrowth = 4;
+
+bool is_for_groups(const HostCore& core) {
+  const auto& backend = core.store().backend();
+  return core.options.threads == 1 && core.options.message_attempts > 1 &&
+         backend.traits().versions_are_commits &&
+         backend.limits().transaction_operations >= kGroupOperations;
+}
+
+bool is_half_full(const Transaction& transaction) {
+  const auto& limits = transaction.limits();
+  return transaction.size_bytes() > limits.transaction_bytes / 2 ||
+         transaction.operation_count() > limits.transaction_operations / 2;
+}
+
+}  // namespace
+
+// An entity whose turn a group has.
+struct Groups::Member {
+  explicit Member(Slot::Running of)
+      : running(std::move(of)), batch(running.slot()->batch_for_group(running)) {}
+
+  Slot::Running running;
+  Batch batch;
+  AttemptEffects effects;
+  bool has_joined = false;
+  bool is_done = false;
+  BatchOutcome outcome;
+};
+
+// One of the coroutines that run groups. Ends also where its loop is destroyed.
+class Groups::Running {
+ public:
+  Running(std::shared_ptr<Groups> groups, Gate::Holder inside)
+      : groups_(std::move(groups)), inside_(std::move(inside)) {}
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    std::lock_guard lock(groups_->mutex_);
+    if (!is_over) --groups_->running_;
+  }
+
+  Groups& groups() const { return *groups_; }
+  bool is_over = false;  // it is not counted any more
+
+ private:
+  const std::shared_ptr<Groups> groups_;
+  const Gate::Holder inside_;
+};
+
+Groups::Groups(std::shared_ptr<const ServedBehaviour> served)
+    : served_(std::move(served)), suits_(is_for_groups(served_->core())) {}
+
+void Groups::add(std::shared_ptr<Slot> slot, Version seen_at, std::shared_ptr<Permit> permit) {
+  if (!suits_) return slot->notice_queue(seen_at, std::move(permit));
+  {
+    std::lock_guard lock(mutex_);
+    waiting_.push_back({std::move(slot), seen_at, std::move(permit)});
+    if (running_ >= kGroupsAtOnce) return;
+    ++running_;
+  }
+  auto inside = core().gate.enter();
+  if (!inside) {  // the host stops: what waits here stays in the store
+    {
+      std::lock_guard lock(mutex_);
+      --running_;
+    }
+    return clear();
+  }
+  auto running = std::make_shared<Running>(shared_from_this(), std::move(*inside));
+  // Later, so that what the scanners find in this round of the loop is in it.
+  core().home.post([running = std::move(running)] {
+    asio::co_spawn(running->groups().core().home.executor(), run(running), asio::detached);
+  });
+}
+
+void Groups::clear() {
+  std::deque<Waiting> dropped;
+  std::lock_guard lock(mutex_);
+  dropped.swap(waiting_);
+}
+
+Task<void> Groups::run(std::shared_ptr<Running> running) {
+  Groups& groups = running->groups();
+  while (true) {
+    std::vector<Waiting> waiting;
+    {
+      std::lock_guard lock(groups.mutex_);
+      if (groups.waiting_.empty()) {
+        --groups.running_;
+        running->is_over = true;
+      } else {
+        waiting = groups.take();
+      }
+    }
+    if (running->is_over) co_return;
+    auto members = join(std::move(waiting));
+    if (!members.empty()) co_await groups.run_together(std::move(members));
+    co_await asio::post(asio::use_awaitable);
+  }
+}
+
+std::vector<Groups::Waiting> Groups::take() {
+  const std::size_t count = std::min(waiting_.size(), most_);
+  const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(count);
+  std::vector<Waiting> taken(std::make_move_iterator(waiting_.begin()),
+                             std::make_move_iterator(end));
+  waiting_.erase(waiting_.begin(), end);
+  return taken;
+}
+
+Groups::Members Groups::join(std::vector<Waiting> waiting) {
+  Members members;
+  members.reserve(waiting.size());
+  for (auto& one : waiting) {
+    auto running = one.slot->join_group(one.seen_at, std::move(one.permit));
+    if (running) members.push_back(std::make_unique<Member>(std::move(*running)));
+  }
+  return members;
+}
+
+Task<void> Groups::run_together(Members members) {
+  if (members.size() > 1) {
+    Status status;
+    try {
+      status = co_await attempt(members);
+    } catch (...) {  // memory that ran out
+      status = fail(exception_error("a group of " + served_->type(), std::current_exception()));
+    }
+    learn(status.has_value());
+    if (!status && status.error().kind() == ErrorKind::conflict) {
+      core().counters.conflicts.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  for (auto& member : members) {
+    if (member->has_joined && !member->is_done) member->batch.not_joined();
+  }
+  for (auto& member : members) {
+    Slot::leave_group(std::move(member->running), member->outcome, member->is_done);
+  }
+}
+
+// One transaction. What became of each is in it: all that have joined are done, or none is.
+Async<void> Groups::attempt(Members& members) {
+  Transaction transaction = core().store().begin();
+  const MonotonicTime until = core().clock().after(kGroupCallbackTime);
+  std::uint16_t segments = 0;
+  std::size_t joined = 0;
+  for (auto& member : members) {
+    const bool over = is_half_full(transaction) || segments > kSegmentsPerTransaction / 2 ||
+                      (joined > 0 && core().clock().now() >= until);
+    if (over) break;
+    member->effects.sends.segments =
+        SEMPER_MUTANT("server_group_numbers_begin_again") ? 0 : segments;
+    member->has_joined = true;  // until it says otherwise: its callbacks may have run
+    SEMPER_CO_TRY(member->has_joined, co_await member->batch.join(transaction, member->effects));
+    segments = member->effects.sends.segments;
+    if (member->has_joined) ++joined;
+  }
+  if (joined == 0 || transaction.operation_count() == 0) {
+    for (auto& member : members) {
+      if (member->has_joined) member->batch.not_joined();
+      member->has_joined = false;
+    }
+    co_return Status{};
+  }
+  auto committed = co_await transaction.commit();
+  if (!committed && !SEMPER_MUTANT("server_group_lost_and_believed")) {
+    co_return fail(committed.error());
+  }
+  core().counters.transactions.fetch_add(1, std::memory_order_relaxed);
+  for (auto& member : members) {
+    if (!member->has_joined) continue;
+    member->outcome = member->batch.joined(committed.value_or(Versionstamp()), member->effects);
+    member->is_done = true;
+  }
+  co_return Status{};
+}
+
+void Groups::learn(bool went_well) {
+  std::lock_guard lock(mutex_);
+  most_ =
+      went_well ? std::min(most_ + kGrowth, kGroupEntities) : std::max<std::size_t>(most_ / 2, 2);
+}
+
+}  // namespace semper::internal

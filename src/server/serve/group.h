@@ -1,0 +1,79 @@
+// Group: many entities that have work, each with a message or two, in one transaction.
+//
+// What is spread over many entities would cost each message a transaction: a snapshot, a check of what it
+// read, an answer. The entities that scanners find while a group's commit is under way are the next one.
+// One snapshot shows all of them, their callbacks run one after another, and one commit takes all of it.
+//
+// A group is for the case that nothing is unusual. An entity that is at work, locked, suspected
+// (suspicion.h), that failed or was slow, is run alone, by its slot. Where a callback fails or asks for
+// the lock, or the commit does, nothing of the group has happened, all of its entities are run alone, and
+// the next groups are half as large. So no entity is held up by another's trouble for longer than that.
+//
+// When not: on hosts with several threads, because a group's callbacks run on one; and on stores whose
+// transactions are small, or where two commits can have one version (etcd, FoundationDB).
+//
+// Bounds: kGroupEntities, kGroupsAtOnce, kGroupMessagesPerEntity, kGroupCallbackTime, half of the store's
+// limits. Those who wait hold a permit each (permits.h). Threads: any.
+// Source of the idea: group commit, one level up; message sets of Kafka Streams' tasks.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "server/serve/slot.h"
+
+namespace semper::internal {
+
+inline constexpr std::size_t kGroupEntities = 64;
+inline constexpr std::size_t kGroupsAtOnce = 1;
+inline constexpr std::size_t kGroupMessagesPerEntity = 64;
+// In callbacks: after this the other entities run alone, and one that took so long by itself does the
+// next times.
+inline constexpr Duration kGroupCallbackTime = std::chrono::milliseconds(5);
+// Runs of an entity that spoilt a group, after which it may be part of one again.
+inline constexpr int kRunsAloneAfterTrouble = 16;
+// A store whose transactions take fewer operations is not one for groups.
+inline constexpr std::size_t kGroupOperations = 20'000;
+
+class Groups : public std::enable_shared_from_this<Groups> {
+ public:
+  explicit Groups(std::shared_ptr<const ServedBehaviour> served);
+
+  // The entity has work: the index said so at this version.
+  void add(std::shared_ptr<Slot> slot, Version seen_at, std::shared_ptr<Permit> permit);
+
+  // The host has stopped.
+  void clear();
+
+ private:
+  struct Waiting {
+    std::shared_ptr<Slot> slot;
+    Version seen_at;
+    std::shared_ptr<Permit> permit;
+  };
+  struct Member;
+  using Members = std::vector<std::unique_ptr<Member>>;
+  class Running;
+
+  static Task<void> run(std::shared_ptr<Running> running);
+  std::vector<Waiting> take();
+  static Members join(std::vector<Waiting> waiting);
+  Task<void> run_together(Members members);
+  // Of which members is in `concluded` where it was committed.
+  Async<void> attempt(Members& members);
+  void learn(bool went_well);
+
+  HostCore& core() const { return served_->core(); }
+
+  const std::shared_ptr<const ServedBehaviour> served_;
+  const bool suits_;  // this host and its store
+
+  std::mutex mutex_;
+  std::deque<Waiting> waiting_;
+  std::size_t running_ = 0;
+  std::size_t most_ = kGroupEntities;  // of the next group
+};
+
+}  // namespace semper::internal
