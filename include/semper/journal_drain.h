@@ -14,13 +14,14 @@
 //   SEMPER_CO_TRY_STATUS(co_await written.sync());
 //   SEMPER_CO_TRY_STATUS(co_await drain.shutdown());
 //
-// How: the journal performs by cast_once. The source is the ring's identity with a random number that
-// every start draws for what it will accept, written into each item; its number there is the item's
-// position. So what a crash makes it send again is passed over, and so is what two copies of a ring
-// hold both, or one that was restored from a backup holds again; what is accepted afterwards never
-// goes by a number that was used before. The price: a row of about 100 bytes for each entity and each
-// start that sent to it, kept until the entity is killed. A machine that is cloned with the running
-// process in its memory is one process twice: shut down first.
+// How: the journal performs by cast_once. Every start draws a random name for what it will accept,
+// which is written into each item; its number there is the item's position. So what a crash makes it
+// send again is passed over, and so is what two copies of a ring hold both, or one that was restored
+// from a backup holds again; what is accepted afterwards never goes by a number that was used before.
+// The price: two rows of about 100 bytes in the store for each start that sent anything, of which the
+// last kOnceStartsRemembered of a ring and its copies are kept. What an earlier start accepted, and
+// may have sent before it was forgotten, is `exhausted` and stops the drain. A machine that is cloned
+// with the running process in its memory is one process twice: shut down first.
 //
 // What is in the ring and is no cast of this ring's (something else was written there, or items were
 // carried over from another one) stops the drain there: what lies before it goes on to its entity,

@@ -10,6 +10,7 @@
 #include "backends/memory/memory.h"
 #include "semper/base/cbor.h"
 #include "semper/ring/ring.h"
+#include "semper/server/cast_once.h"
 #include "semper/server/host.h"
 #include "semper/server/ref.h"
 #include "semper/testing/faulty_backend.h"
@@ -137,6 +138,18 @@ class JournalDrainTest : public ::testing::Test {
     }());
   }
 
+  // Rows of the store, whoever wrote them.
+  std::size_t count_rows() {
+    return simulated_run(clock_, [&]() -> Task<std::size_t> {
+      const Store store(faulty_, env_);
+      Transaction transaction = store.begin();
+      const KeyRange all{Bytes(1, '\x00'), Bytes(1, '\xfe')};
+      auto page = co_await transaction.get_range(all);
+      EXPECT_TRUE(page) << page.error().to_string();
+      co_return page->rows.size();
+    }());
+  }
+
   static constexpr std::size_t kDiskBytes = 512u << 10;
   testing::SimulatedClock clock_;
   SeededRandom random_{testing::test_seed()};
@@ -245,6 +258,27 @@ TEST_F(JournalDrainTest, a_power_cut_of_a_ring_that_is_never_flushed_makes_no_nu
   EXPECT_EQ(orders("shop"), Texts({"a", "b", "c", "d"}));
 }
 
+TEST_F(JournalDrainTest, starts_leave_no_rows_at_each_entity_that_they_sent_to) {
+  constexpr int kShops = 20;
+  const auto send_to_all = [&] {
+    auto device = disk_.open();
+    simulated_run(clock_, [&]() -> Task<void> {
+      auto drain = co_await JournalDrain::start(*device, open(), options());
+      EXPECT_TRUE(drain) << drain.error().to_string();
+      if (!drain) co_return;
+      for (int i = 0; i < kShops; ++i) co_await take(*drain, "shop " + std::to_string(i), "x");
+      EXPECT_TRUE(co_await sleep_for(clock_, 1min));
+      EXPECT_TRUE(co_await drain->shutdown());
+    }());
+    for (int i = 0; i < kShops; ++i) orders("shop " + std::to_string(i));
+  };
+  send_to_all();
+  const std::size_t after_one = count_rows();
+  constexpr int kStarts = 10;
+  for (int i = 0; i < kStarts; ++i) send_to_all();
+  EXPECT_LE(count_rows(), after_one + 2 * kStarts);
+}
+
 TEST_F(JournalDrainTest, what_0_1_0_left_in_a_ring_arrives_once_also_from_a_copy) {
   accept(disk_, {});
   for (const char* order : {"a", "b"}) {
@@ -262,6 +296,38 @@ TEST_F(JournalDrainTest, what_0_1_0_left_in_a_ring_arrives_once_also_from_a_copy
   accept(disk_, {"c"});
   accept(copy, {"d"});
   EXPECT_EQ(orders("shop"), Texts({"a", "b", "c", "d"}));
+}
+
+// Such items have a start and no order, and the store may hold a row of them at each entity.
+TEST_F(JournalDrainTest,
+       what_was_left_without_an_order_arrives_once_also_where_it_was_sent_before) {
+  accept(disk_, {});
+  const auto device = disk_.open();
+  const auto info = simulated_run(clock_, ring::inspect(*device));
+  ASSERT_TRUE(info) << info.error().to_string();
+  const std::string source = info->identity + "/0123456789abcdef";
+  const Orders::Take message{"a"};
+  const EntityId shop{std::string(type_name<Orders>()), "shop"};
+  const RawMessage raw{std::string(short_type_name<Orders::Take>()), encode(message)};
+  Bytes item;
+  cbor::Writer writer(item);
+  writer.array(5);
+  writer.text(shop.type);
+  writer.text(shop.id);
+  writer.text(raw.name);
+  writer.bytes(raw.payload);
+  writer.text(source);
+  publish(disk_, item);
+  auto copy = copy_of(disk_);
+  const std::uint64_t position = take_out(disk_, 1).front().after.offset();
+  std::vector<OnceCast> casts;
+  casts.push_back({shop, raw, position});
+  const Store store(faulty_, env_);
+  ASSERT_TRUE(simulated_run(clock_, cast_once(Tenant(store), source, casts)));
+  auto other = copy_of(copy);
+  accept(copy, {"b"});
+  accept(other, {"c"});
+  EXPECT_EQ(orders("shop"), Texts({"a", "b", "c"}));
 }
 
 TEST_F(JournalDrainTest, what_is_no_cast_keeps_nothing_back_that_lies_before_it) {

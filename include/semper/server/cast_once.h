@@ -12,7 +12,13 @@
 // with that number or a lower one is passed over. So the numbers of one source must grow in the order
 // in which it sends to an entity, and always be the same for the same cast.
 // Costs: one row per entity and source, kept until the entity is killed; what a source sends again
-// after a kill takes effect again. Threads: any. Source of the idea: Kafka's idempotent producer.
+// after a kill takes effect again.
+//
+// A program that sends everything in one order, to whatever entities (a journal's drain), says instead
+// which log it sends from, and which of its starts has accepted the casts (OnceStart). Then the store
+// keeps one number per start: rows do not grow with the entities, kills forget nothing, and copies of
+// the log that live on by themselves do not meet, because each start has drawn a name.
+// Threads: any. Source of the idea: Kafka's idempotent producer.
 #pragma once
 
 #include <string>
@@ -31,6 +37,20 @@ struct OnceCast {
   std::uint64_t sequence = 0;
 };
 
+// The starts of one log, and of its copies, that the store remembers: two rows of about 100 bytes each.
+inline constexpr std::uint64_t kOnceStartsRemembered = 10'000;
+
+// Who accepted casts that are sent in one order.
+struct OnceStart {
+  std::string log;    // what was copied where a copy was made: 1 to kOnceSourceBytes bytes of UTF-8
+  std::string start;  // drawn at random by each start for what it accepts: as long
+  // Larger at each start of a log than at those before it. Two copies may have the same.
+  std::uint64_t order = 0;
+  // This very process is the start, and none of its casts was ever sent, as far as it knows. False
+  // for what was found in the log.
+  bool sent_nothing = false;
+};
+
 // Sends the casts in their order, in as few transactions as the store's limits allow.
 // `source`: who sends, from 1 to kOnceSourceBytes bytes of UTF-8.
 // Durable on success: all of them will take effect, exactly once. On any error, or where it never
@@ -38,5 +58,11 @@ struct OnceCast {
 // Errors: invalid_argument (an id or the source), exhausted (a message over the limits), retry (the
 // queue of an entity is at its bound: slow down), and the store's. The message names the cast.
 Async<void> cast_once(Tenant tenant, std::string source, std::vector<OnceCast> casts);
+
+// The same for casts that one start accepted, of which those with smaller numbers, to any entity,
+// were sent before. Errors besides: exhausted (kOnceStartsRemembered), nothing was sent: so many
+// starts of the log and its copies have sent after this one that it may be forgotten; whether the
+// casts were sent before is not known.
+Async<void> cast_once(Tenant tenant, OnceStart from, std::vector<OnceCast> casts);
 
 }  // namespace semper

@@ -10,7 +10,7 @@
 namespace semper::internal {
 namespace {
 
-enum Space : std::int64_t { kTypes = 0, kEntities, kIndex, kWake, kSessions, kHosts };
+enum Space : std::int64_t { kTypes = 0, kEntities, kIndex, kWake, kSessions, kHosts, kLogs };
 enum Part : std::int64_t {
   kHeader = 0,
   kPushed,
@@ -244,6 +244,19 @@ Bytes hosts_wake_key(BytesView prefix) {
 }
 KeyRange host_range(BytesView prefix) {
   return below(make(prefix, kHosts));
+}
+
+Bytes once_log_key(BytesView prefix, std::string_view log) {
+  return make(prefix, kLogs, log);
+}
+Bytes once_start_key(BytesView log_key, std::string_view start) {
+  return make(log_key, 0, start);
+}
+Bytes once_place_key(BytesView log_key, std::uint64_t place) {
+  return make(log_key, 1, place);
+}
+KeyRange once_places(BytesView log_key) {
+  return below(make(log_key, 1));
 }
 
 }  // namespace semper::internal

@@ -20,6 +20,7 @@
 //   (4, session, 1, number)           the reply to call `number`
 //   (5)                               counter that is touched when a host comes or goes
 //   (5, host)                         a host, its types, and its renewals
+//   (6, log), ...                     how far the starts of a log have sent: start_ledger.h
 //
 // All of one entity lies together, so that a message to a cold entity touches one leaf of the
 // store's tree for header, queue and state.
@@ -116,5 +117,11 @@ Result<std::uint64_t> number_of_reply_key(BytesView tenant_prefix, BytesView key
 Bytes host_key(BytesView tenant_prefix, BytesView host);
 Bytes hosts_wake_key(BytesView tenant_prefix);
 KeyRange host_range(BytesView tenant_prefix);
+
+// Of cast_once, of a program that sends in one order.
+Bytes once_log_key(BytesView tenant_prefix, std::string_view log);
+Bytes once_start_key(BytesView log_key, std::string_view start);
+Bytes once_place_key(BytesView log_key, std::uint64_t place);
+KeyRange once_places(BytesView log_key);
 
 }  // namespace semper::internal

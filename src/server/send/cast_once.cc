@@ -1,7 +1,9 @@
 #include "semper/server/cast_once.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
@@ -10,6 +12,7 @@
 #include "server/format/keys.h"
 #include "server/format/orders.h"
 #include "server/format/records.h"
+#include "server/format/start_ledger.h"
 
 namespace semper {
 namespace {
@@ -108,27 +111,82 @@ Async<void> send(Transaction& transaction, const std::string& source, const Shar
   co_return Status{};
 }
 
-Async<void> send_all(Tenant tenant, std::string source, std::vector<OnceCast> casts) {
-  if (!tenant.store()) co_return fail(tenant.store().error());
-  if (source.empty() || source.size() > kOnceSourceBytes || !is_utf8(source)) {
-    co_return fail(ErrorKind::invalid_argument,
-                   "the source of casts is a name of 1 to " + std::to_string(kOnceSourceBytes) +
-                       " bytes of UTF-8, not \"" + to_printable(source) + "\"");
+// All that the start has not sent before.
+Async<void> send_as(Transaction& transaction, BytesView prefix, const OnceStart& from,
+                    const Shares& shares) {
+  internal::StartLedger ledger(transaction, prefix, from);
+  SEMPER_CO_TRY(const auto sent, co_await ledger.sent());
+  internal::Enqueuer enqueuer(transaction);
+  std::optional<std::uint64_t> last;
+  for (const auto& [id, share] : shares) {
+    bool any = false;
+    for (const auto& [sequence, message] : share->casts) {
+      if (sent && sequence <= *sent) continue;
+      if (!any) {
+        SEMPER_CO_TRY_STATUS(co_await refuse_full(transaction, *share));
+        enqueuer.to(share->keys);
+        any = true;
+      }
+      enqueuer.add(Event::cast, message);
+      last = std::max(last.value_or(0), sequence);
+    }
   }
+  enqueuer.finish();
+  if (last && !SEMPER_MUTANT("server_cast_once_forgets")) {
+    SEMPER_CO_TRY_STATUS(co_await ledger.set_sent(*last));
+  }
+  co_return Status{};
+}
+
+Status check_name(std::string_view what, const std::string& name) {
+  if (!name.empty() && name.size() <= kOnceSourceBytes && is_utf8(name)) return {};
+  return fail(ErrorKind::invalid_argument, std::string(what) + " of casts is a name of 1 to " +
+                                               std::to_string(kOnceSourceBytes) +
+                                               " bytes of UTF-8, not \"" + to_printable(name) +
+                                               "\"");
+}
+
+// `send_shares`: of one transaction, as Async<void>(Transaction&, const Shares&).
+template <class SendShares>
+Async<void> send_all(const Tenant& tenant, std::vector<OnceCast>& casts,
+                     const SendShares& send_shares) {
   const Store& store = *tenant.store();
   for (const auto& cast : casts) SEMPER_CO_TRY_STATUS(check(cast, store.limits()));
   for (std::size_t next = 0; next < casts.size();) {
     const Shares shares = take(casts, next, tenant.prefix(), store.limits());
     SEMPER_CO_TRY_STATUS(co_await store.transact(
-        [&](Transaction& transaction) { return send(transaction, source, shares); }));
+        [&](Transaction& transaction) { return send_shares(transaction, shares); }));
   }
   co_return Status{};
+}
+
+Async<void> send_from_source(Tenant tenant, std::string source, std::vector<OnceCast> casts) {
+  if (!tenant.store()) co_return fail(tenant.store().error());
+  SEMPER_CO_TRY_STATUS(check_name("the source", source));
+  const auto send_shares = [&](Transaction& transaction, const Shares& shares) {
+    return send(transaction, source, shares);
+  };
+  co_return co_await send_all(tenant, casts, send_shares);
+}
+
+Async<void> send_from_start(Tenant tenant, OnceStart from, std::vector<OnceCast> casts) {
+  if (!tenant.store()) co_return fail(tenant.store().error());
+  SEMPER_CO_TRY_STATUS(check_name("the log", from.log));
+  SEMPER_CO_TRY_STATUS(check_name("the start", from.start));
+  const auto send_shares = [&](Transaction& transaction, const Shares& shares) {
+    return send_as(transaction, tenant.prefix(), from, shares);
+  };
+  co_return co_await send_all(tenant, casts, send_shares);
 }
 
 }  // namespace
 
 Async<void> cast_once(Tenant tenant, std::string source, std::vector<OnceCast> casts) {
-  return run_through(send_all(std::move(tenant), std::move(source), std::move(casts)));
+  return run_through(send_from_source(std::move(tenant), std::move(source), std::move(casts)));
+}
+
+Async<void> cast_once(Tenant tenant, OnceStart from, std::vector<OnceCast> casts) {
+  return run_through(send_from_start(std::move(tenant), std::move(from), std::move(casts)));
 }
 
 }  // namespace semper

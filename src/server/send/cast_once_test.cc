@@ -49,6 +49,34 @@ class CastOnceTest : public ::testing::Test {
     return simulated_run(clock_, cast_once(*store_, std::move(source), std::move(casts)));
   }
 
+  static OnceStart start(const std::string& name, std::uint64_t order = 0) {
+    OnceStart from;
+    from.log = "log";
+    from.start = name;
+    from.order = order;
+    return from;
+  }
+
+  Status send_as(OnceStart from, std::vector<OnceCast> casts) {
+    return simulated_run(clock_, cast_once(*store_, std::move(from), std::move(casts)));
+  }
+
+  std::size_t count_rows() {
+    return simulated_run(clock_, [&]() -> Task<std::size_t> {
+      Transaction transaction = store_->begin();
+      KeyRange rest{Bytes(1, '\x00'), Bytes(1, '\xfe')};
+      std::size_t rows = 0;
+      for (bool more = true; more;) {
+        auto page = co_await transaction.get_range(rest);
+        EXPECT_TRUE(page) << page.error().to_string();
+        rows += page->rows.size();
+        more = page->more;
+        if (more) rest.begin = page->rows.back().key + '\x00';
+      }
+      co_return rows;
+    }());
+  }
+
   std::vector<std::string> lines(const std::string& of) {
     return simulated_run(clock_, [&]() -> Task<std::vector<std::string>> {
       HostOptions options;
@@ -159,6 +187,80 @@ TEST_F(CastOnceTest, many_small_ones_to_distinct_entities_fit_a_store_of_few_ope
   const Status sent = send(std::move(casts));
   EXPECT_TRUE(sent) << sent.error().to_string();
   EXPECT_EQ(lines("299"), std::vector<std::string>{"n"});
+}
+
+TEST_F(CastOnceTest, what_a_start_sends_again_counts_once_at_whatever_entity) {
+  const std::vector<OnceCast> casts = {note("a", "1", 10), note("b", "2", 20), note("a", "3", 30)};
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(send_as(start("one"), casts));
+  ASSERT_TRUE(send_as(start("one"), {note("a", "3", 30), note("c", "4", 40)}));
+  EXPECT_EQ(lines("a"), Texts({"1", "3"}));
+  EXPECT_EQ(lines("b"), Texts({"2"}));
+  EXPECT_EQ(lines("c"), Texts({"4"}));
+}
+
+TEST_F(CastOnceTest, starts_do_not_share_their_numbers) {
+  ASSERT_TRUE(send_as(start("one"), {note("a", "1", 10)}));
+  ASSERT_TRUE(send_as(start("two"), {note("a", "2", 5)}));
+  EXPECT_EQ(lines("a"), Texts({"1", "2"}));
+}
+
+TEST_F(CastOnceTest, a_kill_makes_nothing_of_a_start_come_again) {
+  ASSERT_TRUE(send_as(start("one"), {note("a", "before", 10)}));
+  ASSERT_TRUE(simulated_run(clock_, ref<Diary>(*store_, "a").kill()));
+  ASSERT_TRUE(send_as(start("one"), {note("a", "before", 10), note("a", "after", 11)}));
+  EXPECT_EQ(lines("a"), Texts({"after"}));
+}
+
+TEST_F(CastOnceTest, repeated_by_a_start_until_it_succeeds_each_counts_once) {
+  testing::StoreFaults faults;
+  faults.conflict = 0.2;
+  faults.unknown_applied = 0.2;
+  faults.unknown_lost = 0.1;
+  faults.unknown_late = 0.1;
+  Texts expected;
+  for (int round = 0; round < 50; ++round) {
+    const OnceStart from = start("start " + std::to_string(round / 10));
+    std::vector<OnceCast> casts;
+    for (int i = 0; i < 7; ++i) {
+      const std::string text = std::to_string(round) + "/" + std::to_string(i);
+      casts.push_back(note("a", text, static_cast<std::uint64_t>(round * 7 + i)));
+      expected.push_back(text);
+    }
+    faulty_->set_faults(faults);
+    for (int attempt = 0; !send_as(from, casts); ++attempt) ASSERT_LT(attempt, 100);
+    faulty_->calm();
+  }
+  EXPECT_EQ(lines("a"), expected);
+}
+
+TEST_F(CastOnceTest, the_starts_that_a_store_remembers_are_bounded_and_no_other_is_believed) {
+  const auto send_from_many = [&](std::uint64_t first) {
+    simulated_run(clock_, [&]() -> Task<void> {
+      for (std::uint64_t i = 0; i < kOnceStartsRemembered; ++i) {
+        const std::vector<OnceCast> casts = {note("a", "x", 1)};
+        auto sent = co_await cast_once(*store_, start(std::to_string(first + i), first + i), casts);
+        EXPECT_TRUE(sent) << sent.error().to_string();
+      }
+    }());
+    ASSERT_TRUE(simulated_run(clock_, ref<Diary>(*store_, "a").kill()));
+  };
+  ASSERT_TRUE(send_as(start("old", 1), {note("b", "1", 10)}));
+  send_from_many(2);
+  const std::size_t rows = count_rows();
+  send_from_many(2 + kOnceStartsRemembered);
+  EXPECT_LE(count_rows(), rows) << "there is no bound";
+
+  const Status again = send_as(start("old", 1), {note("b", "1", 10)});
+  ASSERT_FALSE(again) << "it took effect twice";
+  EXPECT_EQ(again.error().kind(), ErrorKind::exhausted);
+  EXPECT_STREQ(again.error().limit()->name, "kOnceStartsRemembered");
+  OnceStart running = start("running", 1);
+  running.sent_nothing = true;
+  EXPECT_TRUE(send_as(running, {note("b", "2", 10)})) << "a copy that begins to live is refused";
+  running.sent_nothing = false;
+  EXPECT_TRUE(send_as(running, {note("b", "2", 10), note("b", "3", 11)}));
+  EXPECT_TRUE(send_as(start("young", 1'000'000), {note("b", "4", 10)}));
+  EXPECT_EQ(lines("b"), Texts({"1", "2", "3", "4"}));
 }
 
 }  // namespace

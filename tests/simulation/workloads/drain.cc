@@ -5,6 +5,7 @@
 
 #include "disks.h"
 #include "semper/journal_drain.h"
+#include "semper/store/tuple_stream.h"
 #include "sent_log.h"
 #include "workloads.h"
 
@@ -56,6 +57,7 @@ class DrainWorkload final : public Workload {
       JournalDrain::OpenStore open = [store]() -> Async<Store> { co_return store; };
       auto drain = co_await client.operate("JournalDrain::start", "",
                                            JournalDrain::start(device, open, options));
+      ++starts_;
       if (drain) co_await use(client, disk, *drain);
       co_await client.think();
     }
@@ -66,9 +68,27 @@ class DrainWorkload final : public Workload {
       auto state = co_await observer.state<Sink>(id);
       log_.judge(observer, "sink", id, delivered(state.value_or(Sink::State())));
     }
+    co_await judge_rows(observer);
   }
 
  private:
+  static constexpr std::size_t kRowsOfStart = 3;  // two, and one of a ring that it made
+
+  // What tells a repetition grows with the starts, and not with what they sent or to how many.
+  Task<void> judge_rows(Observer& observer) {
+    Bytes logs(Tenant(observer.store()).prefix());
+    TupleWriter(logs).add(std::int64_t{6});  // docs/formats.md
+    Transaction transaction = observer.store().begin();
+    const KeyRange all{logs + '\x00', logs + '\xff'};
+    auto page = co_await transaction.get_range(all);
+    if (!page) {
+      observer.finding("reading the starts' rows: " + page.error().to_string());
+    } else if (page->more || page->rows.size() > kRowsOfStart * starts_) {
+      observer.finding(std::to_string(page->rows.size()) + " rows of " + std::to_string(starts_) +
+                       " starts");
+    }
+  }
+
   MonotonicTime soon(Duration span) { return simulation_.clock().after(span); }
 
   // While nobody has a journal on it.
@@ -131,6 +151,7 @@ class DrainWorkload final : public Workload {
   }
 
   Simulation& simulation_;
+  std::size_t starts_ = 0;
   std::deque<testing::SimulatedDisk> disks_;
   std::deque<Handles> handles_;
   std::deque<bool> is_over_;
