@@ -190,7 +190,8 @@ struct SharedClock {
   std::atomic<std::int64_t> started_ns;  // the child is serving
   std::atomic<std::int64_t> woken_ns;    // its last callback began
   std::atomic<std::int64_t> count;       // its callbacks: some run again
-  std::atomic<std::int64_t> serving;  // consumers that have started
+  std::atomic<std::int64_t> serving;     // consumers that have started
+  std::atomic<std::int64_t> committed;   // messages, by all consumers
   std::atomic<std::int64_t> sent;     // by publishers that have ended
 };
 
@@ -304,13 +305,13 @@ void run_queue(const Settings& settings, Report& report) {
       progress("through the queue, run " + std::to_string(i + 1));
       rows.push_back(bare_rows_per_second(folder, settings));
       for (auto* figures : {&one, &many}) {
-        const std::int64_t before = clock.count.load();
+        const std::int64_t before = clock.committed.load();
         const auto start = Steady::now();
         const Load load = figures == &one
                               ? one_entity(Send::cast, 64, settings.seconds())
                               : random_entities(Send::cast, 64, settings.seconds(), 10'000);
         const auto sent = static_cast<std::int64_t>(run_load(scheduler, store, load).count);
-        wait_until([&] { return clock.count.load() - before >= sent; });
+        wait_until([&] { return clock.committed.load() - before >= sent; });
         figures->push_back(static_cast<double>(sent) /
                            std::chrono::duration<double>(Steady::now() - start).count());
       }
@@ -350,7 +351,7 @@ double run_processes_once(const Settings& settings, int pairs) {
         std::make_unique<Child>(settings.smoke ? "publisher-smoke" : "publisher", url, file));
   }
   for (const auto& publisher : publishers) publisher->wait();
-  wait_until([&] { return clock.count.load() >= clock.sent.load(); });
+  wait_until([&] { return clock.committed.load() >= clock.sent.load(); });
   return static_cast<double>(clock.sent.load()) /
          std::chrono::duration<double>(Steady::now() - start).count();
 }
@@ -480,7 +481,11 @@ int run_consumer(const Settings& settings) {
   }
   clock.started_ns.store(now_ns());
   clock.serving.fetch_add(1);
-  while (asked_to_stop == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (std::int64_t told = 0; asked_to_stop == 0;) {
+    const auto messages = static_cast<std::int64_t>(host.statistics().messages);
+    clock.committed.fetch_add(messages - std::exchange(told, messages));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   static_cast<void>(scheduler.block_on(host.stop()));
   static_cast<void>(scheduler.block_on(store.close()));
   return 0;

@@ -1,0 +1,187 @@
+// Many entities with a message each, in one transaction; and what is unusual about one of them is no
+// matter of the others.
+#include <gmock/gmock.h>
+
+#include <atomic>
+
+#include "behaviours.h"
+#include "world.h"
+
+namespace semper::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+SERVER_SUITE(Groups);
+
+constexpr int kEntities = 60;
+
+bool takes_groups(const Store& store) {
+  const auto& backend = store.backend();
+  return backend.traits().versions_are_commits && backend.limits().transaction_operations >= 20'000;
+}
+
+// Fails, or asks for the lock, where it is told to.
+struct Moody {
+  using State = std::int64_t;
+  struct Add {};
+  struct Fail {};
+  struct Lock {};
+  struct Tell {  // others; then fails, until it was mended
+    std::string to;
+  };
+  struct Read {
+    using Reply = std::int64_t;
+  };
+  using Messages = semper::Messages<Add, Fail, Lock, Tell, Read>;
+  Result<State> init(const EntityId&) { return 0; }
+  void handle_cast(const Add&, State& s, Context&) { ++s; }
+  void handle_cast(const Fail&, State&, Context&) {
+    ++failures;
+    throw std::runtime_error("never");
+  }
+  void handle_cast(const Tell& m, State& s, Context& context) {
+    context.cast(semper::ref<Moody>(context.tenant(), m.to), Add{});
+    ++s;
+    if (!is_mended && ++failures == 2) is_mended = true;
+    if (!is_mended) throw std::runtime_error("not yet");
+  }
+  Outcome handle_cast(const Lock&, State&, Context&) { return lock(); }
+  void handle_locked(const Lock&, State& s, LockedContext&) { s += 100; }
+  Reply<std::int64_t> handle_call(const Read&, State& s, Context&) { return s; }
+
+  std::atomic<int> failures{0};
+  std::atomic<bool> is_mended{false};
+};
+
+// A message to each, while nobody serves them.
+Task<void> cast_to_all(World& world) {
+  co_await world.in_parallel(kEntities, [&](int i) -> Task<void> {
+    must(co_await world.ref<Moody>(std::to_string(i)).cast(Moody::Add{}));
+  });
+}
+
+Task<void> expect_all(World& world, std::int64_t value, int but = -1) {
+  for (int i = 0; i < kEntities; ++i) {
+    if (i == but) continue;
+    const auto read = co_await world.ref<Moody>(std::to_string(i)).call(Moody::Read{});
+    EXPECT_EQ(must(read), value) << "entity " << i;
+  }
+}
+
+SERVER_TEST(Groups, messages_to_many_entities_share_transactions) {
+  co_await cast_to_all(world);
+  auto& server = *co_await world.serve<Moody>();
+  const auto statistics = [&] { return server.host().statistics(); };
+  co_await world.eventually([&] { return statistics().messages == kEntities; });
+  if (takes_groups(world.store()) && world.is_steady()) {
+    EXPECT_LE(statistics().transactions, std::uint64_t{kEntities} / 2);
+    EXPECT_LE(statistics().cache_misses, std::uint64_t{kEntities} * 5 / 4) << "looked at in vain";
+  }
+  co_await expect_all(world, 1);
+  co_await world.until_clean();
+}
+
+SERVER_TEST(Groups, a_host_with_several_threads_runs_each_alone) {
+  co_await cast_to_all(world);
+  auto options = quick_options();
+  options.threads = 3;
+  auto& server = *co_await world.serve<Moody>(std::make_shared<Moody>(), options);
+  co_await world.eventually([&] { return server.host().statistics().messages == kEntities; });
+  EXPECT_GE(server.host().statistics().transactions, std::uint64_t{kEntities});
+  co_await world.until_clean();
+}
+
+SERVER_TEST(Groups, one_that_fails_is_tried_as_often_as_ever_and_the_others_run_once) {
+  must(co_await world.ref<Moody>("7").cast(Moody::Fail{}));
+  co_await cast_to_all(world);
+  auto moody = std::make_shared<Moody>();
+  auto options = quick_options();
+  options.message_attempts = 3;
+  auto& server = *co_await world.serve<Moody>(moody, options);
+  co_await world.eventually([&] { return server.host().statistics().dead_letters == 1; });
+  co_await expect_all(world, 1);
+  co_await world.until_clean();
+  // Undone by a conflict, it runs once more.
+  if (world.is_steady()) {
+    EXPECT_EQ(moody->failures, 3);
+  }
+}
+
+SERVER_TEST(Groups, what_a_failed_one_has_sent_is_not_committed_with_the_others) {
+  co_await cast_to_all(world);
+  Moody::Tell tell{"elsewhere"};
+  must(co_await world.ref<Moody>("30").cast(tell));
+  auto moody = std::make_shared<Moody>();
+  co_await world.serve<Moody>(moody);
+  co_await world.eventually([&]() -> Task<bool> {
+    co_return must(co_await world.ref<Moody>("30").call(Moody::Read{})) == 2;
+  });
+  EXPECT_EQ(must(co_await world.ref<Moody>("elsewhere").call(Moody::Read{})), 1);
+  co_await expect_all(world, 1, 30);
+  co_await world.until_clean();
+}
+
+SERVER_TEST(Groups, one_that_asks_for_the_lock_gets_it_and_the_others_run_once) {
+  co_await cast_to_all(world);
+  must(co_await world.ref<Moody>("30").cast(Moody::Lock{}));
+  co_await world.serve<Moody>();
+  co_await world.eventually([&]() -> Task<bool> {
+    co_return must(co_await world.ref<Moody>("30").call(Moody::Read{})) == 101;
+  });
+  co_await expect_all(world, 1, 30);
+  co_await world.until_clean();
+}
+
+SERVER_TEST(Groups, replies_of_many_entities_find_their_callers) {
+  co_await world.serve<Counter>();
+  std::atomic<int> answered{0};
+  co_await world.in_parallel(kEntities, [&](int i) -> Task<void> {
+    for (int round = 1; round <= 3; ++round) {
+      const auto sum = co_await world.ref<Counter>(std::to_string(i)).call(Counter::Add{i});
+      EXPECT_EQ(must(sum), i * round);
+      ++answered;
+    }
+  });
+  EXPECT_EQ(answered, 3 * kEntities);
+  co_await world.until_clean();
+}
+
+// A second host takes half of the types' shards while the first runs groups of all.
+SERVER_TEST(Groups, two_hosts_run_each_message_once) {
+  co_await cast_to_all(world);
+  co_await world.serve<Moody>();
+  co_await world.serve<Moody>();
+  co_await cast_to_all(world);
+  co_await world.eventually([&]() -> Task<bool> {
+    for (int i = 0; i < kEntities; ++i) {
+      const auto read = co_await world.ref<Moody>(std::to_string(i)).call(Moody::Read{});
+      if (must(read) != 2) co_return false;
+    }
+    co_return true;
+  });
+  co_await world.until_clean();
+}
+
+// The index was read while the message was being run: the scanner's news is old when it comes.
+SERVER_TEST(Groups, a_message_costs_one_look_and_one_transaction) {
+  auto& server = *co_await world.serve<Counter>();
+  constexpr std::uint64_t kMessages = 40;
+  const auto began = world.clock().now();
+  for (std::uint64_t i = 0; i < kMessages; ++i) {
+    must(co_await world.ref<Counter>(std::to_string(i % 4)).cast(Counter::Add{1}));
+    co_await world.eventually([&] { return server.host().statistics().messages == i + 1; });
+  }
+  if (world.is_simulated() && world.is_steady()) {
+    EXPECT_LT(world.clock().now() - began, 2s) << "one was found by the safety round";
+  }
+  co_await world.until_clean();
+  if (takes_groups(world.store()) && world.is_steady()) {
+    const auto statistics = server.host().statistics();
+    EXPECT_EQ(statistics.transactions, kMessages);
+    EXPECT_LE(statistics.cache_misses, kMessages + kMessages / 10);
+  }
+}
+
+}  // namespace
+}  // namespace semper::testing
