@@ -38,7 +38,9 @@ constexpr int kPressedAttempts = 30;
 }  // namespace
 
 Committer::Committer(Context context, std::unique_ptr<Writer> writer)
-    : context_(std::move(context)), writer_(std::move(writer)), turn_(*context_.sidecar) {}
+    : context_(std::move(context)), turn_(*context_.sidecar) {
+  use(std::move(writer));
+}
 
 Committer::~Committer() {
   SEMPER_ASSERT(!thread_.joinable(), "a committer is stopped before it goes");
@@ -317,6 +319,11 @@ bool Committer::begin(Batch& batch, Version& version) {
     answer_all(batch, base.error());
     return false;
   }
+  // What happened then is in no table: a process that died, a lost log, a restored copy.
+  if (base->version != context_.sidecar->version()) {
+    context_.sidecar->shared().keys.forget(
+        std::max<Version>(base->version, context_.sidecar->version()));
+  }
   // Somebody died after a commit and before saying so, or does not say anything (a restored copy).
   if (base->version > context_.sidecar->version()) {
     context_.log->written(base->version);
@@ -408,12 +415,17 @@ void Committer::start_afresh(Batch& batch, const Error& error) {
   replace_writer(error);
 }
 
+void Committer::use(std::unique_ptr<Writer> writer) {
+  writer_ = std::move(writer);
+  writer_->share(context_.sidecar->shared().keys);
+}
+
 void Committer::replace_writer(const Error& cause) {
   writer_->leave_wal_on_close();
   writer_.reset();
   auto writer = Writer::open(*context_.options, *context_.statistics);
   if (writer) {
-    writer_ = std::move(*writer);
+    use(std::move(*writer));
     return;
   }
   const Error dead(ErrorKind::io,
@@ -461,7 +473,7 @@ bool Committer::open_again(const Error& error) {
     context_.pool->stop(dead);
     return false;
   }
-  writer_ = std::move(recovered->writer);
+  use(std::move(recovered->writer));
   context_.resume_others();
   return true;
 }

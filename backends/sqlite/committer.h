@@ -131,6 +131,7 @@ class Committer {
   void finish(Batch& batch, Version version);
   void start_afresh(Batch& batch, const Error& error);
   void replace_broken_writer();
+  void use(std::unique_ptr<Writer> writer);
   void replace_writer(const Error& cause);
   void resolve(Batch& batch, Version version, const Error& error);
   bool open_again(const Error& error);

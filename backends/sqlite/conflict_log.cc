@@ -32,6 +32,11 @@ void ConflictLog::Points::clear() {
 void ConflictLog::reset(Version version) {
   recent_.clear();
   older_.clear();
+  pass(version);
+}
+
+// The points stay: they are of commits up to `version`, and nobody is told of those.
+void ConflictLog::pass(Version version) {
   recent_.floor = older_.floor = version;
   transactions_.clear();
   keys_ = key_bytes_ = ranges_ = 0;
@@ -56,7 +61,7 @@ void ConflictLog::forget_oldest() {
   transactions_.pop_front();
 }
 
-void ConflictLog::write(BytesView key) {
+std::uint64_t ConflictLog::write(BytesView key) {
   auto& transaction = transactions_.back();
   const auto hash = transaction.keys.add(key, transaction.version);
   if (recent_.is_full()) {
@@ -65,6 +70,7 @@ void ConflictLog::write(BytesView key) {
     recent_.floor = transaction.version;
   }
   recent_.put(hash, transaction.version);
+  return hash;
 }
 
 void ConflictLog::write(KeyRange range) {

@@ -28,15 +28,19 @@ inline constexpr std::size_t kLogKeyBytes = std::size_t{8} << 20;
 
 class ConflictLog {
  public:
-  // Forgets everything: commits up to `version` are unknown to the log.
+  // Forgets everything: commits up to `version` are unknown to the log. For what was written and is not
+  // committed; it costs as much as the tables are large.
   void reset(Version version);
+  // Others have committed, up to `version`.
+  void pass(Version version);
 
   // The transaction that is being made, as `version`: what it writes counts as changed at once,
   // because later requests of the same transaction must see it.
   void begin(Version version);
   // The next request of it has this version of its own.
   void renumber(Version version) { transactions_.back().version = version; }
-  void write(BytesView key);
+  // Returns the key's hash.
+  std::uint64_t write(BytesView key);
   void write(KeyRange range);
   const WrittenKeys& written() const { return transactions_.back().keys; }
   // It is committed.

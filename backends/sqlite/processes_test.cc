@@ -59,6 +59,20 @@ SEMPER_CHILD(increments_until_it_is_killed) {
   }
 }
 
+// Nothing is written there, and who has read it is to run again all the same.
+SEMPER_CHILD(declares_a_key_as_written) {
+  const Store store = must_open(child_argument());
+  const auto declared = wait_for([](Store in) -> Async<void> {
+    co_return co_await in.transact([](Transaction& tx) -> Async<void> {
+      tx.add_write_conflict_range(KeyRange::point("declared"));
+      tx.set("another", "value");
+      co_return Status{};
+    });
+  }(store));
+  ASSERT_TRUE(declared) << declared.error().to_string();
+  ASSERT_TRUE(wait_for(store.close()));
+}
+
 SEMPER_CHILD(takes_the_turn_and_keeps_it) {
   auto sidecar = try_sidecar(child_argument());
   ASSERT_TRUE(sidecar) << sidecar.error().to_string();
@@ -84,6 +98,28 @@ TEST(Processes, counting_together_loses_no_increment) {
   for (int i = 0; i < kIncrements; ++i) ASSERT_TRUE(increment(store));
   for (auto& child : children) EXPECT_EQ(child.wait(), 0);
   EXPECT_EQ(number_in(*get(store, "counter")), (kProcesses + 1) * kIncrements);
+}
+
+TEST(Processes, what_another_one_declares_as_written_conflicts_with_who_read_it_before) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(increment(store));
+  const auto attempt = [&](bool between) {
+    return wait_for([](Store in, std::string url, bool declares) -> Async<Versionstamp> {
+      Transaction transaction = in.begin();
+      SEMPER_CO_TRY_STATUS(co_await transaction.get("declared"));
+      if (declares) {
+        ChildProcess child("declares_a_key_as_written", url);
+        EXPECT_EQ(child.wait(), 0);
+      }
+      transaction.set("mine", "value");
+      co_return co_await transaction.commit();
+    }(store, place.url(), between));
+  };
+  const auto beside = attempt(true);
+  ASSERT_FALSE(beside);
+  EXPECT_EQ(beside.error().kind(), ErrorKind::conflict);
+  EXPECT_TRUE(attempt(false)) << "it was declared before this began";
 }
 
 TEST(Processes, one_that_is_killed_while_it_writes_loses_nothing_that_it_was_told_of) {

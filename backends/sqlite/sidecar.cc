@@ -209,6 +209,7 @@ void Sidecar::set_up(std::uint64_t version, const FileIdentity& store) {
   layout_->version.store(version);
   layout_->seen.store(version);
   layout_->durable.store(version);
+  layout_->keys.forget(version);
   layout_->ready.store(1);
 }
 

@@ -29,13 +29,14 @@
 #include <memory>
 #include <string>
 
+#include "key_versions.h"
 #include "options.h"
 #include "place.h"
 #include "semper/env/clock.h"
 
 namespace semper::sqlite {
 
-inline constexpr std::uint32_t kSidecarLayout = 3;
+inline constexpr std::uint32_t kSidecarLayout = 4;
 inline constexpr std::size_t kHandlesMaximum = 128;
 inline constexpr std::size_t kWatchSlots = 4096;
 inline constexpr std::size_t kRecoveriesRemembered = 8;
@@ -98,6 +99,7 @@ struct SidecarLayout {
   std::atomic<std::uint64_t> seen;
   alignas(64) std::array<std::atomic<std::uint32_t>, kWatchSlots> slots;
   std::array<SidecarEntry, kHandlesMaximum> entries;
+  KeyVersions keys;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

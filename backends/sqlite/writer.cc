@@ -126,8 +126,10 @@ Result<bool> Writer::load_meta() {
     version_ = version;
     return true;
   }
+  // Backwards: to what was lost, or restored. Points of those versions would be taken for conflicts.
+  const bool is_older = version < version_;
   version_ = version;
-  log_.reset(version);
+  is_older ? log_.reset(version) : log_.pass(version);
   log_.begin(version + 1);
   return true;
 }
@@ -141,6 +143,8 @@ Result<bool> Writer::is_unchanged(const CommitRequest& request) {
     const auto answer = log_.look(read.range, since);
     if (answer == ConflictLog::Answer::changed) return false;
     if (answer == ConflictLog::Answer::unchanged) continue;
+    const bool known = keys_ != nullptr && is_point(read.range);
+    if (known && keys_->is_unchanged(hash_key(read.range.begin), since)) continue;
     by_sql = true;
     SEMPER_TRY(const bool unchanged, is_unchanged_by_sql(read, since));
     if (!unchanged) return false;
@@ -205,9 +209,9 @@ Status Writer::apply_one(const Mutation& mutation, const CommitReceipt& stamp) {
     case Mutation::Type::set:
       return set(mutation.key, mutation.value, stamp.version);
     case Mutation::Type::clear:
-      return clear(mutation.key);
+      return clear(mutation.key, stamp.version);
     case Mutation::Type::clear_range:
-      return clear_range(mutation);
+      return clear_range(mutation, stamp.version);
     case Mutation::Type::add:
       return add(mutation, stamp.version);
     case Mutation::Type::set_versionstamped_key:
@@ -230,32 +234,44 @@ Status Writer::set(BytesView key, BytesView value, Version version) {
   if (const int code = upsert_.run(); code != SQLITE_OK) {
     return fail(connection_.error(code, "cannot write a key"));
   }
-  log_.write(key);
+  wrote(key, version);
   return {};
 }
 
-Status Writer::clear(BytesView key) {
+void Writer::wrote(BytesView key, Version version) {
+  const auto hash = log_.write(key);
+  if (keys_ == nullptr || SEMPER_MUTANT("sqlite_key_versions_kept_to_itself")) return;
+  keys_->wrote(hash, version);
+}
+
+void Writer::wrote(KeyRange range, Version version) {
+  log_.write(std::move(range));
+  if (keys_ == nullptr || SEMPER_MUTANT("sqlite_ranges_kept_to_itself")) return;
+  keys_->wrote_range(version);
+}
+
+Status Writer::clear(BytesView key, Version version) {
   delete_.bind(1, key);
   if (const int code = delete_.run(); code != SQLITE_OK) {
     return fail(connection_.error(code, "cannot remove a key"));
   }
-  log_.write(key);
+  wrote(key, version);
   return {};
 }
 
-Status Writer::clear_range(const Mutation& mutation) {
+Status Writer::clear_range(const Mutation& mutation, Version version) {
   list_range_.bind(1, mutation.key);
   list_range_.bind(2, mutation.value);
   list_range_.bind(3, static_cast<std::int64_t>(kListedClearRows + 1));
   std::size_t rows = 0;
   int code = SQLITE_ROW;
   while ((code = list_range_.step()) == SQLITE_ROW) {
-    if (++rows <= kListedClearRows) log_.write(list_range_.column_bytes(0));
+    if (++rows <= kListedClearRows) wrote(list_range_.column_bytes(0), version);
   }
   list_range_.reset();
   if (code != SQLITE_DONE) return fail(connection_.error(code, "cannot list a range"));
   if (rows == 0) return {};
-  if (rows > kListedClearRows) log_.write(KeyRange{mutation.key, mutation.value});
+  if (rows > kListedClearRows) wrote(KeyRange{mutation.key, mutation.value}, version);
   delete_range_.bind(1, mutation.key);
   delete_range_.bind(2, mutation.value);
   if (code = delete_range_.run(); code != SQLITE_OK) {
@@ -298,7 +314,7 @@ Status Writer::conflict_range(const KeyRange& range, Version version) {
     return fail(connection_.error(code, "cannot record a write conflict"));
   }
   has_write_conflicts_ = true;
-  log_.write(range);
+  wrote(range, version);
   return {};
 }
 

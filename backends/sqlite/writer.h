@@ -11,6 +11,7 @@
 
 #include "conflict_log.h"
 #include "connection.h"
+#include "key_versions.h"
 #include "options.h"
 #include "semper/store/backend.h"
 #include "statistics.h"
@@ -24,6 +25,9 @@ inline constexpr std::size_t kListedClearRows = 256;
 class Writer {
  public:
   static Result<std::unique_ptr<Writer>> open(const SqliteOptions& options, Statistics& statistics);
+
+  // What is shared with the writers of other processes; outlives this one.
+  void share(KeyVersions& keys) { keys_ = &keys; }
 
   // Opens the SQLite transaction. Error: retry (a stranger holds SQLite's lock), io, corrupt.
   struct Base {
@@ -76,12 +80,15 @@ class Writer {
   Result<bool> is_unchanged_by_sql(const ReadRecord& read, Version since);
 
   Status set(BytesView key, BytesView value, Version version);
-  Status clear(BytesView key);
-  Status clear_range(const Mutation& mutation);
+  Status clear(BytesView key, Version version);
+  Status clear_range(const Mutation& mutation, Version version);
   Result<Bytes> present_value(BytesView key);
   Status add(const Mutation& mutation, Version version);
   Status apply_one(const Mutation& mutation, const CommitReceipt& stamp);
   Status conflict_range(const KeyRange& range, Version version);
+  // For whoever validates after this: this writer, and those of other processes.
+  void wrote(BytesView key, Version version);
+  void wrote(KeyRange range, Version version);
 
   Connection connection_;
   Statistics* statistics_;
@@ -90,6 +97,7 @@ class Writer {
   Statement version_of_, count_range_, add_conflict_, find_conflict_, drop_conflicts_, store_drop_;
 
   ConflictLog log_;
+  KeyVersions* keys_ = nullptr;
   Version version_ = 0;  // the last that this writer saw or made
   Version forgotten_conflicts_ = 0;
   bool has_write_conflicts_ = false;

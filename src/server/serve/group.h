@@ -26,8 +26,8 @@
 
 namespace semper::internal {
 
-inline constexpr std::size_t kGroupEntities = 64;
-inline constexpr std::size_t kGroupsAtOnce = 1;
+inline constexpr std::size_t kGroupEntities = 256;
+inline constexpr std::size_t kGroupsAtOnce = 2;
 inline constexpr std::size_t kGroupMessagesPerEntity = 64;
 // In callbacks: after this the other entities run alone, and one that took so long by itself does the
 // next times.

@@ -1,0 +1,50 @@
+// KeyVersions: in the sidecar, the last version that wrote each key, for all processes of a store.
+//
+// A commit must fail if something it read was changed after its read version. Where another process has
+// committed meanwhile, the conflict log (conflict_log.h) does not know what, and each key that was read would
+// be read again through SQL. Here every committer leaves, before its COMMIT, the version that it is making,
+// in the place of each key that it writes.
+//
+// A place belongs to all keys of one hash, so it may be younger than the key's last change, and it keeps
+// what was rolled back or lost. So it only ever says "unchanged"; everything else is asked of SQLite. What is
+// not known: changes up to `floor`, and ranges, of which only the last version is kept.
+//
+// Threads and processes: written with the turn to commit held (turn.h), which also orders who reads.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "semper/store/backend.h"
+
+namespace semper::sqlite {
+
+inline constexpr std::size_t kKeyVersions = 1u << 15;
+
+struct KeyVersions {
+  alignas(64) std::atomic<std::uint64_t> floor;
+  std::atomic<std::uint64_t> ranges;
+  std::array<std::atomic<std::uint64_t>, kKeyVersions> last;
+
+  // Nothing is known of what was done up to this version: by whoever does not write here.
+  void forget(Version up_to) {
+    if (up_to > floor.load(std::memory_order_relaxed)) floor.store(up_to);
+  }
+  void wrote(std::uint64_t hash, Version version) {
+    last[place(hash)].store(version, std::memory_order_relaxed);
+  }
+  void wrote_range(Version version) { ranges.store(version, std::memory_order_relaxed); }
+
+  bool is_unchanged(std::uint64_t hash, Version since) const {
+    return since >= floor.load(std::memory_order_relaxed) &&
+           since >= ranges.load(std::memory_order_relaxed) &&
+           since >= last[place(hash)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  // Other bits than the conflict log's tables use.
+  static std::size_t place(std::uint64_t hash) { return (hash >> 32) & (kKeyVersions - 1); }
+};
+
+}  // namespace semper::sqlite
