@@ -42,7 +42,7 @@ class FlushOrder {
       if (!is_last) waiting_.push_back({last_, std::move(deliver)});
       if (!waiting_.empty()) take_due(due);
     }
-    if (is_last) deliver();
+    if (is_last) deliver();  // NOLINT(bugprone-use-after-move): moved only where it is not the last
     for (auto& each : due) each.deliver();
   }
 
