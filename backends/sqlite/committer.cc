@@ -320,7 +320,8 @@ bool Committer::begin(Batch& batch, Version& version) {
     return false;
   }
   // What happened then is in no table: a process that died, a lost log, a restored copy.
-  if (base->version != context_.sidecar->version()) {
+  if (base->version != context_.sidecar->version() &&
+      !SEMPER_MUTANT("sqlite_commits_of_others_believed_absent")) {
     context_.sidecar->shared().keys.forget(
         std::max<Version>(base->version, context_.sidecar->version()));
   }

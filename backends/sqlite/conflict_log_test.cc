@@ -18,7 +18,7 @@ void write_one(ConflictLog& log, Version version, const Bytes& key) {
   log.commit();
 }
 
-TEST(ConflictLog, a_write_after_the_read_is_seen_on_its_key_alone) {
+TEST(ConflictLog, a_write_after_the_read_is_seen_in_every_range_of_its_key) {
   ConflictLog log;
   log.reset(10);
   write_one(log, 11, "b");
@@ -68,7 +68,7 @@ TEST(ConflictLog, a_written_range_conflicts_with_points_and_ranges_in_it) {
   EXPECT_EQ(log.look({"a", "n"}, 11), Answer::unchanged);
 }
 
-TEST(ConflictLog, a_range_that_was_forgotten_makes_points_unknown_again) {
+TEST(ConflictLog, more_transactions_than_it_holds_are_forgotten_oldest_first) {
   ConflictLog log;
   log.reset(10);
   log.begin(11);
@@ -77,36 +77,9 @@ TEST(ConflictLog, a_range_that_was_forgotten_makes_points_unknown_again) {
   for (Version version = 12; version < 12 + kLogTransactions; ++version) {
     write_one(log, version, "a");
   }
-  EXPECT_EQ(log.look(KeyRange::point("n"), 10), Answer::unknown);
-  EXPECT_EQ(log.look(KeyRange::point("n"), 11), Answer::unchanged);
   EXPECT_EQ(log.look({"m", "n"}, 10), Answer::unknown);
-}
-
-TEST(ConflictLog, more_keys_than_it_holds_are_forgotten_oldest_first_and_never_misjudged) {
-  ConflictLog log;
-  log.reset(1);
-  const std::size_t total = 3 * kLogPoints;
-  for (std::size_t i = 0; i < total; ++i) write_one(log, 2 + i, "key" + std::to_string(i));
-  EXPECT_EQ(log.look(KeyRange::point("key0"), 1), Answer::unknown);
-  const Version last = 1 + total;
-  EXPECT_EQ(log.look(KeyRange::point("key" + std::to_string(total - 1)), last - 1),
-            Answer::changed);
-  EXPECT_EQ(log.look(KeyRange::point("key0"), last - 1), Answer::unchanged);
-  const std::size_t back = kLogPoints / 2;
-  EXPECT_EQ(log.look(KeyRange::point("key" + std::to_string(total - back)), last - back),
-            Answer::changed);
-}
-
-// The keys are kept in two halves, and the older one is dropped as a whole.
-TEST(ConflictLog, a_key_in_its_older_half_is_a_conflict_too) {
-  ConflictLog log;
-  log.reset(1);
-  const std::size_t total = kLogPoints + kLogPoints / 2;
-  for (std::size_t i = 0; i < total; ++i) write_one(log, 2 + i, "key" + std::to_string(i));
-  for (const std::size_t i : {std::size_t{100}, kLogPoints / 2, kLogPoints - 1, total - 1}) {
-    EXPECT_EQ(log.look(KeyRange::point("key" + std::to_string(i)), 1 + i), Answer::changed) << i;
-    EXPECT_EQ(log.look(KeyRange::point("key" + std::to_string(i)), 2 + i), Answer::unchanged) << i;
-  }
+  EXPECT_EQ(log.look({"m", "n"}, 11), Answer::unchanged);
+  EXPECT_EQ(log.look({"a", "b"}, 11), Answer::changed);
 }
 
 TEST(ConflictLog, nothing_is_left_of_a_transaction_that_was_dropped_or_reset) {

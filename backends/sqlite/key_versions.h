@@ -1,9 +1,8 @@
 // KeyVersions: in the sidecar, the last version that wrote each key, for all processes of a store.
 //
-// A commit must fail if something it read was changed after its read version. Where another process has
-// committed meanwhile, the conflict log (conflict_log.h) does not know what, and each key that was read would
-// be read again through SQL. Here every committer leaves, before its COMMIT, the version that it is making,
-// in the place of each key that it writes.
+// A commit must fail if something it read was changed after its read version. To find that out each key that
+// was read would be read again through SQL. Here every committer leaves, before its COMMIT, the version that it
+// is making, in the place of each key that it writes.
 //
 // A place belongs to all keys of one hash, so it may be younger than the key's last change, and it keeps
 // what was rolled back or lost. So it only ever says "unchanged"; everything else is asked of SQLite. What is
@@ -43,8 +42,7 @@ struct KeyVersions {
   }
 
  private:
-  // Other bits than the conflict log's tables use.
-  static std::size_t place(std::uint64_t hash) { return (hash >> 32) & (kKeyVersions - 1); }
+  static std::size_t place(std::uint64_t hash) { return hash & (kKeyVersions - 1); }
 };
 
 }  // namespace semper::sqlite

@@ -126,10 +126,8 @@ Result<bool> Writer::load_meta() {
     version_ = version;
     return true;
   }
-  // Backwards: to what was lost, or restored. Points of those versions would be taken for conflicts.
-  const bool is_older = version < version_;
   version_ = version;
-  is_older ? log_.reset(version) : log_.pass(version);
+  log_.reset(version);
   log_.begin(version + 1);
   return true;
 }
@@ -140,17 +138,21 @@ Result<bool> Writer::is_unchanged(const CommitRequest& request) {
   if (since > version_) return false;  // not a version of this store
   bool by_sql = false;
   for (const auto& read : request.reads) {
-    const auto answer = log_.look(read.range, since);
+    const auto answer = look(read.range, since);
     if (answer == ConflictLog::Answer::changed) return false;
     if (answer == ConflictLog::Answer::unchanged) continue;
-    const bool known = keys_ != nullptr && is_point(read.range);
-    if (known && keys_->is_unchanged(hash_key(read.range.begin), since)) continue;
     by_sql = true;
     SEMPER_TRY(const bool unchanged, is_unchanged_by_sql(read, since));
     if (!unchanged) return false;
   }
   Statistics::add(by_sql ? statistics_->validations_by_sql : statistics_->validations_by_log, 1);
   return true;
+}
+
+ConflictLog::Answer Writer::look(const KeyRange& range, Version since) {
+  if (!is_point(range)) return log_.look(range, since);
+  const bool unchanged = keys_ != nullptr && keys_->is_unchanged(hash_key(range.begin), since);
+  return unchanged ? ConflictLog::Answer::unchanged : ConflictLog::Answer::unknown;
 }
 
 // A row that was changed since has a later version; one that was removed is missing from the count;

@@ -77,6 +77,8 @@ class Writer {
       : connection_(std::move(connection)), statistics_(&statistics) {}
   Status prepare();
   Result<bool> load_meta();
+  // What memory knows.
+  ConflictLog::Answer look(const KeyRange& range, Version since);
   Result<bool> is_unchanged_by_sql(const ReadRecord& read, Version since);
 
   Status set(BytesView key, BytesView value, Version version);
