@@ -95,6 +95,7 @@ void Groups::clear() {
 Task<void> Groups::run(std::shared_ptr<Running> running) {
   Groups& groups = running->groups();
   while (true) {
+    if (groups.core().stopping.stop_requested()) groups.clear();  // it stays in the store
     std::vector<Waiting> waiting;
     {
       std::lock_guard lock(groups.mutex_);

@@ -311,6 +311,19 @@ Task<void> two_handles_conflict_like_one(World& world) {
   co_await world.must_conflict(second);
 }
 
+Task<void> two_handles_conflict_through_ranges_like_one(World& world) {
+  const Store other = co_await world.open();
+  co_await world.put(rows_of("r/1", "1"));
+  auto second = other.begin();
+  second.set("of its own", "before");  // so that it has made a commit itself
+  co_await world.must_commit(second);
+  second = other.begin();
+  must(co_await second.get_range({"r/", "r0"}));
+  co_await world.put(rows_of("r/2", "2"));
+  second.set("n", "3");
+  co_await world.must_conflict(second);
+}
+
 Task<void> a_refused_commit_applies_nothing(World& world) {
   co_await world.put(rows_of("read", "1", "cleared", "1", "range/1", "1"));
   auto loser = world.begin();
@@ -366,6 +379,8 @@ constexpr Case kCases[] = {
     {"a_commit_is_seen_by_every_later_snapshot_on_any_handle",
      a_commit_is_seen_by_every_later_snapshot_on_any_handle},
     {"two_handles_conflict_like_one", two_handles_conflict_like_one},
+    {"two_handles_conflict_through_ranges_like_one",
+     two_handles_conflict_through_ranges_like_one},
     {"a_refused_commit_applies_nothing", a_refused_commit_applies_nothing},
     {"a_transaction_that_is_dropped_applies_nothing",
      a_transaction_that_is_dropped_applies_nothing},
