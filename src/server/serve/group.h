@@ -1,4 +1,4 @@
-// Group: many entities that have work, each with a message or two, in one transaction.
+// Groups: many entities that have work, each with a message or two, in one transaction.
 //
 // What is spread over many entities would cost each message a transaction: a snapshot, a check of what it
 // read, an answer. The entities that scanners find while a group's commit is under way are the next one.
@@ -14,7 +14,7 @@
 //
 // Bounds: kGroupEntities, kGroupsAtOnce, kGroupMessagesPerEntity, kGroupCallbackTime, half of the store's
 // limits. Those who wait hold a permit each (permits.h). Threads: any.
-// Source of the idea: group commit, one level up; message sets of Kafka Streams' tasks.
+// Source of the idea: group commit, one level up.
 #pragma once
 
 #include <deque>
