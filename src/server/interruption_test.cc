@@ -180,7 +180,7 @@ TEST_P(Interruptions, at_any_await_leave_everything_in_order) {
     }
     EXPECT_TRUE(loop.run(world.host->stop()));
     loop.pass(15s);
-    const auto residue = loop.run(count_residue(*world.store));
+    const auto residue = loop.run(count_outstanding(*world.store));
     EXPECT_TRUE(residue && residue->sessions <= 1 && residue->locks == 0 && residue->hosts == 0);
     return cut.interrupted && !HasFailure();
   });

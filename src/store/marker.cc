@@ -80,7 +80,7 @@ Marker add_marker(Backend& backend, Env env, CommitRequest& request) {
         {Mutation::Type::set_versionstamped_value, marker.key, std::move(value), 0});
   }
 
-  MarkerLedger& ledger = backend.marker_ledger();
+  MarkerLedger& ledger = BackendParts::marker_ledger(backend);
   std::lock_guard lock(ledger.mutex);
   for (std::size_t i = 0; i < kMarkersPerCommit && !ledger.done.empty(); ++i) {
     marker.removed.push_back(std::move(ledger.done.back()));
@@ -98,7 +98,7 @@ Marker add_marker(Backend& backend, Env env, CommitRequest& request) {
 }
 
 void forget_marker(Backend& backend, Bytes marker) {
-  MarkerLedger& ledger = backend.marker_ledger();
+  MarkerLedger& ledger = BackendParts::marker_ledger(backend);
   std::lock_guard lock(ledger.mutex);
   if (ledger.done.size() < MarkerLedger::kCapacity) ledger.done.push_back(std::move(marker));
 }

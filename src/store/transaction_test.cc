@@ -209,7 +209,7 @@ TEST_F(TransactionTest, markers_left_by_a_crash_are_removed_after_their_lifetime
   EXPECT_GE(markers(), 3u);
   ASSERT_TRUE(add_one({}));
   EXPECT_LE(markers(), 2u) << "what the crash left is still there";
-  EXPECT_LE(faulty_->marker_ledger().seen.size(),
+  EXPECT_LE(internal::BackendParts::marker_ledger(*faulty_).seen.size(),
             static_cast<std::size_t>(internal::kMarkerLifetime / internal::kMarkerSightings) + 2);
 }
 

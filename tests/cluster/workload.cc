@@ -203,16 +203,17 @@ bool Workload::wait_for_queues(Scheduler& scheduler, const Store& store) {
 }
 
 void Workload::expect_nothing_left(Scheduler& scheduler, const Store& store) {
-  Residue left;
+  Outstanding left;
   const auto is_clean = [&] {
-    const auto found = scheduler.block_on(count_residue(store));
+    const auto found = scheduler.block_on(count_outstanding(store));
     if (!found) return false;
     left = *found;
-    return left.index_entries == 0 && left.sessions == 0 && left.replies == 0 && left.locks == 0;
+    return left.entities_with_work == 0 && left.sessions == 0 && left.replies == 0 &&
+           left.locks == 0;
   };
   EXPECT_TRUE(wait_quietly(is_clean, kEndLimit))
-      << left.index_entries << " index entries, " << left.sessions << " sessions, " << left.replies
-      << " replies, " << left.locks << " locks are left";
+      << left.entities_with_work << " index entries, " << left.sessions << " sessions, "
+      << left.replies << " replies, " << left.locks << " locks are left";
 }
 
 void Workload::judge_counters(Scheduler& scheduler, const Store& store) {

@@ -145,8 +145,8 @@ class CrashRounds : public CrashTest {
       members.pop_back();
     }
     const auto is_clean = [&] {
-      const Residue left = residue();
-      return left.index_entries == 0 && left.sessions == 0 && left.replies == 0 &&
+      const Outstanding left = residue();
+      return left.entities_with_work == 0 && left.sessions == 0 && left.replies == 0 &&
              left.locks == 0 && left.hosts == 1;
     };
     EXPECT_TRUE(wait_until(is_clean, kSweepLimit)) << to_string(residue());

@@ -32,8 +32,8 @@ class CrashTest : public ::testing::Test {
     }
   }
 
-  Residue residue() {
-    auto found = scheduler_.block_on(count_residue(*store_));
+  Outstanding residue() {
+    auto found = scheduler_.block_on(count_outstanding(*store_));
     if (!found) {
       ADD_FAILURE() << found.error().to_string();
       return {};
@@ -67,8 +67,8 @@ class CrashTest : public ::testing::Test {
   std::optional<Store> store_;
 };
 
-inline std::string to_string(const Residue& residue) {
-  return std::to_string(residue.index_entries) + " index entries, " +
+inline std::string to_string(const Outstanding& residue) {
+  return std::to_string(residue.entities_with_work) + " index entries, " +
          std::to_string(residue.sessions) + " sessions, " + std::to_string(residue.replies) +
          " replies, " + std::to_string(residue.locks) + " locks, " + std::to_string(residue.hosts) +
          " hosts";

@@ -77,7 +77,7 @@ TEST_F(LockCrash, AnotherHostTakesTheLockOverFromAKilledHolderAndHandlesTheSameM
   EXPECT_EQ(vault_state().turns[0].process, second.pid());
   EXPECT_FALSE(view("vault", "v").lock.has_value());
   EXPECT_EQ(view("vault", "v").queue_length, 0u);
-  EXPECT_TRUE(wait_until([&] { return residue().locks == 0 && residue().index_entries == 0; }))
+  EXPECT_TRUE(wait_until([&] { return residue().locks == 0 && residue().entities_with_work == 0; }))
       << to_string(residue());
   EXPECT_EQ(second.finish(), 0);
 }

@@ -124,7 +124,7 @@ SERVER_TEST(Hosts, a_store_that_could_not_be_opened_is_the_error_of_everything) 
   errors.push_back(must_fail(co_await counter.queue_length()));
   errors.push_back(must_fail(co_await inspect(unopened, counter.entity())));
   errors.push_back(must_fail(co_await list_types(unopened)));
-  errors.push_back(must_fail(co_await count_residue(unopened)));
+  errors.push_back(must_fail(co_await count_outstanding(unopened)));
   for (const auto& error : errors) {
     EXPECT_EQ(error.kind(), ErrorKind::io);
     EXPECT_NE(error.message().find("the disk is not there"), std::string::npos);

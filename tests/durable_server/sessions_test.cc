@@ -35,7 +35,7 @@ Task<void> until_queued(World& world, const Ref<Counter>& counter, std::uint64_t
 }
 
 Task<std::size_t> count_sessions(World& world) {
-  co_return must(co_await count_residue(world.store())).sessions;
+  co_return must(co_await count_outstanding(world.store())).sessions;
 }
 
 SERVER_TEST(PausedCallers, whose_reply_came_and_was_swept_are_told_that_the_outcome_is_unknown) {
@@ -74,7 +74,7 @@ SERVER_TEST(PausedCallers, whose_message_was_processed_without_them_are_told_the
   co_await world.eventually([&]() -> Task<bool> { co_return co_await count_sessions(world) == 0; });
   server.host().serve<Counter>();
   co_await world.until_processed(counter.untyped());
-  const auto left = must(co_await count_residue(world.store()));
+  const auto left = must(co_await count_outstanding(world.store()));
   EXPECT_EQ(left.replies, 0u) << "for nobody, until somebody sweeps it";
   caller.thaw();
   co_await world.eventually([&] { return answer->has_value(); });

@@ -258,19 +258,19 @@ Duration World::poll_interval() const {
 }
 
 Task<void> World::until_clean(std::source_location where) {
-  Residue left;
+  Outstanding left;
   bool clean = false;
   try {
     auto look = [&]() -> Task<bool> {
-      left = must(co_await count_residue(store()));
-      clean = left.index_entries + left.sessions + left.replies + left.locks == 0;
+      left = must(co_await count_outstanding(store()));
+      clean = left.entities_with_work + left.sessions + left.replies + left.locks == 0;
       co_return clean;
     };
     co_await eventually(look, where);
   } catch (const CaseFailure&) {
-    EXPECT_TRUE(clean) << at(where) << "left behind: " << left.index_entries << " index entries, "
-                       << left.sessions << " sessions, " << left.replies << " replies, "
-                       << left.locks << " locks";
+    EXPECT_TRUE(clean) << at(where) << "left behind: " << left.entities_with_work
+                       << " index entries, " << left.sessions << " sessions, " << left.replies
+                       << " replies, " << left.locks << " locks";
   }
 }
 

@@ -58,9 +58,9 @@ class Run {
   void blame_waiting_clients();
   // Runs a coroutine of the observer; false (and a finding): it did not end.
   bool observe(const std::string& what, Task<void> task, Duration at_most = kConverge);
-  Task<void> until_residue(std::string what, std::function<bool(const Residue&)> is_clean,
-                           Residue& left, bool& clean);
-  bool wait_for_residue(const std::string& what, std::function<bool(const Residue&)> is_clean);
+  Task<void> until_residue(std::string what, std::function<bool(const Outstanding&)> is_clean,
+                           Outstanding& left, bool& clean);
+  bool wait_for_residue(const std::string& what, std::function<bool(const Outstanding&)> is_clean);
   // Until the first process's host is the only one that is registered.
   bool wait_until_alone();
   Task<void> look_for_dead_letters();
@@ -264,8 +264,8 @@ void Run::liveness() {
     return;
   }
   Observer observer(simulation_, *observer_store_);
-  const auto is_empty = [](const Residue& left) {
-    return left.index_entries + left.replies + left.locks == 0;
+  const auto is_empty = [](const Outstanding& left) {
+    return left.entities_with_work + left.replies + left.locks == 0;
   };
   if (!wait_for_residue("when the faults were over", is_empty)) return;
   for (auto& workload : workloads_) {
@@ -313,12 +313,12 @@ bool Run::observe(const std::string& what, Task<void> task, Duration at_most) {
   return false;
 }
 
-Task<void> Run::until_residue(std::string what, std::function<bool(const Residue&)> is_clean,
-                              Residue& left, bool& clean) {
+Task<void> Run::until_residue(std::string what, std::function<bool(const Outstanding&)> is_clean,
+                              Outstanding& left, bool& clean) {
   const MonotonicTime latest = simulation_.clock().after(kConverge);
   while (true) {
-    simulation_.surface().drawn("count_residue");
-    auto counted = co_await count_residue(Tenant(*observer_store_));
+    simulation_.surface().drawn("count_outstanding");
+    auto counted = co_await count_outstanding(Tenant(*observer_store_));
     if (!counted) {
       simulation_.finding(what + ": " + counted.error().to_string());
       co_return;
@@ -330,14 +330,15 @@ Task<void> Run::until_residue(std::string what, std::function<bool(const Residue
   }
 }
 
-bool Run::wait_for_residue(const std::string& what, std::function<bool(const Residue&)> is_clean) {
-  Residue left;
+bool Run::wait_for_residue(const std::string& what,
+                           std::function<bool(const Outstanding&)> is_clean) {
+  Outstanding left;
   bool clean = false;
   if (!observe(what, until_residue(what, std::move(is_clean), left, clean), kConverge + 10s)) {
     return false;
   }
   if (clean) return true;
-  simulation_.finding("left " + what + ": " + std::to_string(left.index_entries) +
+  simulation_.finding("left " + what + ": " + std::to_string(left.entities_with_work) +
                       " entities with work, " + std::to_string(left.replies) + " replies, " +
                       std::to_string(left.locks) + " locks, " + std::to_string(left.sessions) +
                       " sessions, " + std::to_string(left.hosts) + " hosts");
@@ -385,7 +386,7 @@ void Run::departure() {
   }
   if (!wait_until_alone()) return;
   // No call waits any more, so no session is renewed.
-  if (!wait_for_residue("when one host was left", [](const Residue& left) {
+  if (!wait_for_residue("when one host was left", [](const Outstanding& left) {
         return left.replies + left.sessions == 0 && left.hosts <= 1;
       })) {
     return;
@@ -398,7 +399,7 @@ void Run::departure() {
   }
   processes_[0]->crash();
   if (!wait_for_residue("when nobody was left",
-                        [](const Residue& left) { return left.hosts + left.replies == 0; })) {
+                        [](const Outstanding& left) { return left.hosts + left.replies == 0; })) {
     return;
   }
   simulation_.network().destroy();

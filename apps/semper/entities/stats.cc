@@ -32,10 +32,11 @@ Async<Sample> sample_store(Tenant tenant) {
   SEMPER_CO_TRY(const auto version, co_await tenant.store()->transact([](Transaction& transaction) {
     return transaction.read_version();
   }));
-  SEMPER_CO_TRY(const auto residue, co_await count_residue(tenant));
+  SEMPER_CO_TRY(const auto residue, co_await count_outstanding(tenant));
   Sample sample;
   sample.push_back({"versions_per_second", "versions/s", Figure::Kind::counter, version});
-  sample.push_back({"entities_with_work", "with work", Figure::Kind::level, residue.index_entries});
+  sample.push_back(
+      {"entities_with_work", "with work", Figure::Kind::level, residue.entities_with_work});
   sample.push_back({"locked", "locked", Figure::Kind::level, residue.locks});
   sample.push_back({"waiting_processes", "awaiting", Figure::Kind::level, residue.sessions});
   sample.push_back({"hosts", "hosts", Figure::Kind::level, residue.hosts});

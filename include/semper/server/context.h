@@ -9,25 +9,21 @@
 //
 // What a Context does becomes real with the transaction's commit, exactly once, and not at all if
 // the callback throws. When not: any other effect. A callback may run more than once before its
-// transaction commits, so those belong into an action (reply.h) or into handle_locked.
+// transaction commits, so other effects belong in an action (reply.h) or in handle_locked.
 //
 // Ownership: borrowed; a Context is gone when the callback returns. Threads: the callback's own.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <stop_token>
-#include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include "semper/base/codec.h"
 #include "semper/base/type_name.h"
 #include "semper/env/env.h"
 #include "semper/server/entity_id.h"
-#include "semper/server/internal/send_counts.h"
+#include "semper/server/internal/context_fields.h"
 #include "semper/server/message.h"
 #include "semper/store/transaction.h"
 
@@ -38,31 +34,8 @@ class Ref;
 
 class Context {
  public:
-  // What the callbacks of one transaction have in common.
-  struct Sends {
-    std::uint16_t segments = 0;    // of queues, written so far
-    std::uint64_t to_itself = 0;   // messages among them that wait in the entity's own queue
-    std::optional<Error> refused;  // why the transaction cannot commit
-    std::optional<WallTime> now;   // read once
-    // Queues to be looked at before the commit: a host counts what it sends, and looks now and then.
-    internal::SendCounts* counts = nullptr;
-    struct Queue {
-      Bytes tenant_prefix;
-      EntityId id;
-    };
-    std::vector<Queue> to_check;
-  };
-  struct Fields {
-    const Tenant* tenant;
-    const EntityId* id;
-    Transaction* transaction;
-    Env env;
-    WallTime now;
-    Event event;
-    ReplyToken caller;
-    Sends* sends;
-  };
-  explicit Context(Fields fields) : fields_(std::move(fields)) {}
+  // For hosts alone.
+  explicit Context(internal::ContextFields fields) : fields_(std::move(fields)) {}
 
   const EntityId& id() const { return *fields_.id; }
   const Tenant& tenant() const { return *fields_.tenant; }
@@ -96,7 +69,7 @@ class Context {
 
   // The transaction itself, for writing keys of your own with this commit: set, clear, add and their
   // kin, as in store/transaction.h. Not for reading: reads are awaited, and a callback cannot await.
-  // What a callback needs to know belongs into the state or the message.
+  // What a callback needs to know belongs in the state or in the message.
   Transaction& transaction() const { return *fields_.transaction; }
 
  private:
@@ -104,20 +77,14 @@ class Context {
   void send_cast(const Tenant& tenant, const EntityId& to, std::string_view message,
                  BytesView payload);
 
-  Fields fields_;
+  internal::ContextFields fields_;
 };
 
 // In handle_locked: outside any transaction, for as long as it takes, side effects allowed.
 class LockedContext {
  public:
-  struct Fields {
-    const EntityId* id;
-    Env env;
-    Event event;
-    std::uint64_t fencing_token;
-    std::stop_token lost;
-  };
-  explicit LockedContext(Fields fields) : fields_(std::move(fields)) {}
+  // For hosts alone.
+  explicit LockedContext(internal::LockedContextFields fields) : fields_(std::move(fields)) {}
 
   const EntityId& id() const { return *fields_.id; }
   Event event() const { return fields_.event; }
@@ -132,7 +99,7 @@ class LockedContext {
   std::stop_token lost() const { return fields_.lost; }
 
  private:
-  Fields fields_;
+  internal::LockedContextFields fields_;
 };
 
 }  // namespace semper

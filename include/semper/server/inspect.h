@@ -99,18 +99,19 @@ Async<EntityView> inspect(Tenant tenant, EntityId id);
 Async<std::vector<QueuedView>> peek_queue(Tenant tenant, EntityId id, std::size_t limit = 20);
 Async<std::vector<DeadLetterView>> list_dead_letters(Tenant tenant, EntityId id,
                                                      std::size_t limit = 100);
-// Puts the entity's dead letters back at the end of its queue, in order, at most `limit`; calls
-// come back as they were, though nobody may wait any more. Returns how many. Changes the store.
+// Returns at most `limit` of the entity's dead letters to the end of its queue, in order. Calls are
+// calls again, although their callers may be gone. Returns how many it moved. Changes the store.
 Async<std::uint64_t> redrive_dead_letters(Tenant tenant, EntityId id, std::size_t limit = 100);
 
-// What lies in the store besides entities' states: for leak checks.
-struct Residue {
-  std::uint64_t index_entries = 0;
-  std::uint64_t sessions = 0;
-  std::uint64_t replies = 0;
-  std::uint64_t locks = 0;  // of entities with work
+// Work and waiting that lies in the store besides entities' states. All of it is zero once
+// everything is done and every process has left: what stays then was left behind.
+struct Outstanding {
+  std::uint64_t entities_with_work = 0;  // a host will look at them
+  std::uint64_t sessions = 0;            // processes that wait for replies
+  std::uint64_t replies = 0;             // not fetched yet
+  std::uint64_t locks = 0;               // of entities with work
   std::uint64_t hosts = 0;
 };
-Async<Residue> count_residue(Tenant tenant);
+Async<Outstanding> count_outstanding(Tenant tenant);
 
 }  // namespace semper

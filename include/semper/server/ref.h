@@ -1,5 +1,9 @@
 // Ref<B>: sends messages to one durable server, from any process.
 //
+// What for: calls and casts to an entity, and ending or resetting it. When not: in a callback (use
+// Context::cast, which commits with it), for casts that must not repeat after an unknown outcome
+// (cast_once.h), and for looking into entities (inspect.h).
+//
 //   auto hits = semper::ref<Counter>(store, "page/home");
 //   Result<std::int64_t> n = co_await hits.call<Counter::Add>(2);
 //   SEMPER_CO_TRY_STATUS(co_await hits.cast<Counter::Add>(2));
@@ -12,9 +16,9 @@
 // above, which take what the message is made of, are safe with every compiler.
 //
 // What is durable when:
-//   cast, batch   success: the message is on stable storage (or already processed) and will take
+//   cast, batch   success: the message is on stable storage (or already processed) and takes
 //                 effect exactly once, in commit order; a batch as a whole. outcome_unknown: it may.
-//                 Other errors: it will not. If it never returns: all of it or nothing.
+//                 Any other error: it will not. If it never returns: all of it or nothing.
 //   call          success: the message's effect and the reply are committed. timeout: the message
 //                 may still be processed later, as with gen_server; its reply keys are cleared. An
 //                 error that the callback replied comes back as it is.
@@ -64,15 +68,15 @@ class RawRef {
   Async<void> info(RawMessage message) const;
 
   // Deletes the state, the queue, the lock and the dead letters; waiting callers get `closed`. The
-  // next message starts anew with init. Gets through whatever the length of the queue and whoever
-  // consumes and publishes. Never returned, or an error after it took effect (the message says so): it
-  // is killed, and hosts remove the rest. not_found: there was nothing.
+  // next message starts anew with init. Succeeds however long the queue is and however busy its
+  // consumers and publishers are. If it never returns, or fails after it took effect (the message
+  // says so), the entity is killed, and hosts remove what is left. not_found: there was nothing.
   Async<void> kill() const;
 
-  // The state is made anew by init at the next message; the queue stays. Gets through as kill does.
+  // The next message makes a new state with init; the queue stays. Succeeds as kill does.
   Async<void> reset() const;
 
-  // Takes the lock away from whoever holds it: its result will be refused, and the message is
+  // Takes the lock away from its holder: the holder's result is refused, and the message is
   // handled again. not_found: no lock is held.
   Async<void> unlock() const;
 
@@ -137,8 +141,7 @@ class Ref {
   Async<void> cast(Batch<B> batch) const { return raw_.cast(std::move(batch).take()); }
 
   // Bypass the queue and the lock and run at once, in this process, whose host must serve the type
-  // (else `unsupported`). They break the order with queued messages. For looking, and for
-  // emergencies.
+  // (else `unsupported`). They overtake queued messages. For reading, and for emergencies.
   template <class M>
   requires HandlesCall<B, M> Async<typename M::Reply> priority_call(M message,
                                                                     CallOptions options = {})

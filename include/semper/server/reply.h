@@ -84,10 +84,11 @@ class [[nodiscard]] Reply {
     return std::move(*this);
   }
 
-  std::optional<Result<T>>& value() { return value_; }
-  internal::ReplyControl& control() { return control_; }
+  // What the callback has replied; empty: nothing yet.
+  const std::optional<Result<T>>& value() const { return value_; }
 
  private:
+  friend struct internal::ReplyParts;
   std::optional<Result<T>> value_;  // empty: no reply now
   internal::ReplyControl control_;
 };
@@ -119,10 +120,10 @@ class [[nodiscard]] Outcome {
     return std::move(*this);
   }
 
-  std::optional<Error>& error() { return error_; }
-  internal::ReplyControl& control() { return control_; }
+  const std::optional<Error>& error() const { return error_; }
 
  private:
+  friend struct internal::ReplyParts;
   std::optional<Error> error_;
   internal::ReplyControl control_;
 };

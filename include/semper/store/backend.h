@@ -208,9 +208,8 @@ class Backend {
   // Refuses new work, waits for the work under way, fires every watch with `closed`.
   virtual Async<void> close() = 0;
 
-  internal::MarkerLedger& marker_ledger() { return marker_ledger_; }
-
  private:
+  friend struct internal::BackendParts;
   internal::MarkerLedger marker_ledger_;
 };
 

@@ -12,16 +12,15 @@
 // does it in order and reports errors). Threads: any.
 #pragma once
 
-#include <any>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include "semper/base/internal/bound_arguments.h"
 #include "semper/env/cancellation.h"
+#include "semper/store/internal/attachments.h"
 #include "semper/store/internal/retry_policy.h"
 #include "semper/store/transact_options.h"
 #include "semper/store/transaction.h"
@@ -72,19 +71,6 @@ class Store {
     return transact(std::move(bound), options);
   }
 
-  // One object of type T per open store and process, made at the first call: for layers that keep
-  // something beside the store (the server room keeps its local hosts there).
-  template <class T, class... Arguments>
-  std::shared_ptr<T> attachment(const Arguments&... arguments) const {
-    std::lock_guard lock(shared_->mutex);
-    for (auto& item : shared_->attachments) {
-      if (auto* found = std::any_cast<std::shared_ptr<T>>(&item)) return *found;
-    }
-    auto made = std::make_shared<T>(arguments...);
-    shared_->attachments.emplace_back(made);
-    return made;
-  }
-
   // Waits for the work under way. Later calls give `closed`.
   Async<void> close() const;
 
@@ -93,11 +79,11 @@ class Store {
   friend bool operator==(const Store& a, const Store& b) { return a.shared_ == b.shared_; }
 
  private:
+  friend struct internal::StoreParts;
   struct Shared {
     std::shared_ptr<Backend> backend;
     Env env;
-    std::mutex mutex;
-    std::vector<std::any> attachments;
+    internal::Attachments attachments;
   };
 
   template <class F>

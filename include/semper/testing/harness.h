@@ -60,11 +60,17 @@ namespace semper::testing {
 
 // A call under way: Harness::begin_call.
 template <class T>
-struct HarnessCall {
-  std::shared_ptr<internal::HarnessOperation> operation;
-  std::shared_ptr<std::optional<Result<T>>> answer;
+class HarnessCall {
+ public:
+  bool is_answered() const { return answer_->has_value(); }
 
-  bool is_answered() const { return answer->has_value(); }
+ private:
+  friend class Harness;
+  using Answer = std::shared_ptr<std::optional<Result<T>>>;
+  HarnessCall(std::shared_ptr<internal::HarnessOperation> operation, Answer answer)
+      : operation_(std::move(operation)), answer_(std::move(answer)) {}
+  std::shared_ptr<internal::HarnessOperation> operation_;
+  Answer answer_;
 };
 
 class Harness {
@@ -257,9 +263,9 @@ requires HandlesCall<B, M> HarnessCall<typename M::Reply> Harness::begin_call(co
 
 template <class T>
 Result<T> Harness::wait(HarnessCall<T> call) {
-  const Status ended = engine_.wait(*call.operation);
+  const Status ended = engine_.wait(*call.operation_);
   if (!ended) return fail(ended.error());
-  const Result<T>& answer = **call.answer;
+  const Result<T>& answer = **call.answer_;
   engine_.note(answer ? "  answered " + internal::shown_value(*answer)
                       : "  " + answer.error().to_string());
   return answer;

@@ -130,7 +130,7 @@ TEST_F(Inspect, AStoreThatCouldNotBeOpenedGivesItsError) {
   EXPECT_EQ(run(list_types(none)).error().message(), "the disk is gone");
   EXPECT_EQ(run(inspect(none, id_)).error().message(), "the disk is gone");
   EXPECT_EQ(run(redrive_dead_letters(none, id_)).error().message(), "the disk is gone");
-  EXPECT_EQ(run(count_residue(none)).error().message(), "the disk is gone");
+  EXPECT_EQ(run(count_outstanding(none)).error().message(), "the disk is gone");
 }
 
 TEST_F(Inspect, MessagesBeforeTheFirstStateAreSeen) {
@@ -330,8 +330,8 @@ TEST_F(Inspect, ResidueCountsWhatShouldGoAwayByItself) {
     tx.set(internal::reply_key(prefix, "another", 300), internal::encode_reply("x"));
     tx.set(internal::host_key(prefix, "h"), internal::encode_alive({"h", 1, 0, {}}));
   });
-  const auto residue = run(count_residue(tenant_)).value();
-  EXPECT_EQ(residue.index_entries, 1u);
+  const auto residue = run(count_outstanding(tenant_)).value();
+  EXPECT_EQ(residue.entities_with_work, 1u);
   EXPECT_EQ(residue.locks, 1u);
   EXPECT_EQ(residue.sessions, 2u);
   EXPECT_EQ(residue.replies, 2u);

@@ -14,7 +14,7 @@ struct StoreInProcess {
   PublishersOfStore publishers;
 
   static std::shared_ptr<StoreInProcess> of(const Store& store) {
-    return store.attachment<StoreInProcess>();
+    return StoreParts::attachments(store).get<StoreInProcess>();
   }
 };
 

@@ -17,7 +17,7 @@ Ran ended(Ran::How how, Error error) {
 }  // namespace
 
 Ran CallbackRunner::run(Transaction& transaction, Event event, const RawMessage& message,
-                        ReplyToken caller, Context::Sends& sends) const {
+                        ReplyToken caller, CallbackSends& sends) const {
   auto& core = served_.core();
   auto& behaviour = served_.behaviour();
   auto state = entity_.state(behaviour);

@@ -53,7 +53,7 @@ class CallbackRunner {
 
   // `sends`: of the whole transaction; what it says was refused stays refused.
   Ran run(Transaction& transaction, Event event, const RawMessage& message, ReplyToken caller,
-          Context::Sends& sends) const;
+          CallbackSends& sends) const;
   // Once the transaction has committed. A stopped entity leaves this process's memory.
   void follow_up(const AfterCommit& after) const;
 

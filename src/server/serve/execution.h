@@ -49,7 +49,7 @@ struct AttemptEffects {
   std::vector<Refusal> refusals;
   std::optional<LockedTask::Held> lock;
   std::size_t reply_bytes = 0;  // of `replies`, with their keys
-  Context::Sends sends;
+  CallbackSends sends;
 
   std::optional<Error> failure;  // of the message after the executed ones
   bool failure_is_local = false;

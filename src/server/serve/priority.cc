@@ -20,7 +20,7 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
   SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, behaviour, 0));
   if (!turn.enter_callbacks()) co_return fail(ErrorKind::conflict, "the turn is over");
   const CallbackRunner callbacks(served, target, entity);
-  Context::Sends sends;
+  CallbackSends sends;
   Ran ran = callbacks.run(transaction, operation.event, operation.messages.front(), {}, sends);
   // Before anything is committed: what is refused has no effect.
   if (ran.error) {

@@ -98,5 +98,13 @@ struct ReplyControl {
   std::vector<Action> actions;
 };
 
+// The control of a Reply or an Outcome; nothing of other types has one.
+struct ReplyParts {
+  template <class R>
+  static auto control(R& reply) -> decltype((reply.control_)) {
+    return reply.control_;
+  }
+};
+
 }  // namespace internal
 }  // namespace semper

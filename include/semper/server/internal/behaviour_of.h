@@ -23,7 +23,7 @@ namespace semper::internal {
 
 template <class T>
 Handled handled_from(Reply<T> reply) {
-  Handled handled{std::move(reply.control()), false, {}, std::nullopt};
+  Handled handled{std::move(ReplyParts::control(reply)), false, {}, std::nullopt};
   if (reply.value()) {
     handled.replied = true;
     if (*reply.value()) {
@@ -38,7 +38,7 @@ Handled handled_from(Reply<T> reply) {
 inline Result<Handled> handled_from(Outcome outcome) {
   // Whatever its kind says to the callback: here it is a callback that failed, not a bad message.
   if (outcome.error()) return fail(ErrorKind::internal, outcome.error()->to_string());
-  return Handled{std::move(outcome.control()), false, {}, std::nullopt};
+  return Handled{std::move(ReplyParts::control(outcome)), false, {}, std::nullopt};
 }
 
 template <class T>

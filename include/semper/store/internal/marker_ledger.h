@@ -24,4 +24,12 @@ struct MarkerLedger {
   std::deque<Sighting> seen;
 };
 
+// The ledger of a backend in this process.
+struct BackendParts {
+  template <class AnyBackend>
+  static MarkerLedger& marker_ledger(AnyBackend& backend) {
+    return backend.marker_ledger_;
+  }
+};
+
 }  // namespace semper::internal

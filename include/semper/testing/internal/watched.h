@@ -19,6 +19,8 @@
 
 namespace semper::testing::internal {
 
+using semper::internal::ReplyParts;
+
 // As JSON on one line, for people.
 inline std::string shown_item(BytesView item) {
   return cbor_to_json(item).value_or("(" + std::to_string(item.size()) + " bytes, no CBOR)");
@@ -31,22 +33,24 @@ std::string shown_value(const T& value) {
 template <class T>
 std::string shown_reply(Reply<T>& reply) {
   using semper::internal::Next;
+  const auto& control = ReplyParts::control(reply);
   std::string text;
-  if (reply.control().next == Next::lock) text = "asks for the lock";
+  if (control.next == Next::lock) text = "asks for the lock";
   if (reply.value()) {
     text = *reply.value() ? "replies " + shown_value(**reply.value())
                           : "replies the error " + reply.value()->error().to_string();
   } else if (text.empty()) {
     text = "replies later";
   }
-  if (reply.control().next == Next::stop) text += ", stops: " + reply.control().stop_reason;
+  if (control.next == Next::stop) text += ", stops: " + control.stop_reason;
   return text;
 }
 inline std::string shown_reply(Outcome& outcome) {
   using semper::internal::Next;
   if (outcome.error()) return "fails: " + outcome.error()->to_string();
-  if (outcome.control().next == Next::lock) return "asks for the lock";
-  if (outcome.control().next == Next::stop) return "stops: " + outcome.control().stop_reason;
+  const auto& control = ReplyParts::control(outcome);
+  if (control.next == Next::lock) return "asks for the lock";
+  if (control.next == Next::stop) return "stops: " + control.stop_reason;
   return "done";
 }
 
@@ -174,8 +178,9 @@ class Watched {
   template <class M>
   LockedContext begin_locked(const M& message, LockedContext& context) {
     witness_->locked_begins(context.id(), short_type_name<M>(), encode(message));
-    LockedContext::Fields fields{&context.id(), Env{&witness_->locked_clock(), &context.random()},
-                                 context.event(), context.fencing_token(), context.lost()};
+    semper::internal::LockedContextFields fields{
+        &context.id(), Env{&witness_->locked_clock(), &context.random()}, context.event(),
+        context.fencing_token(), context.lost()};
     return LockedContext(std::move(fields));
   }
 
@@ -184,7 +189,7 @@ class Watched {
     if constexpr (std::is_same_v<Value, Outcome>) {
       watch_actions<M>(value, context.id());
       witness_->locked_ended(context.id(), short_type_name<M>(), shown_reply(value), &state);
-    } else if constexpr (requires { value.control(); }) {
+    } else if constexpr (requires { ReplyParts::control(value); }) {
       watch_actions<M>(value, context.id());
       witness_->locked_ended(context.id(), short_type_name<M>(), shown_reply(value), &state);
     } else {
@@ -194,7 +199,7 @@ class Watched {
 
   template <class M, class Value>
   void watch_actions(Value& value, const EntityId& id) {
-    for (auto& action : value.control().actions) {
+    for (auto& action : ReplyParts::control(value).actions) {
       if (action.state_type != typeid(State)) continue;
       action.run = [run = std::move(action.run), witness = witness_, id](const void* state) {
         witness->action_begins(id, short_type_name<M>(), encode(*static_cast<const State*>(state)));

@@ -1,0 +1,58 @@
+// What a host hands to a callback's Context and LockedContext (server/context.h).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <stop_token>
+#include <vector>
+
+#include "semper/base/bytes.h"
+#include "semper/base/result.h"
+#include "semper/env/env.h"
+#include "semper/server/entity_id.h"
+#include "semper/server/internal/send_counts.h"
+#include "semper/server/message.h"
+
+namespace semper {
+
+class Transaction;
+
+namespace internal {
+
+// What the callbacks of one transaction have in common.
+struct CallbackSends {
+  std::uint16_t segments = 0;    // of queues, written so far
+  std::uint64_t to_itself = 0;   // messages among them that wait in the entity's own queue
+  std::optional<Error> refused;  // why the transaction cannot commit
+  std::optional<WallTime> now;   // read once
+  // Queues to be looked at before the commit: a host counts what it sends, and looks now and then.
+  SendCounts* counts = nullptr;
+  struct Queue {
+    Bytes tenant_prefix;
+    EntityId id;
+  };
+  std::vector<Queue> to_check;
+};
+
+// Borrows what it points to.
+struct ContextFields {
+  const Tenant* tenant;
+  const EntityId* id;
+  Transaction* transaction;
+  Env env;
+  WallTime now;
+  Event event;
+  ReplyToken caller;
+  CallbackSends* sends;
+};
+
+struct LockedContextFields {
+  const EntityId* id;
+  Env env;
+  Event event;
+  std::uint64_t fencing_token;
+  std::stop_token lost;
+};
+
+}  // namespace internal
+}  // namespace semper

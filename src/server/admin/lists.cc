@@ -1,0 +1,208 @@
+// What inspect.h says of a whole tenant: types, hosts, sessions, ids, and what is outstanding.
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "semper/server/inspect.h"
+#include "semper/store/tuple_stream.h"
+#include "server/admin/snapshot_reads.h"
+#include "server/format/lease.h"
+#include "server/format/records.h"
+
+namespace semper {
+namespace {
+
+using internal::EntityKeys;
+using namespace internal::admin;
+
+// The text behind the number of the key's part of the store: a type or a host.
+Result<std::string> first_text(BytesView prefix, BytesView key) {
+  TupleReader reader(key.substr(prefix.size()));
+  Bytes scratch;
+  auto status = reader.skip();
+  if (!status) return fail(at_key(status.error(), key));
+  auto text = reader.read_text(scratch);
+  if (!text) return fail(at_key(text.error(), key));
+  return std::string(*text);
+}
+
+Result<HostView> host_view(BytesView prefix, const KeyValue& row) {
+  HostView view;
+  SEMPER_TRY(view.id, first_text(prefix, row.key));
+  auto record = internal::decode_alive(row.value);
+  if (!record) return fail(at_key(record.error(), row.key));
+  view.name = std::move(record->name);
+  view.types = std::move(record->types);
+  view.renewals = record->renewals;
+  view.renewed = wall_time(record->renewed_ms);
+  view.lease = internal::lease_from_row(record->lease_ms);
+  return view;
+}
+
+// One seek per id: all that the entity holds is passed over.
+Async<std::vector<std::string>> read_ids(Transaction& transaction, const Tenant& tenant,
+                                         KeyRange rest, std::size_t limit) {
+  std::vector<std::string> ids;
+  while (ids.size() < limit) {
+    SEMPER_CO_TRY(const auto key, co_await first_key(transaction, rest));
+    if (!key) break;
+    auto id = internal::entity_of_key(tenant.prefix(), *key);
+    if (!id) co_return fail(at_key(id.error(), *key));
+    rest.begin = EntityKeys(tenant.prefix(), *id).everything().end;
+    ids.push_back(std::move(id->id));
+  }
+  co_return ids;
+}
+
+Async<void> count_sessions(Transaction& transaction, const Tenant& tenant,
+                           Outstanding& outstanding) {
+  Bytes last;
+  const auto count = [&](const KeyValue& row) -> Result<bool> {
+    auto session = internal::session_of_key(tenant.prefix(), row.key);
+    if (!session) return fail(at_key(session.error(), row.key));
+    if (*session != last) ++outstanding.sessions;
+    if (internal::replies_of(tenant.prefix(), *session).contains(row.key)) ++outstanding.replies;
+    last = std::move(*session);
+    return true;
+  };
+  co_return co_await for_each_row(transaction, internal::session_range(tenant.prefix()), 0, count);
+}
+
+Async<void> count_index(Transaction& transaction, const Tenant& tenant, Outstanding& outstanding) {
+  // No type is empty, so this is the index of all types: from before the first one's to where the
+  // wake-up counters, which come next, begin.
+  const KeyRange all{internal::index_of_type(tenant.prefix(), "").begin,
+                     internal::wake_key(tenant.prefix(), "", 0)};
+  std::vector<EntityId> entities;
+  const auto add = [&](const KeyValue& row) -> Result<bool> {
+    EntityId id;
+    SEMPER_TRY(id.type, first_text(tenant.prefix(), row.key));
+    SEMPER_TRY(id.id, internal::id_of_index_key(tenant.prefix(), row.key));
+    entities.push_back(std::move(id));
+    return true;
+  };
+  SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, all, 0, add));
+  outstanding.entities_with_work = entities.size();
+  for (const auto& id : entities) {
+    const EntityKeys keys(tenant.prefix(), id);
+    SEMPER_CO_TRY(const auto standing, co_await standing_in_snapshot(transaction, keys));
+    if (standing.header.lock) ++outstanding.locks;
+  }
+  co_return Status{};
+}
+
+Async<std::vector<TypeView>> read_types(Transaction& transaction, const Tenant& tenant) {
+  const auto& prefix = tenant.prefix();
+  std::map<std::string, TypeView> types;
+  const auto add = [&](const KeyValue& row) -> Result<bool> {
+    TypeView view;
+    SEMPER_TRY(view.type, first_text(prefix, row.key));
+    auto messages = internal::decode_message_infos(row.value);
+    if (!messages) return fail(at_key(messages.error(), row.key));
+    view.messages = std::move(*messages);
+    types.emplace(view.type, view);
+    return true;
+  };
+  SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, internal::type_range(prefix), 0, add));
+  KeyRange rest = internal::all_entities(prefix);
+  while (true) {
+    SEMPER_CO_TRY(const auto key, co_await first_key(transaction, rest));
+    if (!key) break;
+    auto id = internal::entity_of_key(prefix, *key);
+    if (!id) co_return fail(at_key(id.error(), *key));
+    rest.begin = internal::entities_of_type(prefix, id->type).end;
+    types[id->type].type = id->type;
+  }
+  std::vector<TypeView> views;
+  for (auto& [name, view] : types) views.push_back(std::move(view));
+  co_return views;
+}
+
+Async<std::vector<HostView>> read_hosts(Transaction& transaction, const Tenant& tenant) {
+  std::vector<HostView> hosts;
+  const auto add = [&](const KeyValue& row) -> Result<bool> {
+    SEMPER_TRY(auto view, host_view(tenant.prefix(), row));
+    hosts.push_back(std::move(view));
+    return true;
+  };
+  SEMPER_CO_TRY_STATUS(
+      co_await for_each_row(transaction, internal::host_range(tenant.prefix()), 0, add));
+  co_return hosts;
+}
+
+Async<std::vector<SessionView>> read_sessions(Transaction& transaction, const Tenant& tenant,
+                                              std::size_t limit) {
+  const auto& prefix = tenant.prefix();
+  std::vector<SessionView> sessions;
+  KeyRange rest = internal::session_range(prefix);
+  while (sessions.size() < limit) {
+    SEMPER_CO_TRY(const auto first, co_await first_key(transaction, rest));
+    if (!first) break;
+    auto session = internal::session_of_key(prefix, *first);
+    if (!session) co_return fail(at_key(session.error(), *first));
+    rest.begin = internal::everything_of_session(prefix, *session).end;
+    SEMPER_CO_TRY(const auto raw, co_await transaction.get(internal::session_key(prefix, *session),
+                                                           ReadMode::snapshot));
+    if (!raw) continue;  // replies that came too late
+    auto record = internal::decode_alive(*raw);
+    if (!record) co_return fail(at_key(record.error(), *first));
+    sessions.push_back({to_hex(*session), record->renewals});
+  }
+  co_return sessions;
+}
+
+}  // namespace
+
+Async<std::vector<TypeView>> list_types(Tenant tenant) {
+  co_return co_await in_snapshot(
+      tenant, [&](Transaction& transaction) { return read_types(transaction, tenant); });
+}
+
+Async<std::vector<HostView>> list_hosts(Tenant tenant) {
+  co_return co_await in_snapshot(
+      tenant, [&](Transaction& transaction) { return read_hosts(transaction, tenant); });
+}
+
+Async<std::vector<SessionView>> list_sessions(Tenant tenant, std::size_t limit) {
+  co_return co_await in_snapshot(
+      tenant, [&](Transaction& transaction) { return read_sessions(transaction, tenant, limit); });
+}
+
+Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type,
+                                              ListOptions options) {
+  const EntityId any{type, "any"};
+  SEMPER_CO_TRY_STATUS(any.validate());
+  if (!is_utf8(options.id_prefix) || !is_utf8(options.after)) {
+    co_return fail(ErrorKind::invalid_argument,
+                   "listing " + type + ": ids are UTF-8, and the given prefix or start is not");
+  }
+  KeyRange range = internal::entities_of_type(tenant.prefix(), type);
+  if (!options.id_prefix.empty()) {
+    Bytes begin = range.begin.substr(0, range.begin.size() - 1);
+    TupleWriter(begin).add_text(options.id_prefix);
+    begin.pop_back();                 // what ends a text
+    range = {begin, begin + '\xff'};  // no byte of UTF-8 is so high
+  }
+  if (!options.after.empty()) {
+    const EntityId after{type, options.after};
+    range.begin = std::max(range.begin, EntityKeys(tenant.prefix(), after).everything().end);
+  }
+  co_return co_await in_snapshot(tenant, [&](Transaction& transaction) {
+    return read_ids(transaction, tenant, range, options.limit);
+  });
+}
+
+Async<Outstanding> count_outstanding(Tenant tenant) {
+  co_return co_await in_snapshot(tenant, [&](Transaction& transaction) -> Async<Outstanding> {
+    Outstanding outstanding;
+    SEMPER_CO_TRY_STATUS(co_await count_sessions(transaction, tenant, outstanding));
+    SEMPER_CO_TRY_STATUS(co_await count_index(transaction, tenant, outstanding));
+    SEMPER_CO_TRY(outstanding.hosts,
+                  co_await count_rows(transaction, internal::host_range(tenant.prefix()),
+                                      std::numeric_limits<std::uint64_t>::max()));
+    co_return outstanding;
+  });
+}
+
+}  // namespace semper

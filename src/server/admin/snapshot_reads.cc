@@ -1,0 +1,48 @@
+#include "server/admin/snapshot_reads.h"
+
+#include "semper/store/tuple_text.h"
+
+namespace semper::internal::admin {
+
+Error at_key(const Error& error, BytesView key) {
+  return error.in("key " + printable_key(key));
+}
+
+Async<std::optional<Bytes>> first_key(Transaction& transaction, KeyRange range) {
+  if (range.empty()) co_return std::nullopt;
+  SEMPER_CO_TRY(auto page, co_await transaction.get_range(
+                               std::move(range), {.limit = 1, .mode = ReadMode::snapshot}));
+  if (page.rows.empty()) co_return std::nullopt;
+  co_return std::move(page.rows.front().key);
+}
+
+Async<Standing> standing_in_snapshot(Transaction& transaction, const EntityKeys& keys) {
+  auto standing = co_await read_standing(transaction, keys, ReadMode::snapshot);
+  if (!standing) co_return fail(at_key(standing.error(), keys.header()));
+  co_return std::move(*standing);
+}
+
+Async<Standing> require_entity(Transaction& transaction, const EntityKeys& keys,
+                               const EntityId& id) {
+  SEMPER_CO_TRY(auto first, co_await first_key(transaction, keys.everything()));
+  if (first) {
+    SEMPER_CO_TRY(auto standing, co_await standing_in_snapshot(transaction, keys));
+    if (!standing.is_killed()) co_return std::move(standing);
+    SEMPER_CO_TRY(first, co_await first_key(transaction, standing.queue(keys)));
+    if (first) co_return std::move(standing);
+  }
+  co_return fail(ErrorKind::not_found,
+                 "there is no " + id.to_string() + ": it has neither a state nor messages");
+}
+
+Async<std::uint64_t> count_rows(Transaction& transaction, KeyRange range, std::uint64_t most) {
+  std::uint64_t rows = 0;
+  const auto count = [&](const KeyValue&) -> Result<bool> {
+    ++rows;
+    return rows < most;
+  };
+  SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, std::move(range), 0, count));
+  co_return rows;
+}
+
+}  // namespace semper::internal::admin
