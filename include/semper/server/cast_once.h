@@ -26,29 +26,14 @@
 
 #include "semper/server/entity_id.h"
 #include "semper/server/message.h"
+#include "semper/server/once_start.h"
 
 namespace semper {
-
-inline constexpr std::size_t kOnceSourceBytes = 128;
 
 struct OnceCast {
   EntityId to;
   RawMessage message;
   std::uint64_t sequence = 0;
-};
-
-// The starts of one log, and of its copies, that the store remembers: two rows of about 100 bytes each.
-inline constexpr std::uint64_t kOnceStartsRemembered = 10'000;
-
-// Who accepted casts that are sent in one order.
-struct OnceStart {
-  std::string log;    // what was copied where a copy was made: 1 to kOnceSourceBytes bytes of UTF-8
-  std::string start;  // drawn at random by each start for what it accepts: as long
-  // Larger at each start of a log than at those before it. Two copies may have the same.
-  std::uint64_t order = 0;
-  // This very process is the start, and none of its casts was ever sent, as far as it knows. False
-  // for what was found in the log.
-  bool sent_nothing = false;
 };
 
 // Sends the casts in their order, in as few transactions as the store's limits allow.

@@ -15,7 +15,7 @@
 #include <optional>
 #include <string>
 
-#include "semper/server/cast_once.h"
+#include "semper/server/once_start.h"
 #include "semper/store/transaction.h"
 
 namespace semper::internal {
