@@ -1,5 +1,6 @@
 #include "backend.h"
 
+#include "log_chain.h"
 #include "log_readers.h"
 #include "read_only.h"
 #include "rights.h"
@@ -59,7 +60,8 @@ Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env 
     SEMPER_TRY_STATUS(forget_old_conflicts(*writer));
     // A log that a crash left may be in the kernel's memory alone, and is about to be read.
     SEMPER_TRY(const auto base, writer->begin());
-    const Status rewritten = rewrite_log(parts->options.path);
+    Status rewritten = rewrite_log(parts->options.path);
+    if (rewritten) rewritten = check_log(parts->options.path);
     writer->rollback();
     SEMPER_TRY_STATUS(rewritten);
     return base.version;

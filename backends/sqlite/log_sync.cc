@@ -13,6 +13,10 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
+// In `flush_failed`: one has failed; above that bit the number of those that are made without the flush.
+constexpr std::uint32_t kFailed = 1;
+constexpr std::uint32_t kOneBeside = 2;
+
 void raise(std::atomic<std::uint64_t>& word, std::uint64_t to) {
   auto present = word.load();
   while (present < to && !word.compare_exchange_weak(present, to)) {
@@ -114,7 +118,7 @@ LogSync::State LogSync::look(const Mark& mark) const {
 }
 
 bool LogSync::has_failed() const {
-  return sidecar_->shared().flush_failed.load() != 0;
+  return (sidecar_->shared().flush_failed.load() & kFailed) != 0;
 }
 
 Error LogSync::failure() const {
@@ -141,7 +145,7 @@ bool LogSync::recovered(Version version) {
   shared.recovered[number % kRecoveriesRemembered].store(version);
   shared.recoveries.store(number);
   raise(shared.durable, version);
-  shared.flush_failed.store(0);
+  shared.flush_failed.fetch_and(~kFailed);
   std::lock_guard lock(mutex_);
   failure_.clear();
   return true;
@@ -167,10 +171,9 @@ LogSync::State LogSync::flush(const Mark& mark) {
     if (taken == Taken::no && SteadyClock::now() < patience) continue;
     // Another one may have flushed, or failed to, while this one waited.
     if (look(mark) == State::written && !has_failed()) {
-      prepare(taken);
       // Whatever is in the log by now: a version is told, and seen, after its pages were handed to
       // the kernel. One that was seen may have a committer that died before it told.
-      if (!has_failed()) sync(std::max(shared.version.load(), mark.version));
+      flush_with(taken, std::max(shared.version.load(), mark.version));
     }
     if (taken != Taken::no) lock_.let_go(ProcessLock::Wake::all);
   }
@@ -185,12 +188,21 @@ void LogSync::doubt() {
   const auto patience = SteadyClock::now() + kFlushPatience;
   Taken taken = take();
   while (taken == Taken::no && SteadyClock::now() < patience) taken = take();
-  prepare(taken);
-  if (!has_failed()) sync(0);
+  flush_with(taken, 0);
   if (taken != Taken::no) lock_.let_go(ProcessLock::Wake::all);
 }
 
-// Errors of what was flushed before are not reported to a descriptor that is opened now.
+// One without the flush is counted until it has said whether it failed.
+void LogSync::flush_with(Taken how, Version covered) {
+  const std::uint32_t beside = how == Taken::no ? kOneBeside : 0;
+  sidecar_->shared().flush_failed.fetch_add(beside);
+  prepare(how);
+  if (!has_failed()) sync(covered);
+  sidecar_->shared().flush_failed.fetch_sub(beside);
+}
+
+// Errors of what was flushed before are not reported to a descriptor that is opened now: who had one may
+// have died, or may be about to say so. docs/model.md
 void LogSync::prepare(Taken how) {
   std::lock_guard lock(file_mutex_);
   const auto recoveries = sidecar_->shared().recoveries.load();
@@ -203,6 +215,10 @@ void LogSync::prepare(Taken how) {
   if (!file) return failed(file.error().message());
   file_ = std::move(*file);
   opened_after_ = recoveries;
+  const bool anybody_beside = sidecar_->shared().flush_failed.load() >= kOneBeside;
+  if (anybody_beside && !SEMPER_MUTANT("sqlite_flush_beside_believed")) {
+    failed("the log was opened while a process flushed it that nobody waits for");
+  }
 }
 
 void LogSync::sync(Version covered) {
@@ -228,7 +244,7 @@ void LogSync::failed(const std::string& why) {
     failure_ = why;
   }
   if (SEMPER_MUTANT("sqlite_failed_flush_untold")) return;
-  sidecar_->shared().flush_failed.store(1);
+  sidecar_->shared().flush_failed.fetch_or(kFailed);
 }
 
 }  // namespace semper::sqlite

@@ -17,7 +17,8 @@
 // descriptor that was open when it came, so that the others hear of it in their own flush: each opens
 // the log, here and after each recovery, while nobody flushes. Who finds that the last one who flushed
 // died before that counts it as a flush that failed. One that does not get on, because its process is
-// stopped, is not waited for: the word saves flushes, and keeps nobody from making one.
+// stopped, is not waited for: the word saves flushes, and keeps nobody from making one. Who opens the log
+// while somebody flushes it so cannot know what that one hears: it counts as a flush that failed.
 //
 // Threads: any.
 #pragma once
@@ -86,6 +87,7 @@ class LogSync {
   using Taken = ProcessLock::Taken;
   Taken take();
   // With the flush, or where its owner does not get on.
+  void flush_with(Taken how, Version covered);
   void prepare(Taken how);
   void sync(Version covered);
   void failed(const std::string& why);

@@ -336,6 +336,22 @@ TEST(LogSync, who_comes_later_takes_the_flush_of_a_killed_process_for_failed) {
   EXPECT_EQ(*get(before, "key"), "new");
 }
 
+// It may have heard of an error that this one's descriptor will not hear of, and not have said so yet.
+TEST(LogSync, who_opens_the_log_beside_a_flush_without_the_flush_believes_its_own) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "old"));
+  auto sidecar = open_sidecar(place.file());
+  constexpr std::uint32_t kOneBeside = 2;
+  sidecar->shared().flush_failed.fetch_add(kOneBeside);
+  const Store after = must_open(place.url());
+  ASSERT_TRUE(put(after, "key", "new"));
+  EXPECT_EQ(figure(after, "recoveries"), 1) << "what the other one may have lost was not looked for";
+  sidecar->shared().flush_failed.fetch_sub(kOneBeside);
+  EXPECT_EQ(sidecar->shared().flush_failed.load(), 0u);
+  EXPECT_EQ(*get(store, "key"), "new");
+}
+
 TEST(LogSync, a_process_that_is_stopped_while_it_flushes_holds_nobody_up) {
   const TestPlace place;
   const Store store = must_open(place.url());

@@ -60,10 +60,18 @@ Status rewrite_log(const StorePath& store) {
   return {};
 }
 
+Status renew_log(const StorePath& path,
+                 const std::function<Status(const StorePath&)>& rewrite) {
+  const bool believes = SEMPER_MUTANT("sqlite_lost_frames_believed");
+  if (!believes) SEMPER_TRY_STATUS(check_log(path));
+  SEMPER_TRY_STATUS(rewrite(path));
+  if (believes || SEMPER_MUTANT("sqlite_log_believed_after_the_rewrite")) return {};
+  return check_log(path);
+}
+
 Result<Version> refresh_log(Writer& writer, const SqliteOptions& options, Statistics& statistics) {
   const auto base = writer.begin();
-  Status refreshed = check_log(options.path);
-  if (refreshed && base) refreshed = rewrite_log(options.path);
+  const Status refreshed = base ? renew_log(options.path) : check_log(options.path);
   if (base) writer.rollback();
   SEMPER_TRY_STATUS(refreshed);
   if (!base) return fail(base.error());
@@ -82,7 +90,7 @@ Result<Recovered> recover_store(const SqliteOptions& options, Statistics& statis
   // Before it is believed that the store is damaged, and before anything is written.
   if (!SEMPER_MUTANT("sqlite_lost_frames_believed")) SEMPER_TRY_STATUS(check_log(options.path));
   SEMPER_TRY_STATUS(begun);
-  const auto rewritten = rewrite_log(options.path);
+  const auto rewritten = renew_log(options.path);
   (*writer)->rollback();
   SEMPER_TRY_STATUS(rewritten);
   SEMPER_TRY_STATUS(truncate_wal(**writer));

@@ -8,7 +8,8 @@
 //   1. the store is opened anew; SQLite reads the WAL and keeps what is whole in it. Where other
 //      processes have it open it does not, and what the WAL's index names must all be whole
 //      (log_chain.h)
-//   2. the WAL is written over itself and synced: fresh writes, through a fresh descriptor
+//   2. the WAL is written over itself and synced: fresh writes, through a fresh descriptor; and is
+//      looked at again, because until then the kernel may have forgotten what it could not write
 //   3. all of it is checkpointed into the database and the WAL truncated, both synced
 //   4. the version in the database tells: the commit's own, or the one before
 //
@@ -16,6 +17,7 @@
 // handle is of no use any more: the outcome stays unknown, and all later operations give `io`.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "options.h"
@@ -34,6 +36,12 @@ struct Recovered {
 
 // Writes the log over itself and flushes it: what is read of it is durable then. Nobody writes to it.
 Status rewrite_log(const StorePath& path);
+
+// The same after a flush that failed: what the log's index names must be whole before, and after. What
+// could not be written may be forgotten between the two, and then something old was written anew.
+// `rewrite`: for tests.
+Status renew_log(const StorePath& path,
+                 const std::function<Status(const StorePath&)>& rewrite = rewrite_log);
 
 // After a flush that failed: where the log holds all that its index names, that is written anew and
 // flushed, and nobody's transaction is disturbed. Returns the store's version. Errors: io, where

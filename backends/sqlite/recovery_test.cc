@@ -3,6 +3,8 @@
 #include <sqlite3.h>
 
 #include <atomic>
+#include <fstream>
+#include <string>
 
 #include "fault_vfs.h"
 #include "test_place.h"
@@ -65,6 +67,25 @@ TEST(Recovery, a_failed_sync_of_a_commit_is_found_to_be_applied_or_not_and_never
   const Store again = must_open(place.url());
   EXPECT_EQ((*get(again, "during")).has_value(), is_there);
   EXPECT_EQ(*get(again, "after"), "3");
+}
+
+// A clean page may be dropped at any time, and one that could not be written is clean.
+TEST(Recovery, what_the_kernel_forgets_before_the_log_is_written_anew_is_believed) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  StorePath path;
+  path.file = place.file();
+  EXPECT_TRUE(renew_log(path));
+  const auto forget = [](const StorePath& log) {
+    std::fstream file(log.wal(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-64, std::ios::end);
+    file << std::string(64, '\0') << std::flush;
+    return rewrite_log(log);
+  };
+  const Status renewed = renew_log(path, forget);
+  ASSERT_FALSE(renewed);
+  EXPECT_EQ(renewed.error().kind(), ErrorKind::io);
 }
 
 TEST(Recovery, a_failed_write_of_a_commit_leaves_nothing_of_it) {

@@ -80,8 +80,8 @@ struct SidecarLayout {
   alignas(64) std::atomic<std::uint64_t> version;
   // The version that is durable (log_sync.h).
   std::atomic<std::uint64_t> durable;
-  // Who flushes the log: a word as `turn`. How often that was begun, and whether one failed and
-  // nobody has found out yet what is there.
+  // Who flushes the log: a word as `turn`. How often that was begun. Whether one failed and
+  // nobody has found out yet what is there, and how many are under way without the flush.
   std::atomic<std::uint32_t> flush;
   std::atomic<std::uint32_t> flush_failed;
   std::atomic<std::uint64_t> flushes;
