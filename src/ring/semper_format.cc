@@ -225,7 +225,7 @@ Async<void> SemperFormat::write_claim_copy(Pointer& pointer, Flush flush) {
 }
 
 Async<void> SemperFormat::claim(Pointer& pointer, Flush flush) {
-  ++pointer.epoch;
+  if (!SEMPER_MUTANT("ring_epoch_not_raised")) ++pointer.epoch;
   pointer.attached = true;
   pointer.redo.bytes = 0;
   co_return co_await write_claim_copy(pointer, flush);

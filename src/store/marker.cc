@@ -49,7 +49,9 @@ std::optional<std::uint64_t> look(MarkerLedger& ledger, std::uint64_t version, M
   if (!seen.empty() && version < seen.front().version) seen.clear();
   if (seen.empty() || now - seen.back().at >= kMarkerSightings) seen.push_back({version, now});
   std::optional<std::uint64_t> past;
-  while (now - seen.front().at > kMarkerLifetime) {
+  const Duration life =
+      SEMPER_MUTANT("store_marker_swept_early") ? kMarkerSightings : kMarkerLifetime;
+  while (now - seen.front().at > life) {
     past = seen.front().version;
     seen.pop_front();
   }
