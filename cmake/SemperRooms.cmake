@@ -138,6 +138,12 @@ function(semper_library name headers sources)
     set(public PUBLIC)
     semper_warnings(${target})
     semper_plant_mutants("${sources}")
+    if(SEMPER_COVERAGE)
+      # Of the rooms alone: tests share what the preset dev has compiled.
+      target_compile_options(${target} PRIVATE -O0 --coverage -fprofile-abs-path
+                             -fprofile-update=atomic)
+      target_link_options(${target} ${public} --coverage)
+    endif()
     # Also an archive ends up in other people's shared libraries: plug-ins, language bindings.
     # No ${target}_EXPORTS: shared and static builds share what is in the compile cache.
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON DEFINE_SYMBOL ""
