@@ -1,12 +1,10 @@
 // Any bytes as a ring: attaching, reading, inspecting and creating never crash, hang, or take more
-// memory than they were allowed. A libFuzzer entry; src/ring/attach_fuzz_test.cc runs it on seeds and
-// on mutations of them in every build.
-//
-//   clang++ -std=c++20 -fsanitize=fuzzer,address -Iinclude -Isrc -I. fuzz/ring_attach_fuzz.cc LIBRARIES
+// memory than they were allowed. src/ring/attach_fuzz_test.cc runs it on more rings.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
+#include "fuzz/fuzz.h"
 #include "semper/base/assert.h"
 #include "semper/block/memory_block_device.h"
 #include "semper/ring/ring.h"
@@ -69,7 +67,44 @@ inline void fuzz_ring_image(BytesView image) {
 
 }  // namespace semper::ring
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  semper::ring::fuzz_ring_image({reinterpret_cast<const char*>(data), size});
-  return 0;
+namespace semper::fuzz {
+
+// A ring of each format in the middle of its life.
+std::vector<Bytes> seeds() {
+  std::vector<Bytes> made;
+  for (const auto format : {ring::Format::semper_1, ring::Format::mirage_1_0}) {
+    constexpr std::size_t kBytes = std::size_t{24} << 12;
+    MemoryDisk disk({.size = kBytes, .sector_size = 512});
+    const auto device = disk.open();
+    semper::testing::SimulatedClock clock;
+    SeededRandom random(1);
+    const auto live = [&]() -> Async<void> {
+      ring::CreateOptions create;
+      create.format = format;
+      create.env = {&clock, &random};
+      SEMPER_CO_TRY_STATUS(co_await ring::create(*device, create));
+      ring::AttachOptions options;
+      options.env = create.env;
+      SEMPER_CO_TRY(auto producer, co_await ring::Producer::attach(*device, options));
+      SEMPER_CO_TRY(auto consumer, co_await ring::Consumer::attach(*device, options));
+      for (std::size_t i = 0; i < 20; ++i) {
+        SEMPER_CO_TRY_STATUS(co_await producer.publish(Bytes(i * 37 % 700, 'a')));
+        if (i % 3 != 0) continue;
+        SEMPER_CO_TRY(const auto item, co_await consumer.pop());
+        SEMPER_CO_TRY_STATUS(co_await consumer.advance(item.after));
+      }
+      co_return Status{};
+    };
+    const Status lived = semper::testing::simulated_run(clock, live());
+    SEMPER_ASSERT(lived.has_value(), "a ring on a disk in memory");
+    made.push_back(disk.contents(0, kBytes));
+  }
+  made.emplace_back(Bytes("no ring") + Bytes(1017, '\n'));
+  return made;
 }
+
+void check(BytesView input) {
+  ring::fuzz_ring_image(input);
+}
+
+}  // namespace semper::fuzz

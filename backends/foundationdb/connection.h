@@ -54,7 +54,7 @@ struct Connection {
 
   const std::shared_ptr<const Database> database;
   const Env env;
-  const ForkGuard fork;
+  const ForkGuard fork{};
   Statistics statistics;
   RecentVersion recent;
   Gate gate{"the store"};

@@ -44,7 +44,7 @@ class MemorySnapshot final : public Snapshot {
  private:
   std::shared_ptr<MemoryEngine> engine_;
   MemoryEngine::PinPlace pin_;
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
 };
 
 class MemoryWatch final : public Watch {
@@ -69,7 +69,7 @@ class MemoryWatch final : public Watch {
   Clock* clock_;
   MemoryEngine::Watching watching_;
   std::optional<WatchEnd> end_;
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
 };
 
 // One handle on an engine.
@@ -139,7 +139,7 @@ class MemoryBackend final : public Backend {
   const std::string url_;
   const Limits limits_;
   const Env env_;
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
   std::atomic<bool> closed_{false};
 };
 

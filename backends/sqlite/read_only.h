@@ -53,7 +53,7 @@ class ReadOnlyBackend final : public Backend {
   const SqliteOptions options_;
   const Env env_;
   const FileIdentity store_;
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
   bool closed_ = false;
 };
 

@@ -104,7 +104,7 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   void look_for_unannounced_commits();
 
   const Context context_;
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
 
   std::mutex mutex_;
   std::vector<std::vector<EntryPtr>> by_slot_ = std::vector<std::vector<EntryPtr>>(kWatchSlots);

@@ -54,7 +54,7 @@ class FlightGuard {
   }
 
  private:
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
   std::shared_ptr<Flight> flight_;
 };
 
@@ -174,7 +174,7 @@ class FileBlockDevice final : public BlockDevice {
   const std::string full_path_;  // whatever becomes the working directory
   const struct stat file_;       // as it was opened
   const FileDeviceOptions options_;
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
   const std::shared_ptr<ParentDescriptor> descriptor_;
   const bool is_block_device_;
   const bool is_direct_;

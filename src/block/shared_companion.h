@@ -105,7 +105,7 @@ class SharedCompanion final : public DeviceCompanion {
   };
   // What outlives the companion: roles and waits keep it.
   struct Shared {
-    const ForkGuard fork;
+    const ForkGuard fork{};
     Context context;
     bool locks_on_device = true;
     std::mutex mutex;

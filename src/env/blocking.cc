@@ -77,7 +77,7 @@ class BlockingThreads {
 
   static inline std::atomic<BlockingThreads*> current_ = nullptr;
 
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> waiting_;

@@ -70,7 +70,7 @@ class TimerQueue {
     }
   }
 
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
   std::mutex mutex_;
   std::condition_variable wake_;
   std::map<Key, std::function<void()>> timers_;

@@ -23,7 +23,7 @@ struct Gate::State {
     for (auto& [number, closer] : to_wake) closer.set({});
   }
 
-  const ForkGuard fork;
+  const ForkGuard fork{};
   const std::string what;
   mutable std::mutex mutex;
   std::size_t inside = 0;

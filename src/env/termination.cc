@@ -217,7 +217,7 @@ class Place {
   Async<int> wait() { return news_.wait(); }
 
  private:
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
   OneShot<int> news_;
   Waits* waits_ = nullptr;
 };

@@ -1,12 +1,10 @@
-// The fuzzer's entry on good rings, on mutations of them, and on noise.
+// The fuzz target on good rings, on mutations of them, and on noise.
 #include "fuzz/ring_attach_fuzz.cc"
 
 #include <gtest/gtest.h>
 
 #include "ring/ring_test_support.h"
 #include "semper/testing/seed.h"
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace semper::ring {
 namespace {
@@ -34,7 +32,7 @@ Bytes used_ring(Format format, std::uint64_t bytes) {
 }
 
 void fuzz(const Bytes& image) {
-  LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(image.data()), image.size());
+  fuzz_ring_image(image);
 }
 
 class RingBadInput : public ::testing::TestWithParam<Format> {

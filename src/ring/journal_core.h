@@ -105,7 +105,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   BlockDevice& device_;
   const Perform perform_;
   const JournalOptions options_;
-  const ForkGuard fork_;
+  const ForkGuard fork_{};
   const std::string identity_;
   const Position found_;
   Gate pushes_{"the journal"};

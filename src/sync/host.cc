@@ -6,7 +6,7 @@
 namespace semper::sync {
 
 struct Termination::State {
-  const ForkGuard fork;
+  const ForkGuard fork{};
   Executor executor;
   internal::Waiting<int> waiting;
 };

@@ -13,7 +13,7 @@ namespace {
 // Never destroyed: others may still wait while the process ends, and a child cannot join its
 // parent's thread.
 struct Background {
-  const ForkGuard fork;
+  const ForkGuard fork{};
   // One thread, so that a cancellation can be emitted where the operation runs.
   Scheduler scheduler{{.threads = 1, .name = "semper-sync"}};
 };

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "behaviours.h"
+#include "semper/store/tuple.h"
 #include "world.h"
 
 namespace semper::testing {
@@ -206,6 +207,21 @@ SERVER_TEST(Sessions, those_of_dead_callers_are_swept_however_many_living_ones_a
     must(co_await sleep_for(world.clock(), 2s));
   }
   EXPECT_EQ(co_await count_sessions(world), static_cast<std::size_t>(kLiving));
+}
+
+SERVER_TEST(Sessions, those_of_dead_callers_are_swept_behind_a_row_that_is_none) {
+  auto write = [](Transaction& transaction) -> Async<void> {
+    transaction.set(Tenant::default_prefix() + Tuple{4, "0x"}.pack(), "of somebody else");
+    transaction.set(session_row_key("\xfe"), alive_row_of_0_1_0("a process", 1, 0, {}));
+    co_return Status{};
+  };
+  must(co_await world.store().transact(write));
+  co_await world.serve<Counter>(std::make_shared<Counter>(), HostOptions());
+  co_await world.eventually([&]() -> Task<bool> {
+    co_return !must(co_await world.store().transact([](Transaction& transaction) {
+      return transaction.get(session_row_key("\xfe"));
+    }));
+  });
 }
 
 }  // namespace

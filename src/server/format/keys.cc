@@ -225,6 +225,10 @@ Result<Bytes> session_of_key(BytesView prefix, BytesView key) {
     }
     session.push_back(static_cast<char>(octet));
   }
+  // Else it is never removed: its key is another than the one that is made of the session.
+  if (to_hex(session) != hex) {
+    return fail(ErrorKind::corrupt, "key " + to_printable(key) + " names a session in capitals");
+  }
   return session;
 }
 

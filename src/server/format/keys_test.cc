@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "semper/store/tuple.h"
 #include "semper/store/tuple_stream.h"
 
 namespace semper::internal {
@@ -134,6 +135,13 @@ TEST(Keys, the_index_lies_in_its_shard_and_gives_the_id_back) {
     EXPECT_EQ(*id_of_index_key(kPrefix, keys.index()), id.id);
   }
   EXPECT_EQ(shards.size(), kIndexShards) << "ids are spread over all of them";
+}
+
+TEST(Keys, a_session_in_capitals_has_another_key_than_the_one_that_is_removed) {
+  const Bytes session = bytes_of({0xab});
+  EXPECT_EQ(session_of_key(kPrefix, session_key(kPrefix, session)).value(), session);
+  const Bytes capitals = Bytes(kPrefix) + Tuple{4, "AB"}.pack();
+  EXPECT_EQ(session_of_key(kPrefix, capitals).error().kind(), ErrorKind::corrupt);
 }
 
 TEST(Keys, a_session_holds_its_row_its_wake_up_and_its_replies_and_nobody_elses) {

@@ -179,6 +179,12 @@ TEST(Order, survives_its_encoding_and_one_of_a_newer_kind_is_refused) {
   for (std::size_t size = 0; size < order.encode().size(); ++size) {
     EXPECT_FALSE(Order::decode(BytesView(order.encode()).substr(0, size)));
   }
+  order.done_of_first = 70'000;
+  for (const char elements : {'\x80', '\x83'}) {
+    Bytes other = order.encode();
+    other[Versionstamp::size] = elements;
+    EXPECT_FALSE(Order::decode(other)) << "it announces other elements than there are";
+  }
 }
 
 }  // namespace

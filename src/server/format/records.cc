@@ -1,5 +1,7 @@
 #include "server/format/records.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "semper/base/cbor.h"
@@ -12,6 +14,8 @@ constexpr std::uint64_t kCastElements = 3;
 constexpr std::uint64_t kCallElements = 5;
 // Elements of a header before the state, which follows where it is not in chunks.
 constexpr std::uint64_t kHeaderElements = 5;
+// Of the numbers that are kept in 32 bits.
+constexpr std::uint64_t kNumberMaximum = std::numeric_limits<std::uint32_t>::max();
 
 void write_message(cbor::Writer& writer, Event event, const RawMessage& message,
                    const ReplyToken& caller) {
@@ -140,6 +144,10 @@ Result<Header> Header::decode(BytesView bytes) {
     header.state = state;
   } else if (ok && elements != kHeaderElements) {
     ok = reader.fail("an entity header has 5 or 6 elements, not " + std::to_string(elements));
+  }
+  // Cut to what fits they would name other messages, or another state.
+  if (ok && (std::max(head_offset, chunks) > kNumberMaximum || (chunks > 0 && !header.state.empty()))) {
+    ok = reader.fail("an entity header whose numbers are none of ours");
   }
   if (!ok || !reader.finish()) return fail(damaged(reader, "entity header"));
   header.head_offset = static_cast<std::uint32_t>(head_offset);

@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "semper/base/cbor.h"
 #include "semper/base/codec.h"
 #include "semper/env/random.h"
 #include "semper/testing/seed.h"
@@ -84,6 +85,32 @@ TEST(Records, a_header_of_a_newer_format_is_unsupported_and_says_to_update) {
   ASSERT_FALSE(back);
   EXPECT_EQ(back.error().kind(), ErrorKind::unsupported);
   EXPECT_THAT(back.error().message(), HasSubstr("newer version"));
+}
+
+// (stamp) [1, popped, head offset, null, chunks], and a state where there is one.
+Bytes header_of(std::uint64_t head_offset, std::uint64_t chunks, BytesView state) {
+  Bytes row(Versionstamp::incomplete(0).bytes());
+  cbor::Writer writer(row);
+  writer.array(state.empty() ? 5 : 6);
+  writer.unsigned_integer(1);
+  writer.unsigned_integer(3);
+  writer.unsigned_integer(head_offset);
+  writer.null();
+  writer.unsigned_integer(chunks);
+  writer.raw(state);
+  return row;
+}
+
+TEST(Records, a_header_whose_numbers_do_not_fit_names_other_messages_or_another_state) {
+  const std::uint64_t much = (std::uint64_t{1} << 32) + 2;
+  EXPECT_TRUE(Header::decode(header_of(2, 3, "")));
+  EXPECT_TRUE(Header::decode(header_of(2, 0, "\x01")));
+  for (const Bytes& row :
+       {header_of(much, 0, ""), header_of(2, much, ""), header_of(2, 3, "\x01")}) {
+    const auto back = Header::decode(row);
+    ASSERT_FALSE(back) << to_hex(row);
+    EXPECT_EQ(back.error().kind(), ErrorKind::corrupt);
+  }
 }
 
 TEST(Records, a_segments_messages_come_back_in_order) {

@@ -1,6 +1,7 @@
 #include "server/serve/suspicion.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "semper/base/cbor.h"
 
@@ -52,7 +53,8 @@ Result<Announcement> Announcement::decode(BytesView bytes) {
             reader.read_unsigned(offset) && reader.read_unsigned(announcement.popped) &&
             reader.read_unsigned(announcement.until) && reader.read_unsigned(announcement.runs) &&
             reader.read_boolean(announcement.alone);
-  ok = ok && elements == kElements && stamp.size() == Versionstamp::size && reader.finish();
+  ok = ok && elements == kElements && stamp.size() == Versionstamp::size && reader.finish() &&
+       offset <= std::numeric_limits<std::uint32_t>::max();
   if (!ok) return fail(ErrorKind::corrupt, "announcement of a run: not as it was written");
   SEMPER_TRY(announcement.place.segment, Versionstamp::from_bytes(stamp));
   announcement.place.offset = static_cast<std::uint32_t>(offset);

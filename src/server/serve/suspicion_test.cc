@@ -84,6 +84,10 @@ TEST(Suspicion, an_announcement_is_read_as_it_was_written_and_nothing_else_is) {
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_FALSE(Announcement::decode(bytes.substr(0, size))) << size;
   }
+  // [stamp, offset, ...]: an offset of 2^32 + 7 is not that of message 7.
+  Bytes far = bytes;
+  far.replace(2 + Versionstamp::size, 1, Bytes("\x1b\x00\x00\x00\x01\x00\x00\x00\x07", 9));
+  EXPECT_FALSE(Announcement::decode(far));
 }
 
 }  // namespace
