@@ -55,8 +55,7 @@ Arguments parse_arguments(int argc, char** argv, const std::vector<std::string>&
     *option->second = argv[i];
   }
   // A process that another one has started for its part does not outlive it, however that ends.
-  const auto role = more.find("--role");
-  if (role != more.end() && !role->second->empty()) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (!settings.role.empty()) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (!runs.empty()) {
     settings.runs = parse_runs(runs);
     if (settings.runs == 0) {
