@@ -25,6 +25,13 @@ std::string json_number(double value) {
   return text;
 }
 
+// Of the ratio, as a number that a picture can show.
+std::string limit_of(const Bar& bar) {
+  const bool of_ratio =
+      bar.kind == Bar::Kind::at_least_ratio || bar.kind == Bar::Kind::at_most_ratio;
+  return of_ratio ? json_number(bar.limit) : "null";
+}
+
 bool meets(const Bar& bar, double value, double reference, double ratio) {
   switch (bar.kind) {
     case Bar::Kind::none:
@@ -39,6 +46,19 @@ bool meets(const Bar& bar, double value, double reference, double ratio) {
       return value - reference <= bar.limit;
   }
   return false;
+}
+
+std::string json_numbers(const std::vector<double>& values) {
+  std::string text;
+  for (const double value : values) text += (text.empty() ? "" : ", ") + json_number(value);
+  return "[" + text + "]";
+}
+
+std::string json_point(const Point& point) {
+  if (point.picture.empty()) return "null";
+  return "{\"picture\": \"" + point.picture + "\", \"x_name\": \"" + point.x_name +
+         "\", \"series\": \"" + point.series + "\", \"x\": " + json_number(point.x) +
+         ", \"label\": \"" + point.label + "\"}";
 }
 
 std::string bar_text(const Row& row) {
@@ -108,7 +128,9 @@ void Report::add(Row row) {
                   ", \"runs\": " + std::to_string(row.values.size()) + ", \"spread\": [" +
                   json_number(low) + ", " + json_number(high) + "], \"bar\": " +
                   (row.bar.kind == Bar::Kind::none ? "null" : "\"" + bar_text(row) + "\"") +
-                  ", \"ok\": " + (ok ? "true" : "false") + "}");
+                  ", \"limit\": " + limit_of(row.bar) + ", \"ok\": " + (ok ? "true" : "false") +
+                  ", \"values\": " + json_numbers(row.values) + ", \"references\": " +
+                  json_numbers(row.references) + ", \"point\": " + json_point(row.point) + "}");
 }
 
 int Report::finish() {

@@ -24,6 +24,15 @@ struct Bar {
   double limit = 0;
 };
 
+// Where a row stands in a picture of the page that `make bench` writes (bench/page/).
+struct Point {
+  std::string picture = {};  // its title; empty: none
+  std::string x_name = {};   // of the axis
+  std::string series = {};   // the line, or the bar of each label
+  double x = 0;
+  std::string label = {};  // of x, where it is a word and no number
+};
+
 struct Row {
   std::string name;
   std::vector<double> values;  // one per run
@@ -31,6 +40,7 @@ struct Row {
   std::string reference_name = {};
   std::vector<double> references = {};  // one per run, beside its value; empty: none
   Bar bar = {};
+  Point point = {};
 };
 
 class Report {
