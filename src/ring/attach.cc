@@ -154,6 +154,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   attachment.side = side;
   SEMPER_CO_TRY_STATUS(check_options(device, options));
   SEMPER_CO_TRY(attachment.format, co_await open_format(device, options.sector_size));
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   attachment.companion = device.companion();
   attachment.options = std::move(options);
   const auto& format = attachment.format;
@@ -175,6 +176,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
     attachment.recovered = std::move(before.recovered);
     SEMPER_CO_TRY_STATUS(co_await watch_holder(attachment));
   }
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   const bool settles = nobody_produces && flushes && !may_live;
   if (settles) SEMPER_CO_TRY_STATUS(co_await format->finish_settling());
   SEMPER_CO_TRY(Standing standing, co_await read_standing(*format));
@@ -188,6 +190,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   if (flushes && is_unused(producer, consumer)) {
     SEMPER_CO_TRY_STATUS(co_await confirm_mark(*format, Confirm::one_copy));
   }
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   if (settles) {
     SEMPER_CO_TRY_STATUS(co_await format->settle(producer_side ? producer : consumer, standing));
   } else if (flushes) {
@@ -224,6 +227,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
       producer_side && own.flag != consumer.flag && format->id() == Format::semper_1;
   if (acknowledges) own.flag = consumer.flag;  // a pause that was asked for meanwhile
   if (flushes) own.known = std::max(own.known, round_down(recovered.exposed, kKnownUnit));
+  SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   SEMPER_CO_TRY_STATUS(co_await claim_side(attachment));
   if (may_live) {
     // Who had looked at its pointer just before that may write for so long.

@@ -4,6 +4,8 @@
 
 #include "ring/attach.h"
 #include "ring/consumer_core.h"
+#include "ring/delivery.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/cancellation.h"
 
 namespace semper::ring {
@@ -13,11 +15,35 @@ Consumer::Consumer(Consumer&&) noexcept = default;
 Consumer& Consumer::operator=(Consumer&&) noexcept = default;
 Consumer::~Consumer() = default;
 
+namespace {
+
+using ConsumerHeld = std::shared_ptr<internal::ConsumerCore>;
+
+Async<ConsumerHeld> hold_consumer(BlockDevice& device, AttachOptions options) {
+  SEMPER_CO_TRY(
+      internal::Attachment attachment,
+      co_await internal::attach_side(device, std::move(options), internal::Side::consumer));
+  co_return std::make_shared<internal::ConsumerCore>(std::move(attachment));
+}
+
+Async<void> give_back(ConsumerHeld held) {
+  co_return co_await held->detach();
+}
+
+}  // namespace
+
 Async<Consumer> Consumer::attach(BlockDevice& device, AttachOptions options) {
-  SEMPER_CO_TRY(internal::Attachment attachment,
-                co_await run_through(
-                    internal::attach_side(device, std::move(options), internal::Side::consumer)));
-  co_return Consumer(std::make_shared<internal::ConsumerCore>(std::move(attachment)));
+  Clock& clock = *options.env.clock;
+  if (SEMPER_MUTANT("ring_attach_goes_with_its_callers_loop")) {
+    SEMPER_CO_TRY(auto held, co_await run_through(hold_consumer(device, std::move(options))));
+    co_return Consumer(std::move(held));
+  }
+  const std::function<Async<ConsumerHeld>()> work = [&device, options] {
+    return hold_consumer(device, options);
+  };
+  SEMPER_CO_TRY(auto core, co_await run_through(
+                               internal::deliver<ConsumerHeld>(clock, work, give_back)));
+  co_return Consumer(std::move(core));
 }
 
 // An operation keeps the core alive from the call on, not only once it is awaited; and where it is

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "ring/delivery.h"
 #include "ring/format.h"
 #include "semper/block/device_contents.h"
 #include "semper/env/cancellation.h"
@@ -131,6 +132,12 @@ Async<std::string> look_at_contents(BlockDevice& device) {
   co_return co_await device_contents(device, options);
 }
 
+// As an outcome that can be handed over.
+Async<bool> done(Async<void> work) {
+  SEMPER_CO_TRY_STATUS(co_await std::move(work));
+  co_return true;
+}
+
 Async<void> make_ring(BlockDevice& device, CreateOptions options) {
   if (device.is_read_only()) {
     co_return fail(ErrorKind::permission, std::string(device.name()) + " is open for reading only");
@@ -164,6 +171,16 @@ Async<void> make_ring(BlockDevice& device, CreateOptions options) {
   co_return co_await make(device, options);
 }
 
+// The roles that it takes are let go whatever becomes of the caller's loop.
+Async<void> make_apart(BlockDevice& device, CreateOptions options) {
+  Clock& clock = *options.env.clock;
+  const std::function<Async<bool>()> work = [&device, options] {
+    return done(make_ring(device, options));
+  };
+  SEMPER_CO_TRY_STATUS(co_await internal::deliver<bool>(clock, work, nullptr));
+  co_return Result<void>();
+}
+
 Async<std::vector<HeaderDamage>> look_at_headers(BlockDevice& device, std::uint32_t sector_size) {
   SEMPER_CO_TRY(const auto format, co_await internal::open_format(device, sector_size));
   co_return co_await format->check_headers();
@@ -178,7 +195,7 @@ Async<std::string> contents(BlockDevice& device) {
   return run_through(look_at_contents(device));
 }
 Async<void> create(BlockDevice& device, CreateOptions options) {
-  return run_through(make_ring(device, std::move(options)));
+  return run_through(make_apart(device, std::move(options)));
 }
 Async<std::vector<HeaderDamage>> check_headers(BlockDevice& device, std::uint32_t sector_size) {
   return run_through(look_at_headers(device, sector_size));

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "ring/interruption_test_support.h"
+#include "semper/ring/journal.h"
 #include "semper/env/cancellation.h"
 
 namespace semper::ring {
@@ -338,14 +339,14 @@ constexpr Abandoned kAbandoned[] = {
 };
 
 // False: it came to its end before.
-bool run_and_abandon(Cut& world, asio::io_context& idle, const Abandoned& call, std::size_t steps) {
-  bool ended = false;
-  asio::co_spawn(idle, call.run(world), [&ended](std::exception_ptr) { ended = true; });
-  for (std::size_t done = 0; done < steps && !ended; ++done) {
+bool run_and_abandon(Cut& world, asio::io_context& idle, Task<void> call, std::size_t steps) {
+  const auto ended = std::make_shared<bool>(false);  // some run on later
+  asio::co_spawn(idle, std::move(call), [ended](std::exception_ptr) { *ended = true; });
+  for (std::size_t done = 0; done < steps && !*ended; ++done) {
     idle.restart();
     if (idle.poll_one() == 0) world.clock.advance_to_next_timer(world.clock.after(1s));
   }
-  return !ended;
+  return !*ended;
 }
 
 TEST(RingOfSeveralLoops, a_call_on_a_loop_that_never_runs_again_holds_nobody_up) {
@@ -356,11 +357,96 @@ TEST(RingOfSeveralLoops, a_call_on_a_loop_that_never_runs_again_holds_nobody_up)
         Cut world({format, Interruption::destroy_loop});
         world.attach();
         asio::io_context idle(1);
-        const bool abandoned = run_and_abandon(world, idle, call, steps);
+        const bool abandoned = run_and_abandon(world, idle, call.run(world), steps);
         world.expect_in_order({"two", "three"}, call.item);
         return abandoned && !::testing::Test::HasFailure();
       });
       EXPECT_GT(tried, 1u) << call.name;
+    }
+  }
+}
+
+// What takes a side, on a loop that is run for so many steps and never again.
+struct Taken {
+  std::optional<Result<Producer>> producer;
+  std::optional<Result<Consumer>> consumer;
+  std::optional<Result<Journal>> journal;
+
+  bool is_held() const {
+    return (producer && *producer) || (consumer && *consumer) || (journal && *journal);
+  }
+};
+struct Taker {
+  const char* name;
+  Task<void> (*run)(Cut& world, Taken& taken);
+};
+
+Task<void> take_producer(Cut& world, Taken& taken) {
+  auto attached = co_await Producer::attach(*world.producer_device, world.options());
+  taken.producer.emplace(std::move(attached));
+}
+Task<void> take_consumer(Cut& world, Taken& taken) {
+  auto attached = co_await Consumer::attach(*world.consumer_device, world.options());
+  taken.consumer.emplace(std::move(attached));
+}
+Task<void> take_both(Cut& world, Taken& taken) {
+  JournalOptions chosen;
+  chosen.ring = world.options();
+  const Journal::Perform perform = [](const std::vector<Item>&) -> Async<void> {
+    co_return Status{};
+  };
+  auto started = co_await Journal::start(*world.producer_device, perform, chosen);
+  taken.journal.emplace(std::move(started));
+}
+Task<void> make_anew(Cut& world, Taken&) {
+  CreateOptions chosen;
+  chosen.env = world.env();
+  chosen.overwrite = Overwrite::also_a_ring;
+  static_cast<void>(co_await create(*world.producer_device, chosen));
+}
+
+constexpr Taker kTakers[] = {
+    {"Producer::attach", take_producer},
+    {"Consumer::attach", take_consumer},
+    {"Journal::start", take_both},
+    {"create", make_anew},
+};
+
+TEST(RingOfSeveralLoops, what_takes_a_side_on_a_loop_that_never_runs_again_lets_it_go) {
+  for (const bool alone : {false, true}) {
+    for (const auto& taker : kTakers) {
+      const auto tried = at_each_await([&](std::size_t steps) {
+        SCOPED_TRACE(std::string(taker.name) + (alone ? " alone" : "") + " after " +
+                     std::to_string(steps) + " steps");
+        Cut world({Format::semper_1, Interruption::destroy_loop, alone});
+        Taken taken;
+        asio::io_context idle(1);
+        if (!run_and_abandon(world, idle, taker.run(world, taken), steps)) return false;
+        if (taken.is_held()) return true;  // it has come to its end, and is in the caller's hand
+        world.loop.pass(10s);
+        const auto producer_device = world.open();
+        const auto consumer_device = world.open();
+        auto options = world.options();
+        if (std::string(taker.name) != "create") options.take_over = TakeOver::no;
+        auto producer = world.loop.run(Producer::attach(*producer_device, options));
+        auto consumer = world.loop.run(Consumer::attach(*consumer_device, options));
+        EXPECT_OK(producer);
+        EXPECT_OK(consumer);
+        if (!producer || !consumer) return false;
+        EXPECT_OK(world.loop.run(producer->publish("one")));
+        EXPECT_OK(world.loop.run(consumer->pop()));
+        // It runs again after all, and takes nothing from those who have the sides now.
+        for (int step = 0; step < 1'000; ++step) {
+          idle.restart();
+          if (idle.poll_one() == 0) world.clock.advance_to_next_timer(world.clock.after(1s));
+        }
+        if (!alone) {
+          EXPECT_FALSE(taken.is_held());
+          EXPECT_OK(world.loop.run(producer->publish("two")));
+        }
+        return !::testing::Test::HasFailure();
+      });
+      EXPECT_GT(tried, 1u) << taker.name;
     }
   }
 }

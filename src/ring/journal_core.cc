@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ring/delivery.h"
 #include "ring/producer_core.h"
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
@@ -21,6 +22,24 @@ Error killed_error() {
   return Error(ErrorKind::closed,
                "the journal, or the loop that it was started on, was destroyed without a shutdown; "
                "what it holds is performed by the next start");
+}
+
+struct BothSides {
+  Producer producer;
+  Consumer consumer;
+};
+using Sides = std::shared_ptr<BothSides>;
+
+Async<Sides> hold(BlockDevice& device, AttachOptions options) {
+  SEMPER_CO_TRY(Producer producer, co_await Producer::attach(device, options));
+  SEMPER_CO_TRY(Consumer consumer, co_await Consumer::attach(device, options));
+  co_return std::make_shared<BothSides>(BothSides{std::move(producer), std::move(consumer)});
+}
+
+Async<void> give_back(Sides sides) {
+  const Status consumer = co_await sides->consumer.detach();
+  const Status producer = co_await sides->producer.detach();
+  co_return consumer ? producer : consumer;
 }
 
 }  // namespace
@@ -66,10 +85,11 @@ Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device, Perf
   AttachOptions attach = options.ring;
   attach.queue = options.name;
   attach.client = options.client;
-  SEMPER_CO_TRY(Producer producer, co_await Producer::attach(device, attach));
-  SEMPER_CO_TRY(Consumer consumer, co_await Consumer::attach(device, attach));
-  auto core = std::make_shared<JournalCore>(device, std::move(producer), std::move(consumer),
-                                            std::move(perform), std::move(options));
+  const std::function<Async<Sides>()> work = [&device, attach] { return hold(device, attach); };
+  SEMPER_CO_TRY(Sides sides, co_await deliver<Sides>(*attach.env.clock, work, give_back));
+  auto core = std::make_shared<JournalCore>(device, std::move(sides->producer),
+                                            std::move(sides->consumer), std::move(perform),
+                                            std::move(options));
   core->listen_to(*core->producer_);
   asio::co_spawn(co_await asio::this_coro::executor, run(core), asio::detached);
   co_return core;

@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "ring/attach.h"
+#include "ring/delivery.h"
 #include "ring/producer_core.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/cancellation.h"
 
 namespace semper::ring {
@@ -13,11 +15,35 @@ Producer::Producer(Producer&&) noexcept = default;
 Producer& Producer::operator=(Producer&&) noexcept = default;
 Producer::~Producer() = default;
 
+namespace {
+
+using ProducerHeld = std::shared_ptr<internal::ProducerCore>;
+
+Async<ProducerHeld> hold_producer(BlockDevice& device, AttachOptions options) {
+  SEMPER_CO_TRY(
+      internal::Attachment attachment,
+      co_await internal::attach_side(device, std::move(options), internal::Side::producer));
+  co_return std::make_shared<internal::ProducerCore>(std::move(attachment));
+}
+
+Async<void> give_back(ProducerHeld held) {
+  co_return co_await held->detach();
+}
+
+}  // namespace
+
 Async<Producer> Producer::attach(BlockDevice& device, AttachOptions options) {
-  SEMPER_CO_TRY(internal::Attachment attachment,
-                co_await run_through(
-                    internal::attach_side(device, std::move(options), internal::Side::producer)));
-  co_return Producer(std::make_shared<internal::ProducerCore>(std::move(attachment)));
+  Clock& clock = *options.env.clock;
+  if (SEMPER_MUTANT("ring_attach_goes_with_its_callers_loop")) {
+    SEMPER_CO_TRY(auto held, co_await run_through(hold_producer(device, std::move(options))));
+    co_return Producer(std::move(held));
+  }
+  const std::function<Async<ProducerHeld>()> work = [&device, options] {
+    return hold_producer(device, options);
+  };
+  SEMPER_CO_TRY(auto core, co_await run_through(
+                               internal::deliver<ProducerHeld>(clock, work, give_back)));
+  co_return Producer(std::move(core));
 }
 
 // An operation keeps the core alive from the call on, not only once it is awaited; and where it is

@@ -35,8 +35,6 @@ namespace semper::ring::internal {
 
 // Calls of push that advance may still name one by one.
 inline constexpr std::size_t kMaxUnexposedPushes = 65536;
-// A call that waits on a loop which has not run for so long keeps its place, and nobody else's.
-inline constexpr Duration kCallerPatience = std::chrono::seconds(3);
 
 class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
  public:

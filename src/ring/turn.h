@@ -22,6 +22,9 @@
 
 namespace semper::ring::internal {
 
+// A call on a loop which has not run for so long keeps its place, and nobody else's.
+inline constexpr Duration kCallerPatience = std::chrono::seconds(3);
+
 class Turn {
   struct Place {
     OneShot<bool> granted;
