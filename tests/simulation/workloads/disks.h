@@ -91,6 +91,16 @@ inline void maybe_fail(Client& client, testing::SimulatedDisk& disk) {
   }
 }
 
+// What a power loss left where a ring was being made, and is neither a ring nor blank: its operator makes it
+// anew. Nobody was told yet that there is one.
+inline Async<void> make_anew(BlockDevice& device, ring::Format format, Env env) {
+  ring::CreateOptions options;
+  options.format = format;
+  options.overwrite = ring::Overwrite::anything;
+  options.env = env;
+  return ring::create(device, options);
+}
+
 // What devices, other handles and a full ring explain.
 inline bool is_of_disks(ErrorKind kind) {
   switch (kind) {

@@ -1,6 +1,7 @@
 // Casts that are accepted by a journal on a disk whose power goes, and drained into durable servers: each
 // acknowledged one takes effect exactly once, those to one entity in order. Now and then the disk is put back
 // to what it was once, as from a backup: what was accepted since may be gone, and nothing comes twice.
+#include <algorithm>
 #include <deque>
 
 #include "disks.h"
@@ -41,7 +42,7 @@ class DrainWorkload final : public Workload {
   void serve(Host& host, Process&) override { host.serve<Sink>(); }
   std::vector<std::string> types() const override { return {std::string(type_name<Sink>())}; }
   bool expects(ErrorKind kind) const override {
-    return Workload::expects(kind) || is_of_disks(kind);
+    return Workload::expects(kind) || is_of_disks(kind) || kind == ErrorKind::not_found;
   }
 
   Task<void> client(Client& client) override {
@@ -59,6 +60,12 @@ class DrainWorkload final : public Workload {
                                            JournalDrain::start(device, open, options));
       ++starts_;
       if (drain) co_await use(client, disk, *drain);
+      if (!drain && drain.error().kind() == ErrorKind::not_found) {
+        if (is_any_acknowledged(client)) simulation_.finding("a ring with casts in it is gone");
+        static_cast<void>(co_await client.operate(
+            "ring::create", "anew",
+            make_anew(device, ring::Format::semper_1, simulation_.env())));
+      }
       co_await client.think();
     }
   }
@@ -90,6 +97,12 @@ class DrainWorkload final : public Workload {
   }
 
   MonotonicTime soon(Duration span) { return simulation_.clock().after(span); }
+
+  bool is_any_acknowledged(const Client& client) const {
+    return std::ranges::any_of(sent_[client.index()], [](const testing::Sent* sent) {
+      return sent->fate == testing::Fate::done;
+    });
+  }
 
   // While nobody has a journal on it.
   void maybe_put_back(Client& client) {

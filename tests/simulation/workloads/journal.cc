@@ -39,7 +39,9 @@ class JournalWorkload final : public Workload {
 
   void serve(Host&, Process&) override {}
   std::vector<std::string> types() const override { return {}; }
-  bool expects(ErrorKind kind) const override { return is_of_disks(kind); }
+  bool expects(ErrorKind kind) const override {
+    return is_of_disks(kind) || kind == ErrorKind::not_found;
+  }
 
   Task<void> client(Client& client) override {
     Book& book = books_[client.index()];
@@ -57,6 +59,11 @@ class JournalWorkload final : public Workload {
       auto journal = co_await client.operate("Journal::start", "",
                                              ring::Journal::start(device, perform, options));
       if (journal) co_await use(client, book, *journal);
+      if (!journal && journal.error().kind() == ErrorKind::not_found) {
+        if (book.last_acknowledged > 0) simulation_.finding("a ring with operations is gone");
+        static_cast<void>(co_await client.operate(
+            "ring::create", "anew", make_anew(device, book.format, simulation_.env())));
+      }
       co_await client.think();
     }
   }
