@@ -6,7 +6,9 @@
 #include <charconv>
 
 #include "parts_test_support.h"
+#include "place.h"
 #include "semper/testing/child_process.h"
+#include "semper/testing/simulated_clock.h"
 #include "store_file.h"
 #include "turn.h"
 
@@ -205,15 +207,12 @@ TEST(Processes, a_commit_that_was_never_announced_still_conflicts) {
 
 TEST(Processes, a_store_whose_sidecar_was_deleted_says_so_and_stops) {
   const TestPlace place;
-  const Store store = must_open(place.url());
+  testing::SimulatedClock clock;
+  const Store store = must_open(place.url(), Env{.clock = &clock});
   ASSERT_TRUE(put(store, "key", "1"));
   ASSERT_EQ(::unlink((place.file() + "-semper").c_str()), 0);
-  // Noticed by whoever reads or writes, within a moment.
-  Result<std::optional<Bytes>> read = std::nullopt;
-  for (int i = 0; i < 1000 && read; ++i) {
-    read = get(store, "key");
-    ::usleep(5000);
-  }
+  clock.advance(kPlaceInterval);  // by now it is noticed by whoever reads, and by whoever writes
+  const auto read = get(store, "key");
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().kind(), ErrorKind::io);
   EXPECT_EQ(put(store, "key", "2").error().kind(), ErrorKind::io);
