@@ -367,9 +367,21 @@ Async<void> ConsumerCore::advance(Position position) {
     co_return fail(ErrorKind::invalid_argument,
                    "no item that was exposed ends at position " + position.to_string());
   }
-  attachment_.own.position = to;
+  co_return co_await remove_before(to);
+}
+
+Async<void> ConsumerCore::advance_as_told(Position position) {
+  SEMPER_CO_TRY_STATUS(co_await settle());
+  const std::uint64_t to = position.offset();
+  if (to <= consumed_) co_return Result<void>();
+  if (to > exposed_ && !accept_exposed(to)) co_return co_await advance(position);
+  co_return co_await remove_before(to);
+}
+
+Async<void> ConsumerCore::remove_before(std::uint64_t position) {
+  attachment_.own.position = position;
   SEMPER_CO_TRY_STATUS(co_await write_pointer());
-  while (!ends_.empty() && ends_.front() <= to) ends_.pop_front();
+  while (!ends_.empty() && ends_.front() <= position) ends_.pop_front();
   co_return Result<void>();
 }
 

@@ -37,6 +37,9 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   Async<DebugInfo> debug_info();
   Async<void> set_suspend(bool suspend);
   Async<void> advance(Position position);
+  // The same up to the end of an item which the producer, of this process, has told to be exposed: it
+  // need not be looked for.
+  Async<void> advance_as_told(Position position);
   Async<Position> resync(Position damaged);
 
   template <class T>
@@ -84,6 +87,7 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   // What a handle needs that can be used: it knows what is on the disk.
   Async<void> settle();
   Async<void> write_pointer();
+  Async<void> remove_before(std::uint64_t position);
   void set_consumed(std::uint64_t position);
 
   Attachment attachment_;

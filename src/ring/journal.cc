@@ -13,6 +13,7 @@ namespace {
 using Core = std::shared_ptr<internal::JournalCore>;
 
 Async<void> sync(Core core, Position position, MonotonicTime deadline) {
+  if (core->is_performed(position)) co_return Status{};
   co_return co_await run_through(core->sync(position, deadline));
 }
 Async<void> shut_down(Core core, MonotonicTime deadline) {

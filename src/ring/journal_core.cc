@@ -109,6 +109,12 @@ Status JournalCore::check_open() const {
   return {};
 }
 
+bool JournalCore::is_performed(Position position) const {
+  if (!fork_.check("this journal")) return false;
+  std::lock_guard lock(mutex_);
+  return performed_ >= position;
+}
+
 Async<void> JournalCore::sync(Position position, MonotonicTime deadline) {
   SEMPER_CO_TRY_STATUS(fork_.check("this journal"));
   if (SEMPER_MUTANT("journal_sync_before_it_is_performed")) co_return Status{};
@@ -189,6 +195,7 @@ void JournalCore::kill() noexcept {
     producer.swap(producer_);
     consumer.swap(consumer_);
     waiting.swap(room_waiters_);
+    fresh_.clear();
     for (auto& [key, waiter] : waiters_) waiting.push_back(waiter);
     for (auto& [number, waiter] : shutdown_waiters_) waiting.push_back(waiter);
     waiters_.clear();
@@ -231,6 +238,7 @@ void JournalCore::end(const Error& error) {
     std::lock_guard lock(mutex_);
     if (ended_ || outcome_) return;
     ended_ = error;
+    fresh_.clear();
     waiting.swap(room_waiters_);
     for (auto& [position, waiter] : waiters_) waiting.push_back(waiter);
     waiters_.clear();

@@ -2,11 +2,14 @@
 //
 // Invariants:
 //   - performed_ never goes back, and every waiter at or before it has been answered;
-//   - only the loop pops, performs, advances and detaches; pushes only publish;
+//   - only the loop pops, performs and detaches; pushes only publish; one removal at a time is under
+//     way, beside what is performed next, of nothing but what was performed;
+//   - fresh_ are items of the ring, durable and exposed, one behind the other;
 //   - once ended_ holds an error, nothing is pushed or performed any more;
 //   - after kill() nothing touches the device but operations that had begun: the handles are gone.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -27,6 +30,10 @@
 
 namespace semper::ring::internal {
 
+// Of options.ring.memory_bytes, for items that this process has pushed and not yet performed. What is
+// beyond is read from the ring.
+inline constexpr std::size_t kFreshShare = 4;
+
 class JournalCore : public std::enable_shared_from_this<JournalCore> {
  public:
   // As Journal's.
@@ -46,6 +53,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   // Ends the flush interval.
   void hurry();
   Async<void> sync(Position position, MonotonicTime deadline);
+  bool is_performed(Position position) const;
   // The end of what was in the ring at the start.
   Position found() const { return found_; }
 
@@ -68,9 +76,19 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   // Performs everything that is there, batch by batch.
   Task<void> perform_all(Pass pass);
   Async<std::vector<Item>> pop();
+  // Of what this process has pushed and still has, from the position on.
+  std::vector<Item> take_fresh(Position from, const PopLimits& limits);
+  Position exposed() const;
   Async<void> perform(const std::vector<Item>& items);
+  // Removes what was performed; false: nothing more can be done.
+  Task<bool> remove(Position end, Pass pass);
+  // The same beside what is performed next.
+  Task<void> remove_beside(Position end);
+  static Task<void> removing(std::shared_ptr<JournalCore> self);
+  // What fails is left to mend_removal().
+  Async<void> write_removal(Position end);
   // False: nothing more can be done.
-  Task<bool> remove(Position end);
+  Task<bool> mend_removal();
   // False: the journal is to stop.
   Task<bool> wait_for_retry();
   // Null where nothing is to be performed any more.
@@ -93,7 +111,8 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   Status check_open() const;  // with mutex_
   // Has the loop told what each round of this producer exposes, whoever waits for it.
   void listen_to(Producer& producer);
-  void note_exposed();
+  void note_exposed(std::vector<Item> items);
+  void keep_fresh(std::vector<Item> items);  // with mutex_
   void note_performed(const std::vector<Item>& items);
   void note_room();
   // Ends the journal, where that is no error that may pass: everything that waits gets it.
@@ -129,12 +148,19 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   std::optional<Error> ended_;
   std::optional<Error> push_trouble_;    // until a write has found room again
   std::optional<Error> remove_trouble_;  // the same, of the consumer's
+  Position removal_;                     // what the removal under way, or the one after it, goes up to
+  bool removal_runs_ = false;
+  std::optional<Error> removal_error_;  // that mend_removal() is to see
+  std::deque<Item> fresh_;
+  std::size_t fresh_bytes_ = 0;
   JournalStatistics statistics_;
   std::optional<Status> outcome_;  // of the shutdown
   std::map<std::uint64_t, Done> shutdown_waiters_;
 
-  // The loop's own: what the next perform is given at most.
+  // The loop's own: what the next perform is given at most, and where it begins; none: where the
+  // consumer stands.
   std::size_t most_items_;
+  std::optional<Position> next_;
 };
 
 }  // namespace semper::ring::internal

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "journal_core.h"
+#include "ring/consumer_core.h"
 #include "ring/producer_core.h"
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
@@ -52,7 +53,7 @@ Task<JournalCore::Pass> JournalCore::wait_until_due() {
         const Duration interval = options_.flush_interval;
         due = interval >= kNever - *first_pushed_ ? kNever : *first_pushed_ + interval;
       }
-      if (!ended_ && (urgent_ || due <= clock().now())) {
+      if (!ended_ && (urgent_ || removal_error_ || due <= clock().now())) {
         urgent_ = false;
         first_pushed_.reset();
         co_return Pass::usual;
@@ -73,11 +74,46 @@ Async<std::vector<Item>> JournalCore::pop() {
   if (!consumer) co_return fail(ErrorKind::retry, "the journal has ended");
   PopLimits limits = options_.batch;
   limits.max_items = most_items_;
+  const Position next = next_.value_or(consumer->consumed());
+  std::vector<Item> fresh = take_fresh(next, limits);
+  if (!fresh.empty()) co_return fresh;
+  if (exposed() <= next) co_return fail(ErrorKind::retry, "everything is performed");
+  // From the ring: what is removed must not come again.
+  if (next_ && !co_await write_removal(*next_)) {
+    co_return fail(ErrorKind::retry, "what was performed cannot be removed");
+  }
   co_return co_await consumer->pop_many(std::nullopt, limits);
+}
+
+Position JournalCore::exposed() const {
+  std::lock_guard lock(mutex_);
+  return producer_ ? producer_->exposed() : Position();
+}
+
+std::vector<Item> JournalCore::take_fresh(Position from, const PopLimits& limits) {
+  std::vector<Item> items;
+  std::size_t bytes = 0;
+  std::lock_guard lock(mutex_);
+  while (!fresh_.empty() && fresh_.front().start < from) {  // read from the ring meanwhile
+    fresh_bytes_ -= fresh_.front().bytes.size();
+    fresh_.pop_front();
+  }
+  if (fresh_.empty() || fresh_.front().start != from) return items;
+  while (!fresh_.empty() && items.size() < std::max<std::size_t>(limits.max_items, 1)) {
+    bytes += fresh_.front().bytes.size();
+    if (!items.empty() && bytes > limits.max_bytes) break;
+    SEMPER_ASSERT(items.empty() || items.back().after == fresh_.front().start,
+                  "nothing lies between two items that are performed together");
+    fresh_bytes_ -= fresh_.front().bytes.size();
+    items.push_back(std::move(fresh_.front()));
+    fresh_.pop_front();
+  }
+  return items;
 }
 
 Task<void> JournalCore::perform_all(Pass pass) {
   while (true) {
+    if (!co_await mend_removal()) co_return;
     auto items = co_await pop();
     if (!items && items.error().kind() == ErrorKind::retry) co_return;
     if (!items) {
@@ -86,7 +122,9 @@ Task<void> JournalCore::perform_all(Pass pass) {
     }
     const Position last = items->back().after;
     drop_performed(*items);
-    if (SEMPER_MUTANT("journal_removes_before_it_performs") && !co_await remove(last)) co_return;
+    if (SEMPER_MUTANT("journal_removes_before_it_performs") && !co_await remove(last, Pass::last)) {
+      co_return;
+    }
     Status performed;
     const bool skips = pass == Pass::last && SEMPER_MUTANT("journal_shutdown_drops_its_queue");
     if (!items->empty() && !skips) performed = co_await perform(*items);
@@ -109,7 +147,8 @@ Task<void> JournalCore::perform_all(Pass pass) {
         most_items_ > options_.batch.max_items / 2 ? options_.batch.max_items : most_items_ * 2;
     // Whoever waits need not wait for the removal: performed it is.
     if (!items->empty()) note_performed(*items);
-    if (!co_await remove(last)) co_return;
+    next_ = last;
+    if (!co_await remove(last, pass)) co_return;
   }
 }
 
@@ -122,25 +161,85 @@ void JournalCore::drop_performed(std::vector<Item>& items) const {
   items.erase(items.begin(), first);
 }
 
-Task<bool> JournalCore::remove(Position end_position) {
-  Status removed;
-  if (const auto consumer = working_consumer()) {
-    removed = co_await consumer->advance(end_position);
-  } else {
-    co_return false;  // killed during the perform
-  }
-  if (removed) {
-    note_room();
+Task<bool> JournalCore::remove(Position end, Pass pass) {
+  if (pass == Pass::usual) {
+    co_await remove_beside(end);
     co_return true;
   }
+  {
+    std::lock_guard lock(mutex_);
+    removal_ = end;
+  }
+  static_cast<void>(co_await write_removal(end));
+  co_return co_await mend_removal();
+}
+
+Task<void> JournalCore::remove_beside(Position end) {
+  {
+    std::lock_guard lock(mutex_);
+    removal_ = end;
+    if (removal_runs_ || removal_error_) co_return;
+    removal_runs_ = true;
+  }
+  asio::co_spawn(co_await asio::this_coro::executor, removing(shared_from_this()), asio::detached);
+}
+
+Task<void> JournalCore::removing(std::shared_ptr<JournalCore> self) {
+  for (Position done;;) {
+    Position end;
+    {
+      std::lock_guard lock(self->mutex_);
+      self->removal_runs_ = self->removal_ > done && !self->ended_;
+      if (!self->removal_runs_) co_return;
+      end = self->removal_;
+    }
+    if (!co_await self->write_removal(end)) break;
+    done = end;
+  }
+  {
+    std::lock_guard lock(self->mutex_);
+    self->removal_runs_ = false;
+  }
+  self->wake();
+}
+
+Async<void> JournalCore::write_removal(Position end) {
+  const auto consumer = working_consumer();
+  if (!consumer) co_return fail(ErrorKind::cancelled, "the journal has ended");
+  const std::function<Async<void>()> work = [core = consumer->core_, end] {
+    return core->advance_as_told(end);
+  };
+  const Status removed = co_await consumer->core_->in_turn<void>(work);
+  if (removed) {
+    note_room();
+  } else {
+    std::lock_guard lock(mutex_);
+    if (consumer == consumer_) removal_error_ = removed.error();
+  }
+  co_return removed;
+}
+
+// What could not be removed is popped again then, not performed, and removed.
+Task<bool> JournalCore::mend_removal() {
+  Status removed;
+  {
+    std::lock_guard lock(mutex_);
+    if (!removal_error_) co_return true;
+    removed = fail(*std::exchange(removal_error_, std::nullopt));
+  }
+  if (!working_consumer()) co_return false;  // killed meanwhile
   while (!removed) {
     note_failure(removed.error(), remove_trouble_);
     if (!co_await wait_for_retry()) co_return false;
     removed = co_await renew_consumer();
   }
+  next_.reset();
   const auto consumer = working_consumer();
-  if (consumer && consumer->consumed() >= end_position) note_room();  // the write had arrived
-  co_return true;  // otherwise it is popped again, not performed, and removed
+  std::unique_lock lock(mutex_);
+  const bool arrived = consumer && consumer->consumed() >= removal_;
+  lock.unlock();
+  if (arrived) note_room();  // the write had arrived
+  co_return true;
 }
 
 Async<void> JournalCore::renew_consumer() {
@@ -183,7 +282,7 @@ Task<bool> JournalCore::wait_for_retry() {
 }
 
 void JournalCore::note_performed(const std::vector<Item>& items) {
-  std::vector<Done> done;
+  std::vector<std::pair<Done, Status>> done;
   {
     std::lock_guard lock(mutex_);
     SEMPER_ASSERT(items.back().after > performed_, "what is performed goes forward");
@@ -191,12 +290,14 @@ void JournalCore::note_performed(const std::vector<Item>& items) {
     statistics_.performed += items.size();
     ++statistics_.performs;
     const auto end = waiters_.upper_bound({performed_, ~std::uint64_t{0}});
-    for (auto waiter = waiters_.begin(); waiter != end; ++waiter) done.push_back(waiter->second);
+    for (auto waiter = waiters_.begin(); waiter != end; ++waiter) {
+      done.emplace_back(waiter->second, Status());
+    }
     if (SEMPER_MUTANT("journal_waiter_forgotten") && !done.empty()) done.pop_back();
     waiters_.erase(waiters_.begin(), end);
     check();
   }
-  for (auto& waiter : done) waiter.set(Status());
+  Done::set_all(std::move(done));
 }
 
 void JournalCore::note_room() {

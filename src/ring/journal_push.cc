@@ -80,8 +80,17 @@ Async<void> JournalCore::wait_for_room(std::uint64_t advances, MonotonicTime dea
 }
 
 Async<Position> JournalCore::write_down(const ItemList& item) {
-  SEMPER_CO_TRY(const auto producer, co_await working_producer());
-  auto written = co_await producer->publish(item);
+  std::shared_ptr<Producer> producer;
+  {
+    std::lock_guard lock(mutex_);
+    SEMPER_CO_TRY_STATUS(check_open());
+    producer = producer_;
+  }
+  if (!producer->core_->health()) {
+    SEMPER_CO_TRY(producer, co_await working_producer());
+  }
+  // As publish() of it; this call is run through already.
+  auto written = co_await producer->core_->submit(item, Exposure::publish, kNoWait);
   if (written) {
     std::lock_guard lock(mutex_);
     ++statistics_.pushed;
@@ -128,14 +137,28 @@ Async<std::shared_ptr<Producer>> JournalCore::working_producer() {
 }
 
 void JournalCore::listen_to(Producer& producer) {
-  producer.core_->on_exposed([weak = weak_from_this()] {
-    if (const auto alive = weak.lock()) alive->note_exposed();
+  producer.core_->on_exposed([weak = weak_from_this()](std::vector<Item> items) {
+    if (const auto alive = weak.lock()) alive->note_exposed(std::move(items));
   });
 }
 
-void JournalCore::note_exposed() {
+void JournalCore::keep_fresh(std::vector<Item> items) {
+  if (ended_ || outcome_) return;
+  const std::size_t most = options_.ring.memory_bytes / kFreshShare;
+  for (Item& item : items) {
+    if (fresh_bytes_ + item.bytes.size() > most) return;
+    // What is missing before it is read from the ring, and this too.
+    const bool follows = fresh_.empty() || fresh_.back().after == item.start;
+    if (!follows && !SEMPER_MUTANT("journal_items_between_passed_over")) return;
+    fresh_bytes_ += item.bytes.size();
+    fresh_.push_back(std::move(item));
+  }
+}
+
+void JournalCore::note_exposed(std::vector<Item> items) {
   {
     std::lock_guard lock(mutex_);
+    keep_fresh(std::move(items));
     if (first_pushed_) return;  // the loop knows
     first_pushed_ = clock().now();
   }

@@ -122,6 +122,48 @@ TEST_P(JournalTest, what_is_pushed_is_performed_in_order_and_then_gone) {
   EXPECT_EQ(work_.all(), Texts()) << "performed again although nothing had crashed";
 }
 
+TEST_P(JournalTest, what_was_just_pushed_is_not_read_back) {
+  with_journal(options(), [&](Journal& journal) -> Task<void> {
+    const auto first = co_await pushed(journal, "first");
+    EXPECT_TRUE(co_await first.sync());
+    EXPECT_TRUE(co_await sleep_for(clock_, 1ms));
+    const std::uint64_t reads = disk_.reads();
+    for (int i = 0; i < 5; ++i) {
+      const auto waiter = co_await pushed(journal, std::to_string(i));
+      EXPECT_TRUE(co_await waiter.sync());
+    }
+    EXPECT_EQ(disk_.reads(), reads);
+  });
+  EXPECT_EQ(work_.all(), Texts({"first", "0", "1", "2", "3", "4"}));
+}
+
+// A quarter of the memory holds 16 of them.
+TEST_P(JournalTest, what_is_too_much_for_the_memory_is_read_from_the_ring_in_its_place) {
+  auto small = options();
+  small.ring.memory_bytes = std::size_t{64} << 10;
+  small.batch.max_items = 3;
+  Texts expected;
+  with_journal(small, [&](Journal& journal) -> Task<void> {
+    for (int round = 0; round < 4; ++round) {
+      work_.blocked.emplace();
+      std::optional<Journal::Waiter> last;
+      for (int i = 0; i < 24; ++i) {
+        expected.push_back(std::to_string(round) + "." + std::to_string(i) + std::string(990, '.'));
+        last.emplace(co_await pushed(journal, expected.back()));
+      }
+      auto gate = std::exchange(work_.blocked, std::nullopt);
+      gate->set({});
+      // Some of the memory is free again, and what was beyond it is not yet performed.
+      for (int i = 24; i < 40; ++i) {
+        expected.push_back(std::to_string(round) + "." + std::to_string(i) + std::string(990, '.'));
+        last.emplace(co_await pushed(journal, expected.back()));
+      }
+      EXPECT_TRUE(co_await last->sync());
+    }
+  });
+  EXPECT_EQ(work_.all(), expected);
+}
+
 TEST_P(JournalTest, what_a_crash_left_is_performed_before_anything_new) {
   leave_behind({"old 1", "old 2", "old 3"});
   with_journal(options(), [&](Journal& journal) -> Task<void> {

@@ -201,12 +201,15 @@ Result<ProducerCore::Attempt> ProducerCore::put(const ItemList& items, Exposure 
   drop_kept();
   Waiter waiter;
   waiter.exposure = exposure;
+  if (on_exposed_ && exposure == Exposure::publish && items.size() == 1) {
+    waiter.item.emplace(items[0]);
+  }
   waiter.batch = encoder_->append(items, exposure);
   waiter.end = encoder_->appended_end();
-  gathering_.waiters.push_back(waiter);
+  attempt.place = Place{waiter.done};
+  gathering_.waiters.push_back(std::move(waiter));
   items_ += items.size();
   start_drain(executor);
-  attempt.place = Place{waiter.done};
   return attempt;
 }
 

@@ -28,6 +28,7 @@
 
 #include "ring/apart.h"
 #include "ring/attachment.h"
+#include "semper/ring/item.h"
 #include "semper/ring/options.h"
 #include "semper/ring/position.h"
 
@@ -47,8 +48,10 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   Async<void> detach();
 
   // `told` is called, on the drain's thread, whenever more is exposed, whether or not somebody waits
-  // for it. Before the first call.
-  void on_exposed(std::function<void()> told) { on_exposed_ = std::move(told); }
+  // for it, with the items of the round that were published by calls of one item: their copies, which
+  // are bounded as the buffers are. Before the first call.
+  using Told = std::function<void(std::vector<Item>)>;
+  void on_exposed(Told told) { on_exposed_ = std::move(told); }
 
   // Error in a forked child: nothing of a ring works there but what it attaches itself.
   Status check_process() const { return attachment_.check_process(); }
@@ -68,6 +71,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
     std::size_t batch = 0;
     std::uint64_t end = 0;  // of its last item, before the batch is rounded up
     Exposure exposure = Exposure::push;
+    std::optional<Bytes> item;  // where on_exposed() wants it
     OneShot<Outcome> done;
   };
   // What one round of the drain does.
@@ -142,7 +146,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   static void wake_all(std::vector<OneShot<bool>>& waiting);
 
   Attachment attachment_;
-  std::function<void()> on_exposed_;
+  Told on_exposed_;
   std::size_t buffer_bytes_;
   WorkDesk desk_;   // who puts items into the encoder
   Turn room_turn_;  // who waits for room

@@ -165,6 +165,7 @@ void ProducerCore::finish(Round& round, const Status& status) {
     return;
   }
   std::vector<std::pair<OneShot<Outcome>, Outcome>> answers;
+  std::vector<Item> items;
   std::vector<OneShot<bool>> changed;
   std::unique_ptr<DeviceCompanion::Role> role;
   bool exposed_more = false;
@@ -172,6 +173,7 @@ void ProducerCore::finish(Round& round, const Status& status) {
   {
     std::lock_guard lock(mutex_);
     began_here = drain_began_on_ == std::this_thread::get_id();
+    std::uint64_t begin = durable_end_;
     if (!round.waiters.empty()) durable_end_ = round.group.end;
     for (std::size_t i = 0; i < round.waiters.size(); ++i) {
       Waiter& waiter = round.waiters[i];
@@ -180,6 +182,11 @@ void ProducerCore::finish(Round& round, const Status& status) {
           i + 1 < round.waiters.size() && round.waiters[i + 1].batch == waiter.batch;
       const std::uint64_t end = shares ? waiter.end : round.group.batch_ends[waiter.batch];
       if (waiter.exposure == Exposure::push) unexposed_.push_back(end);
+      if (waiter.item) {
+        items.push_back(Item{Position::from_offset(begin), Position::from_offset(end),
+                             std::move(*waiter.item)});
+      }
+      begin = end;
       answers.emplace_back(std::move(waiter.done), Outcome{end, std::nullopt});
     }
     exposed_more = attachment_.own.position > exposed_;
@@ -203,7 +210,7 @@ void ProducerCore::finish(Round& round, const Status& status) {
   }
   if (exposed_more) {
     attachment_.share_position(kExposedWord, attachment_.own.position);
-    if (on_exposed_) on_exposed_();
+    if (on_exposed_) on_exposed_(std::move(items));
   }
   role.reset();
   if (round.flag) attachment_.count(kProducerFlagsWord);

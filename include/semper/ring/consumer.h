@@ -114,6 +114,7 @@ class Consumer {
   std::string identity() const;
 
  private:
+  friend class internal::JournalCore;
   explicit Consumer(std::shared_ptr<internal::ConsumerCore> core);
 
   std::shared_ptr<internal::ConsumerCore> core_;

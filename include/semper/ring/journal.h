@@ -19,8 +19,8 @@
 // crash left in the ring is performed first, before anything new. A perform that returns an error,
 // or throws, is repeated after the retry interval, for as long as it takes, with fewer items each
 // time, until the one that fails is alone: those before it are done and gone by then; no later item
-// overtakes it. An item is removed after a perform that has succeeded, so a crash between the two
-// performs it again.
+// overtakes it. An item is removed after a perform that has succeeded, while the next ones are
+// performed; a crash before the end of that performs it again, and those behind it.
 //
 // Destroyed without shutdown() it ends as a killed process does: at once, without waiting for
 // anything. What it holds is performed by the next start. A perform that is under way goes on to its
