@@ -14,7 +14,7 @@ constexpr std::size_t kReaderShare = 2;
 ConsumerCore::ConsumerCore(Attachment attachment)
     : attachment_(std::move(attachment)),
       desk_(attachment_.options.max_waiting),
-      reader_(attachment_.format, attachment_.options.memory_bytes / kReaderShare),
+      reader_(attachment_.format, attachment_.options.memory_bytes / kReaderShare, ReadAhead::yes),
       exposed_(attachment_.recovered.exposed),
       flag_told_(attachment_.own.flag),
       consumed_(attachment_.own.position) {
@@ -155,7 +155,12 @@ Async<std::optional<Parsed>> ConsumerCore::next(std::uint64_t& position) {
 Async<std::vector<Item>> ConsumerCore::take_items(std::uint64_t position, PopLimits limits) {
   std::vector<Item> items;
   std::size_t bytes = 0;
-  while (items.size() < std::max<std::size_t>(limits.max_items, 1)) {
+  const std::size_t most = std::max<std::size_t>(limits.max_items, 1);
+  while (items.size() < most) {
+    add_at_hand(items, position, bytes, limits);
+    // What has to be waited for comes with the next call.
+    if (!items.empty() && !reader_.at_hand(position, exposed_)) break;
+    if (items.size() >= most || bytes > limits.max_bytes) break;
     auto parsed = co_await next(position);
     if (!parsed) {
       // What is whole comes first; the next call meets the error.
@@ -172,23 +177,31 @@ Async<std::vector<Item>> ConsumerCore::take_items(std::uint64_t position, PopLim
   co_return items;
 }
 
-// Of what was read before, without a wait: mostly nothing has to be read.
-std::vector<Item> ConsumerCore::take_at_hand(PopLimits limits) {
-  std::vector<Item> items;
-  const auto turn = desk_.turn.try_take(attachment_.clock());
-  if (!turn || unsettled_ || !check_usable()) return items;
+// Whole items that were read, up to the first that does not fit.
+void ConsumerCore::add_at_hand(std::vector<Item>& items, std::uint64_t& position,
+                               std::size_t& bytes, PopLimits limits) {
   const std::size_t most = std::max<std::size_t>(limits.max_items, 1);
-  std::size_t bytes = 0;
-  for (std::uint64_t position = consumed_; items.size() < most && position < exposed_;) {
+  const EpochStart epoch_start = attachment_.epoch_start();
+  while (items.size() < most && position < exposed_) {
     const auto record = reader_.at_hand(position, exposed_);
     if (!record) break;
-    const Parsed parsed = attachment_.epoch_start().check(position, *record);
+    const Parsed parsed = epoch_start.check(position, *record);
     if (parsed.kind != Parsed::Kind::item) break;
     bytes += parsed.payload.size();
     if (!items.empty() && bytes > limits.max_bytes) break;
     add_item(items, position, parsed);
     position = parsed.after;
   }
+}
+
+// Of what was read before, without a wait: mostly nothing has to be read.
+std::vector<Item> ConsumerCore::take_at_hand(PopLimits limits) {
+  std::vector<Item> items;
+  const auto turn = desk_.turn.try_take(attachment_.clock());
+  if (!turn || unsettled_ || !check_usable()) return items;
+  std::uint64_t position = consumed_;
+  std::size_t bytes = 0;
+  add_at_hand(items, position, bytes, limits);
   items_ += items.size();
   return items;
 }
@@ -410,6 +423,7 @@ Async<void> ConsumerCore::detach() {
     attachment_.own.attached = false;
     status = co_await write_pointer();
   }
+  co_await reader_.rest();
   // Not before the write has ended: it must not meet those of a successor.
   detached_ = true;
   attachment_.role.reset();

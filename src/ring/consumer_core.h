@@ -79,6 +79,8 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   Async<std::vector<Item>> take_items(std::uint64_t position, PopLimits limits);
   std::vector<Item> take_at_hand(PopLimits limits);
   void add_item(std::vector<Item>& items, std::uint64_t position, const Parsed& parsed);
+  void add_at_hand(std::vector<Item>& items, std::uint64_t& position, std::size_t& bytes,
+                   PopLimits limits);
   Async<std::vector<Item>> take_from(std::optional<Position> from, PopLimits limits);
   Async<std::vector<Item>> take_apart(std::optional<Position> from, PopLimits limits);
   Async<Position> begin_to_visit(std::optional<Position> from);

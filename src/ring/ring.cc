@@ -46,7 +46,7 @@ Async<Position> visit_all(BlockDevice& device, std::function<Status(const ItemVi
   const internal::Recovered& recovered = standing.recovered;
   std::uint64_t position = standing.consumer.position;
   SEMPER_CO_TRY_STATUS(internal::check_positions(*format, position, recovered.exposed));
-  internal::Reader reader(format, options.memory_bytes / 2);
+  internal::Reader reader(format, options.memory_bytes / 2, internal::ReadAhead::no);
   while (position < recovered.exposed) {
     SEMPER_CO_TRY(const internal::Parsed record, co_await reader.at(position, recovered.exposed));
     const internal::Parsed parsed = internal::start_of(standing.producer).check(position, record);
