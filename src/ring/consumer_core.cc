@@ -158,8 +158,6 @@ Async<std::vector<Item>> ConsumerCore::take_items(std::uint64_t position, PopLim
   const std::size_t most = std::max<std::size_t>(limits.max_items, 1);
   while (items.size() < most) {
     add_at_hand(items, position, bytes, limits);
-    // What has to be waited for comes with the next call.
-    if (!items.empty() && !reader_.at_hand(position, exposed_)) break;
     if (items.size() >= most || bytes > limits.max_bytes) break;
     auto parsed = co_await next(position);
     if (!parsed) {

@@ -113,6 +113,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   void listen_to(Producer& producer);
   void note_exposed(std::vector<Item> items);
   void keep_fresh(std::vector<Item> items);  // with mutex_
+  static std::size_t cost(const Item& item) { return sizeof(Item) + item.bytes.size(); }
   void note_performed(const std::vector<Item>& items);
   void note_room();
   // Ends the journal, where that is no error that may pass: everything that waits gets it.
@@ -148,7 +149,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   std::optional<Error> ended_;
   std::optional<Error> push_trouble_;    // until a write has found room again
   std::optional<Error> remove_trouble_;  // the same, of the consumer's
-  Position removal_;                     // what the removal under way, or the one after it, goes up to
+  Position removal_;  // what the removal under way, or the one after it, goes up to
   bool removal_runs_ = false;
   std::optional<Error> removal_error_;  // that mend_removal() is to see
   std::deque<Item> fresh_;

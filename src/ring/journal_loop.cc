@@ -95,7 +95,7 @@ std::vector<Item> JournalCore::take_fresh(Position from, const PopLimits& limits
   std::size_t bytes = 0;
   std::lock_guard lock(mutex_);
   while (!fresh_.empty() && fresh_.front().start < from) {  // read from the ring meanwhile
-    fresh_bytes_ -= fresh_.front().bytes.size();
+    fresh_bytes_ -= cost(fresh_.front());
     fresh_.pop_front();
   }
   if (fresh_.empty() || fresh_.front().start != from) return items;
@@ -104,7 +104,7 @@ std::vector<Item> JournalCore::take_fresh(Position from, const PopLimits& limits
     if (!items.empty() && bytes > limits.max_bytes) break;
     SEMPER_ASSERT(items.empty() || items.back().after == fresh_.front().start,
                   "nothing lies between two items that are performed together");
-    fresh_bytes_ -= fresh_.front().bytes.size();
+    fresh_bytes_ -= cost(fresh_.front());
     items.push_back(std::move(fresh_.front()));
     fresh_.pop_front();
   }

@@ -146,11 +146,11 @@ void JournalCore::keep_fresh(std::vector<Item> items) {
   if (ended_ || outcome_) return;
   const std::size_t most = options_.ring.memory_bytes / kFreshShare;
   for (Item& item : items) {
-    if (fresh_bytes_ + item.bytes.size() > most) return;
+    if (fresh_bytes_ + cost(item) > most) return;
     // What is missing before it is read from the ring, and this too.
     const bool follows = fresh_.empty() || fresh_.back().after == item.start;
     if (!follows && !SEMPER_MUTANT("journal_items_between_passed_over")) return;
-    fresh_bytes_ += item.bytes.size();
+    fresh_bytes_ += cost(item);
     fresh_.push_back(std::move(item));
   }
 }

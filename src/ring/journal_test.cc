@@ -28,6 +28,7 @@ struct Work {
   std::vector<MonotonicTime> times;
   int fail_next = 0;   // so many performs return an error
   int throw_next = 0;  // and so many throw
+  Duration takes = Duration::zero();
   std::optional<OneShot<std::monostate>> blocked;
 
   Texts all() const {
@@ -54,6 +55,7 @@ class JournalTest : public ::testing::TestWithParam<Format> {
       work_.batches.push_back(std::move(batch));
       work_.times.push_back(clock_.now());
       if (work_.blocked) static_cast<void>(co_await work_.blocked->wait());
+      if (work_.takes > Duration::zero()) co_await sleep_for(clock_, work_.takes);
       if (work_.throw_next > 0 && work_.throw_next-- > 0) throw std::runtime_error("out of luck");
       if (work_.fail_next > 0 && work_.fail_next-- > 0) co_return fail(ErrorKind::io, "no peer");
       co_return Status{};
@@ -137,11 +139,12 @@ TEST_P(JournalTest, what_was_just_pushed_is_not_read_back) {
   EXPECT_EQ(work_.all(), Texts({"first", "0", "1", "2", "3", "4"}));
 }
 
-// A quarter of the memory holds 16 of them.
+// A quarter of the memory holds 15 of them.
 TEST_P(JournalTest, what_is_too_much_for_the_memory_is_read_from_the_ring_in_its_place) {
   auto small = options();
   small.ring.memory_bytes = std::size_t{64} << 10;
   small.batch.max_items = 3;
+  work_.takes = 1ms;
   Texts expected;
   with_journal(small, [&](Journal& journal) -> Task<void> {
     for (int round = 0; round < 4; ++round) {
@@ -153,10 +156,11 @@ TEST_P(JournalTest, what_is_too_much_for_the_memory_is_read_from_the_ring_in_its
       }
       auto gate = std::exchange(work_.blocked, std::nullopt);
       gate->set({});
-      // Some of the memory is free again, and what was beyond it is not yet performed.
-      for (int i = 24; i < 40; ++i) {
+      // Some of the memory is free again and again, and what was beyond it is not yet performed.
+      for (int i = 24; i < 60; ++i) {
         expected.push_back(std::to_string(round) + "." + std::to_string(i) + std::string(990, '.'));
         last.emplace(co_await pushed(journal, expected.back()));
+        EXPECT_TRUE(co_await sleep_for(clock_, 200us));
       }
       EXPECT_TRUE(co_await last->sync());
     }

@@ -122,8 +122,8 @@ Async<bool> Reader::take_ahead(std::uint64_t position, std::uint64_t until) {
   const std::shared_ptr<Ahead> ahead = std::exchange(ahead_, nullptr);
   if (!ahead) co_return false;
   const bool begins_before = position < ahead->start;
-  const bool has_tail = position >= start_ && end_ == ahead->start &&
-                        end_ - position <= tail_bytes_;
+  const bool has_tail =
+      position >= start_ && end_ == ahead->start && end_ - position <= tail_bytes_;
   const bool serves = until <= ahead->end && (!begins_before || has_tail);
   // The memory is bounded: nothing else is read before this has ended.
   SEMPER_CO_TRY(const bool came, co_await ahead->done.wait_regardless());

@@ -53,9 +53,8 @@ class Reader {
     OneShot<bool> done;
   };
 
-  static Task<void> read_ahead(std::shared_ptr<Ahead> ahead,
-                               std::shared_ptr<FormatOnDevice> format, std::uint64_t position,
-                               std::span<std::byte> into);
+  static Task<void> read_ahead(std::shared_ptr<Ahead> ahead, std::shared_ptr<FormatOnDevice> format,
+                               std::uint64_t position, std::span<std::byte> into);
   void begin_ahead(std::uint64_t exposed);
   // False: what is asked for has to be read.
   Async<bool> take_ahead(std::uint64_t position, std::uint64_t until);
