@@ -1,0 +1,6 @@
+// error: .class semper::Reply<int>. has no member named .control.
+#include "thing.h"
+
+void look(semper::Reply<int>& reply) {
+  static_cast<void>(reply.control());
+}
