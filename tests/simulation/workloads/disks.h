@@ -8,6 +8,7 @@
 
 #include "../workload.h"
 #include "semper/ring/options.h"
+#include "semper/ring/ring.h"
 #include "semper/testing/simulated_disk.h"
 
 namespace semper::simulation {
