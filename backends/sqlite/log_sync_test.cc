@@ -346,7 +346,7 @@ TEST(LogSync, who_opens_the_log_beside_a_flush_without_the_flush_believes_its_ow
   sidecar->shared().flush_failed.fetch_add(kOneBeside);
   const Store after = must_open(place.url());
   ASSERT_TRUE(put(after, "key", "new"));
-  EXPECT_EQ(figure(after, "recoveries"), 1) << "what the other one may have lost was not looked for";
+  EXPECT_EQ(figure(after, "recoveries"), 1) << "nobody looked for what the other one lost";
   sidecar->shared().flush_failed.fetch_sub(kOneBeside);
   EXPECT_EQ(sidecar->shared().flush_failed.load(), 0u);
   EXPECT_EQ(*get(store, "key"), "new");

@@ -104,28 +104,6 @@ struct Vigil {
   bool is_over = false;
 };
 
-// It would come by itself, some seconds later.
-SERVER_TEST(Unlock, wakes_a_host_that_has_nothing_else_to_do) {
-  HostOptions options = quick_options();
-  options.lock_lease = 10min;
-  for (int round = 0; round < 6; ++round) {
-    auto vigil = std::make_shared<Vigil>();
-    auto ref = world.ref<Vigil>("v" + std::to_string(round));
-    must(co_await ref.cast(Vigil::Keep{}));
-    auto& holder = *co_await world.serve(vigil, options);
-    co_await world.eventually([&] { return vigil->runs == 1; });
-    auto& other = *co_await world.serve(vigil, options);
-    holder.kill();
-    vigil->is_over = true;
-    const MonotonicTime began = world.clock().now();
-    must(co_await ref.untyped().unlock());
-    co_await world.eventually([&] { return vigil->runs == 2; });
-    EXPECT_LT(world.clock().now() - began, 2s);
-    co_await world.until_processed(ref.untyped());
-    other.kill();
-  }
-}
-
 // The callback that asked for the lock has survived each of its runs.
 SERVER_TEST(Unlock, a_message_whose_holders_are_killed_is_taken_for_one_that_ends_its_process) {
   auto vigil = std::make_shared<Vigil>();

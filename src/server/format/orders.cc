@@ -252,7 +252,7 @@ Async<bool> order_unlock(Transaction& transaction, const Target& target, std::ui
   give(transaction, keys, is_reset ? Order::Kind::reset : Order::Kind::unlock, nonce);
   // The message is to be handled again.
   transaction.set(keys.index(), {});
-  if (!SEMPER_MUTANT("server_unlock_wakes_nobody")) transaction.add(keys.wake(), 1);
+  transaction.add(keys.wake(), 1);
   co_return true;
 }
 

@@ -146,7 +146,8 @@ Result<Header> Header::decode(BytesView bytes) {
     ok = reader.fail("an entity header has 5 or 6 elements, not " + std::to_string(elements));
   }
   // Cut to what fits they would name other messages, or another state.
-  if (ok && (std::max(head_offset, chunks) > kNumberMaximum || (chunks > 0 && !header.state.empty()))) {
+  const bool fits = std::max(head_offset, chunks) <= kNumberMaximum;
+  if (ok && (!fits || (chunks > 0 && !header.state.empty()))) {
     ok = reader.fail("an entity header whose numbers are none of ours");
   }
   if (!ok || !reader.finish()) return fail(damaged(reader, "entity header"));
