@@ -144,12 +144,13 @@ Async<T> deliver(Clock& clock, std::function<Async<T>()> work,
     std::optional<Result<T>> outcome = co_await recipient.fetch();
     if (outcome) co_return std::move(*outcome);
   }
-  co_return fail(ErrorKind::retry,
-                 "the loop that asked did not run for " +
-                     std::to_string(std::chrono::duration_cast<std::chrono::seconds>(kCallerPatience)
-                                        .count()) +
-                     " s when it was done, " + std::to_string(kDeliveries) +
-                     " times, and it was taken back; ask on a loop that runs");
+  co_return fail(
+      ErrorKind::retry,
+      "the loop that asked did not run for " +
+          std::to_string(
+              std::chrono::duration_cast<std::chrono::seconds>(kCallerPatience).count()) +
+          " s when it was done, " + std::to_string(kDeliveries) +
+          " times, and it was taken back; ask on a loop that runs");
 }
 
 }  // namespace semper::ring::internal

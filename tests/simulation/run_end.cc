@@ -122,7 +122,8 @@ Task<void> Run::until_residue(std::string what, std::function<bool(const Outstan
   }
 }
 
-bool Run::wait_for_residue(const std::string& what, std::function<bool(const Outstanding&)> is_clean) {
+bool Run::wait_for_residue(const std::string& what,
+                           std::function<bool(const Outstanding&)> is_clean) {
   Outstanding left;
   bool clean = false;
   if (!observe(what, until_residue(what, std::move(is_clean), left, clean), kConverge + 10s)) {
