@@ -146,7 +146,7 @@ Result<Header> Header::decode(BytesView bytes) {
     ok = reader.fail("an entity header has 5 or 6 elements, not " + std::to_string(elements));
   }
   // Cut to what fits they would name other messages, or another state.
-  const bool fits = std::max(head_offset, chunks) <= kNumberMaximum;
+  const bool fits = format > 0 && std::max(head_offset, chunks) <= kNumberMaximum;
   if (ok && (!fits || (chunks > 0 && !header.state.empty()))) {
     ok = reader.fail("an entity header whose numbers are none of ours");
   }
