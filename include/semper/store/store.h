@@ -37,9 +37,10 @@ class Store {
 
   Transaction begin(TransactionOptions options = {}) const;
 
-  // Runs `fn(Transaction&) -> Async<R>` and commits. On `conflict` runs it again from the start, so
-  // fn must have no effect besides the transaction; on any other error of fn nothing is applied and
-  // the error is returned. An exception out of fn passes through, nothing is applied.
+  // Runs `fn(Transaction&) -> Async<R>` and commits. On `conflict`, and where the snapshot became too
+  // old (is_too_old: this process was stopped, or its disk), runs it again from the start, so fn must
+  // have no effect besides the transaction; on any other error of fn nothing is applied and the error
+  // is returned. An exception out of fn passes through, nothing is applied.
   //
   // Where the calling coroutine is cancelled: `cancelled` before the commit has begun, and nothing was
   // applied; `outcome_unknown` after. Meanwhile fn's waits return errors instead of throwing.

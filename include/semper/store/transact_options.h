@@ -18,8 +18,9 @@
 namespace semper {
 
 struct TransactOptions {
-  // Runs of the function at most; then `conflict` with the number of attempts. Raise it only for
-  // keys that many transactions fight over; better make them not fight.
+  // Runs of the function at most; then `conflict` with the number of attempts, or, where the last one
+  // took longer than the store's transaction_duration, `timeout`. Raise it only for keys that many
+  // transactions fight over; better make them not fight.
   int max_attempts = 100;
   // From the call to the last attempt's start; then `timeout`. Nothing was applied.
   Duration timeout = std::chrono::seconds(30);
