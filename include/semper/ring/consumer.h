@@ -74,7 +74,7 @@ class Consumer {
   Async<Item> pop(std::optional<Position> from = {}, MonotonicTime deadline = kNoWait);
 
   // As many items as are there, within the limits; one at least, otherwise the error. What has yet to
-  // be read from the device, behind those that were, comes with the next call.
+  // be read from the device, behind those that were, may come with the next call.
   Async<std::vector<Item>> pop_many(std::optional<Position> from = {}, PopLimits limits = {},
                                     MonotonicTime deadline = kNoWait);
 
