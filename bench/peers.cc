@@ -1,11 +1,12 @@
-// How fast Semper's queue is from process to process, beside Redis, PostgreSQL, RabbitMQ and NATS JetStream
-// on the same machine and disk, in the same minutes.
+// How fast Semper's queue is from process to process, beside Redis, PostgreSQL, RabbitMQ and NATS
+// JetStream on the same machine and disk, in the same minutes.
 //
 //   bench_peers [--json PATH] [--smoke] [--only PART] [--runs N] [--systems semper,redis,...]
 //
-// Parts: peers (Semper beside each), and what all of them do over peers-entities, peers-pairs (processes),
-// peers-in-flight, peers-latency and peers-bytes. Systems that are not installed are skipped, with the reason;
-// `tools/setup --peers` installs them. Runs take turns: one of each system, then the next of each.
+// Parts: peers (Semper beside each), and what all of them do over peers-entities, peers-pairs
+// (processes), peers-in-flight, peers-latency and peers-bytes. Systems that are not installed are
+// skipped, with the reason; `tools/setup --peers` installs them. Runs take turns: one of each
+// system, then the next of each.
 #include "peers/parts.h"
 
 int main(int argc, char** argv) {

@@ -3,7 +3,8 @@
 //   benchmark_page PAGE.html results-NAME.json...
 //   benchmark_page --pictures FOLDER results-NAME.json...     each picture as a file of its own
 //
-// The results are those that bench/support/report.h writes. The page needs no network and no other file.
+// The results are those that bench/support/report.h writes. The page needs no network and no other
+// file.
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
@@ -112,14 +113,14 @@ constexpr const char* kHead = R"(<!doctype html>
 <style>
   body { font: 14px sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; }
   table { border-collapse: collapse; }
-  td, th { border-bottom: 1px solid #ddd; padding: .3em .6em; }
-  td, th { text-align: left; vertical-align: top; }
+  td, th { border-bottom: 1px solid #ddd; padding: .3em .6em; text-align: left; }
+  td, th { vertical-align: top; }
   .number { text-align: right; white-space: nowrap; }
   .ok { color: #00703c; }
   .missed { color: #b00; font-weight: bold; }
 </style>
 <h1>Semper: benchmarks</h1>
-<p>Each figure stands beside a reference of the same run. Ratio: the median of the runs' own
+<p>Each figure stands next to a reference of the same run. Ratio: the median of the runs' own
 ratios; spread: their minimum and maximum (of the values, where there is no reference). In the
 drawing of a ratio the grey line is 1, the orange one the bar, the blue one the spread. In the
 pictures a point is the median of its runs, and the stroke through it their minimum and maximum; a

@@ -1,9 +1,9 @@
 // Board: the memory that all processes of one measurement share, and what a measurement is.
 //
-// The parent makes a Board, starts publishers and consumers as processes of this program, waits until all
-// of them are ready, and writes when they go. Each has a slot of its own: how many messages it has made
-// durable or processed, and how long a sample of them took. It lies in memory (memfd), so that no byte of
-// it is counted among those that a system writes to disk.
+// The parent makes a Board, starts publishers and consumers as processes of this program, waits
+// until all of them are ready, and writes when they go. Each has a slot of its own: how many
+// messages it has made durable or processed, and how long a sample of them took. It lies in memory
+// (memfd), so that no byte of it is counted among those that a system writes to disk.
 #pragma once
 
 #include <atomic>

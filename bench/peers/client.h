@@ -1,10 +1,10 @@
-// What a publisher process and a consumer process do, whatever the system: the load, its pace, and what is
-// counted.
+// What a publisher process and a consumer process do, whatever the system: the load, its pace, and
+// what is counted.
 //
-// A publisher keeps so many messages in flight, to entities chosen at random, and each of them counts when
-// the system has said that it is durable. With a rate each message has a time at which it is meant to
-// begin, and its latency counts from there, also where the publisher was late. A message is processed when
-// the consumer's transaction with the entity's state has committed.
+// A publisher keeps so many messages in flight, to entities chosen at random, and each of them
+// counts when the system has said that it is durable. With a rate each message has a time at which
+// it is meant to begin, and its latency counts from there, also where the publisher was late. A
+// message is processed when the consumer's transaction with the entity's state has committed.
 #pragma once
 
 #include <chrono>

@@ -1,8 +1,8 @@
 // NATS JetStream as a system of bench_peers: a stream in files, and a queue group of consumers.
 //
-// A publish is acknowledged when it has been written into the page cache: JetStream flushes every two
-// minutes (its fixed sync_interval in this version), so that a power loss takes what was acknowledged since.
-// It keeps no states with the queue: its consumer counts in memory.
+// A publish is acknowledged when it has been written into the page cache: JetStream flushes every
+// two minutes (its fixed sync_interval in this version), so that a power loss takes what was
+// acknowledged since. It keeps no states with the queue: its consumer counts in memory.
 #include <nats/nats.h>
 
 #include <cstring>
@@ -103,7 +103,8 @@ std::unique_ptr<System> start(const std::string& folder) {
   return std::make_unique<Nats>(folder);
 }
 
-// Each message asks for its acknowledgement by an inbox of the publisher, where they arrive in order.
+// Each message asks for its acknowledgement by an inbox of the publisher, where they arrive in
+// order.
 class NatsPublisher final : public Publisher {
  public:
   explicit NatsPublisher(const std::string& url) : connection_(connect_or_give_up(url)) {

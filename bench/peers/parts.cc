@@ -51,7 +51,7 @@ void race_all(Field& field, const Shape& shape, int rounds, bool states_matter, 
 }
 
 // --- Semper beside each peer
-// ---------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------
 
 Bar bar_of(const std::string& peer, std::size_t entities) {
   if (peer == "redis") return {Kind::at_least_ratio, entities == 1 ? 1.5 : 1.2};
@@ -68,11 +68,14 @@ void run_beside(const Settings& settings, Field& field, Report& report) {
              [&](const peers::Kind& kind, const Figures& figures) {
                speeds[kind.id].push_back(figures.per_second);
              });
+    const auto& ours = speeds["semper"];
+    if (ours.empty()) continue;
+    report.add({"process to process, " + entities_text(entities), ours, kUnit, "", {}, {}, {}});
     for (const auto& entrant : field.entrants()) {
       const auto& kind = *entrant.kind;
-      if (kind.id == "semper" || speeds["semper"].empty() || speeds[kind.id].empty()) continue;
+      if (kind.id == "semper" || speeds[kind.id].empty()) continue;
       report.add({"process to process, " + entities_text(entities) + ", against " + kind.title(),
-                  speeds["semper"],
+                  ours,
                   kUnit,
                   kind.name + ": " + kind.promise,
                   speeds[kind.id],
@@ -83,7 +86,7 @@ void run_beside(const Settings& settings, Field& field, Report& report) {
 }
 
 // --- curves
-// --------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------
 
 void add_point(Report& report, const std::string& what, const peers::Kind& kind,
                const std::vector<double>& values, Point point) {
@@ -145,7 +148,7 @@ void run_in_flight(const Settings& settings, Field& field, Report& report) {
 }
 
 // --- latency
-// -------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------
 
 struct Percentiles {
   std::vector<double> commit_p50, commit_p99, processed_p50, processed_p99, share;
@@ -205,7 +208,7 @@ void run_latency(const Settings& settings, Field& field, Report& report) {
 }
 
 // --- bytes
-// ---------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------
 
 void run_bytes(const Settings& settings, Field& field, Report& report) {
   double x = 0;

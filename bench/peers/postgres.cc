@@ -1,8 +1,9 @@
 // PostgreSQL as a system of bench_peers: a table as the queue, and a table of the entities' counts.
 //
-// fsync and synchronous_commit are on. A publisher has a connection for each message in flight, for only
-// so does one flush serve many commits, and each insert is a transaction. A consumer deletes a batch, skipping what
-// others have locked, and adds up its entities in the same transaction, over two connections in turn.
+// fsync and synchronous_commit are on. A publisher has a connection for each message in flight, for
+// only so does one flush serve many commits, and each insert is a transaction. A consumer deletes a
+// batch, skipping what others have locked, and adds up its entities in the same transaction, over
+// two connections in turn.
 #include <libpq-fe.h>
 #include <sys/epoll.h>
 #include <unistd.h>

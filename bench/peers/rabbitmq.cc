@@ -1,9 +1,9 @@
 // RabbitMQ as a system of bench_peers: a quorum queue with publisher confirms, on one node.
 //
-// A confirm leaves after the queue's log has been written and flushed (each batch of it with fdatasync).
-// RabbitMQ keeps no states: its consumer counts in memory, and acknowledges a batch at a time. An
-// acknowledgement has no confirm, so a message counts as processed when it has been sent: less than the
-// others promise.
+// A confirm leaves after the queue's log has been written and flushed (each batch of it with
+// fdatasync). RabbitMQ keeps no states: its consumer counts in memory, and acknowledges a batch at
+// a time. An acknowledgement has no confirm, so a message counts as processed when it has been
+// sent: less than the others promise.
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
 #include <sys/time.h>
@@ -115,8 +115,8 @@ class RabbitMq final : public System {
     semper::testing::ProgramToStart program;
     program.path = find_program({"/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"},
                                 "rabbitmq-server");
-    // With RUNNING_UNDER_SYSTEMD the script becomes the server, rather than its parent: it has the process
-    // id that is told to stop, and ends with this program.
+    // With RUNNING_UNDER_SYSTEMD the script becomes the server, rather than its parent: it has the
+    // process id that is told to stop, and ends with this program.
     program.environment = {"RUNNING_UNDER_SYSTEMD=true",
                            "HOME=" + folder,
                            "RABBITMQ_NODENAME=semper-bench-" + port_ + "@localhost",

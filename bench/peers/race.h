@@ -26,8 +26,8 @@ struct Entrant {
 
 class Field {
  public:
-  // Starts the systems that there are, of those with these ids (all where empty); prints why others are
-  // missing.
+  // Starts the systems that there are, of those with these ids (all where empty); prints why others
+  // are missing.
   explicit Field(const std::vector<std::string>& ids);
 
   // Nothing queued and so many states, in each.

@@ -1,8 +1,8 @@
 // Redis as a system of bench_peers: a list of messages and a hash of the entities' counts.
 //
-// appendonly, appendfsync always: a reply leaves after the fsync of its turn of the server's loop, one for
-// all commands of that turn. A publisher has its messages in one pipeline; a consumer takes a batch and
-// counts each of its messages in a script, which is Redis's transaction.
+// appendonly, appendfsync always: a reply leaves after the fsync of its turn of the server's loop,
+// one for all commands of that turn. A publisher has its messages in one pipeline; a consumer takes
+// a batch and counts each of its messages in a script, which is Redis's transaction.
 #include <hiredis/hiredis.h>
 
 #include <deque>

@@ -1,7 +1,8 @@
 // Semper as a system of bench_peers: a store in a file, and a behaviour that counts messages.
 //
-// A message is processed when the action after its commit runs, not when its callback does: a callback may
-// run more than once. The publisher's 64 messages in flight are 64 coroutines, as users have them.
+// A message is processed when the action after its commit runs, not when its callback does: a
+// callback may run more than once. The publisher's 64 messages in flight are 64 coroutines, as
+// users have them.
 #include "semper/semper.h"
 
 #include <algorithm>

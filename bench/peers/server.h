@@ -12,8 +12,8 @@
 
 namespace semper::bench::peers {
 
-// The first of these programs that is there ("/usr/lib/postgresql/*/bin/initdb"); throws Unavailable
-// with the Debian package to install.
+// The first of these programs that is there ("/usr/lib/postgresql/*/bin/initdb"); throws
+// Unavailable with the Debian package to install.
 std::string find_program(const std::vector<std::string>& patterns, const std::string& package);
 
 // A port on loopback that was free a moment ago.
@@ -21,8 +21,8 @@ int free_port();
 
 // A process and all that descends from it, itself first.
 std::vector<pid_t> tree_of(pid_t root);
-// Bytes that such a tree has caused to be written to disk, with those of its processes that have ended;
-// nothing where the kernel does not tell.
+// Bytes that such a tree has caused to be written to disk, with those of its processes that have
+// ended; nothing where the kernel does not tell.
 std::optional<double> written_by_tree(pid_t root);
 
 class Server {

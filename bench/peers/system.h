@@ -1,8 +1,9 @@
 // A system that is measured: how its server is started, and what its client processes do.
 //
-// Each is started once for all parts of the program, on loopback or a unix socket, on the disk of the other
-// benchmarks, in its durable mode; it stands still (SIGSTOP) while another one is measured, and is ended by
-// its process id. Where it is not installed, or does not start, Unavailable says why.
+// Each is started once for all parts of the program, on loopback or a unix socket, on the disk of
+// the other benchmarks, in its durable mode; it stands still (SIGSTOP) while another one is
+// measured, and is ended by its process id. Where it is not installed, or does not start,
+// Unavailable says why.
 #pragma once
 
 #include <cstddef>
@@ -48,7 +49,8 @@ struct Kind {
   void (*consume)(const Job& job);
 };
 
-// Semper first. Those whose client library was missing when this was built have a start() that says so.
+// Semper first. Those whose client library was missing when this was built have a start() that says
+// so.
 const std::vector<Kind>& kinds();
 // Ends the process where there is none.
 const Kind& kind_of(const std::string& id);

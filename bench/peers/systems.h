@@ -1,5 +1,5 @@
-// The systems there are, one source file each; those whose client library is missing are left out of the
-// build (bench/CMakeLists.txt), and missing_kind() stands in for them.
+// The systems there are, one source file each; those whose client library is missing are left out
+// of the build (bench/CMakeLists.txt), and missing_kind() stands in for them.
 #pragma once
 
 #include <string>
