@@ -30,10 +30,13 @@ struct Moody {
   struct Tell {  // others; then fails, until it was mended
     std::string to;
   };
+  struct Pass {  // on
+    std::string to;
+  };
   struct Read {
     using Reply = std::int64_t;
   };
-  using Messages = semper::Messages<Add, Fail, Lock, Tell, Read>;
+  using Messages = semper::Messages<Add, Fail, Lock, Tell, Pass, Read>;
   Result<State> init(const EntityId&) { return 0; }
   void handle_cast(const Add&, State& s, Context&) { ++s; }
   void handle_cast(const Fail&, State&, Context&) {
@@ -45,6 +48,10 @@ struct Moody {
     ++s;
     if (!is_mended && ++failures == 2) is_mended = true;
     if (!is_mended) throw std::runtime_error("not yet");
+  }
+  void handle_cast(const Pass& m, State& s, Context& context) {
+    context.cast(semper::ref<Moody>(context.tenant(), m.to), Add{});
+    ++s;
   }
   Outcome handle_cast(const Lock&, State&, Context&) { return lock(); }
   void handle_locked(const Lock&, State& s, LockedContext&) { s += 100; }
@@ -119,6 +126,39 @@ SERVER_TEST(Groups, what_a_failed_one_has_sent_is_not_committed_with_the_others)
   });
   EXPECT_EQ(must(co_await world.ref<Moody>("elsewhere").call(Moody::Read{})), 1);
   co_await expect_all(world, 1, 30);
+  co_await world.until_clean();
+}
+
+// Each to its neighbour, which is of the same group: before it, or after it.
+SERVER_TEST(Groups, what_one_of_a_group_sends_to_another_is_processed) {
+  co_await world.in_parallel(kEntities, [&](int i) -> Task<void> {
+    Moody::Pass pass{std::to_string((i * 7 + 1) % kEntities)};
+    must(co_await world.ref<Moody>(std::to_string(i)).cast(pass));
+  });
+  auto& server = *co_await world.serve<Moody>();
+  co_await world.eventually([&] { return server.host().statistics().messages >= 2 * kEntities; });
+  co_await expect_all(world, 2);
+  co_await world.until_clean();
+}
+
+// The host knows its entities from the commit before; what was sent to one in that commit comes first.
+SERVER_TEST(Groups, what_one_of_a_group_sends_to_another_comes_before_later_calls) {
+  auto& server = *co_await world.serve<Moody>();
+  for (std::int64_t round = 1; round <= 5; ++round) {
+    co_await world.in_parallel(kEntities, [&](int i) -> Task<void> {
+      Moody::Pass pass{std::to_string((i * 7 + 1) % kEntities)};
+      must(co_await world.ref<Moody>(std::to_string(i)).cast(pass));
+    });
+    for (int i = 0; i < kEntities; ++i) {
+      // As soon as the neighbour has passed its message on, it is there to be read.
+      const std::string passes = std::to_string(i);
+      const std::string gets = std::to_string((i * 7 + 1) % kEntities);
+      const auto passed = co_await server.ref<Moody>(passes).call(Moody::Read{});
+      EXPECT_GE(must(passed), 2 * round - 1);
+      EXPECT_GE(must(co_await server.ref<Moody>(gets).call(Moody::Read{})), 2 * round);
+    }
+  }
+  co_await expect_all(world, 10);
   co_await world.until_clean();
 }
 

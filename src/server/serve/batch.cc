@@ -149,7 +149,8 @@ bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
   const bool exact = core_.store().backend().traits().versions_are_commits;
   // What it sent to itself is counted as pushed by this commit.
   const bool sent_to_itself =
-      effects.sends.to_itself > 0 && !SEMPER_MUTANT("server_self_cast_overtaken_by_local_call");
+      may_be_sent_to_ || (effects.sends.to_itself > 0 &&
+                          !SEMPER_MUTANT("server_self_cast_overtaken_by_local_call"));
   entity_.committed(committed, claimed && exact && !sent_to_itself);
   if (effects.vacated && exact && !sent_to_itself) outcome_.vacated_at = committed.version();
   if (effects.lock) effects.lock->fencing_token = committed.version();
@@ -235,7 +236,7 @@ Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
   const auto& memory = desk_;
   const bool calm = !memory.contended || (effects.popped == 0 && memory.empty_looks >= kEmptyLooks);
   effects.vacated = empty_now && queue_noticed_ && calm;
-  if (effects.vacated) transaction.clear(keys.index());
+  if (effects.vacated && !is_member_) transaction.clear(keys.index());
   const auto& announced = desk_.announced;
   effects.cleared =
       announced && effects.popped > 0 && (effects.drained || header.popped >= announced->until);

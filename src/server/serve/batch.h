@@ -62,12 +62,19 @@ class Batch {
   // To the end: all operations are answered, go through the queue, or are undone.
   Task<BatchOutcome> run();
 
-  // Instead, as one of a group (group.h; batch_join.cc): runs the queue's messages in the transaction of
-  // all, which must not hold what failed. True: it holds what they came to. False: it holds nothing of
-  // this entity, which is to be run alone. Error: it must not be committed.
+  // Instead, as one of a group (group.h; batch_join.cc). Reads the entity in the transaction of all, before
+  // any of them has written. False: it is to be run alone. Error: none can be run.
+  Async<bool> look(Transaction& transaction);
+  // Its index entry goes, unless keep_index() says otherwise in the end: before anybody's casts, which set
+  // it again.
+  void vacate(Transaction& transaction);
+  void keep_index(Transaction& transaction);
+  // Runs the queue's messages. True: the transaction holds what they came to. False: the turn is over.
+  // Error: the transaction must not be committed.
   Async<bool> join(Transaction& transaction, AttemptEffects& effects);
-  // What it joined was committed, or not.
-  BatchOutcome joined(const Versionstamp& committed, AttemptEffects& effects);
+  // What it joined was committed, or not. `has_casts`: of any of the group, to whom is not known.
+  enum class HasCasts : std::uint8_t { no, yes };
+  BatchOutcome joined(const Versionstamp& committed, AttemptEffects& effects, HasCasts has_casts);
   void not_joined();
 
  private:
@@ -118,7 +125,9 @@ class Batch {
 
   std::size_t limit_ = kNoMessageLimit;  // messages that the next attempt may run
   std::optional<Burial> burial_;
-  bool is_alone_ = false;  // has the permit to run a message that may end this process
+  bool is_member_ = false;       // of a group
+  bool may_be_sent_to_ = false;  // by others of it, in the same commit
+  bool is_alone_ = false;        // has the permit to run a message that may end this process
   bool must_load_ = false;
   int conflicts_ = 0;
   int too_old_ = 0;

@@ -18,7 +18,7 @@ Error spoilt(const Target& target, const std::string& why) {
 
 }  // namespace
 
-Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
+Async<bool> Batch::look(Transaction& transaction) {
   if (desk_.runs_alone > 0) {
     --desk_.runs_alone;
     co_return false;
@@ -32,7 +32,19 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
     co_return fail(loaded.error());
   }
   if (!loaded) entity_.spoil();  // its own batch meets the same, and says so
-  if (!loaded || !suits_group()) co_return false;
+  co_return loaded&& suits_group();
+}
+
+void Batch::vacate(Transaction& transaction) {
+  is_member_ = !SEMPER_MUTANT("server_group_vacates_over_a_cast");
+  if (is_member_) transaction.clear(target_->keys.index());
+}
+
+void Batch::keep_index(Transaction& transaction) {
+  if (is_member_) transaction.set(target_->keys.index(), {});
+}
+
+Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
   if (!may_run_callbacks()) co_return false;
   limit_ = kGroupMessagesPerEntity;
   const Execution execution(served_, *target_, desk_, burial_, limit());
@@ -76,7 +88,9 @@ bool Batch::suits_group() {
          desk_.cleared_of == core_.suspicion.number();
 }
 
-BatchOutcome Batch::joined(const Versionstamp& committed, AttemptEffects& effects) {
+BatchOutcome Batch::joined(const Versionstamp& committed, AttemptEffects& effects,
+                           HasCasts has_casts) {
+  may_be_sent_to_ = has_casts == HasCasts::yes;
   conclude(committed, effects);
   return std::move(outcome_);
 }

@@ -153,38 +153,43 @@ Task<void> Groups::run_together(Members members) {
   }
 }
 
-// One transaction. What became of each is in it: all that have joined are done, or none is.
+// One transaction. All that have joined are done then, or none is.
 Async<void> Groups::attempt(Members& members) {
   Transaction transaction = core().store().begin();
-  const MonotonicTime until = core().clock().after(kGroupCallbackTime);
+  for (auto& member : members) {
+    SEMPER_CO_TRY(member->has_joined, co_await member->batch.look(transaction));
+    if (member->has_joined) member->batch.vacate(transaction);
+  }
   std::uint16_t segments = 0;
   std::size_t joined = 0;
+  const MonotonicTime until = core().clock().after(kGroupCallbackTime);
   for (auto& member : members) {
+    if (!member->has_joined) continue;
     const bool over = is_half_full(transaction) || segments > kSegmentsPerTransaction / 2 ||
                       (joined > 0 && core().clock().now() >= until);
-    if (over) break;
+    bool has_joined = false;
     member->effects.sends.segments =
         SEMPER_MUTANT("server_group_numbers_begin_again") ? 0 : segments;
-    member->has_joined = true;  // until it says otherwise: its callbacks may have run
-    SEMPER_CO_TRY(member->has_joined, co_await member->batch.join(transaction, member->effects));
-    segments = member->effects.sends.segments;
-    if (member->has_joined) ++joined;
-  }
-  if (joined == 0 || transaction.operation_count() == 0) {
-    for (auto& member : members) {
-      if (member->has_joined) member->batch.not_joined();
-      member->has_joined = false;
+    if (!over) {
+      SEMPER_CO_TRY(has_joined, co_await member->batch.join(transaction, member->effects));
+      segments = member->effects.sends.segments;
     }
-    co_return Status{};
+    if (!has_joined || !member->effects.vacated) member->batch.keep_index(transaction);
+    if (!has_joined) member->batch.not_joined();
+    member->has_joined = has_joined;
+    joined += has_joined ? 1 : 0;
   }
+  if (joined == 0) co_return Status{};
   auto committed = co_await transaction.commit();
   if (!committed && !SEMPER_MUTANT("server_group_lost_and_believed")) {
     co_return fail(committed.error());
   }
   core().counters.transactions.fetch_add(1, std::memory_order_relaxed);
+  const auto has_casts = segments > 0 ? Batch::HasCasts::yes : Batch::HasCasts::no;
   for (auto& member : members) {
     if (!member->has_joined) continue;
-    member->outcome = member->batch.joined(committed.value_or(Versionstamp()), member->effects);
+    member->outcome =
+        member->batch.joined(committed.value_or(Versionstamp()), member->effects, has_casts);
     member->is_done = true;
   }
   co_return Status{};

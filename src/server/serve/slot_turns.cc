@@ -129,6 +129,7 @@ void Slot::pass_on(std::uint64_t turn, Lost how) {
     permits[0].swap(alone_);
     if (is_borrowed() && inside_) {
       queue_noticed_ = served_->consumes();
+      noticed_at_ = kUnknownVersion;
       next = begin_turn(core().home);
     } else {
       orphans.swap(mailbox_);
