@@ -134,7 +134,7 @@ Async<void> look(Tenant tenant) {
   static_cast<void>(co_await list_hosts(tenant));
   static_cast<void>(co_await list_sessions(tenant));
   static_cast<void>(co_await list_entities(tenant, home().type, every));
-  static_cast<void>(co_await count_residue(tenant));
+  static_cast<void>(co_await count_outstanding(tenant));
   const RecordOptions all;
   const auto recording = co_await record_entity(tenant, home(), all);
   if (!recording) co_return Status{};
