@@ -51,6 +51,8 @@ SERVER_TEST(Hosts, one_that_stopped_leaves_the_store_and_hands_over) {
   for (int i = 0; i < kEntities; ++i) {
     co_await world.until_processed(world.ref<Counter>(std::to_string(i)).untyped());
   }
+  // Counted once the commit that shows it is known to be made.
+  co_await world.eventually([&] { return second.host().statistics().messages >= kEntities; });
   EXPECT_EQ(second.host().statistics().messages, static_cast<std::uint64_t>(kEntities));
   co_await world.until_clean();
 }

@@ -1,4 +1,4 @@
-// error: .class semper::Reply<int>. has no member named .control.
+// error: semper::Reply<int>.* has no member named .*control
 #include "thing.h"
 
 void look(semper::Reply<int>& reply) {
