@@ -81,7 +81,8 @@ SERVER_TEST(Groups, messages_to_many_entities_share_transactions) {
   auto& server = *co_await world.serve<Moody>();
   const auto statistics = [&] { return server.host().statistics(); };
   co_await world.eventually([&] { return statistics().messages == kEntities; });
-  if (takes_groups(world.store()) && world.is_steady()) {
+  // In real time a busy machine may cut a group off after kGroupCallbackTime.
+  if (takes_groups(world.store()) && world.is_steady() && world.is_simulated()) {
     EXPECT_LE(statistics().transactions, std::uint64_t{kEntities} / 2);
     EXPECT_LE(statistics().cache_misses, std::uint64_t{kEntities} * 5 / 4) << "looked at in vain";
   }
@@ -216,7 +217,7 @@ SERVER_TEST(Groups, a_message_costs_one_look_and_one_transaction) {
     EXPECT_LT(world.clock().now() - began, 2s) << "one was found by the safety round";
   }
   co_await world.until_clean();
-  if (takes_groups(world.store()) && world.is_steady()) {
+  if (takes_groups(world.store()) && world.is_steady() && world.is_simulated()) {
     const auto statistics = server.host().statistics();
     EXPECT_EQ(statistics.transactions, kMessages);
     EXPECT_LE(statistics.cache_misses, kMessages + kMessages / 10);
