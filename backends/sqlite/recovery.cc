@@ -60,8 +60,7 @@ Status rewrite_log(const StorePath& store) {
   return {};
 }
 
-Status renew_log(const StorePath& path,
-                 const std::function<Status(const StorePath&)>& rewrite) {
+Status renew_log(const StorePath& path, const std::function<Status(const StorePath&)>& rewrite) {
   const bool believes = SEMPER_MUTANT("sqlite_lost_frames_believed");
   if (!believes) SEMPER_TRY_STATUS(check_log(path));
   SEMPER_TRY_STATUS(rewrite(path));

@@ -192,7 +192,7 @@ struct SharedClock {
   std::atomic<std::int64_t> count;       // its callbacks: some run again
   std::atomic<std::int64_t> serving;     // consumers that have started
   std::atomic<std::int64_t> committed;   // messages, by all consumers
-  std::atomic<std::int64_t> sent;     // by publishers that have ended
+  std::atomic<std::int64_t> sent;        // by publishers that have ended
 };
 
 std::int64_t now_ns() {

@@ -41,8 +41,8 @@ Async<Consumer> Consumer::attach(BlockDevice& device, AttachOptions options) {
   const std::function<Async<ConsumerHeld>()> work = [&device, options] {
     return hold_consumer(device, options);
   };
-  SEMPER_CO_TRY(auto core, co_await run_through(
-                               internal::deliver<ConsumerHeld>(clock, work, give_back)));
+  SEMPER_CO_TRY(auto core,
+                co_await run_through(internal::deliver<ConsumerHeld>(clock, work, give_back)));
   co_return Consumer(std::move(core));
 }
 

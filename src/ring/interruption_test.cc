@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "ring/interruption_test_support.h"
-#include "semper/ring/journal.h"
 #include "semper/env/cancellation.h"
+#include "semper/ring/journal.h"
 
 namespace semper::ring {
 namespace {

@@ -87,9 +87,9 @@ Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device, Perf
   attach.client = options.client;
   const std::function<Async<Sides>()> work = [&device, attach] { return hold(device, attach); };
   SEMPER_CO_TRY(Sides sides, co_await deliver<Sides>(*attach.env.clock, work, give_back));
-  auto core = std::make_shared<JournalCore>(device, std::move(sides->producer),
-                                            std::move(sides->consumer), std::move(perform),
-                                            std::move(options));
+  auto core =
+      std::make_shared<JournalCore>(device, std::move(sides->producer), std::move(sides->consumer),
+                                    std::move(perform), std::move(options));
   core->listen_to(*core->producer_);
   asio::co_spawn(co_await asio::this_coro::executor, run(core), asio::detached);
   co_return core;

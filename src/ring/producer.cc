@@ -41,8 +41,8 @@ Async<Producer> Producer::attach(BlockDevice& device, AttachOptions options) {
   const std::function<Async<ProducerHeld>()> work = [&device, options] {
     return hold_producer(device, options);
   };
-  SEMPER_CO_TRY(auto core, co_await run_through(
-                               internal::deliver<ProducerHeld>(clock, work, give_back)));
+  SEMPER_CO_TRY(auto core,
+                co_await run_through(internal::deliver<ProducerHeld>(clock, work, give_back)));
   co_return Producer(std::move(core));
 }
 

@@ -218,9 +218,8 @@ SERVER_TEST(Sessions, those_of_dead_callers_are_swept_behind_a_row_that_is_none)
   must(co_await world.store().transact(write));
   co_await world.serve<Counter>(std::make_shared<Counter>(), HostOptions());
   co_await world.eventually([&]() -> Task<bool> {
-    co_return !must(co_await world.store().transact([](Transaction& transaction) {
-      return transaction.get(session_row_key("\xfe"));
-    }));
+    co_return !must(co_await world.store().transact(
+        [](Transaction& transaction) { return transaction.get(session_row_key("\xfe")); }));
   });
 }
 

@@ -107,8 +107,8 @@ TEST(Records, a_header_whose_numbers_do_not_fit_names_other_messages_or_another_
   EXPECT_TRUE(Header::decode(header_of(2, 0, "\x01")));
   Bytes of_no_format = header_of(2, 3, "");
   of_no_format[Versionstamp::size + 1] = 0;
-  for (const Bytes& row : {header_of(much, 0, ""), header_of(2, much, ""), header_of(2, 3, "\x01"),
-                           of_no_format}) {
+  for (const Bytes& row :
+       {header_of(much, 0, ""), header_of(2, much, ""), header_of(2, 3, "\x01"), of_no_format}) {
     const auto back = Header::decode(row);
     ASSERT_FALSE(back) << to_hex(row);
     EXPECT_EQ(back.error().kind(), ErrorKind::corrupt);

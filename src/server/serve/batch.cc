@@ -149,8 +149,8 @@ bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
   const bool exact = core_.store().backend().traits().versions_are_commits;
   // What it sent to itself is counted as pushed by this commit.
   const bool sent_to_itself =
-      may_be_sent_to_ || (effects.sends.to_itself > 0 &&
-                          !SEMPER_MUTANT("server_self_cast_overtaken_by_local_call"));
+      may_be_sent_to_ ||
+      (effects.sends.to_itself > 0 && !SEMPER_MUTANT("server_self_cast_overtaken_by_local_call"));
   entity_.committed(committed, claimed && exact && !sent_to_itself);
   if (effects.vacated && exact && !sent_to_itself) outcome_.vacated_at = committed.version();
   if (effects.lock) effects.lock->fencing_token = committed.version();

@@ -31,8 +31,11 @@ Async<bool> Batch::look(Transaction& transaction) {
   if (!loaded && (is_too_old(loaded.error()) || is_of_the_store(loaded.error().kind()))) {
     co_return fail(loaded.error());
   }
-  if (!loaded) entity_.spoil();  // its own batch meets the same, and says so
-  co_return loaded&& suits_group();
+  if (!loaded) {
+    entity_.spoil();  // its own batch meets the same, and says so
+    co_return false;
+  }
+  co_return suits_group();
 }
 
 void Batch::vacate(Transaction& transaction) {

@@ -63,8 +63,7 @@ class DrainWorkload final : public Workload {
       if (!drain && drain.error().kind() == ErrorKind::not_found) {
         if (is_any_acknowledged(client)) simulation_.finding("a ring with casts in it is gone");
         static_cast<void>(co_await client.operate(
-            "ring::create", "anew",
-            make_anew(device, ring::Format::semper_1, simulation_.env())));
+            "ring::create", "anew", make_anew(device, ring::Format::semper_1, simulation_.env())));
       }
       co_await client.think();
     }
