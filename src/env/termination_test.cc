@@ -39,9 +39,11 @@ class Child {
     int to_it[2];
     EXPECT_EQ(::pipe(to_us), 0);
     EXPECT_EQ(::pipe(to_it), 0);
+    const pid_t parent = ::getpid();
     process_ = ::fork();
     if (process_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (::getppid() != parent) ::_exit(125);
       ::close(to_it[1]);
       ::_exit(program(Line{to_us[1], to_it[0]}));
     }

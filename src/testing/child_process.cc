@@ -87,6 +87,7 @@ struct Beginning {
   std::vector<char*> environment;
   std::vector<Redirection> redirections;
   const passwd* user = nullptr;
+  pid_t parent = 0;
 };
 
 // The child's side of a fork, in which other threads may have held any lock: system calls alone.
@@ -97,7 +98,9 @@ struct Beginning {
       ::_exit(126);
     }
   }
+  // The parent may have ended before it could be named.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != beginning.parent) ::_exit(125);
   for (const auto& [from, to] : beginning.redirections) {
     if (from == to) {
       ::fcntl(to, F_SETFD, 0);
@@ -222,6 +225,7 @@ void ChildProcess::start(ProgramToStart program, Talk talk) {
   }
   beginning.environment.push_back(nullptr);
   beginning.user = find_user(program.as_user);
+  beginning.parent = ::getpid();
   const bool forks = program.ends_with_parent || beginning.user != nullptr;
   pid_ = forks ? fork_on_lasting_thread(beginning) : spawn(beginning);
 
