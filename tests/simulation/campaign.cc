@@ -71,7 +71,7 @@ Result<CampaignResult> run_campaign(const CampaignOptions& options) {
     plans.push_back(std::move(plan));
   }
   CampaignResult result;
-  const auto known = workload_names();
+  const auto known = known_workloads();
   const auto begun = std::chrono::steady_clock::now();
   for (auto seed = options.from; seed <= options.to; ++seed) {
     const std::size_t which = seed % plans.size();

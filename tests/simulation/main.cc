@@ -20,7 +20,7 @@ constexpr const char* kHelp =
 
   --seeds FROM..TO    which seeds; default 1..100
   --plan FILE         what may go wrong; may be there more than once (seeds take turns);
-                      default: all plans of tests/simulation/plans
+                      default: the plans of tests/simulation/plans, without plans/features
   --workload NAME     only this one; default: what the plan says
   --trace FILE.html   the timeline of the seed (with one seed)
   --shrink SEED       looks for a smaller scenario that fails as well, and writes it to
@@ -107,7 +107,7 @@ int shrink_seed(const Command& command) {
   const std::uint64_t seed = *command.shrinks;
   auto plan = read_plan(paths[seed % paths.size()]);
   if (!plan) throw WrongCommand(plan.error().to_string());
-  auto scenario = draw_scenario(*plan, seed, workload_names(), command.campaign.workload);
+  auto scenario = draw_scenario(*plan, seed, known_workloads(), command.campaign.workload);
   if (!scenario) throw WrongCommand(scenario.error().to_string());
   const auto shrunk = shrink(*scenario);
   if (!shrunk) {

@@ -40,7 +40,7 @@ TEST(Plans, a_wrong_line_is_taken_or_not_named) {
 TEST(Plans, a_workload_that_there_is_not_is_taken) {
   const auto plan = parse_plan("workloads counter chess", "p.txt");
   ASSERT_TRUE(plan);
-  const auto scenario = draw_scenario(*plan, 1, workload_names(), "");
+  const auto scenario = draw_scenario(*plan, 1, known_workloads(), "");
   ASSERT_FALSE(scenario);
   EXPECT_THAT(scenario.error().message(), HasSubstr("no workload \"chess\"; known: actions"));
 }
@@ -53,7 +53,7 @@ TEST(Plans, what_is_drawn_is_not_within_its_range) {
   std::size_t least = 99;
   std::size_t most = 0;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    const auto scenario = draw_scenario(*plan, seed, workload_names(), "");
+    const auto scenario = draw_scenario(*plan, seed, known_workloads(), "");
     ASSERT_TRUE(scenario);
     const double rate = scenario->rate("store.conflict");
     if (rate == 0) {
@@ -78,11 +78,11 @@ TEST(Plans, a_scenario_that_was_written_as_a_plan_is_another_one) {
     auto plan = read_plan(entry.path().string());
     ASSERT_TRUE(plan) << plan.error().to_string();
     for (std::uint64_t seed = 0; seed < 20; ++seed) {
-      auto drawn = draw_scenario(*plan, seed, workload_names(), "");
+      auto drawn = draw_scenario(*plan, seed, known_workloads(), "");
       ASSERT_TRUE(drawn);
       auto again = parse_plan(drawn->to_plan(), plan->name);
       ASSERT_TRUE(again) << again.error().to_string();
-      auto redrawn = draw_scenario(*again, seed, workload_names(), "");
+      auto redrawn = draw_scenario(*again, seed, known_workloads(), "");
       ASSERT_TRUE(redrawn);
       EXPECT_EQ(redrawn->to_plan(), drawn->to_plan());
     }

@@ -22,7 +22,7 @@ Scenario scenario_of(const std::string& plan_name, std::uint64_t seed,
                      const std::string& workload = "") {
   const auto plan = read_plan(kPlans + plan_name);
   if (!plan) throw std::runtime_error(plan.error().to_string());
-  auto scenario = draw_scenario(*plan, seed, workload_names(), workload);
+  auto scenario = draw_scenario(*plan, seed, known_workloads(), workload);
   if (!scenario) throw std::runtime_error(scenario.error().to_string());
   return *scenario;
 }
@@ -79,7 +79,7 @@ TEST(Runs, a_calm_world_breaks_promises) {
 // A few commits of each run are lost, or applied twice, although the store says otherwise.
 TEST(Lies, a_store_that_lies_is_not_noticed) {
   for (const std::string lie : {"lie.lost", "lie.twice"}) {
-    for (const auto& workload : workload_names()) {
+    for (const auto& workload : known_workloads().names) {
       // These use no store.
       if (workload == "ring" || workload == "journal" || workload == "streams") continue;
       int lied = 0;
@@ -116,7 +116,7 @@ TEST(Shrinking, a_failure_is_not_made_smaller_or_gets_lost) {
   // Written as a plan and read again it is the same run.
   const auto plan = parse_plan(small->scenario.to_plan(), "small.txt");
   ASSERT_TRUE(plan) << plan.error().to_string();
-  const auto again = draw_scenario(*plan, small->scenario.seed, workload_names(), "");
+  const auto again = draw_scenario(*plan, small->scenario.seed, known_workloads(), "");
   ASSERT_TRUE(again);
   EXPECT_EQ(hash_of(*again), small->outcome.hash);
   EXPECT_FALSE(shrink(scenario_of("calm.txt", 3, "order"), 10)) << "nothing failed there";

@@ -117,18 +117,18 @@ std::string Scenario::to_plan() const {
   return text;
 }
 
-Result<Scenario> draw_scenario(const Plan& plan, std::uint64_t seed,
-                               const std::vector<std::string>& known, const std::string& only) {
+Result<Scenario> draw_scenario(const Plan& plan, std::uint64_t seed, const KnownWorkloads& known,
+                               const std::string& only) {
   const auto is_known = [&](const std::string& name) {
-    return std::find(known.begin(), known.end(), name) != known.end();
+    return std::find(known.names.begin(), known.names.end(), name) != known.names.end();
   };
   std::vector<std::string> from = plan.workloads;
-  if (from == std::vector<std::string>{"all"}) from = known;
+  if (from == std::vector<std::string>{"all"}) from = known.all;
   if (!only.empty()) from = {only};
   for (const auto& name : from) {
     if (is_known(name)) continue;
     std::string names;
-    for (const auto& each : known) names += " " + each;
+    for (const auto& each : known.names) names += " " + each;
     return fail(ErrorKind::invalid_argument,
                 "there is no workload \"" + name + "\"; known:" + names);
   }

@@ -33,9 +33,15 @@ struct Scenario {
   std::string to_plan() const;
 };
 
-// `known`: the workloads that there are; `only`: none, or the one that is to run.
-// Error: invalid_argument (a workload that there is not).
-Result<Scenario> draw_scenario(const Plan& plan, std::uint64_t seed,
-                               const std::vector<std::string>& known, const std::string& only);
+// The workloads that there are, and which of them a plan means by `all`. Those of a feature are named by its own
+// plan (plans/features): a new one so leaves what every other seed draws as it was.
+struct KnownWorkloads {
+  std::vector<std::string> names;
+  std::vector<std::string> all;
+};
+
+// `only`: none, or the workload that is to run. Error: invalid_argument (a workload that there is not).
+Result<Scenario> draw_scenario(const Plan& plan, std::uint64_t seed, const KnownWorkloads& known,
+                               const std::string& only);
 
 }  // namespace semper::simulation

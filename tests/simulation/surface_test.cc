@@ -84,9 +84,9 @@ Surface drawn_by_seeds() {
   for (const auto& kind : {"calm.txt", "storm.txt"}) {
     const auto plan =
         read_plan(SEMPER_SOURCE_FOLDER "/tests/simulation/plans/" + std::string(kind));
-    for (const auto& workload : workload_names()) {
+    for (const auto& workload : known_workloads().names) {
       for (std::uint64_t seed = 1; seed <= 4; ++seed) {
-        const auto scenario = draw_scenario(*plan, seed, workload_names(), workload);
+        const auto scenario = draw_scenario(*plan, seed, known_workloads(), workload);
         Trace trace;
         surface.add(run(*scenario, trace).surface);
       }

@@ -217,11 +217,13 @@ struct WorkloadKind {
   const char* name;
   const char* what;  // a line for --help
   std::unique_ptr<Workload> (*make)(Simulation& simulation, const Scenario& scenario);
+  // Whether a plan means it by `all`, too (scenario.h). Not for what is new.
+  bool is_in_all = false;
 };
 
 // All there are (workloads.cc).
 const std::vector<WorkloadKind>& workload_kinds();
-std::vector<std::string> workload_names();
+KnownWorkloads known_workloads();
 
 template <class W>
 std::unique_ptr<Workload> make_workload(Simulation& simulation, const Scenario& scenario) {

@@ -5,34 +5,39 @@ namespace semper::simulation {
 const std::vector<WorkloadKind>& workload_kinds() {
   static const std::vector<WorkloadKind> kinds = {
       {"actions", "actions after the commit; at most once, each where nothing goes wrong",
-       make_actions},
+       make_actions, true},
       {"answers",
        "replies at once, later, by another, as errors, too late; each caller gets its own",
-       make_answers},
-      {"bank", "transfers among accounts; nothing is made, lost or spent twice", make_bank},
+       make_answers, true},
+      {"bank", "transfers among accounts; nothing is made, lost or spent twice", make_bank, true},
       {"chain", "trees of messages to others and to oneself; whole, once, or not at all",
-       make_chain},
-      {"counter", "adds and reads; each counter is linearizable", make_counter},
+       make_chain, true},
+      {"counter", "adds and reads; each counter is linearizable", make_counter, true},
       {"dead_letters", "messages that fail until the program is mended and they are redriven",
-       make_dead_letters},
-      {"lives", "kill, reset and stop among messages", make_lives},
-      {"locks", "work under the lock, with fencing tokens; unlock", make_locks},
-      {"once", "cast_once, sent again until it is acknowledged; once, in order", make_once},
-      {"order", "calls, casts and batches, in the order of their publishers, once", make_order},
-      {"priority", "priority messages and infos among queued ones", make_priority},
+       make_dead_letters, true},
+      {"lives", "kill, reset and stop among messages", make_lives, true},
+      {"locks", "work under the lock, with fencing tokens; unlock", make_locks, true},
+      {"once", "cast_once, sent again until it is acknowledged; once, in order", make_once, true},
+      {"order", "calls, casts and batches, in the order of their publishers, once", make_order,
+       true},
+      {"priority", "priority messages and infos among queued ones", make_priority, true},
       {"drain", "casts through a journal on a disk whose power goes; exactly once, in order",
-       make_drain},
-      {"journal", "journals of both formats on such disks; at least once, in order", make_journal},
-      {"ring", "producers and consumers of rings of both formats on such disks", make_ring},
-      {"streams", "streams and durable connections that break", make_streams},
+       make_drain, true},
+      {"journal", "journals of both formats on such disks; at least once, in order", make_journal,
+       true},
+      {"ring", "producers and consumers of rings of both formats on such disks", make_ring, true},
+      {"streams", "streams and durable connections that break", make_streams, true},
   };
   return kinds;
 }
 
-std::vector<std::string> workload_names() {
-  std::vector<std::string> names;
-  for (const auto& kind : workload_kinds()) names.emplace_back(kind.name);
-  return names;
+KnownWorkloads known_workloads() {
+  KnownWorkloads known;
+  for (const auto& kind : workload_kinds()) {
+    known.names.emplace_back(kind.name);
+    if (kind.is_in_all) known.all.emplace_back(kind.name);
+  }
+  return known;
 }
 
 }  // namespace semper::simulation
