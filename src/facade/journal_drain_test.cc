@@ -224,6 +224,19 @@ TEST_F(JournalDrainTest, a_ring_without_an_identity_is_refused) {
   EXPECT_EQ(kind, ErrorKind::unsupported);
 }
 
+TEST_F(JournalDrainTest, a_device_with_something_else_is_refused_by_what_it_holds) {
+  disk_.overwrite(8192, "somebody's");
+  auto device = disk_.open();
+  const auto error = simulated_run(clock_, [&]() -> Task<Error> {
+    auto drain = co_await JournalDrain::start(*device, open(), options());
+    if (drain) co_await drain->shutdown();
+    co_return drain ? Error(ErrorKind::internal, "it started") : drain.error();
+  }());
+  EXPECT_EQ(error.kind(), ErrorKind::not_found);
+  EXPECT_NE(error.message().find("holds data (from byte 8192 on)"), std::string::npos)
+      << error.message();
+}
+
 TEST_F(JournalDrainTest, two_copies_of_one_ring_send_what_each_accepted_and_what_both_hold_once) {
   away_ = true;
   accept(disk_, {"a", "b"});

@@ -181,6 +181,18 @@ Async<void> make_apart(BlockDevice& device, CreateOptions options) {
   co_return Result<void>();
 }
 
+}  // namespace
+
+asio::awaitable<Error> internal::say_what_is_there(BlockDevice& device, Error error) {
+  if (error.kind() != ErrorKind::not_found) co_return error;
+  const auto there = co_await look_at_contents(device);
+  if (!there || there->empty()) co_return error;
+  co_return Error(error.kind(), error.message() + "; the device holds " + *there +
+                                    ", which is not written over unasked");
+}
+
+namespace {
+
 Async<std::vector<HeaderDamage>> look_at_headers(BlockDevice& device, std::uint32_t sector_size) {
   SEMPER_CO_TRY(const auto format, co_await internal::open_format(device, sector_size));
   co_return co_await format->check_headers();

@@ -293,6 +293,9 @@ Async<void> confirm_mark(FormatOnDevice& format, Confirm how);
 // its own (a device that was cut short).
 Async<void> confirm_semper(BlockDevice& device, Confirm how);
 
+// An error not_found, with what the device holds instead of a ring; others as they are.
+asio::awaitable<Error> say_what_is_there(BlockDevice& device, Error error);
+
 // A new ring, whatever is there; returns its identity.
 Async<std::string> make_semper(BlockDevice& device, const CreateOptions& options);
 Async<void> make_mirage(BlockDevice& device, const CreateOptions& options);
@@ -305,6 +308,9 @@ bool is_zero(BytesView bytes);
 // the mark. `head`: so many bytes, or the device's.
 inline constexpr std::uint64_t kHalfMadeBytes = 32768;
 bool is_half_made_semper(BytesView head);
+// The same, with some of its blocks spoilt, as by a power loss, and no pointer that attaching would have
+// written: so nobody has, and there is nothing to lose in it.
+bool was_never_used(BytesView head);
 bool is_half_made_mirage(BytesView head);
 
 // What a side believes, at any time: consumed <= exposed <= end, at most one lap apart. Asserts; what is read

@@ -86,7 +86,9 @@ Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device, Perf
   attach.queue = options.name;
   attach.client = options.client;
   const std::function<Async<Sides>()> work = [&device, attach] { return hold(device, attach); };
-  SEMPER_CO_TRY(Sides sides, co_await deliver<Sides>(*attach.env.clock, work, give_back));
+  auto sides_taken = co_await deliver<Sides>(*attach.env.clock, work, give_back);
+  if (!sides_taken) co_return fail(co_await say_what_is_there(device, sides_taken.error()));
+  Sides sides = std::move(*sides_taken);
   auto core =
       std::make_shared<JournalCore>(device, std::move(sides->producer), std::move(sides->consumer),
                                     std::move(perform), std::move(options));

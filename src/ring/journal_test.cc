@@ -124,6 +124,22 @@ TEST_P(JournalTest, what_is_pushed_is_performed_in_order_and_then_gone) {
   EXPECT_EQ(work_.all(), Texts()) << "performed again although nothing had crashed";
 }
 
+TEST_P(JournalTest, a_device_with_something_else_is_refused_by_what_it_holds) {
+  disk_.overwrite(8192, "somebody's");
+  auto device = disk_.open();
+  simulated_run(clock_, [&]() -> Task<void> {
+    JournalOptions options;
+    options.format = GetParam();
+    options.ring.env = env_;
+    auto journal = co_await Journal::start(*device, perform(), options);
+    EXPECT_FALSE(journal);
+    if (journal) co_return;
+    EXPECT_EQ(journal.error().kind(), ErrorKind::not_found);
+    EXPECT_NE(journal.error().message().find("holds data (from byte 8192 on)"), std::string::npos)
+        << journal.error().message();
+  }());
+}
+
 TEST_P(JournalTest, what_was_just_pushed_is_not_read_back) {
   with_journal(options(), [&](Journal& journal) -> Task<void> {
     const auto first = co_await pushed(journal, "first");

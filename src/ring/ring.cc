@@ -22,7 +22,9 @@ SideInfo side_info(const internal::Pointer& pointer, std::string text) {
 }
 
 Async<Info> look_at(BlockDevice& device, std::uint32_t sector_size) {
-  SEMPER_CO_TRY(const auto format, co_await internal::open_format(device, sector_size));
+  const auto opened = co_await internal::open_format(device, sector_size);
+  if (!opened) co_return fail(co_await internal::say_what_is_there(device, opened.error()));
+  const auto& format = *opened;
   SEMPER_CO_TRY(const internal::Standing standing, co_await internal::read_standing(*format));
   SEMPER_CO_TRY(std::string consumer_text, co_await format->side_text(internal::Side::consumer));
   SEMPER_CO_TRY(std::string producer_text, co_await format->side_text(internal::Side::producer));

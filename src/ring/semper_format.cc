@@ -81,6 +81,11 @@ Async<std::shared_ptr<FormatOnDevice>> open_semper(BlockDevice& device) {
   if (found.superblock) {
     SEMPER_CO_TRY_STATUS(check_superblock(device, *found.superblock));
     format = std::make_shared<SemperFormat>(device, *found.superblock);
+  } else if (found.is_unused && !SEMPER_MUTANT("ring_unused_remains_are_damage")) {
+    co_return fail(ErrorKind::not_found,
+                   name +
+                       ": what is left of a ring that was never used: its creation was cut off, "
+                       "and the power spoilt a block of it; make it anew with Overwrite::anything");
   } else if (found.has_pointers) {
     co_return fail(
         ErrorKind::corrupt,
@@ -118,27 +123,56 @@ Async<std::string> make_semper(BlockDevice& device, const CreateOptions& options
   co_return to_hex(view(superblock.identity));
 }
 
-bool is_half_made_semper(BytesView head) {
-  if (head.size() < kDataStart) return false;
+namespace {
+
+// A block that a creation writes as a pointer. Its checksum is not looked at: the identity is not known.
+bool is_fresh_pointer(BytesView block, std::uint64_t number) {
   AlignedBuffer fresh(kBlockBytes);
-  for (std::uint64_t at = 0; at < kDataStart; at += kBlockBytes) {
-    const BytesView there = head.substr(at, kBlockBytes);
-    if (is_zero(there)) continue;
-    const std::uint64_t block = at / kBlockBytes;
-    if (block < 1 || block > 4) return false;
-    Pointer pointer;
-    pointer.side = block <= 2 ? Side::producer : Side::consumer;
-    pointer.sequence = (block - 1) % 2;
-    store_pointer(pointer, at, 0, fresh.span());
-    // All but the checksum, for the identity is not known.
-    const std::size_t crc_at = kBlockContentBytes - sizeof(std::uint32_t);
-    const BytesView expected = fresh.view();
-    if (there.substr(0, crc_at) != expected.substr(0, crc_at) ||
-        there.substr(kBlockContentBytes) != expected.substr(kBlockContentBytes)) {
-      return false;
+  Pointer pointer;
+  pointer.side = number <= 2 ? Side::producer : Side::consumer;
+  pointer.sequence = (number - 1) % 2;
+  store_pointer(pointer, number * kBlockBytes, 0, fresh.span());
+  const std::size_t crc_at = kBlockContentBytes - sizeof(std::uint32_t);
+  return block.substr(0, crc_at) == fresh.view().substr(0, crc_at);
+}
+
+constexpr std::uint64_t kFirstPointers = 4;  // the blocks 1 to 4; 5 and 6 are written by attaching
+
+struct FreshPointers {
+  std::size_t whole = 0;
+  std::size_t used = 0;
+  std::size_t spoilt = 0;
+};
+
+FreshPointers count_pointers(BytesView head) {
+  FreshPointers count;
+  for (std::uint64_t number = 1; number < kDataStart / kBlockBytes; ++number) {
+    const BytesView block = head.substr(number * kBlockBytes, kBlockBytes);
+    if (is_zero(block)) continue;
+    if (number <= kFirstPointers && is_fresh_pointer(block, number)) {
+      ++count.whole;
+      if (!is_zero(block.substr(kBlockContentBytes))) ++count.spoilt;
+    } else if (is_marked_as_pointer(block, number * kBlockBytes)) {
+      ++count.used;
+    } else {
+      ++count.spoilt;
     }
   }
-  return true;
+  return count;
+}
+
+}  // namespace
+
+bool is_half_made_semper(BytesView head) {
+  if (head.size() < kDataStart || !is_zero(head.substr(0, kBlockBytes))) return false;
+  const FreshPointers count = count_pointers(head);
+  return count.used == 0 && count.spoilt == 0;
+}
+
+bool was_never_used(BytesView head) {
+  if (head.size() < kDataStart) return false;
+  const FreshPointers count = count_pointers(head);
+  return count.used == 0 && count.whole > 0;
 }
 
 SemperFormat::SemperFormat(BlockDevice& device, const Superblock& superblock)

@@ -105,6 +105,7 @@ Async<SuperblockFound> find_superblock(BlockDevice& device) {
     co_return found;
   }
   SEMPER_CO_TRY(found.superblock, co_await search_copy(device, head.view()));
+  found.is_unused = !found.superblock && was_never_used(head.view());
   if (found.superblock) {
     log_warning("ring", std::string(device.name()) +
                             ": the superblock (byte 0) is lost; the copy at byte " +

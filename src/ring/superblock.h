@@ -19,6 +19,8 @@ struct SuperblockFound {
   std::array<BlockCheck, 2> checks{BlockCheck::absent, BlockCheck::absent};
   // Without a superblock: there are positions all the same, so this is what is left of a ring.
   bool has_pointers = false;
+  // And they are those that a creation writes: nobody has ever attached, so there is nothing to lose.
+  bool is_unused = false;
 };
 
 // Where the second copy belongs.

@@ -116,13 +116,34 @@ TEST_F(RingSuperblock,
   EXPECT_THAT(damage->front().why, HasSubstr("cut short"));
 }
 
-TEST_F(RingSuperblock, a_creation_that_was_interrupted_is_taken_for_what_is_left_of_a_ring) {
+TEST_F(RingSuperblock, a_creation_that_was_interrupted_is_done_again) {
   SimulatedRing fresh(kSize);
   const auto device = fresh.disk.open();
   fresh.disk.overwrite(0, kZeros);
   fresh.disk.overwrite(kSize - kBlock, kZeros);
   EXPECT_EQ(kind_of(fresh.world.run(ring::inspect(*device))), ErrorKind::not_found);
   ASSERT_OK(fresh.world.create(*device));
+}
+
+TEST_F(RingSuperblock, a_block_that_the_power_spoilt_at_creation_is_no_loss) {
+  SimulatedRing fresh(kSize);
+  const auto device = fresh.disk.open();
+  const Bytes garbage(kBlock, '\xa5');
+  fresh.disk.overwrite(0, garbage);
+  fresh.disk.overwrite(kSize - kBlock, kZeros);
+  const auto info = fresh.world.run(ring::inspect(*device));
+  ASSERT_EQ(kind_of(info), ErrorKind::not_found);
+  EXPECT_THAT(info.error().message(), HasSubstr("never used"));
+  fresh.disk.overwrite(0, kZeros);
+  fresh.disk.overwrite(2 * kBlock, garbage);
+  EXPECT_EQ(kind_of(fresh.world.run(ring::inspect(*device))), ErrorKind::not_found);
+  // It may be somebody else's block: not without a word.
+  EXPECT_EQ(kind_of(fresh.world.create(*device)), ErrorKind::permission);
+  // Who has attached may have stored something.
+  publish("one");
+  ring_.disk.overwrite(0, garbage);
+  ring_.disk.overwrite(kSize - kBlock, kZeros);
+  EXPECT_EQ(kind_of(inspect()), ErrorKind::corrupt);
 }
 
 TEST(RingMark, a_mirage_ring_that_lost_its_mark_is_taken_for_a_free_device) {
