@@ -20,6 +20,12 @@ constexpr const char* kFailedSeed = "FAILED: seed ";
 
 std::vector<std::string> arguments_of(const Attack& attack) {
   std::vector<std::string> arguments = attack.arguments;
+  // Plans are named from the top of the sources, wherever this runs.
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    if (arguments[i - 1] == "--plan" && !arguments[i].starts_with('/')) {
+      arguments[i] = SEMPER_SOURCES "/" + arguments[i];
+    }
+  }
   if (attack.program == kSimulation) {
     arguments.insert(arguments.end(), {"--failures", "1"});
   } else {

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -25,6 +26,7 @@
 #include "semper/server/entity_id.h"
 #include "semper/server/internal/context_fields.h"
 #include "semper/server/message.h"
+#include "semper/server/timer.h"
 #include "semper/store/transaction.h"
 
 namespace semper {
@@ -67,6 +69,29 @@ class Context {
     send_cast(to.untyped().tenant(), to.entity(), short_type_name<Message>(), encode(message));
   }
 
+  // Durable timers of this entity (server/timer.h): the message comes to it as a cast, later. Set or
+  // cancelled with this commit, or not at all. The same name with the same spec leaves the timer as it
+  // is, another spec replaces it. What cannot be set (the name is empty, not UTF-8 or too long, the
+  // message over kTimerMessageBytes, the period under kTimerPeriodMinimum, or the entity has its
+  // kTimersPerEntity) fails this callback's message, as with cast.
+  template <class Message>
+  void send_after(std::string_view name, Duration delay, const Message& message) {
+    set_timer_after(name, delay, {std::string(short_type_name<Message>()), encode(message)});
+  }
+  template <class Message>
+  void send_at(std::string_view name, WallTime when, const Message& message) {
+    set_timer_at(name, when, {std::string(short_type_name<Message>()), encode(message)});
+  }
+  template <class Message>
+  void send_every(std::string_view name, const EveryOptions& options, const Message& message) {
+    set_timer_every(name, options, {std::string(short_type_name<Message>()), encode(message)});
+  }
+  // Does nothing where there is no such timer. From this commit on none of its ticks is handled.
+  void cancel_timer(std::string_view name);
+
+  // Of the tick that is being handled; null: the message is none.
+  const Tick* tick() const { return fields_.tick; }
+
   // The transaction itself, for writing keys of your own with this commit: set, clear, add and their
   // kin, as in store/transaction.h. Not for reading: reads are awaited, and a callback cannot await.
   // What a callback needs to know belongs in the state or in the message.
@@ -76,6 +101,10 @@ class Context {
   void send_reply(const ReplyToken& to, BytesView encoded);
   void send_cast(const Tenant& tenant, const EntityId& to, std::string_view message,
                  BytesView payload);
+  void set_timer_after(std::string_view name, Duration delay, RawMessage message);
+  void set_timer_at(std::string_view name, WallTime when, RawMessage message);
+  void set_timer_every(std::string_view name, const EveryOptions& options, RawMessage message);
+  void request_timer(std::string_view name, Result<internal::TimerSpec> spec);
 
   internal::ContextFields fields_;
 };
@@ -97,6 +126,9 @@ class LockedContext {
   // Stop is requested when the lease was lost or the host shuts down: another host may hold the
   // lock; whatever handle_locked returns then will be refused. End soon.
   std::stop_token lost() const { return fields_.lost; }
+
+  // Of the tick that is being handled; null: the message is none.
+  const Tick* tick() const { return fields_.tick; }
 
  private:
   internal::LockedContextFields fields_;

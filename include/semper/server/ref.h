@@ -22,6 +22,8 @@
 //   call          success: the message's effect and the reply are committed. timeout: the message
 //                 may still be processed later, as with gen_server; its reply keys are cleared. An
 //                 error that the callback replied comes back as it is.
+//   cast_after, cast_at   success: the message is on stable storage, and goes into the entity's queue
+//                 when it is due, once (server/timer.h). Else as cast.
 //   priority_*, info   not durable before they return; on success their effect is.
 //
 // In a process whose Host serves the type, an entity with an empty queue and no lock runs call and
@@ -63,6 +65,8 @@ class RawRef {
 
   Async<Bytes> call(RawMessage message, CallOptions options = {}) const;
   Async<void> cast(std::vector<RawMessage> messages) const;  // all of them or none, in this order
+  Async<void> cast_after(Duration delay, RawMessage message) const;
+  Async<void> cast_at(WallTime when, RawMessage message) const;
   Async<Bytes> priority_call(RawMessage message, CallOptions options = {}) const;
   Async<void> priority_cast(RawMessage message) const;
   Async<void> info(RawMessage message) const;
@@ -140,6 +144,24 @@ class Ref {
   const { return cast(internal::make_message<M>(std::forward<Parts>(parts)...)); }
   Async<void> cast(Batch<B> batch) const { return raw_.cast(std::move(batch).take()); }
 
+  // A cast that is sent when it is due, by any host that serves the type: a timer of the entity, without
+  // a name of its own (list_timers.h shows and cancels it). Beside the errors of cast: exhausted, the
+  // entity has its kTimersPerEntity.
+  template <class M>
+  requires HandlesCast<B, M> Async<void> cast_after(Duration delay, M message)
+  const { return raw_.cast_after(delay, raw(message)); }
+  template <class M, class... Parts>
+  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...> Async<void> cast_after(
+      Duration delay, Parts&&... parts)
+  const { return cast_after(delay, internal::make_message<M>(std::forward<Parts>(parts)...)); }
+  template <class M>
+  requires HandlesCast<B, M> Async<void> cast_at(WallTime when, M message)
+  const { return raw_.cast_at(when, raw(message)); }
+  template <class M, class... Parts>
+  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...> Async<void> cast_at(WallTime when,
+                                                                                   Parts&&... parts)
+  const { return cast_at(when, internal::make_message<M>(std::forward<Parts>(parts)...)); }
+
   // Bypass the queue and the lock and run at once, in this process, whose host must serve the type
   // (else `unsupported`). They overtake queued messages. For reading, and for emergencies.
   template <class M>
@@ -180,6 +202,12 @@ class Ref {
   const = delete;
   template <class M>
   requires(!HandlesInfo<B, M>) Async<void> info(M)
+  const = delete;
+  template <class M>
+  requires(!HandlesCast<B, M>) Async<void> cast_after(Duration, M)
+  const = delete;
+  template <class M>
+  requires(!HandlesCast<B, M>) Async<void> cast_at(WallTime, M)
   const = delete;
 
   Async<void> kill() const { return raw_.kill(); }

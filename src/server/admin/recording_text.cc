@@ -56,6 +56,8 @@ class Shower {
     if (key == keys_.parked()) return "parked";
     if (once_.contains(key)) return "source";
     if (key == keys_.announcement()) return "announcement";
+    if (key == keys_.timer_count()) return "timer count";
+    if (keys_.timers().contains(key)) return "timer";
     return "other";
   }
 

@@ -54,7 +54,9 @@ Async<Redriven> redrive_some(Transaction& transaction, const EntityKeys& keys, K
   if (messages.empty()) co_return done;
   internal::Enqueuer enqueuer(transaction);
   enqueuer.to(keys);
-  for (const auto& [event, content, caller] : messages) enqueuer.add(event, content, caller);
+  for (const auto& [event, content, caller, tick] : messages) {
+    enqueuer.add(event, content, caller, tick.get());
+  }
   enqueuer.finish();
   co_return done;
 }

@@ -20,10 +20,11 @@ void Enqueuer::to(const EntityKeys& keys) {
   keys_ = &keys;
 }
 
-void Enqueuer::add(Event event, const RawMessage& message, const ReplyToken& caller) {
+void Enqueuer::add(Event event, const RawMessage& message, const ReplyToken& caller,
+                   const TickRecord* tick) {
   const std::size_t size = queued_size(message, caller);
   if (segment_.count() > 0 && segment_.size_bytes() + size > kSegmentBytes) close_segment();
-  segment_.add(event, message, caller);
+  segment_.add(event, message, caller, tick);
   ++added_;
 }
 

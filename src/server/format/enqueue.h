@@ -27,7 +27,8 @@ class Enqueuer {
 
   // What is added from now on goes to this entity's queue. The keys are borrowed until end_queue().
   void to(const EntityKeys& keys);
-  void add(Event event, const RawMessage& message, const ReplyToken& caller = {});
+  void add(Event event, const RawMessage& message, const ReplyToken& caller = {},
+           const TickRecord* tick = nullptr);
   // Nothing more goes there. Also done by to() and finish().
   void end_queue();
 

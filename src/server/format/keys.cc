@@ -10,7 +10,17 @@
 namespace semper::internal {
 namespace {
 
-enum Space : std::int64_t { kTypes = 0, kEntities, kIndex, kWake, kSessions, kHosts, kLogs };
+enum Space : std::int64_t {
+  kTypes = 0,
+  kEntities,
+  kIndex,
+  kWake,
+  kSessions,
+  kHosts,
+  kLogs,
+  kDue = 12,
+  kDueWake = 13
+};
 enum Part : std::int64_t {
   kHeader = 0,
   kPushed,
@@ -20,7 +30,9 @@ enum Part : std::int64_t {
   kDead,
   kParked,
   kOnce,
-  kAnnouncement
+  kAnnouncement,
+  kTimerCount = 12,
+  kTimers = 13
 };
 
 template <class... Elements>
@@ -94,6 +106,24 @@ KeyRange EntityKeys::once_of_all_sources() const {
 Bytes EntityKeys::announcement() const {
   return part(kAnnouncement);
 }
+Bytes EntityKeys::timer_count() const {
+  return part(kTimerCount);
+}
+Bytes EntityKeys::timer(std::string_view name) const {
+  return make(prefix_, kTimers, name);
+}
+KeyRange EntityKeys::timers() const {
+  return part_range(kTimers);
+}
+Bytes EntityKeys::due(std::int64_t due_ms, std::string_view name) const {
+  return make(tenant_prefix(), kDue, id_->type, shard_of(id_->id), due_ms, id_->id, name);
+}
+Bytes EntityKeys::timers_mark() const {
+  return timers_mark_key(tenant_prefix(), id_->type);
+}
+Bytes EntityKeys::due_wake() const {
+  return due_wake_key(tenant_prefix(), id_->type, shard_of(id_->id));
+}
 Bytes EntityKeys::index() const {
   return make(tenant_prefix(), kIndex, id_->type, shard_of(id_->id), id_->id);
 }
@@ -136,9 +166,10 @@ KeyRange EntityKeys::everything() const {
   return below(prefix_);
 }
 
-std::array<KeyRange, 3> EntityKeys::consumers_own() const {
+std::array<KeyRange, 4> EntityKeys::consumers_own() const {
   return {KeyRange{header_, pushed_}, KeyRange{part(kChunks), part(kOnce)},
-          KeyRange{part(kAnnouncement), everything().end}};
+          KeyRange{part(kAnnouncement), part(kTimerCount)},
+          KeyRange{timers().end, everything().end}};
 }
 
 Result<Versionstamp> EntityKeys::stamp_in(BytesView key) {
@@ -187,6 +218,49 @@ Result<std::string> id_of_index_key(BytesView prefix, BytesView key) {
   SEMPER_TRY_STATUS(reader.read_int64());
   SEMPER_TRY(const auto id, reader.read_text(scratch));
   return std::string(id);
+}
+
+KeyRange due_range(BytesView prefix, std::string_view type, std::uint32_t shard) {
+  return below(make(prefix, kDue, type, shard));
+}
+KeyRange due_range_until(BytesView prefix, std::string_view type, std::uint32_t shard,
+                         std::int64_t until_ms) {
+  KeyRange range = due_range(prefix, type, shard);
+  range.end = below(make(prefix, kDue, type, shard, until_ms)).end;
+  return range;
+}
+Bytes due_key(BytesView prefix, std::string_view type, std::uint32_t shard, const DueEntry& entry) {
+  return make(prefix, kDue, type, shard, entry.due_ms, entry.id, entry.timer);
+}
+Bytes timers_mark_key(BytesView prefix, std::string_view type) {
+  return make(prefix, kDueWake, type);
+}
+Bytes due_wake_key(BytesView prefix, std::string_view type, std::uint32_t shard) {
+  return make(prefix, kDueWake, type, shard);
+}
+
+Result<DueEntry> entry_of_due_key(BytesView prefix, BytesView key) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kDue));
+  Bytes scratch;
+  DueEntry entry;
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_int64());
+  SEMPER_TRY(entry.due_ms, reader.read_int64());
+  SEMPER_TRY(entry.id, reader.read_text(scratch));
+  SEMPER_TRY(entry.timer, reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.expect_end());
+  return entry;
+}
+
+Result<std::string> name_of_timer_key(BytesView prefix, BytesView key) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kEntities));
+  Bytes scratch;
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_int64());
+  SEMPER_TRY(const auto name, reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.expect_end());
+  return std::string(name);
 }
 
 Bytes session_key(BytesView prefix, BytesView session) {

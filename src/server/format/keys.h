@@ -13,6 +13,8 @@
 //   (1, type, id, 6)                  why the entity is parked
 //   (1, type, id, 7, source)          the highest sequence number of a source: see cast_once.h
 //   (1, type, id, 8)                  what is being run where a process died before: see suspicion.h
+//   (1, type, id, 12)                 how many timers there are: an atomic counter
+//   (1, type, id, 13, name)           a timer: timers.h
 //   (2, type, shard, id)              the index: this entity's queue has work
 //   (3, type, shard)                  counter that is touched when the index gains an entry
 //   (4, session)                      a process that waits for replies, and its renewals
@@ -21,6 +23,9 @@
 //   (5)                               counter that is touched when a host comes or goes
 //   (5, host)                         a host, its types, and its renewals
 //   (6, log), ...                     how far the starts of a log have sent: start_ledger.h
+//   (12, type, shard, due, id, name)  the due index: this timer waits for its time, in milliseconds
+//   (13, type)                        the type has had timers
+//   (13, type, shard)                 counter that is touched when the due index gains an entry
 //
 // All of one entity lies together, so that a message to a cold entity touches one leaf of the
 // store's tree for header, queue and state.
@@ -69,11 +74,17 @@ class EntityKeys {
   Bytes once(std::string_view source) const;
   KeyRange once_of_all_sources() const;
   Bytes announcement() const;
+  Bytes timer_count() const;
+  Bytes timer(std::string_view name) const;
+  KeyRange timers() const;
+  Bytes due(std::int64_t due_ms, std::string_view name) const;
+  Bytes due_wake() const;
+  Bytes timers_mark() const;
   Bytes index() const;
   Bytes wake() const;
   KeyRange everything() const;
-  // Of that, what only consumers write: all but pushed count, queue and sources.
-  std::array<KeyRange, 3> consumers_own() const;
+  // Of that, what only consumers write: all but pushed count, queue, sources and timers.
+  std::array<KeyRange, 4> consumers_own() const;
 
   // The stamp at the end of a queue or dead letter key.
   static Result<Versionstamp> stamp_in(BytesView key);
@@ -103,6 +114,24 @@ KeyRange index_of_type(BytesView tenant_prefix, std::string_view type);
 Bytes wake_key(BytesView tenant_prefix, std::string_view type, std::uint32_t shard);
 // The id at the end of an index key.
 Result<std::string> id_of_index_key(BytesView tenant_prefix, BytesView key);
+
+// Of the due index; those of one shard lie in the order of their times.
+struct DueEntry {
+  std::int64_t due_ms = 0;
+  std::string id;
+  std::string timer;
+};
+KeyRange due_range(BytesView tenant_prefix, std::string_view type, std::uint32_t shard);
+// Up to and with that time.
+KeyRange due_range_until(BytesView tenant_prefix, std::string_view type, std::uint32_t shard,
+                         std::int64_t until_ms);
+Bytes due_key(BytesView tenant_prefix, std::string_view type, std::uint32_t shard,
+              const DueEntry& entry);
+Bytes timers_mark_key(BytesView tenant_prefix, std::string_view type);
+Bytes due_wake_key(BytesView tenant_prefix, std::string_view type, std::uint32_t shard);
+Result<DueEntry> entry_of_due_key(BytesView tenant_prefix, BytesView key);
+// The name at the end of a timer's key.
+Result<std::string> name_of_timer_key(BytesView tenant_prefix, BytesView key);
 
 Bytes session_key(BytesView tenant_prefix, BytesView session);
 Bytes session_wake_key(BytesView tenant_prefix, BytesView session);

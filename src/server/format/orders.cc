@@ -6,6 +6,7 @@
 #include "semper/base/cbor.h"
 #include "semper/base/internal/mutant.h"
 #include "server/format/replies.h"
+#include "server/format/timer_book.h"
 
 namespace semper::internal {
 namespace {
@@ -56,12 +57,16 @@ class Removal {
     if (queue_is_gone) {
       SEMPER_CO_TRY(letters_are_gone, co_await remove_letters());
     }
+    bool timers_are_gone = false;
     if (letters_are_gone) {
+      SEMPER_CO_TRY(timers_are_gone, co_await remove_timers(*order));
+    }
+    if (timers_are_gone) {
       SEMPER_CO_TRY_STATUS(co_await finish());
     } else {
       transaction_->set(keys_->order(), order->encode());
     }
-    co_return letters_are_gone;
+    co_return timers_are_gone;
   }
 
  private:
@@ -118,6 +123,35 @@ class Removal {
       transaction_->clear_range({letters.begin, key_after(page.rows.back().key)});
     }
     co_return !page.more;
+  }
+
+  // Those that were set before the order. The others are few: kTimersPerEntity.
+  Async<bool> remove_timers(const Order& order) {
+    if (SEMPER_MUTANT("server_timer_survives_a_kill")) co_return true;
+    KeyRange rest = keys_->timers();
+    std::size_t removed = 0;
+    for (bool more = true; more;) {
+      const RangeOptions all{.mode = ReadMode::snapshot};  // nobody else writes what is dead
+      SEMPER_CO_TRY(const auto page, co_await transaction_->get_range(rest, all));
+      for (const auto& row : page.rows) {
+        const auto timer = TimerRecord::decode(row.value);
+        if (timer && timer->stamp > order.stamp) continue;
+        if (removed == kRemovedRows || is_half_full()) co_return false;
+        ++removed;
+        transaction_->clear(row.key);
+        const auto name = name_of_timer_key(target_->tenant.prefix(), row.key);
+        if (timer && name) clear_timer(*transaction_, *keys_, *name, *timer);
+      }
+      more = page.more && !page.rows.empty();
+      if (more) rest.begin = key_after(page.rows.back().key);
+    }
+    co_return true;
+  }
+
+  bool is_half_full() const {
+    const auto& limits = transaction_->limits();
+    return transaction_->size_bytes() > limits.transaction_bytes / 2 ||
+           transaction_->operation_count() > limits.transaction_operations / 2;
   }
 
   Async<void> finish() {
@@ -228,8 +262,9 @@ Async<bool> order_kill(Transaction& transaction, const Target& target) {
   SEMPER_CO_TRY(const auto standing, co_await read_order(transaction, keys));
   if (standing && standing->kind == Order::Kind::kill) co_return false;
   give(transaction, keys, Order::Kind::kill);
-  // The count begins anew with what is sent from now on, and so do the sources' numbers.
+  // The counts begin anew with what is sent from now on, and so do the sources' numbers.
   transaction.clear(keys.pushed());
+  transaction.clear(keys.timer_count());
   if (SEMPER_MUTANT("server_kill_remembers_sources")) co_return true;
   transaction.clear_range(keys.once_of_all_sources());
   co_return true;

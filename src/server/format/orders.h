@@ -13,7 +13,7 @@
 //   unlock  The lock of this nonce is gone: no result of its holder is written. The next commit of the
 //           entity takes the row away. A reset that comes meanwhile keeps the nonce.
 //
-// Queue segments are told apart by their stamps, so publishers need not know of orders.
+// Queue segments and timers are told apart by their stamps, so publishers need not know of orders.
 // Only orders and removals read the row in a way that conflicts.
 #pragma once
 

@@ -12,13 +12,51 @@ namespace {
 // Elements of one message on the queue: kind, name, payload, and for calls session and number.
 constexpr std::uint64_t kCastElements = 3;
 constexpr std::uint64_t kCallElements = 5;
+// A cast that a timer sent has a kind of its own, and says of which tick it is.
+constexpr std::uint64_t kTickKind = 3;
+constexpr std::uint64_t kTickElements = 4;
+constexpr std::uint64_t kTickFields = 6;
 // Elements of a header before the state, which follows where it is not in chunks.
 constexpr std::uint64_t kHeaderElements = 5;
 // Of the numbers that are kept in 32 bits.
 constexpr std::uint64_t kNumberMaximum = std::numeric_limits<std::uint32_t>::max();
 
+void write_tick(cbor::Writer& writer, const RawMessage& message, const TickRecord& tick) {
+  writer.array(kTickElements);
+  writer.unsigned_integer(kTickKind);
+  writer.text(message.name);
+  writer.bytes(message.payload);
+  writer.array(kTickFields);
+  writer.text(tick.timer);
+  writer.bytes(tick.generation);
+  writer.integer(tick.nominal_ms);
+  writer.integer(tick.actual_ms);
+  writer.unsigned_integer(tick.number);
+  writer.unsigned_integer(tick.missed);
+}
+
+// The fields behind the number of their count; what a later version adds is passed over.
+bool read_tick(cbor::Reader& reader, QueuedMessage& message) {
+  std::uint64_t fields = 0;
+  std::string_view timer;
+  BytesView generation;
+  TickRecord tick;
+  bool ok = reader.read_array(fields) &&
+            (fields >= kTickFields || reader.fail("a tick of too few fields")) &&
+            reader.read_text(timer) && reader.read_bytes(generation) &&
+            reader.read_signed(tick.nominal_ms) && reader.read_signed(tick.actual_ms) &&
+            reader.read_unsigned(tick.number) && reader.read_unsigned(tick.missed);
+  for (std::uint64_t i = kTickFields; ok && i < fields; ++i) ok = reader.skip();
+  if (!ok) return false;
+  tick.timer = timer;
+  tick.generation = generation;
+  message.tick = std::make_shared<const TickRecord>(std::move(tick));
+  return true;
+}
+
 void write_message(cbor::Writer& writer, Event event, const RawMessage& message,
-                   const ReplyToken& caller) {
+                   const ReplyToken& caller, const TickRecord* tick) {
+  if (tick != nullptr) return write_tick(writer, message, *tick);
   const bool call = event == Event::call;
   writer.array(call ? kCallElements : kCastElements);
   writer.unsigned_integer(static_cast<std::uint64_t>(event));
@@ -41,6 +79,7 @@ bool read_message(cbor::Reader& reader, QueuedMessage& message) {
   message.event = event == 0 ? Event::call : Event::cast;
   message.content.name = name;
   message.content.payload = payload;
+  if (event == kTickKind && elements == kTickElements) return read_tick(reader, message);
   if (elements != (event == 0 ? kCallElements : kCastElements) || event > 1) {
     return reader.fail("a queued message of no known kind");
   }
@@ -156,9 +195,10 @@ Result<Header> Header::decode(BytesView bytes) {
   return header;
 }
 
-void SegmentWriter::add(Event event, const RawMessage& message, const ReplyToken& caller) {
+void SegmentWriter::add(Event event, const RawMessage& message, const ReplyToken& caller,
+                        const TickRecord* tick) {
   cbor::Writer writer(body_);
-  write_message(writer, event, message, caller);
+  write_message(writer, event, message, caller, tick);
   ++count_;
 }
 
@@ -234,8 +274,8 @@ Bytes encode_dead_letter(const DeadLetterRecord& record) {
   Bytes out;
   cbor::Writer writer(out);
   writer.array(3);
-  const auto& [event, content, caller] = record.message;
-  write_message(writer, event, content, caller);
+  const auto& [event, content, caller, tick] = record.message;
+  write_message(writer, event, content, caller, tick.get());
   writer.text(readable(record.reason, kDeadLetterReasonBytes));
   writer.integer(record.time_ms);
   return out;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,17 +41,32 @@ struct Header {
   static Result<Header> decode(BytesView bytes);
 };
 
+// What a tick on the queue says of itself (timers.h).
+struct TickRecord {
+  std::string timer;
+  Bytes
+      generation;  // the stamp of the timer's setting; empty: handled whatever became of the timer
+  std::int64_t nominal_ms = 0;
+  std::int64_t actual_ms = 0;
+  std::uint64_t number = 1;
+  std::uint64_t missed = 0;
+
+  friend bool operator==(const TickRecord&, const TickRecord&) = default;
+};
+
 // A message as it lies in a queue.
 struct QueuedMessage {
   Event event = Event::cast;  // or a call
   RawMessage content;
-  ReplyToken caller;  // calls only
+  ReplyToken caller;                                 // calls only
+  std::shared_ptr<const TickRecord> tick = nullptr;  // casts of timers only
 };
 
 // (1, type, id, 2, stamp): an array of messages.
 class SegmentWriter {
  public:
-  void add(Event event, const RawMessage& message, const ReplyToken& caller);
+  void add(Event event, const RawMessage& message, const ReplyToken& caller,
+           const TickRecord* tick = nullptr);
   std::size_t size_bytes() const { return body_.size(); }
   std::uint32_t count() const { return count_; }
   Bytes finish();

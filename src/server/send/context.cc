@@ -1,8 +1,11 @@
 #include "semper/server/context.h"
 
+#include <utility>
+
 #include "semper/base/internal/mutant.h"
 #include "server/format/enqueue.h"
 #include "server/format/replies.h"
+#include "server/format/timers.h"
 #include "server/send/send_counts.h"
 
 namespace semper {
@@ -74,6 +77,36 @@ void Context::send_cast(const Tenant& to_tenant, const EntityId& to, std::string
   const bool is_noted = !sends.to_check.empty() && sends.to_check.back().id == to &&
                         sends.to_check.back().tenant_prefix == prefix;
   if (is_due && !is_noted) sends.to_check.push_back({prefix, to});
+}
+
+void Context::set_timer_after(std::string_view name, Duration delay, RawMessage message) {
+  request_timer(name, internal::timer_after(delay, std::move(message), transaction().limits()));
+}
+void Context::set_timer_at(std::string_view name, WallTime when, RawMessage message) {
+  request_timer(name, internal::timer_at(when, std::move(message), transaction().limits()));
+}
+void Context::set_timer_every(std::string_view name, const EveryOptions& options,
+                              RawMessage message) {
+  request_timer(name, internal::timer_every(options, std::move(message), transaction().limits()));
+}
+
+void Context::request_timer(std::string_view name, Result<internal::TimerSpec> spec) {
+  auto& sends = *fields_.sends;
+  if (sends.refused) return;
+  Status possible = internal::check_timer_name(name);
+  if (possible && !spec) possible = fail(spec.error());
+  if (!possible) {
+    sends.refused = possible.error().in("timer " + to_printable(name, 64));
+    return;
+  }
+  sends.timer_bytes += name.size() + spec->message.payload.size();
+  sends.timers.push_back({std::string(name), std::move(*spec)});
+}
+
+void Context::cancel_timer(std::string_view name) {
+  if (!internal::check_timer_name(name)) return;  // there is none of such a name
+  fields_.sends->timer_bytes += name.size();
+  fields_.sends->timers.push_back({std::string(name), std::nullopt});
 }
 
 }  // namespace semper

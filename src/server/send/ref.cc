@@ -4,6 +4,7 @@
 
 #include "semper/env/cancellation.h"
 #include "server/admin/administration.h"
+#include "server/send/delayed.h"
 #include "server/send/operation.h"
 #include "server/send/outbox.h"
 #include "server/send/route.h"
@@ -106,6 +107,12 @@ Async<Bytes> RawRef::call(RawMessage message, CallOptions options) const {
 }
 Async<void> RawRef::cast(std::vector<RawMessage> messages) const {
   return semper::cast(route_, std::move(messages));
+}
+Async<void> RawRef::cast_after(Duration delay, RawMessage message) const {
+  return run_through(internal::cast_after(target_of(route_), delay, std::move(message)));
+}
+Async<void> RawRef::cast_at(WallTime when, RawMessage message) const {
+  return run_through(internal::cast_at(target_of(route_), when, std::move(message)));
 }
 Async<Bytes> RawRef::priority_call(RawMessage message, CallOptions options) const {
   return run_through(priority(route_, Event::call, std::move(message), options.timeout));

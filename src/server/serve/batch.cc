@@ -100,11 +100,14 @@ Async<bool> Batch::attempt() {
     SEMPER_CO_TRY(const bool may_run, co_await announce());
     if (!may_run) co_return false;
   }
+  const Execution execution(served_, *target_, desk_, burial_, limit());
+  if (!effects.was_known && served_.consumes()) {
+    SEMPER_CO_TRY_STATUS(co_await execution.look_at_timers(transaction, effects));
+  }
   if (!may_run_callbacks()) {
     outcome_.undone = std::exchange(operations_, {});
     co_return true;
   }
-  const Execution execution(served_, *target_, desk_, burial_, limit());
   execution.run(transaction, operations_, effects);
   desk_.leave_callbacks();
   const bool half = SEMPER_MUTANT("server_failed_message_half_committed") && effects.executed > 0;
@@ -125,6 +128,10 @@ Async<bool> Batch::attempt() {
         co_await write_replies(transaction, target_->tenant.prefix(), effects.replies);
     if (!unheard) co_return co_await resolve_error(effects, unheard.error());
     execution.keep_unheard(*unheard, effects);
+  }
+  if (effects.uses_timers()) {
+    const auto settled = co_await execution.settle_timers(transaction, effects);
+    if (!settled) co_return co_await resolve_error(effects, settled.error());
   }
   const Status written = write(transaction, effects);
   if (!written) co_return co_await resolve_refusal(effects, written.error());

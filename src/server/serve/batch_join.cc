@@ -1,4 +1,5 @@
 // The part of a Batch that runs as one of a group, in a transaction that is not its own (group.h).
+#include <algorithm>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
@@ -48,12 +49,12 @@ void Batch::keep_index(Transaction& transaction) {
 }
 
 Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
+  const Execution execution(served_, *target_, desk_, burial_,
+                            std::min(limit(), kGroupMessagesPerEntity));
+  SEMPER_CO_TRY_STATUS(co_await execution.look_at_timers(transaction, effects));
   if (!may_run_callbacks()) co_return false;
-  limit_ = kGroupMessagesPerEntity;
-  const Execution execution(served_, *target_, desk_, burial_, limit());
   execution.run(transaction, operations_, effects);
   desk_.leave_callbacks();
-  limit_ = kNoMessageLimit;
   const bool half = SEMPER_MUTANT("server_failed_message_half_committed") && effects.executed > 0;
   if (effects.ran_for > kGroupCallbackTime) desk_.runs_alone = kRunsAloneAfterTrouble;
   const bool kept = SEMPER_MUTANT("server_group_keeps_who_failed") && effects.failure;
@@ -74,6 +75,13 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
     SEMPER_CO_TRY(const auto unheard,
                   co_await write_replies(transaction, target_->tenant.prefix(), effects.replies));
     execution.keep_unheard(unheard, effects);
+  }
+  if (effects.uses_timers()) {
+    const auto settled = co_await execution.settle_timers(transaction, effects);
+    if (!settled && settled.error().kind() == ErrorKind::exhausted) {
+      co_return fail(spoilt(*target_, "sets more timers than it may have"));
+    }
+    SEMPER_CO_TRY_STATUS(settled);
   }
   SEMPER_CO_TRY_STATUS(write(transaction, effects));
   co_return true;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "semper/base/log.h"
+#include "server/format/timers.h"
 
 namespace semper::internal {
 namespace {
@@ -16,17 +17,28 @@ Ran ended(Ran::How how, Error error) {
 
 }  // namespace
 
+Tick tick_of(const TickRecord& record) {
+  return {record.timer, timer_time(record.nominal_ms), timer_time(record.actual_ms), record.number,
+          record.missed};
+}
+
+WallTime CallbackRunner::now(CallbackSends& sends) const {
+  if (!sends.now) sends.now = served_.core().clock().wall_time();
+  return *sends.now;
+}
+
 Ran CallbackRunner::run(Transaction& transaction, Event event, const RawMessage& message,
-                        ReplyToken caller, CallbackSends& sends) const {
+                        ReplyToken caller, CallbackSends& sends, const TickRecord* record) const {
   auto& core = served_.core();
   auto& behaviour = served_.behaviour();
   auto state = entity_.state(behaviour);
   if (!state) return ended(Ran::How::failed, state.error());
   entity_.touch();
-  if (!sends.now) sends.now = core.clock().wall_time();
   sends.counts = &core.send_counts;
-  Context context({&target_.tenant, &target_.id, &transaction, core.env(), *sends.now, event,
-                   std::move(caller), &sends});
+  std::optional<Tick> tick;
+  if (record != nullptr) tick = tick_of(*record);
+  Context context({&target_.tenant, &target_.id, &transaction, core.env(), now(sends), event,
+                   std::move(caller), &sends, tick ? &*tick : nullptr});
   auto handled = behaviour.handle(message.name, message.payload, *state, context);
   if (sends.refused) return ended(Ran::How::refused, *sends.refused);
   if (!handled) {

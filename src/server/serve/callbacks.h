@@ -45,6 +45,8 @@ struct AfterCommit {
   bool is_nothing() const { return actions.empty() && !stop_reason; }
 };
 
+Tick tick_of(const TickRecord& record);
+
 class CallbackRunner {
  public:
   // Borrows all three.
@@ -52,8 +54,11 @@ class CallbackRunner {
       : served_(served), target_(target), entity_(entity) {}
 
   // `sends`: of the whole transaction; what it says was refused stays refused.
+  // `tick`: of a timer's message.
   Ran run(Transaction& transaction, Event event, const RawMessage& message, ReplyToken caller,
-          CallbackSends& sends) const;
+          CallbackSends& sends, const TickRecord* tick = nullptr) const;
+  // The calendar of the whole transaction, read once.
+  WallTime now(CallbackSends& sends) const;
   // Once the transaction has committed. A stopped entity leaves this process's memory.
   void follow_up(const AfterCommit& after) const;
 

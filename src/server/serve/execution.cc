@@ -9,6 +9,9 @@
 namespace semper::internal {
 namespace {
 
+// Of a timer that is set: the row, the due index, their counters, and the entry before.
+constexpr std::size_t kOperationsPerTimer = 6;
+
 std::string_view event_name(Event event) {
   return event == Event::call ? "call " : "cast ";
 }
@@ -20,7 +23,9 @@ bool Execution::is_half_full(const Transaction& transaction, const AttemptEffect
   return transaction.size_bytes() + effects.reply_bytes > limits.transaction_bytes / 2 ||
          transaction.operation_count() + effects.replies.size() >
              limits.transaction_operations / 2 ||
-         effects.sends.segments > kSegmentsPerTransaction / 2;
+         effects.sends.segments > kSegmentsPerTransaction / 2 ||
+         effects.sends.timer_bytes > limits.transaction_bytes / 4 ||
+         effects.sends.timers.size() * kOperationsPerTimer > limits.transaction_operations / 4;
 }
 
 void Execution::run(Transaction& transaction, const std::vector<Operation>& operations,
@@ -52,7 +57,11 @@ void Execution::run_queued(Transaction& transaction, AttemptEffects& effects) co
                         is_half_full(transaction, effects);
       if (over) return;
       const QueuedMessage& message = segment.messages[effects.head_offset];
-      if (effects.executed == 0 && burial_ && burial_->place == effects.head) {
+      const TickIs tick = message.tick ? begin_tick(*message.tick, effects) : TickIs::due;
+      if (tick == TickIs::unknown) return;
+      if (tick == TickIs::dropped) {
+        // Its timer was cancelled or replaced since: it goes, unhandled.
+      } else if (effects.executed == 0 && burial_ && burial_->place == effects.head) {
         bury(message, burial_->reason, effects);
         effects.head_buried = true;
       } else if (!run_message(message, transaction, effects)) {
@@ -70,11 +79,44 @@ void Execution::run_queued(Transaction& transaction, AttemptEffects& effects) co
   }
 }
 
+Async<void> Execution::look_at_timers(Transaction& transaction, AttemptEffects& effects) const {
+  std::size_t at = entity_.header().head_offset;
+  std::size_t looked = 0;
+  const TimerBook::Place place{transaction, transaction, target_.keys};
+  for (const auto& segment : entity_.segments()) {
+    for (; at < segment.messages.size(); ++at) {
+      const auto& tick = segment.messages[at].tick;
+      if (!tick || effects.timers.knows(tick->timer)) continue;
+      if (looked++ == kTicksPerLook) co_return Status{};
+      SEMPER_CO_TRY_STATUS(co_await effects.timers.look(place, tick->timer));
+    }
+    at = 0;
+  }
+  co_return Status{};
+}
+
+Async<void> Execution::settle_timers(Transaction& transaction, AttemptEffects& effects) const {
+  const std::int64_t now = to_timer_ms(callbacks_.now(effects.sends));
+  effects.timers.note(effects.sends.timers, now);
+  // One that began at a version that is not the newest cannot read.
+  std::optional<Transaction> newest;
+  if (effects.was_known) newest.emplace(served_.core().store().begin());
+  const TimerBook::Place place{transaction, newest ? *newest : transaction, target_.keys};
+  co_return co_await effects.timers.settle(place, now);
+}
+
+Execution::TickIs Execution::begin_tick(const TickRecord& tick, AttemptEffects& effects) const {
+  const std::int64_t now = to_timer_ms(callbacks_.now(effects.sends));
+  effects.timers.note(effects.sends.timers, now);
+  if (!effects.timers.knows(tick.timer)) return TickIs::unknown;
+  return effects.timers.begin(tick, now) ? TickIs::due : TickIs::dropped;
+}
+
 // Runs one queued message. False: it failed, or asked for the lock, and stays where it is.
 bool Execution::run_message(const QueuedMessage& message, Transaction& transaction,
                             AttemptEffects& effects) const {
-  Ran ran =
-      callbacks_.run(transaction, message.event, message.content, message.caller, effects.sends);
+  Ran ran = callbacks_.run(transaction, message.event, message.content, message.caller,
+                           effects.sends, message.tick.get());
   switch (ran.how) {
     case Ran::How::failed:
     case Ran::How::refused:
@@ -84,6 +126,7 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
       refuse(message, *ran.error, effects);
       return true;
     case Ran::How::wants_lock:
+      if (message.tick) effects.timers.keep(*message.tick);
       effects.lock = LockedTask::Held{served_.core().env().random->next(), message, {}, 0};
       return false;
     case Ran::How::done:
@@ -127,7 +170,7 @@ void Execution::bury(const QueuedMessage& message, const Error& reason,
 
 DeadLetterRecord Execution::letter_of(const QueuedMessage& message, const Error& reason) const {
   const auto now = served_.core().clock().wall_time().time_since_epoch();
-  return {message, reason.to_string(),
+  return {without_timer(message), reason.to_string(),
           std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/format/replies.h"
+#include "server/format/timer_book.h"
 #include "server/send/operation.h"
 #include "server/serve/callbacks.h"
 #include "server/serve/desk.h"
@@ -50,6 +51,7 @@ struct AttemptEffects {
   std::optional<LockedTask::Held> lock;
   std::size_t reply_bytes = 0;  // of `replies`, with their keys
   CallbackSends sends;
+  TimerBook timers;
 
   std::optional<Error> failure;  // of the message after the executed ones
   bool failure_is_local = false;
@@ -60,6 +62,7 @@ struct AttemptEffects {
   }
   // Messages and operations that ran, with the one that asked for the lock.
   std::size_t ran() const { return executed + (lock ? 1 : 0); }
+  bool uses_timers() const { return !sends.timers.empty() || !timers.is_empty(); }
   // The queue is empty when this has committed.
   bool empties_queue() const { return drained && sends.to_itself == 0; }
 };
@@ -84,14 +87,20 @@ class Execution {
 
   void run(Transaction& transaction, const std::vector<Operation>& operations,
            AttemptEffects& effects) const;
+  // Of the ticks that this attempt may handle, before it runs.
+  Async<void> look_at_timers(Transaction& transaction, AttemptEffects& effects) const;
+  // What the callbacks have asked of timers, and what became of their ticks, is written.
+  Async<void> settle_timers(Transaction& transaction, AttemptEffects& effects) const;
   // The replies at these places find nobody: refused calls among them become dead letters.
   void keep_unheard(const std::vector<std::size_t>& places, AttemptEffects& effects) const;
 
  private:
   enum class Ended : std::uint8_t { yes, failed, needs_queue };
+  enum class TickIs : std::uint8_t { due, dropped, unknown };
 
   static bool is_half_full(const Transaction& transaction, const AttemptEffects& effects);
   void run_queued(Transaction& transaction, AttemptEffects& effects) const;
+  TickIs begin_tick(const TickRecord& tick, AttemptEffects& effects) const;
   bool run_message(const QueuedMessage& message, Transaction& transaction,
                    AttemptEffects& effects) const;
   void run_local(Transaction& transaction, const std::vector<Operation>& operations,

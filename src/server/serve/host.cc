@@ -13,6 +13,7 @@
 #include "semper/env/cancellation.h"
 #include "server/format/keys.h"
 #include "server/send/store_in_process.h"
+#include "server/serve/due.h"
 #include "server/serve/membership.h"
 #include "server/serve/news.h"
 #include "server/serve/permits.h"
@@ -135,6 +136,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     }
     for (const auto& type : fresh) {
       if (!type->served().consumes()) continue;
+      asio::co_spawn(core_->executor, internal::DueScanner::run(type, membership_), asio::detached);
       for (std::uint32_t shard = 0; shard < internal::kIndexShards; ++shard) {
         asio::co_spawn(core_->executor, internal::Scanner::run(type, membership_, permits_, shard),
                        asio::detached);

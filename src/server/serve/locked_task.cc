@@ -7,6 +7,7 @@
 #include "semper/store/too_old.h"
 #include "server/format/orders.h"
 #include "server/format/replies.h"
+#include "server/format/timer_book.h"
 #include "server/serve/callbacks.h"
 #include "server/serve/entity.h"
 
@@ -265,8 +266,10 @@ Async<Handled> LockedTask::handle(const Held& held, std::shared_ptr<void>& state
   auto decoded = served_->behaviour().decode_state(held.encoded_state);
   if (!decoded) co_return fail(ErrorKind::corrupt, decoded.error().message());
   state = std::move(*decoded);
-  LockedContext context(
-      {&target_->id, core_.env(), held.message.event, held.fencing_token, std::move(lost)});
+  std::optional<Tick> tick;
+  if (held.message.tick) tick = tick_of(*held.message.tick);
+  LockedContext context({&target_->id, core_.env(), held.message.event, held.fencing_token,
+                         std::move(lost), tick ? &*tick : nullptr});
   auto handled = co_await served_->behaviour().handle_locked(
       held.message.content.name, held.message.content.payload, state.get(), context);
   if (handled && handled->control.next == Next::lock) {
@@ -398,10 +401,13 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
     const auto now = core_.clock().wall_time().time_since_epoch();
     transaction.set_versionstamped_key(
         target_->keys.dead_letter(0), target_->keys.stamp_offset(),
-        encode_dead_letter({held.message, handled.error().to_string(),
+        encode_dead_letter({without_timer(held.message), handled.error().to_string(),
                             std::chrono::duration_cast<std::chrono::milliseconds>(now).count()}));
   }
   SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, target_->tenant.prefix(), replies));
+  if (held.message.tick) {
+    SEMPER_CO_TRY_STATUS(co_await end_tick(transaction, *held.message.tick));
+  }
   const auto saved = entity.save(transaction, served_->behaviour());
   const auto& limits = transaction.limits();
   if (!saved) {
@@ -422,6 +428,16 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
   if (!handled) core_.counters.dead_letters.fetch_add(1);
   if (handled) finish(*handled, state.get());
   co_return Written::yes;
+}
+
+// The tick is handled: its timer goes on, unless it was cancelled meanwhile.
+Async<void> LockedTask::end_tick(Transaction& transaction, const TickRecord& tick) {
+  TimerBook timers;
+  const TimerBook::Place place{transaction, transaction, target_->keys};
+  SEMPER_CO_TRY_STATUS(co_await timers.look(place, tick.timer));
+  const std::int64_t now = to_timer_ms(core_.clock().wall_time());
+  timers.begin(tick, now);
+  co_return co_await timers.settle(place, now);
 }
 
 // After the commit.

@@ -74,6 +74,7 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   Async<void> release(const Held& held, Result<Handled> handled, std::shared_ptr<void> state);
   Async<Written> try_release(const Held& held, const Result<Handled>& handled,
                              const std::shared_ptr<void>& state, std::optional<Error>& why);
+  Async<void> end_tick(Transaction& transaction, const TickRecord& tick);
   void finish(const Handled& handled, const void* state);
 
   const std::shared_ptr<const ServedBehaviour> served_;

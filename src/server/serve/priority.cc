@@ -4,6 +4,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "semper/store/too_old.h"
+#include "server/format/timer_book.h"
 #include "server/serve/batch.h"
 #include "server/serve/callbacks.h"
 
@@ -42,6 +43,16 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
     co_return fail(saved.error().in(target.id.to_string()));
   }
   desk.leave_callbacks();
+  if (!sends.timers.empty()) {
+    TimerBook timers;
+    const TimerBook::Place place{transaction, transaction, target.keys};
+    timers.note(sends.timers, to_timer_ms(callbacks.now(sends)));
+    const auto settled = co_await timers.settle(place, to_timer_ms(callbacks.now(sends)));
+    if (!settled) {
+      entity.forget();
+      co_return fail(settled.error().in(target.id.to_string()));
+    }
+  }
   if (transaction.operation_count() > 0) {
     auto committed = co_await transaction.commit();
     if (!committed) {

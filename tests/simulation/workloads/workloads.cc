@@ -27,6 +27,8 @@ const std::vector<WorkloadKind>& workload_kinds() {
        true},
       {"ring", "producers and consumers of rings of both formats on such disks", make_ring, true},
       {"streams", "streams and durable connections that break", make_streams, true},
+      {"timers", "durable timers; each due time once, none after a cancel, none moved",
+       make_timers},
   };
   return kinds;
 }

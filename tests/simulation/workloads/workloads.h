@@ -19,6 +19,7 @@ std::unique_ptr<Workload> make_priority(Simulation& simulation, const Scenario& 
 std::unique_ptr<Workload> make_drain(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_journal(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_ring(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_timers(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_streams(Simulation& simulation, const Scenario& scenario);
 
 }  // namespace semper::simulation

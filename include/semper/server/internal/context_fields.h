@@ -11,6 +11,7 @@
 #include "semper/env/env.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/internal/send_counts.h"
+#include "semper/server/internal/timer_request.h"
 #include "semper/server/message.h"
 
 namespace semper {
@@ -32,6 +33,8 @@ struct CallbackSends {
     EntityId id;
   };
   std::vector<Queue> to_check;
+  std::vector<TimerRequest> timers;  // in the order of their making
+  std::size_t timer_bytes = 0;       // of their messages
 };
 
 // Borrows what it points to.
@@ -44,6 +47,7 @@ struct ContextFields {
   Event event;
   ReplyToken caller;
   CallbackSends* sends;
+  const Tick* tick = nullptr;  // where the message is one
 };
 
 struct LockedContextFields {
@@ -52,6 +56,7 @@ struct LockedContextFields {
   Event event;
   std::uint64_t fencing_token;
   std::stop_token lost;
+  const Tick* tick = nullptr;
 };
 
 }  // namespace internal

@@ -179,8 +179,9 @@ class Watched {
   LockedContext begin_locked(const M& message, LockedContext& context) {
     witness_->locked_begins(context.id(), short_type_name<M>(), encode(message));
     semper::internal::LockedContextFields fields{
-        &context.id(), Env{&witness_->locked_clock(), &context.random()}, context.event(),
-        context.fencing_token(), context.lost()};
+        &context.id(),   Env{&witness_->locked_clock(), &context.random()},
+        context.event(), context.fencing_token(),
+        context.lost(),  context.tick()};
     return LockedContext(std::move(fields));
   }
 

@@ -1,0 +1,48 @@
+#include "server/send/delayed.h"
+
+#include <utility>
+
+#include "server/format/timer_book.h"
+
+namespace semper::internal {
+namespace {
+
+// Of the names that delayed casts have, behind a tilde.
+constexpr std::size_t kNameBytes = 16;
+
+// Writes only, besides the count: senders do not conflict.
+Async<void> set(std::shared_ptr<const Target> target, TimerSpec spec) {
+  const auto& keys = target->keys;
+  const Env env = target->store().env();
+  const std::string name = "~" + to_hex(env.random->bytes(kNameBytes));
+  const TimerRecord timer = begin_timer(std::move(spec), to_timer_ms(env.clock->wall_time()));
+  const auto write = [&](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.timer_count(), ReadMode::snapshot));
+    if (counter_value(raw) >= kTimersPerEntity) co_return fail(too_many_timers());
+    write_timer(transaction, keys, name, timer);
+    transaction.add(keys.timer_count(), 1);
+    co_return Status{};
+  };
+  const Status written = co_await target->store().transact(write);
+  if (written) co_return Status{};
+  const bool is_cut = written.error().kind() == ErrorKind::cancelled;
+  if (!is_cut) co_return fail(written.error().in("a delayed cast to " + target->id.to_string()));
+  co_return fail(ErrorKind::outcome_unknown, "the wait for " + target->id.to_string() +
+                                                 " was cancelled; the message may still be sent");
+}
+
+}  // namespace
+
+Async<void> cast_after(std::shared_ptr<const Target> target, Duration delay, RawMessage message) {
+  if (!target->valid) co_return fail(target->valid.error());
+  SEMPER_CO_TRY(auto spec, timer_after(delay, std::move(message), target->store().limits()));
+  co_return co_await set(std::move(target), std::move(spec));
+}
+
+Async<void> cast_at(std::shared_ptr<const Target> target, WallTime when, RawMessage message) {
+  if (!target->valid) co_return fail(target->valid.error());
+  SEMPER_CO_TRY(auto spec, timer_at(when, std::move(message), target->store().limits()));
+  co_return co_await set(std::move(target), std::move(spec));
+}
+
+}  // namespace semper::internal

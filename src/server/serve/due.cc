@@ -1,0 +1,215 @@
+#include "server/serve/due.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "semper/base/internal/mutant.h"
+#include "semper/base/log.h"
+#include "semper/store/too_old.h"
+#include "semper/store/tuple_text.h"
+#include "server/format/enqueue.h"
+#include "server/format/orders.h"
+#include "server/format/timer_book.h"
+#include "server/serve/waiting.h"
+
+namespace semper::internal {
+namespace {
+
+std::int64_t calendar_ms(const HostCore& core) {
+  const auto now = core.clock().wall_time().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+bool is_half_full(const Transaction& transaction) {
+  const auto& limits = transaction.limits();
+  return transaction.size_bytes() > limits.transaction_bytes / 2 ||
+         transaction.operation_count() > limits.transaction_operations / 2;
+}
+
+// One timer of a firing's transaction.
+class DueTimer {
+ public:
+  DueTimer(Transaction& transaction, const Tenant& tenant, const EntityId& entity,
+           const DueEntry& entry)
+      : transaction_(transaction), keys_(tenant.prefix(), entity), entry_(entry) {}
+
+  // Returns whether it sent a tick. Error: the row cannot be read.
+  Async<bool> fire(std::int64_t now_ms, std::uint16_t segment) {
+    const Bytes due = keys_.due(entry_.due_ms, entry_.timer);
+    SEMPER_CO_TRY(const auto raw, co_await transaction_.get(keys_.timer(entry_.timer)));
+    SEMPER_CO_TRY(const auto order, co_await transaction_.get(keys_.order()));
+    transaction_.clear(due);
+    if (!raw) co_return false;
+    auto decoded = TimerRecord::decode(*raw);
+    if (!decoded) co_return fail(decoded.error());
+    TimerRecord& timer = *decoded;
+    if (!timer.is_indexed() || timer.next_ms != entry_.due_ms) co_return false;
+    if (order) {
+      SEMPER_CO_TRY(const auto standing, Order::decode(*order));
+      // It was killed with its entity: whoever removes that takes the row.
+      const bool is_dead = standing.kind == Order::Kind::kill && timer.stamp < standing.stamp;
+      if (is_dead) co_return false;
+    }
+    const Firing firing = fire_timer(timer, entry_.timer, now_ms);
+    if (firing.what == Fired::over) {
+      transaction_.clear(keys_.timer(entry_.timer));
+      transaction_.add(keys_.timer_count(), -1);
+      co_return false;
+    }
+    write_timer(transaction_, keys_, entry_.timer, timer);
+    if (firing.what == Fired::later) co_return false;
+    if (SEMPER_MUTANT("server_timer_tick_not_sent")) co_return true;
+    Enqueuer enqueuer(transaction_, segment);
+    enqueuer.to(keys_);
+    enqueuer.add(Event::cast, timer.spec.message, {}, &firing.tick);
+    enqueuer.finish();
+    co_return true;
+  }
+
+ private:
+  Transaction& transaction_;
+  const EntityKeys keys_;
+  const DueEntry& entry_;
+};
+
+}  // namespace
+
+Task<void> DueScanner::run(std::shared_ptr<ServedType> type,
+                           std::shared_ptr<Membership> membership) {
+  auto& core = type->served().core();
+  auto inside = core.gate.enter();
+  if (!inside) co_return;
+  const Bytes mark = timers_mark_key(core.tenant.prefix(), type->type());
+  while (!core.stopping.stop_requested()) {
+    std::unique_ptr<Watch> watch;
+    const auto has = co_await has_timers(core, mark, watch);
+    if (has && *has) break;
+    if (!has && has.error().kind() != ErrorKind::closed && !is_too_old(has.error())) {
+      core.trouble.failed(core.clock().now(), "looking for timers of type " + type->type(),
+                          has.error());
+    }
+    OneShot<std::monostate> nothing_else;
+    co_await wait_for_news(core, std::move(watch), nothing_else,
+                           has ? kTimersLookAgain : kCalendarLook);
+  }
+  for (std::uint32_t shard = 0; shard < kIndexShards; ++shard) {
+    asio::co_spawn(core.executor, run_shard(type, membership, shard), asio::detached);
+  }
+}
+
+Async<bool> DueScanner::has_timers(HostCore& core, BytesView mark, std::unique_ptr<Watch>& watch) {
+  Transaction transaction = core.store().begin();
+  SEMPER_CO_TRY(watch, co_await transaction.watch(mark));
+  SEMPER_CO_TRY(const auto row, co_await transaction.get(mark, ReadMode::snapshot));
+  co_return row.has_value();
+}
+
+Task<void> DueScanner::run_shard(std::shared_ptr<ServedType> type,
+                                 std::shared_ptr<Membership> membership, std::uint32_t shard) {
+  auto& core = type->served().core();
+  auto inside = core.gate.enter();
+  if (!inside) co_return;
+  while (!core.stopping.stop_requested()) {
+    auto news = membership->next_change();
+    std::unique_ptr<Watch> watch;
+    std::optional<std::int64_t> next_ms;
+    Duration at_most = kTimersLookAgain;
+    if (membership->prefers(type->type(), shard)) {
+      auto fired = co_await fire_due(*type, shard, watch);
+      if (!fired && is_too_old(fired.error())) continue;  // this process was stopped
+      if (!fired && fired.error().kind() != ErrorKind::closed) {
+        core.trouble.failed(core.clock().now(), "firing timers of type " + type->type(),
+                            fired.error());
+      }
+      if (fired) next_ms = *fired;
+      if (!fired) at_most = kCalendarLook;
+    }
+    co_await wait(core, std::move(watch), news.event(), next_ms, at_most);
+  }
+}
+
+Async<std::optional<std::int64_t>> DueScanner::fire_due(ServedType& type, std::uint32_t shard,
+                                                        std::unique_ptr<Watch>& watch) {
+  auto& core = type.served().core();
+  const Bytes& prefix = core.tenant.prefix();
+  while (!core.stopping.stop_requested()) {
+    Transaction transaction = core.store().begin();
+    // Once: what comes after its snapshot is news, seen by now or not.
+    if (!watch) {
+      SEMPER_CO_TRY(watch, co_await transaction.watch(due_wake_key(prefix, type.type(), shard)));
+    }
+    const RangeOptions first{.limit = 1, .mode = ReadMode::snapshot};
+    const KeyRange all = due_range(prefix, type.type(), shard);
+    SEMPER_CO_TRY(const auto page, co_await transaction.get_range(all, first));
+    if (page.rows.empty()) co_return std::nullopt;
+    SEMPER_CO_TRY(const auto entry, entry_of_due_key(prefix, page.rows.front().key));
+    if (entry.due_ms > calendar_ms(core)) co_return entry.due_ms;
+    std::vector<std::string> unreadable;
+    const auto fire = [&](Transaction& firing) {
+      return fire_some(type, firing, shard, unreadable);
+    };
+    SEMPER_CO_TRY_STATUS(co_await core.store().transact(fire));
+    for (const auto& what : unreadable) log_error("server", what);
+  }
+  co_return std::nullopt;
+}
+
+Async<std::size_t> DueScanner::fire_some(ServedType& type, Transaction& transaction,
+                                         std::uint32_t shard,
+                                         std::vector<std::string>& unreadable) {
+  auto& core = type.served().core();
+  const Bytes& prefix = core.tenant.prefix();
+  unreadable.clear();
+  const std::int64_t now_ms = calendar_ms(core);
+  const KeyRange due = due_range_until(prefix, type.type(), shard, now_ms);
+  const RangeOptions some{.limit = kTimersFiredPerTransaction, .mode = ReadMode::snapshot};
+  SEMPER_CO_TRY(const auto page, co_await transaction.get_range(due, some));
+  std::size_t ticks = 0;
+  for (const auto& row : page.rows) {
+    SEMPER_CO_TRY(const auto entry, entry_of_due_key(prefix, row.key));
+    const EntityId entity{type.type(), entry.id};
+    DueTimer timer(transaction, core.tenant, entity, entry);
+    const auto fired = co_await timer.fire(now_ms, static_cast<std::uint16_t>(ticks));
+    if (fired) {
+      ticks += *fired ? 1 : 0;
+    } else if (fired.error().kind() == ErrorKind::corrupt) {
+      unreadable.push_back(entity.to_string() + ": timer " + to_printable(entry.timer, 64) +
+                           " is left alone: " + fired.error().message() +
+                           "; cancel it (semper timer cancel), and set it again");
+    } else {  // of a newer program, too: that one's hosts fire it
+      co_return fail(fired.error().in(entity.to_string()));
+    }
+    if (is_half_full(transaction)) break;
+  }
+  co_return ticks;
+}
+
+Task<void> DueScanner::wait(HostCore& core, std::unique_ptr<Watch> watch,
+                            OneShot<std::monostate> news, std::optional<std::int64_t> due_ms,
+                            Duration at_most) {
+  const auto left = [&]() -> Duration {
+    if (!due_ms) return at_most;
+    return timer_time(*due_ms) - core.clock().wall_time();
+  };
+  const Duration whole = std::clamp(left(), Duration(), at_most);
+  const MonotonicTime end = core.clock().after(whole);
+  const std::stop_callback on_stop(core.stopping.get_token(), [news]() mutable { news.set({}); });
+  if (watch) {
+    // Left behind when something else comes first; ends by its deadline.
+    asio::co_spawn(
+        core.executor,
+        [](std::unique_ptr<Watch> watched, OneShot<std::monostate> event,
+           MonotonicTime until) -> Task<void> {
+          static_cast<void>(co_await watched->changed(until));
+          event.set({});
+        }(std::move(watch), news, end),
+        asio::detached);
+  }
+  while (core.clock().now() < end && left() > Duration()) {
+    const MonotonicTime look = std::min(end, core.clock().after(kCalendarLook));
+    const auto told = co_await news.wait_until(core.clock(), look);
+    if (told || told.error().kind() != ErrorKind::timeout) co_return;
+  }
+}
+
+}  // namespace semper::internal

@@ -1,0 +1,49 @@
+// DueScanner: puts the ticks of timers whose time has come into the queues of their entities.
+//
+// One coroutine per shard of a type's due index sleeps until the first timer of the shard is due, or the
+// shard's counter is touched; a type that never had a timer costs one watch on its mark. A firing is one
+// transaction: the timers' rows, their entries and the queues, so that a tick comes once, whichever hosts
+// try. Shards that another host prefers are left to it.
+//
+// Due is what the calendar of this host says; the wait goes by the steady clock, in steps of
+// kCalendarLook, so that a calendar that jumps forward is noticed. Two hosts whose calendars differ meet
+// in the rows that they read: the later one finds the timer gone, or not due.
+//
+// Bounds: kTimersFiredPerTransaction, and half of the store's limits. A timer whose row cannot be read
+// is left alone, without its entry, and said in the log.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "server/serve/membership.h"
+#include "server/serve/served_type.h"
+
+namespace semper::internal {
+
+inline constexpr std::size_t kTimersFiredPerTransaction = 256;
+// The calendar is looked at so often while a timer waits for it: no store is asked.
+inline constexpr Duration kCalendarLook = std::chrono::seconds(1);
+// Whoever has nothing to wait for looks again after this, whatever watch was lost.
+inline constexpr Duration kTimersLookAgain = std::chrono::seconds(30);
+
+class DueScanner {
+ public:
+  // Until the host stops. Starts the scanners of the shards once the type has timers.
+  static Task<void> run(std::shared_ptr<ServedType> type, std::shared_ptr<Membership> membership);
+
+ private:
+  static Async<bool> has_timers(HostCore& core, BytesView mark, std::unique_ptr<Watch>& watch);
+  static Task<void> run_shard(std::shared_ptr<ServedType> type,
+                              std::shared_ptr<Membership> membership, std::uint32_t shard);
+  // Fires what is due. Returns when the next one is, if there is one.
+  static Async<std::optional<std::int64_t>> fire_due(ServedType& type, std::uint32_t shard,
+                                                     std::unique_ptr<Watch>& watch);
+  static Async<std::size_t> fire_some(ServedType& type, Transaction& transaction,
+                                      std::uint32_t shard, std::vector<std::string>& unreadable);
+  static Task<void> wait(HostCore& core, std::unique_ptr<Watch> watch, OneShot<std::monostate> news,
+                         std::optional<std::int64_t> due_ms, Duration at_most);
+};
+
+}  // namespace semper::internal

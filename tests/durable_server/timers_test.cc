@@ -1,0 +1,475 @@
+// Durable timers: each due time becomes one message, whoever hosts the entity, and none of a timer that was
+// cancelled.
+#include <algorithm>
+#include <atomic>
+#include <iterator>
+#include <stdexcept>
+
+#include "behaviours.h"
+#include "semper/server/list_timers.h"
+#include "world.h"
+
+namespace semper::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+SERVER_SUITE(DurableTimers);
+SERVER_SUITE_ON(SimulatedTimers, worlds_in(TimeKind::simulated));
+
+// Writes down each tick.
+struct Watchman {
+  struct Seen {
+    std::string timer;
+    std::uint64_t number = 0;
+    std::uint64_t missed = 0;
+    std::int64_t nominal_ms = 0;
+    std::int64_t handled_ms = 0;
+  };
+  using State = std::vector<Seen>;
+
+  struct Ring {
+    bool locks = false;
+    bool fails = false;
+    bool sets_itself = false;
+  };
+  struct After {
+    std::string name;
+    std::int64_t ms = 0;
+    Ring ring;
+    using Reply = bool;
+  };
+  struct Every {
+    std::string name;
+    std::int64_t ms = 0;
+    std::uint64_t count = 0;
+    Ring ring;
+    using Reply = bool;
+  };
+  struct At {
+    std::string name;
+    std::int64_t ms = 0;
+  };
+  struct Cancel {
+    std::string name;
+    using Reply = bool;
+  };
+  struct Fill {
+    std::uint64_t timers = 0;
+    using Reply = bool;
+  };
+  struct Hold {};  // the lock, until it is let go
+  struct Read {
+    using Reply = State;
+  };
+  using Messages = semper::Messages<Ring, After, Every, At, Cancel, Fill, Hold, Read>;
+
+  std::atomic<bool> is_held{false};
+  std::atomic<bool> may_go{false};
+  std::atomic<int> locked_rings{0};
+
+  Result<State> init(const EntityId&) { return State(); }
+
+  static std::int64_t ms(WallTime when) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count();
+  }
+  static void see(State& s, const Tick* tick, WallTime now) {
+    Seen seen;
+    if (tick != nullptr) {
+      seen = {tick->timer, tick->number, tick->missed, ms(tick->nominal), ms(now)};
+    }
+    s.push_back(seen);
+  }
+
+  Outcome handle_cast(const Ring& m, State& s, Context& context) {
+    if (m.fails) throw std::runtime_error("the bell is broken");
+    if (m.locks) return lock();
+    see(s, context.tick(), context.now());
+    if (m.sets_itself && s.size() < 3) context.send_after(context.tick()->timer, 20ms, m);
+    return {};
+  }
+  void handle_locked(const Ring&, State& s, LockedContext& context) {
+    ++locked_rings;
+    see(s, context.tick(), context.clock().wall_time());
+  }
+  void handle_info(const After& m, State&, Context& context) {
+    context.send_after(m.name, std::chrono::milliseconds(m.ms), m.ring);
+  }
+  Reply<bool> handle_call(const After& m, State&, Context& context) {
+    context.send_after(m.name, std::chrono::milliseconds(m.ms), m.ring);
+    return true;
+  }
+  Reply<bool> handle_call(const Every& m, State&, Context& context) {
+    EveryOptions options{.period = std::chrono::milliseconds(m.ms)};
+    options.max_count = m.count;
+    context.send_every(m.name, options, m.ring);
+    return true;
+  }
+  void handle_cast(const At& m, State&, Context& context) {
+    context.send_at(m.name, WallTime(std::chrono::milliseconds(m.ms)), Ring{});
+  }
+  Reply<bool> handle_call(const Cancel& m, State&, Context& context) {
+    context.cancel_timer(m.name);
+    return true;
+  }
+  void handle_cast(const Cancel& m, State&, Context& context) { context.cancel_timer(m.name); }
+  void handle_info(const Cancel& m, State&, Context& context) { context.cancel_timer(m.name); }
+  Reply<bool> handle_call(const Fill& m, State&, Context& context) {
+    for (std::uint64_t i = 0; i < m.timers; ++i) {
+      context.send_after("t" + std::to_string(i), 1h, Ring{});
+    }
+    return true;
+  }
+  Reply<State> handle_call(const Read&, State& s, Context&) { return s; }
+  Outcome handle_cast(const Hold&, State&, Context&) { return lock(); }
+  asio::awaitable<void> handle_locked(const Hold&, State&, LockedContext& context) {
+    is_held = true;
+    while (!may_go && !context.lost().stop_requested()) {
+      static_cast<void>(co_await sleep_for(context.clock(), 1ms));
+    }
+    is_held = false;
+  }
+};
+
+Watchman::After after(std::string name, std::int64_t ms, Watchman::Ring ring = {}) {
+  return {std::move(name), ms, ring};
+}
+Watchman::Every every(std::string name, std::int64_t ms, std::uint64_t count = 0,
+                      Watchman::Ring ring = {}) {
+  return {std::move(name), ms, count, ring};
+}
+Watchman::Cancel cancel(std::string name) {
+  return {std::move(name)};
+}
+
+Task<Watchman::State> seen_by(World& world, std::string id) {
+  auto reader = world.ref<Watchman>(std::move(id));
+  const Watchman::Read read;
+  co_return must(co_await reader.call(read));
+}
+
+Task<std::size_t> count_seen(World& world, std::string id) {
+  auto seen = co_await seen_by(world, std::move(id));
+  co_return seen.size();
+}
+
+Task<std::vector<TimerView>> timers_of(World& world, std::string id) {
+  const EntityId entity{std::string(type_name<Watchman>()), std::move(id)};
+  co_return must(co_await list_timers(Tenant(world.store()), entity));
+}
+
+// Nothing waits for its time any more, and nothing is left of timers that are over.
+Task<void> expect_no_timers(World& world, std::string id) {
+  auto left = co_await timers_of(world, id);
+  EXPECT_TRUE(left.empty());
+  auto due = must(co_await list_due(Tenant(world.store()), std::string(type_name<Watchman>())));
+  EXPECT_TRUE(due.empty());
+  const EntityId entity{std::string(type_name<Watchman>()), std::move(id)};
+  const auto count = must(co_await count_timers(Tenant(world.store()), entity));
+  EXPECT_EQ(count, 0u);
+}
+
+SERVER_TEST(DurableTimers, a_timer_comes_early_twice_or_not_at_all) {
+  co_await world.serve<Watchman>();
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const auto set = after("once", 60);
+  must(co_await ref.call(set));
+  auto timers = co_await timers_of(world, "w");
+  EXPECT_EQ(timers.size(), 1u);
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
+  const auto second = after("another", 30);
+  must(co_await ref.call(second));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") >= 2; });
+  auto seen = co_await seen_by(world, "w");
+  EXPECT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0].timer, "once");
+  EXPECT_EQ(seen[0].number, 1u);
+  EXPECT_GE(seen[0].handled_ms, seen[0].nominal_ms);
+  EXPECT_EQ(seen[1].timer, "another");
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(DurableTimers, a_repeating_timer_loses_a_tick_or_does_not_end) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const auto set = every("beat", 20, 4);
+  must(co_await ref.call(set));
+  co_await world.eventually([&]() -> Task<bool> {
+    auto timers = co_await timers_of(world, "w");
+    co_return timers.empty();
+  });
+  auto seen = co_await seen_by(world, "w");
+  EXPECT_EQ(seen.size(), 4u);
+  std::uint64_t number = 0;
+  for (const auto& tick : seen) {
+    EXPECT_EQ(tick.number, number + tick.missed + 1);
+    EXPECT_EQ((tick.nominal_ms - seen[0].nominal_ms) % 20, 0) << "the anchor has moved";
+    number = tick.number;
+  }
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(DurableTimers, a_delayed_cast_of_a_process_without_a_host_is_lost) {
+  auto ref = world.ref<Watchman>("w");
+  const Watchman::Ring ring;
+  must(co_await ref.cast_after(10ms, ring));
+  must(co_await ref.cast_at<Watchman::Ring>(WallTime()));
+  auto timers = co_await timers_of(world, "w");
+  EXPECT_EQ(timers.size(), 2u);
+  co_await world.serve<Watchman>();
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 2; });
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(DurableTimers, a_timer_that_is_set_again_moves_or_one_with_another_spec_stays) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const auto hour = after("t", 3'600'000);
+  must(co_await ref.call(hour));
+  auto first = co_await timers_of(world, "w");
+  must(co_await sleep_for(world.clock(), 5ms));
+  must(co_await ref.call(hour));
+  auto again = co_await timers_of(world, "w");
+  EXPECT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].due, first[0].due) << "the same spec keeps its anchor";
+  const auto soon = after("t", 10);
+  must(co_await ref.call(soon));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(DurableTimers, a_timer_that_sets_itself_again_stops) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  Watchman::Ring ring;
+  ring.sets_itself = true;
+  const auto set = after("t", 10, ring);
+  must(co_await ref.call(set));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 3; });
+  co_await expect_no_timers(world, "w");
+}
+
+// A tick waits behind the lock; then its timer is cancelled, by a message that runs before it, or from outside.
+Task<void> cancel_a_queued_tick(World& world, bool from_outside) {
+  auto behaviour = std::make_shared<Watchman>();
+  Process* server = co_await world.serve<Watchman>(behaviour);
+  auto ref = world.ref<Watchman>("w");
+  must(co_await ref.cast<Watchman::Hold>());
+  co_await world.eventually([&] { return behaviour->is_held.load(); });
+  if (!from_outside) {
+    const auto stop = cancel("t");
+    must(co_await ref.cast(stop));
+  }
+  // Past the lock, so that its tick is behind all that.
+  auto local = server->ref<Watchman>("w");
+  const auto set = after("t", 10);
+  must(co_await local.info(set));
+  const std::uint64_t waiting = from_outside ? 2 : 3;  // with what holds the lock
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return must(co_await ref.queue_length()) == waiting; });
+  auto timers = co_await timers_of(world, "w");
+  EXPECT_EQ(timers.size(), 1u);
+  EXPECT_TRUE(timers.size() != 1 || !timers[0].due) << "its tick waits in the queue";
+  if (from_outside) {
+    must(co_await cancel_timer(Tenant(world.store()), ref.entity(), "t"));
+    const auto none = must_fail(co_await cancel_timer(Tenant(world.store()), ref.entity(), "t"));
+    EXPECT_EQ(none.kind(), ErrorKind::not_found);
+  }
+  behaviour->may_go = true;
+  co_await world.until_processed(ref.untyped());
+  EXPECT_EQ(co_await count_seen(world, "w"), 0u) << "a cancelled timer's tick was handled";
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(DurableTimers, a_queued_tick_is_handled_after_its_timer_was_cancelled) {
+  co_await cancel_a_queued_tick(world, false);
+}
+
+SERVER_TEST(DurableTimers, a_queued_tick_is_handled_after_its_timer_was_cancelled_from_outside) {
+  co_await cancel_a_queued_tick(world, true);
+}
+
+SERVER_TEST(DurableTimers, timers_survive_a_kill) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const auto far = every("far", 3'600'000);
+  const auto near = after("near", 40);
+  must(co_await ref.call(far));
+  must(co_await ref.call(near));
+  must(co_await ref.kill());
+  co_await expect_no_timers(world, "w");
+  const auto fresh = after("fresh", 60);
+  must(co_await ref.call(fresh));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") >= 1; });
+  auto seen = co_await seen_by(world, "w");
+  EXPECT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].timer, "fresh");
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(DurableTimers, a_reset_takes_timers_along) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const auto set = after("t", 3'600'000);
+  must(co_await ref.call(set));
+  auto before = co_await timers_of(world, "w");
+  must(co_await ref.reset());
+  auto left = co_await timers_of(world, "w");
+  EXPECT_EQ(left.size(), 1u);
+  EXPECT_TRUE(left.size() != 1 || left[0].due == before[0].due);
+  const auto soon = after("t", 10);
+  must(co_await ref.call(soon));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
+}
+
+SERVER_TEST(DurableTimers, a_tick_that_fails_ends_the_schedule) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  Watchman::Ring broken;
+  broken.fails = true;
+  const auto set = every("bad", 20, 2, broken);
+  must(co_await ref.call(set));
+  const EntityId id = ref.entity();
+  co_await world.eventually([&]() -> Task<bool> {
+    auto letters = must(co_await list_dead_letters(Tenant(world.store()), id));
+    co_return letters.size() == 2;
+  });
+  co_await world.until_processed(ref.untyped());
+  co_await expect_no_timers(world, "w");
+  // Whoever redrives one wants it handled, although its timer is over: it fails again.
+  must(co_await redrive_dead_letters(Tenant(world.store()), id));
+  co_await world.eventually([&]() -> Task<bool> {
+    auto letters = must(co_await list_dead_letters(Tenant(world.store()), id));
+    co_return letters.size() == 2;
+  });
+}
+
+SERVER_TEST(DurableTimers, a_tick_under_the_lock_ends_the_schedule_or_comes_twice) {
+  auto behaviour = std::make_shared<Watchman>();
+  co_await world.serve<Watchman>(behaviour);
+  auto ref = world.ref<Watchman>("w");
+  Watchman::Ring locked;
+  locked.locks = true;
+  const auto set = every("t", 20, 3, locked);
+  must(co_await ref.call(set));
+  co_await world.eventually([&]() -> Task<bool> {
+    auto timers = co_await timers_of(world, "w");
+    co_return timers.empty();
+  });
+  auto seen = co_await seen_by(world, "w");
+  EXPECT_EQ(seen.size(), 3u);
+  for (const auto& tick : seen) EXPECT_EQ(tick.timer, "t");
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(DurableTimers, an_info_sets_none) {
+  Process* server = co_await world.serve<Watchman>();
+  auto ref = server->ref<Watchman>("w");
+  const auto set = after("t", 10);
+  must(co_await ref.info(set));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
+}
+
+SERVER_TEST(SimulatedTimers, an_entity_sets_more_timers_than_it_may_have) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const Watchman::Fill all{kTimersPerEntity};
+  must(co_await ref.call(all));
+  const auto one_more = after("one more", 10);
+  const Error refused = must_fail(co_await ref.call(one_more));
+  EXPECT_EQ(refused.kind(), ErrorKind::exhausted);
+  const Watchman::Ring ring;
+  const Error from_outside = must_fail(co_await ref.cast_after(1s, ring));
+  EXPECT_EQ(from_outside.kind(), ErrorKind::exhausted);
+  const auto stop = cancel("t0");
+  must(co_await ref.call(stop));
+  must(co_await ref.call(one_more));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
+  must(co_await ref.kill());
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(SimulatedTimers, what_was_missed_while_no_host_ran_comes_tick_by_tick) {
+  Process* server = co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const auto set = every("t", 1'000);
+  must(co_await ref.call(set));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
+  server->kill();
+  must(co_await sleep_for(world.clock(), 10min));
+  co_await world.serve<Watchman>();
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") >= 3; });
+  auto seen = co_await seen_by(world, "w");
+  EXPECT_LE(seen.size(), 5u);
+  EXPECT_GT(seen[1].missed, 590u);
+  EXPECT_EQ(seen[1].number, seen[0].number + 1 + seen[1].missed);
+  EXPECT_EQ((seen[2].nominal_ms - seen[0].nominal_ms) % 1'000, 0);
+}
+
+SERVER_TEST(SimulatedTimers, hosts_with_other_calendars_double_a_tick) {
+  co_await world.serve<Watchman>(std::make_shared<Watchman>(), quick_options(), {}, 3s);
+  co_await world.serve<Watchman>(std::make_shared<Watchman>(), quick_options(), {}, -3s);
+  co_await world.serve<Watchman>();
+  std::vector<std::string> ids;
+  for (int i = 0; i < 20; ++i) ids.push_back("w" + std::to_string(i));
+  for (const auto& id : ids) {
+    const auto set = every("t", 500, 6);
+    must(co_await world.ref<Watchman>(id).call(set));
+  }
+  for (const auto& id : ids) {
+    co_await world.eventually([&]() -> Task<bool> {
+      auto timers = co_await timers_of(world, id);
+      co_return timers.empty();
+    });
+    auto seen = co_await seen_by(world, id);
+    std::uint64_t number = 0;
+    for (const auto& tick : seen) {
+      EXPECT_EQ(tick.number, number + tick.missed + 1) << id;
+      number = tick.number;
+    }
+    EXPECT_EQ(seen.size(), 6u) << id;
+  }
+}
+
+SERVER_TEST(SimulatedTimers, the_list_of_what_is_due_misses_one_or_shows_it_out_of_order) {
+  co_await world.serve<Watchman>();
+  const Tenant tenant(world.store());
+  const std::string type(type_name<Watchman>());
+  for (int i = 0; i < 30; ++i) {
+    const auto set = after("t" + std::to_string(i % 3), 600'000 + 60'000 * ((i * 7) % 30));
+    must(co_await world.ref<Watchman>("w" + std::to_string(i)).call(set));
+  }
+  std::vector<TimerView> all;
+  DueListOptions page;
+  page.limit = 7;
+  while (true) {
+    auto some = must(co_await list_due(tenant, type, page));
+    if (some.empty()) break;
+    page.after = DueListOptions::Place{*some.back().due, some.back().entity.id, some.back().name};
+    std::move(some.begin(), some.end(), std::back_inserter(all));
+  }
+  EXPECT_EQ(all.size(), 30u);
+  EXPECT_TRUE(std::is_sorted(all.begin(), all.end(),
+                             [](const auto& a, const auto& b) { return *a.due < *b.due; }));
+  DueListOptions soon;
+  soon.until = world.clock().wall_time() + 610s;
+  auto first = must(co_await list_due(tenant, type, soon));
+  EXPECT_EQ(first.size(), 1u);
+  auto later = must(co_await list_due(tenant, type, DueListOptions()));
+  EXPECT_EQ(later.size(), 30u);
+}
+
+}  // namespace
+}  // namespace semper::testing
