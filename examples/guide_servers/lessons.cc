@@ -82,6 +82,18 @@ semper::Async<void> import_deliveries(semper::Tenant shop, std::vector<Delivery>
   co_return co_await semper::cast_once(shop, "deliveries.csv", std::move(casts));
 }
 
+semper::Async<void> offer_tomorrow(semper::Tenant shop, std::string offer) {
+  auto offered = semper::ref<Offer>(shop, offer);
+  const Offer::Make make{4900, 24};
+  co_return co_await offered.cast_after(std::chrono::hours(24), make);
+}
+
+semper::Async<std::vector<semper::TimerView>> due_soon(semper::Tenant shop) {
+  semper::DueListOptions options;
+  options.until = shop.store()->env().clock->wall_time() + std::chrono::hours(8);
+  co_return co_await semper::list_due(shop, "Offer", options);
+}
+
 semper::Async<void> discontinue(semper::Tenant shop, std::string article) {
   auto stock = semper::ref<Stock>(shop, article);
   co_return co_await stock.kill();

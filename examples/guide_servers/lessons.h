@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "offer.h"
 #include "order.h"
+#include "semper/server/list_timers.h"
 #include "stock.h"
 
 namespace guide {
@@ -39,6 +41,12 @@ struct Delivery {
 };
 // Sends the lines, those included that were sent before.
 semper::Async<void> import_deliveries(semper::Tenant shop, std::vector<Delivery> deliveries);
+
+// A message that is sent a day later.
+semper::Async<void> offer_tomorrow(semper::Tenant shop, std::string offer);
+
+// Offers with something to do within the next eight hours.
+semper::Async<std::vector<semper::TimerView>> due_soon(semper::Tenant shop);
 
 // The end of an article.
 semper::Async<void> discontinue(semper::Tenant shop, std::string article);

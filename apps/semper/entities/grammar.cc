@@ -5,6 +5,7 @@
 #include "entities/record.h"
 #include "entities/send.h"
 #include "entities/stats.h"
+#include "entities/timers.h"
 
 namespace semper::cli {
 namespace {
@@ -59,6 +60,29 @@ void add_dead(CLI::App& program, Command& chosen) {
       return *again ? redrive(invocation, *arguments) : show_dead_letters(invocation, *arguments);
     };
   });
+}
+
+void add_timers(CLI::App& program, Command& chosen) {
+  auto& timers =
+      add_command(program, {"timers", "The timers of a type by due time, or of one entity",
+                            "timers Order --within 1h\ntimers Order/17\n--json timers "
+                            "Order --limit 0"});
+  auto arguments = std::make_shared<TimersArguments>();
+  timers.add_option("TYPE[/ID]", arguments->of, "A type, or TYPE/ID; the first slash divides")
+      ->required();
+  timers.add_option("--within", arguments->within, "Only what is due by then: 90s, 15m, 1h");
+  add_count(timers, "--limit", arguments->limit, "At most so many; 0: all");
+  choose(timers, chosen, arguments, show_timers);
+
+  auto& timer =
+      add_command(program, {"timer", "One timer of an entity", "timer cancel Order/17 expiry"});
+  timer.require_subcommand(1);
+  auto& cancel = add_command(timer, {"cancel", "Cancel it: no tick of it is handled from now on",
+                                     "timer cancel Order/17 expiry"});
+  auto one = std::make_shared<TimerArguments>();
+  cancel.add_option("ENTITY", one->entity, kEntityHelp)->required();
+  cancel.add_option("NAME", one->name, "The timer's name, as `timers` shows it")->required();
+  choose(cancel, chosen, one, cancel_one_timer);
 }
 
 void add_record(CLI::App& program, Command& chosen) {
@@ -161,6 +185,7 @@ void add_entity_commands(CLI::App& program, Command& chosen) {
   add_looking(program, chosen);
   add_sending(program, chosen);
   add_dead(program, chosen);
+  add_timers(program, chosen);
   add_record(program, chosen);
   add_force(program, chosen);
   add_stats(program, chosen);

@@ -8,6 +8,7 @@
 #include "common/text.h"
 #include "semper/base/cbor_json.h"
 #include "semper/server/inspect.h"
+#include "semper/server/list_timers.h"
 
 namespace semper::cli {
 namespace {
@@ -52,7 +53,8 @@ std::string state_text(BytesView state) {
   return cbor_to_json(state, {.indent = 2}).value_or(line);
 }
 
-void print_entity(Invocation& invocation, const EntityView& view, WallTime now) {
+void print_entity(Invocation& invocation, const EntityView& view, std::uint64_t timers,
+                  WallTime now) {
   const auto field = [&](std::string name, const std::string& value) {
     name.resize(16, ' ');
     invocation.say(name + value);
@@ -67,11 +69,12 @@ void print_entity(Invocation& invocation, const EntityView& view, WallTime now) 
                             : "free");
   field("  dead letters", std::to_string(view.dead_letters) +
                               (view.dead_letters == kDeadLettersCounted ? " or more" : ""));
+  if (timers > 0) field("  timers", std::to_string(timers));
   field("  written at", view.stamp.is_complete() ? view.stamp.to_string() : "never");
   if (view.parked) field("  parked", shown(*view.parked));
 }
 
-Bytes entity_item(const EntityView& view, WallTime now) {
+Bytes entity_item(const EntityView& view, std::uint64_t timers, WallTime now) {
   Fields fields;
   fields.add("type", text_item(view.id.type))
       .add("id", text_item(view.id.id))
@@ -90,6 +93,7 @@ Bytes entity_item(const EntityView& view, WallTime now) {
     fields.add("lock", null_item());
   }
   return fields.add("dead_letters", number_item(view.dead_letters))
+      .add("timers", number_item(timers))
       .add("versionstamp",
            view.stamp.is_complete() ? text_item(view.stamp.to_string()) : null_item())
       .add("parked", view.parked ? text_item(*view.parked) : null_item())
@@ -219,9 +223,10 @@ Async<void> show(Invocation& invocation, std::string entity) {
   SEMPER_CO_TRY(const auto id, parse_entity(entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   SEMPER_CO_TRY(const auto view, co_await inspect_known(tenant, id));
+  SEMPER_CO_TRY(const std::uint64_t timers, co_await count_timers(tenant, id));
   const WallTime now = tenant.store()->env().clock->wall_time();
-  if (invocation.json()) co_return invocation.print_document(entity_item(view, now));
-  print_entity(invocation, view, now);
+  if (invocation.json()) co_return invocation.print_document(entity_item(view, timers, now));
+  print_entity(invocation, view, timers, now);
   co_return Status{};
 }
 

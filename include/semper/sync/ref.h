@@ -49,6 +49,14 @@ class Ref {
   }
 
   template <class M>
+  requires HandlesCast<B, M> Status cast_after(Duration delay, M message,
+                                               Duration timeout = kForever)
+  const { return wait(cast_after_of(ref_, delay, std::move(message)), timeout); }
+  template <class M>
+  requires HandlesCast<B, M> Status cast_at(WallTime when, M message, Duration timeout = kForever)
+  const { return wait(cast_at_of(ref_, when, std::move(message)), timeout); }
+
+  template <class M>
   requires HandlesCall<B, M> Result<typename M::Reply> priority_call(
       M message, Duration timeout = CallOptions().timeout)
   const {
@@ -89,6 +97,14 @@ class Ref {
   template <class M>
   static Async<void> cast_of(Whole ref, M message) {
     co_return co_await ref.cast(std::move(message));
+  }
+  template <class M>
+  static Async<void> cast_after_of(Whole ref, Duration delay, M message) {
+    co_return co_await ref.cast_after(delay, std::move(message));
+  }
+  template <class M>
+  static Async<void> cast_at_of(Whole ref, WallTime when, M message) {
+    co_return co_await ref.cast_at(when, std::move(message));
   }
   static Async<void> batch_of(Whole ref, Batch<B> batch) {
     co_return co_await ref.cast(std::move(batch));

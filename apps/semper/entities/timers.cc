@@ -1,0 +1,159 @@
+#include "entities/timers.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "common/document.h"
+#include "common/text.h"
+#include "entities/look.h"
+#include "semper/server/list_timers.h"
+
+namespace semper::cli {
+namespace {
+
+using Purpose = Invocation::Purpose;
+
+// Timers read in one transaction.
+constexpr std::size_t kTimersPerPage = 1000;
+
+std::string schedule_text(const TimerView& timer) {
+  if (!timer.every) return timer.kind == TimerView::Kind::at ? "at a time" : "after a delay";
+  const auto& every = *timer.every;
+  const bool is_delay = every.pace == EveryOptions::Pace::fixed_delay;
+  std::string text = std::string(is_delay ? "after each " : "every ") + shown_latency(every.period);
+  if (every.max_count > 0) text += ", " + std::to_string(every.max_count) + " times";
+  if (every.until) text += ", until " + shown_time(*every.until);
+  return text;
+}
+
+const char* missed_name(EveryOptions::Missed missed) {
+  switch (missed) {
+    case EveryOptions::Missed::all:
+      return "all";
+    case EveryOptions::Missed::skip:
+      return "skip";
+    default:
+      return "coalesce";
+  }
+}
+
+Bytes every_item(const EveryOptions& every) {
+  const bool is_delay = every.pace == EveryOptions::Pace::fixed_delay;
+  return Fields()
+      .add("period_seconds", seconds_item(every.period))
+      .add("pace", text_item(is_delay ? "fixed_delay" : "fixed_rate"))
+      .add("missed", text_item(missed_name(every.missed)))
+      .add("first", every.first ? time_item(*every.first) : null_item())
+      .add("until", every.until ? time_item(*every.until) : null_item())
+      .add("max_count", number_item(every.max_count))
+      .item();
+}
+
+Bytes timer_item(const TimerView& timer) {
+  return Fields()
+      .add("entity", text_item(timer.entity.to_string()))
+      .add("name", text_item(timer.name))
+      .add("due", timer.due ? time_item(*timer.due) : null_item())
+      .add("every", timer.every ? every_item(*timer.every) : null_item())
+      .add("ticks", number_item(timer.ticks))
+      .add("message", text_item(timer.message.name))
+      .add("content", stored_item(timer.message.payload))
+      .item();
+}
+
+// What was asked for, a page at a time.
+struct Wanted {
+  std::optional<EntityId> entity;  // else those of the type
+  std::string type;
+  std::optional<WallTime> until;
+};
+
+Async<std::vector<TimerView>> read_page(const Tenant& tenant, const Wanted& wanted,
+                                        const std::optional<TimerView>& last, std::size_t limit) {
+  if (wanted.entity) {
+    TimerListOptions options;
+    options.limit = limit;
+    if (last) options.after = last->name;
+    co_return co_await list_timers(tenant, *wanted.entity, options);
+  }
+  DueListOptions options;
+  options.limit = limit;
+  options.until = wanted.until;
+  if (last && last->due) {
+    options.after = DueListOptions::Place{*last->due, last->entity.id, last->name};
+  }
+  co_return co_await list_due(tenant, wanted.type, options);
+}
+
+Async<std::vector<TimerView>> read_all(const Tenant& tenant, const Wanted& wanted,
+                                       std::size_t limit) {
+  std::vector<TimerView> timers;
+  std::optional<TimerView> last;
+  while (timers.size() < limit) {
+    const std::size_t most = std::min(limit - timers.size(), kTimersPerPage);
+    SEMPER_CO_TRY(auto page, co_await read_page(tenant, wanted, last, most));
+    const bool is_last = page.size() < most;
+    if (!page.empty()) last = page.back();
+    for (auto& timer : page) {
+      if (wanted.until && (!timer.due || *timer.due > *wanted.until)) continue;
+      timers.push_back(std::move(timer));
+    }
+    if (is_last) break;
+  }
+  co_return timers;
+}
+
+}  // namespace
+
+Async<void> show_timers(Invocation& invocation, TimersArguments arguments) {
+  Wanted wanted;
+  wanted.type = arguments.of;
+  if (arguments.of.find('/') != std::string::npos) {
+    SEMPER_CO_TRY(wanted.entity, parse_entity(arguments.of));
+  }
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
+  const WallTime now = tenant.store()->env().clock->wall_time();
+  if (!arguments.within.empty()) {
+    SEMPER_CO_TRY(const Duration span, parse_span_option("--within", arguments.within));
+    wanted.until = span >= WallTime::max() - now ? WallTime::max() : now + span;
+  }
+  const std::size_t limit = arguments.limit == 0 ? ~std::size_t{0} : arguments.limit;
+  SEMPER_CO_TRY(const auto timers, co_await read_all(tenant, wanted, limit));
+  List document;
+  std::vector<std::vector<std::string>> rows = {
+      {"DUE", "IN", "ENTITY", "TIMER", "SCHEDULE", "TICKS", "MESSAGE", "CONTENT"}};
+  for (const auto& timer : timers) {
+    document.add(timer_item(timer));
+    std::string in = "in its queue";
+    if (timer.due) in = *timer.due > now ? shown_span(*timer.due - now) : "now";
+    rows.push_back({timer.due ? shown_time(*timer.due) : "-", in, shown(timer.entity.to_string()),
+                    shown(timer.name), schedule_text(timer), std::to_string(timer.ticks),
+                    shown(timer.message.name), shown_value(timer.message.payload)});
+  }
+  if (invocation.json()) co_return invocation.print_document(document.item());
+  if (timers.empty()) {
+    invocation.note("no timer of " + shown(arguments.of) +
+                    (wanted.until ? " is due within " + arguments.within : " waits for its time"));
+  } else {
+    invocation.print(table(rows));
+  }
+  if (timers.size() == limit) invocation.note("there may be more; see all with --limit 0");
+  co_return Status{};
+}
+
+Async<void> cancel_one_timer(Invocation& invocation, TimerArguments arguments) {
+  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
+  SEMPER_CO_TRY_STATUS(co_await cancel_timer(tenant, id, arguments.name));
+  if (invocation.json()) {
+    co_return invocation.print_document(Fields()
+                                            .add("entity", text_item(id.to_string()))
+                                            .add("cancelled", text_item(arguments.name))
+                                            .item());
+  }
+  invocation.say(shown(id.to_string()) + ": timer " + shown(arguments.name) + " is cancelled");
+  co_return Status{};
+}
+
+}  // namespace semper::cli
