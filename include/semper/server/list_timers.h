@@ -1,7 +1,7 @@
 // TimerView: the timers that lie in a store, without their C++ types: for tools, dashboards and tests.
 //
 //   auto due = co_await semper::list_due(tenant, "Account");            // "what is due in the next hour?"
-//   auto all = co_await semper::list_timers(tenant, EntityId{"Account", "7"});
+//   auto all = co_await semper::list_timers(tenant, account.entity());
 //
 // Everything here reads in one transaction and changes nothing, except where the name says so. Lists are
 // bounded: the next page begins after the last row of the one before. Errors: not_found, invalid_argument,
