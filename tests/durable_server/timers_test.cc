@@ -418,6 +418,42 @@ SERVER_TEST(SimulatedTimers, what_was_missed_while_no_host_ran_comes_tick_by_tic
   EXPECT_EQ((seen[2].nominal_ms - seen[0].nominal_ms) % 1'000, 0);
 }
 
+SERVER_TEST(SimulatedTimers, a_row_that_cannot_be_read_stops_the_others_of_its_shard) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const auto bad = after("bad", 5'000);
+  must(co_await ref.call(bad));
+  auto stored = co_await world.rows(entity_range(ref.entity(), 13));
+  EXPECT_EQ(stored.size(), 1u);
+  co_await world.put(stored.front().key, "damaged");
+  const auto good = after("good", 6'000);
+  must(co_await ref.call(good));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
+  const auto logged = world.logged();
+  EXPECT_TRUE(std::any_of(logged.begin(), logged.end(), [](const std::string& line) {
+    return line.find("timer bad is left alone") != std::string::npos;
+  }));
+  auto listed = co_await list_timers(Tenant(world.store()), ref.entity());
+  EXPECT_EQ(must_fail(listed).kind(), ErrorKind::corrupt);
+  must(co_await cancel_timer(Tenant(world.store()), ref.entity(), "bad"));
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(SimulatedTimers, a_host_that_waits_for_the_first_timer_does_not_see_a_sooner_one) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const auto far = after("far", 3'600'000);
+  must(co_await ref.call(far));
+  must(co_await sleep_for(world.clock(), 2s));
+  const MonotonicTime began = world.clock().now();
+  const auto near = after("near", 100);
+  must(co_await ref.call(near));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
+  EXPECT_LT(world.clock().now() - began, world.is_steady() ? Duration(1s) : Duration(40s));
+}
+
 SERVER_TEST(SimulatedTimers, hosts_with_other_calendars_double_a_tick) {
   co_await world.serve<Watchman>(std::make_shared<Watchman>(), quick_options(), {}, 3s);
   co_await world.serve<Watchman>(std::make_shared<Watchman>(), quick_options(), {}, -3s);
