@@ -42,6 +42,8 @@ class GuideServersTest : public ::testing::Test {
     host_->serve<Stock>();
     host_->serve(std::make_shared<Order>(
         provider_, [this](const std::string& article) { notified_.set(article); }));
+    host_->serve(
+        std::make_shared<Shipping>([this](const std::string& order) { printed_.set(order); }));
     ASSERT_TRUE(scheduler_.block_on(host_->start()));
   }
   void TearDown() override { ASSERT_TRUE(scheduler_.block_on(host_->stop())); }
@@ -62,6 +64,7 @@ class GuideServersTest : public ::testing::Test {
 
   std::shared_ptr<Provider> provider_ = std::make_shared<Provider>();
   semper::OneShot<std::string> notified_;
+  semper::OneShot<std::string> printed_;
   semper::Scheduler scheduler_;
   std::optional<semper::Store> shop_;
   std::optional<semper::Host> host_;
@@ -114,6 +117,18 @@ TEST_F(GuideServersTest, a_later_reply_comes_with_the_delivery_that_allows_it) {
   deliver("lamp", 4);
   EXPECT_EQ(scheduler_.block_on(answered.wait()).value(), 3);
   EXPECT_EQ(count("lamp"), 3);
+}
+
+TEST_F(GuideServersTest, what_is_booked_is_shipped_and_an_order_without_a_number_is_told_of) {
+  ASSERT_TRUE(scheduler_.block_on(book(*shop_, "")));
+  ASSERT_TRUE(scheduler_.block_on(book(*shop_, "1001")));
+  EXPECT_EQ(scheduler_.block_on(printed_.wait()).value(), "1001");
+  const semper::EntityId main{"Shipping", "main"};
+  const auto view = scheduler_.block_on(semper::inspect(*shop_, main)).value();
+  const auto state = semper::decode<Shipping::State>(view.state.value()).value();
+  EXPECT_EQ(state.failed, 1);
+  EXPECT_THAT(state.last_failure, HasSubstr("after 4 attempts"));
+  EXPECT_THAT(state.prepared, UnorderedElementsAre("1001"));
 }
 
 TEST_F(GuideServersTest, an_order_is_charged_once_and_returns_its_goods) {

@@ -94,6 +94,16 @@ semper::Async<std::vector<semper::TimerView>> due_soon(semper::Tenant shop) {
   co_return co_await semper::list_due(shop, "Offer", options);
 }
 
+semper::Async<void> book(semper::Store store, std::string order) {
+  auto shipping = semper::ref<Shipping>(store, "main");
+
+  const auto write = [&](semper::Transaction& transaction) -> semper::Async<void> {
+    transaction.set("booked/" + order, "");
+    co_return co_await shipping.cast_in<Shipping::Prepare>(transaction, order);
+  };
+  co_return co_await store.transact(write);
+}
+
 semper::Async<void> discontinue(semper::Tenant shop, std::string article) {
   auto stock = semper::ref<Stock>(shop, article);
   co_return co_await stock.kill();

@@ -8,6 +8,7 @@
 #include "offer.h"
 #include "order.h"
 #include "semper/server/list_timers.h"
+#include "shipping.h"
 #include "stock.h"
 
 namespace guide {
@@ -47,6 +48,9 @@ semper::Async<void> offer_tomorrow(semper::Tenant shop, std::string offer);
 
 // Offers with something to do within the next eight hours.
 semper::Async<std::vector<semper::TimerView>> due_soon(semper::Tenant shop);
+
+// A row of the program's own and a message, in one commit.
+semper::Async<void> book(semper::Store store, std::string order);
 
 // The end of an article.
 semper::Async<void> discontinue(semper::Tenant shop, std::string article);

@@ -4,6 +4,10 @@
 
 namespace semper::internal {
 
+Result<Handled> Behaviour::handle_dead_letter(const DeadLetterInfo&, void*, Context&) {
+  return fail(ErrorKind::unsupported, type() + " has no handle_dead_letter");
+}
+
 Error unknown_fields_error(std::string_view type, const Error& surplus) {
   return Error(
       ErrorKind::unsupported,

@@ -181,6 +181,58 @@ TEST_F(CliEntities, messages_set_aside_are_not_shown_or_can_not_be_put_back) {
   EXPECT_THAT(run({"dead", "Counter/nobody"}).code, 3);
 }
 
+TEST_F(CliEntities, single_dead_letters_are_not_put_back_or_deleted_as_they_are_named) {
+  const HostedStore host(url());
+  for (const char* how : {R"(["a"])", R"(["b"])", R"(["c"])"}) {
+    must({"cast", "Fragile/glass", "Break", how});
+  }
+  ASSERT_TRUE(wait_until([&] {
+    return must_json({"dead", "Fragile/glass", "--count"})["dead_letters"] == 3;
+  }));
+  const auto letters = must_json({"dead", "Fragile/glass"});
+  ASSERT_EQ(letters.size(), 3u);
+  EXPECT_EQ(letters[0]["attempts"], 1);
+  EXPECT_TRUE(letters[0]["first_attempt"].is_string());
+  const std::string first = letters[0]["versionstamp"];
+  const std::string second = letters[1]["versionstamp"];
+  refused(3, "none was touched",
+          {"dead", "Fragile/glass", "--delete", "--letter", first, "--letter",
+           "ffffffffffffffff-0000-0000", "--yes"});
+  EXPECT_EQ(must_json({"dead", "Fragile/glass", "--count"})["dead_letters"], 3);
+  EXPECT_EQ(must_json({"dead", "Fragile/glass", "--delete", "--letter", first, "--letter", second,
+                       "--yes"})["deleted"],
+            2);
+  EXPECT_EQ(
+      must_json({"dead", "Fragile/glass", "--purge", "--older-than", "1h", "--yes"})["deleted"], 0);
+  EXPECT_EQ(must_json({"dead", "Fragile/glass", "--purge", "--yes"})["deleted"], 1);
+  EXPECT_EQ(must_json({"dead", "Fragile/glass"}).size(), 0u);
+  refused(2, "", {"dead", "Fragile/glass", "--delete", "--yes"});
+  refused(2, "versionstamp", {"dead", "Fragile/glass", "--redrive", "--letter", "x"});
+}
+
+TEST_F(CliEntities, why_an_entity_stands_still_is_not_explained) {
+  {
+    HostedStore host(url());
+    EXPECT_EQ(must_json({"explain", "Counter/nobody"})["why"], "absent");
+    must({"call", "Counter/x", "Add", "[1]"});
+    const auto idle = must_json({"explain", "Counter/x"});
+    EXPECT_EQ(idle["why"], "idle") << idle;
+    EXPECT_EQ(idle["hosts"][0]["silent"], false);
+    EXPECT_THAT(must({"explain", "Counter/x"}), HasSubstr("nothing waits for Counter/x\n"));
+    auto caller = start({"call", "Keeper/k", "Hold", "--timeout", "forever"});
+    ASSERT_TRUE(wait_until([&] {
+      const Ran ran = run({"explain", "Keeper/k", "--json"});
+      return ran.code == 0 && parse_json(ran.out)["why"] == "locked";
+    }));
+    EXPECT_THAT(must({"explain", "Keeper/k"}), HasSubstr("host of the test has run"));
+    host.release();
+  }
+  queue("Counter/x", "[1]");
+  EXPECT_EQ(must_json({"explain", "Counter/x"})["why"], "unserved");
+  EXPECT_THAT(must({"explain", "Counter/x"}),
+              HasSubstr("1 message waits, and no host serves Counter"));
+}
+
 TEST_F(CliEntities, a_lock_is_not_shown_or_can_not_be_taken_away) {
   HostedStore host(url());
   auto caller = start({"call", "Keeper/k", "Hold", "--timeout", "forever"});

@@ -1,5 +1,7 @@
 #include "entities/grammar.h"
 
+#include "entities/dead.h"
+#include "entities/explain.h"
 #include "entities/hosts.h"
 #include "entities/look.h"
 #include "entities/record.h"
@@ -34,6 +36,13 @@ void add_looking(CLI::App& program, Command& chosen) {
   show_command.add_option("ENTITY", *entity, kEntityHelp)->required();
   choose(show_command, chosen, entity, show);
 
+  auto& explain_command = add_command(
+      program, {"explain", "Why an entity does not move: one sentence, and the facts",
+                "explain Counter/page/home\n--json explain Counter/page/home | jq -r .why"});
+  auto explained = std::make_shared<std::string>();
+  explain_command.add_option("ENTITY", *explained, kEntityHelp)->required();
+  choose(explain_command, chosen, explained, explain);
+
   auto& queue = add_command(program, {"queue", "The first messages that wait for an entity",
                                       "queue Counter/page/home\nqueue Counter/page/home --limit "
                                       "1000"});
@@ -47,19 +56,33 @@ void add_looking(CLI::App& program, Command& chosen) {
 }
 
 void add_dead(CLI::App& program, Command& chosen) {
-  auto& dead = add_command(program, {"dead", "Messages that failed and were set aside, and why",
-                                     "dead Counter/page/home\ndead Counter/page/home --redrive"});
-  auto arguments = std::make_shared<MessagesArguments>();
-  auto again = std::make_shared<bool>(false);
+  auto& dead =
+      add_command(program, {"dead", "Messages that failed and were set aside, and why",
+                            "dead Counter/page/home\ndead Counter/page/home --redrive"
+                            "\ndead Counter/page/home --redrive --letter 0000000000001f2a"
+                            "-0000-0000\ndead Counter/page/home --purge --older-than 720h"});
+  auto arguments = std::make_shared<DeadArguments>();
   dead.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
-  add_count(dead, "--limit", arguments->limit, "At most so many; 0: all");
-  dead.add_flag("--redrive", *again,
-                "Put them back at the end of the queue, oldest first, to be processed again");
-  dead.callback([&chosen, arguments, again] {
-    chosen.run = [arguments, again](Invocation& invocation) {
-      return *again ? redrive(invocation, *arguments) : show_dead_letters(invocation, *arguments);
-    };
-  });
+  add_count(dead, "--limit", arguments->limit, "At most so many, listed or put back; 0: all");
+  auto* redrive =
+      dead.add_flag("--redrive", arguments->redrive,
+                    "Put them back at the end of the queue, oldest first, to be processed again");
+  auto* remove =
+      dead.add_flag("--delete", arguments->remove, "Delete those that --letter names; asks first");
+  auto* purge = dead.add_flag("--purge", arguments->purge, "Delete all of them; asks first");
+  auto* count = dead.add_flag("--count", arguments->count, "Say only how many there are");
+  auto* letters = dead.add_option(
+      "--letter", arguments->letters,
+      "With --redrive or --delete: this one, by its versionstamp as --json lists it; given several "
+      "times, all of them together or none");
+  letters->allow_extra_args(false);
+  auto* older = dead.add_option("--older-than", arguments->older_than,
+                                "With --purge: only those set aside longer ago: 12h, 90m");
+  redrive->excludes(remove)->excludes(purge)->excludes(count);
+  remove->excludes(purge)->excludes(count)->needs(letters);
+  purge->excludes(count)->excludes(letters);
+  older->needs(purge);
+  choose(dead, chosen, arguments, run_dead);
 }
 
 void add_timers(CLI::App& program, Command& chosen) {

@@ -20,11 +20,6 @@ constexpr std::size_t kIdsPerPage = 1000;
 // States longer than this as JSON are shown over several lines.
 constexpr std::size_t kStateOnOneLine = 72;
 
-// As people say it: 0 is all.
-std::size_t bound(std::size_t limit) {
-  return limit == 0 ? ~std::size_t{0} : limit;
-}
-
 std::string message_text(const MessageInfo& message) {
   std::string ways;
   const auto add = [&](bool can, const char* way) {
@@ -70,6 +65,10 @@ void print_entity(Invocation& invocation, const EntityView& view, std::uint64_t 
   field("  dead letters", std::to_string(view.dead_letters) +
                               (view.dead_letters == kDeadLettersCounted ? " or more" : ""));
   if (timers > 0) field("  timers", std::to_string(timers));
+  if (view.failing) {
+    field("  failing", std::to_string(view.failing->attempts) +
+                           " runs of its first message: " + shown(view.failing->reason));
+  }
   field("  written at", view.stamp.is_complete() ? view.stamp.to_string() : "never");
   if (view.parked) field("  parked", shown(*view.parked));
 }
@@ -114,15 +113,6 @@ Async<void> require_type(Tenant tenant, std::string type) {
                      did_you_mean(type, known));
 }
 
-// That an entity is not there may be because its type is not.
-Task<Error> explained(Tenant tenant, EntityId id, Error error) {
-  if (error.kind() != ErrorKind::not_found) co_return error;
-  const auto there = co_await require_type(tenant, id.type);
-  if (!there) co_return there.error();
-  co_return Error(error.kind(),
-                  error.message() + "; `semper ls " + shown(id.type) + "` lists those there are");
-}
-
 // Why a list of ids is empty, where its type is there.
 std::string nothing_listed(const ListArguments& arguments) {
   const std::string prefix =
@@ -140,6 +130,18 @@ Result<EntityId> parse_entity(std::string_view text) {
   if (id) return id;
   return fail(id.error().kind(),
               id.error().message() + "; an entity is named TYPE/ID, for example Counter/page/home");
+}
+
+std::size_t bound(std::size_t limit) {
+  return limit == 0 ? ~std::size_t{0} : limit;
+}
+
+Task<Error> explained(Tenant tenant, EntityId id, Error error) {
+  if (error.kind() != ErrorKind::not_found) co_return error;
+  const auto there = co_await require_type(tenant, id.type);
+  if (!there) co_return there.error();
+  co_return Error(error.kind(),
+                  error.message() + "; `semper ls " + shown(id.type) + "` lists those there are");
 }
 
 Async<EntityView> inspect_known(Tenant tenant, EntityId id) {
@@ -255,53 +257,6 @@ Async<void> show_queue(Invocation& invocation, MessagesArguments arguments) {
   } else {
     invocation.print(table(rows));
   }
-  co_return Status{};
-}
-
-Async<void> show_dead_letters(Invocation& invocation, MessagesArguments arguments) {
-  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
-  const auto set_aside = co_await list_dead_letters(tenant, id, bound(arguments.limit));
-  if (!set_aside) co_return fail(co_await explained(tenant, id, set_aside.error()));
-  const auto& letters = *set_aside;
-  List document;
-  std::vector<std::vector<std::string>> rows = {{"TIME", "KIND", "MESSAGE", "CONTENT", "REASON"}};
-  for (const auto& view : letters) {
-    const char* kind = view.was_call ? "call" : "cast";
-    document.add(Fields()
-                     .add("versionstamp", text_item(view.stamp.to_string()))
-                     .add("time", time_item(view.time))
-                     .add("kind", text_item(kind))
-                     .add("message", text_item(view.message.name))
-                     .add("content", stored_item(view.message.payload))
-                     .add("reason", text_item(view.reason))
-                     .item());
-    rows.push_back({shown_time(view.time), kind, shown(view.message.name),
-                    shown_value(view.message.payload), shown(view.reason)});
-  }
-  if (invocation.json()) co_return invocation.print_document(document.item());
-  if (letters.empty()) {
-    invocation.note(shown(id.to_string()) + " has no dead letters");
-  } else {
-    invocation.print(table(rows));
-  }
-  co_return Status{};
-}
-
-Async<void> redrive(Invocation& invocation, MessagesArguments arguments) {
-  SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
-  const auto put_back = co_await redrive_dead_letters(tenant, id, bound(arguments.limit));
-  if (!put_back) co_return fail(co_await explained(tenant, id, put_back.error()));
-  const auto redriven = *put_back;
-  if (invocation.json()) {
-    co_return invocation.print_document(Fields()
-                                            .add("entity", text_item(id.to_string()))
-                                            .add("redriven", number_item(redriven))
-                                            .item());
-  }
-  invocation.say(shown(id.to_string()) + ": " + std::to_string(redriven) +
-                 " dead letters are back at the end of the queue");
   co_return Status{};
 }
 

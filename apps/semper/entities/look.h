@@ -1,5 +1,5 @@
-// Commands that look into entities: types, ls, show, queue, dead. They need no host and no
-// C++ type, and change nothing, but for `dead --redrive`.
+// Commands that look into entities: types, ls, show, queue. They need no host and no C++ type, and change
+// nothing.
 #pragma once
 
 #include <string>
@@ -11,6 +11,12 @@ namespace semper::cli {
 
 // EntityId::parse, whose errors show how an entity is named.
 Result<EntityId> parse_entity(std::string_view text);
+
+// As people say it: 0 is all.
+std::size_t bound(std::size_t limit);
+
+// That an entity is not there may be because its type is not: the error then says so.
+Task<Error> explained(Tenant tenant, EntityId id, Error error);
 
 // inspect(), where the error not_found also says that the type is not there, and which may be meant.
 Async<EntityView> inspect_known(Tenant tenant, EntityId id);
@@ -32,8 +38,5 @@ struct MessagesArguments {
   std::size_t limit = 20;  // 0: all
 };
 Async<void> show_queue(Invocation& invocation, MessagesArguments arguments);
-Async<void> show_dead_letters(Invocation& invocation, MessagesArguments arguments);
-// Puts them back into the queue; changes the store.
-Async<void> redrive(Invocation& invocation, MessagesArguments arguments);
 
 }  // namespace semper::cli

@@ -22,11 +22,23 @@
 //   handle_info(const M&, State&, Context&)          void or Outcome
 //   handle_locked(const M&, State&, LockedContext&)  after lock(): Reply<M::Reply>, Outcome, void,
 //                                                    or an asio::awaitable of one of them
+//   handle_dead_letter(const DeadLetterInfo&, State&, Context&)   void or Outcome: a message of this
+//                                                    entity was set aside (dead_letter_info.h)
 //   terminate(const State&, const std::string&)      after stop(reason), when it has committed
 //
 // A message that fails (a callback, init or a codec throws or refuses, or its result cannot be
 // written) runs again, alone. One that keeps failing is set aside (dead letters), and its caller
-// gets the error. State and messages need a Codec (base/codec.h).
+// gets the error, marked dead_letter(attempts) (dead_letters.h). State and messages need a Codec
+// (base/codec.h). What a type may say of its own, each a static constexpr member:
+//
+//   int kMessageAttempts      runs before a message is set aside, instead of
+//                             HostOptions::message_attempts; 0: never, it is tried for ever and the
+//                             queue waits. What no run can make good (a name or content that no
+//                             callback takes, more than the store takes) is set aside all the same.
+//   int kDeadLettersKept      letters of one entity, 1 to 1,000: past it the oldest go when another
+//                             one comes. Not set: all stay.
+//   kDeadLettersKeptFor       a duration of std::chrono: those that are older go then. Not set: they stay.
+//
 // A state with fields that this program's State lacks was written by a newer program. The host
 // leaves that entity alone: its messages wait, calls made in this process get `unsupported`. Set
 // kDropsUnknownFields = true to remove a field on purpose. A State with a Codec of its own decides
@@ -46,6 +58,7 @@
 
 #include "semper/base/result.h"
 #include "semper/server/context.h"
+#include "semper/server/dead_letter_info.h"
 #include "semper/server/message.h"
 #include "semper/server/reply.h"
 
@@ -72,6 +85,12 @@ concept HandlesInfo = requires(B& b, const M& m, typename B::State& s, Context& 
 template <class B, class M>
 concept HandlesLocked = requires(B& b, const M& m, typename B::State& s, LockedContext& c) {
   b.handle_locked(m, s, c);
+};
+
+template <class B>
+concept HandlesDeadLetter = requires(B& b, const DeadLetterInfo& l, typename B::State& s,
+                                     Context& c) {
+  b.handle_dead_letter(l, s, c);
 };
 
 template <class B>

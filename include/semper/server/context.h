@@ -18,12 +18,14 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "semper/base/codec.h"
 #include "semper/base/type_name.h"
 #include "semper/env/env.h"
 #include "semper/server/entity_id.h"
+#include "semper/server/internal/action.h"
 #include "semper/server/internal/context_fields.h"
 #include "semper/server/message.h"
 #include "semper/server/timer.h"
@@ -91,6 +93,22 @@ class Context {
 
   // Of the tick that is being handled; null: the message is none.
   const Tick* tick() const { return fields_.tick; }
+
+  // Runs the function in this process once this callback's transaction has committed; at most once, and
+  // not at all where that commit is not made or not known, or this process ends first. In the order in
+  // which they were given, before the Reply's own actions; one that returns ActionFlow::halt ends the
+  // rest of this callback's, those of the Reply too. What it throws is logged. It must not block, nor
+  // use this Context or the state by reference: both are gone by then.
+  // The same as an action (reply.h), but for three things: it is given anywhere in the callback, also
+  // by what the callback calls and where that returns nothing; it is not handed the committed state; it
+  // runs first. When not: what must happen for certain is a message or a lock.
+  //
+  //   ctx.after_commit([cache = cache_, key = m.key] { cache->drop(key); });
+  template <class F>
+  requires std::is_invocable_v<F&>
+  void after_commit(F function) {
+    fields_.after_commit->push_back(internal::make_after_commit(std::move(function)));
+  }
 
   // The transaction itself, for writing keys of your own with this commit: set, clear, add and their
   // kin, as in store/transaction.h. Not for reading: reads are awaited, and a callback cannot await.

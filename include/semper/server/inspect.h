@@ -48,6 +48,16 @@ struct LockView {
   WallTime acquired;
 };
 
+// The first message of the queue, whose runs failed so far.
+struct FailingView {
+  std::uint64_t attempts = 0;
+  WallTime first_attempt;  // by the hosts' calendars, for people
+  WallTime last_attempt;
+  WallTime next_attempt;  // about then
+  std::string host;       // of the last one
+  std::string reason;
+};
+
 // Dead letters that inspect() counts of one entity; it may have more.
 inline constexpr std::uint64_t kDeadLettersCounted = 10'000;
 
@@ -60,6 +70,7 @@ struct EntityView {
   std::optional<LockView> lock;
   std::optional<std::string> parked;  // why its state cannot be decoded
   std::uint64_t dead_letters = 0;     // counted up to kDeadLettersCounted
+  std::optional<FailingView> failing;
   bool indexed = false;  // a host will look at it
 };
 
@@ -74,7 +85,10 @@ struct DeadLetterView {
   bool was_call = false;
   RawMessage message;
   std::string reason;
-  WallTime time;
+  WallTime time;  // it was set aside then: its last run
+  // Runs until then, and the time of the first. Of letters of 0.1.0 neither is known: 0, and `time`.
+  std::uint64_t attempts = 0;
+  WallTime first_attempt = {};
 };
 
 struct ListOptions {

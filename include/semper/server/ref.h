@@ -19,6 +19,7 @@
 //   cast, batch   success: the message is on stable storage (or already processed) and takes
 //                 effect exactly once, in commit order; a batch as a whole. outcome_unknown: it may.
 //                 Any other error: it will not. If it never returns: all of it or nothing.
+//   cast_in       nothing by itself: it is part of the transaction that it was given
 //   call          success: the message's effect and the reply are committed. timeout: the message
 //                 may still be processed later, as with gen_server; its reply keys are cleared. An
 //                 error that the callback replied comes back as it is.
@@ -58,6 +59,9 @@ struct CallOptions {
   Duration timeout = std::chrono::seconds(5);
 };
 
+// Writes of one transaction, of whatever kind, after which cast_in can number no more.
+inline constexpr std::size_t kCastInOperations = 65'000;
+
 // A Ref with its behaviour's type forgotten: for tools and bridges.
 class RawRef {
  public:
@@ -67,6 +71,7 @@ class RawRef {
   Async<void> cast(std::vector<RawMessage> messages) const;  // all of them or none, in this order
   Async<void> cast_after(Duration delay, RawMessage message) const;
   Async<void> cast_at(WallTime when, RawMessage message) const;
+  Async<void> cast_in(Transaction& transaction, std::vector<RawMessage> messages) const;
   Async<Bytes> priority_call(RawMessage message, CallOptions options = {}) const;
   Async<void> priority_cast(RawMessage message) const;
   Async<void> info(RawMessage message) const;
@@ -161,6 +166,36 @@ class Ref {
   requires HandlesCast<B, M> && internal::PartsOf<M, Parts...> Async<void> cast_at(WallTime when,
                                                                                    Parts&&... parts)
   const { return cast_at(when, internal::make_message<M>(std::forward<Parts>(parts)...)); }
+  // Within a transaction of the caller's own: sent with its commit, or not at all, like an outbox.
+  //
+  //   co_await store.transact([&](semper::Transaction& tx) -> semper::Async<void> {
+  //     tx.set("order/17", order);
+  //     co_return co_await shipping.cast_in<Shipping::Prepare>(tx, 17);
+  //   });
+  //
+  // All casts of one transaction to an entity are queued in the order of these calls, and processed
+  // through the queue, also where this process serves the type: a call made after the commit comes
+  // behind them. Where the transaction is run again, after a conflict, so is this: what the lost
+  // attempt wrote is gone with it. In a callback, Context::cast does this; never
+  // cast_in(context.transaction()). Success: the transaction holds the message.
+  // Errors: as cast's, and nothing was written: give the transaction up, or commit it without; and
+  // invalid_argument (the transaction is of another store, or of another handle on it than the Ref's),
+  // exhausted (past kCastInOperations writes in the transaction). Threads: the transaction's.
+  // Source of the idea: dgen's outbox_cast; the transactional outbox.
+  template <class M>
+  requires HandlesCast<B, M> Async<void> cast_in(Transaction& transaction, M message)
+  const {
+    std::vector<RawMessage> one;
+    one.push_back(raw(message));
+    return raw_.cast_in(transaction, std::move(one));
+  }
+  template <class M, class... Parts>
+  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...> Async<void> cast_in(
+      Transaction& transaction, Parts&&... parts)
+  const { return cast_in(transaction, internal::make_message<M>(std::forward<Parts>(parts)...)); }
+  Async<void> cast_in(Transaction& transaction, Batch<B> batch) const {
+    return raw_.cast_in(transaction, std::move(batch).take());
+  }
 
   // Bypass the queue and the lock and run at once, in this process, whose host must serve the type
   // (else `unsupported`). They overtake queued messages. For reading, and for emergencies.

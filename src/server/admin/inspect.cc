@@ -6,6 +6,7 @@
 
 #include "semper/store/tuple_text.h"
 #include "server/admin/snapshot_reads.h"
+#include "server/format/failure_note.h"
 #include "server/format/records.h"
 
 namespace semper {
@@ -25,6 +26,28 @@ Async<std::optional<Bytes>> read_state(Transaction& transaction, const EntityKey
   };
   SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, keys.chunks(), 0, append));
   co_return std::move(state);
+}
+
+// Nothing where the note is of another message than the first one, or cannot be read.
+Async<std::optional<FailingView>> read_failing(Transaction& transaction, const EntityKeys& keys,
+                                               const internal::Standing& standing) {
+  SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.failures(), ReadMode::snapshot));
+  if (!raw) co_return std::nullopt;
+  const auto note = internal::FailureNote::decode(*raw);
+  if (!note) co_return std::nullopt;
+  const RangeOptions one{.limit = 1, .mode = ReadMode::snapshot};
+  SEMPER_CO_TRY(const auto page, co_await transaction.get_range(standing.queue(keys), one));
+  if (page.rows.empty()) co_return std::nullopt;
+  SEMPER_CO_TRY(const auto stamp, EntityKeys::stamp_in(page.rows.front().key));
+  if (!note->is_of(stamp, standing.header.head_offset)) co_return std::nullopt;
+  FailingView view;
+  view.attempts = note->attempts;
+  view.first_attempt = wall_time(note->first_ms);
+  view.last_attempt = wall_time(note->last_ms);
+  view.next_attempt = wall_time(note->next_ms);
+  view.host = note->host;
+  view.reason = note->reason;
+  co_return std::move(view);
 }
 
 Async<EntityView> view_entity(Transaction& transaction, const EntityKeys& keys,
@@ -56,6 +79,9 @@ Async<EntityView> view_entity(Transaction& transaction, const EntityKeys& keys,
     }
     SEMPER_CO_TRY(view.dead_letters,
                   co_await count_rows(transaction, keys.dead_letters(), kDeadLettersCounted));
+  }
+  if (view.queue_length > 0) {
+    SEMPER_CO_TRY(view.failing, co_await read_failing(transaction, keys, standing));
   }
   SEMPER_CO_TRY(const auto index, co_await transaction.get(keys.index(), ReadMode::snapshot));
   view.indexed = index.has_value();
@@ -97,8 +123,9 @@ Async<std::vector<DeadLetterView>> read_dead_letters(Transaction& transaction,
     if (!record) return fail(at_key(record.error(), row.key));
     SEMPER_TRY(const auto stamp, EntityKeys::stamp_in(row.key));
     const bool was_call = record->message.event == Event::call;
+    const std::int64_t first = record->attempts > 0 ? record->first_attempt_ms : record->time_ms;
     views.push_back({stamp, was_call, std::move(record->message.content), std::move(record->reason),
-                     wall_time(record->time_ms)});
+                     wall_time(record->time_ms), record->attempts, wall_time(first)});
     return views.size() < limit;
   };
   if (limit > 0) {

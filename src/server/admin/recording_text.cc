@@ -56,6 +56,7 @@ class Shower {
     if (key == keys_.parked()) return "parked";
     if (once_.contains(key)) return "source";
     if (key == keys_.announcement()) return "announcement";
+    if (key == keys_.failures()) return "failed runs";
     if (key == keys_.timer_count()) return "timer count";
     if (keys_.timers().contains(key)) return "timer";
     return "other";
@@ -65,7 +66,7 @@ class Shower {
     if (part == "header") return header(row.value);
     if (part == "pushed") return internal::counter_value(row.value);
     if (part == "parked") return text_json(internal::ParkedNote::decode(row.value).reason);
-    if (part == "announcement") return item_json(row.value);
+    if (part == "announcement" || part == "failed runs") return item_json(row.value);
     if (part == "queue") {
       Json list = Json::array();
       const auto messages = internal::decode_segment(row.value);
@@ -80,6 +81,7 @@ class Shower {
       Json shown = message_json(letter->message);
       shown["reason"] = text_json(letter->reason);
       shown["time_ms"] = letter->time_ms;
+      if (letter->attempts > 0) shown["attempts"] = letter->attempts;
       return shown;
     }
     return nullptr;

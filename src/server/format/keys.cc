@@ -31,6 +31,7 @@ enum Part : std::int64_t {
   kParked,
   kOnce,
   kAnnouncement,
+  kFailures,
   kTimerCount = 12,
   kTimers = 13
 };
@@ -105,6 +106,9 @@ KeyRange EntityKeys::once_of_all_sources() const {
 }
 Bytes EntityKeys::announcement() const {
   return part(kAnnouncement);
+}
+Bytes EntityKeys::failures() const {
+  return part(kFailures);
 }
 Bytes EntityKeys::timer_count() const {
   return part(kTimerCount);

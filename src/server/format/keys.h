@@ -13,6 +13,7 @@
 //   (1, type, id, 6)                  why the entity is parked
 //   (1, type, id, 7, source)          the highest sequence number of a source: see cast_once.h
 //   (1, type, id, 8)                  what is being run where a process died before: see suspicion.h
+//   (1, type, id, 9)                  the runs of its first message that failed: failure_note.h
 //   (1, type, id, 12)                 how many timers there are: an atomic counter
 //   (1, type, id, 13, name)           a timer: timers.h
 //   (2, type, shard, id)              the index: this entity's queue has work
@@ -74,6 +75,7 @@ class EntityKeys {
   Bytes once(std::string_view source) const;
   KeyRange once_of_all_sources() const;
   Bytes announcement() const;
+  Bytes failures() const;
   Bytes timer_count() const;
   Bytes timer(std::string_view name) const;
   KeyRange timers() const;

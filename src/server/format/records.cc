@@ -18,6 +18,8 @@ constexpr std::uint64_t kTickElements = 4;
 constexpr std::uint64_t kTickFields = 6;
 // Elements of a header before the state, which follows where it is not in chunks.
 constexpr std::uint64_t kHeaderElements = 5;
+// Elements of a dead letter without attempts.
+constexpr std::uint64_t kLetterElements = 3;
 // Of the numbers that are kept in 32 bits.
 constexpr std::uint64_t kNumberMaximum = std::numeric_limits<std::uint32_t>::max();
 
@@ -273,11 +275,15 @@ Result<Result<Bytes>> decode_reply(BytesView bytes) {
 Bytes encode_dead_letter(const DeadLetterRecord& record) {
   Bytes out;
   cbor::Writer writer(out);
-  writer.array(3);
+  const bool counted = record.attempts > 0;
+  writer.array(counted ? kLetterElements + 2 : kLetterElements);
   const auto& [event, content, caller, tick] = record.message;
   write_message(writer, event, content, caller, tick.get());
   writer.text(readable(record.reason, kDeadLetterReasonBytes));
   writer.integer(record.time_ms);
+  if (!counted) return out;
+  writer.unsigned_integer(record.attempts);
+  writer.integer(record.first_attempt_ms);
   return out;
 }
 
@@ -285,10 +291,19 @@ Result<DeadLetterRecord> decode_dead_letter(BytesView bytes) {
   cbor::Reader reader(bytes);
   DeadLetterRecord record;
   std::string_view reason;
-  if (!read_array_of(reader, 3) || !read_message(reader, record.message) ||
-      !reader.read_text(reason) || !reader.read_signed(record.time_ms) || !reader.finish()) {
-    return fail(damaged(reader, "dead letter"));
+  std::uint64_t elements = 0;
+  bool ok = reader.read_array(elements);
+  const bool counted = elements == kLetterElements + 2;
+  if (ok && !counted && elements != kLetterElements) {
+    ok = reader.fail("a dead letter has 3 or 5 elements, not " + std::to_string(elements));
   }
+  ok = ok && read_message(reader, record.message) && reader.read_text(reason) &&
+       reader.read_signed(record.time_ms);
+  if (ok && counted) {
+    ok = reader.read_unsigned(record.attempts) && reader.read_signed(record.first_attempt_ms);
+    if (ok && record.attempts == 0) ok = reader.fail("a dead letter of no attempts");
+  }
+  if (!ok || !reader.finish()) return fail(damaged(reader, "dead letter"));
   record.reason = reason;
   return record;
 }

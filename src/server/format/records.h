@@ -91,7 +91,9 @@ Result<Result<Bytes>> decode_reply(BytesView bytes);
 struct DeadLetterRecord {
   QueuedMessage message;
   std::string reason;
-  std::int64_t time_ms = 0;  // wall clock
+  std::int64_t time_ms = 0;           // wall clock, of the last attempt
+  std::uint64_t attempts = 0;         // 0: not known, as in letters of 0.1.0
+  std::int64_t first_attempt_ms = 0;  // where the attempts are known
 };
 Bytes encode_dead_letter(const DeadLetterRecord& record);
 Result<DeadLetterRecord> decode_dead_letter(BytesView bytes);

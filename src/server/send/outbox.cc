@@ -58,10 +58,7 @@ Async<void> Outbox::publish(Publication publication) {
     publication.size_bytes += queued_size(message, publication.caller);
   }
   if (publication.size_bytes > limits.transaction_bytes / 2) {
-    co_return fail(ErrorKind::exhausted, Limit{"transaction_bytes", limits.transaction_bytes},
-                   "a batch of " + std::to_string(publication.size_bytes) +
-                       " bytes is over half the store's limit transaction_bytes = " +
-                       std::to_string(limits.transaction_bytes) + "; send it in parts");
+    co_return fail(too_many_bytes(publication.size_bytes, limits));
   }
   publication.loop = Loop(co_await asio::this_coro::executor);
   const Loop loop = publication.loop;
@@ -234,27 +231,41 @@ Async<void> Outbox::refuse_full(Publications& batch) {
     send_counts_.looked(target.keys.pushed(), full);
     if (!full) continue;
     publication.refused = true;
-    publication.done.set(fail(ErrorKind::retry,
-                              Limit{"kQueueMessagesMaximum", kQueueMessagesMaximum},
-                              "the queue of " + target.id.to_string() + " holds its " +
-                                  std::to_string(kQueueMessagesMaximum) +
-                                  " messages; is a host serving its type? try again later"));
+    publication.done.set(fail(full_queue(target)));
   }
   co_return Status{};
 }
 
 Async<bool> Outbox::is_full(const Target& target) {
-  const auto look = [&](Transaction& transaction) -> Async<bool> {
-    SEMPER_CO_TRY(const auto raw, co_await transaction.get(target.keys.header()));
-    SEMPER_CO_TRY(const auto pushed, co_await transaction.get(target.keys.pushed()));
-    std::uint64_t popped = 0;
-    if (raw) {
-      // A header that cannot be read is the consumer's to report.
-      if (const auto header = Header::decode(*raw)) popped = header->popped;
-    }
-    co_return count_waiting(pushed, popped) >= kQueueMessagesMaximum;
+  const auto look = [&](Transaction& transaction) {
+    return is_full_in(transaction, target, ReadMode::serializable);
   };
   co_return co_await store_.transact(look);
+}
+
+Async<bool> Outbox::is_full_in(Transaction& transaction, const Target& target, ReadMode mode) {
+  SEMPER_CO_TRY(const auto raw, co_await transaction.get(target.keys.header(), mode));
+  SEMPER_CO_TRY(const auto pushed, co_await transaction.get(target.keys.pushed(), mode));
+  std::uint64_t popped = 0;
+  if (raw) {
+    // A header that cannot be read is the consumer's to report.
+    if (const auto header = Header::decode(*raw)) popped = header->popped;
+  }
+  co_return count_waiting(pushed, popped) >= kQueueMessagesMaximum;
+}
+
+Error Outbox::full_queue(const Target& target) {
+  return Error(ErrorKind::retry, Limit{"kQueueMessagesMaximum", kQueueMessagesMaximum},
+               "the queue of " + target.id.to_string() + " holds its " +
+                   std::to_string(kQueueMessagesMaximum) +
+                   " messages; is a host serving its type? try again later");
+}
+
+Error Outbox::too_many_bytes(std::size_t bytes, const Limits& limits) {
+  return Error(ErrorKind::exhausted, Limit{"transaction_bytes", limits.transaction_bytes},
+               "a batch of " + std::to_string(bytes) +
+                   " bytes is over half the store's limit transaction_bytes = " +
+                   std::to_string(limits.transaction_bytes) + "; send it in parts");
 }
 
 Async<void> Outbox::commit(const Store& store, const Publications& batch) {

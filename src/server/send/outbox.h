@@ -52,6 +52,10 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   Async<void> call(std::shared_ptr<const Target> target, RawMessage message, ReplyToken caller,
                    std::vector<KeyValue> alongside);
 
+  // Within a transaction of somebody's own, which sends them with its commit.
+  Async<void> cast_in(Transaction& transaction, std::shared_ptr<const Target> target,
+                      std::vector<RawMessage> messages);
+
  private:
   class Runner;
   using Publications = std::vector<Publication>;
@@ -66,6 +70,9 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   // Answers publications to entities whose queue is full.
   Async<void> refuse_full(Publications& batch);
   Async<bool> is_full(const Target& target);
+  static Async<bool> is_full_in(Transaction& transaction, const Target& target, ReadMode mode);
+  static Error full_queue(const Target& target);
+  static Error too_many_bytes(std::size_t bytes, const Limits& limits);
 
   // Begins a turn on the loop of a waiting publication, not on `but`. With the lock held.
   std::shared_ptr<Runner> next_runner(const Loop& but);

@@ -72,6 +72,14 @@ Async<void> cast(RoutePointer route, std::vector<RawMessage> messages) {
   co_return sent;
 }
 
+Async<void> cast_in(RoutePointer route, Transaction& transaction,
+                    std::vector<RawMessage> messages) {
+  const auto& target = route->target;
+  if (!target.valid) co_return fail(target.valid.error());
+  co_return co_await route->publishers.outbox->cast_in(transaction, target_of(route),
+                                                       std::move(messages));
+}
+
 Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Duration timeout) {
   const auto& target = route->target;
   if (!target.valid) co_return fail(target.valid.error());
@@ -113,6 +121,9 @@ Async<void> RawRef::cast_after(Duration delay, RawMessage message) const {
 }
 Async<void> RawRef::cast_at(WallTime when, RawMessage message) const {
   return run_through(internal::cast_at(target_of(route_), when, std::move(message)));
+}
+Async<void> RawRef::cast_in(Transaction& transaction, std::vector<RawMessage> messages) const {
+  return run_through(semper::cast_in(route_, transaction, std::move(messages)));
 }
 Async<Bytes> RawRef::priority_call(RawMessage message, CallOptions options) const {
   return run_through(priority(route_, Event::call, std::move(message), options.timeout));

@@ -8,6 +8,7 @@
 #include "semper/store/too_old.h"
 #include "server/format/enqueue.h"
 #include "server/format/lease.h"
+#include "server/serve/letters.h"
 
 namespace semper::internal {
 namespace {
@@ -133,6 +134,12 @@ Async<bool> Batch::attempt() {
     const auto settled = co_await execution.settle_timers(transaction, effects);
     if (!settled) co_return co_await resolve_error(effects, settled.error());
   }
+  if (!effects.dead_letters.empty() && served_.letters().has_bounds()) {
+    const auto reaped =
+        co_await reap_letters(transaction, *target_, served_.letters(), effects.dead_letters.size(),
+                              core_.clock().wall_time());
+    if (!reaped) co_return co_await resolve_error(effects, reaped.error());
+  }
   const Status written = write(transaction, effects);
   if (!written) co_return co_await resolve_refusal(effects, written.error());
   if (transaction.operation_count() == 0) {
@@ -247,6 +254,9 @@ Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
   const auto& announced = desk_.announced;
   effects.cleared =
       announced && effects.popped > 0 && (effects.drained || header.popped >= announced->until);
+  if (desk_.has_noted_failure && (effects.popped > 0 || effects.lock)) {
+    transaction.clear(keys.failures());
+  }
   // A run that ended in the lock was survived, too; its holders are counted with the lock.
   if (effects.cleared || (announced && effects.lock)) transaction.clear(keys.announcement());
   if (!effects.was_known && (effects.operations_run > 0 || effects.vacated)) {
@@ -279,12 +289,14 @@ bool Batch::finish(AttemptEffects& effects) {
   if (effects.popped > 0) {
     auto& memory = desk_;
     memory.head_failures = 0;
+    memory.head_failed_first_ms = 0;
     burial_.reset();
     // Twice as many again, up to what there was before others got in between.
     memory.most = memory.most < core_.options.batch_messages ? memory.most * 2 : kNoMessageLimit;
     core_.counters.dead_letters.fetch_add(effects.dead_letters.size(), std::memory_order_relaxed);
   }
   if (effects.popped > 0) desk_.empty_looks = 0;
+  if (effects.popped > 0 || effects.lock) desk_.has_noted_failure = false;
   if (effects.cleared) {
     desk_.announced.reset();
     desk_.cleared_of = desk_.announced_of;

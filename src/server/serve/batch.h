@@ -8,7 +8,8 @@
 //   conflict             the same again, on what is stored now, with half as many messages
 //   a snapshot too old   the same again; kTooOldAttempts times in a row it is an error of the store
 //   a message fails      those before it, without it; then it alone; then, after
-//                        HostOptions::message_attempts runs, it is set aside. Whatever fails is
+//                        HostOptions::message_attempts runs, or its type's, counted in the store
+//                        (failure_note.h), it is set aside. Whatever fails is
 //                        counted: init, a codec, the callback, a transaction that took too long
 //   more than the store takes at once   half as many messages; one that is too much alone is set
 //                        aside, or its caller told
@@ -108,6 +109,8 @@ class Batch {
   Async<bool> resolve_full(AttemptEffects& effects, const EntityId& full);
   Async<bool> resolve_conflict(const AttemptEffects& effects);
   Async<bool> fail_alone(const AttemptEffects& effects, bool is_local, Error error, Again again);
+  Task<Duration> count_failure(const Error& error, std::int64_t now_ms);
+  bool bury_untold(const Error& error);
   Async<void> note_parked(const Error& error);
   Async<void> tell_callers_of_parked(const Error& error);
   // Sends the operation at this place, or all, through the queue.

@@ -55,12 +55,12 @@ Async<bool> Batch::announce() {
   }
   const std::uint64_t batch =
       std::min<std::uint64_t>(core_.options.batch_messages, entity_.queue_length());
-  auto next = announcement_for(found, head, header.popped, batch, core_.options.message_attempts);
+  auto next = announcement_for(found, head, header.popped, batch, served_.message_attempts());
   if (!next) {
     core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
     memory.announced = found;
     memory.announced_of = number;
-    burial_ = Burial{head, ended_its_process(found->runs)};
+    burial_ = Burial{head, ended_its_process(found->runs), found->runs, 0, Burial::Tell::no};
     limit_ = 1;
     co_return true;
   }

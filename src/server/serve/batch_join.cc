@@ -6,6 +6,7 @@
 #include "semper/store/too_old.h"
 #include "server/serve/batch.h"
 #include "server/serve/group.h"
+#include "server/serve/letters.h"
 
 namespace semper::internal {
 namespace {
@@ -60,10 +61,11 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
   const bool kept = SEMPER_MUTANT("server_group_keeps_who_failed") && effects.failure;
   if ((effects.failure && !half && !kept) || effects.lock) {
     desk_.runs_alone = kRunsAloneAfterTrouble;
-    if (effects.failure && effects.executed == 0) {
+    if (effects.failure && effects.executed == 0 && !effects.is_unfit) {
       core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
       desk_.head = effects.head;
       desk_.head_failures = 1;
+      desk_.head_failed_first_ms = in_milliseconds(core_.clock().wall_time());
     }
     co_return fail(spoilt(*target_, effects.lock ? "takes the lock" : "fails"));
   }
@@ -82,6 +84,11 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
       co_return fail(spoilt(*target_, "sets more timers than it may have"));
     }
     SEMPER_CO_TRY_STATUS(settled);
+  }
+  if (!effects.dead_letters.empty() && served_.letters().has_bounds()) {
+    SEMPER_CO_TRY_STATUS(co_await reap_letters(transaction, *target_, served_.letters(),
+                                               effects.dead_letters.size(),
+                                               core_.clock().wall_time()));
   }
   SEMPER_CO_TRY_STATUS(write(transaction, effects));
   co_return true;

@@ -1,10 +1,13 @@
 // The part of a Batch that decides what becomes of an attempt that did not go as it should.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
+#include "server/format/failure_note.h"
 #include "server/serve/batch.h"
+#include "server/serve/letters.h"
 
 namespace semper::internal {
 namespace {
@@ -12,6 +15,9 @@ namespace {
 // Callers in the queue of an entity that cannot be read who are told so at once; the others at the
 // next look.
 constexpr std::size_t kParkedReplies = 1'000;
+
+// Of a message that is never set aside, before its entity gives way to others.
+constexpr int kRunsInPlace = 3;
 
 Error took_too_long(const Error& error, Duration ran_for) {
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(ran_for).count();
@@ -26,15 +32,27 @@ Error took_too_long(const Error& error, Duration ran_for) {
 Async<bool> Batch::resolve_failure(AttemptEffects& effects) {
   entity_.forget();
   must_load_ = true;
+  if (effects.telling_failed) co_return bury_untold(*effects.failure);
   if (effects.executed > 0 && !SEMPER_MUTANT("server_neighbour_blamed_for_a_failure")) {
     limit_ = effects.executed;
     co_return false;
   }
   Error error = std::move(*effects.failure);
-  const bool hopeless =
-      effects.failure_is_local ? error.kind() != ErrorKind::internal : !!effects.sends.refused;
+  const bool hopeless = effects.failure_is_local ? error.kind() != ErrorKind::internal
+                                                 : effects.sends.refused || effects.is_unfit;
   co_return co_await fail_alone(effects, effects.failure_is_local, std::move(error),
                                 hopeless ? Again::no : Again::yes);
+}
+
+// The message is set aside all the same; its entity is not told.
+bool Batch::bury_untold(const Error& error) {
+  core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
+  log_error("server", target_->id.to_string() +
+                          ": handle_dead_letter failed, and the message is set aside without it: " +
+                          error.to_string());
+  if (!SEMPER_MUTANT("server_dead_letter_callback_loops")) burial_->tell = Burial::Tell::no;
+  limit_ = 1;
+  return false;
 }
 
 // The store did not do what the attempt came to.
@@ -64,6 +82,7 @@ Async<bool> Batch::resolve_refusal(AttemptEffects& effects, Error error) {
   const bool timed_out = error.kind() == ErrorKind::timeout;
   const Duration most = core_.store().limits().transaction_duration;
   const bool is_the_stores = timed_out && effects.ran_for < most / 2;
+  if (effects.was_told && !is_the_stores) co_return bury_untold(error);
   // Not even setting it aside was possible, or it is the store that is slow.
   if (effects.ran() == 0 || effects.head_buried || is_the_stores) {
     co_return fail(error.in(target_->id.to_string()));
@@ -86,6 +105,7 @@ Async<bool> Batch::resolve_full(AttemptEffects& effects, const EntityId& full) {
   Error error(ErrorKind::retry, Limit{"kQueueMessagesMaximum", kQueueMessagesMaximum},
               "the queue of " + full.to_string() + " holds its " +
                   std::to_string(kQueueMessagesMaximum) + " messages; is a host serving its type?");
+  if (effects.was_told) co_return bury_untold(error);
   const bool is_local = effects.operations_run > 0;
   co_return co_await fail_alone(effects, is_local, std::move(error),
                                 is_local ? Again::no : Again::yes);
@@ -111,23 +131,82 @@ Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Erro
   auto& memory = desk_;
   // Another host may have got on with the one that failed before.
   const bool is_another = memory.head != effects.head;
-  if (is_another && !SEMPER_MUTANT("server_attempts_of_another_message")) memory.head_failures = 0;
+  if (is_another && !SEMPER_MUTANT("server_attempts_of_another_message")) {
+    memory.head_failures = 0;
+    memory.head_failed_first_ms = 0;
+  }
   memory.head = effects.head;
-  ++memory.head_failures;
+  const std::int64_t now_ms = in_milliseconds(core_.clock().wall_time());
   if (again == Again::no) {
-    burial_ = Burial{effects.head, std::move(error)};
+    ++memory.head_failures;
+    burial_ = Burial{effects.head, std::move(error),
+                     static_cast<std::uint64_t>(memory.head_failures), memory.head_failed_first_ms};
     co_return false;
   }
-  if (memory.head_failures >= core_.options.message_attempts) {
+  const Duration wait = co_await count_failure(error, now_ms);
+  if (memory.head_failures >= served_.message_attempts()) {
     burial_ = Burial{effects.head,
-                     error.in("after " + std::to_string(memory.head_failures) + " attempts")};
+                     error.in("after " + std::to_string(memory.head_failures) + " attempts"),
+                     static_cast<std::uint64_t>(memory.head_failures), memory.head_failed_first_ms};
     co_return false;
   }
-  BackoffOptions waits = core_.options.message_backoff;
-  for (int i = 1; i < memory.head_failures; ++i)
-    waits.initial = std::min(waits.initial * 2, waits.maximum);
-  SEMPER_CO_TRY_STATUS(co_await turn_.pause(Backoff(waits, *core_.env().random).next()));
-  co_return false;
+  SEMPER_CO_TRY_STATUS(co_await turn_.pause(wait));
+  if (served_.message_attempts() != kAttemptsForEver || memory.head_failures < kRunsInPlace) {
+    co_return false;
+  }
+  // It may be tried for ever: others have their turn, and the next look at the index finds it again.
+  reroute_all();
+  co_return true;
+}
+
+// One more of the message at the desk's head, in the store too, where others go on from. Returns the pause
+// before the next run.
+Task<Duration> Batch::count_failure(const Error& error, std::int64_t now_ms) {
+  auto& memory = desk_;
+  const int most = served_.message_attempts();
+  FailureNote note;
+  note.segment = memory.head.segment;
+  note.offset = memory.head.offset;
+  Duration wait{};
+  const auto count = [&](std::uint64_t before, std::int64_t first_ms) {
+    note.attempts = before + 1;
+    note.first_ms = first_ms == 0 ? now_ms : first_ms;
+    BackoffOptions waits = core_.options.message_backoff;
+    for (std::uint64_t i = 1; i < note.attempts && waits.initial < waits.maximum; ++i) {
+      waits.initial = std::min(waits.initial * 2, waits.maximum);
+    }
+    wait = Backoff(waits, *core_.env().random).next();
+  };
+  const auto before = static_cast<std::uint64_t>(memory.head_failures);
+  count(before, memory.head_failed_first_ms);
+  note.last_ms = now_ms;
+  // One run is all: there is nothing to remember.
+  if (most > 1 && !SEMPER_MUTANT("server_failures_counted_in_memory")) {
+    const auto write = [&](Transaction& transaction) -> Async<void> {
+      const auto& keys = target_->keys;
+      SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.failures()));
+      auto known = raw ? FailureNote::decode(*raw) : Result<FailureNote>(FailureNote());
+      const bool is_same = raw && known && known->is_of(note.segment, note.offset);
+      if (is_same && known->attempts > before) count(known->attempts, known->first_ms);
+      if (note.attempts >= static_cast<std::uint64_t>(most) && !raw) co_return Status{};
+      note.next_ms = now_ms + std::chrono::duration_cast<std::chrono::milliseconds>(wait).count();
+      note.host = core_.name;
+      note.reason = error.to_string();
+      transaction.set(keys.failures(), note.encode());
+      co_return Status{};
+    };
+    const auto noted = co_await core_.store().transact(write);
+    memory.has_noted_failure = true;
+    if (!noted) {
+      log_warning("server", target_->id.to_string() +
+                                ": a run that failed is counted in memory only: " +
+                                noted.error().to_string());
+    }
+  }
+  memory.head_failures =
+      static_cast<int>(std::min<std::uint64_t>(note.attempts, std::numeric_limits<int>::max() - 1));
+  memory.head_failed_first_ms = note.first_ms;
+  co_return wait;
 }
 
 Async<bool> Batch::resolve_conflict(const AttemptEffects& effects) {

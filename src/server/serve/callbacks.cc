@@ -1,7 +1,9 @@
 #include "server/serve/callbacks.h"
 
+#include <iterator>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "server/format/timers.h"
 
@@ -29,17 +31,46 @@ WallTime CallbackRunner::now(CallbackSends& sends) const {
 
 Ran CallbackRunner::run(Transaction& transaction, Event event, const RawMessage& message,
                         ReplyToken caller, CallbackSends& sends, const TickRecord* record) const {
-  auto& core = served_.core();
   auto& behaviour = served_.behaviour();
   auto state = entity_.state(behaviour);
   if (!state) return ended(Ran::How::failed, state.error());
+  std::vector<Action> after_commit;
+  ContextFields given = fields(transaction, event, std::move(caller), sends, after_commit);
+  std::optional<Tick> tick;
+  if (record != nullptr) given.tick = &tick.emplace(tick_of(*record));
+  Context context(std::move(given));
+  auto handled = behaviour.handle(message.name, message.payload, *state, context);
+  return outcome(event, std::move(handled), sends, std::move(after_commit));
+}
+
+std::optional<Ran> CallbackRunner::run_dead_letter(Transaction& transaction,
+                                                   const DeadLetterInfo& letter,
+                                                   CallbackSends& sends) const {
+  auto& behaviour = served_.behaviour();
+  auto state = entity_.state(behaviour);
+  if (!state) return std::nullopt;
+  std::vector<Action> after_commit;
+  Context context(fields(transaction, letter.event, {}, sends, after_commit));
+  auto handled = behaviour.handle_dead_letter(letter, *state, context);
+  if (handled && handled->control.next == Next::lock) {
+    return ended(Ran::How::failed,
+                 Error(ErrorKind::unsupported, "handle_dead_letter cannot take the lock"));
+  }
+  return outcome(Event::cast, std::move(handled), sends, std::move(after_commit));
+}
+
+ContextFields CallbackRunner::fields(Transaction& transaction, Event event, ReplyToken caller,
+                                     CallbackSends& sends,
+                                     std::vector<Action>& after_commit) const {
+  auto& core = served_.core();
   entity_.touch();
   sends.counts = &core.send_counts;
-  std::optional<Tick> tick;
-  if (record != nullptr) tick = tick_of(*record);
-  Context context({&target_.tenant, &target_.id, &transaction, core.env(), now(sends), event,
-                   std::move(caller), &sends, tick ? &*tick : nullptr});
-  auto handled = behaviour.handle(message.name, message.payload, *state, context);
+  return {&target_.tenant,   &target_.id, &transaction,  core.env(), now(sends), event,
+          std::move(caller), &sends,      &after_commit, nullptr};
+}
+
+Ran CallbackRunner::outcome(Event event, Result<Handled> handled, const CallbackSends& sends,
+                            std::vector<Action> after_commit) {
   if (sends.refused) return ended(Ran::How::refused, *sends.refused);
   if (!handled) {
     const bool may_recover = handled.error().kind() == ErrorKind::internal;
@@ -50,6 +81,13 @@ Ran CallbackRunner::run(Transaction& transaction, Event event, const RawMessage&
   if (control.next == Next::lock) ran.how = Ran::How::wants_lock;
   if (control.next == Next::stop) ran.stop_reason = std::move(control.stop_reason);
   ran.actions = std::move(control.actions);
+  if (SEMPER_MUTANT("server_after_commit_lost")) after_commit.clear();
+  if (SEMPER_MUTANT("server_after_commit_behind_the_reply")) ran.actions.swap(after_commit);
+  if (!after_commit.empty()) {
+    after_commit.insert(after_commit.end(), std::make_move_iterator(ran.actions.begin()),
+                        std::make_move_iterator(ran.actions.end()));
+    ran.actions = std::move(after_commit);
+  }
   if (event != Event::call || !handled->replied) return ran;
   if (handled->error) {
     ran.answer = fail(std::move(*handled->error));

@@ -59,10 +59,18 @@ class CallbackRunner {
           CallbackSends& sends, const TickRecord* tick = nullptr) const;
   // The calendar of the whole transaction, read once.
   WallTime now(CallbackSends& sends) const;
+  // Of a message that is set aside. Nothing: there is no state to tell it of, since init refuses.
+  std::optional<Ran> run_dead_letter(Transaction& transaction, const DeadLetterInfo& letter,
+                                     CallbackSends& sends) const;
   // Once the transaction has committed. A stopped entity leaves this process's memory.
   void follow_up(const AfterCommit& after) const;
 
  private:
+  ContextFields fields(Transaction& transaction, Event event, ReplyToken caller,
+                       CallbackSends& sends, std::vector<Action>& after_commit) const;
+  static Ran outcome(Event event, Result<Handled> handled, const CallbackSends& sends,
+                     std::vector<Action> after_commit);
+
   const ServedBehaviour& served_;
   const Target& target_;
   Entity& entity_;

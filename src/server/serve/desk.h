@@ -37,6 +37,8 @@ struct Desk {
   // Runs that this message, the first of the queue, failed.
   int head_failures = 0;
   QueuePlace head;
+  std::int64_t head_failed_first_ms = 0;  // wall clock; 0: not known
+  bool has_noted_failure = false;         // the store holds a FailureNote of it
   // Messages of a batch, while others change the entity: half of one that lost, twice one that won.
   std::size_t most = kNoMessageLimit;
   // Of messages that a process may have died of: the announcement in force, the number of the

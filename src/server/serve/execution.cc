@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "semper/base/log.h"
+#include "server/format/dead_letter_mark.h"
 #include "server/format/enqueue.h"
+#include "server/serve/letters.h"
 
 namespace semper::internal {
 namespace {
@@ -62,8 +64,7 @@ void Execution::run_queued(Transaction& transaction, AttemptEffects& effects) co
       if (tick == TickIs::dropped) {
         // Its timer was cancelled or replaced since: it goes, unhandled.
       } else if (effects.executed == 0 && burial_ && burial_->place == effects.head) {
-        bury(message, burial_->reason, effects);
-        effects.head_buried = true;
+        if (!bury_head(message, transaction, effects)) return;
       } else if (!run_message(message, transaction, effects)) {
         return;
       }
@@ -123,8 +124,7 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
       effects.failure = std::move(ran.error);
       return false;
     case Ran::How::unfit:
-      refuse(message, *ran.error, effects);
-      return true;
+      return refuse(message, *ran.error, effects);
     case Ran::How::wants_lock:
       if (message.tick) effects.timers.keep(*message.tick);
       effects.lock = LockedTask::Held{served_.core().env().random->next(), message, {}, 0};
@@ -142,12 +142,23 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
 }
 
 // No callback has run, and none will ever take it. A caller gets the message's mistake in a reply and can
-// send it again; a cast has nobody.
-void Execution::refuse(const QueuedMessage& message, const Error& reason,
+// send it again; a cast has nobody. False: the entity is to be told of it, alone.
+bool Execution::refuse(const QueuedMessage& message, const Error& reason,
                        AttemptEffects& effects) const {
-  if (message.event == Event::cast) return bury(message, reason, effects);
-  effects.refusals.push_back({effects.replies.size(), letter_of(message, reason)});
-  effects.reply(message.caller, encode_reply_error(reason));
+  const Burial burial{effects.head, reason};
+  if (message.event == Event::call) {
+    effects.refusals.push_back(
+        {effects.replies.size(), letter_of(message, burial, served_.core().clock().wall_time())});
+    effects.reply(message.caller, encode_reply_error(reason));
+    return true;
+  }
+  if (served_.letters().has_callback) {
+    effects.failure = reason;
+    effects.is_unfit = true;
+    return false;
+  }
+  bury(message, burial, effects);
+  return true;
 }
 
 void Execution::keep_unheard(const std::vector<std::size_t>& places,
@@ -159,19 +170,33 @@ void Execution::keep_unheard(const std::vector<std::size_t>& places,
   }
 }
 
-// A call's caller gets the error, too.
-void Execution::bury(const QueuedMessage& message, const Error& reason,
-                     AttemptEffects& effects) const {
-  if (message.event == Event::call) {
-    effects.reply(message.caller, encode_reply_error(reason));
+// False: handle_dead_letter failed, and the message stays where it is.
+bool Execution::bury_head(const QueuedMessage& message, Transaction& transaction,
+                          AttemptEffects& effects) const {
+  bury(message, *burial_, effects);
+  if (served_.letters().has_callback && burial_->tell == Burial::Tell::yes) {
+    const DeadLetterInfo letter = letter_info(effects.dead_letters.back(), burial_->reason);
+    auto told = callbacks_.run_dead_letter(transaction, letter, effects.sends);
+    if (told && told->error) {
+      effects.failure = std::move(told->error);
+      effects.telling_failed = true;
+      return false;
+    }
+    effects.was_told = told.has_value();
+    if (told) effects.after.add(*told);
   }
-  set_aside(letter_of(message, reason), effects);
+  effects.head_buried = true;
+  return true;
 }
 
-DeadLetterRecord Execution::letter_of(const QueuedMessage& message, const Error& reason) const {
-  const auto now = served_.core().clock().wall_time().time_since_epoch();
-  return {without_timer(message), reason.to_string(),
-          std::chrono::duration_cast<std::chrono::milliseconds>(now).count()};
+// A call's caller gets the error, too.
+void Execution::bury(const QueuedMessage& message, const Burial& burial,
+                     AttemptEffects& effects) const {
+  if (message.event == Event::call) {
+    effects.reply(message.caller,
+                  encode_reply_error(as_dead_letter(burial.reason, burial.attempts)));
+  }
+  set_aside(letter_of(message, burial, served_.core().clock().wall_time()), effects);
 }
 
 void Execution::set_aside(DeadLetterRecord letter, AttemptEffects& effects) const {

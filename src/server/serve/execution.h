@@ -25,6 +25,9 @@ struct AttemptEffects {
   bool was_known = false;    // the attempt began without reading
   QueuePlace head;           // the first message of the queue, where there is one
   bool head_buried = false;  // that one was set aside instead of run
+  bool was_told = false;     // of that, by handle_dead_letter
+  bool telling_failed = false;
+  bool is_unfit = false;     // the failed message: no callback takes it
   Duration ran_for{};        // in callbacks
   std::size_t executed = 0;
   std::size_t popped = 0;
@@ -69,8 +72,13 @@ struct AttemptEffects {
 
 // A message of the queue to be set aside, for this reason, if it is still the first.
 struct Burial {
+  enum class Tell : std::uint8_t { yes, no };
+
   QueuePlace place;
   Error reason;
+  std::uint64_t attempts = 1;
+  std::int64_t first_ms = 0;  // of the first attempt; 0: now
+  Tell tell = Tell::yes;      // the entity, where it has a callback for it
 };
 
 class Execution {
@@ -107,9 +115,10 @@ class Execution {
                  AttemptEffects& effects) const;
   Ended run_operation(const Operation& operation, Transaction& transaction,
                       AttemptEffects& effects) const;
-  void refuse(const QueuedMessage& message, const Error& reason, AttemptEffects& effects) const;
-  void bury(const QueuedMessage& message, const Error& reason, AttemptEffects& effects) const;
-  DeadLetterRecord letter_of(const QueuedMessage& message, const Error& reason) const;
+  bool refuse(const QueuedMessage& message, const Error& reason, AttemptEffects& effects) const;
+  bool bury_head(const QueuedMessage& message, Transaction& transaction,
+                 AttemptEffects& effects) const;
+  void bury(const QueuedMessage& message, const Burial& burial, AttemptEffects& effects) const;
   void set_aside(DeadLetterRecord letter, AttemptEffects& effects) const;
 
   const ServedBehaviour& served_;

@@ -12,9 +12,10 @@ namespace {
 // Entities by which a group grows after one that went well.
 constexpr std::size_t kGrowth = 4;
 
-bool is_for_groups(const HostCore& core) {
+bool is_for_groups(const ServedBehaviour& served) {
+  const auto& core = served.core();
   const auto& backend = core.store().backend();
-  return core.options.threads == 1 && core.options.message_attempts > 1 &&
+  return core.options.threads == 1 && served.message_attempts() > 1 &&
          backend.traits().versions_are_commits &&
          backend.limits().transaction_operations >= kGroupOperations;
 }
@@ -61,7 +62,7 @@ class Groups::Running {
 };
 
 Groups::Groups(std::shared_ptr<const ServedBehaviour> served)
-    : served_(std::move(served)), suits_(is_for_groups(served_->core())) {}
+    : served_(std::move(served)), suits_(is_for_groups(*served_)) {}
 
 void Groups::add(std::shared_ptr<Slot> slot, Version seen_at, std::shared_ptr<Permit> permit) {
   if (!suits_) return slot->notice_queue(seen_at, std::move(permit));

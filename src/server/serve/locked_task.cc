@@ -5,11 +5,13 @@
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/store/too_old.h"
+#include "server/format/dead_letter_mark.h"
 #include "server/format/orders.h"
 #include "server/format/replies.h"
 #include "server/format/timer_book.h"
 #include "server/serve/callbacks.h"
 #include "server/serve/entity.h"
+#include "server/serve/letters.h"
 
 namespace semper::internal {
 namespace {
@@ -178,6 +180,8 @@ Async<void> LockedTask::set_aside(Held held) {
                  "handle_locked was done, " +
                      holders + " in a row; what it does (memory, stack, abort) is in their logs")
                .in("after " + holders + " holders"));
+  runs_ = held.vanished;
+  tells_ = false;  // nobody knows whether that would end its processes, too
   std::optional<Error> why;
   SEMPER_CO_TRY(const Written written, co_await try_release(held, given_up, nullptr, why));
   if (written != Written::yes) co_return fail(ErrorKind::conflict, "the lock has changed");
@@ -215,7 +219,9 @@ Async<void> LockedTask::hold(const Held& held) {
   asio::co_spawn(core_.threads->upkeep(),
                  renew(shared_from_this(), held.nonce, held.vanished, renewal), asio::detached);
   Backoff backoff(core_.options.message_backoff, *core_.env().random);
+  first_run_ms_ = in_milliseconds(core_.clock().wall_time());
   for (int attempt = 1;; ++attempt) {
+    runs_ = static_cast<std::uint64_t>(attempt);
     std::shared_ptr<void> state;
     auto handled = co_await handle_elsewhere(held, state, renewal->lost.get_token());
     const bool failed = !handled && handled.error().kind() == ErrorKind::internal;
@@ -227,7 +233,7 @@ Async<void> LockedTask::hold(const Held& held) {
       }
       co_return fail(handled.error());  // whoever holds the lock now, or next, handles the message
     }
-    if (failed && attempt < core_.options.message_attempts) {
+    if (failed && attempt < served_->message_attempts()) {
       core_.counters.failures.fetch_add(1);
       SEMPER_CO_TRY_STATUS(co_await sleep_for(core_.clock(), backoff.next()));
       continue;
@@ -387,6 +393,7 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
   }
   transaction.clear(target_->keys.lock_renewal());
   std::vector<OutgoingReply> replies;
+  AfterCommit after;
   const bool call = held.message.event == Event::call;
   if (handled) {
     entity.replace_state(state);
@@ -397,12 +404,9 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
           {held.message.caller, encode_reply_within(handled->reply, transaction.limits())});
     }
   } else {
-    if (call) replies.push_back({held.message.caller, encode_reply_error(handled.error())});
-    const auto now = core_.clock().wall_time().time_since_epoch();
-    transaction.set_versionstamped_key(
-        target_->keys.dead_letter(0), target_->keys.stamp_offset(),
-        encode_dead_letter({without_timer(held.message), handled.error().to_string(),
-                            std::chrono::duration_cast<std::chrono::milliseconds>(now).count()}));
+    const Error told = as_dead_letter(handled.error(), runs_);
+    if (call) replies.push_back({held.message.caller, encode_reply_error(told)});
+    SEMPER_CO_TRY(why, co_await give_up(held, handled.error(), transaction, entity, after));
   }
   SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, target_->tenant.prefix(), replies));
   if (held.message.tick) {
@@ -421,12 +425,21 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
                 "the result of handle_locked is more than one transaction of the store takes");
   }
   if (why && handled) co_return Written::refused;
+  if (why && tells_ && served_->letters().has_callback) {
+    log_error("server", target_->id.to_string() +
+                            ": what handle_dead_letter came to cannot be written, and the message "
+                            "is set aside without it: " +
+                            why->to_string());
+    tells_ = false;
+    co_return fail(ErrorKind::conflict, "again, without handle_dead_letter");
+  }
   if (why) co_return fail(*why);
   SEMPER_CO_TRY_STATUS(co_await transaction.commit());
   core_.counters.messages.fetch_add(1);
   core_.counters.transactions.fetch_add(1);
   if (!handled) core_.counters.dead_letters.fetch_add(1);
   if (handled) finish(*handled, state.get());
+  if (!after.is_nothing()) CallbackRunner(*served_, *target_, entity).follow_up(after);
   co_return Written::yes;
 }
 
@@ -438,6 +451,52 @@ Async<void> LockedTask::end_tick(Transaction& transaction, const TickRecord& tic
   const std::int64_t now = to_timer_ms(core_.clock().wall_time());
   timers.begin(tick, now);
   co_return co_await timers.settle(place, now);
+}
+
+// Returns why what handle_dead_letter came to cannot be written, where that is so.
+Async<std::optional<Error>> LockedTask::give_up(const Held& held, const Error& reason,
+                                                Transaction& transaction, Entity& entity,
+                                                AfterCommit& after) {
+  CallbackSends sends;
+  if (!bury(held, reason, transaction, entity, sends, after)) {
+    co_return fail(ErrorKind::conflict, "again, without handle_dead_letter");
+  }
+  const WallTime now = core_.clock().wall_time();
+  if (served_->letters().has_bounds()) {
+    SEMPER_CO_TRY_STATUS(
+        co_await reap_letters(transaction, *target_, served_->letters(), 1, now));
+  }
+  if (sends.timers.empty()) co_return std::nullopt;
+  TimerBook timers;
+  timers.note(sends.timers, to_timer_ms(now));
+  const TimerBook::Place place{transaction, transaction, target_->keys};
+  const auto settled = co_await timers.settle(place, to_timer_ms(now));
+  if (settled) co_return std::nullopt;
+  if (settled.error().kind() != ErrorKind::exhausted) co_return fail(settled.error());
+  co_return std::optional<Error>(settled.error());
+}
+
+bool LockedTask::bury(const Held& held, const Error& reason, Transaction& transaction,
+                      Entity& entity, CallbackSends& sends, AfterCommit& after) {
+  const Burial burial{{}, reason, runs_, first_run_ms_};
+  const DeadLetterRecord letter = letter_of(held.message, burial, core_.clock().wall_time());
+  const auto& keys = target_->keys;
+  transaction.set_versionstamped_key(keys.dead_letter(0), keys.stamp_offset(),
+                                     encode_dead_letter(letter));
+  if (!tells_ || !served_->letters().has_callback) return true;
+  auto told = CallbackRunner(*served_, *target_, entity)
+                  .run_dead_letter(transaction, letter_info(letter, reason), sends);
+  if (!told) return true;
+  if (told->error) {
+    log_error("server",
+              target_->id.to_string() +
+                  ": handle_dead_letter failed, and the message is set aside without it: " +
+                  told->error->to_string());
+    tells_ = false;
+    return false;
+  }
+  after.add(*told);
+  return true;
 }
 
 // After the commit.

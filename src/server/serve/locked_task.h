@@ -28,6 +28,9 @@
 
 namespace semper::internal {
 
+class Entity;
+struct AfterCommit;
+
 // Holders of one lock that vanish before its message is set aside. More than HostOptions::message_attempts,
 // because who holds a lock for hours meets restarts and outages that are none of its message's doing.
 inline constexpr std::uint64_t kLockHoldersVanished = 10;
@@ -75,11 +78,20 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   Async<Written> try_release(const Held& held, const Result<Handled>& handled,
                              const std::shared_ptr<void>& state, std::optional<Error>& why);
   Async<void> end_tick(Transaction& transaction, const TickRecord& tick);
+  Async<std::optional<Error>> give_up(const Held& held, const Error& reason,
+                                      Transaction& transaction, Entity& entity, AfterCommit& after);
+  // False: handle_dead_letter failed.
+  bool bury(const Held& held, const Error& reason, Transaction& transaction, Entity& entity,
+            CallbackSends& sends, AfterCommit& after);
   void finish(const Handled& handled, const void* state);
 
   const std::shared_ptr<const ServedBehaviour> served_;
   HostCore& core_;
   const std::shared_ptr<const Target> target_;
+  // Of the message, should it be set aside.
+  std::uint64_t runs_ = 1;
+  std::int64_t first_run_ms_ = 0;
+  bool tells_ = true;  // its entity
 };
 
 }  // namespace semper::internal

@@ -1,6 +1,7 @@
 // ServedBehaviour: one behaviour in one host, as everything that works on its entities uses it.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,6 +11,8 @@
 
 namespace semper::internal {
 
+inline constexpr int kAttemptsForEver = std::numeric_limits<int>::max();
+
 class ServedBehaviour {
  public:
   ServedBehaviour(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour> behaviour,
@@ -17,11 +20,18 @@ class ServedBehaviour {
       : core_(std::move(core)),
         behaviour_(std::move(behaviour)),
         options_(options),
-        type_(behaviour_->type()) {}
+        type_(behaviour_->type()),
+        letters_(behaviour_->letter_rules()) {}
 
   HostCore& core() const { return *core_; }
   Behaviour& behaviour() const { return *behaviour_; }
   const std::string& type() const { return type_; }
+  const LetterRules& letters() const { return letters_; }
+  // Runs of a message that fails before it is set aside.
+  int message_attempts() const {
+    if (letters_.attempts < 0) return core_->options.message_attempts;
+    return letters_.attempts > 0 ? letters_.attempts : kAttemptsForEver;
+  }
   // Whether this host takes what others enqueue.
   bool consumes() const { return options_.consume == ServeOptions::Consume::yes; }
 
@@ -30,6 +40,7 @@ class ServedBehaviour {
   const std::shared_ptr<Behaviour> behaviour_;
   const ServeOptions options_;
   const std::string type_;
+  const LetterRules letters_;
 };
 
 }  // namespace semper::internal

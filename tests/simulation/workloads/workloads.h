@@ -8,9 +8,11 @@ namespace semper::simulation {
 std::unique_ptr<Workload> make_actions(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_answers(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_bank(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_cast_in(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_chain(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_counter(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_dead_letters(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_letters(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_lives(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_locks(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_once(Simulation& simulation, const Scenario& scenario);

@@ -91,6 +91,20 @@ Action make_action_by_itself(F function) {
   }
 }
 
+// Of Context::after_commit: it takes no state.
+template <class F>
+Action make_after_commit(F function) {
+  auto shared = std::make_shared<F>(std::move(function));
+  return {typeid(void), [shared = std::move(shared)](const void*) {
+            if constexpr (std::is_void_v<std::invoke_result_t<F&>>) {
+              (*shared)();
+              return ActionFlow::go_on;
+            } else {
+              return ActionFlow((*shared)());
+            }
+          }};
+}
+
 // What every Reply carries besides its value.
 struct ReplyControl {
   Next next = Next::go_on;

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "semper/env/asio.h"
+#include "semper/base/time.h"
 #include "semper/server/context.h"
+#include "semper/server/dead_letter_info.h"
 #include "semper/server/message_info.h"
 #include "semper/server/reply.h"
 
@@ -21,6 +23,19 @@ struct Handled {
   bool replied = false;
   Bytes reply;                 // encoded, where replied without error
   std::optional<Error> error;  // replied with this error
+};
+
+// Past it, letters could not be counted at each burial.
+inline constexpr int kDeadLettersKeptMaximum = 1'000;
+
+// What a type says of its messages that fail.
+struct LetterRules {
+  int attempts = -1;         // 0: for ever; less: as the host says
+  int kept = 0;              // letters of an entity; 0: all
+  Duration kept_for{};       // zero: for ever
+  bool has_callback = false;  // handle_dead_letter
+
+  bool has_bounds() const { return kept > 0 || kept_for > Duration::zero(); }
 };
 
 // Errors of the handle functions:
@@ -41,6 +56,10 @@ class Behaviour {
                                  Context& context) = 0;
   virtual Async<Handled> handle_locked(std::string_view message, BytesView payload, void* state,
                                        LockedContext& context) = 0;
+  virtual LetterRules letter_rules() const { return {}; }
+  // Where the rules say that there is such a callback.
+  virtual Result<Handled> handle_dead_letter(const DeadLetterInfo& letter, void* state,
+                                             Context& context);
   virtual void terminate(const void* state, const std::string& reason) = 0;
 };
 

@@ -64,6 +64,29 @@ constexpr bool have_names_of_their_own(std::type_identity<std::tuple<M...>>) {
   return true;
 }
 
+template <class B>
+constexpr LetterRules letter_rules_of() {
+  LetterRules rules;
+  if constexpr (requires { LetterRules(B::kLetterRules); }) {
+    rules = B::kLetterRules;
+  }
+  if constexpr (requires { B::kMessageAttempts; }) {
+    static_assert(B::kMessageAttempts >= 0, "kMessageAttempts: runs, or 0: for ever");
+    rules.attempts = B::kMessageAttempts;
+  }
+  if constexpr (requires { B::kDeadLettersKept; }) {
+    static_assert(B::kDeadLettersKept >= 1 && B::kDeadLettersKept <= kDeadLettersKeptMaximum,
+                  "kDeadLettersKept: 1 to 1,000 letters of an entity");
+    rules.kept = B::kDeadLettersKept;
+  }
+  if constexpr (requires { Duration(B::kDeadLettersKeptFor); }) {
+    static_assert(B::kDeadLettersKeptFor > Duration::zero(), "kDeadLettersKeptFor: a duration");
+    rules.kept_for = B::kDeadLettersKeptFor;
+  }
+  rules.has_callback = HandlesDeadLetter<B>;
+  return rules;
+}
+
 template <BehaviourType B>
 class BehaviourOf final : public Behaviour {
  public:
@@ -74,6 +97,8 @@ class BehaviourOf final : public Behaviour {
       "two messages of this behaviour have the same name (namespaces and enclosing classes "
       "do not count): give one of them a kName of its own");
   static_assert(takes_all_messages<B>(std::type_identity<MessageTuple>()));
+  static_assert(HandlesDeadLetter<B> || !requires { &B::handle_dead_letter; },
+                "handle_dead_letter takes (const DeadLetterInfo&, State&, Context&)");
 
   explicit BehaviourOf(std::shared_ptr<B> behaviour) : behaviour_(std::move(behaviour)) {}
 
@@ -141,6 +166,22 @@ class BehaviourOf final : public Behaviour {
   Async<Handled> handle_locked(std::string_view message, BytesView payload, void* state,
                                LockedContext& context) override {
     return handle_locked_from<0>(message, payload, *static_cast<State*>(state), context);
+  }
+
+  LetterRules letter_rules() const override { return letter_rules_of<B>(); }
+
+  Result<Handled> handle_dead_letter(const DeadLetterInfo& letter, void* state,
+                                     Context& context) override {
+    if constexpr (HandlesDeadLetter<B>) {
+      try {
+        return with_fitting_actions<State>(without_reply([&] {
+          return behaviour_->handle_dead_letter(letter, *static_cast<State*>(state), context);
+        }));
+      } catch (...) {
+        return fail(exception_error("handle_dead_letter", std::current_exception()));
+      }
+    }
+    return Behaviour::handle_dead_letter(letter, state, context);
   }
 
   void terminate(const void* state, const std::string& reason) override {

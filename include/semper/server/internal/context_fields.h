@@ -10,6 +10,7 @@
 #include "semper/base/result.h"
 #include "semper/env/env.h"
 #include "semper/server/entity_id.h"
+#include "semper/server/internal/action.h"
 #include "semper/server/internal/send_counts.h"
 #include "semper/server/internal/timer_request.h"
 #include "semper/server/message.h"
@@ -47,6 +48,7 @@ struct ContextFields {
   Event event;
   ReplyToken caller;
   CallbackSends* sends;
+  std::vector<Action>* after_commit;
   const Tick* tick = nullptr;  // where the message is one
 };
 

@@ -70,6 +70,8 @@ class Watched {
  public:
   static constexpr std::string_view kName = type_name<B>();
   static constexpr bool kDropsUnknownFields = DropsUnknownFields<B>;
+  static constexpr semper::internal::LetterRules kLetterRules =
+      semper::internal::letter_rules_of<B>();
   using State = typename B::State;
   using Messages = typename B::Messages;
 
@@ -145,6 +147,18 @@ class Watched {
       LockedValue<B, M> value = behaviour_->handle_locked(message, state, watched);
       end_locked(message, value, state, context);
       return value;
+    }
+  }
+
+  template <class T = B>
+  requires HandlesDeadLetter<T> Outcome handle_dead_letter(const DeadLetterInfo& letter,
+                                                           State& state, Context& context) {
+    T& behaviour = *behaviour_;
+    if constexpr (std::is_void_v<decltype(behaviour.handle_dead_letter(letter, state, context))>) {
+      behaviour.handle_dead_letter(letter, state, context);
+      return {};
+    } else {
+      return behaviour.handle_dead_letter(letter, state, context);
     }
   }
 

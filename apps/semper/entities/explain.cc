@@ -1,0 +1,243 @@
+#include "entities/explain.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/document.h"
+#include "common/text.h"
+#include "entities/look.h"
+
+namespace semper::cli {
+namespace {
+
+std::string count_of(std::uint64_t count, const std::string& what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+std::string waiting(const Seen& seen) {
+  const std::uint64_t count = seen.view->queue_length;
+  return count_of(count, "message") + (count == 1 ? " waits" : " wait");
+}
+
+std::string first_message(const Seen& seen) {
+  if (!seen.first) return "its first message";
+  return "its first message, the " + std::string(seen.first->is_call ? "call " : "cast ") +
+         shown(seen.first->message.name) + ",";
+}
+
+// The hosts that serve the entity's type.
+struct Serving {
+  std::vector<std::string> alive;
+  std::vector<std::string> silent;
+};
+Serving serving(const Seen& seen) {
+  Serving result;
+  for (const auto& [view, is_silent] : seen.hosts) {
+    if (!serves(view, seen.id.type)) continue;
+    (is_silent ? result.silent : result.alive).push_back(shown(view.name));
+  }
+  return result;
+}
+
+std::string listed_names(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+// Where nobody alive serves the type, whatever else is wrong: what to do about that.
+std::string unserved(const Seen& seen, const Serving& hosts) {
+  if (!hosts.silent.empty()) {
+    return "no host that is alive serves " + shown(seen.id.type) + ": " +
+           listed_names(hosts.silent) + " did not renew " +
+           (hosts.silent.size() == 1 ? "its" : "their") +
+           " registration for a whole lease (stopped, cut off from the store, or dead); start one";
+  }
+  return "no host serves " + shown(seen.id.type) +
+         "; start a program that does (`semper hosts` lists those there are)";
+}
+
+Verdict locked(const Seen& seen, const Serving& hosts) {
+  const LockView& lock = *seen.view->lock;
+  const auto is_owner = [&](const WatchedHost& host) { return host.view.name == lock.owner; };
+  const auto owner = std::find_if(seen.hosts.begin(), seen.hosts.end(), is_owner);
+  std::string text = first_message(seen) + " holds the lock: " + shown(lock.owner) +
+                     " has run its handle_locked for " + shown_span(seen.now - lock.acquired) +
+                     ", since " + shown_time(lock.acquired);
+  if (owner == seen.hosts.end()) {
+    text += "; that host is not registered any more";
+  } else if (owner->is_silent) {
+    text += "; that host is silent";
+  }
+  if (hosts.alive.empty()) {
+    text += ", and to take it over " + unserved(seen, hosts);
+  } else if (owner == seen.hosts.end() || owner->is_silent) {
+    text += ", and another one takes the lock over when its lease has ended";
+  } else {
+    text += "; what waits goes on when it returns, or is taken from it by `semper unlock`";
+  }
+  return {"locked", text};
+}
+
+Verdict failing(const Seen& seen) {
+  const FailingView& failing = *seen.view->failing;
+  const bool is_due = failing.next_attempt <= seen.now;
+  return {"failing", waiting(seen) + ": " + first_message(seen) + " failed " +
+                         count_of(failing.attempts, "time") + ", the last one on " +
+                         shown(failing.host) + " with \"" + shown(failing.reason) +
+                         "\", and is run again " +
+                         (is_due ? "at the next look" : "at " + shown_time(failing.next_attempt))};
+}
+
+}  // namespace
+
+Verdict verdict(const Seen& seen) {
+  if (!seen.view) {
+    return {"absent", "there is no " + shown(seen.id.to_string()) +
+                          ": nothing was ever sent to it, or it was killed"};
+  }
+  const EntityView& view = *seen.view;
+  const Serving hosts = serving(seen);
+  if (view.lock) return locked(seen, hosts);
+  if (view.queue_length == 0) {
+    return {"idle",
+            "nothing waits for " + shown(seen.id.to_string()) +
+                (view.dead_letters == 0
+                     ? ""
+                     : ", but " + count_of(view.dead_letters, "message") +
+                           " of its own failed and " + (view.dead_letters == 1 ? "was" : "were") +
+                           " set aside (`semper dead` lists them)")};
+  }
+  if (hosts.alive.empty()) {
+    return {hosts.silent.empty() ? "unserved" : "silent",
+            waiting(seen) + ", and " + unserved(seen, hosts)};
+  }
+  if (view.parked) {
+    return {"parked", waiting(seen) + ", and its state cannot be read: " + shown(*view.parked) +
+                          "; run the program that wrote it, or `semper reset` it"};
+  }
+  if (view.failing) return failing(seen);
+  if (seen.has_moved) return {"moving", "it moves: " + waiting(seen) + " now"};
+  if (!view.indexed) {
+    return {"unlisted", waiting(seen) +
+                            ", and no host looks at it, because its entry in the index is "
+                            "missing; any message to it writes that again"};
+  }
+  return {"waiting",
+          waiting(seen) + " for " + listed_names(hosts.alive) + ": " + first_message(seen) +
+              " is running since before it was looked at, waits for its turn among others, or "
+              "its state was written by a newer program than those (their logs say so)"};
+}
+
+namespace {
+
+Async<std::optional<EntityView>> look(Tenant tenant, EntityId id) {
+  auto view = co_await inspect(tenant, id);
+  if (!view && view.error().kind() == ErrorKind::not_found) co_return std::nullopt;
+  if (!view) co_return fail(view.error());
+  co_return std::move(*view);
+}
+
+Bytes failing_item(const std::optional<FailingView>& failing) {
+  if (!failing) return null_item();
+  return Fields()
+      .add("attempts", number_item(failing->attempts))
+      .add("first_attempt", time_item(failing->first_attempt))
+      .add("last_attempt", time_item(failing->last_attempt))
+      .add("next_attempt", time_item(failing->next_attempt))
+      .add("host", text_item(failing->host))
+      .add("reason", text_item(failing->reason))
+      .item();
+}
+
+Bytes lock_item(const std::optional<LockView>& lock, WallTime now) {
+  if (!lock) return null_item();
+  return Fields()
+      .add("owner", text_item(lock->owner))
+      .add("acquired", time_item(lock->acquired))
+      .add("age_seconds", seconds_item(now - lock->acquired))
+      .item();
+}
+
+Bytes first_item(const std::optional<QueuedView>& first) {
+  if (!first) return null_item();
+  return Fields()
+      .add("versionstamp", text_item(first->stamp.to_string()))
+      .add("kind", text_item(first->is_call ? "call" : "cast"))
+      .add("message", text_item(first->message.name))
+      .item();
+}
+
+Bytes explanation_item(const Seen& seen, const Verdict& verdict) {
+  List hosts;
+  for (const auto& [view, is_silent] : seen.hosts) {
+    if (!serves(view, seen.id.type)) continue;
+    hosts.add(
+        Fields().add("name", text_item(view.name)).add("silent", flag_item(is_silent)).item());
+  }
+  Fields fields;
+  fields.add("entity", text_item(seen.id.to_string()))
+      .add("why", text_item(verdict.why))
+      .add("sentence", text_item(verdict.sentence))
+      .add("hosts", hosts.item());
+  if (!seen.view) return fields.item();
+  const EntityView& view = *seen.view;
+  return fields.add("queue_length", number_item(view.queue_length))
+      .add("processed", number_item(view.processed))
+      .add("moving", flag_item(seen.has_moved))
+      .add("first", first_item(seen.first))
+      .add("lock", lock_item(view.lock, seen.now))
+      .add("parked", view.parked ? text_item(*view.parked) : null_item())
+      .add("failing", failing_item(view.failing))
+      .add("dead_letters", number_item(view.dead_letters))
+      .add("indexed", flag_item(view.indexed))
+      .item();
+}
+
+void print(Invocation& invocation, const Seen& seen, const Verdict& verdict) {
+  invocation.say(verdict.sentence);
+  if (!seen.view) return;
+  const auto field = [&](std::string name, const std::string& value) {
+    name.resize(16, ' ');
+    invocation.say(name + value);
+  };
+  const EntityView& view = *seen.view;
+  field("  queue", std::to_string(view.queue_length) + " waiting, " +
+                       std::to_string(view.processed) + " taken");
+  if (seen.first) {
+    field("  first", std::string(seen.first->is_call ? "call " : "cast ") +
+                         shown(seen.first->message.name) + " of " + seen.first->stamp.to_string());
+  }
+  if (view.failing) {
+    field("  failing", "since " + shown_time(view.failing->first_attempt) + ", last run " +
+                           shown_time(view.failing->last_attempt));
+  }
+  field("  dead letters", std::to_string(view.dead_letters));
+  const Serving hosts = serving(seen);
+  field("  hosts", hosts.alive.empty() ? "none" : listed_names(hosts.alive));
+  if (!hosts.silent.empty()) field("  silent", listed_names(hosts.silent));
+}
+
+}  // namespace
+
+Async<void> explain(Invocation& invocation, std::string entity) {
+  Seen seen;
+  SEMPER_CO_TRY(seen.id, parse_entity(entity));
+  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Invocation::Purpose::read));
+  SEMPER_CO_TRY(const auto before, co_await look(tenant, seen.id));
+  // Watching the hosts takes up to a lease: what has not moved by then stands.
+  SEMPER_CO_TRY(seen.hosts, co_await watch_hosts(tenant));
+  SEMPER_CO_TRY(seen.view, co_await look(tenant, seen.id));
+  seen.now = tenant.store()->env().clock->wall_time();
+  seen.has_moved = before && seen.view && before->processed != seen.view->processed;
+  if (seen.view && seen.view->queue_length > 0) {
+    auto first = co_await peek_queue(tenant, seen.id, 1);
+    if (first && !first->empty()) seen.first = std::move(first->front());
+  }
+  const Verdict why = verdict(seen);
+  if (invocation.json()) co_return invocation.print_document(explanation_item(seen, why));
+  print(invocation, seen, why);
+  co_return Status{};
+}
+
+}  // namespace semper::cli
