@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "server/format/dead_letter_mark.h"
 #include "server/format/enqueue.h"
@@ -177,13 +178,16 @@ bool Execution::bury_head(const QueuedMessage& message, Transaction& transaction
   if (served_.letters().has_callback && burial_->tell == Burial::Tell::yes) {
     const DeadLetterInfo letter = letter_info(effects.dead_letters.back(), burial_->reason);
     auto told = callbacks_.run_dead_letter(transaction, letter, effects.sends);
-    if (told && told->error) {
+    if (told && told->error && !SEMPER_MUTANT("server_failed_telling_half_committed")) {
       effects.failure = std::move(told->error);
       effects.telling_failed = true;
       return false;
     }
     effects.was_told = told.has_value();
     if (told) effects.after.add(*told);
+  }
+  if (burial_->tell == Burial::Tell::no && SEMPER_MUTANT("server_untold_letter_lost")) {
+    effects.dead_letters.pop_back();
   }
   effects.head_buried = true;
   return true;
