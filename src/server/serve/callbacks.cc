@@ -65,8 +65,8 @@ ContextFields CallbackRunner::fields(Transaction& transaction, Event event, Repl
   auto& core = served_.core();
   entity_.touch();
   sends.counts = &core.send_counts;
-  return {&target_.tenant,   &target_.id, &transaction,  core.env(), now(sends), event,
-          std::move(caller), &sends,      &after_commit, nullptr};
+  return {&target_.tenant, &target_.id,       &transaction, core.env(),    now(sends),
+          event,           std::move(caller), &sends,       &after_commit, nullptr};
 }
 
 Ran CallbackRunner::outcome(Event event, Result<Handled> handled, const CallbackSends& sends,

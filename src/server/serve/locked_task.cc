@@ -463,8 +463,7 @@ Async<std::optional<Error>> LockedTask::give_up(const Held& held, const Error& r
   }
   const WallTime now = core_.clock().wall_time();
   if (served_->letters().has_bounds()) {
-    SEMPER_CO_TRY_STATUS(
-        co_await reap_letters(transaction, *target_, served_->letters(), 1, now));
+    SEMPER_CO_TRY_STATUS(co_await reap_letters(transaction, *target_, served_->letters(), 1, now));
   }
   if (sends.timers.empty()) co_return std::nullopt;
   TimerBook timers;

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "semper/env/asio.h"
 #include "semper/base/time.h"
+#include "semper/env/asio.h"
 #include "semper/server/context.h"
 #include "semper/server/dead_letter_info.h"
 #include "semper/server/message_info.h"
@@ -30,9 +30,9 @@ inline constexpr int kDeadLettersKeptMaximum = 1'000;
 
 // What a type says of its messages that fail.
 struct LetterRules {
-  int attempts = -1;         // 0: for ever; less: as the host says
-  int kept = 0;              // letters of an entity; 0: all
-  Duration kept_for{};       // zero: for ever
+  int attempts = -1;          // 0: for ever; less: as the host says
+  int kept = 0;               // letters of an entity; 0: all
+  Duration kept_for{};        // zero: for ever
   bool has_callback = false;  // handle_dead_letter
 
   bool has_bounds() const { return kept > 0 || kept_for > Duration::zero(); }

@@ -97,8 +97,9 @@ class BehaviourOf final : public Behaviour {
       "two messages of this behaviour have the same name (namespaces and enclosing classes "
       "do not count): give one of them a kName of its own");
   static_assert(takes_all_messages<B>(std::type_identity<MessageTuple>()));
-  static_assert(HandlesDeadLetter<B> || !requires { &B::handle_dead_letter; },
-                "handle_dead_letter takes (const DeadLetterInfo&, State&, Context&)");
+  static_assert(
+      HandlesDeadLetter<B> || !requires { &B::handle_dead_letter; },
+      "handle_dead_letter takes (const DeadLetterInfo&, State&, Context&)");
 
   explicit BehaviourOf(std::shared_ptr<B> behaviour) : behaviour_(std::move(behaviour)) {}
 
