@@ -79,6 +79,12 @@ Task<void> cast_all(World& world, Ref<B> ref, std::vector<std::string> texts) {
   co_await world.until_processed(ref.untyped());
 }
 
+// What the store keeps of runs that failed.
+Task<std::vector<KeyValue>> failed_runs(World& world, EntityId id) {
+  const Bytes key = entity_key(id, 9);
+  co_return co_await world.rows(KeyRange::point(key));
+}
+
 SERVER_TEST(Letters, a_caller_is_told_that_its_message_was_set_aside_and_after_how_many_runs) {
   auto behaviour = std::make_shared<Mender>();
   co_await world.serve<Mender>(behaviour);
@@ -165,6 +171,25 @@ SERVER_TEST(Letters, a_type_without_a_threshold_tries_for_ever_and_goes_on_when_
   EXPECT_TRUE((co_await letters_of(world, ref.entity())).empty());
 }
 
+SERVER_TEST(Letters, nothing_is_left_of_an_entity_that_was_killed_while_its_message_failed) {
+  co_await world.serve<Stubborn>();
+  for (int i = 0; i < 8; ++i) {
+    auto ref = world.ref<Stubborn>("s" + std::to_string(i));
+    must(co_await ref.cast<Stubborn::Note>("bad"));
+    co_await world.eventually(
+        [&]() -> Task<bool> { co_return (co_await world.look(ref)).failing.has_value(); });
+    EXPECT_EQ((co_await failed_runs(world, ref.entity())).size(), 1u);
+    must(co_await ref.kill());
+    co_await world.eventually(
+        [&]() -> Task<bool> { co_return !(co_await inspect(world.store(), ref.entity())); });
+  }
+  must(co_await sleep_for(world.clock(), world.is_simulated() ? Duration(10s) : Duration(300ms)));
+  for (int i = 0; i < 8; ++i) {
+    const EntityId id = world.ref<Stubborn>("s" + std::to_string(i)).entity();
+    EXPECT_TRUE((co_await failed_runs(world, id)).empty()) << i;
+  }
+}
+
 // Processes that end between two runs, long before a message has had its runs in any of them.
 SERVER_TEST(TimedLetters, runs_are_counted_across_processes_that_end) {
   auto ref = world.ref<Mender>("m");
@@ -189,7 +214,8 @@ SERVER_TEST(TimedLetters, runs_are_counted_across_processes_that_end) {
     EXPECT_EQ(letter.attempts, 4u);
     EXPECT_GE(letter.time - letter.first_attempt, 15s);
   }
-  EXPECT_TRUE((co_await world.rows(entity_range(ref.entity(), 9))).empty());
+  EXPECT_FALSE((co_await world.look(ref)).failing);
+  EXPECT_TRUE((co_await failed_runs(world, ref.entity())).empty());
 }
 
 SERVER_TEST(Letters, letters_that_are_named_go_back_together_or_not_at_all) {

@@ -184,6 +184,10 @@ Task<Duration> Batch::count_failure(const Error& error, std::int64_t now_ms) {
   if (most > 1 && !SEMPER_MUTANT("server_failures_counted_in_memory")) {
     const auto write = [&](Transaction& transaction) -> Async<void> {
       const auto& keys = target_->keys;
+      // Not of a message that was taken or killed meanwhile: nobody would remove it.
+      SEMPER_CO_TRY(const auto segment,
+                    co_await transaction.get(keys.queue_segment_at(note.segment)));
+      if (!segment) co_return Status{};
       SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.failures()));
       auto known = raw ? FailureNote::decode(*raw) : Result<FailureNote>(FailureNote());
       const bool is_same = raw && known && known->is_of(note.segment, note.offset);
