@@ -9,7 +9,7 @@
 #include "rpc/grpc_support.h"
 #include "rpc/server_calls.h"
 #include "semper/base/assert.h"
-#include "semper/durable/internal/cancellable.h"
+#include "semper/env/internal/cancellable.h"
 #include "semper/env/serial.h"
 
 namespace semper::rpc {

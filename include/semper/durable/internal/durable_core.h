@@ -22,7 +22,7 @@
 #include "semper/base/metrics.h"
 #include "semper/durable/bus.h"
 #include "semper/durable/durable_options.h"
-#include "semper/durable/internal/cancellable.h"
+#include "semper/env/internal/cancellable.h"
 #include "semper/durable/internal/connection_log.h"
 #include "semper/durable/internal/pace.h"
 #include "semper/durable/internal/turns.h"

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <optional>
 
-#include "semper/durable/internal/cancellable.h"
+#include "semper/env/internal/cancellable.h"
 #include "semper/durable/internal/connection_log.h"
 #include "semper/durable/internal/pace.h"
 #include "semper/durable/stream_events.h"

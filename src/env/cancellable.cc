@@ -1,4 +1,4 @@
-#include "semper/durable/internal/cancellable.h"
+#include "semper/env/internal/cancellable.h"
 
 #include <atomic>
 #include <exception>
