@@ -70,6 +70,15 @@ class GuideServersTest : public ::testing::Test {
   std::optional<semper::Host> host_;
 };
 
+TEST_F(GuideServersTest, an_order_sees_what_its_article_lacks) {
+  deliver("chair", 2);
+  place("1001", "chair", 5);
+  const auto ordered = semper::ref<Order>(*shop_, "1001");
+  EXPECT_EQ(scheduler_.block_on(ordered.call(Order::Missing())).value(), 3);
+  deliver("chair", 9);
+  EXPECT_EQ(scheduler_.block_on(ordered.call(Order::Missing())).value(), 0);
+}
+
 TEST_F(GuideServersTest, a_thread_sells_without_a_coroutine) {
   const semper::sync::Store shop(*shop_);
   EXPECT_EQ(sell_on_a_thread(shop, "bench"), 7);

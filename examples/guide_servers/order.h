@@ -1,9 +1,10 @@
 // Order: one customer's order, as a durable server.
 //
-// Shows a lock for work outside the transaction, a message to another entity, and an action after the
-// commit. The guide to durable servers (docs/guide-servers.md) quotes this file.
+// Shows a lock for work outside the transaction, a message to another entity, a callback that waits, and an
+// action after the commit. The guide to durable servers (docs/guide-servers.md) quotes this file.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -44,7 +45,10 @@ struct Order {
   struct Cancel {
     using Reply = std::int64_t;  // how much goes back
   };
-  using Messages = semper::Messages<Place, Pay, Cancel>;
+  struct Missing {
+    using Reply = std::int64_t;  // how much the stock lacks for it
+  };
+  using Messages = semper::Messages<Place, Pay, Cancel, Missing>;
 
   Order(std::shared_ptr<PaymentProvider> provider, std::function<void(const std::string&)> notify)
       : provider_(std::move(provider)), notify_(std::move(notify)) {}
@@ -67,6 +71,13 @@ struct Order {
     if (!receipt) return semper::fail(receipt.error());
     state.receipt = *receipt;
     return state.receipt;
+  }
+
+  semper::Async<std::int64_t> handle_call(const Missing&, State& state, semper::Context& context) {
+    const auto stock = semper::ref<Stock>(context.tenant(), state.article);
+    SEMPER_CO_TRY(const auto there, co_await context.state_of(stock));
+    const std::int64_t available = there ? there->available : 0;
+    co_return std::max<std::int64_t>(state.amount - available, 0);
   }
 
   semper::Reply<std::int64_t> handle_call(const Cancel&, State& state, semper::Context& context) {

@@ -19,7 +19,8 @@ constexpr const char* kHelp =
     R"(semper-sim: hosts, callers and a store in simulated time, from a seed.
 
   --seeds FROM..TO    which seeds; default 1..100
-  --plan FILE         what may go wrong; may be there more than once (seeds take turns);
+  --plan FILE         what may go wrong, also as features/NAME.txt; may be there more than once (seeds
+                      take turns);
                       default: the plans of tests/simulation/plans, without plans/features
   --workload NAME     only this one; default: what the plan says
   --trace FILE.html   the timeline of the seed (with one seed)
@@ -70,6 +71,15 @@ std::vector<std::string> all_plans() {
   return paths;
 }
 
+// A file, from where this runs or from the source folder; or one of those that there are: features/NAME.txt.
+std::string plan_at(const std::string& path) {
+  for (const char* folder :
+       {"", SEMPER_SOURCE_FOLDER "/", SEMPER_SOURCE_FOLDER "/tests/simulation/plans/"}) {
+    if (std::filesystem::exists(folder + path)) return folder + path;
+  }
+  return path;
+}
+
 Command parse(const std::vector<std::string>& words) {
   Command command;
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -83,7 +93,7 @@ Command parse(const std::vector<std::string>& words) {
     } else if (option == "--seeds") {
       take_seeds(value(), command.campaign);
     } else if (option == "--plan") {
-      command.campaign.plans.push_back(value());
+      command.campaign.plans.push_back(plan_at(value()));
     } else if (option == "--workload") {
       command.campaign.workload = value();
     } else if (option == "--trace") {

@@ -20,11 +20,17 @@
 //   handle_call(const M&, State&, Context&)          Reply<M::Reply>
 //   handle_cast(const M&, State&, Context&)          void or Outcome
 //   handle_info(const M&, State&, Context&)          void or Outcome
-//   handle_locked(const M&, State&, LockedContext&)  after lock(): Reply<M::Reply>, Outcome, void,
-//                                                    or an asio::awaitable of one of them
+//   handle_locked(const M&, State&, LockedContext&)  after lock(): Reply<M::Reply>, Outcome or void
 //   handle_dead_letter(const DeadLetterInfo&, State&, Context&)   void or Outcome: a message of this
 //                                                    entity was set aside (dead_letter_info.h)
 //   terminate(const State&, const std::string&)      after stop(reason), when it has committed
+//
+// All but handle_dead_letter that are called handle_... may wait: they return an asio::awaitable of what is said above (Task; or
+// Async<M::Reply>, Async<void>). handle_locked may wait for as long as it takes, outside any
+// transaction. The others wait inside theirs, for reads of ctx.transaction() and of other entities
+// (Context::state_of) or for an asynchronous library, and nothing else of the entity goes on
+// meanwhile. They have four fifths of Limits::transaction_duration, on the executor of whoever runs
+// them; then they are cancelled, and the message has failed.
 //
 // A message that fails (a callback, init or a codec throws or refuses, or its result cannot be
 // written) runs again, alone. One that keeps failing is set aside (dead letters), and its caller
@@ -59,6 +65,7 @@
 #include "semper/base/result.h"
 #include "semper/server/context.h"
 #include "semper/server/dead_letter_info.h"
+#include "semper/server/internal/callback_result.h"
 #include "semper/server/message.h"
 #include "semper/server/reply.h"
 
@@ -72,7 +79,7 @@ struct Messages {
 template <class B, class M>
 concept HandlesCall = requires(B& b, const M& m, typename B::State& s, Context& c) {
   typename M::Reply;
-  Reply<typename M::Reply>(b.handle_call(m, s, c));
+  requires internal::IsReply<typename M::Reply, decltype(b.handle_call(m, s, c))>;
 };
 template <class B, class M>
 concept HandlesCast = requires(B& b, const M& m, typename B::State& s, Context& c) {

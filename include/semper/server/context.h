@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -110,10 +111,20 @@ class Context {
     fields_.after_commit->push_back(internal::make_after_commit(std::move(function)));
   }
 
-  // The transaction itself, for writing keys of your own with this commit: set, clear, add and their
-  // kin, as in store/transaction.h. Not for reading: reads are awaited, and a callback cannot await.
-  // What a callback needs to know belongs in the state or in the message.
+  // The transaction itself, for keys of your own in this commit, as in store/transaction.h. Reads are
+  // awaited, in a callback that waits (behaviour.h): what it reads is unchanged when it commits, or the
+  // callback runs again. Do not commit it, and do not touch it when the callback has ended.
   Transaction& transaction() const { return *fields_.transaction; }
+
+  // The state of another entity as it is committed, read in this transaction as its own keys are: empty
+  // before its first message. Of this entity: as it was before this batch. The state may be of any
+  // size, and each change of it makes the callback run again: ask for what is seldom written. Errors:
+  // those of the store, which the callback returns (fail, SEMPER_CO_TRY); corrupt and invalid_argument
+  // where it does not decode; invalid_argument for another store.
+  template <class Behaviour>
+  Async<std::optional<typename Behaviour::State>> state_of(const Ref<Behaviour>& of) const {
+    return decoded<typename Behaviour::State>(read_state(of.untyped().tenant(), of.entity()));
+  }
 
  private:
   void send_reply(const ReplyToken& to, BytesView encoded);
@@ -123,6 +134,15 @@ class Context {
   void set_timer_at(std::string_view name, WallTime when, RawMessage message);
   void set_timer_every(std::string_view name, const EveryOptions& options, RawMessage message);
   void request_timer(std::string_view name, Result<internal::TimerSpec> spec);
+  Async<std::optional<Bytes>> read_state(Tenant tenant, EntityId of) const;
+
+  template <class State>
+  static Async<std::optional<State>> decoded(Async<std::optional<Bytes>> reading) {
+    SEMPER_CO_TRY(const auto encoded, co_await std::move(reading));
+    if (!encoded) co_return std::nullopt;
+    SEMPER_CO_TRY(auto state, decode<State>(*encoded));
+    co_return std::optional<State>(std::move(state));
+  }
 
   internal::ContextFields fields_;
 };

@@ -4,6 +4,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "server/format/enqueue.h"
+#include "server/format/orders.h"
 #include "server/format/replies.h"
 #include "server/format/timers.h"
 #include "server/send/send_counts.h"
@@ -107,6 +108,29 @@ void Context::cancel_timer(std::string_view name) {
   if (!internal::check_timer_name(name)) return;  // there is none of such a name
   fields_.sends->timer_bytes += name.size();
   fields_.sends->timers.push_back({std::string(name), std::nullopt});
+}
+
+Async<std::optional<Bytes>> Context::read_state(Tenant of_tenant, EntityId of) const {
+  SEMPER_CO_TRY_STATUS(check_tenant(tenant(), of_tenant));
+  SEMPER_CO_TRY_STATUS(of.validate());
+  const internal::EntityKeys keys(of_tenant.prefix(), of);
+  const auto mode = SEMPER_MUTANT("server_state_of_another_read_without_a_conflict")
+                        ? ReadMode::snapshot
+                        : ReadMode::serializable;
+  SEMPER_CO_TRY(auto standing, co_await internal::read_standing(transaction(), keys, mode));
+  auto& header = standing.header;
+  if (!header.has_state) co_return std::nullopt;
+  if (header.chunks == 0) co_return std::move(header.state);
+  // Whoever writes them writes the header, too.
+  RangeOptions options;
+  options.mode = ReadMode::snapshot;
+  Bytes state;
+  for (KeyRange rest = keys.chunks();;) {
+    SEMPER_CO_TRY(const auto page, co_await transaction().get_range(rest, options));
+    for (const auto& row : page.rows) state += row.value;
+    if (!page.more || page.rows.empty()) co_return std::move(state);
+    rest.begin = key_after(page.rows.back().key);
+  }
 }
 
 }  // namespace semper

@@ -81,7 +81,11 @@ Task<BatchOutcome> Batch::run() {
 
 Async<bool> Batch::attempt() {
   AttemptEffects effects;
-  effects.was_known = !must_load_ && !queue_noticed_ && entity_.is_known() &&
+  // What waits may read, which an attempt that begins in the past cannot.
+  const bool waits = served_.behaviour().has_waiting_callbacks() &&
+                     !SEMPER_MUTANT("server_waiting_attempt_begins_in_the_past");
+  const MonotonicTime began = waits ? core_.clock().now() : MonotonicTime();
+  effects.was_known = !waits && !must_load_ && !queue_noticed_ && entity_.is_known() &&
                       entity_.queue_length() == 0 && !entity_.header().lock;
   TransactionOptions options;
   if (effects.was_known) options.read_version = entity_.as_of();
@@ -110,6 +114,11 @@ Async<bool> Batch::attempt() {
     co_return true;
   }
   execution.run(transaction, operations_, effects);
+  while (effects.waiting) {
+    if (SEMPER_MUTANT("server_turn_taken_while_a_callback_waits")) desk_.leave_callbacks();
+    Ran ran = co_await execution.finish(began, effects);
+    execution.resume(transaction, operations_, std::move(ran), effects);
+  }
   desk_.leave_callbacks();
   const bool half = SEMPER_MUTANT("server_failed_message_half_committed") && effects.executed > 0;
   if (effects.failure && !half) co_return co_await resolve_failure(effects);

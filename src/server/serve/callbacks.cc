@@ -5,6 +5,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
+#include "semper/env/internal/cancellable.h"
 #include "server/format/timers.h"
 
 namespace semper::internal {
@@ -34,13 +35,23 @@ Ran CallbackRunner::run(Transaction& transaction, Event event, const RawMessage&
   auto& behaviour = served_.behaviour();
   auto state = entity_.state(behaviour);
   if (!state) return ended(Ran::How::failed, state.error());
-  std::vector<Action> after_commit;
-  ContextFields given = fields(transaction, event, std::move(caller), sends, after_commit);
-  std::optional<Tick> tick;
-  if (record != nullptr) given.tick = &tick.emplace(tick_of(*record));
+  // What a callback that waits goes on using stays where it is.
+  std::unique_ptr<Ran::Lent> kept;
+  if (behaviour.has_waiting_callbacks()) kept = std::make_unique<Ran::Lent>();
+  Ran::Lent here;
+  Ran::Lent& lent = kept ? *kept : here;
+  ContextFields given = fields(transaction, event, std::move(caller), sends, lent.after_commit);
+  if (record != nullptr) given.tick = &lent.tick.emplace(tick_of(*record));
   Context context(std::move(given));
   auto handled = behaviour.handle(message.name, message.payload, *state, context);
-  return outcome(event, std::move(handled), sends, std::move(after_commit));
+  if (!handled || !handled->rest) {
+    return outcome(event, std::move(handled), sends, std::move(lent.after_commit));
+  }
+  Ran ran;
+  ran.how = Ran::How::waits;
+  ran.rest = std::move(handled->rest);
+  ran.lent = std::move(kept);
+  return ran;
 }
 
 std::optional<Ran> CallbackRunner::run_dead_letter(Transaction& transaction,
@@ -67,6 +78,44 @@ ContextFields CallbackRunner::fields(Transaction& transaction, Event event, Repl
   sends.counts = &core.send_counts;
   return {&target_.tenant, &target_.id,       &transaction, core.env(),    now(sends),
           event,           std::move(caller), &sends,       &after_commit, nullptr};
+}
+
+namespace {
+
+// The part of a transaction's time that a callback may wait for.
+Duration wait_maximum(const Limits& limits) {
+  return limits.transaction_duration * 4 / 5;
+}
+
+Task<void> run_rest(asio::awaitable<Result<Handled>> rest,
+                    std::shared_ptr<std::optional<Result<Handled>>> into) {
+  try {
+    into->emplace(co_await std::move(rest));
+  } catch (...) {  // cancelled before it began
+    into->emplace(fail(exception_error("a callback", std::current_exception())));
+  }
+}
+
+}  // namespace
+
+Task<Ran> CallbackRunner::finish(Ran begun, Event event, MonotonicTime transaction_began,
+                                 CallbackSends& sends) const {
+  auto& core = served_.core();
+  const Duration most = wait_maximum(core.store().limits());
+  auto handled = std::make_shared<std::optional<Result<Handled>>>();
+  auto work = run_rest(std::move(*begun.rest), handled);
+  const bool late = co_await run_until(core.clock(), transaction_began + most, std::move(work));
+  const bool in_time = !late || SEMPER_MUTANT("server_callback_waits_for_ever");
+  if (in_time) {
+    Ran ran = outcome(event, std::move(**handled), sends, std::move(begun.lent->after_commit));
+    co_return ran;
+  }
+  const auto seconds = std::chrono::duration<double>(most).count();
+  co_return ended(Ran::How::failed,
+                  Error(ErrorKind::internal,
+                        "the callback waited for longer than the " + std::to_string(seconds) +
+                            " s that it has within a transaction; wait in handle_locked, or for "
+                            "less"));
 }
 
 Ran CallbackRunner::outcome(Event event, Result<Handled> handled, const CallbackSends& sends,

@@ -22,12 +22,19 @@ struct Ran {
     failed,   // it, init or a codec did; the next run may not
     unfit,    // no callback takes this message: none ever will
     refused,  // what it sends cannot be sent, nor the next time
+    waits,    // it has begun, and returned an awaitable
   };
   How how = How::done;
   std::optional<Error> error;           // of the last three
   std::optional<Result<Bytes>> answer;  // of a call, unless it is answered later
   std::optional<std::string> stop_reason;
   std::vector<Action> actions;
+  std::optional<asio::awaitable<Result<Handled>>> rest;  // of one that waits
+  struct Lent {
+    std::optional<Tick> tick;
+    std::vector<Action> after_commit;
+  };
+  std::unique_ptr<Lent> lent;  // to that one
 };
 
 // In order, until one halts; what fails is logged.
@@ -62,6 +69,10 @@ class CallbackRunner {
   // Of a message that is set aside. Nothing: there is no state to tell it of, since init refuses.
   std::optional<Ran> run_dead_letter(Transaction& transaction, const DeadLetterInfo& letter,
                                      CallbackSends& sends) const;
+  // Waits for the rest of one that waits: until what is left of the transaction's time is needed for its
+  // commit; then the rest is cancelled, and the message has failed. Never returns while it still runs.
+  Task<Ran> finish(Ran begun, Event event, MonotonicTime transaction_began,
+                   CallbackSends& sends) const;
   // Once the transaction has committed. A stopped entity leaves this process's memory.
   void follow_up(const AfterCommit& after) const;
 

@@ -33,40 +33,62 @@ bool Execution::is_half_full(const Transaction& transaction, const AttemptEffect
 
 void Execution::run(Transaction& transaction, const std::vector<Operation>& operations,
                     AttemptEffects& effects) const {
-  const Clock& clock = served_.core().clock();
-  const MonotonicTime began = clock.now();
   effects.head_offset = entity_.header().head_offset;
-  if (served_.consumes()) run_queued(transaction, effects);
-  const bool interrupted =
-      effects.failure || effects.lock || effects.after.stop_reason || effects.executed >= most_;
-  effects.drained =
-      entity_.has_all_segments() && effects.finished_segments == entity_.segments().size();
-  if (!interrupted && effects.drained) run_local(transaction, operations, effects);
-  effects.ran_for = clock.now() - began;
-}
-
-void Execution::run_queued(Transaction& transaction, AttemptEffects& effects) const {
-  auto& core = served_.core();
   if (!entity_.segments().empty()) {
     const auto stamp = EntityKeys::stamp_in(entity_.segments().front().key);
     if (stamp) effects.head = {*stamp, effects.head_offset};
   }
+  go_on(transaction, operations, std::nullopt, effects);
+}
+
+Task<Ran> Execution::finish(MonotonicTime transaction_began, AttemptEffects& effects) const {
+  const Clock& clock = served_.core().clock();
+  const MonotonicTime began = clock.now();
+  Ran begun = std::move(*std::exchange(effects.waiting, std::nullopt));
+  Ran ran = co_await callbacks_.finish(std::move(begun), effects.waiting_for, transaction_began,
+                                       effects.sends);
+  effects.ran_for += clock.now() - began;
+  co_return ran;
+}
+
+void Execution::resume(Transaction& transaction, const std::vector<Operation>& operations, Ran ran,
+                       AttemptEffects& effects) const {
+  go_on(transaction, operations, std::move(ran), effects);
+}
+
+void Execution::go_on(Transaction& transaction, const std::vector<Operation>& operations, Known ran,
+                      AttemptEffects& effects) const {
+  const Clock& clock = served_.core().clock();
+  const MonotonicTime began = clock.now();
+  if (served_.consumes()) run_queued(transaction, ran, effects);
+  const bool interrupted = effects.waiting || effects.failure || effects.lock ||
+                           effects.after.stop_reason || (effects.executed >= most_ && !ran);
+  effects.drained =
+      entity_.has_all_segments() && effects.finished_segments == entity_.segments().size();
+  if (!interrupted && effects.drained) run_local(transaction, operations, ran, effects);
+  effects.ran_for += clock.now() - began;
+}
+
+void Execution::run_queued(Transaction& transaction, Known& ran, AttemptEffects& effects) const {
+  auto& core = served_.core();
   const std::size_t most = std::min(most_, core.options.batch_messages);
   const MonotonicTime until = core.clock().after(core.options.batch_time);
-  for (auto& segment : entity_.segments()) {
+  while (effects.finished_segments < entity_.segments().size()) {
+    auto& segment = entity_.segments()[effects.finished_segments];
     while (effects.head_offset < segment.messages.size()) {
       const bool over = effects.executed >= most ||
                         (effects.executed > 0 && core.clock().now() >= until) ||
                         is_half_full(transaction, effects);
-      if (over) return;
+      if (over && !ran) return;
       const QueuedMessage& message = segment.messages[effects.head_offset];
-      const TickIs tick = message.tick ? begin_tick(*message.tick, effects) : TickIs::due;
+      const bool is_tick = message.tick && !ran;  // one that has run is begun
+      const TickIs tick = is_tick ? begin_tick(*message.tick, effects) : TickIs::due;
       if (tick == TickIs::unknown) return;
       if (tick == TickIs::dropped) {
         // Its timer was cancelled or replaced since: it goes, unhandled.
       } else if (effects.executed == 0 && burial_ && burial_->place == effects.head) {
         if (!bury_head(message, transaction, effects)) return;
-      } else if (!run_message(message, transaction, effects)) {
+      } else if (!run_message(message, transaction, ran, effects)) {
         return;
       }
       ++effects.executed;
@@ -115,10 +137,11 @@ Execution::TickIs Execution::begin_tick(const TickRecord& tick, AttemptEffects& 
 }
 
 // Runs one queued message. False: it failed, or asked for the lock, and stays where it is.
-bool Execution::run_message(const QueuedMessage& message, Transaction& transaction,
+bool Execution::run_message(const QueuedMessage& message, Transaction& transaction, Known& known,
                             AttemptEffects& effects) const {
-  Ran ran = callbacks_.run(transaction, message.event, message.content, message.caller,
-                           effects.sends, message.tick.get());
+  Ran ran = known ? std::move(*std::exchange(known, std::nullopt))
+                  : callbacks_.run(transaction, message.event, message.content, message.caller,
+                                   effects.sends, message.tick.get());
   switch (ran.how) {
     case Ran::How::failed:
     case Ran::How::refused:
@@ -126,6 +149,10 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
       return false;
     case Ran::How::unfit:
       return refuse(message, *ran.error, effects);
+    case Ran::How::waits:
+      effects.waiting_for = message.event;
+      effects.waiting = std::move(ran);
+      return false;
     case Ran::How::wants_lock:
       if (message.tick) effects.timers.keep(*message.tick);
       effects.lock = LockedTask::Held{served_.core().env().random->next(), message, {}, 0};
@@ -211,20 +238,22 @@ void Execution::set_aside(DeadLetterRecord letter, AttemptEffects& effects) cons
 }
 
 void Execution::run_local(Transaction& transaction, const std::vector<Operation>& operations,
-                          AttemptEffects& effects) const {
+                          Known& ran, AttemptEffects& effects) const {
   auto& core = served_.core();
   effects.answers.reserve(operations.size());
   const MonotonicTime until = core.clock().after(core.options.batch_time);
-  for (const auto& operation : operations) {
+  while (effects.operations_run < operations.size()) {
     const bool over = effects.executed >= most_ ||
                       (effects.executed > 0 && core.clock().now() >= until) ||
                       is_half_full(transaction, effects);
-    if (over || effects.after.stop_reason) return;
-    switch (run_operation(operation, transaction, effects)) {
+    if (!ran && (over || effects.after.stop_reason)) return;
+    switch (run_operation(operations[effects.operations_run], transaction, ran, effects)) {
       case Ended::yes:
         ++effects.operations_run;
         ++effects.executed;
         break;
+      case Ended::waits:
+        return;
       case Ended::failed:
         effects.failure_is_local = true;
         return;
@@ -236,20 +265,27 @@ void Execution::run_local(Transaction& transaction, const std::vector<Operation>
 }
 
 Execution::Ended Execution::run_operation(const Operation& operation, Transaction& transaction,
-                                          AttemptEffects& effects) const {
+                                          Known& known, AttemptEffects& effects) const {
   const bool call = operation.event == Event::call;
-  Result<Bytes> answer = Bytes();
-  for (const auto& message : operation.messages) {
-    Ran ran = callbacks_.run(transaction, operation.event, message, {}, effects.sends);
+  for (auto& done = effects.messages_run; done < operation.messages.size(); ++done) {
+    Ran ran = known ? std::move(*std::exchange(known, std::nullopt))
+                    : callbacks_.run(transaction, operation.event, operation.messages[done], {},
+                                     effects.sends);
+    if (ran.how == Ran::How::waits) {
+      effects.waiting_for = operation.event;
+      effects.waiting = std::move(ran);
+      return Ended::waits;
+    }
     if (ran.error) {
       effects.failure = std::move(ran.error);
       return Ended::failed;
     }
     if (ran.how == Ran::How::wants_lock || (call && !ran.answer)) return Ended::needs_queue;
     effects.after.add(ran);
-    if (ran.answer) answer = std::move(*ran.answer);
+    if (ran.answer) effects.last_answer = std::move(*ran.answer);
   }
-  effects.answers.push_back(std::move(answer));
+  effects.messages_run = 0;
+  effects.answers.push_back(std::exchange(effects.last_answer, Bytes()));
   return Ended::yes;
 }
 

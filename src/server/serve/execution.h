@@ -56,6 +56,12 @@ struct AttemptEffects {
   CallbackSends sends;
   TimerBook timers;
 
+  // A callback has begun, and waits: of the message after the executed ones.
+  std::optional<Ran> waiting;
+  Event waiting_for = Event::cast;
+  std::size_t messages_run = 0;         // of the operation in hand, whose callbacks have ended
+  Result<Bytes> last_answer = Bytes();  // of those
+
   std::optional<Error> failure;  // of the message after the executed ones
   bool failure_is_local = false;
 
@@ -93,27 +99,35 @@ class Execution {
         burial_(burial),
         most_(most) {}
 
+  // Returns early where a callback waits (`effects.waiting`): then finish() and resume() go on.
   void run(Transaction& transaction, const std::vector<Operation>& operations,
            AttemptEffects& effects) const;
   // Of the ticks that this attempt may handle, before it runs.
   Async<void> look_at_timers(Transaction& transaction, AttemptEffects& effects) const;
   // What the callbacks have asked of timers, and what became of their ticks, is written.
   Async<void> settle_timers(Transaction& transaction, AttemptEffects& effects) const;
+  Task<Ran> finish(MonotonicTime transaction_began, AttemptEffects& effects) const;
+  void resume(Transaction& transaction, const std::vector<Operation>& operations, Ran ran,
+              AttemptEffects& effects) const;
   // The replies at these places find nobody: refused calls among them become dead letters.
   void keep_unheard(const std::vector<std::size_t>& places, AttemptEffects& effects) const;
 
  private:
-  enum class Ended : std::uint8_t { yes, failed, needs_queue };
+  enum class Ended : std::uint8_t { yes, failed, needs_queue, waits };
   enum class TickIs : std::uint8_t { due, dropped, unknown };
 
   static bool is_half_full(const Transaction& transaction, const AttemptEffects& effects);
-  void run_queued(Transaction& transaction, AttemptEffects& effects) const;
   TickIs begin_tick(const TickRecord& tick, AttemptEffects& effects) const;
-  bool run_message(const QueuedMessage& message, Transaction& transaction,
+  // `ran`: what came of the first callback, where that is known already.
+  using Known = std::optional<Ran>;
+  void go_on(Transaction& transaction, const std::vector<Operation>& operations, Known ran,
+             AttemptEffects& effects) const;
+  void run_queued(Transaction& transaction, Known& ran, AttemptEffects& effects) const;
+  bool run_message(const QueuedMessage& message, Transaction& transaction, Known& ran,
                    AttemptEffects& effects) const;
-  void run_local(Transaction& transaction, const std::vector<Operation>& operations,
+  void run_local(Transaction& transaction, const std::vector<Operation>& operations, Known& ran,
                  AttemptEffects& effects) const;
-  Ended run_operation(const Operation& operation, Transaction& transaction,
+  Ended run_operation(const Operation& operation, Transaction& transaction, Known& ran,
                       AttemptEffects& effects) const;
   bool refuse(const QueuedMessage& message, const Error& reason, AttemptEffects& effects) const;
   bool bury_head(const QueuedMessage& message, Transaction& transaction,

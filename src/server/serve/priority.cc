@@ -17,12 +17,16 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
                              EntityTurn& turn, const Operation& operation) {
   auto& behaviour = served.behaviour();
   Entity& entity = desk.entity;
+  const MonotonicTime began = served.core().clock().now();
   Transaction transaction = served.core().store().begin();
   SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, behaviour, 0));
   if (!turn.enter_callbacks()) co_return fail(ErrorKind::conflict, "the turn is over");
   const CallbackRunner callbacks(served, target, entity);
   CallbackSends sends;
   Ran ran = callbacks.run(transaction, operation.event, operation.messages.front(), {}, sends);
+  if (ran.how == Ran::How::waits) {
+    ran = co_await callbacks.finish(std::move(ran), operation.event, began, sends);
+  }
   // Before anything is committed: what is refused has no effect.
   if (ran.error) {
     entity.forget();

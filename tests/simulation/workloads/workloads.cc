@@ -29,6 +29,8 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"journal", "journals of both formats on such disks; at least once, in order", make_journal,
        true},
       {"ring", "producers and consumers of rings of both formats on such disks", make_ring, true},
+      {"waiting", "callbacks that wait, read keys and other entities' states; whole and in order",
+       make_waiting},
       {"streams", "streams and durable connections that break", make_streams, true},
       {"timers", "durable timers; each due time once, none after a cancel, none moved",
        make_timers},

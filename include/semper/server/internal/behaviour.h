@@ -23,6 +23,8 @@ struct Handled {
   bool replied = false;
   Bytes reply;                 // encoded, where replied without error
   std::optional<Error> error;  // replied with this error
+  // The callback waits (it returns an awaitable): its rest, which uses state and message where they are.
+  std::optional<asio::awaitable<Result<Handled>>> rest = std::nullopt;
 };
 
 // Past it, letters could not be counted at each burial.
@@ -47,11 +49,14 @@ class Behaviour {
   virtual ~Behaviour() = default;
   virtual std::string type() const = 0;
   virtual std::vector<MessageInfo> messages() const = 0;
+  // Whether a callback of it returns an awaitable (but handle_locked).
+  virtual bool has_waiting_callbacks() const { return false; }
 
   virtual Result<std::shared_ptr<void>> init(const EntityId& id) = 0;
   virtual Result<std::shared_ptr<void>> decode_state(BytesView bytes) const = 0;
   virtual Status encode_state(const void* state, Bytes& out) const = 0;
 
+  // What it uses besides the payload is borrowed until the rest of it, where there is one, has ended.
   virtual Result<Handled> handle(std::string_view message, BytesView payload, void* state,
                                  Context& context) = 0;
   virtual Async<Handled> handle_locked(std::string_view message, BytesView payload, void* state,

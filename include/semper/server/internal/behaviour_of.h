@@ -41,16 +41,11 @@ inline Result<Handled> handled_from(Outcome outcome) {
   return Handled{std::move(ReplyParts::control(outcome)), false, {}, std::nullopt};
 }
 
-template <class T>
-struct AwaitableValue {
-  using type = T;
-  static constexpr bool is_awaitable = false;
-};
-template <class T>
-struct AwaitableValue<asio::awaitable<T>> {
-  using type = T;
-  static constexpr bool is_awaitable = true;
-};
+// Of a callback that waits: Async<void>.
+inline Result<Handled> handled_from(Status status) {
+  if (!status) return fail(ErrorKind::internal, status.error().to_string());
+  return Handled{};
+}
 
 // Whether no two of these messages have the same name.
 template <class... M>
@@ -120,6 +115,10 @@ class BehaviourOf final : public Behaviour {
       return false;
     });
     return infos;
+  }
+
+  bool has_waiting_callbacks() const override {
+    return for_each_message([]<class M>() { return any_callback_waits<B, M>(); });
   }
 
   Result<std::shared_ptr<void>> init(const EntityId& id) override {
@@ -247,18 +246,24 @@ class BehaviourOf final : public Behaviour {
       }
       switch (context.event()) {
         case Event::call:
-          if constexpr (HandlesCall<B, M>) {
+          if constexpr (callback_waits<ToCall, B, M>()) {
+            return begun(finish_call(std::move(*message), state, context));
+          } else if constexpr (HandlesCall<B, M>) {
             return handled_from(
                 Reply<typename M::Reply>(behaviour_->handle_call(*message, state, context)));
           }
           return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_call"));
         case Event::cast:
-          if constexpr (HandlesCast<B, M>) {
+          if constexpr (callback_waits<ToCast, B, M>()) {
+            return begun(finish_event(std::move(*message), state, context));
+          } else if constexpr (HandlesCast<B, M>) {
             return without_reply([&] { return behaviour_->handle_cast(*message, state, context); });
           }
           return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_cast"));
         case Event::info:
-          if constexpr (HandlesInfo<B, M>) {
+          if constexpr (callback_waits<ToInfo, B, M>()) {
+            return begun(finish_event(std::move(*message), state, context));
+          } else if constexpr (HandlesInfo<B, M>) {
             return without_reply([&] { return behaviour_->handle_info(*message, state, context); });
           }
           return fail(no_callback_error(type_name<B>(), short_type_name<M>(), "handle_info"));
@@ -267,6 +272,56 @@ class BehaviourOf final : public Behaviour {
       return fail(exception_error(short_type_name<M>(), std::current_exception()));
     }
     return fail(ErrorKind::internal, "an event of no known kind");
+  }
+
+  static Handled begun(Async<Handled> rest) {
+    Handled handled;
+    handled.rest.emplace(std::move(rest));
+    return handled;
+  }
+
+  template <class M>
+  Async<Handled> finish_call(M message, State& state, Context context) {
+    try {
+      auto value = co_await behaviour_->handle_call(message, state, context);
+      Reply<typename M::Reply> reply(std::move(value));
+      co_return with_fitting_actions<State>(handled_from(std::move(reply)));
+    } catch (...) {
+      co_return fail(exception_error(short_type_name<M>(), std::current_exception()));
+    }
+  }
+
+  // A cast or an info.
+  template <class M>
+  Async<Handled> finish_event(M message, State& state, Context context) {
+    try {
+      if (context.event() == Event::cast) {
+        if constexpr (callback_waits<ToCast, B, M>()) {
+          co_return co_await finished(behaviour_->handle_cast(message, state, context));
+        }
+      } else {
+        if constexpr (callback_waits<ToInfo, B, M>()) {
+          co_return co_await finished(behaviour_->handle_info(message, state, context));
+        }
+      }
+    } catch (...) {
+      co_return fail(exception_error(short_type_name<M>(), std::current_exception()));
+    }
+    co_return fail(ErrorKind::internal, "an event of no known kind");
+  }
+
+  template <class T>
+  static Async<Handled> finished(asio::awaitable<T> callback) {
+    if constexpr (std::is_void_v<T>) {
+      co_await std::move(callback);
+      co_return Handled{};
+    } else if constexpr (std::is_same_v<T, Status>) {
+      auto status = co_await std::move(callback);
+      co_return handled_from(std::move(status));
+    } else {
+      Outcome outcome(co_await std::move(callback));
+      co_return with_fitting_actions<State>(handled_from(std::move(outcome)));
+    }
   }
 
   template <class F>

@@ -63,11 +63,26 @@ concept HasReply = requires {
 template <class Callback, class B, class M, class S, class C>
 constexpr bool returns_outcome() {
   if constexpr (std::is_invocable_v<Callback, B&, const M&, S&, C&>) {
-    using Returned = std::invoke_result_t<Callback, B&, const M&, S&, C&>;
-    return std::is_void_v<Returned> || std::is_constructible_v<Outcome, Returned>;
+    return is_outcome<std::invoke_result_t<Callback, B&, const M&, S&, C&>>();
   } else {
     return true;
   }
+}
+
+// Whether this callback takes the message, and returns an awaitable.
+template <class Callback, class B, class M>
+constexpr bool callback_waits() {
+  if constexpr (std::is_invocable_v<Callback, B&, const M&, typename B::State&, Context&>) {
+    using Returned = std::invoke_result_t<Callback, B&, const M&, typename B::State&, Context&>;
+    return AwaitableValue<Returned>::is_awaitable;
+  } else {
+    return false;
+  }
+}
+template <class B, class M>
+constexpr bool any_callback_waits() {
+  return callback_waits<ToCall, B, M>() || callback_waits<ToCast, B, M>() ||
+         callback_waits<ToInfo, B, M>();
 }
 
 // A callback that changes a copy of the state.
@@ -103,11 +118,12 @@ struct CheckedMessage {
   static_assert(!is_called || HasReply<M>,
                 "a message that handle_call takes says what the reply is: using Reply = ...");
   static_assert(!is_called || !HasReply<M> || HandlesCall<B, M>,
-                "handle_call returns semper::Reply<M::Reply>, or what that is made of");
+                "handle_call returns semper::Reply<M::Reply>, what that is made of, or a Task of "
+                "one of them");
   static_assert(returns_outcome<ToCast, B, M, S, Context>(),
-                "handle_cast returns void or semper::Outcome");
+                "handle_cast returns void, semper::Outcome, or a Task of one of them");
   static_assert(returns_outcome<ToInfo, B, M, S, Context>(),
-                "handle_info returns void or semper::Outcome");
+                "handle_info returns void, semper::Outcome, or a Task of one of them");
 
   static_assert(is_called || !HasReply<M>,
                 "a listed message has a Reply and no handle_call(const M&, State&, Context&)");

@@ -1,0 +1,157 @@
+// Callbacks that wait: for time, for keys of their own, for the state of another entity. Each message once, in
+// the order of its publisher; what is counted in a key is what the states hold; and what two entities promise
+// to each other by looking, they keep.
+#include <set>
+
+#include "semper/store/keys.h"
+#include "sent_log.h"
+#include "workloads.h"
+
+namespace semper::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+class WaitingWorkload;
+
+struct Looker {
+  struct State {
+    std::vector<Line> lines;
+    std::uint64_t taken = 0;  // of what it shares with its neighbour
+  };
+  struct Note {
+    std::uint64_t publisher = 0;
+    std::uint64_t number = 0;
+    std::uint64_t wait_us = 0;
+    using Reply = std::uint64_t;
+  };
+  using Messages = semper::Messages<Note>;
+
+  explicit Looker(WaitingWorkload& of) : workload(of) {}
+
+  Result<State> init(const EntityId&) { return State(); }
+  Async<std::uint64_t> handle_call(const Note& m, State& s, Context& context);
+  Async<void> handle_cast(const Note& m, State& s, Context& context);
+
+  WaitingWorkload& workload;
+  // Entities with a callback under way in this process; a callback that is destroyed is over, too.
+  std::shared_ptr<std::set<std::string>> busy = std::make_shared<std::set<std::string>>();
+};
+
+class Inside {
+ public:
+  Inside(std::shared_ptr<std::set<std::string>> busy, std::string id)
+      : busy_(std::move(busy)), id_(std::move(id)), is_first_(busy_->insert(id_).second) {}
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+  ~Inside() {
+    if (is_first_) busy_->erase(id_);
+  }
+  bool is_first() const { return is_first_; }
+
+ private:
+  const std::shared_ptr<std::set<std::string>> busy_;
+  const std::string id_;
+  const bool is_first_;
+};
+
+constexpr const char* kLedger = "lines of all lookers";
+constexpr std::uint64_t kShared = 7;  // that two neighbours may take
+
+std::string neighbour_of(const std::string& id) {
+  return std::to_string(std::stoull(id) ^ 1);
+}
+
+class WaitingWorkload final : public Workload {
+ public:
+  WaitingWorkload(Simulation& simulation, const Scenario&) : simulation_(simulation) {}
+
+  void serve(Host& host, Process&) override { host.serve(std::make_shared<Looker>(*this)); }
+  std::vector<std::string> types() const override { return {std::string(type_name<Looker>())}; }
+
+  Async<void> note(Looker& looker, Looker::Note m, Looker::State& s, Context& context) {
+    const Inside inside(looker.busy, context.id().id);
+    if (!inside.is_first()) {
+      simulation_.finding("looker " + context.id().id + ": two callbacks at once");
+    }
+    SEMPER_CO_TRY(const auto there, co_await context.transaction().get(kLedger));
+    if (m.wait_us > 0) {
+      const Duration pause = std::chrono::microseconds(m.wait_us);
+      static_cast<void>(co_await sleep_for(simulation_.clock(), pause));
+    }
+    simulation_.surface().drawn("Context::state_of");
+    const auto other = semper::ref<Looker>(context.tenant(), neighbour_of(context.id().id));
+    SEMPER_CO_TRY(const auto neighbour, co_await context.state_of(other));
+    if (s.taken + (neighbour ? neighbour->taken : 0) < kShared) ++s.taken;
+    s.lines.push_back({m.publisher, m.number});
+    const std::uint64_t lines = there ? std::stoull(*there) : 0;
+    context.transaction().set(kLedger, std::to_string(lines + 1));
+    co_return Status{};
+  }
+
+  Task<void> client(Client& client) override {
+    while (client.more()) {
+      const std::string id = client.entity();
+      auto looker = semper::ref<Looker>(client.store(), id);
+      auto& sent = log_.begin(client.index(), id);
+      const std::uint64_t wait = client.random().chance(0.5) ? client.random().below(30'000) : 0;
+      const Looker::Note note{sent.publisher, sent.number, wait};
+      const std::string words = in_words(id, sent);
+      if (client.random().chance(0.5)) {
+        auto told = co_await client.operate("Ref::call", words, looker.call(note, patient()));
+        sent.fate = fate_of_call(told);
+        if (told && *told != sent.number) simulation_.finding("looker " + id + ": another's reply");
+      } else {
+        auto told = co_await client.operate("Ref::cast", words, looker.cast(note));
+        sent.fate = fate_of_cast(told);
+      }
+      co_await client.think();
+    }
+  }
+
+  Task<void> judge(Observer& observer) override {
+    std::uint64_t lines = 0;
+    std::map<std::string, std::uint64_t> taken;
+    for (const auto& id : log_.entities()) {
+      const auto state = (co_await observer.state<Looker>(id)).value_or(Looker::State());
+      log_.judge(observer, "looker", id, delivered(state.lines));
+      lines += state.lines.size();
+      taken[id] = state.taken;
+    }
+    for (const auto& [id, count] : taken) {
+      const auto other = taken.find(neighbour_of(id));
+      const std::uint64_t both = count + (other == taken.end() ? 0 : other->second);
+      if (both > kShared) {
+        observer.finding("looker " + id + " and its neighbour took " + std::to_string(both) +
+                         " of " + std::to_string(kShared));
+      }
+    }
+    Transaction transaction = observer.store().begin();
+    auto counted = co_await transaction.get(kLedger);
+    const std::string there = counted && *counted ? **counted : "0";
+    if (!counted || there != std::to_string(lines)) {
+      observer.finding("the ledger says " + there + ", the states hold " + std::to_string(lines));
+    }
+  }
+
+ private:
+  Simulation& simulation_;
+  SentLog log_;
+};
+
+Async<std::uint64_t> Looker::handle_call(const Note& m, State& s, Context& context) {
+  SEMPER_CO_TRY_STATUS(co_await workload.note(*this, m, s, context));
+  co_return m.number;
+}
+
+Async<void> Looker::handle_cast(const Note& m, State& s, Context& context) {
+  return workload.note(*this, m, s, context);
+}
+
+}  // namespace
+
+std::unique_ptr<Workload> make_waiting(Simulation& simulation, const Scenario& scenario) {
+  return make_workload<WaitingWorkload>(simulation, scenario);
+}
+
+}  // namespace semper::simulation
