@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -127,6 +128,7 @@ class Context {
   }
 
  private:
+  friend class LockedContext;
   void send_reply(const ReplyToken& to, BytesView encoded);
   void send_cast(const Tenant& tenant, const EntityId& to, std::string_view message,
                  BytesView payload);
@@ -154,6 +156,7 @@ class LockedContext {
   explicit LockedContext(internal::LockedContextFields fields) : fields_(std::move(fields)) {}
 
   const EntityId& id() const { return *fields_.id; }
+  const Tenant& tenant() const { return *fields_.tenant; }
   Event event() const { return fields_.event; }
   Clock& clock() const { return *fields_.env.clock; }
   Random& random() const { return *fields_.env.random; }
@@ -168,7 +171,25 @@ class LockedContext {
   // Of the tick that is being handled; null: the message is none.
   const Tick* tick() const { return fields_.tick; }
 
+  // Messages to entities, answers to callers, and writes to keys of your own (`write` may run more than
+  // once). They go out with the result of this handle_locked, in its transaction and in this order, or
+  // not at all: not where it fails, and not where the lock was lost. What cannot be sent (Context::cast)
+  // or is more than one transaction takes makes the message fail with that error; it is set aside.
+  template <class Behaviour, class Message>
+  void cast(const Ref<Behaviour>& to, const Message& message) {
+    send_cast(to.untyped().tenant(), to.entity(), short_type_name<Message>(), encode(message));
+  }
+  template <class T>
+  void reply(const ReplyToken& to, const T& value) {
+    send_reply(to, encode(value));
+  }
+  void reply_error(const ReplyToken& to, const Error& error);
+  void with_result(std::function<void(Transaction&)> write);
+
  private:
+  void send_cast(Tenant tenant, EntityId to, std::string_view message, Bytes payload);
+  void send_reply(const ReplyToken& to, Bytes encoded);
+
   internal::LockedContextFields fields_;
 };
 

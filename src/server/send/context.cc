@@ -133,4 +133,24 @@ Async<std::optional<Bytes>> Context::read_state(Tenant of_tenant, EntityId of) c
   }
 }
 
+void LockedContext::send_cast(Tenant tenant, EntityId to, std::string_view message, Bytes payload) {
+  fields_.sends->push_back([tenant = std::move(tenant), to = std::move(to),
+                            name = std::string(message), payload = std::move(payload)](
+                               Context& context) { context.send_cast(tenant, to, name, payload); });
+}
+
+void LockedContext::send_reply(const ReplyToken& to, Bytes encoded) {
+  fields_.sends->push_back(
+      [to, encoded = std::move(encoded)](Context& context) { context.send_reply(to, encoded); });
+}
+
+void LockedContext::reply_error(const ReplyToken& to, const Error& error) {
+  fields_.sends->push_back([to, error](Context& context) { context.reply_error(to, error); });
+}
+
+void LockedContext::with_result(std::function<void(Transaction&)> write) {
+  fields_.sends->push_back(
+      [write = std::move(write)](Context& context) { write(context.transaction()); });
+}
+
 }  // namespace semper

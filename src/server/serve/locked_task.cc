@@ -40,7 +40,8 @@ struct LockedTask::Renewal {
 // What handle_locked made.
 struct LockedTask::Finished {
   Result<Handled> handled;
-  std::shared_ptr<void> state;
+  std::shared_ptr<void> state = nullptr;
+  LockedSends sends = {};
 };
 
 // Answers the holder however the callback's coroutine ends.
@@ -50,7 +51,7 @@ class LockedTask::Answer {
   Answer(const Answer&) = delete;
   Answer& operator=(const Answer&) = delete;
   ~Answer() {
-    done_.set(Finished{fail(ErrorKind::closed, "the host ended while handle_locked ran"), nullptr});
+    done_.set(Finished{fail(ErrorKind::closed, "the host ended while handle_locked ran")});
   }
   void give(Finished finished) { done_.set(std::move(finished)); }
 
@@ -183,7 +184,8 @@ Async<void> LockedTask::set_aside(Held held) {
   runs_ = held.vanished;
   tells_ = false;  // nobody knows whether that would end its processes, too
   std::optional<Error> why;
-  SEMPER_CO_TRY(const Written written, co_await try_release(held, given_up, nullptr, why));
+  const LockedSends nothing;
+  SEMPER_CO_TRY(const Written written, co_await try_release(held, given_up, nullptr, nothing, why));
   if (written != Written::yes) co_return fail(ErrorKind::conflict, "the lock has changed");
   core_.counters.failures.fetch_add(1);
   log_warning("server", target_->id.to_string() + ": " + held.message.content.name +
@@ -223,7 +225,8 @@ Async<void> LockedTask::hold(const Held& held) {
   for (int attempt = 1;; ++attempt) {
     runs_ = static_cast<std::uint64_t>(attempt);
     std::shared_ptr<void> state;
-    auto handled = co_await handle_elsewhere(held, state, renewal->lost.get_token());
+    LockedSends sends;
+    auto handled = co_await handle_elsewhere(held, state, sends, renewal->lost.get_token());
     const bool failed = !handled && handled.error().kind() == ErrorKind::internal;
     if (failed && renewal->lost.stop_requested()) {
       renewal->end();
@@ -239,27 +242,28 @@ Async<void> LockedTask::hold(const Held& held) {
       continue;
     }
     if (failed) core_.counters.failures.fetch_add(1);
-    co_return co_await release(held, std::move(handled), std::move(state));
+    co_return co_await release(held, std::move(handled), std::move(state), std::move(sends));
   }
 }
 
 // Runs the callback on a thread that it may block.
 Async<Handled> LockedTask::handle_elsewhere(const Held& held, std::shared_ptr<void>& state,
-                                            std::stop_token lost) {
+                                            LockedSends& sends, std::stop_token lost) {
   OneShot<Finished> done;
   asio::co_spawn(core_.threads->locked(),
                  run_callback(shared_from_this(), held, std::move(lost), done), asio::detached);
   SEMPER_CO_TRY(auto finished, co_await done.wait());
   state = std::move(finished.state);
+  sends = std::move(finished.sends);
   co_return std::move(finished.handled);
 }
 
 Task<void> LockedTask::run_callback(std::shared_ptr<LockedTask> self, Held held,
                                     std::stop_token lost, OneShot<Finished> done) {
   Answer answer(std::move(done));
-  Finished finished{fail(ErrorKind::internal, ""), nullptr};
+  Finished finished{fail(ErrorKind::internal, "")};
   try {
-    finished.handled = co_await self->handle(held, finished.state, std::move(lost));
+    finished.handled = co_await self->handle(held, finished.state, finished.sends, std::move(lost));
   } catch (...) {
     finished.handled =
         fail(exception_error(self->target_->id.to_string(), std::current_exception()));
@@ -268,14 +272,14 @@ Task<void> LockedTask::run_callback(std::shared_ptr<LockedTask> self, Held held,
 }
 
 Async<Handled> LockedTask::handle(const Held& held, std::shared_ptr<void>& state,
-                                  std::stop_token lost) {
+                                  LockedSends& sends, std::stop_token lost) {
   auto decoded = served_->behaviour().decode_state(held.encoded_state);
   if (!decoded) co_return fail(ErrorKind::corrupt, decoded.error().message());
   state = std::move(*decoded);
   std::optional<Tick> tick;
   if (held.message.tick) tick = tick_of(*held.message.tick);
-  LockedContext context({&target_->id, core_.env(), held.message.event, held.fencing_token,
-                         std::move(lost), tick ? &*tick : nullptr});
+  LockedContext context({&target_->id, &target_->tenant, core_.env(), held.message.event,
+                         held.fencing_token, std::move(lost), &sends, tick ? &*tick : nullptr});
   auto handled = co_await served_->behaviour().handle_locked(
       held.message.content.name, held.message.content.payload, state.get(), context);
   if (handled && handled->control.next == Next::lock) {
@@ -329,14 +333,14 @@ Task<void> LockedTask::end_with_lease(std::shared_ptr<LockedTask> self,
 }
 
 Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
-                                std::shared_ptr<void> state) {
+                                std::shared_ptr<void> state, LockedSends sends) {
   Backoff backoff(kReleaseBackoff, *core_.env().random);
   std::optional<MonotonicTime> last_attempt;  // once the host stops
   MonotonicTime warn_at = core_.clock().now();
   bool unknown = false;
   while (true) {
     std::optional<Error> why;
-    const auto written = co_await try_release(held, handled, state, why);
+    const auto written = co_await try_release(held, handled, state, sends, why);
     if (written && *written == Written::yes) co_return Status{};
     if (written && *written == Written::lock_gone) {
       co_return fail(ErrorKind::closed,
@@ -374,6 +378,7 @@ Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
 
 Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Result<Handled>& handled,
                                                    const std::shared_ptr<void>& state,
+                                                   const LockedSends& sends,
                                                    std::optional<Error>& why) {
   Entity entity(target_);
   Transaction transaction = core_.store().begin();
@@ -412,9 +417,13 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
   if (held.message.tick) {
     SEMPER_CO_TRY_STATUS(co_await end_tick(transaction, *held.message.tick));
   }
+  Status sent;
+  if (handled) sent = send(transaction, held, sends);
   const auto saved = entity.save(transaction, served_->behaviour());
   const auto& limits = transaction.limits();
-  if (!saved) {
+  if (!sent) {
+    why = sent.error();
+  } else if (!saved) {
     why = saved.error();
   } else if (transaction.size_bytes() > limits.transaction_bytes ||
              transaction.operation_count() > limits.transaction_operations) {
@@ -441,6 +450,23 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
   if (handled) finish(*handled, state.get());
   if (!after.is_nothing()) CallbackRunner(*served_, *target_, entity).follow_up(after);
   co_return Written::yes;
+}
+
+Status LockedTask::send(Transaction& transaction, const Held& held, const LockedSends& sends) {
+  CallbackSends of_all;
+  Context context({&target_->tenant, &target_->id, &transaction, core_.env(),
+                   core_.clock().wall_time(), held.message.event, held.message.caller, &of_all});
+  try {
+    for (const auto& step : sends) {
+      if (SEMPER_MUTANT("server_locked_sends_forgotten")) break;
+      step(context);
+    }
+  } catch (...) {
+    return fail(
+        exception_error("what handle_locked writes with its result", std::current_exception()));
+  }
+  if (of_all.refused) return fail(*of_all.refused);
+  return {};
 }
 
 // The tick is handled: its timer goes on, unless it was cancelled meanwhile.

@@ -66,17 +66,22 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   Async<void> leave(const Held& held);
   Async<void> hold(const Held& held);
   Async<Handled> handle_elsewhere(const Held& held, std::shared_ptr<void>& state,
-                                  std::stop_token lost);
+                                  LockedSends& sends, std::stop_token lost);
   static Task<void> run_callback(std::shared_ptr<LockedTask> self, Held held, std::stop_token lost,
                                  OneShot<Finished> done);
-  Async<Handled> handle(const Held& held, std::shared_ptr<void>& state, std::stop_token lost);
+  Async<Handled> handle(const Held& held, std::shared_ptr<void>& state, LockedSends& sends,
+                        std::stop_token lost);
   static Task<void> renew(std::shared_ptr<LockedTask> self, std::uint64_t nonce,
                           std::uint64_t vanished, std::shared_ptr<Renewal> renewal);
   static Task<void> end_with_lease(std::shared_ptr<LockedTask> self,
                                    std::shared_ptr<Renewal> renewal);
-  Async<void> release(const Held& held, Result<Handled> handled, std::shared_ptr<void> state);
+  Async<void> release(const Held& held, Result<Handled> handled, std::shared_ptr<void> state,
+                      LockedSends sends);
   Async<Written> try_release(const Held& held, const Result<Handled>& handled,
-                             const std::shared_ptr<void>& state, std::optional<Error>& why);
+                             const std::shared_ptr<void>& state, const LockedSends& sends,
+                             std::optional<Error>& why);
+  // Into the transaction that writes the result. Error: of what cannot be sent.
+  Status send(Transaction& transaction, const Held& held, const LockedSends& sends);
   Async<void> end_tick(Transaction& transaction, const TickRecord& tick);
   Async<std::optional<Error>> give_up(const Held& held, const Error& reason,
                                       Transaction& transaction, Entity& entity, AfterCommit& after);

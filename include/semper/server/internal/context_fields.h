@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <vector>
@@ -17,6 +18,7 @@
 
 namespace semper {
 
+class Context;
 class Transaction;
 
 namespace internal {
@@ -52,12 +54,17 @@ struct ContextFields {
   const Tick* tick = nullptr;  // where the message is one
 };
 
+// What handle_locked asks for, done in the transaction that writes its result.
+using LockedSends = std::vector<std::function<void(Context&)>>;
+
 struct LockedContextFields {
   const EntityId* id;
+  const Tenant* tenant;
   Env env;
   Event event;
   std::uint64_t fencing_token;
   std::stop_token lost;
+  LockedSends* sends;
   const Tick* tick = nullptr;
 };
 
