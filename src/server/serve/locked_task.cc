@@ -454,8 +454,10 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
 
 Status LockedTask::send(Transaction& transaction, const Held& held, const LockedSends& sends) {
   CallbackSends of_all;
+  std::vector<Action> none;  // its steps ask for nothing that follows the commit
   Context context({&target_->tenant, &target_->id, &transaction, core_.env(),
-                   core_.clock().wall_time(), held.message.event, held.message.caller, &of_all});
+                   core_.clock().wall_time(), held.message.event, held.message.caller, &of_all,
+                   &none});
   try {
     for (const auto& step : sends) {
       if (SEMPER_MUTANT("server_locked_sends_forgotten")) break;
