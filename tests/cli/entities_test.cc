@@ -207,6 +207,7 @@ TEST_F(CliEntities, single_dead_letters_are_not_put_back_or_deleted_as_they_are_
   EXPECT_EQ(must_json({"dead", "Fragile/glass", "--purge", "--yes"})["deleted"], 1);
   EXPECT_EQ(must_json({"dead", "Fragile/glass"}).size(), 0u);
   refused(2, "", {"dead", "Fragile/glass", "--delete", "--yes"});
+  refused(2, "give one of them", {"dead", "Fragile/glass", "--letter", first});
   refused(2, "versionstamp", {"dead", "Fragile/glass", "--redrive", "--letter", "x"});
 }
 

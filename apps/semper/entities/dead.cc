@@ -121,9 +121,16 @@ Async<void> purge(Invocation& invocation, DeadArguments arguments) {
   co_return co_await answer(invocation, id, "deleted", *purged, " dead letters are deleted");
 }
 
+Async<void> refuse_names() {
+  co_return fail(ErrorKind::invalid_argument,
+                 "--letter names what --redrive puts back or --delete deletes; give one of them");
+}
+
 }  // namespace
 
 Async<void> run_dead(Invocation& invocation, DeadArguments arguments) {
+  const bool takes_names = arguments.redrive || arguments.remove;
+  if (!arguments.letters.empty() && !takes_names) return refuse_names();
   if (arguments.redrive) return redrive(invocation, std::move(arguments));
   if (arguments.remove) return remove(invocation, std::move(arguments));
   if (arguments.purge) return purge(invocation, std::move(arguments));
