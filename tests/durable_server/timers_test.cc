@@ -131,6 +131,30 @@ struct Watchman {
   }
 };
 
+// Sets its timer again when it is told that the tick's message was set aside.
+struct Stubborn {
+  using State = std::int64_t;
+  struct Start {};
+  struct Ring {};
+  struct Read {
+    using Reply = std::int64_t;
+  };
+  using Messages = semper::Messages<Start, Ring, Read>;
+
+  Result<State> init(const EntityId&) { return 0; }
+  void handle_cast(const Start&, State&, Context& context) {
+    context.send_after("t", 10ms, Ring{});
+  }
+  Outcome handle_cast(const Ring&, State&, Context&) { return lock(); }
+  void handle_locked(const Ring&, State&, LockedContext&) {
+    throw std::runtime_error("the bell is broken");
+  }
+  void handle_dead_letter(const DeadLetterInfo&, State& s, Context& context) {
+    if (++s < 2) context.send_after("t", 20ms, Ring{});
+  }
+  Reply<std::int64_t> handle_call(const Read&, State& s, Context&) { return s; }
+};
+
 Watchman::After after(std::string name, std::int64_t ms, Watchman::Ring ring = {}) {
   return {std::move(name), ms, ring};
 }
@@ -368,6 +392,19 @@ SERVER_TEST(DurableTimers, a_tick_under_the_lock_ends_the_schedule_or_comes_twic
   EXPECT_EQ(seen.size(), 3u);
   for (const auto& tick : seen) EXPECT_EQ(tick.timer, "t");
   co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(DurableTimers, a_tick_given_up_under_the_lock_keeps_its_timer_from_being_set_again) {
+  co_await world.serve<Stubborn>();
+  auto ref = world.ref<Stubborn>("s");
+  must(co_await ref.cast<Stubborn::Start>());
+  co_await world.eventually([&]() -> Task<bool> {
+    const Stubborn::Read read;
+    auto told = must(co_await ref.call(read));
+    co_return told == 2;
+  });
+  const auto left = must(co_await list_timers(Tenant(world.store()), ref.entity()));
+  EXPECT_TRUE(left.empty());
 }
 
 SERVER_TEST(DurableTimers, an_info_sets_none) {

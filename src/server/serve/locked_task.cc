@@ -414,7 +414,7 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
     SEMPER_CO_TRY(why, co_await give_up(held, handled.error(), transaction, entity, after));
   }
   SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, target_->tenant.prefix(), replies));
-  if (held.message.tick) {
+  if (handled && held.message.tick) {
     SEMPER_CO_TRY_STATUS(co_await end_tick(transaction, *held.message.tick));
   }
   Status sent;
@@ -493,11 +493,18 @@ Async<std::optional<Error>> LockedTask::give_up(const Held& held, const Error& r
   if (served_->letters().has_bounds()) {
     SEMPER_CO_TRY_STATUS(co_await reap_letters(transaction, *target_, served_->letters(), 1, now));
   }
-  if (sends.timers.empty()) co_return std::nullopt;
+  // The tick that is given up, and what the entity does when it is told, may be of one timer, whose row is
+  // written once.
   TimerBook timers;
-  timers.note(sends.timers, to_timer_ms(now));
   const TimerBook::Place place{transaction, transaction, target_->keys};
-  const auto settled = co_await timers.settle(place, to_timer_ms(now));
+  const std::int64_t now_ms = to_timer_ms(now);
+  if (held.message.tick) {
+    SEMPER_CO_TRY_STATUS(co_await timers.look(place, held.message.tick->timer));
+    timers.begin(*held.message.tick, now_ms);
+  }
+  timers.note(sends.timers, now_ms);
+  if (timers.is_empty()) co_return std::nullopt;
+  const auto settled = co_await timers.settle(place, now_ms);
   if (settled) co_return std::nullopt;
   if (settled.error().kind() != ErrorKind::exhausted) co_return fail(settled.error());
   co_return std::optional<Error>(settled.error());
