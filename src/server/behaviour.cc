@@ -8,6 +8,19 @@ Result<Handled> Behaviour::handle_dead_letter(const DeadLetterInfo&, void*, Cont
   return fail(ErrorKind::unsupported, type() + " has no handle_dead_letter");
 }
 
+Error upgrade_error(const Error& why, const EntityId& id, std::uint32_t from, std::uint32_t to) {
+  return why.in("upgrade of the state of " + id.to_string() + " from version " +
+                std::to_string(from) + " to " + std::to_string(to));
+}
+
+Error newer_state_error(const EntityId& id, std::uint32_t stored, std::uint32_t known) {
+  return Error(ErrorKind::unsupported,
+               id.to_string() + " has a state of version " + std::to_string(stored) +
+                   ", and this program knows versions up to " + std::to_string(known) +
+                   " (kStateVersion of " + id.type +
+                   "); it is left to hosts that know it: update this program");
+}
+
 Error unknown_fields_error(std::string_view type, const Error& surplus) {
   return Error(
       ErrorKind::unsupported,

@@ -223,13 +223,20 @@ SERVER_TEST(Failures, of_a_local_batch_with_one_that_throws_only_that_one_is_set
   co_await world.until_clean();
 }
 
+HostOptions impatient() {
+  HostOptions options = quick_options();
+  options.unknown_message_wait = Duration(0);
+  return options;
+}
+
+// Where it does not wait for a host that knows it: see versions_test.cc.
 SERVER_TEST(Failures, an_unknown_message_is_refused_or_set_aside_and_names_those_there_are) {
-  auto& server = *co_await world.serve<Moody>();
+  auto& server = *co_await world.serve<Moody>(std::make_shared<Moody>(), impatient());
   for (const bool local : {true, false}) {
     auto moody = local ? server.ref<Moody>("local") : world.ref<Moody>("queued");
     const auto unknown = raw("Dance", encode(std::int64_t{1}));
     const Error error = must_fail(co_await moody.untyped().call(unknown));
-    EXPECT_EQ(error.kind(), ErrorKind::not_found);
+    EXPECT_EQ(error.kind(), ErrorKind::unsupported);
     EXPECT_NE(error.message().find("Dance"), std::string::npos) << error.to_string();
     EXPECT_NE(error.message().find("ThrowTwice"), std::string::npos) << error.to_string();
     const auto good = write("still here");
@@ -249,7 +256,7 @@ SERVER_TEST(Failures, an_unknown_message_is_refused_or_set_aside_and_names_those
   }
   // Told at once where it can be.
   auto local = server.ref<Moody>("local cast");
-  EXPECT_EQ(must_fail(co_await local.untyped().cast(messages)).kind(), ErrorKind::not_found);
+  EXPECT_EQ(must_fail(co_await local.untyped().cast(messages)).kind(), ErrorKind::unsupported);
   co_await world.until_clean();
 }
 
@@ -301,12 +308,12 @@ SERVER_TEST(Failures, a_call_that_is_refused_after_its_caller_has_gone_is_set_as
 }
 
 SERVER_TEST(Failures, a_message_without_the_callback_for_its_kind_is_refused_or_set_aside) {
-  auto& server = *co_await world.serve<Moody>();
+  auto& server = *co_await world.serve<Moody>(std::make_shared<Moody>(), impatient());
   std::vector<RawMessage> messages;
   messages.push_back(raw("OnlyCall", encode(Moody::OnlyCall{})));
   auto local = server.ref<Moody>("local");
   const Error error = must_fail(co_await local.untyped().cast(messages));
-  EXPECT_EQ(error.kind(), ErrorKind::not_found);
+  EXPECT_EQ(error.kind(), ErrorKind::unsupported);
   EXPECT_NE(error.message().find("handle_cast"), std::string::npos) << error.to_string();
   auto queued = world.ref<Moody>("queued");
   must(co_await queued.untyped().cast(messages));

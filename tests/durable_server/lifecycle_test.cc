@@ -57,10 +57,10 @@ SERVER_TEST(Lifecycle, kill_deletes_dead_letters_and_chunks_of_a_large_state) {
   auto diary = server.ref<Diary>("d");
   const auto large = note(std::string(50'000, 'x'));
   must(co_await diary.call(large));
-  std::vector<RawMessage> unknown(1);
-  unknown[0].name = "Dance";
-  unknown[0].payload = encode(std::int64_t{1});
-  must(co_await world.ref<Diary>("d").untyped().cast(unknown));
+  std::vector<RawMessage> damaged(1);
+  damaged[0].name = "Note";
+  damaged[0].payload = "\xff\xff";
+  must(co_await world.ref<Diary>("d").untyped().cast(damaged));
   co_await world.eventually(
       [&]() -> Task<bool> { co_return (co_await world.look(diary)).dead_letters == 1; });
   must(co_await diary.kill());

@@ -15,8 +15,9 @@ namespace {
 constexpr const char* kEntityHelp = "TYPE/ID; the first slash divides";
 
 void add_looking(CLI::App& program, Command& chosen) {
-  auto& types = add_command(program, {"types", "The types in the store and the messages they take",
-                                      "types\n--json types"});
+  auto& types = add_command(
+      program, {"types", "The types in the store, their messages, and which hosts speak what",
+                "types\n--json types"});
   choose(types, chosen, show_types);
 
   auto& ls = add_command(program, {"ls", "The entities of a type, in order of their ids",

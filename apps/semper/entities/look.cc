@@ -20,35 +20,19 @@ constexpr std::size_t kIdsPerPage = 1000;
 // States longer than this as JSON are shown over several lines.
 constexpr std::size_t kStateOnOneLine = 72;
 
-std::string message_text(const MessageInfo& message) {
-  std::string ways;
-  const auto add = [&](bool can, const char* way) {
-    if (can) ways += (ways.empty() ? "" : ", ") + std::string(way);
-  };
-  add(message.call, "call");
-  add(message.cast, "cast");
-  add(message.info, "info");
-  add(message.locked, "locked");
-  return shown(message.name) + " (" + ways + ")";
-}
-
-Bytes message_item(const MessageInfo& message) {
-  return Fields()
-      .add("name", text_item(message.name))
-      .add("call", flag_item(message.call))
-      .add("cast", flag_item(message.cast))
-      .add("info", flag_item(message.info))
-      .add("locked", flag_item(message.locked))
-      .item();
-}
-
 std::string state_text(BytesView state) {
   const std::string line = shown_value(state);
   if (line.size() <= kStateOnOneLine) return line;
   return cbor_to_json(state, {.indent = 2}).value_or(line);
 }
 
-void print_entity(Invocation& invocation, const EntityView& view, std::uint64_t timers,
+// What is said of an entity besides its view.
+struct Aside {
+  std::uint64_t timers = 0;
+  std::optional<std::string> needs = {};
+};
+
+void print_entity(Invocation& invocation, const EntityView& view, const Aside& aside,
                   WallTime now) {
   const auto field = [&](std::string name, const std::string& value) {
     name.resize(16, ' ');
@@ -56,6 +40,9 @@ void print_entity(Invocation& invocation, const EntityView& view, std::uint64_t 
   };
   invocation.say(shown(view.id.to_string()));
   field("  state", view.state ? state_text(*view.state) : "none yet");
+  if (view.state && view.state_version > 1) {
+    field("  state version", std::to_string(view.state_version));
+  }
   field("  queue", std::to_string(view.queue_length) + " waiting, " +
                        std::to_string(view.processed) + " taken" +
                        (view.indexed ? ", listed for hosts" : ""));
@@ -64,21 +51,23 @@ void print_entity(Invocation& invocation, const EntityView& view, std::uint64_t 
                             : "free");
   field("  dead letters", std::to_string(view.dead_letters) +
                               (view.dead_letters == kDeadLettersCounted ? " or more" : ""));
-  if (timers > 0) field("  timers", std::to_string(timers));
+  if (aside.timers > 0) field("  timers", std::to_string(aside.timers));
   if (view.failing) {
     field("  failing", std::to_string(view.failing->attempts) +
                            " runs of its first message: " + shown(view.failing->reason));
   }
   field("  written at", view.stamp.is_complete() ? view.stamp.to_string() : "never");
   if (view.parked) field("  parked", shown(*view.parked));
+  if (aside.needs) field("  needs", shown(*aside.needs));
 }
 
-Bytes entity_item(const EntityView& view, std::uint64_t timers, WallTime now) {
+Bytes entity_item(const EntityView& view, const Aside& aside, WallTime now) {
   Fields fields;
   fields.add("type", text_item(view.id.type))
       .add("id", text_item(view.id.id))
       .add("state", view.state ? stored_item(*view.state) : null_item())
       .add("has_state", flag_item(view.state.has_value()))
+      .add("state_version", number_item(view.state_version))
       .add("queue_length", number_item(view.queue_length))
       .add("processed", number_item(view.processed))
       .add("indexed", flag_item(view.indexed));
@@ -92,11 +81,33 @@ Bytes entity_item(const EntityView& view, std::uint64_t timers, WallTime now) {
     fields.add("lock", null_item());
   }
   return fields.add("dead_letters", number_item(view.dead_letters))
-      .add("timers", number_item(timers))
+      .add("timers", number_item(aside.timers))
       .add("versionstamp",
            view.stamp.is_complete() ? text_item(view.stamp.to_string()) : null_item())
       .add("parked", view.parked ? text_item(*view.parked) : null_item())
+      .add("needs", aside.needs ? text_item(*aside.needs) : null_item())
       .item();
+}
+
+// What it waits for, and which hosts do not have it.
+std::optional<std::string> needs_of(const EntityView& view, const std::vector<HostView>& hosts) {
+  const std::uint32_t wanted = view.state ? view.state_version : 1;
+  std::string older;
+  bool any_knows = false;
+  for (const auto& host : hosts) {
+    for (const auto& type : host.speaks) {
+      if (type.type != view.id.type) continue;
+      any_knows = any_knows || type.state_version >= wanted;
+      if (type.state_version >= wanted) continue;
+      older +=
+          (older.empty() ? "" : ", ") + host.name + " has " + std::to_string(type.state_version);
+    }
+  }
+  std::optional<std::string> needs = view.needs;
+  const bool none_knows = !older.empty() && !any_knows;
+  if (!needs && none_knows) needs = "version >= " + std::to_string(wanted);
+  if (needs && !older.empty()) *needs += " (" + older + ")";
+  return needs;
 }
 
 // Error not_found where neither a host nor an entity of that type was ever there.
@@ -150,34 +161,6 @@ Async<EntityView> inspect_known(Tenant tenant, EntityId id) {
   co_return fail(co_await explained(tenant, id, view.error()));
 }
 
-Async<void> show_types(Invocation& invocation) {
-  SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
-  SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
-  List document;
-  std::vector<std::vector<std::string>> rows = {{"TYPE", "MESSAGES"}};
-  for (const auto& view : types) {
-    List messages;
-    std::string words;
-    for (const auto& message : view.messages) {
-      messages.add(message_item(message));
-      words += (words.empty() ? "" : "  ") + message_text(message);
-    }
-    document.add(Fields()
-                     .add("type", text_item(view.type))
-                     .add("registered", flag_item(!view.messages.empty()))
-                     .add("messages", messages.item())
-                     .item());
-    rows.push_back({shown(view.type), words.empty() ? "not known: no host registered it" : words});
-  }
-  if (invocation.json()) co_return invocation.print_document(document.item());
-  if (types.empty()) {
-    invocation.note("no type yet: neither a host nor an entity was ever in this store");
-  } else {
-    invocation.print(table(rows));
-  }
-  co_return Status{};
-}
-
 Async<void> list(Invocation& invocation, ListArguments arguments) {
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   ListOptions options;
@@ -227,8 +210,10 @@ Async<void> show(Invocation& invocation, std::string entity) {
   SEMPER_CO_TRY(const auto view, co_await inspect_known(tenant, id));
   SEMPER_CO_TRY(const std::uint64_t timers, co_await count_timers(tenant, id));
   const WallTime now = tenant.store()->env().clock->wall_time();
-  if (invocation.json()) co_return invocation.print_document(entity_item(view, timers, now));
-  print_entity(invocation, view, timers, now);
+  SEMPER_CO_TRY(const auto hosts, co_await list_hosts(tenant));
+  const Aside aside{timers, needs_of(view, hosts)};
+  if (invocation.json()) co_return invocation.print_document(entity_item(view, aside, now));
+  print_entity(invocation, view, aside, now);
   co_return Status{};
 }
 

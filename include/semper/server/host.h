@@ -47,6 +47,8 @@ struct HostStatistics {
   std::uint64_t cache_misses = 0;
   std::uint64_t locks = 0;      // handle_locked running
   std::uint64_t takeovers = 0;  // locks taken from holders that were gone
+  // Looks at entities that were left to hosts that know more.
+  std::uint64_t left_alone = 0;
 };
 
 class Host {

@@ -47,6 +47,11 @@ struct HostOptions {
   BackoffOptions message_backoff = {.initial = std::chrono::milliseconds(10),
                                     .maximum = std::chrono::seconds(1)};
 
+  // A message that this program has no callback for, first in its queue, waits so long for a host that
+  // has one, as this host sees it wait (a host that is started anew begins anew), and then becomes a dead
+  // letter. Longer than a rolling upgrade takes. Zero: it is refused, or set aside, at once.
+  Duration unknown_message_wait = std::chrono::minutes(10);
+
   // A lock of this host that it did not renew for this long is taken over. Renewed three times as
   // often, on a thread that no callback blocks. Other hosts go by it, whatever theirs is.
   Duration lock_lease = std::chrono::seconds(5);

@@ -26,6 +26,16 @@ struct TypeView {
   std::vector<MessageInfo> messages;  // empty where only entities are known
 };
 
+// A type as one host serves it.
+struct ServedTypeView {
+  std::string type;
+  std::uint32_t state_version = 1;
+  // It has met entities that a newer program wrote, without knowing which.
+  bool is_behind = false;
+  std::vector<MessageInfo> messages;  // names, former ones too, and how they are taken
+  bool has_more = false;              // messages that its row has no room for
+};
+
 struct HostView {
   std::string id;
   std::string name;
@@ -35,6 +45,8 @@ struct HostView {
   // Its HostOptions::host_lease; hosts of 0.1.0 do not say. One whose renewals stand still for longer has
   // died: look twice.
   std::optional<Duration> lease;
+  // What it says of its types; nothing of types that its row has no room for, nor where it is of 0.1.0.
+  std::vector<ServedTypeView> speaks = {};
 };
 
 // A process that waits for replies.
@@ -64,6 +76,7 @@ inline constexpr std::uint64_t kDeadLettersCounted = 10'000;
 struct EntityView {
   EntityId id;
   std::optional<Bytes> state;  // one CBOR item; empty before the first message
+  std::uint32_t state_version = 1;
   Versionstamp stamp;          // of the commit that last wrote it
   std::uint64_t queue_length = 0;
   std::uint64_t processed = 0;  // messages taken from the queue so far
@@ -72,6 +85,9 @@ struct EntityView {
   std::uint64_t dead_letters = 0;     // counted up to kDeadLettersCounted
   std::optional<FailingView> failing;
   bool indexed = false;  // a host will look at it
+  // What a host that left it alone has noted: "version >= 3", "a host that takes cast Foo". Of the past
+  // once a message was sent to it since.
+  std::optional<std::string> needs = {};
 };
 
 struct QueuedView {

@@ -27,6 +27,7 @@ struct MessageInfo {
   // one with all its defaults (empty: larger than kExampleBytes, or it cannot be made).
   std::optional<std::vector<std::string>> fields = std::nullopt;
   Bytes example = {};
+  std::vector<std::string> former_names = {};  // of a behaviour of this process; not in stores
 };
 inline constexpr std::size_t kExampleBytes = 512;
 

@@ -7,6 +7,7 @@
 #include "semper/store/tuple_text.h"
 #include "server/admin/snapshot_reads.h"
 #include "server/format/failure_note.h"
+#include "server/format/needs.h"
 #include "server/format/records.h"
 
 namespace semper {
@@ -65,6 +66,7 @@ Async<EntityView> view_entity(Transaction& transaction, const EntityKeys& keys,
                        " taken; key " + printable_key(keys.pushed()) + ")");
   }
   view.stamp = header.stamp;
+  view.state_version = header.state_version;
   view.processed = header.popped;
   view.queue_length = pushed_count - header.popped;
   if (header.lock) {
@@ -85,6 +87,9 @@ Async<EntityView> view_entity(Transaction& transaction, const EntityKeys& keys,
   }
   SEMPER_CO_TRY(const auto index, co_await transaction.get(keys.index(), ReadMode::snapshot));
   view.indexed = index.has_value();
+  if (const auto needs = internal::Needs::decode(index.value_or(Bytes()))) {
+    view.needs = needs->to_string();
+  }
   co_return view;
 }
 

@@ -9,6 +9,7 @@
 #include "server/admin/snapshot_reads.h"
 #include "server/format/lease.h"
 #include "server/format/records.h"
+#include "server/format/speech.h"
 
 namespace semper {
 namespace {
@@ -37,6 +38,23 @@ Result<HostView> host_view(BytesView prefix, const KeyValue& row) {
   view.renewals = record->renewals;
   view.renewed = wall_time(record->renewed_ms);
   view.lease = internal::lease_from_row(record->lease_ms);
+  return view;
+}
+
+ServedTypeView served_type_view(internal::SpokenType type) {
+  ServedTypeView view;
+  view.type = std::move(type.type);
+  view.state_version = type.state_version;
+  view.is_behind = type.is_behind;
+  view.has_more = type.has_more;
+  for (auto& [name, ways] : type.messages) {
+    MessageInfo& info = view.messages.emplace_back();
+    info.name = std::move(name);
+    info.call = (ways & 1) != 0;
+    info.cast = (ways & 2) != 0;
+    info.info = (ways & 4) != 0;
+    info.locked = (ways & 8) != 0;
+  }
   return view;
 }
 
@@ -126,8 +144,20 @@ Async<std::vector<HostView>> read_hosts(Transaction& transaction, const Tenant& 
     hosts.push_back(std::move(view));
     return true;
   };
+  const auto& prefix = tenant.prefix();
+  SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, internal::host_range(prefix), 0, add));
+  const auto add_speech = [&](const KeyValue& row) -> Result<bool> {
+    SEMPER_TRY(const auto id, first_text(prefix, row.key));
+    const auto is_its = [&](const HostView& view) { return view.id == id; };
+    const auto host = std::find_if(hosts.begin(), hosts.end(), is_its);
+    if (host == hosts.end()) return true;  // its row goes with the next look of a host
+    auto types = internal::decode_speech(row.value);
+    if (!types) return fail(at_key(types.error(), row.key));
+    for (auto& type : *types) host->speaks.push_back(served_type_view(std::move(type)));
+    return true;
+  };
   SEMPER_CO_TRY_STATUS(
-      co_await for_each_row(transaction, internal::host_range(tenant.prefix()), 0, add));
+      co_await for_each_row(transaction, internal::speech_range(prefix), 0, add_speech));
   co_return hosts;
 }
 

@@ -18,6 +18,7 @@ enum Space : std::int64_t {
   kSessions,
   kHosts,
   kLogs,
+  kSpeech = 9,
   kDue = 12,
   kDueWake = 13
 };
@@ -326,6 +327,19 @@ Bytes hosts_wake_key(BytesView prefix) {
 }
 KeyRange host_range(BytesView prefix) {
   return below(make(prefix, kHosts));
+}
+
+Bytes speech_key(BytesView prefix, BytesView host) {
+  return make(prefix, kSpeech, to_hex(host));
+}
+KeyRange speech_range(BytesView prefix) {
+  return below(make(prefix, kSpeech));
+}
+Result<Bytes> host_key_of_speech(BytesView prefix, BytesView key) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kSpeech));
+  Bytes scratch;
+  SEMPER_TRY(const auto hex, reader.read_text(scratch));
+  return make(prefix, kHosts, hex);
 }
 
 Bytes once_log_key(BytesView prefix, std::string_view log) {

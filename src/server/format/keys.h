@@ -16,7 +16,7 @@
 //   (1, type, id, 9)                  the runs of its first message that failed: failure_note.h
 //   (1, type, id, 12)                 how many timers there are: an atomic counter
 //   (1, type, id, 13, name)           a timer: timers.h
-//   (2, type, shard, id)              the index: this entity's queue has work
+//   (2, type, shard, id)              the index: this entity's queue has work; needs.h
 //   (3, type, shard)                  counter that is touched when the index gains an entry
 //   (4, session)                      a process that waits for replies, and its renewals
 //   (4, session, 0)                   counter that is touched when a reply is there
@@ -24,6 +24,7 @@
 //   (5)                               counter that is touched when a host comes or goes
 //   (5, host)                         a host, its types, and its renewals
 //   (6, log), ...                     how far the starts of a log have sent: start_ledger.h
+//   (9, host)                         the types and messages of that host: speech.h
 //   (12, type, shard, due, id, name)  the due index: this timer waits for its time, in milliseconds
 //   (13, type)                        the type has had timers
 //   (13, type, shard)                 counter that is touched when the due index gains an entry
@@ -148,6 +149,10 @@ Result<std::uint64_t> number_of_reply_key(BytesView tenant_prefix, BytesView key
 Bytes host_key(BytesView tenant_prefix, BytesView host);
 Bytes hosts_wake_key(BytesView tenant_prefix);
 KeyRange host_range(BytesView tenant_prefix);
+// What the host of (5, host) speaks, and the host row of such a key.
+Bytes speech_key(BytesView tenant_prefix, BytesView host);
+KeyRange speech_range(BytesView tenant_prefix);
+Result<Bytes> host_key_of_speech(BytesView tenant_prefix, BytesView key);
 
 // Of cast_once, of a program that sends in one order.
 Bytes once_log_key(BytesView tenant_prefix, std::string_view log);

@@ -136,8 +136,9 @@ Bytes Header::encode() const {
   out.append(Versionstamp::incomplete(0).bytes());
   cbor::Writer writer(out);
   const bool here = has_state && chunks == 0;
-  writer.array(here ? kHeaderElements + 1 : kHeaderElements);
-  writer.unsigned_integer(kFormat);
+  const bool is_versioned = has_state && state_version > 1;
+  writer.array(kHeaderElements + (here ? 1 : 0) + (is_versioned ? 1 : 0));
+  writer.unsigned_integer(is_versioned ? kFormat : 1);
   writer.unsigned_integer(popped);
   writer.unsigned_integer(head_offset);
   if (lock) {
@@ -149,6 +150,7 @@ Bytes Header::encode() const {
     writer.null();
   }
   writer.unsigned_integer(chunks);
+  if (is_versioned) writer.unsigned_integer(state_version);
   if (here) writer.raw(state);
   return out;
 }
@@ -178,22 +180,32 @@ Result<Header> Header::decode(BytesView bytes) {
     ok = read_lock(reader, header.lock.emplace());
   }
   ok = ok && reader.read_unsigned(chunks);
-  header.has_state = elements == kHeaderElements + 1 || chunks > 0;
-  if (ok && elements == kHeaderElements + 1) {
+  std::uint64_t state_version = 1;
+  std::uint64_t before_state = kHeaderElements;
+  if (ok && format > 1) {
+    ++before_state;
+    ok = reader.read_unsigned(state_version);
+  }
+  header.has_state = elements == before_state + 1 || chunks > 0;
+  if (ok && elements == before_state + 1) {
     BytesView state;
     ok = reader.read_raw(state);
     header.state = state;
-  } else if (ok && elements != kHeaderElements) {
-    ok = reader.fail("an entity header has 5 or 6 elements, not " + std::to_string(elements));
+  } else if (ok && elements != before_state) {
+    ok = reader.fail("an entity header of format " + std::to_string(format) + " has " +
+                     std::to_string(before_state) + " elements, and one more with a state, not " +
+                     std::to_string(elements));
   }
   // Cut to what fits they would name other messages, or another state.
-  const bool fits = format > 0 && std::max(head_offset, chunks) <= kNumberMaximum;
+  const bool fits = format > 0 && state_version > 0 &&
+                    std::max({head_offset, chunks, state_version}) <= kNumberMaximum;
   if (ok && (!fits || (chunks > 0 && !header.state.empty()))) {
     ok = reader.fail("an entity header whose numbers are none of ours");
   }
   if (!ok || !reader.finish()) return fail(damaged(reader, "entity header"));
   header.head_offset = static_cast<std::uint32_t>(head_offset);
   header.chunks = static_cast<std::uint32_t>(chunks);
+  header.state_version = static_cast<std::uint32_t>(state_version);
   return header;
 }
 

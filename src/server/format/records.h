@@ -27,7 +27,8 @@ struct LockRecord {
 
 // (1, type, id, 0). Its first 10 bytes are the stamp of the commit that wrote it.
 struct Header {
-  static constexpr std::uint64_t kFormat = 1;
+  // Written as 2 where the state's version is over 1, so that 0.1.0 leaves it alone; else as 1.
+  static constexpr std::uint64_t kFormat = 2;
 
   Versionstamp stamp;             // filled by the store; incomplete while encoding
   std::uint64_t popped = 0;       // messages consumed since the entity began
@@ -36,6 +37,7 @@ struct Header {
   bool has_state = false;
   std::uint32_t chunks = 0;  // 0: the state is here
   Bytes state;               // one CBOR item, where chunks is 0
+  std::uint32_t state_version = 1;
 
   Bytes encode() const;
   static Result<Header> decode(BytesView bytes);

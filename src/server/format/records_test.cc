@@ -80,7 +80,7 @@ TEST(Records, the_headers_stamp_is_what_the_store_wrote_into_it) {
 
 TEST(Records, a_header_of_a_newer_format_is_unsupported_and_says_to_update) {
   Bytes newer = whole_header().encode();
-  newer[Versionstamp::size + 1] = 2;
+  newer[Versionstamp::size + 1] = Header::kFormat + 1;
   const auto back = Header::decode(newer);
   ASSERT_FALSE(back);
   EXPECT_EQ(back.error().kind(), ErrorKind::unsupported);

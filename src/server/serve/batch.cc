@@ -122,6 +122,7 @@ Async<bool> Batch::attempt() {
   desk_.leave_callbacks();
   const bool half = SEMPER_MUTANT("server_failed_message_half_committed") && effects.executed > 0;
   if (effects.failure && !half) co_return co_await resolve_failure(effects);
+  if (effects.unknown && effects.executed == 0) co_return co_await leave_message(effects);
   if (effects.reroute) {
     // What ran so far in this attempt is dropped and runs again without the one that cannot.
     entity_.forget();
@@ -190,13 +191,19 @@ Async<bool> Batch::load(Transaction& transaction) {
   auto loaded = co_await entity_.load(transaction, served_.behaviour(), kSegmentsPerBatch);
   if (!loaded) {
     const Error error = loaded.error();
+    if (entity_.needs()) {
+      co_await leave_state(error);
+      co_return false;
+    }
     if (entity_.unreadable() && !was_unreadable) co_await note_parked(error);
     if (entity_.unreadable() && queue_noticed_) co_await tell_callers_of_parked(error);
     co_return fail(error);
   }
   if (was_unreadable) transaction.clear(target_->keys.parked());
   if (entity_.header().lock) {
+    SEMPER_CO_TRY(const bool is_left, co_await leave_lock());
     reroute_all();
+    if (is_left) co_return false;
     outcome_.is_locked_by_others = served_.consumes();
     co_return false;
   }
@@ -306,6 +313,9 @@ bool Batch::finish(AttemptEffects& effects) {
   }
   if (effects.popped > 0) desk_.empty_looks = 0;
   if (effects.popped > 0 || effects.lock) desk_.has_noted_failure = false;
+  if (effects.popped > 0 && !served_.left_alone().is_empty()) {
+    served_.left_alone().forget(target_->id.id);
+  }
   if (effects.cleared) {
     desk_.announced.reset();
     desk_.cleared_of = desk_.announced_of;
@@ -321,6 +331,7 @@ bool Batch::finish(AttemptEffects& effects) {
   if (SEMPER_MUTANT("server_action_twice")) follow_up(effects);
   if (effects.lock) {
     effects.lock->encoded_state = entity_.encoded();
+    effects.lock->state_version = entity_.header().state_version;
     outcome_.lock = std::make_unique<LockedTask::Held>(std::move(*effects.lock));
     reroute_all();
     return true;

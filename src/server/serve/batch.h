@@ -15,6 +15,7 @@
 //                        aside, or its caller told
 //   an operation wants the lock, or to be answered later      it goes through the durable queue
 //   the queue stays long                                       the operations join it at its end
+//   this program is too old for the state, or for the first message     it is left to others (left_alone.h)
 //
 // Errors of the store itself (io, retry, closed) are nobody's attempt: the queue waits.
 //
@@ -113,6 +114,14 @@ class Batch {
   bool bury_untold(const Error& error);
   Async<void> note_parked(const Error& error);
   Async<void> tell_callers_of_parked(const Error& error);
+  // What this program cannot do with is left to others (batch_leave.cc).
+  // True: the first message of the queue is one that no callback takes.
+  bool begins_with_unknown() const;
+  Async<bool> leave_message(const AttemptEffects& effects);
+  Async<void> leave_state(const Error& error);
+  // True: the locked message, whose holder may be gone, is one that this program cannot handle.
+  Async<bool> leave_lock();
+  Async<void> leave(const Needs& needs, const LeftAlone::Left& left, const Error& why);
   // Sends the operation at this place, or all, through the queue.
   void reroute(std::size_t place);
   void reroute_all();

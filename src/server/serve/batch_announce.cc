@@ -29,6 +29,7 @@ Async<bool> Batch::announce() {
   if (!core_.suspicion.covers(segment.version(), entity_.as_of())) co_return true;
   const std::uint64_t number = core_.suspicion.number();
   if (memory.cleared_of == number) co_return true;
+  if (begins_with_unknown()) co_return true;  // it is not run
   const auto& header = entity_.header();
   const QueuePlace head{segment, header.head_offset};
   if (burial_ && burial_->place == head) co_return true;

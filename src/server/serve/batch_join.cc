@@ -56,6 +56,10 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
   if (!may_run_callbacks()) co_return false;
   execution.run(transaction, operations_, effects);
   desk_.leave_callbacks();
+  if (effects.unknown && effects.executed == 0) {
+    desk_.runs_alone = kRunsAloneAfterTrouble;
+    co_return false;  // its own batch leaves it alone
+  }
   const bool half = SEMPER_MUTANT("server_failed_message_half_committed") && effects.executed > 0;
   if (effects.ran_for > kGroupCallbackTime) desk_.runs_alone = kRunsAloneAfterTrouble;
   const bool kept = SEMPER_MUTANT("server_group_keeps_who_failed") && effects.failure;

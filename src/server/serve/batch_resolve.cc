@@ -249,8 +249,6 @@ Async<bool> Batch::resolve_conflict(const AttemptEffects& effects) {
 Async<void> Batch::note_parked(const Error& error) {
   core_.counters.parked.fetch_add(1, std::memory_order_relaxed);
   log_error("server", target_->id.to_string() + " is parked: " + error.message());
-  // What only this program cannot read is no matter of the entity's.
-  if (error.kind() == ErrorKind::unsupported) co_return Status{};
   const ParkedNote parked{to_printable(error.message(), 4096),
                           entity_.header_raw().substr(0, Versionstamp::store_size)};
   auto reason = co_await core_.store().transact([&](Transaction& note) -> Async<void> {

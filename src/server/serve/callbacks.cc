@@ -30,10 +30,20 @@ WallTime CallbackRunner::now(CallbackSends& sends) const {
   return *sends.now;
 }
 
+// In the words that the behaviour has for it, without a state.
+Ran CallbackRunner::unknown(const RawMessage& message, Event event) const {
+  const char* const callback = event == Event::call   ? "handle_call"
+                               : event == Event::cast ? "handle_cast"
+                                                      : "handle_info";
+  const Error error = no_callback_error(served_.type(), message.name, callback);
+  return ended(Ran::How::unknown, Error(ErrorKind::unsupported, error.message()));
+}
+
 Ran CallbackRunner::run(Transaction& transaction, Event event, const RawMessage& message,
                         ReplyToken caller, CallbackSends& sends, const TickRecord* record) const {
   auto& behaviour = served_.behaviour();
   auto state = entity_.state(behaviour);
+  if (!state && !behaviour.takes(message.name, event)) return unknown(message, event);
   if (!state) return ended(Ran::How::failed, state.error());
   // What a callback that waits goes on using stays where it is.
   std::unique_ptr<Ran::Lent> kept;
@@ -123,6 +133,9 @@ Ran CallbackRunner::outcome(Event event, Result<Handled> handled, const Callback
   if (sends.refused) return ended(Ran::How::refused, *sends.refused);
   if (!handled) {
     const bool may_recover = handled.error().kind() == ErrorKind::internal;
+    if (handled.error().kind() == ErrorKind::not_found) {
+      return ended(Ran::How::unknown, Error(ErrorKind::unsupported, handled.error().message()));
+    }
     return ended(may_recover ? Ran::How::failed : Ran::How::unfit, handled.error());
   }
   Ran ran;

@@ -20,12 +20,13 @@ struct Ran {
     done,
     wants_lock,
     failed,   // it, init or a codec did; the next run may not
-    unfit,    // no callback takes this message: none ever will
+    unfit,    // the callback cannot take this message: it never will
+    unknown,  // this program has no callback for it; another may
     refused,  // what it sends cannot be sent, nor the next time
     waits,    // it has begun, and returned an awaitable
   };
   How how = How::done;
-  std::optional<Error> error;           // of the last three
+  std::optional<Error> error;           // of the last four
   std::optional<Result<Bytes>> answer;  // of a call, unless it is answered later
   std::optional<std::string> stop_reason;
   std::vector<Action> actions;
@@ -81,6 +82,7 @@ class CallbackRunner {
                        CallbackSends& sends, std::vector<Action>& after_commit) const;
   static Ran outcome(Event event, Result<Handled> handled, const CallbackSends& sends,
                      std::vector<Action> after_commit);
+  Ran unknown(const RawMessage& message, Event event) const;
 
   const ServedBehaviour& served_;
   const Target& target_;

@@ -6,6 +6,16 @@
 #include "server/format/orders.h"
 
 namespace semper::internal {
+namespace {
+
+// More than this program is, whatever that may be.
+Needs newer_program() {
+  Needs needs;
+  needs.newer_program = true;
+  return needs;
+}
+
+}  // namespace
 
 void Entity::assume(Transaction& transaction) const {
   transaction.assume_unchanged(KeyRange::point(target_->keys.header()), header_exists_ ? 1 : 0);
@@ -49,11 +59,13 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
   }
   if (same && unreadable_) co_return fail(*unreadable_);
   unreadable_.reset();
+  needs_.reset();
   header_ = Header();
   if (header_exists_) {
     auto header = Header::decode(header_raw_);
     if (!header) {
       unreadable_ = header.error().in(target_->id.to_string());
+      if (unreadable_->kind() == ErrorKind::unsupported) needs_ = newer_program();
       co_return fail(*unreadable_);
     }
     header_ = std::move(*header);
@@ -67,6 +79,7 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
                                            std::to_string(pushed_) + " pushed, " +
                                            std::to_string(header_.popped) + " taken)");
   }
+  SEMPER_CO_TRY_STATUS(refuse_newer(behaviour));
   if (same && at_hand) {
     state_ = std::move(at_hand);
   } else {
@@ -74,6 +87,17 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
   }
   known_ = true;
   co_return Status{};
+}
+
+Status Entity::refuse_newer(const Behaviour& behaviour) {
+  const bool has_state = header_.has_state && !is_reset_;
+  if (!has_state || header_.state_version <= behaviour.state_version() ||
+      SEMPER_MUTANT("server_newer_state_decoded")) {
+    return {};
+  }
+  unreadable_ = newer_state_error(target_->id, header_.state_version, behaviour.state_version());
+  needs_.emplace().state_version = header_.state_version;
+  return fail(*unreadable_);
 }
 
 Async<void> Entity::obey(BytesView bytes) {
@@ -122,6 +146,7 @@ std::optional<Bytes> Entity::take_rows(RangePage page, std::size_t segments) {
 
 Async<void> Entity::load_state(Transaction& transaction, Behaviour& behaviour) {
   state_is_new_ = !header_.has_state || is_reset_;
+  is_outdated_ = !state_is_new_ && header_.state_version < behaviour.state_version();
   if (state_is_new_) {
     encoded_.clear();
     co_return Status{};  // init is the first message's to fail: see state()
@@ -139,6 +164,7 @@ Async<void> Entity::load_state(Transaction& transaction, Behaviour& behaviour) {
       if (more) rest.begin = key_after(page.rows.back().key);
     }
   }
+  if (is_outdated_) co_return Status{};  // so is upgrade
   co_return decode(behaviour);
 }
 
@@ -152,6 +178,7 @@ Status Entity::decode(Behaviour& behaviour) {
     unreadable_ = Error(is_newer ? ErrorKind::unsupported : ErrorKind::corrupt,
                         "the state does not decode: " + decoded.error().message())
                       .in(target_->id.to_string());
+    if (is_newer) needs_ = newer_program();
     return fail(*unreadable_);
   }
   state_ = std::move(*decoded);
@@ -163,6 +190,8 @@ Result<void*> Entity::state(Behaviour& behaviour) {
     dirty_ = false;
     if (state_is_new_) {
       SEMPER_TRY(state_, behaviour.init(target_->id));
+    } else if (is_outdated_) {
+      SEMPER_TRY(state_, behaviour.upgrade_state(target_->id, header_.state_version, encoded_));
     } else {
       SEMPER_TRY_STATUS(decode(behaviour));
     }
@@ -177,12 +206,14 @@ Result<bool> Entity::save(Transaction& transaction, Behaviour& behaviour) {
   if (dirty_ && state_) {
     encoded.emplace().reserve(encoded_.size() + 16);
     SEMPER_TRY_STATUS(behaviour.encode_state(state_.get(), *encoded));
-    if (!state_is_new_ && *encoded == encoded_) encoded.reset();
+    const bool is_upgraded = is_outdated_ && !SEMPER_MUTANT("server_upgrade_not_recorded");
+    if (!state_is_new_ && !is_upgraded && *encoded == encoded_) encoded.reset();
   }
   const std::uint32_t old_chunks = header_.chunks;
   if (encoded) {
     header_.has_state = true;
     header_.state.clear();
+    header_.state_version = behaviour.state_version();
     header_.chunks = 0;
     if (encoded->size() <= kInlineStateBytes) {
       header_.state = *encoded;
@@ -262,6 +293,7 @@ void Entity::committed(const Versionstamp& stamp, bool queue_claimed) {
     if (!is_reset_ || saved_encoding_) unlocks_.reset();
     if (saved_encoding_) {
       encoded_ = std::move(*saved_encoding_);
+      is_outdated_ = false;
       state_is_new_ = false;
       is_reset_ = false;
     }

@@ -14,6 +14,7 @@
 
 #include "semper/server/internal/behaviour.h"
 #include "semper/store/transaction.h"
+#include "server/format/needs.h"
 #include "server/format/records.h"
 #include "server/format/target.h"
 
@@ -53,8 +54,8 @@ class Entity {
   void claim_first_segment(Transaction& transaction) const;
 
   // The state, with what the callbacks of this attempt have done to it; made by init where none is
-  // stored. The next load() decodes a touched one again, unless committed() came before. Errors:
-  // those of init.
+  // stored, and by upgrade where an older version is. The next load() decodes a touched one again, unless
+  // committed() came before. Errors: those of init and upgrade.
   Result<void*> state(Behaviour& behaviour);
   void touch() { dirty_ = true; }
   // Another state, decoded by the same behaviour, takes its place; save() writes it.
@@ -96,6 +97,8 @@ class Entity {
 
   // Where load() failed because of the stored bytes: why. Held until the header changes.
   const std::optional<Error>& unreadable() const { return unreadable_; }
+  // What it needs of a program that can read it; nothing where none could.
+  const std::optional<Needs>& needs() const { return needs_; }
 
   std::size_t bytes() const { return encoded_.size() + header_raw_.size(); }
   const Target& target() const { return *target_; }
@@ -105,6 +108,7 @@ class Entity {
   Async<void> obey(BytesView order);
   Async<void> load_state(Transaction& transaction, Behaviour& behaviour);
   Status decode(Behaviour& behaviour);
+  Status refuse_newer(const Behaviour& behaviour);
   // `before`: the chunks that are stored.
   void write_chunks(Transaction& transaction, BytesView encoded, std::uint32_t before) const;
   // Returns the order beside the header, if there is one.
@@ -125,6 +129,7 @@ class Entity {
   bool state_is_new_ = false;             // none is stored: made by init
   bool is_reset_ = false;                 // by an order that the next save() of a state takes away
   std::optional<std::uint64_t> unlocks_;  // by one that the next save() takes away
+  bool is_outdated_ = false;              // encoded_ is of an older version, and is not decoded yet
   bool dirty_ = false;
   bool saved_ = false;                   // save() wrote in the transaction under way:
   std::optional<Bytes> saved_encoding_;  // of the state, where that was written
@@ -133,6 +138,7 @@ class Entity {
   bool known_ = false;
   Version as_of_ = 0;
   std::optional<Error> unreadable_;
+  std::optional<Needs> needs_;
 };
 
 }  // namespace semper::internal

@@ -147,6 +147,13 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
     case Ran::How::refused:
       effects.failure = std::move(ran.error);
       return false;
+    case Ran::How::unknown:
+      if (served_.left_alone().wait() > Duration(0) &&
+          !SEMPER_MUTANT("server_unknown_message_set_aside_at_once")) {
+        effects.unknown = std::move(ran.error);
+        return false;
+      }
+      [[fallthrough]];
     case Ran::How::unfit:
       return refuse(message, *ran.error, effects);
     case Ran::How::waits:

@@ -62,6 +62,7 @@ struct AttemptEffects {
   std::size_t messages_run = 0;         // of the operation in hand, whose callbacks have ended
   Result<Bytes> last_answer = Bytes();  // of those
 
+  std::optional<Error> unknown;  // there is no callback for the message after the executed ones
   std::optional<Error> failure;  // of the message after the executed ones
   bool failure_is_local = false;
 

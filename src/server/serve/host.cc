@@ -110,13 +110,13 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     if (!inside) co_return fail(inside.error());
     SEMPER_CO_TRY(const auto turn, co_await starts_.take());
     std::vector<std::shared_ptr<internal::ServedType>> fresh;
-    std::set<std::string> consumed;
+    internal::Membership::Types consumed;
     bool first = false;
     {
       std::lock_guard lock(mutex_);
       first = !std::exchange(started_, true);
       for (const auto& [name, type] : types_) {
-        if (type->served().consumes()) consumed.insert(name);
+        if (type->served().consumes()) consumed.emplace(name, type->shared_served());
         if (scanned_.insert(name).second) fresh.push_back(type);
       }
     }
@@ -184,6 +184,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     figures.cache_misses = counters.cache_misses;
     figures.locks = counters.locks;
     figures.takeovers = counters.takeovers;
+    figures.left_alone = counters.left_alone;
     std::lock_guard lock(mutex_);
     for (const auto& [name, type] : types_) {
       figures.cached_entities += type->cached_entities();

@@ -33,6 +33,7 @@ struct HostCounters {
   std::atomic<std::uint64_t> cache_misses{0};
   std::atomic<std::uint64_t> locks{0};
   std::atomic<std::uint64_t> takeovers{0};
+  std::atomic<std::uint64_t> left_alone{0};
 };
 
 struct HostCore {

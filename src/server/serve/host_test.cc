@@ -53,6 +53,12 @@ class Twins final : public internal::Behaviour {
   Result<std::shared_ptr<void>> init(const EntityId&) override { return nullptr; }
   Result<std::shared_ptr<void>> decode_state(BytesView) const override { return nullptr; }
   Status encode_state(const void*, Bytes&) const override { return {}; }
+  std::uint32_t state_version() const override { return 1; }
+  Result<std::shared_ptr<void>> upgrade_state(const EntityId&, std::uint32_t, BytesView) override {
+    return nullptr;
+  }
+  bool takes(std::string_view, Event) const override { return true; }
+  bool takes_locked(std::string_view) const override { return true; }
   Result<internal::Handled> handle(std::string_view, BytesView, void*, Context&) override {
     return internal::Handled();
   }

@@ -68,6 +68,8 @@ Task<void> LockedTask::run(std::optional<Held> held) {
     if (!held) {
       auto waited = co_await wait_for_holder();
       if (!waited && is_too_old(waited.error())) continue;  // this process was stopped: look again
+      // A newer host has written the state meanwhile: it is left to those, as whoever looks next finds.
+      if (!waited && waited.error().kind() == ErrorKind::unsupported) co_return;
       if (!waited) {
         log_warning("server", target_->id.to_string() +
                                   ": waiting for the lock: " + waited.error().to_string());
@@ -165,6 +167,7 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(std::uint64_t nonce
   SEMPER_CO_TRY(const auto stamp, co_await transaction.commit());
   entity.committed(stamp, false);
   held.encoded_state = entity.encoded();
+  held.state_version = header.state_version;
   held.fencing_token = stamp.version();
   core_.counters.takeovers.fetch_add(1);
   log_warning("server", target_->id.to_string() + ": took the lock over from " + before +
@@ -273,7 +276,13 @@ Task<void> LockedTask::run_callback(std::shared_ptr<LockedTask> self, Held held,
 
 Async<Handled> LockedTask::handle(const Held& held, std::shared_ptr<void>& state,
                                   LockedSends& sends, std::stop_token lost) {
-  auto decoded = served_->behaviour().decode_state(held.encoded_state);
+  auto& behaviour = served_->behaviour();
+  const bool is_outdated = held.state_version < behaviour.state_version();
+  auto decoded = is_outdated
+                     ? behaviour.upgrade_state(target_->id, held.state_version, held.encoded_state)
+                     : behaviour.decode_state(held.encoded_state);
+  // As a failed attempt of the message.
+  if (!decoded && is_outdated) co_return fail(ErrorKind::internal, decoded.error().message());
   if (!decoded) co_return fail(ErrorKind::corrupt, decoded.error().message());
   state = std::move(*decoded);
   std::optional<Tick> tick;
@@ -356,6 +365,12 @@ Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
       continue;
     }
     const Error& error = written.error();
+    if (error.kind() == ErrorKind::unsupported) {
+      // A newer host wrote the state while the callback ran, with a priority message: this result is of the
+      // one before. The message is handled again by a host that knows the new one.
+      SEMPER_CO_TRY_STATUS(co_await leave(held));
+      co_return fail(error);
+    }
     if (error.kind() == ErrorKind::closed || error.kind() == ErrorKind::cancelled ||
         SEMPER_MUTANT("server_locked_result_dropped_on_error")) {
       co_return fail(error);

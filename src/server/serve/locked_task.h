@@ -42,6 +42,7 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
     std::uint64_t nonce = 0;
     QueuedMessage message;  // the first of the queue
     Bytes encoded_state;
+    std::uint32_t state_version = 1;
     std::uint64_t fencing_token = 0;  // version of the commit that took the lock
     std::uint64_t vanished = 0;       // holders before this one
   };

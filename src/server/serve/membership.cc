@@ -1,5 +1,6 @@
 #include "server/serve/membership.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
@@ -35,7 +36,7 @@ std::int64_t milliseconds(WallTime time) {
 
 Membership::Membership(std::shared_ptr<HostCore> core) : core_(std::move(core)) {}
 
-Async<void> Membership::join(std::set<std::string> types) {
+Async<void> Membership::join(Types types) {
   SEMPER_CO_TRY(const auto turn, co_await turns_.take());
   {
     std::lock_guard lock(mutex_);
@@ -51,10 +52,12 @@ Async<void> Membership::renew() {
   record.lease_ms = lease_in_row(core_->options.host_lease);
   {
     std::lock_guard lock(mutex_);
-    record.types.assign(types_.begin(), types_.end());
+    for (const auto& [type, served] : types_) record.types.push_back(type);
   }
   const Bytes row = encode_alive(record);
-  co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
+  const Bytes speech = own_speech();
+  const bool is_new_speech = speech != spoken_;
+  const auto write = [&](Transaction& transaction) -> Async<void> {
     const Bytes own = host_key(prefix, core_->id);
     SEMPER_CO_TRY(const auto present, co_await transaction.get(own, ReadMode::snapshot));
     transaction.set(own, row);
@@ -63,9 +66,23 @@ Async<void> Membership::renew() {
     if (present) {
       if (auto known = decode_alive(*present)) announced = std::move(known->types);
     }
-    if (!present || announced != record.types) transaction.add(hosts_wake_key(prefix), 1);
+    const bool is_news = !present || announced != record.types || is_new_speech;
+    if (is_news) transaction.set(speech_key(prefix, core_->id), speech);
+    if (is_news) transaction.add(hosts_wake_key(prefix), 1);
     co_return Status{};
-  });
+  };
+  SEMPER_CO_TRY_STATUS(co_await core_->store().transact(write));
+  spoken_ = speech;
+  co_return Status{};
+}
+
+Bytes Membership::own_speech() const {
+  std::vector<SpokenType> types;
+  std::lock_guard lock(mutex_);
+  for (const auto& [type, served] : types_) {
+    types.push_back(spoken_of(served->behaviour(), served->left_alone().is_behind()));
+  }
+  return encode_speech(types);
 }
 
 Async<void> Membership::observe() {
@@ -98,7 +115,8 @@ Async<Membership::Sightings> Membership::look_at_hosts(Transaction& transaction,
                       SEMPER_MUTANT("server_host_judged_by_anothers_lease")
                           ? core_->options.host_lease
                           : lease_from_row(record->lease_ms).value_or(unsaid),
-                      {record->types.begin(), record->types.end()}};
+                      {record->types.begin(), record->types.end()},
+                      {}};
     const auto known = hosts_.find(row.key);  // written in this turn only
     if (known != hosts_.end() && known->second.renewals == record->renewals) {
       sighting.changed = known->second.changed;
@@ -111,7 +129,34 @@ Async<Membership::Sightings> Membership::look_at_hosts(Transaction& transaction,
     }
     seen.emplace(row.key, std::move(sighting));
   }
+  SEMPER_CO_TRY_STATUS(co_await look_at_speech(transaction, seen));
   co_return seen;
+}
+
+// Rows of hosts that are gone go, whoever has removed the host's own.
+Async<void> Membership::look_at_speech(Transaction& transaction, Sightings& seen) const {
+  const auto& prefix = core_->tenant.prefix();
+  SEMPER_CO_TRY(const auto page,
+                co_await transaction.get_range(speech_range(prefix), {.mode = ReadMode::snapshot}));
+  for (const auto& row : page.rows) {
+    const auto host = host_key_of_speech(prefix, row.key);
+    if (!host) continue;
+    const auto speaker = seen.find(*host);
+    if (speaker == seen.end()) {
+      SEMPER_CO_TRY(const auto present, co_await transaction.get(*host, ReadMode::snapshot));
+      if (present) continue;  // one that cannot be read here
+      SEMPER_CO_TRY_STATUS(co_await transaction.add_read_conflict_range(KeyRange::point(*host)));
+      transaction.clear(row.key);
+      continue;
+    }
+    auto types = decode_speech(row.value);
+    if (!types) continue;  // as of one that does not say
+    for (auto& type : *types) {
+      const std::string name = type.type;
+      speaker->second.speech.emplace(name, std::move(type));
+    }
+  }
+  co_return Status{};
 }
 
 void Membership::learn(Sightings seen) {
@@ -119,7 +164,8 @@ void Membership::learn(Sightings seen) {
   const bool changed =
       seen.size() != hosts_.size() ||
       !std::equal(seen.begin(), seen.end(), hosts_.begin(), [](const auto& a, const auto& b) {
-        return a.first == b.first && a.second.types == b.second.types;
+        return a.first == b.first && a.second.types == b.second.types &&
+               a.second.speech == b.second.speech;
       });
   // Whether it ended in order cannot be told from here.
   for (const auto& [key, sighting] : hosts_) {
@@ -196,21 +242,37 @@ Async<void> Membership::leave() {
   const auto& prefix = core_->tenant.prefix();
   co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
     transaction.clear(host_key(prefix, core_->id));
+    transaction.clear(speech_key(prefix, core_->id));
     transaction.add(hosts_wake_key(prefix), 1);
     co_return Status{};
   });
 }
 
-bool Membership::prefers(const std::string& type, std::uint32_t shard) const {
+Membership::Share Membership::share(const std::string& type, std::uint32_t shard) const {
   const Bytes own = host_key(core_->tenant.prefix(), core_->id);
   std::lock_guard lock(mutex_);
+  const auto served = types_.find(type);
+  if (served == types_.end()) return Share::none;
   const std::uint64_t mine = claim(own, type, shard);
+  std::optional<SpokenType> speech;  // ours; made where somebody comes before us
+  std::uint64_t highest = 0;
+  bool is_first = true;
+  bool first_marks = false;  // the one whose shard it is
   for (const auto& [host, sighting] : hosts_) {
     if (host == own || !sighting.types.contains(type)) continue;
     const std::uint64_t theirs = claim(host, type, shard);
-    if (theirs > mine || (theirs == mine && host > own)) return false;
+    if (theirs < mine || (theirs == mine && host < own)) continue;
+    if (!speech)
+      speech = spoken_of(served->second->behaviour(), served->second->left_alone().is_behind());
+    const auto spoken = sighting.speech.find(type);
+    const bool says = spoken != sighting.speech.end();
+    const bool covers = says ? spoken->second.covers(*speech) : speech->state_version == 1;
+    if (covers || SEMPER_MUTANT("server_older_host_keeps_its_shards")) return Share::none;
+    if (is_first || theirs > highest) first_marks = says;
+    highest = std::max(highest, theirs);
+    is_first = false;
   }
-  return types_.contains(type);
+  return is_first || !first_marks ? Share::all : Share::marked;
 }
 
 }  // namespace semper::internal

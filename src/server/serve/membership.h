@@ -19,8 +19,10 @@
 #include "semper/store/transaction.h"
 #include "server/format/lease.h"
 #include "server/format/records.h"
+#include "server/format/speech.h"
 #include "server/serve/host_core.h"
 #include "server/serve/news.h"
+#include "server/serve/served_behaviour.h"
 
 namespace semper::internal {
 
@@ -28,14 +30,18 @@ class Membership : public std::enable_shared_from_this<Membership> {
  public:
   explicit Membership(std::shared_ptr<HostCore> core);
 
-  // Writes this host's row and learns the others'. With the types served from now on.
-  Async<void> join(std::set<std::string> types);
+  // Writes this host's rows and learns the others'. With the types served from now on.
+  using Types = std::map<std::string, std::shared_ptr<const ServedBehaviour>>;
+  Async<void> join(Types types);
   // Renews and observes until the host stops; then takes the row away. After each renewal the host does
   // its housekeeping, too.
   static Task<void> run(std::shared_ptr<Membership> self,
                         std::function<Async<void>()> housekeeping);
 
-  bool prefers(const std::string& type, std::uint32_t shard) const;
+  // Each shard is one host's. Where that one knows less than others (a lower version of the state, not all
+  // of their messages), one of these takes from it what it marks as left alone.
+  enum class Share : std::uint8_t { none, marked, all };
+  Share share(const std::string& type, std::uint32_t shard) const;
 
   // Set when the living hosts have changed.
   News::Place next_change() { return changes_.next(); }
@@ -46,12 +52,15 @@ class Membership : public std::enable_shared_from_this<Membership> {
     Duration changed{};  // by attention_
     Duration lease{};
     std::set<std::string> types;
+    std::map<std::string, SpokenType> speech;  // none where it does not say, as hosts of 0.1.0
   };
   using Sightings = std::map<Bytes, Sighting>;
 
   Async<void> renew();
   Async<void> observe();
   Async<Sightings> look_at_hosts(Transaction& transaction, Duration now) const;
+  Async<void> look_at_speech(Transaction& transaction, Sightings& seen) const;
+  Bytes own_speech() const;
   void learn(Sightings seen);
   Duration until_next_look() const;
   Async<void> leave();
@@ -64,7 +73,8 @@ class Membership : public std::enable_shared_from_this<Membership> {
   Attention attention_;
 
   mutable std::mutex mutex_;
-  std::set<std::string> types_;
+  Types types_;
+  Bytes spoken_;     // as written last
   Sightings hosts_;  // living ones, by key
   News changes_;
 };

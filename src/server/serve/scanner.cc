@@ -1,5 +1,6 @@
 #include "server/serve/scanner.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
@@ -19,9 +20,9 @@ Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Member
   while (!core.stopping.stop_requested()) {
     auto news = membership->next_change();
     if (SEMPER_MUTANT("server_waiters_pile_up")) kept.push_back(membership->next_change());
-    std::unique_ptr<Watch> watch;
-    if (membership->prefers(type->type(), shard)) {
-      const Status scanned = co_await scan(*type, *permits, shard, watch);
+    Round round{shard, membership->share(type->type(), shard), nullptr, kSafetyInterval};
+    if (round.share != Membership::Share::none) {
+      const Status scanned = co_await scan(*type, *permits, round);
       if (!scanned && is_too_old(scanned.error())) continue;  // this process was stopped
       if (!scanned && scanned.error().kind() != ErrorKind::closed) {
         core.trouble.failed(core.clock().now(), "looking for work of type " + type->type(),
@@ -29,19 +30,25 @@ Task<void> Scanner::run(std::shared_ptr<ServedType> type, std::shared_ptr<Member
       }
     }
     if (type->take_left_over(shard, news.event())) continue;
-    co_await wait_for_news(core, std::move(watch), news.event(), kSafetyInterval);
+    co_await wait_for_news(core, std::move(round.watch), news.event(), round.until_next);
   }
 }
 
-Async<void> Scanner::scan(ServedType& type, Permits& permits, std::uint32_t shard,
-                          std::unique_ptr<Watch>& watch) {
-  auto& core = type.served().core();
-  KeyRange rest = index_range(core.tenant.prefix(), type.type(), shard);
+Async<void> Scanner::scan(ServedType& type, Permits& permits, Round& round) {
+  const auto& served = type.served();
+  auto& core = served.core();
+  KeyRange rest = index_range(core.tenant.prefix(), type.type(), round.shard);
   for (bool first = true;; first = false) {
-    const Bytes to_watch = first ? wake_key(core.tenant.prefix(), type.type(), shard) : Bytes();
-    SEMPER_CO_TRY(const auto page, co_await read(core, rest, to_watch, watch));
+    const Bytes to_watch =
+        first ? wake_key(core.tenant.prefix(), type.type(), round.shard) : Bytes();
+    SEMPER_CO_TRY(const auto page, co_await read(core, rest, to_watch, round.watch));
     for (const auto& row : page.rows.rows) {
       SEMPER_CO_TRY(const auto id, id_of_index_key(core.tenant.prefix(), row.key));
+      const Duration left = left_alone(served, round.share, id, row.value);
+      if (left > Duration(0)) {
+        round.until_next = std::min(round.until_next, left);
+        continue;
+      }
       auto slot = type.slot(id);
       if (!slot->is_news(page.version)) continue;
       if (slot->has_permit()) {
@@ -54,6 +61,18 @@ Async<void> Scanner::scan(ServedType& type, Permits& permits, std::uint32_t shar
     if (!page.rows.more) co_return Status{};
     rest.begin = key_after(page.rows.rows.back().key);
   }
+}
+
+Duration Scanner::left_alone(const ServedBehaviour& served, Membership::Share share,
+                             const std::string& id, BytesView mark) {
+  auto& left_alone = served.left_alone();
+  const auto needs = Needs::decode(mark);
+  const bool is_beyond_us = needs && !served.meets(*needs);
+  if (share == Membership::Share::marked) {
+    if (is_beyond_us || (!needs && !left_alone.is_adopted(id))) return kSafetyInterval;
+    left_alone.adopt(id);
+  }
+  return left_alone.until_look(id, is_beyond_us, served.core().clock().now());
 }
 
 // A transaction of its own: one that waited for permits would keep the store's log meanwhile.

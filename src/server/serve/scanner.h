@@ -2,7 +2,8 @@
 //
 // One coroutine per shard waits for the shard's counter to be touched, reads the index, and tells
 // each entity's slot. It costs nothing per idle entity: those are not in the index. Shards that
-// another host prefers are left to it. A slow safety round (kSafetyInterval) looks again at what is
+// another host prefers are left to it, but for the entities there that it is too old for (left_alone.h),
+// which the nearest host that knows more takes. A slow safety round (kSafetyInterval) looks again at what is
 // still indexed: entities whose last attempt failed, or whose host died.
 //
 // Bound: HostOptions::active_entities slots at work for the scanners of one host. One that has had
@@ -16,6 +17,7 @@
 #include "server/serve/membership.h"
 #include "server/serve/permits.h"
 #include "server/serve/served_type.h"
+#include "server/serve/waiting.h"
 
 namespace semper::internal {
 
@@ -28,8 +30,16 @@ class Scanner {
                         std::shared_ptr<Permits> permits, std::uint32_t shard);
 
  private:
-  static Async<void> scan(ServedType& type, Permits& permits, std::uint32_t shard,
-                          std::unique_ptr<Watch>& watch);
+  struct Round {
+    std::uint32_t shard = 0;
+    Membership::Share share = Membership::Share::none;
+    std::unique_ptr<Watch> watch;
+    Duration until_next = kSafetyInterval;  // at most
+  };
+  static Async<void> scan(ServedType& type, Permits& permits, Round& round);
+  // For how long this entity is left alone.
+  static Duration left_alone(const ServedBehaviour& served, Membership::Share share,
+                             const std::string& id, BytesView mark);
   struct Page {
     RangePage rows;
     Version version = 0;  // at which they were read

@@ -8,6 +8,7 @@
 
 #include "semper/server/internal/behaviour.h"
 #include "server/serve/host_core.h"
+#include "server/serve/left_alone.h"
 
 namespace semper::internal {
 
@@ -21,7 +22,8 @@ class ServedBehaviour {
         behaviour_(std::move(behaviour)),
         options_(options),
         type_(behaviour_->type()),
-        letters_(behaviour_->letter_rules()) {}
+        letters_(behaviour_->letter_rules()),
+        left_alone_(core_->options.unknown_message_wait) {}
 
   HostCore& core() const { return *core_; }
   Behaviour& behaviour() const { return *behaviour_; }
@@ -34,6 +36,9 @@ class ServedBehaviour {
   }
   // Whether this host takes what others enqueue.
   bool consumes() const { return options_.consume == ServeOptions::Consume::yes; }
+  LeftAlone& left_alone() const { return left_alone_; }
+  // Whether this program can do with an entity that needs this.
+  bool meets(const Needs& needs) const;
 
  private:
   const std::shared_ptr<HostCore> core_;
@@ -41,6 +46,15 @@ class ServedBehaviour {
   const ServeOptions options_;
   const std::string type_;
   const LetterRules letters_;
+  mutable LeftAlone left_alone_;  // threads: any
 };
+
+inline bool ServedBehaviour::meets(const Needs& needs) const {
+  if (needs.state_version > behaviour_->state_version()) return false;
+  if (needs.newer_program && left_alone_.is_behind()) return false;
+  if (needs.message.empty()) return true;
+  if (needs.way == Way::locked) return behaviour_->takes_locked(needs.message);
+  return behaviour_->takes(needs.message, static_cast<Event>(needs.way));
+}
 
 }  // namespace semper::internal

@@ -17,7 +17,9 @@ void check_names(const Behaviour& behaviour) {
   }
   std::set<std::string> names;
   for (const auto& message : behaviour.messages()) {
-    if (names.insert(message.name).second) continue;
+    bool is_new = names.insert(message.name).second;
+    for (const auto& former : message.former_names) is_new = names.insert(former).second && is_new;
+    if (is_new) continue;
     throw std::logic_error("type " + type + " has two messages of the name " + message.name +
                            "; give one of them a kName of its own");
   }

@@ -28,6 +28,7 @@ class ServedType final : public LocalServer,
              ServeOptions options);
 
   const ServedBehaviour& served() const { return *served_; }
+  const std::shared_ptr<const ServedBehaviour>& shared_served() const { return served_; }
 
   const std::string& type() const override { return served_->type(); }
   std::type_index behaviour_type() const override;

@@ -31,6 +31,8 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"ring", "producers and consumers of rings of both formats on such disks", make_ring, true},
       {"waiting", "callbacks that wait, read keys and other entities' states; whole and in order",
        make_waiting},
+      {"versions", "hosts of two programs, of two versions of a state and of its messages",
+       make_versions},
       {"streams", "streams and durable connections that break", make_streams, true},
       {"timers", "durable timers; each due time once, none after a cancel, none moved",
        make_timers},

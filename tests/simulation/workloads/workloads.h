@@ -18,6 +18,7 @@ std::unique_ptr<Workload> make_locks(Simulation& simulation, const Scenario& sce
 std::unique_ptr<Workload> make_once(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_order(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_priority(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_versions(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_drain(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_journal(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_ring(Simulation& simulation, const Scenario& scenario);

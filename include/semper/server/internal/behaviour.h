@@ -55,6 +55,15 @@ class Behaviour {
   virtual Result<std::shared_ptr<void>> init(const EntityId& id) = 0;
   virtual Result<std::shared_ptr<void>> decode_state(BytesView bytes) const = 0;
   virtual Status encode_state(const void* state, Bytes& out) const = 0;
+  // Of what encode_state() writes; from 1.
+  virtual std::uint32_t state_version() const = 0;
+  // The state, from what an older version wrote. Errors: those of init.
+  virtual Result<std::shared_ptr<void>> upgrade_state(const EntityId& id, std::uint32_t from,
+                                                      BytesView bytes) = 0;
+
+  // Whether a callback takes a message of this name that comes so; handle_locked.
+  virtual bool takes(std::string_view message, Event event) const = 0;
+  virtual bool takes_locked(std::string_view message) const = 0;
 
   // What it uses besides the payload is borrowed until the rest of it, where there is one, has ended.
   virtual Result<Handled> handle(std::string_view message, BytesView payload, void* state,
@@ -81,7 +90,10 @@ Result<Handled> with_fitting_actions(Result<Handled> handled) {
   return handled;
 }
 
-// Error unsupported, with advice.
+// In the words of upgrade_state().
+Error upgrade_error(const Error& why, const EntityId& id, std::uint32_t from, std::uint32_t to);
+// Errors unsupported, with advice.
+Error newer_state_error(const EntityId& id, std::uint32_t stored, std::uint32_t known);
 Error unknown_fields_error(std::string_view type, const Error& surplus);
 Error exception_error(std::string_view where, std::exception_ptr thrown);
 Error codec_error(std::string_view doing, std::exception_ptr thrown);

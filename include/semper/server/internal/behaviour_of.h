@@ -47,16 +47,37 @@ inline Result<Handled> handled_from(Status status) {
   return Handled{};
 }
 
-// Whether no two of these messages have the same name.
-template <class... M>
-constexpr bool have_names_of_their_own(std::type_identity<std::tuple<M...>>) {
-  const std::array<std::string_view, sizeof...(M)> names = {short_type_name<M>()...};
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      if (names[i] == names[j]) return false;
+// Whether the message goes by this name, or did.
+template <class M>
+constexpr bool is_named(std::string_view name) {
+  if (name == short_type_name<M>()) return true;
+  if constexpr (HasFormerNames<M>) {
+    for (const std::string_view former : M::kFormerNames) {
+      if (name == former) return true;
     }
   }
+  return false;
+}
+
+template <class A, class B>
+constexpr bool share_a_name() {
+  if (is_named<A>(short_type_name<B>())) return true;
+  if constexpr (HasFormerNames<B>) {
+    for (const std::string_view former : B::kFormerNames) {
+      if (is_named<A>(former)) return true;
+    }
+  }
+  return false;
+}
+
+// Whether no two of these messages have the same name, or had.
+constexpr bool have_names_of_their_own(std::type_identity<std::tuple<>>) {
   return true;
+}
+template <class First, class... Rest>
+constexpr bool have_names_of_their_own(std::type_identity<std::tuple<First, Rest...>>) {
+  return (!share_a_name<First, Rest>() && ...) &&
+         have_names_of_their_own(std::type_identity<std::tuple<Rest...>>());
 }
 
 template <class B>
@@ -90,7 +111,15 @@ class BehaviourOf final : public Behaviour {
   static_assert(
       have_names_of_their_own(std::type_identity<MessageTuple>()),
       "two messages of this behaviour have the same name (namespaces and enclosing classes "
-      "do not count): give one of them a kName of its own");
+      "do not count, kFormerNames do): give one of them a kName of its own");
+  static constexpr std::int64_t kVersion = state_version_of<B>();
+  static_assert(kVersion >= 1 && kVersion <= kStateVersionMaximum,
+                "kStateVersion is a number from 1 to kStateVersionMaximum");
+  static_assert(kVersion == 1 || UpgradesState<B>,
+                "a behaviour whose kStateVersion is over 1 says how to come there: "
+                "semper::Result<State> upgrade(int from, semper::BytesView old)");
+  static_assert(kVersion > 1 || !UpgradesState<B>,
+                "upgrade(int from, BytesView old) is never called: raise kStateVersion");
   static_assert(takes_all_messages<B>(std::type_identity<MessageTuple>()));
   static_assert(
       HandlesDeadLetter<B> || !requires { &B::handle_dead_letter; },
@@ -99,6 +128,7 @@ class BehaviourOf final : public Behaviour {
   explicit BehaviourOf(std::shared_ptr<B> behaviour) : behaviour_(std::move(behaviour)) {}
 
   std::string type() const override { return std::string(type_name<B>()); }
+  std::uint32_t state_version() const override { return static_cast<std::uint32_t>(kVersion); }
 
   std::vector<MessageInfo> messages() const override {
     std::vector<MessageInfo> infos;
@@ -109,6 +139,9 @@ class BehaviourOf final : public Behaviour {
       info.cast = HandlesCast<B, M>;
       info.info = HandlesInfo<B, M>;
       info.locked = HandlesLocked<B, M>;
+      if constexpr (HasFormerNames<M>) {
+        info.former_names.assign(std::begin(M::kFormerNames), std::end(M::kFormerNames));
+      }
       if constexpr (internal::codec::IsByPosition<M>) info.fields = field_names<M>();
       if (info.fields && info.fields->size() != field_count_of<M>()) info.fields.reset();
       info.example = example_of<M>();
@@ -141,6 +174,43 @@ class BehaviourOf final : public Behaviour {
     }
   }
 
+  Result<std::shared_ptr<void>> upgrade_state(const EntityId& id, std::uint32_t from,
+                                              BytesView bytes) override {
+    if constexpr (UpgradesState<B>) {
+      try {
+        Result<State> state = behaviour_->upgrade(static_cast<int>(from), bytes);
+        if (!state) return fail(upgrade_error(state.error(), id, from, state_version()));
+        return std::shared_ptr<void>(std::make_shared<State>(std::move(*state)));
+      } catch (...) {
+        return fail(upgrade_error(exception_error("upgrade", std::current_exception()), id, from,
+                                  state_version()));
+      }
+    } else {
+      return fail(newer_state_error(id, from, state_version()));  // nothing is older than 1
+    }
+  }
+
+  bool takes(std::string_view message, Event event) const override {
+    bool takes_it = false;
+    for_each_message([&]<class M>() {
+      if (!is_named<M>(message)) return false;
+      takes_it = (event == Event::call && HandlesCall<B, M>) ||
+                 (event == Event::cast && HandlesCast<B, M>) ||
+                 (event == Event::info && HandlesInfo<B, M>);
+      return true;
+    });
+    return takes_it;
+  }
+  bool takes_locked(std::string_view message) const override {
+    bool takes_it = false;
+    for_each_message([&]<class M>() {
+      if (!is_named<M>(message)) return false;
+      takes_it = HandlesLocked<B, M>;
+      return true;
+    });
+    return takes_it;
+  }
+
   Status encode_state(const void* state, Bytes& out) const override {
     try {
       Codec<State>::encode(*static_cast<const State*>(state), out);
@@ -154,7 +224,7 @@ class BehaviourOf final : public Behaviour {
                          Context& context) override {
     Result<Handled> result = fail(ErrorKind::not_found, "");
     const bool known = for_each_message([&]<class M>() {
-      if (short_type_name<M>() != message) return false;
+      if (!is_named<M>(message)) return false;
       result =
           with_fitting_actions<State>(handle_as<M>(payload, *static_cast<State*>(state), context));
       return true;
@@ -341,7 +411,7 @@ class BehaviourOf final : public Behaviour {
       co_return fail(unknown_message_error(type_name<B>(), message, messages()));
     } else {
       using M = std::tuple_element_t<I, MessageTuple>;
-      if (short_type_name<M>() != message) {
+      if (!is_named<M>(message)) {
         co_return co_await handle_locked_from<I + 1>(message, payload, state, context);
       }
       auto handled = co_await handle_locked_as<M>(payload, state, context);

@@ -1,0 +1,145 @@
+#include "server/format/speech.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "semper/base/cbor.h"
+#include "semper/server/internal/behaviour.h"
+
+namespace semper::internal {
+namespace {
+
+constexpr std::uint64_t kFormat = 1;
+constexpr std::uint64_t kElements = 6;  // of a type
+
+std::uint8_t ways_of(const MessageInfo& info) {
+  return static_cast<std::uint8_t>((info.call ? 1 : 0) | (info.cast ? 2 : 0) | (info.info ? 4 : 0) |
+                                   (info.locked ? 8 : 0));
+}
+
+// FNV-1a: the same for the same messages, in every process.
+std::uint64_t digest_of(const std::map<std::string, std::uint8_t>& messages) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  const auto add = [&](unsigned char byte) { hash = (hash ^ byte) * 0x100000001b3ULL; };
+  for (const auto& [name, ways] : messages) {
+    for (const unsigned char byte : name) add(byte);
+    add(0);
+    add(ways);
+  }
+  return hash;
+}
+
+bool read_messages(cbor::Reader& reader, SpokenType& type) {
+  std::uint64_t count = 0;
+  bool ok = reader.read_array(count);
+  for (std::uint64_t i = 0; ok && i < count; ++i) {
+    std::uint64_t elements = 0;
+    std::uint64_t ways = 0;
+    std::string_view name;
+    ok = reader.read_array(elements) && elements == 2 && reader.read_text(name) &&
+         reader.read_unsigned(ways) && ways <= std::numeric_limits<std::uint8_t>::max();
+    type.messages.push_back({std::string(name), static_cast<std::uint8_t>(ways)});
+  }
+  return ok;
+}
+
+bool read_type(cbor::Reader& reader, SpokenType& type) {
+  std::uint64_t elements = 0;
+  std::uint64_t version = 0;
+  std::string_view name;
+  bool ok = reader.read_array(elements) && elements >= kElements && reader.read_text(name) &&
+            reader.read_unsigned(version) && reader.read_boolean(type.is_behind) &&
+            read_messages(reader, type) && reader.read_boolean(type.has_more) &&
+            reader.read_unsigned(type.digest) && version > 0 &&
+            version <= std::numeric_limits<std::uint32_t>::max();
+  for (std::uint64_t i = kElements; ok && i < elements; ++i) ok = reader.skip();
+  type.type = name;
+  type.state_version = static_cast<std::uint32_t>(version);
+  return ok;
+}
+
+}  // namespace
+
+bool SpokenType::covers(const SpokenType& other) const {
+  if (state_version < other.state_version) return false;
+  if (is_behind && !other.is_behind) return false;
+  if (digest == other.digest) return true;
+  if (other.has_more) return false;
+  const auto takes = [this](const SpokenMessage& wanted) {
+    const auto same_name = [&](const SpokenMessage& own) { return own.name == wanted.name; };
+    const auto own = std::find_if(messages.begin(), messages.end(), same_name);
+    return own != messages.end() && (own->ways & wanted.ways) == wanted.ways;
+  };
+  return std::all_of(other.messages.begin(), other.messages.end(), takes);
+}
+
+SpokenType spoken_of(const Behaviour& behaviour, bool is_behind) {
+  SpokenType spoken;
+  spoken.type = behaviour.type();
+  spoken.state_version = behaviour.state_version();
+  spoken.is_behind = is_behind;
+  std::map<std::string, std::uint8_t> all;
+  for (const auto& info : behaviour.messages()) {
+    all[info.name] = ways_of(info);
+    for (const auto& former : info.former_names) all[former] = ways_of(info);
+  }
+  spoken.digest = digest_of(all);
+  std::size_t bytes = 0;
+  for (const auto& [name, ways] : all) {
+    bytes += name.size();
+    spoken.has_more = spoken.messages.size() == kSpokenMessages || bytes > kSpokenBytes;
+    if (spoken.has_more) break;
+    spoken.messages.push_back({name, ways});
+  }
+  return spoken;
+}
+
+Bytes encode_speech(const std::vector<SpokenType>& types) {
+  Bytes out;
+  cbor::Writer writer(out);
+  writer.array(2);
+  writer.unsigned_integer(kFormat);
+  const std::size_t count = std::min(types.size(), kSpokenTypes);
+  writer.array(count);
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const SpokenType& type = types[i];
+    std::size_t names = 0;
+    for (const auto& message : type.messages) names += message.name.size();
+    const bool fits = bytes + names <= kSpokenBytes;
+    if (fits) bytes += names;
+    writer.array(kElements);
+    writer.text(type.type);
+    writer.unsigned_integer(type.state_version);
+    writer.boolean(type.is_behind);
+    writer.array(fits ? type.messages.size() : 0);
+    for (std::size_t j = 0; fits && j < type.messages.size(); ++j) {
+      writer.array(2);
+      writer.text(type.messages[j].name);
+      writer.unsigned_integer(type.messages[j].ways);
+    }
+    writer.boolean(type.has_more || !fits);
+    writer.unsigned_integer(type.digest);
+  }
+  return out;
+}
+
+Result<std::vector<SpokenType>> decode_speech(BytesView bytes) {
+  cbor::Reader reader(bytes);
+  std::vector<SpokenType> types;
+  std::uint64_t elements = 0;
+  std::uint64_t format = 0;
+  std::uint64_t count = 0;
+  bool ok = reader.read_array(elements) && elements >= 2 && reader.read_unsigned(format) &&
+            format >= kFormat && reader.read_array(count);
+  for (std::uint64_t i = 0; ok && i < count; ++i) ok = read_type(reader, types.emplace_back());
+  for (std::uint64_t i = 2; ok && i < elements; ++i) ok = reader.skip();
+  if (!ok || !reader.finish()) {
+    return fail(ErrorKind::corrupt, "what a host speaks: it cannot be read");
+  }
+  return types;
+}
+
+}  // namespace semper::internal
