@@ -150,6 +150,7 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
     case Ran::How::unknown:
       if (served_.left_alone().wait() > Duration(0) &&
           !SEMPER_MUTANT("server_unknown_message_set_aside_at_once")) {
+        if (message.tick) effects.timers.keep(*message.tick);
         effects.unknown = std::move(ran.error);
         return false;
       }
@@ -162,7 +163,7 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
       return false;
     case Ran::How::wants_lock:
       if (message.tick) effects.timers.keep(*message.tick);
-      effects.lock = LockedTask::Held{served_.core().env().random->next(), message, {}, 0};
+      effects.lock = LockedTask::Held{served_.core().env().random->next(), message, {}, 1, 0};
       return false;
     case Ran::How::done:
       break;

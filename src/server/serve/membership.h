@@ -42,6 +42,9 @@ class Membership : public std::enable_shared_from_this<Membership> {
   // of their messages), one of these takes from it what it marks as left alone.
   enum class Share : std::uint8_t { none, marked, all };
   Share share(const std::string& type, std::uint32_t shard) const;
+  bool prefers(const std::string& type, std::uint32_t shard) const {
+    return share(type, shard) == Share::all;
+  }
 
   // Set when the living hosts have changed.
   News::Place next_change() { return changes_.next(); }
