@@ -12,6 +12,7 @@
 #include "semper/server/inspect.h"
 #include "semper/server/ref.h"
 #include "semper/testing/simulated_run.h"
+#include "server/format/keys.h"
 #include "server/format/needs.h"
 #include "server/format/records.h"
 #include "server/format/speech.h"
@@ -291,6 +292,34 @@ TEST_F(StateVersions, a_host_that_knows_less_neither_decodes_nor_writes_and_name
     EXPECT_TRUE(letters && letters->empty());
     const auto done = co_await inspect(store, id);
     EXPECT_TRUE(done && !done->needs && !done->indexed);
+  };
+  simulated_run(clock_, body());
+}
+
+TEST_F(StateVersions, a_host_says_what_it_speaks_and_takes_that_away_when_it_stops) {
+  const auto body = [this]() -> Task<void> {
+    const Store store = co_await open();
+    co_await with_host(store, std::make_shared<Second>(), [&](Ref<Second>, Host&) -> Task<void> {
+      const auto hosts = co_await list_hosts(store);
+      EXPECT_TRUE(hosts && hosts->size() == 1 && hosts->front().speaks.size() == 1);
+      if (!hosts || hosts->empty() || hosts->front().speaks.empty()) co_return;
+      const ServedTypeView& type = hosts->front().speaks.front();
+      EXPECT_EQ(type.type, "account");
+      EXPECT_EQ(type.state_version, 2u);
+      EXPECT_FALSE(type.is_behind || type.has_more);
+      EXPECT_EQ(type.messages.size(), 2u);
+      if (type.messages.size() != 2) co_return;
+      EXPECT_EQ(type.messages[0].name, "Look");
+      EXPECT_TRUE(type.messages[0].call && !type.messages[0].cast);
+      EXPECT_TRUE(type.messages[1].call && type.messages[1].cast);
+    });
+    const Tenant tenant(store);
+    const KeyRange range = internal::speech_range(tenant.prefix());
+    const auto rows = co_await store.transact([&](Transaction& transaction) -> Async<std::size_t> {
+      SEMPER_CO_TRY(const auto page, co_await transaction.get_range(range));
+      co_return page.rows.size();
+    });
+    EXPECT_TRUE(rows && *rows == 0);
   };
   simulated_run(clock_, body());
 }

@@ -35,7 +35,7 @@ bool takes(const MessageInfo& message, Way way) {
 }
 
 // As hosts have registered it. Error not_found where they have registered the type, or no type at all, but not
-// this message: it would wait in the queue, and be set aside by the first host that comes.
+// this message: it would wait at the head of the queue for a host that knows it, and hold up what is behind.
 Async<MessageInfo> find_message(Tenant tenant, EntityId id, std::string name, Way way) {
   SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
   const auto type = std::find_if(types.begin(), types.end(),

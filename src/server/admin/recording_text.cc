@@ -101,6 +101,7 @@ class Shower {
     }
     shown["state"] = decoded->has_state ? item_json(decoded->chunks == 0 ? decoded->state : state_)
                                         : Json(nullptr);
+    if (decoded->state_version > 1) shown["state_version"] = decoded->state_version;
     return shown;
   }
 

@@ -191,7 +191,7 @@ Async<bool> Batch::load(Transaction& transaction) {
   auto loaded = co_await entity_.load(transaction, served_.behaviour(), kSegmentsPerBatch);
   if (!loaded) {
     const Error error = loaded.error();
-    if (entity_.needs()) {
+    if (entity_.needs() && error.kind() == ErrorKind::unsupported) {
       co_await leave_state(error);
       co_return false;
     }
