@@ -178,6 +178,11 @@ TEST_F(GuideServersTest, lines_that_are_sent_again_count_once) {
   EXPECT_EQ(count("sofa"), 13);
 }
 
+TEST_F(GuideServersTest, one_after_the_other_takes_stock) {
+  EXPECT_EQ(scheduler_.block_on(take_stock(*shop_, "ann")).value(), 1);
+  EXPECT_EQ(scheduler_.block_on(take_stock(*shop_, "bob")).value(), 2);
+}
+
 TEST_F(GuideServersTest, a_killed_article_starts_anew) {
   deliver("chair", 9);
   ASSERT_TRUE(scheduler_.block_on(discontinue(*shop_, "chair")));

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "semper/server/cast_once.h"
+#include "semper/server/name_registry.h"
 
 namespace guide {
 
@@ -107,6 +108,26 @@ semper::Async<void> book(semper::Store store, std::string order) {
 semper::Async<void> discontinue(semper::Tenant shop, std::string article) {
   auto stock = semper::ref<Stock>(shop, article);
   co_return co_await stock.kill();
+}
+
+semper::Async<std::int64_t> take_stock(semper::Tenant shop, std::string who) {
+  semper::NameRegistryOptions options;
+  options.owner = who;
+  semper::NameRegistry names(shop, options);
+
+  SEMPER_CO_TRY(auto leader, co_await names.campaign("stocktaking"));
+
+  const auto count = [&](semper::Transaction& transaction) -> semper::Async<std::int64_t> {
+    SEMPER_CO_TRY_STATUS(co_await leader.guard(transaction));
+    SEMPER_CO_TRY(const auto done, co_await transaction.get("stocktakings"));
+    const std::int64_t number = 1 + (done ? std::stoll(*done) : 0);
+    transaction.set("stocktakings", std::to_string(number));
+    co_return number;
+  };
+  SEMPER_CO_TRY(const auto number, co_await shop.store()->transact(count));
+
+  SEMPER_CO_TRY_STATUS(co_await names.close());
+  co_return number;
 }
 
 }  // namespace guide

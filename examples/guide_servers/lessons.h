@@ -55,4 +55,8 @@ semper::Async<void> book(semper::Store store, std::string order);
 // The end of an article.
 semper::Async<void> discontinue(semper::Tenant shop, std::string article);
 
+// Names that one process holds at a time: counts one more stocktaking, as the one that may. Returns
+// how many there were.
+semper::Async<std::int64_t> take_stock(semper::Tenant shop, std::string who);
+
 }  // namespace guide

@@ -4,6 +4,7 @@
 
 #include "hosted.h"
 #include "semper/semper.h"
+#include "semper/server/name_registry.h"
 #include "semper/store/tuple_stream.h"
 #include "tool.h"
 
@@ -297,6 +298,37 @@ TEST_F(CliEntities, hosts_are_not_shown_with_what_they_serve) {
   EXPECT_EQ(hosts[0]["silent"], false);
   EXPECT_EQ(hosts[0]["types"], json::parse(R"(["Counter", "Fragile", "Keeper", "Shape"])"));
   EXPECT_THAT(must({"hosts"}), HasSubstr("Counter, Fragile"));
+}
+
+TEST_F(CliEntities, names_are_not_shown_with_who_holds_them) {
+  create_store();
+  EXPECT_THAT(run({"names"}).err, HasSubstr("no name is held"));
+  Scheduler scheduler;
+  auto store = scheduler.block_on(open_store(url())).value();
+  NameRegistryOptions options;
+  options.owner = "billing";
+  NameRegistry names(store, options);
+  std::vector<Holding> held;
+  for (const char* zone : {"east", "west"}) {
+    NameMetadata metadata;
+    metadata["zone"] = zone;
+    held.push_back(
+        scheduler.block_on(names.acquire(std::string("shard/") + zone, metadata)).value());
+  }
+  const auto all = must_json({"names"});
+  ASSERT_EQ(all.size(), 2u) << all;
+  EXPECT_EQ(all[0]["name"], "shard/east");
+  EXPECT_EQ(all[0]["owner"], "billing");
+  EXPECT_EQ(all[0]["token"], held[0].token());
+  EXPECT_EQ(all[0]["metadata"], json::parse(R"({"zone": "east"})"));
+  EXPECT_EQ(must_json({"names", "--where", "zone=west"})[0]["name"], "shard/west");
+  EXPECT_EQ(must_json({"names", "--prefix", "shard/w"}).size(), 1u);
+  EXPECT_EQ(must_json({"names", "--after", "shard/east"}).size(), 1u);
+  EXPECT_THAT(run({"names", "--limit", "1"}).err, HasSubstr("--after 'shard/east'"));
+  EXPECT_THAT(must({"names"}), HasSubstr("zone=west"));
+  refused(2, "FIELD=VALUE", {"names", "--where", "zone"});
+  ASSERT_TRUE(scheduler.block_on(names.close()));
+  EXPECT_EQ(must_json({"names"}).size(), 0u);
 }
 
 struct Idle {

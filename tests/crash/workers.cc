@@ -11,6 +11,7 @@
 #include "bomb.h"
 #include "journal.h"
 #include "ledger.h"
+#include "name_owner.h"
 #include "semper/env/one_shot.h"
 #include "vault.h"
 
@@ -212,6 +213,8 @@ std::optional<int> run_role(const std::vector<std::string>& arguments) {
     status = serve_until_end_of_input(
         arguments.at(1), "bomb host " + std::to_string(::getpid()),
         [&](Host& host) { host.serve<Bomb>(std::make_shared<Bomb>(arguments.at(2))); });
+  } else if (role == "--role=name-owner") {
+    status = own_a_name(arguments.at(1));
   } else {
     return std::nullopt;
   }

@@ -342,6 +342,23 @@ SERVER_TEST(Names, many_names_of_one_that_died_are_free_together_and_nothing_of_
       [&]() -> Task<bool> { co_return (co_await world.rows(range)).empty(); });
 }
 
+SERVER_TEST(Names, an_owner_whose_row_is_gone_hears_it_at_its_next_renewal) {
+  auto a = co_await make_site(world, "a", 1s);
+  auto held = must(co_await a.names->acquire("leader"));
+  Bytes sessions = Tenant::default_prefix();
+  TupleWriter(sessions).add(20).add(0);
+  const KeyRange rows(sessions + '\x00', sessions + '\xff');
+  const auto remove = [&](Transaction& transaction) -> Async<void> {
+    transaction.clear_range(rows);
+    co_return Status{};
+  };
+  must(co_await world.store().transact(remove));  // as who took it for dead, with another clock
+  co_await world.eventually([&] { return held.lost().stop_requested(); });
+  EXPECT_FALSE(held.is_held());
+  auto again = must(co_await a.names->acquire("leader"));
+  EXPECT_GT(again.token(), held.token());
+}
+
 SERVER_TEST(Names, what_is_no_name_or_too_much_is_refused) {
   auto a = co_await make_site(world, "a");
   const auto refused = [&](std::string name, NameMetadata metadata) -> Task<void> {

@@ -23,11 +23,19 @@ struct Declared {
 };
 
 constexpr Declared kDeclared[] = {
-    {"server/ref.h", "Ref"},          {"server/host.h", "Host"},
-    {"server/context.h", "Context"},  {"server/context.h", "LockedContext"},
-    {"ring/producer.h", "Producer"},  {"ring/consumer.h", "Consumer"},
-    {"ring/journal.h", "Journal"},    {"journal_drain.h", "JournalDrain"},
-    {"durable/durable.h", "Durable"}, {"durable/stream.h", "BasicStream"},
+    {"server/ref.h", "Ref"},
+    {"server/host.h", "Host"},
+    {"server/context.h", "Context"},
+    {"server/context.h", "LockedContext"},
+    {"server/name_registry.h", "NameRegistry"},
+    {"server/name_registry.h", "Holding"},
+    {"server/name_registry.h", "NameWatch"},
+    {"ring/producer.h", "Producer"},
+    {"ring/consumer.h", "Consumer"},
+    {"ring/journal.h", "Journal"},
+    {"journal_drain.h", "JournalDrain"},
+    {"durable/durable.h", "Durable"},
+    {"durable/stream.h", "BasicStream"},
 };
 
 // What changes nothing and waits for nothing, or is drawn where a simulation cannot go. Not for what is new.
@@ -47,6 +55,8 @@ const std::map<std::string, std::string> kNotDrawn = {
     {"LockedContext::event", "a name"},
     {"LockedContext::clock", "the clock"},
     {"LockedContext::random", "chance"},
+    {"Holding::name", "a name"},
+    {"Holding::token", "a number"},
     {"Producer::exposed", "a number"},
     {"Producer::format", "a name"},
     {"Producer::capacity", "a number"},

@@ -4,6 +4,7 @@
 #include "entities/explain.h"
 #include "entities/hosts.h"
 #include "entities/look.h"
+#include "entities/names.h"
 #include "entities/record.h"
 #include "entities/send.h"
 #include "entities/stats.h"
@@ -54,6 +55,19 @@ void add_looking(CLI::App& program, Command& chosen) {
 
   auto& hosts = add_command(program, {"hosts", "The processes that serve types", "hosts"});
   choose(hosts, chosen, show_hosts);
+}
+
+void add_names(CLI::App& program, Command& chosen) {
+  auto& names = add_command(
+      program, {"names", "Names that one process holds at a time, and who holds them",
+                "names\nnames --prefix billing/\nnames --where zone=east\n--json names"});
+  auto arguments = std::make_shared<NamesArguments>();
+  names.add_option("--prefix", arguments->prefix, "Only names that begin so");
+  names.add_option("--where", arguments->where,
+                   "FIELD=VALUE: only where the holder's metadata have this");
+  names.add_option("--after", arguments->after, "Only names after this one");
+  add_count(names, "--limit", arguments->limit, "At most so many; 0: all");
+  choose(names, chosen, arguments, show_names);
 }
 
 void add_dead(CLI::App& program, Command& chosen) {
@@ -207,6 +221,7 @@ void add_stats(CLI::App& program, Command& chosen) {
 
 void add_entity_commands(CLI::App& program, Command& chosen) {
   add_looking(program, chosen);
+  add_names(program, chosen);
   add_sending(program, chosen);
   add_dead(program, chosen);
   add_timers(program, chosen);

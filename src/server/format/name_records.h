@@ -7,7 +7,7 @@
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
-#include "semper/server/name_registry.h"
+#include "semper/server/name_options.h"
 #include "semper/store/versionstamp.h"
 
 namespace semper::internal {

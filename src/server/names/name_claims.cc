@@ -13,13 +13,6 @@ namespace {
 // look.
 constexpr std::size_t kPassedOver = 16;
 
-Async<bool> session_lives(Transaction& transaction, BytesView prefix, const Bytes& session,
-                          ReadMode mode = ReadMode::serializable) {
-  const Bytes key = names_session_key(prefix, session);
-  SEMPER_CO_TRY(const auto row, co_await transaction.get(key, mode));
-  co_return row.has_value();
-}
-
 Async<std::optional<NameRecord>> read_record(Transaction& transaction, BytesView prefix,
                                              const std::string& name, ReadMode mode) {
   const Bytes key = name_key(prefix, name);
@@ -154,6 +147,13 @@ ClaimOutcome of_kind(ClaimOutcome::Kind kind) {
 }
 
 }  // namespace
+
+Async<bool> session_lives(Transaction& transaction, BytesView prefix, const Bytes& session,
+                          ReadMode mode) {
+  const Bytes key = names_session_key(prefix, session);
+  SEMPER_CO_TRY(const auto row, co_await transaction.get(key, mode));
+  co_return row.has_value();
+}
 
 Async<std::optional<NameRecord>> read_holder(Transaction& transaction, BytesView prefix,
                                              const std::string& name, ReadMode mode) {

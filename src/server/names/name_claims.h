@@ -28,6 +28,10 @@ struct NameClaim {
   NameMetadata metadata;
 };
 
+// Whether a session's row is there.
+Async<bool> session_lives(Transaction& transaction, BytesView prefix, const Bytes& session,
+                          ReadMode mode = ReadMode::serializable);
+
 // Who holds a name: nothing, where nobody does whose session is there.
 Async<std::optional<NameRecord>> read_holder(Transaction& transaction, BytesView prefix,
                                              const std::string& name, ReadMode mode);

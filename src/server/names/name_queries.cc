@@ -1,5 +1,6 @@
 // Who holds which names, for whoever has the store.
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "semper/env/cancellation.h"
@@ -63,21 +64,46 @@ bool has_all(const NameMetadata& metadata, const NameMetadata& wanted) {
   });
 }
 
+// The row of a name that was found, by itself or by the index of a field.
+Async<std::optional<internal::NameRecord>> record_of(Transaction& transaction, BytesView prefix,
+                                                     const std::string& name, const KeyValue& found,
+                                                     const NameQuery& query) {
+  std::optional<Bytes> row;
+  if (query.where.empty()) {
+    row = found.value;
+  } else {
+    const Bytes key = internal::name_key(prefix, name);
+    SEMPER_CO_TRY(row, co_await transaction.get(key, ReadMode::snapshot));
+  }
+  if (!row) co_return std::nullopt;
+  auto record = internal::NameRecord::decode(*row);
+  if (!record) co_return fail(record.error().in("the name " + name));
+  if (!has_all(record->metadata, query.where)) co_return std::nullopt;
+  co_return std::move(*record);
+}
+
 Async<NamePage> read_page(Transaction& transaction, BytesView prefix, const NameQuery& query) {
   NamePage page;
   RangeOptions rows;
   rows.limit = query.limit;
   rows.mode = ReadMode::snapshot;
   SEMPER_CO_TRY(const auto found, co_await transaction.get_range(range_of(prefix, query), rows));
+  std::map<Bytes, bool> sessions;  // of which many names may be
   for (const auto& row : found.rows) {
     auto name = query.where.empty() ? internal::name_of_key(prefix, row.key)
                                     : internal::name_of_field_key(prefix, row.key);
     if (!name) co_return fail(name.error());
     if (found.more || found.rows.size() >= query.limit) page.next = *name;
-    SEMPER_CO_TRY(const auto record,
-                  co_await internal::read_holder(transaction, prefix, *name, ReadMode::snapshot));
-    if (!record || !has_all(record->metadata, query.where)) continue;
-    page.names.push_back(internal::view_of(std::move(*name), *record));
+    SEMPER_CO_TRY(const auto record, co_await record_of(transaction, prefix, *name, row, query));
+    if (!record) continue;
+    auto known = sessions.find(record->session);
+    if (known == sessions.end()) {
+      SEMPER_CO_TRY(const bool lives,
+                    co_await internal::session_lives(transaction, prefix, record->session,
+                                                     ReadMode::snapshot));
+      known = sessions.emplace(record->session, lives).first;
+    }
+    if (known->second) page.names.push_back(internal::view_of(std::move(*name), *record));
   }
   co_return page;
 }

@@ -21,7 +21,8 @@
 #include <vector>
 
 #include "semper/env/gate.h"
-#include "semper/server/name_registry.h"
+#include "semper/server/entity_id.h"
+#include "semper/server/name_options.h"
 #include "server/format/lease.h"
 #include "server/names/name_claims.h"
 #include "server/names/name_session.h"

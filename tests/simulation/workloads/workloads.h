@@ -19,6 +19,7 @@ std::unique_ptr<Workload> make_once(Simulation& simulation, const Scenario& scen
 std::unique_ptr<Workload> make_order(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_priority(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_versions(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_registry(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_drain(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_journal(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_ring(Simulation& simulation, const Scenario& scenario);
