@@ -22,6 +22,7 @@
 #include "semper/open_store.h"
 #include "semper/sync/host.h"
 #include "semper/sync/journal.h"
+#include "semper/sync/names.h"
 #include "semper/sync/ref.h"
 #include "semper/sync/ring.h"
 #include "semper/sync/store.h"

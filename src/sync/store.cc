@@ -21,6 +21,10 @@ Async<void> conflict_range_of(Shared transaction, KeyRange range) {
   co_return co_await transaction->add_read_conflict_range(std::move(range));
 }
 
+Async<void> use_of(Shared transaction, std::function<Async<void>(semper::Transaction&)> use) {
+  co_return co_await use(*transaction);
+}
+
 Async<Versionstamp> commit_of(Shared transaction) {
   co_return co_await transaction->commit();
 }
@@ -67,6 +71,10 @@ Result<Version> Transaction::read_version() {
 
 Status Transaction::add_read_conflict_range(KeyRange range) {
   return finish(conflict_range_of(transaction_, std::move(range)), Late::had_no_effect);
+}
+
+Status Transaction::run(std::function<Async<void>(semper::Transaction&)> use) {
+  return finish(use_of(transaction_, std::move(use)), Late::had_no_effect);
 }
 
 Result<Versionstamp> Transaction::commit() {

@@ -170,6 +170,43 @@ TEST(SyncStore, an_error_of_the_function_applies_nothing) {
   EXPECT_TRUE(rows->rows.empty());
 }
 
+TEST(SyncNames, one_of_two_threads_holds_a_name_and_writes) {
+  auto store = sync::open_store("memory:").value();
+  sync::NameRegistry first(store);
+  sync::NameRegistry second(store);
+  NameMetadata metadata;
+  metadata["of"] = "first";
+  auto held = first.acquire("leader", metadata).value();
+  EXPECT_EQ(second.acquire("leader").error().kind(), ErrorKind::already_exists);
+  EXPECT_EQ((*second.lookup("leader"))->metadata.at("of"), "first");
+  const auto write_as = [&](const sync::Holding& holder) {
+    return store.transact([&](sync::Transaction& tx) -> Status {
+      SEMPER_TRY_STATUS(holder.guard(tx));
+      tx.set("written by", std::to_string(holder.token()));
+      return {};
+    });
+  };
+  EXPECT_TRUE(write_as(held));
+  CampaignOptions short_one;
+  short_one.timeout = 20ms;
+  EXPECT_EQ(second.campaign("leader", short_one).error().kind(), ErrorKind::timeout);
+  std::thread giver([&] {
+    std::this_thread::yield();
+    EXPECT_TRUE(held.release());
+  });
+  auto next = second.campaign("leader");
+  giver.join();
+  ASSERT_TRUE(next) << next.error().to_string();
+  EXPECT_FALSE(held.is_held());
+  EXPECT_TRUE(held.lost().stop_requested());
+  EXPECT_EQ(write_as(held).error().kind(), ErrorKind::closed);
+  EXPECT_TRUE(write_as(*next));
+  EXPECT_TRUE(first.close());
+  EXPECT_TRUE(second.close());
+  EXPECT_FALSE(next->is_held());
+  EXPECT_TRUE(store.close());
+}
+
 TEST(SyncWait, is_refused_at_once_on_every_thread_that_runs_coroutines) {
   auto store = open("memory:");
   const auto attempt = [&]() -> Task<int> {

@@ -12,6 +12,7 @@
 // Threads: one at a time, the one that runs the function.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -30,6 +31,8 @@ class Transaction {
   Result<RangePage> get_range(KeyRange range, RangeOptions options = {});
   Result<Version> read_version();
   Status add_read_conflict_range(KeyRange range);
+  // For what has no form of its own here; it reads, and buffers writes.
+  Status run(std::function<Async<void>(semper::Transaction&)> use);
 
   void set(BytesView key, BytesView value) { transaction_->set(key, value); }
   void clear(BytesView key) { transaction_->clear(key); }
