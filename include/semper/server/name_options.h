@@ -14,6 +14,7 @@
 #include <map>
 #include <string>
 
+#include "semper/base/time.h"
 #include "semper/env/asio.h"
 
 namespace semper {

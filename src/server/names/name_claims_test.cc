@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "backends/memory/memory.h"
+#include "semper/store/store.h"
 #include "semper/testing/seed.h"
 #include "semper/testing/simulated_run.h"
 #include "server/format/name_keys.h"
