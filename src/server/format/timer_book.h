@@ -1,6 +1,6 @@
 // TimerBook: what the messages of one transaction do to the timers of their entity.
 //
-// Callbacks cannot await, so what they ask of timers is gathered (CallbackSends::timers) and written here,
+// Most callbacks do not wait, so what they ask of timers is gathered (CallbackSends::timers) and written here,
 // before the commit: each timer that is named is read, its row and its entry in the due index are written,
 // and the transaction fails with `conflict` where another has changed the row meanwhile. The ticks in the
 // queue are looked up before the first callback runs: whether a tick is still of the timer that sent it is
