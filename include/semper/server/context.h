@@ -154,6 +154,12 @@ class LockedContext {
  public:
   // For hosts alone.
   explicit LockedContext(internal::LockedContextFields fields) : fields_(std::move(fields)) {}
+  // The same with another clock, for tests that count what a callback waits for.
+  LockedContext with_clock(Clock& clock) const {
+    LockedContext other = *this;
+    other.fields_.env.clock = &clock;
+    return other;
+  }
 
   const EntityId& id() const { return *fields_.id; }
   const Tenant& tenant() const { return *fields_.tenant; }

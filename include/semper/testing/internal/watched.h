@@ -20,6 +20,9 @@
 namespace semper::testing::internal {
 
 using semper::internal::ReplyParts;
+using semper::internal::ToCall;
+using semper::internal::ToCast;
+using semper::internal::ToInfo;
 
 // As JSON on one line, for people.
 inline std::string shown_item(BytesView item) {
@@ -67,9 +70,15 @@ using LockedValue = std::conditional_t<
 
 template <BehaviourType B>
 class Watched {
+  template <class Callback, class M>
+  static constexpr bool waits() {
+    return semper::internal::callback_waits<Callback, B, M>();
+  }
+
  public:
   static constexpr std::string_view kName = type_name<B>();
   static constexpr bool kDropsUnknownFields = DropsUnknownFields<B>;
+  static constexpr std::int64_t kStateVersion = state_version_of<B>();
   static constexpr semper::internal::LetterRules kLetterRules =
       semper::internal::letter_rules_of<B>();
   using State = typename B::State;
@@ -80,16 +89,66 @@ class Watched {
 
   Result<State> init(const EntityId& id) { return behaviour_->init(id); }
 
+  template <class T = B>
+  requires UpgradesState<T> Result<State> upgrade(int from, BytesView old) {
+    return behaviour_->upgrade(from, old);
+  }
+
+  // Those that wait are told of when they have ended: others run meanwhile.
   template <class M>
-  requires HandlesCall<B, M> Reply<typename M::Reply> handle_call(const M& message, State& state,
-                                                                  Context& context) {
+  requires(HandlesCall<B, M>&& waits<ToCall, M>()) Task<Reply<typename M::Reply>> handle_call(
+      const M& message, State& state, Context& context) {
+    try {
+      auto value = co_await behaviour_->handle_call(message, state, context);
+      Reply<typename M::Reply> reply(std::move(value));
+      tell_waited("handle_call", message, reply, state, context);
+      co_return reply;
+    } catch (...) {
+      tell_thrown("handle_call", message, context);
+      throw;
+    }
+  }
+
+  template <class M>
+  requires(HandlesCast<B, M>&& waits<ToCast, M>()) Task<Outcome> handle_cast(const M& message,
+                                                                             State& state,
+                                                                             Context& context) {
+    try {
+      Outcome outcome = co_await outcome_of(behaviour_->handle_cast(message, state, context));
+      tell_waited("handle_cast", message, outcome, state, context);
+      co_return outcome;
+    } catch (...) {
+      tell_thrown("handle_cast", message, context);
+      throw;
+    }
+  }
+
+  template <class M>
+  requires(HandlesInfo<B, M>&& waits<ToInfo, M>()) Task<Outcome> handle_info(const M& message,
+                                                                             State& state,
+                                                                             Context& context) {
+    try {
+      Outcome outcome = co_await outcome_of(behaviour_->handle_info(message, state, context));
+      tell_waited("handle_info", message, outcome, state, context);
+      co_return outcome;
+    } catch (...) {
+      tell_thrown("handle_info", message, context);
+      throw;
+    }
+  }
+
+  template <class M>
+  requires(HandlesCall<B, M> &&
+           !waits<ToCall, M>()) Reply<typename M::Reply> handle_call(const M& message, State& state,
+                                                                     Context& context) {
     return in_transaction("handle_call", message, state, context, [&] {
       return Reply<typename M::Reply>(behaviour_->handle_call(message, state, context));
     });
   }
 
   template <class M>
-  requires HandlesCast<B, M> Outcome handle_cast(const M& message, State& state, Context& context) {
+  requires(HandlesCast<B, M> && !waits<ToCast, M>()) Outcome
+      handle_cast(const M& message, State& state, Context& context) {
     return in_transaction("handle_cast", message, state, context, [&]() -> Outcome {
       if constexpr (std::is_void_v<decltype(behaviour_->handle_cast(message, state, context))>) {
         behaviour_->handle_cast(message, state, context);
@@ -101,7 +160,8 @@ class Watched {
   }
 
   template <class M>
-  requires HandlesInfo<B, M> Outcome handle_info(const M& message, State& state, Context& context) {
+  requires(HandlesInfo<B, M> && !waits<ToInfo, M>()) Outcome
+      handle_info(const M& message, State& state, Context& context) {
     return in_transaction("handle_info", message, state, context, [&]() -> Outcome {
       if constexpr (std::is_void_v<decltype(behaviour_->handle_info(message, state, context))>) {
         behaviour_->handle_info(message, state, context);
@@ -170,6 +230,33 @@ class Watched {
   }
 
  private:
+  template <class M, class Value>
+  void tell_waited(std::string_view callback, const M& message, Value& value, const State& state,
+                   Context& context) {
+    watch_actions<M>(value, context.id());
+    witness_->callback_begins(context.id(), callback, short_type_name<M>(), encode(message));
+    witness_->callback_ended(context.id(), shown_reply(value), &state);
+  }
+  template <class M>
+  void tell_thrown(std::string_view callback, const M& message, Context& context) {
+    witness_->callback_begins(context.id(), callback, short_type_name<M>(), encode(message));
+    witness_->callback_ended(context.id(), "throws", nullptr);
+  }
+
+  template <class T>
+  static Task<Outcome> outcome_of(asio::awaitable<T> callback) {
+    if constexpr (std::is_void_v<T>) {
+      co_await std::move(callback);
+      co_return Outcome();
+    } else if constexpr (std::is_same_v<T, Status>) {
+      Status status = co_await std::move(callback);
+      if (!status) co_return Outcome(tl::unexpected<Error>(status.error()));
+      co_return Outcome();
+    } else {
+      co_return Outcome(co_await std::move(callback));
+    }
+  }
+
   template <class M, class Call>
   auto in_transaction(std::string_view callback, const M& message, State& state, Context& context,
                       Call call) -> decltype(call()) {
@@ -192,11 +279,7 @@ class Watched {
   template <class M>
   LockedContext begin_locked(const M& message, LockedContext& context) {
     witness_->locked_begins(context.id(), short_type_name<M>(), encode(message));
-    semper::internal::LockedContextFields fields{
-        &context.id(),   Env{&witness_->locked_clock(), &context.random()},
-        context.event(), context.fencing_token(),
-        context.lost(),  context.tick()};
-    return LockedContext(std::move(fields));
+    return context.with_clock(witness_->locked_clock());
   }
 
   template <class M, class Value>
