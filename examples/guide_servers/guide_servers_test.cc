@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "hall.h"
 #include "lessons.h"
 #include "semper/env/one_shot.h"
 #include "threads.h"
@@ -77,6 +78,25 @@ TEST_F(GuideServersTest, an_order_sees_what_its_article_lacks) {
   EXPECT_EQ(scheduler_.block_on(ordered.call(Order::Missing())).value(), 3);
   deliver("chair", 9);
   EXPECT_EQ(scheduler_.block_on(ordered.call(Order::Missing())).value(), 0);
+}
+
+TEST_F(GuideServersTest, a_second_release_finds_what_the_first_one_stored) {
+  {
+    semper::Host first(*shop_);
+    first.serve<HallOfOld>();
+    ASSERT_TRUE(scheduler_.block_on(first.start()));
+    const auto hall = semper::ref<HallOfOld>(*shop_, "chair");
+    ASSERT_TRUE(scheduler_.block_on(hall.cast(HallOfOld::Deliver{4})));
+    ASSERT_TRUE(scheduler_.block_on(first.stop()));
+  }
+  semper::Host second(*shop_);
+  second.serve<Hall>();
+  ASSERT_TRUE(scheduler_.block_on(second.start()));
+  const auto hall = semper::ref<Hall>(*shop_, "chair");
+  const Hall::Deliver more{3, "north"};
+  ASSERT_TRUE(scheduler_.block_on(hall.cast(more)));
+  EXPECT_EQ(scheduler_.block_on(hall.call(Hall::Count())).value(), 7);
+  ASSERT_TRUE(scheduler_.block_on(second.stop()));
 }
 
 TEST_F(GuideServersTest, a_thread_sells_without_a_coroutine) {

@@ -73,11 +73,15 @@ TEST_F(NameCrash, AStoppedOwnerHearsThatItLostAndWritesNothingMore) {
   auto first = start_owner();
   ASSERT_TRUE(wait_held(first));
   auto second = start_owner();
-  first.send_signal(SIGSTOP);
+  ASSERT_TRUE(wait_until([&] { return second.has_written("ready"); }));
+  ASSERT_TRUE(first.tell("s"));
+  ASSERT_TRUE(wait_until([&] { return first.has_written("still"); }));
+  ASSERT_TRUE(first.freeze());
   ASSERT_TRUE(wait_held(second)) << "a stopped owner was not missed";
   const auto before = count_writes();
   ASSERT_TRUE(wait_until([&] { return count_writes() > before; }));
   first.send_signal(SIGCONT);
+  ASSERT_TRUE(first.tell("g"));
   ASSERT_TRUE(wait_until([&] { return first.has_written("lost"); })) << first.output();
   EXPECT_FALSE(first.has_written("confused"));
   EXPECT_EQ(second.finish(), 0);

@@ -33,7 +33,14 @@ Async<void> write_as_holder(const Store& store, const Holding& holding) {
   co_return co_await store.transact(write);
 }
 
-Async<void> own(const Store& store, NameRegistry& names, const std::atomic<bool>& ends) {
+// What the parent asks for.
+struct Orders {
+  std::atomic<bool> ends{false};
+  std::atomic<bool> keeps_still{false};  // between two writes, where nothing is half done
+};
+
+Async<void> own(const Store& store, NameRegistry& names, const Orders& orders) {
+  const auto& ends = orders.ends;
   CampaignOptions options;
   options.timeout = 200ms;
   while (!ends) {
@@ -42,7 +49,13 @@ Async<void> own(const Store& store, NameRegistry& names, const std::atomic<bool>
     if (!holding) co_return fail(holding.error());
     say("held " + std::to_string(holding->token()));
     Status written;
-    while (written && !ends) written = co_await write_as_holder(store, *holding);
+    while (written && !ends) {
+      if (orders.keeps_still) {
+        say("still");
+        orders.keeps_still.wait(true);
+      }
+      written = co_await write_as_holder(store, *holding);
+    }
     if (!written && written.error().kind() != ErrorKind::closed) co_return written;
     if (!written)
       say(holding->lost().stop_requested() || !holding->is_held() ? "lost" : "confused");
@@ -63,16 +76,21 @@ Status own_a_name(const std::string& url) {
   options.lease = kLockLease;
   options.owner = std::to_string(::getpid());
   NameRegistry names(store, options);
-  std::atomic<bool> ends{false};
+  Orders orders;
   OneShot<Status> ended;
-  auto all = [](const Store& of, NameRegistry& registry, const std::atomic<bool>& stop,
-                OneShot<Status> done) -> Task<void> { done.set(co_await own(of, registry, stop)); };
-  asio::co_spawn(scheduler.executor(), all(store, names, ends, ended), asio::detached);
+  auto all = [](const Store& of, NameRegistry& registry, const Orders& given,
+                OneShot<Status> done) -> Task<void> {
+    done.set(co_await own(of, registry, given));
+  };
+  asio::co_spawn(scheduler.executor(), all(store, names, orders, ended), asio::detached);
   say("ready");
   char byte = 0;
   while (::read(STDIN_FILENO, &byte, 1) > 0) {
+    if (byte != 's' && byte != 'g') continue;
+    orders.keeps_still = byte == 's';
+    orders.keeps_still.notify_all();
   }
-  ends = true;
+  orders.ends = true;
   SEMPER_TRY(const auto status, scheduler.block_on(ended.wait()));
   SEMPER_TRY_STATUS(status);
   SEMPER_TRY_STATUS(scheduler.block_on(names.close()));

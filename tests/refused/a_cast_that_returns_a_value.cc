@@ -1,4 +1,4 @@
-// error: static assertion failed: handle_cast returns void or semper::Outcome
+// error: static assertion failed: handle_cast returns void, semper::Outcome, or a Task of one of them
 #include "thing.h"
 
 struct Talkative : Thing {

@@ -19,8 +19,8 @@ constexpr const char* kHelp =
     R"(semper-sim: hosts, callers and a store in simulated time, from a seed.
 
   --seeds FROM..TO    which seeds; default 1..100
-  --plan FILE         what may go wrong, also as features/NAME.txt; may be there more than once (seeds
-                      take turns);
+  --plan FILE         what may go wrong, also as features/NAME.txt; may be there more than once
+                      (seeds take turns);
                       default: the plans of tests/simulation/plans, without plans/features
   --workload NAME     only this one; default: what the plan says
   --trace FILE.html   the timeline of the seed (with one seed)

@@ -11,6 +11,7 @@
 #include "server/format/replies.h"
 #include "server/format/timer_book.h"
 #include "server/send/operation.h"
+#include "server/serve/burial.h"
 #include "server/serve/callbacks.h"
 #include "server/serve/desk.h"
 #include "server/serve/locked_task.h"
@@ -75,17 +76,6 @@ struct AttemptEffects {
   bool uses_timers() const { return !sends.timers.empty() || !timers.is_empty(); }
   // The queue is empty when this has committed.
   bool empties_queue() const { return drained && sends.to_itself == 0; }
-};
-
-// A message of the queue to be set aside, for this reason, if it is still the first.
-struct Burial {
-  enum class Tell : std::uint8_t { yes, no };
-
-  QueuePlace place;
-  Error reason;
-  std::uint64_t attempts = 1;
-  std::int64_t first_ms = 0;  // of the first attempt; 0: now
-  Tell tell = Tell::yes;      // the entity, where it has a callback for it
 };
 
 class Execution {

@@ -7,6 +7,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
+#include "server/format/timer_book.h"
 
 namespace semper::internal {
 namespace {

@@ -4,10 +4,11 @@
 #include <cstdint>
 
 #include "semper/server/dead_letter_info.h"
+#include "semper/server/internal/behaviour.h"
 #include "semper/store/transaction.h"
 #include "server/format/records.h"
 #include "server/format/target.h"
-#include "server/serve/execution.h"
+#include "server/serve/burial.h"
 
 namespace semper::internal {
 

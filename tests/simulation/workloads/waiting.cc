@@ -3,6 +3,7 @@
 // to each other by looking, they keep.
 #include <set>
 
+#include "semper/base/bytes.h"
 #include "semper/store/keys.h"
 #include "sent_log.h"
 #include "workloads.h"
@@ -18,6 +19,9 @@ struct Looker {
   struct State {
     std::vector<Line> lines;
     std::uint64_t taken = 0;  // of what it shares with its neighbour
+    std::uint64_t passed = 0;
+    std::uint64_t got = 0;
+    ReplyToken asker = {};
   };
   struct Note {
     std::uint64_t publisher = 0;
@@ -25,13 +29,24 @@ struct Looker {
     std::uint64_t wait_us = 0;
     using Reply = std::uint64_t;
   };
-  using Messages = semper::Messages<Note>;
+  // On to its neighbour, from under the lock, with a count in a key; its caller is answered there.
+  struct Pass {
+    using Reply = std::uint64_t;
+  };
+  struct Got {};
+  using Messages = semper::Messages<Note, Pass, Got>;
 
   explicit Looker(WaitingWorkload& of) : workload(of) {}
 
   Result<State> init(const EntityId&) { return State(); }
   Async<std::uint64_t> handle_call(const Note& m, State& s, Context& context);
   Async<void> handle_cast(const Note& m, State& s, Context& context);
+  Reply<std::uint64_t> handle_call(const Pass&, State& s, Context& context) {
+    s.asker = context.reply_token();
+    return lock();
+  }
+  Reply<std::uint64_t> handle_locked(const Pass&, State& s, LockedContext& context);
+  void handle_cast(const Got&, State& s, Context&) { ++s.got; }
 
   WaitingWorkload& workload;
   // Entities with a callback under way in this process; a callback that is destroyed is over, too.
@@ -56,6 +71,7 @@ class Inside {
 };
 
 constexpr const char* kLedger = "lines of all lookers";
+constexpr const char* kPassed = "what all lookers passed on";
 constexpr std::uint64_t kShared = 7;  // that two neighbours may take
 
 std::string neighbour_of(const std::string& id) {
@@ -64,7 +80,8 @@ std::string neighbour_of(const std::string& id) {
 
 class WaitingWorkload final : public Workload {
  public:
-  WaitingWorkload(Simulation& simulation, const Scenario&) : simulation_(simulation) {}
+  WaitingWorkload(Simulation& simulation, const Scenario& scenario)
+      : simulation_(simulation), scenario_(scenario) {}
 
   void serve(Host& host, Process&) override { host.serve(std::make_shared<Looker>(*this)); }
   std::vector<std::string> types() const override { return {std::string(type_name<Looker>())}; }
@@ -93,6 +110,13 @@ class WaitingWorkload final : public Workload {
     while (client.more()) {
       const std::string id = client.entity();
       auto looker = semper::ref<Looker>(client.store(), id);
+      if (client.random().chance(0.2)) {
+        auto told = co_await client.operate("Ref::call", "pass on from " + id,
+                                            looker.call(Looker::Pass(), patient()));
+        if (told && *told == 0) simulation_.finding("looker " + id + ": another's reply");
+        co_await client.think();
+        continue;
+      }
       auto& sent = log_.begin(client.index(), id);
       const std::uint64_t wait = client.random().chance(0.5) ? client.random().below(30'000) : 0;
       const Looker::Note note{sent.publisher, sent.number, wait};
@@ -111,9 +135,14 @@ class WaitingWorkload final : public Workload {
 
   Task<void> judge(Observer& observer) override {
     std::uint64_t lines = 0;
+    std::uint64_t passed = 0;
+    std::uint64_t got = 0;
     std::map<std::string, std::uint64_t> taken;
-    for (const auto& id : log_.entities()) {
+    for (std::size_t entity = 0; entity <= scenario_.count("entities"); ++entity) {
+      const std::string id = std::to_string(entity);
       const auto state = (co_await observer.state<Looker>(id)).value_or(Looker::State());
+      passed += state.passed;
+      got += state.got;
       log_.judge(observer, "looker", id, delivered(state.lines));
       lines += state.lines.size();
       taken[id] = state.taken;
@@ -132,16 +161,39 @@ class WaitingWorkload final : public Workload {
     if (!counted || there != std::to_string(lines)) {
       observer.finding("the ledger says " + there + ", the states hold " + std::to_string(lines));
     }
+    auto passed_on = co_await transaction.get(kPassed);
+    const std::uint64_t by_key =
+        passed_on && *passed_on ? load_little_endian_u64(**passed_on) : std::uint64_t{0};
+    if (passed != got || passed != by_key) {
+      observer.finding(std::to_string(passed) + " passed on, " + std::to_string(got) +
+                       " came, the key says " + std::to_string(by_key));
+    }
   }
+
+  Simulation& simulation() { return simulation_; }
 
  private:
   Simulation& simulation_;
+  const Scenario& scenario_;
   SentLog log_;
 };
 
 Async<std::uint64_t> Looker::handle_call(const Note& m, State& s, Context& context) {
   SEMPER_CO_TRY_STATUS(co_await workload.note(*this, m, s, context));
   co_return m.number;
+}
+
+Reply<std::uint64_t> Looker::handle_locked(const Pass&, State& s, LockedContext& context) {
+  for (const char* operation :
+       {"LockedContext::cast", "LockedContext::reply", "LockedContext::with_result"}) {
+    workload.simulation().surface().drawn(operation);
+  }
+  const Got got;
+  context.cast(semper::ref<Looker>(context.tenant(), neighbour_of(context.id().id)), got);
+  context.with_result([](Transaction& transaction) { transaction.add(kPassed, 1); });
+  context.reply(s.asker, ++s.passed);
+  s.asker = ReplyToken();
+  return no_reply;
 }
 
 Async<void> Looker::handle_cast(const Note& m, State& s, Context& context) {
