@@ -75,7 +75,7 @@ struct Order {
 
   semper::Async<std::int64_t> handle_call(const Missing&, State& state, semper::Context& context) {
     const auto stock = semper::ref<Stock>(context.tenant(), state.article);
-    SEMPER_CO_TRY(const auto there, co_await context.state_of(stock));
+    const auto there = co_await semper::value(context.state_of(stock));
     const std::int64_t available = there ? there->available : 0;
     co_return std::max<std::int64_t>(state.amount - available, 0);
   }

@@ -120,8 +120,9 @@ class Context {
   // The state of another entity as it is committed, read in this transaction as its own keys are: empty
   // before its first message. Of this entity: as it was before this batch. The state may be of any
   // size, and each change of it makes the callback run again: ask for what is seldom written. Errors:
-  // those of the store, which the callback returns (fail, SEMPER_CO_TRY); corrupt and invalid_argument
-  // where it does not decode; invalid_argument for another store.
+  // those of the store, corrupt and invalid_argument where it does not decode, invalid_argument for
+  // another store. Let them throw, and the message fails and is tried again: co_await
+  // value(ctx.state_of(ref)). An error that handle_call returns is an answer, and the state stays.
   template <class Behaviour>
   Async<std::optional<typename Behaviour::State>> state_of(const Ref<Behaviour>& of) const {
     return decoded<typename Behaviour::State>(read_state(of.untyped().tenant(), of.entity()));

@@ -121,6 +121,10 @@ Async<bool> Batch::attempt() {
   }
   desk_.leave_callbacks();
   const bool half = SEMPER_MUTANT("server_failed_message_half_committed") && effects.executed > 0;
+  if (effects.failure && is_too_old(*effects.failure)) {
+    entity_.spoil();
+    co_return fail(*effects.failure);
+  }
   if (effects.failure && !half) co_return co_await resolve_failure(effects);
   if (effects.unknown && effects.executed == 0) co_return co_await leave_message(effects);
   if (effects.reroute) {

@@ -6,6 +6,7 @@
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/env/internal/cancellable.h"
+#include "semper/store/too_old.h"
 #include "server/format/timers.h"
 
 namespace semper::internal {
@@ -97,6 +98,17 @@ Duration wait_maximum(const Limits& limits) {
   return limits.transaction_duration * 4 / 5;
 }
 
+// A callback that is told of its end later than this was not slow: its loop, or its process, did not run.
+constexpr Duration kLoopStalled = std::chrono::milliseconds(500);
+
+// As of a transaction whose snapshot became too old: it is begun anew.
+Error not_run_for_long(Duration past) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(past).count();
+  return Error(ErrorKind::timeout, Limit{kTransactionDurationLimit, static_cast<std::uint64_t>(ms)},
+               "the loop that a callback waits on did not run for " + std::to_string(ms) +
+                   " ms after its time was over; nothing was applied");
+}
+
 Task<void> run_rest(asio::awaitable<Result<Handled>> rest,
                     std::shared_ptr<std::optional<Result<Handled>>> into) {
   try {
@@ -120,6 +132,8 @@ Task<Ran> CallbackRunner::finish(Ran begun, Event event, MonotonicTime transacti
     Ran ran = outcome(event, std::move(**handled), sends, std::move(begun.lent->after_commit));
     co_return ran;
   }
+  const Duration past = core.clock().now() - transaction_began - most;
+  if (past > kLoopStalled) co_return ended(Ran::How::failed, not_run_for_long(past));
   const auto seconds = std::chrono::duration<double>(most).count();
   co_return ended(Ran::How::failed,
                   Error(ErrorKind::internal,

@@ -34,6 +34,7 @@ bool Execution::is_half_full(const Transaction& transaction, const AttemptEffect
 void Execution::run(Transaction& transaction, const std::vector<Operation>& operations,
                     AttemptEffects& effects) const {
   effects.head_offset = entity_.header().head_offset;
+  effects.until = served_.core().clock().after(served_.core().options.batch_time);
   if (!entity_.segments().empty()) {
     const auto stamp = EntityKeys::stamp_in(entity_.segments().front().key);
     if (stamp) effects.head = {*stamp, effects.head_offset};
@@ -72,12 +73,11 @@ void Execution::go_on(Transaction& transaction, const std::vector<Operation>& op
 void Execution::run_queued(Transaction& transaction, Known& ran, AttemptEffects& effects) const {
   auto& core = served_.core();
   const std::size_t most = std::min(most_, core.options.batch_messages);
-  const MonotonicTime until = core.clock().after(core.options.batch_time);
   while (effects.finished_segments < entity_.segments().size()) {
     auto& segment = entity_.segments()[effects.finished_segments];
     while (effects.head_offset < segment.messages.size()) {
       const bool over = effects.executed >= most ||
-                        (effects.executed > 0 && core.clock().now() >= until) ||
+                        (effects.executed > 0 && core.clock().now() >= effects.until) ||
                         is_half_full(transaction, effects);
       if (over && !ran) return;
       const QueuedMessage& message = segment.messages[effects.head_offset];
@@ -249,10 +249,9 @@ void Execution::run_local(Transaction& transaction, const std::vector<Operation>
                           Known& ran, AttemptEffects& effects) const {
   auto& core = served_.core();
   effects.answers.reserve(operations.size());
-  const MonotonicTime until = core.clock().after(core.options.batch_time);
   while (effects.operations_run < operations.size()) {
     const bool over = effects.executed >= most_ ||
-                      (effects.executed > 0 && core.clock().now() >= until) ||
+                      (effects.executed > 0 && core.clock().now() >= effects.until) ||
                       is_half_full(transaction, effects);
     if (!ran && (over || effects.after.stop_reason)) return;
     switch (run_operation(operations[effects.operations_run], transaction, ran, effects)) {

@@ -30,6 +30,7 @@ struct AttemptEffects {
   bool telling_failed = false;
   bool is_unfit = false;     // the failed message: no callback takes it
   Duration ran_for{};        // in callbacks
+  MonotonicTime until{};     // no further message begins
   std::size_t executed = 0;
   std::size_t popped = 0;
   std::size_t finished_segments = 0;
