@@ -199,7 +199,7 @@ TEST(Timers, what_cannot_be_set_is_set) {
   EXPECT_EQ(timer_every({.period = 1us}, message(), kLimits).error().kind(),
             ErrorKind::invalid_argument);
   const RawMessage large{"Ring", Bytes(kTimerMessageBytes + 1, 'x')};
-  EXPECT_EQ(timer_after(1s, large, kLimits).error().limit()->name, "kTimerMessageBytes");
+  EXPECT_STREQ(timer_after(1s, large, kLimits).error().limit()->name, "kTimerMessageBytes");
   EXPECT_FALSE(check_timer_name(""));
   EXPECT_FALSE(check_timer_name("\xff"));
   EXPECT_FALSE(check_timer_name(std::string(kTimerNameBytesMaximum + 1, 'n')));
