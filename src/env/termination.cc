@@ -162,6 +162,8 @@ class Waits {
   // Sleeps until the first signal.
   void tell(int descriptor) {
     static_cast<void>(::pthread_setname_np(::pthread_self(), "semper-signals"));
+    // Not before the handlers are there: a signal that has been kept back would end the process.
+    { const std::lock_guard until_installed(mutex_); }
     sigset_t others;
     sigfillset(&others);
     for (const int number : kSignals) sigdelset(&others, number);
