@@ -6,6 +6,7 @@
 
 #include "semper/base/crc32c.h"
 #include "semper/store/tuple_stream.h"
+#include "server/format/tuple_key.h"
 
 namespace semper::internal {
 namespace {
@@ -37,32 +38,6 @@ enum Part : std::int64_t {
   kTimers = 13
 };
 
-template <class... Elements>
-Bytes make(BytesView prefix, const Elements&... elements) {
-  Bytes key(prefix);
-  TupleWriter writer(key);
-  const auto add = [&](const auto& element) {
-    using Element = std::remove_cvref_t<decltype(element)>;
-    if constexpr (std::is_integral_v<Element> || std::is_same_v<Element, Versionstamp> ||
-                  std::is_enum_v<Element>) {
-      if constexpr (std::is_enum_v<Element>) {
-        writer.add(static_cast<std::int64_t>(element));
-      } else {
-        writer.add(element);
-      }
-    } else {
-      writer.add_text(element);
-    }
-  };
-  (add(elements), ...);
-  return key;
-}
-
-// Everything that continues this tuple: one more element or more.
-KeyRange below(const Bytes& tuple) {
-  return {tuple + '\x00', tuple + '\xff'};
-}
-
 // A reader behind prefix and space number, or the error that the key is elsewhere.
 Result<TupleReader> inside(BytesView prefix, BytesView key, Space space) {
   if (!key.starts_with(prefix)) {
@@ -86,12 +61,12 @@ std::uint32_t shard_of(std::string_view id) {
 EntityKeys::EntityKeys(BytesView tenant_prefix, const EntityId& id)
     : id_(&id),
       tenant_prefix_bytes_(tenant_prefix.size()),
-      prefix_(make(tenant_prefix, kEntities, id.type, id.id)),
+      prefix_(tuple_key(tenant_prefix, kEntities, id.type, id.id)),
       header_(part(kHeader)),
       pushed_(part(kPushed)) {}
 
 Bytes EntityKeys::order() const {
-  return make(prefix_, kHeader, 0);
+  return tuple_key(prefix_, kHeader, 0);
 }
 Bytes EntityKeys::lock_renewal() const {
   return part(kLockRenewal);
@@ -100,7 +75,7 @@ Bytes EntityKeys::parked() const {
   return part(kParked);
 }
 Bytes EntityKeys::once(std::string_view source) const {
-  return make(prefix_, kOnce, source);
+  return tuple_key(prefix_, kOnce, source);
 }
 KeyRange EntityKeys::once_of_all_sources() const {
   return part_range(kOnce);
@@ -115,13 +90,13 @@ Bytes EntityKeys::timer_count() const {
   return part(kTimerCount);
 }
 Bytes EntityKeys::timer(std::string_view name) const {
-  return make(prefix_, kTimers, name);
+  return tuple_key(prefix_, kTimers, name);
 }
 KeyRange EntityKeys::timers() const {
   return part_range(kTimers);
 }
 Bytes EntityKeys::due(std::int64_t due_ms, std::string_view name) const {
-  return make(tenant_prefix(), kDue, id_->type, shard_of(id_->id), due_ms, id_->id, name);
+  return tuple_key(tenant_prefix(), kDue, id_->type, shard_of(id_->id), due_ms, id_->id, name);
 }
 Bytes EntityKeys::timers_mark() const {
   return timers_mark_key(tenant_prefix(), id_->type);
@@ -130,14 +105,14 @@ Bytes EntityKeys::due_wake() const {
   return due_wake_key(tenant_prefix(), id_->type, shard_of(id_->id));
 }
 Bytes EntityKeys::index() const {
-  return make(tenant_prefix(), kIndex, id_->type, shard_of(id_->id), id_->id);
+  return tuple_key(tenant_prefix(), kIndex, id_->type, shard_of(id_->id), id_->id);
 }
 Bytes EntityKeys::wake() const {
   return wake_key(tenant_prefix(), id_->type, shard_of(id_->id));
 }
 
 Bytes EntityKeys::part(std::int64_t number) const {
-  return make(prefix_, number);
+  return tuple_key(prefix_, number);
 }
 KeyRange EntityKeys::part_range(std::int64_t number) const {
   return below(part(number));
@@ -147,22 +122,22 @@ KeyRange EntityKeys::queue() const {
   return part_range(kQueue);
 }
 Bytes EntityKeys::queue_segment(std::uint16_t user_version) const {
-  return make(prefix_, kQueue, Versionstamp::incomplete(user_version));
+  return tuple_key(prefix_, kQueue, Versionstamp::incomplete(user_version));
 }
 Bytes EntityKeys::queue_segment_at(const Versionstamp& stamp) const {
-  return make(prefix_, kQueue, stamp);
+  return tuple_key(prefix_, kQueue, stamp);
 }
 Bytes EntityKeys::dead_letter(std::uint16_t user_version) const {
-  return make(prefix_, kDead, Versionstamp::incomplete(user_version));
+  return tuple_key(prefix_, kDead, Versionstamp::incomplete(user_version));
 }
 Bytes EntityKeys::dead_letter_at(const Versionstamp& stamp) const {
-  return make(prefix_, kDead, stamp);
+  return tuple_key(prefix_, kDead, stamp);
 }
 KeyRange EntityKeys::dead_letters() const {
   return part_range(kDead);
 }
 Bytes EntityKeys::chunk(std::uint32_t index) const {
-  return make(prefix_, kChunks, index);
+  return tuple_key(prefix_, kChunks, index);
 }
 KeyRange EntityKeys::chunks() const {
   return part_range(kChunks);
@@ -185,16 +160,16 @@ Result<Versionstamp> EntityKeys::stamp_in(BytesView key) {
 }
 
 Bytes type_key(BytesView prefix, std::string_view type) {
-  return make(prefix, kTypes, type);
+  return tuple_key(prefix, kTypes, type);
 }
 KeyRange type_range(BytesView prefix) {
-  return below(make(prefix, kTypes));
+  return below(tuple_key(prefix, kTypes));
 }
 KeyRange entities_of_type(BytesView prefix, std::string_view type) {
-  return below(make(prefix, kEntities, type));
+  return below(tuple_key(prefix, kEntities, type));
 }
 KeyRange all_entities(BytesView prefix) {
-  return below(make(prefix, kEntities));
+  return below(tuple_key(prefix, kEntities));
 }
 
 Result<EntityId> entity_of_key(BytesView prefix, BytesView key) {
@@ -207,13 +182,13 @@ Result<EntityId> entity_of_key(BytesView prefix, BytesView key) {
 }
 
 KeyRange index_range(BytesView prefix, std::string_view type, std::uint32_t shard) {
-  return below(make(prefix, kIndex, type, shard));
+  return below(tuple_key(prefix, kIndex, type, shard));
 }
 KeyRange index_of_type(BytesView prefix, std::string_view type) {
-  return below(make(prefix, kIndex, type));
+  return below(tuple_key(prefix, kIndex, type));
 }
 Bytes wake_key(BytesView prefix, std::string_view type, std::uint32_t shard) {
-  return make(prefix, kWake, type, shard);
+  return tuple_key(prefix, kWake, type, shard);
 }
 
 Result<std::string> id_of_index_key(BytesView prefix, BytesView key) {
@@ -226,22 +201,22 @@ Result<std::string> id_of_index_key(BytesView prefix, BytesView key) {
 }
 
 KeyRange due_range(BytesView prefix, std::string_view type, std::uint32_t shard) {
-  return below(make(prefix, kDue, type, shard));
+  return below(tuple_key(prefix, kDue, type, shard));
 }
 KeyRange due_range_until(BytesView prefix, std::string_view type, std::uint32_t shard,
                          std::int64_t until_ms) {
   KeyRange range = due_range(prefix, type, shard);
-  range.end = below(make(prefix, kDue, type, shard, until_ms)).end;
+  range.end = below(tuple_key(prefix, kDue, type, shard, until_ms)).end;
   return range;
 }
 Bytes due_key(BytesView prefix, std::string_view type, std::uint32_t shard, const DueEntry& entry) {
-  return make(prefix, kDue, type, shard, entry.due_ms, entry.id, entry.timer);
+  return tuple_key(prefix, kDue, type, shard, entry.due_ms, entry.id, entry.timer);
 }
 Bytes timers_mark_key(BytesView prefix, std::string_view type) {
-  return make(prefix, kDueWake, type);
+  return tuple_key(prefix, kDueWake, type);
 }
 Bytes due_wake_key(BytesView prefix, std::string_view type, std::uint32_t shard) {
-  return make(prefix, kDueWake, type, shard);
+  return tuple_key(prefix, kDueWake, type, shard);
 }
 
 Result<DueEntry> entry_of_due_key(BytesView prefix, BytesView key) {
@@ -269,23 +244,23 @@ Result<std::string> name_of_timer_key(BytesView prefix, BytesView key) {
 }
 
 Bytes session_key(BytesView prefix, BytesView session) {
-  return make(prefix, kSessions, to_hex(session));
+  return tuple_key(prefix, kSessions, to_hex(session));
 }
 Bytes session_wake_key(BytesView prefix, BytesView session) {
-  return make(prefix, kSessions, to_hex(session), 0);
+  return tuple_key(prefix, kSessions, to_hex(session), 0);
 }
 Bytes reply_key(BytesView prefix, BytesView session, std::uint64_t number) {
-  return make(prefix, kSessions, to_hex(session), 1, number);
+  return tuple_key(prefix, kSessions, to_hex(session), 1, number);
 }
 KeyRange replies_of(BytesView prefix, BytesView session) {
-  return below(make(prefix, kSessions, to_hex(session), 1));
+  return below(tuple_key(prefix, kSessions, to_hex(session), 1));
 }
 KeyRange everything_of_session(BytesView prefix, BytesView session) {
   const Bytes key = session_key(prefix, session);
   return {key, key + '\xff'};
 }
 KeyRange session_range(BytesView prefix) {
-  return below(make(prefix, kSessions));
+  return below(tuple_key(prefix, kSessions));
 }
 
 Result<Bytes> session_of_key(BytesView prefix, BytesView key) {
@@ -320,39 +295,39 @@ Result<std::uint64_t> number_of_reply_key(BytesView prefix, BytesView key) {
 }
 
 Bytes host_key(BytesView prefix, BytesView host) {
-  return make(prefix, kHosts, to_hex(host));
+  return tuple_key(prefix, kHosts, to_hex(host));
 }
 Bytes hosts_wake_key(BytesView prefix) {
-  return make(prefix, kHosts);
+  return tuple_key(prefix, kHosts);
 }
 KeyRange host_range(BytesView prefix) {
-  return below(make(prefix, kHosts));
+  return below(tuple_key(prefix, kHosts));
 }
 
 Bytes speech_key(BytesView prefix, BytesView host) {
-  return make(prefix, kSpeech, to_hex(host));
+  return tuple_key(prefix, kSpeech, to_hex(host));
 }
 KeyRange speech_range(BytesView prefix) {
-  return below(make(prefix, kSpeech));
+  return below(tuple_key(prefix, kSpeech));
 }
 Result<Bytes> host_key_of_speech(BytesView prefix, BytesView key) {
   SEMPER_TRY(auto reader, inside(prefix, key, kSpeech));
   Bytes scratch;
   SEMPER_TRY(const auto hex, reader.read_text(scratch));
-  return make(prefix, kHosts, hex);
+  return tuple_key(prefix, kHosts, hex);
 }
 
 Bytes once_log_key(BytesView prefix, std::string_view log) {
-  return make(prefix, kLogs, log);
+  return tuple_key(prefix, kLogs, log);
 }
 Bytes once_start_key(BytesView log_key, std::string_view start) {
-  return make(log_key, 0, start);
+  return tuple_key(log_key, 0, start);
 }
 Bytes once_place_key(BytesView log_key, std::uint64_t place) {
-  return make(log_key, 1, place);
+  return tuple_key(log_key, 1, place);
 }
 KeyRange once_places(BytesView log_key) {
-  return below(make(log_key, 1));
+  return below(tuple_key(log_key, 1));
 }
 
 }  // namespace semper::internal

@@ -1,39 +1,15 @@
 #include "server/format/name_keys.h"
 
 #include <charconv>
-#include <type_traits>
 
 #include "semper/store/tuple_stream.h"
+#include "server/format/tuple_key.h"
 
 namespace semper::internal {
 namespace {
 
 constexpr std::int64_t kNames = 20;
 enum NamesPart : std::int64_t { kSession = 0, kGrave, kTie, kName, kCandidate, kField };
-
-template <class... Elements>
-Bytes names_tuple(BytesView prefix, NamesPart part, const Elements&... elements) {
-  Bytes key(prefix);
-  TupleWriter writer(key);
-  writer.add(kNames).add(static_cast<std::int64_t>(part));
-  [[maybe_unused]] const auto add = [&](const auto& element) {
-    using Element = std::remove_cvref_t<decltype(element)>;
-    if constexpr (std::is_enum_v<Element>) {
-      writer.add(static_cast<std::int64_t>(element));
-    } else if constexpr (std::is_same_v<Element, Versionstamp>) {
-      writer.add(element);
-    } else {
-      writer.add_text(element);
-    }
-  };
-  (add(elements), ...);
-  return key;
-}
-
-// Everything that continues this tuple.
-KeyRange longer(const Bytes& tuple) {
-  return {tuple + '\x00', tuple + '\xff'};
-}
 
 Error misplaced(BytesView key) {
   return Error(ErrorKind::corrupt,
@@ -67,16 +43,16 @@ Result<std::string> text_of(TupleReader& reader) {
 }  // namespace
 
 Bytes names_session_key(BytesView prefix, BytesView session) {
-  return names_tuple(prefix, kSession, to_hex(session));
+  return tuple_key(prefix, kNames, kSession, to_hex(session));
 }
 KeyRange names_sessions(BytesView prefix) {
-  return longer(names_tuple(prefix, kSession));
+  return below(tuple_key(prefix, kNames, kSession));
 }
 Bytes names_grave_key(BytesView prefix, BytesView session) {
-  return names_tuple(prefix, kGrave, to_hex(session));
+  return tuple_key(prefix, kNames, kGrave, to_hex(session));
 }
 KeyRange names_graves(BytesView prefix) {
-  return longer(names_tuple(prefix, kGrave));
+  return below(tuple_key(prefix, kNames, kGrave));
 }
 
 Result<Bytes> session_of_names_key(BytesView prefix, BytesView key) {
@@ -97,17 +73,17 @@ Result<Bytes> session_of_names_key(BytesView prefix, BytesView key) {
 }
 
 Bytes name_held_key(BytesView prefix, BytesView session, std::string_view name) {
-  return names_tuple(prefix, kTie, to_hex(session), NameTie::holds, name);
+  return tuple_key(prefix, kNames, kTie, to_hex(session), NameTie::holds, name);
 }
 Bytes name_wait_key(BytesView prefix, BytesView session, std::string_view name,
                     const Versionstamp& place) {
-  return names_tuple(prefix, kTie, to_hex(session), NameTie::waits, name, place);
+  return tuple_key(prefix, kNames, kTie, to_hex(session), NameTie::waits, name, place);
 }
 KeyRange name_waits(BytesView prefix, BytesView session, std::string_view name) {
-  return longer(names_tuple(prefix, kTie, to_hex(session), NameTie::waits, name));
+  return below(tuple_key(prefix, kNames, kTie, to_hex(session), NameTie::waits, name));
 }
 KeyRange name_ties(BytesView prefix, BytesView session) {
-  return longer(names_tuple(prefix, kTie, to_hex(session)));
+  return below(tuple_key(prefix, kNames, kTie, to_hex(session)));
 }
 
 Result<TiedName> tied_name(BytesView prefix, BytesView key) {
@@ -125,10 +101,10 @@ Result<TiedName> tied_name(BytesView prefix, BytesView key) {
 }
 
 Bytes name_key(BytesView prefix, std::string_view name) {
-  return names_tuple(prefix, kName, name);
+  return tuple_key(prefix, kNames, kName, name);
 }
 KeyRange all_names(BytesView prefix) {
-  return longer(names_tuple(prefix, kName));
+  return below(tuple_key(prefix, kNames, kName));
 }
 KeyRange names_with_prefix(BytesView prefix, std::string_view begin) {
   if (begin.empty()) return all_names(prefix);
@@ -142,10 +118,10 @@ Result<std::string> name_of_key(BytesView prefix, BytesView key) {
 }
 
 Bytes candidate_key(BytesView prefix, std::string_view name, const Versionstamp& place) {
-  return names_tuple(prefix, kCandidate, name, place);
+  return tuple_key(prefix, kNames, kCandidate, name, place);
 }
 KeyRange candidates_of(BytesView prefix, std::string_view name) {
-  return longer(names_tuple(prefix, kCandidate, name));
+  return below(tuple_key(prefix, kNames, kCandidate, name));
 }
 Result<Versionstamp> place_of_candidate_key(BytesView prefix, BytesView key) {
   SEMPER_TRY(auto reader, inside_names(prefix, key, kCandidate));
@@ -155,10 +131,10 @@ Result<Versionstamp> place_of_candidate_key(BytesView prefix, BytesView key) {
 
 Bytes name_field_key(BytesView prefix, std::string_view field, std::string_view value,
                      std::string_view name) {
-  return names_tuple(prefix, kField, field, value, name);
+  return tuple_key(prefix, kNames, kField, field, value, name);
 }
 KeyRange names_with_field(BytesView prefix, std::string_view field, std::string_view value) {
-  return longer(names_tuple(prefix, kField, field, value));
+  return below(tuple_key(prefix, kNames, kField, field, value));
 }
 Result<std::string> name_of_field_key(BytesView prefix, BytesView key) {
   SEMPER_TRY(auto reader, inside_names(prefix, key, kField));

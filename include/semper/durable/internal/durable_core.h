@@ -22,11 +22,11 @@
 #include "semper/base/metrics.h"
 #include "semper/durable/bus.h"
 #include "semper/durable/durable_options.h"
-#include "semper/env/internal/cancellable.h"
 #include "semper/durable/internal/connection_log.h"
 #include "semper/durable/internal/pace.h"
 #include "semper/durable/internal/turns.h"
 #include "semper/env/gate.h"
+#include "semper/env/internal/cancellable.h"
 #include "semper/env/one_shot.h"
 
 namespace semper::internal {

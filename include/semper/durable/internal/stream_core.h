@@ -8,12 +8,12 @@
 #include <mutex>
 #include <optional>
 
-#include "semper/env/internal/cancellable.h"
 #include "semper/durable/internal/connection_log.h"
 #include "semper/durable/internal/pace.h"
 #include "semper/durable/stream_events.h"
 #include "semper/durable/stream_options.h"
 #include "semper/env/gate.h"
+#include "semper/env/internal/cancellable.h"
 #include "semper/env/one_shot.h"
 
 namespace semper::internal {
