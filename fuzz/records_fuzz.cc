@@ -9,7 +9,7 @@
 #include "server/format/lease.h"
 #include "server/format/orders.h"
 #include "server/format/records.h"
-#include "server/serve/suspicion.h"
+#include "server/serve/announcement.h"
 
 namespace semper::fuzz {
 namespace {

@@ -5,8 +5,8 @@
 //   must    survive                for canaries only: nothing is wrong, and nobody may find it
 //   attack  SECONDS PROGRAM ARGUMENTS...
 //
-// An attack must find the mutant within its seconds. The first of a mutant is CI's; the others are
-// for campaigns. PROGRAM is a test program or semper-sim, behind settings NAME=VALUE of its
+// An attack must find the mutant within its seconds. CI goes from one to the next until one has; a campaign
+// wants it of each. PROGRAM is a test program or semper-sim, behind settings NAME=VALUE of its
 // environment, if any. Lines that begin with # are remarks.
 #pragma once
 

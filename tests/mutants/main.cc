@@ -14,11 +14,11 @@ constexpr const char* kHelp =
     R"(semper-mutants: plants the bugs of tests/mutants/lists, one at a time; tests must find each.
 
   --mutant NAME     only this one; may be there more than once
-  --all-attackers   every attack of each mutant has to find it; default: the first, as in CI
+  --all-attackers   every attack of each mutant has to find it; default: one of them, as in CI
   --jobs N          processes at a time; default 2
   --lists FOLDER    default: those of the tree
   --build FOLDER    where the test programs are; default: the build that this program is of
-  --table FILE      writes the table there too
+  --table FILE      writes the table there, and prints only what is wrong
   --names           prints the names of all mutants, and runs nothing
   --help
 
@@ -97,9 +97,12 @@ int main_of(const std::vector<std::string>& words) {
   const auto lines = run_campaign(mutants, Attacker(command.build), command.campaign);
   if (!command.table.empty()) {
     std::ofstream table(command.table);
-    print_campaign(table, lines);
+    print_table(table, lines);
+    print_verdict(table, lines);
+  } else {
+    print_table(std::cout, lines);
   }
-  return print_campaign(std::cout, lines) ? 0 : 1;
+  return print_verdict(std::cout, lines) ? 0 : 1;
 }
 
 }  // namespace

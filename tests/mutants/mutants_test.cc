@@ -93,6 +93,43 @@ TEST_F(RunnerTest, a_test_that_fails_without_the_mutant_too_has_found_nothing) {
   EXPECT_THAT(wrong_with(kOne), HasSubstr("does not pass without it"));
 }
 
+TEST_F(RunnerTest, who_misses_it_is_asked_again_and_then_the_next) {
+  const std::string count = "echo run >>" + (folder_ / "runs").string() + "\n";
+  program("a_test", count + if_planted("if [ $(wc -l <" + (folder_ / "runs").string() +
+                                       ") -ge 2 ]; then " + kFails + "; fi"));
+  auto lines = lines_of(kOne);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0].wrong, "");
+  EXPECT_EQ(lines[0].runs_before, 1);
+
+  program("a_test", kPasses);
+  program("b_test", if_planted(kFails));
+  const std::string two = std::string(kOne) + "attack 5 b_test\n";
+  lines = lines_of(two);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0].wrong, "");
+  EXPECT_EQ(lines[0].runs_before, 2);
+  EXPECT_EQ(lines[0].attack.program, "b_test");
+  EXPECT_EQ(lines_of(two, true)[0].wrong, "survives") << "a campaign wants each";
+  std::ostringstream out;
+  EXPECT_TRUE(print_verdict(out, lines));
+  EXPECT_THAT(out.str(), HasSubstr("missed at first: one, in 2 runs"));
+}
+
+TEST_F(RunnerTest, a_test_that_fails_by_itself_now_and_then_is_named_and_nothing_more) {
+  const std::string runs = (folder_ / "runs").string();
+  // Its second run is the first without the mutant.
+  program("a_test", "echo run >>" + runs + "\nif [ $(wc -l <" + runs + ") -le 2 ]; then " + kFails +
+                        "; fi\n" + kPasses);
+  const auto lines = lines_of(kOne);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0].wrong, "");
+  EXPECT_THAT(lines[0].unsteady, HasSubstr("does not pass without it: A.b"));
+  std::ostringstream out;
+  EXPECT_TRUE(print_verdict(out, lines));
+  EXPECT_THAT(out.str(), HasSubstr("unsteady: one"));
+}
+
 TEST_F(RunnerTest, what_does_not_attack_has_found_nothing) {
   EXPECT_EQ(wrong_with(kOne), "was not attacked") << "no program";
   program("a_test", if_planted("echo '[  PASSED  ] 0 tests.'; exit 0"));

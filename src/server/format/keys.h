@@ -12,7 +12,7 @@
 //   (1, type, id, 5, versionstamp)    a dead letter
 //   (1, type, id, 6)                  why the entity is parked
 //   (1, type, id, 7, source)          the highest sequence number of a source: see cast_once.h
-//   (1, type, id, 8)                  what is being run where a process died before: see suspicion.h
+//   (1, type, id, 8)                  what is being run where a process died before: see announcement.h
 //   (1, type, id, 9)                  the runs of its first message that failed: failure_note.h
 //   (1, type, id, 12)                 how many timers there are: an atomic counter
 //   (1, type, id, 13, name)           a timer: timers.h

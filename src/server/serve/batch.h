@@ -84,9 +84,11 @@ class Batch {
   Async<bool> attempt();
   Async<bool> load(Transaction& transaction);
   void step_back_for_publishers();
-  // True: the first message of the queue may be run (suspicion.h). False: begin the attempt anew.
+  // True: the first message of the queue may be run (announcement.h). False: begin the attempt anew.
   Async<bool> announce();
   Async<bool> wait_to_run_alone();
+  // True: it does not live, or was waited for long enough. False: begin the attempt anew.
+  Async<bool> wait_for_announcer(const AliveRecord& announcer);
   // The queue that has no room for what this attempt sends, if there is one.
   Async<std::optional<EntityId>> find_full(Transaction& transaction, const AttemptEffects& effects);
   Status write(Transaction& transaction, AttemptEffects& effects);
@@ -139,6 +141,7 @@ class Batch {
   std::optional<Burial> burial_;
   bool is_member_ = false;       // of a group
   bool may_be_sent_to_ = false;  // by others of it, in the same commit
+  std::optional<MonotonicTime> waits_until_;  // for a host that announced the first message to end
   bool is_alone_ = false;        // has the permit to run a message that may end this process
   bool must_load_ = false;
   int conflicts_ = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
+#include "server/format/lease.h"
 #include "server/serve/batch.h"
 
 namespace semper::internal {
@@ -11,6 +12,8 @@ namespace {
 
 // Between two looks whether a message may be run alone; priority messages come meanwhile.
 constexpr Duration kAlonePause = std::chrono::milliseconds(2);
+// Between two looks whether a host has ended; a lease is seconds.
+constexpr Duration kAnnouncerPause = std::chrono::milliseconds(100);
 
 Error ended_its_process(std::uint64_t runs) {
   return Error(ErrorKind::internal,
@@ -45,18 +48,32 @@ Async<bool> Batch::announce() {
   SEMPER_CO_TRY(const auto present, co_await transaction.get(keys.header()));
   SEMPER_CO_TRY(const auto order, co_await transaction.get(keys.order()));
   SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.announcement()));
+  std::optional<Announcement> found;
+  if (raw) {
+    // One that cannot be read is as none: it only says what to be careful with.
+    if (auto decoded = Announcement::decode(*raw)) found = std::move(*decoded);
+  }
+  std::optional<AliveRecord> announcer;
+  if (found && found->concerns(header.popped) && !found->host.empty()) {
+    const Bytes row = host_key(target_->tenant.prefix(), found->host);
+    SEMPER_CO_TRY(const auto alive, co_await transaction.get(row, ReadMode::snapshot));
+    if (alive && !SEMPER_MUTANT("server_announcer_taken_for_ended")) {
+      announcer.emplace();
+      if (auto decoded = decode_alive(*alive)) announcer = std::move(*decoded);
+    }
+  }
   must_load_ = true;
   // Those to reset and to unlock do not matter here: they begin with the load.
   if (order && !entity_.is_ordered()) co_return false;
   if (present.value_or(Bytes()) != entity_.header_raw()) co_return false;
-  std::optional<Announcement> found;
-  if (raw) {
-    // One that cannot be read is as none: it only says what to be careful with.
-    if (auto decoded = Announcement::decode(*raw)) found = *decoded;
+  if (announcer && found->host != core_.id) {
+    SEMPER_CO_TRY(const bool waited, co_await wait_for_announcer(*announcer));
+    if (!waited) co_return false;
   }
   const std::uint64_t batch =
       std::min<std::uint64_t>(core_.options.batch_messages, entity_.queue_length());
-  auto next = announcement_for(found, head, header.popped, batch, served_.message_attempts());
+  const auto fate = announcer ? Announcer::lives : Announcer::ended;
+  auto next = announcement_for(found, fate, head, header.popped, batch, served_.message_attempts());
   if (!next) {
     core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
     memory.announced = found;
@@ -66,6 +83,7 @@ Async<bool> Batch::announce() {
     co_return true;
   }
   if (next->alone && !is_alone_) co_return co_await wait_to_run_alone();
+  next->host = core_.id;
   transaction.set(keys.announcement(), next->encode());
   const auto committed = co_await transaction.commit();
   if (!committed && committed.error().kind() == ErrorKind::conflict) co_return false;
@@ -88,6 +106,19 @@ Async<bool> Batch::wait_to_run_alone() {
     if (core_.stopping.stop_requested()) co_return fail(ErrorKind::closed, "the host is stopping");
     SEMPER_CO_TRY_STATUS(co_await turn_.pause(kAlonePause));
   }
+}
+
+Async<bool> Batch::wait_for_announcer(const AliveRecord& announcer) {
+  const auto now = core_.clock().now();
+  if (!waits_until_) {
+    const Duration lease = lease_from_row(announcer.lease_ms).value_or(HostOptions().host_lease);
+    waits_until_ = now + kAnnouncerLeases * lease;
+  }
+  if (now >= *waits_until_) co_return true;
+  if (!turn_.lasts()) co_return false;
+  if (core_.stopping.stop_requested()) co_return fail(ErrorKind::closed, "the host is stopping");
+  SEMPER_CO_TRY_STATUS(co_await turn_.pause(kAnnouncerPause));
+  co_return false;
 }
 
 Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction,

@@ -151,10 +151,12 @@ Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Erro
     co_return false;
   }
   SEMPER_CO_TRY_STATUS(co_await turn_.pause(wait));
-  if (served_.message_attempts() != kAttemptsForEver || memory.head_failures < kRunsInPlace) {
-    co_return false;
-  }
-  // It may be tried for ever: others have their turn, and the next look at the index finds it again.
+  const bool for_ever = served_.message_attempts() == kAttemptsForEver;
+  const bool leaves = core_.stopping.stop_requested() &&
+                      !SEMPER_MUTANT("server_stop_waits_for_a_message_that_fails");
+  if (!leaves && (!for_ever || memory.head_failures < kRunsInPlace)) co_return false;
+  // The next run is another host's. Or it may be tried for ever: others have their turn, and the next look
+  // at the index finds it again.
   reroute_all();
   co_return true;
 }

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "semper/base/result.h"
-#include "server/serve/suspicion.h"
+#include "server/serve/announcement.h"
 
 namespace semper::internal {
 

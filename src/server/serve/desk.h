@@ -9,8 +9,8 @@
 #include <optional>
 #include <utility>
 
+#include "server/serve/announcement.h"
 #include "server/serve/entity.h"
-#include "server/serve/suspicion.h"
 
 namespace semper::internal {
 

@@ -5,7 +5,7 @@
 // One snapshot shows all of them, their callbacks run one after another, and one commit takes all of it.
 //
 // A group is for the case that nothing is unusual. An entity that is at work, locked, suspected
-// (suspicion.h), that failed or was slow, is run alone, by its slot. Where a callback fails or asks for
+// (announcement.h), that failed or was slow, is run alone, by its slot. Where a callback fails or asks for
 // the lock, or the commit does, nothing of the group has happened, all of its entities are run alone, and
 // the next groups are half as large. So no entity is held up by another's trouble for longer than that.
 //

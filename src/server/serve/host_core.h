@@ -51,7 +51,7 @@ struct HostCore {
   std::stop_source stopping;
   HostCounters counters;
   Suspicion suspicion;
-  std::shared_ptr<Permits> lone_runs;  // one at a time: see suspicion.h
+  std::shared_ptr<Permits> lone_runs;  // one at a time: see announcement.h
   SendCounts send_counts;
   StoreTrouble trouble;
 

@@ -24,7 +24,7 @@
 
 #include "server/format/lease.h"
 #include "server/format/needs.h"
-#include "server/serve/suspicion.h"
+#include "server/serve/announcement.h"
 
 namespace semper::internal {
 

@@ -15,6 +15,9 @@ namespace {
 // turn: a store that answers at once would let it go on for as long as its queue does.
 constexpr int kRoundsPerYield = 16;
 
+// A host that stops ends pauses that have more than this to go; it takes those between conflicts.
+constexpr Duration kPauseWhileStopping = std::chrono::milliseconds(20);
+
 // The first `most` of what waits.
 std::vector<Operation> take_some(std::vector<Operation>& waiting, std::size_t most) {
   if (waiting.size() <= most) {
@@ -34,7 +37,7 @@ std::vector<Operation> take_some(std::vector<Operation>& waiting, std::size_t mo
 
 // What the runner does next.
 struct Slot::Round {
-  enum class What : std::uint8_t { batch, priority, leaves, over };
+  enum class What : std::uint8_t { batch, priority, withdrawal, leaves, over };
   What what = What::over;
   std::vector<Operation> operations;
   bool noticed = false;
@@ -151,7 +154,10 @@ Slot::Round Slot::next_round(Running& running, int& urgent_in_row) {
     round.permit = std::move(permit_);
   }
   const bool others = !mailbox_.empty() || (has_queue && !round.gives_way);
-  if (!others && priority_.empty()) {
+  const bool is_done = !others && priority_.empty();
+  const bool withdraws = is_done && desk_->announced && !round.gives_way &&
+                         !SEMPER_MUTANT("server_announcement_left_behind");
+  if (is_done && !withdraws) {
     rest(running, round);
     return round;
   }
@@ -160,6 +166,10 @@ Slot::Round Slot::next_round(Running& running, int& urgent_in_row) {
     running.finished();
     round.what = Round::What::leaves;
     round.next.emplace(shared_from_this(), begin_turn(home));
+    return round;
+  }
+  if (withdraws) {
+    round.what = Round::What::withdrawal;
     return round;
   }
   if (!priority_.empty() && (urgent_in_row < kPriorityInRow || !others)) {
@@ -269,7 +279,9 @@ Task<void> Slot::run(Running running) {
       co_return;
     }
     Desk& desk = *running.desk();
-    if (round.urgent) {
+    if (round.what == Round::What::withdrawal) {
+      static_cast<void>(co_await withdraw_announcement(self->core(), *self->target_, desk));
+    } else if (round.urgent) {
       auto& urgent = *round.urgent;
       const bool ran = co_await run_priority(*self->served_, *self->target_, desk, running, urgent);
       if (!ran) self->give_back(std::move(urgent));
@@ -335,6 +347,11 @@ Async<void> Slot::pause(Running& running, Duration duration) {
       std::lock_guard lock(mutex_);
       if (turn_ != turn) co_return Status{};
       if (!pausing_) continue;  // one has just come
+      if (core().stopping.stop_requested() && end - clock.now() > kPauseWhileStopping &&
+          !SEMPER_MUTANT("server_stop_waits_for_a_message_that_fails")) {
+        pausing_.reset();
+        co_return Status{};
+      }
       news = *pausing_;
     }
     const auto came = co_await news.wait_until(clock, end);

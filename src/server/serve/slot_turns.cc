@@ -160,10 +160,13 @@ void Slot::begin_watch() {
 
 void Slot::expect_end() {
   bool watch = false;
+  std::optional<OneShot<std::monostate>> paused;
   {
     std::lock_guard lock(mutex_);
     watch = wants_watch();
+    paused = pausing_;
   }
+  if (paused) paused->set({});
   if (watch) begin_watch();
 }
 

@@ -1,0 +1,85 @@
+// A fleet that is replaced host by host: what is slow, or fails for now, is nobody's death.
+#include "behaviours.h"
+#include "world.h"
+
+namespace semper::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+SERVER_SUITE_ON(Overlaps, worlds_in(TimeKind::simulated));
+
+// Works for longer than it takes to replace the fleet; or fails, as often as it is tried.
+struct Worker {
+  using State = std::int64_t;
+  struct Work {
+    std::int64_t ms = 0;
+  };
+  struct Fail {};
+  using Messages = semper::Messages<Work, Fail>;
+
+  explicit Worker(Clock& time) : clock(&time) {}
+  Result<State> init(const EntityId&) { return 0; }
+  Task<void> handle_cast(const Work& m, State& s, Context&) {
+    const std::chrono::milliseconds length(m.ms);
+    co_await sleep_for(*clock, length);
+    ++s;
+  }
+  void handle_cast(const Fail&, State&, Context&) {
+    ++failed;
+    throw std::runtime_error("not today");
+  }
+
+  Clock* clock;
+  int failed = 0;
+};
+
+constexpr std::uint32_t kAnnouncementRows = 8;
+
+SERVER_TEST(Overlaps, hosts_that_come_and_live_on_do_not_set_a_slow_message_aside) {
+  constexpr int kEntities = 6;
+  auto options = quick_options();
+  options.message_attempts = 1;
+  std::vector<Ref<Worker>> workers;
+  for (int i = 0; i < kEntities; ++i) {
+    workers.push_back(world.ref<Worker>(std::to_string(i)));
+    const Worker::Work slow{2500};
+    must(co_await workers.back().cast(slow));
+  }
+  const auto behaviour = std::make_shared<Worker>(world.clock());
+  for (int hosts = 0; hosts < 24; ++hosts) {
+    co_await world.serve(behaviour, options);
+    must(co_await sleep_for(world.clock(), 100ms));
+  }
+  for (const auto& worker : workers) {
+    co_await world.until_processed(worker.untyped());
+    const auto view = co_await world.look(worker);
+    EXPECT_EQ(view.dead_letters, 0u) << worker.entity().to_string();
+    EXPECT_TRUE(view.state && *view.state == encode(std::int64_t{1}));
+    const auto announcement = KeyRange::point(entity_key(worker.entity(), kAnnouncementRows));
+    // Those who ran it in vain take theirs away when they find out.
+    co_await world.eventually([&]() -> Task<bool> {
+      const auto rows = co_await world.rows(announcement);
+      co_return rows.empty();
+    });
+  }
+}
+
+SERVER_TEST(Overlaps, a_host_that_stops_takes_its_announcements_away) {
+  auto worker = world.ref<Worker>("w");
+  must(co_await worker.cast(Worker::Fail{}));
+  const auto announcements = KeyRange::point(entity_key(worker.entity(), kAnnouncementRows));
+  co_await world.serve<Counter>();  // somebody was there before: all that waits is suspected
+  auto options = quick_options();
+  options.message_backoff = {.initial = 1h, .maximum = 1h};
+  const auto behaviour = std::make_shared<Worker>(world.clock());
+  auto& server = *co_await world.serve(behaviour, options);
+  co_await world.eventually([&] { return behaviour->failed > 0; });
+  EXPECT_EQ((co_await world.rows(announcements)).size(), 1u);
+  must(co_await server.run(server.host().stop()));
+  EXPECT_TRUE((co_await world.rows(announcements)).empty());
+  EXPECT_EQ(must(co_await worker.queue_length()), 1u);
+}
+
+}  // namespace
+}  // namespace semper::testing
