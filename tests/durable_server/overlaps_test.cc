@@ -1,4 +1,6 @@
 // A fleet that is replaced host by host: what is slow, or fails for now, is nobody's death.
+#include <atomic>
+
 #include "behaviours.h"
 #include "world.h"
 
@@ -16,7 +18,9 @@ struct Worker {
     std::int64_t ms = 0;
   };
   struct Fail {};
-  using Messages = semper::Messages<Work, Fail>;
+  struct Lock {};        // until the lock is lost
+  struct FailLocked {};  // each time
+  using Messages = semper::Messages<Work, Fail, Lock, FailLocked>;
 
   explicit Worker(Clock& time) : clock(&time) {}
   Result<State> init(const EntityId&) { return 0; }
@@ -29,9 +33,24 @@ struct Worker {
     ++failed;
     throw std::runtime_error("not today");
   }
+  Outcome handle_cast(const Lock&, State&, Context&) { return lock(); }
+  Task<void> handle_locked(const Lock&, State& s, LockedContext& context) {
+    ++locked;
+    while (!context.lost().stop_requested()) {
+      const Duration step = 10ms;
+      static_cast<void>(co_await sleep_for(*clock, step));
+    }
+    ++s;
+  }
+  Outcome handle_cast(const FailLocked&, State&, Context&) { return lock(); }
+  void handle_locked(const FailLocked&, State&, LockedContext&) {
+    ++failed;
+    throw std::runtime_error("not today");
+  }
 
   Clock* clock;
-  int failed = 0;
+  std::atomic<int> failed{0};
+  std::atomic<int> locked{0};
 };
 
 constexpr std::uint32_t kAnnouncementRows = 8;
@@ -79,6 +98,42 @@ SERVER_TEST(Overlaps, a_host_that_stops_takes_its_announcements_away) {
   must(co_await server.run(server.host().stop()));
   EXPECT_TRUE((co_await world.rows(announcements)).empty());
   EXPECT_EQ(must(co_await worker.queue_length()), 1u);
+}
+
+// How long the host took to stop.
+Task<Duration> stop(World& world, Process& server) {
+  const auto began = world.clock().now();
+  must(co_await server.run(server.host().stop()));
+  co_return world.clock().now() - began;
+}
+
+SERVER_TEST(Overlaps, a_host_that_waits_for_anothers_lock_stops_at_once) {
+  auto worker = world.ref<Worker>("w");
+  auto options = quick_options();
+  options.lock_lease = 1h;
+  const auto behaviour = std::make_shared<Worker>(world.clock());
+  auto& holder = *co_await world.serve(behaviour, options);
+  must(co_await worker.cast(Worker::Lock{}));
+  co_await world.eventually([&] { return behaviour->locked == 1; });
+  auto& waiting = *co_await world.serve(behaviour, options);
+  // It looks at the entity, whoever prefers it, and finds the lock.
+  must(co_await waiting.ref<Worker>("w").cast(Worker::Work{}));
+  must(co_await sleep_for(world.clock(), 1s));
+  EXPECT_LE(co_await stop(world, waiting), 1s);
+  EXPECT_LE(co_await stop(world, holder), 1s);
+}
+
+SERVER_TEST(Overlaps, a_host_whose_locked_message_fails_stops_at_once) {
+  auto options = quick_options();
+  options.message_backoff = {.initial = 1h, .maximum = 1h};
+  const auto behaviour = std::make_shared<Worker>(world.clock());
+  auto& server = *co_await world.serve(behaviour, options);
+  auto worker = world.ref<Worker>("w");
+  must(co_await worker.cast(Worker::FailLocked{}));
+  co_await world.eventually([&] { return behaviour->failed > 0; });
+  EXPECT_LE(co_await stop(world, server), 1s);
+  EXPECT_EQ(must(co_await worker.queue_length()), 1u);
+  EXPECT_EQ(behaviour->failed, 1);
 }
 
 }  // namespace

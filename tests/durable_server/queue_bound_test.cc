@@ -7,6 +7,8 @@
 namespace semper::testing {
 namespace {
 
+using namespace std::chrono_literals;
+
 SERVER_SUITE_ON(QueueBound, worlds_in(TimeKind::simulated));
 
 struct Sender {
@@ -19,7 +21,10 @@ struct Sender {
   struct Breed {  // two of itself
     std::int64_t left = 0;
   };
-  using Messages = semper::Messages<Send, Breed>;
+  struct Lock {
+    std::string to;
+  };
+  using Messages = semper::Messages<Send, Breed, Lock>;
   Result<State> init(const EntityId&) { return 0; }
   static void send(const Send& m, State& s, Context& context) {
     const auto to = semper::ref<Diary>(context.tenant(), m.to);
@@ -36,6 +41,11 @@ struct Sender {
     const auto self = semper::ref<Sender>(context.tenant(), context.id().id);
     context.cast(self, Breed{m.left - 1});
     context.cast(self, Breed{m.left - 1});
+  }
+  Outcome handle_cast(const Lock&, State&, Context&) { return lock(); }
+  void handle_locked(const Lock& m, State& s, LockedContext& context) {
+    ++s;
+    context.cast(semper::ref<Diary>(context.tenant(), m.to), note("x"));
   }
 };
 
@@ -112,6 +122,35 @@ SERVER_TEST(QueueBound, holds_for_casts_of_an_entity_to_itself) {
   co_await world.eventually(
       [&]() -> Task<bool> { co_return (co_await world.look(self)).dead_letters == 1; });
   EXPECT_EQ(must(co_await self.queue_length()), kQueueMessagesMaximum - 1);
+}
+
+SERVER_TEST(QueueBound, holds_for_results_of_handle_locked_which_wait_for_room) {
+  auto& server = *co_await world.serve<Sender>();
+  const auto full = world.ref<Diary>("full");
+  co_await fill(world, full.entity(), kQueueMessagesMaximum);
+  // So many that it is looked at.
+  const auto many = send("full", 2 * static_cast<std::int64_t>(kQueueCheckInterval));
+  EXPECT_FALSE(co_await server.ref<Sender>("many").call(many));
+  auto sender = world.ref<Sender>("s");
+  const Sender::Lock message{"full"};
+  must(co_await sender.cast(message));
+  must(co_await sleep_for(world.clock(), 10s));
+  EXPECT_EQ(must(co_await sender.queue_length()), 1u);
+  EXPECT_LE(must(co_await full.queue_length()), kQueueMessagesMaximum);
+  co_await fill(world, full.entity(), 0);
+  co_await world.until_processed(sender.untyped());
+  EXPECT_EQ((co_await world.look(sender)).dead_letters, 0u);
+  EXPECT_EQ(must(co_await full.queue_length()), 1u);
+  // For a while, not for ever.
+  co_await fill(world, full.entity(), kQueueMessagesMaximum + 1);
+  EXPECT_FALSE(co_await server.ref<Sender>("many").call(many));
+  must(co_await sender.cast(message));
+  co_await world.until_processed(sender.untyped());
+  const auto letters = must(co_await list_dead_letters(world.store(), sender.entity()));
+  EXPECT_EQ(letters.size(), 1u);
+  if (!letters.empty()) {
+    EXPECT_NE(letters[0].reason.find("full"), std::string::npos) << letters[0].reason;
+  }
 }
 
 }  // namespace

@@ -4,10 +4,6 @@
 #include <limits>
 
 #include "semper/base/cbor.h"
-#include "semper/store/store.h"
-#include "server/format/target.h"
-#include "server/serve/desk.h"
-#include "server/serve/host_core.h"
 
 namespace semper::internal {
 namespace {
@@ -76,21 +72,6 @@ std::optional<Announcement> announcement_for(const std::optional<Announcement>& 
   next.runs = same ? found->runs + 1 : 2;
   next.alone = true;
   return next;
-}
-
-Async<void> withdraw_announcement(const HostCore& core, const Target& target, Desk& desk) {
-  const Bytes key = target.keys.announcement();
-  const Bytes& own = core.id;
-  const auto take_away = [&key, &own](Transaction& transaction) -> Async<void> {
-    SEMPER_CO_TRY(const auto row, co_await transaction.get(key));
-    if (!row) co_return Status{};
-    const auto announced = Announcement::decode(*row);
-    if (announced && announced->host == own) transaction.clear(key);
-    co_return Status{};
-  };
-  // Once: where it fails, the host's row says that it has not ended, or that it has.
-  desk.announced.reset();
-  co_return co_await core.store().transact(take_away);
 }
 
 }  // namespace semper::internal

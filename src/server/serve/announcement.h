@@ -22,14 +22,9 @@
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
-#include "semper/env/asio.h"
 #include "semper/store/versionstamp.h"
 
 namespace semper::internal {
-
-struct Desk;
-struct HostCore;
-struct Target;
 
 // One for a row that goes, one for the hosts to see that it must.
 inline constexpr int kAnnouncerLeases = 2;
@@ -65,8 +60,5 @@ std::optional<Announcement> announcement_for(const std::optional<Announcement>& 
                                              Announcer announcer, const QueuePlace& head,
                                              std::uint64_t popped, std::uint64_t batch,
                                              int message_attempts);
-
-// What this host announced of the entity was survived so far, and another may run it now.
-Async<void> withdraw_announcement(const HostCore& core, const Target& target, Desk& desk);
 
 }  // namespace semper::internal

@@ -8,6 +8,7 @@
 #include "semper/store/too_old.h"
 #include "server/format/enqueue.h"
 #include "server/format/lease.h"
+#include "server/serve/full_queues.h"
 #include "server/serve/letters.h"
 
 namespace semper::internal {
@@ -226,6 +227,13 @@ void Batch::step_back_for_publishers() {
   const bool hopeless = conflicts_ >= kConflictsBeforeQueueing;
   if (operations_.empty() || (!memory.crowded && !hopeless)) return;
   reroute_all();
+}
+
+Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction,
+                                                const AttemptEffects& effects) {
+  const std::uint64_t taken = std::min<std::uint64_t>(effects.popped, entity_.queue_length());
+  return find_full_queue(core_, *target_, transaction, effects.sends,
+                         entity_.queue_length() - taken);
 }
 
 Status Batch::write(Transaction& transaction, AttemptEffects& effects) {

@@ -89,7 +89,7 @@ class Batch {
   Async<bool> wait_to_run_alone();
   // True: it does not live, or was waited for long enough. False: begin the attempt anew.
   Async<bool> wait_for_announcer(const AliveRecord& announcer);
-  // The queue that has no room for what this attempt sends, if there is one.
+  // As find_full_queue().
   Async<std::optional<EntityId>> find_full(Transaction& transaction, const AttemptEffects& effects);
   Status write(Transaction& transaction, AttemptEffects& effects);
   Async<bool> answer_unwritten(AttemptEffects& effects);
@@ -149,5 +149,8 @@ class Batch {
   int undrained_batches_ = 0;
   BatchOutcome outcome_;
 };
+
+// What this host announced of the entity (announcement.h) was survived so far, and another may run it now.
+Async<void> withdraw_announcement(const HostCore& core, const Target& target, Desk& desk);
 
 }  // namespace semper::internal

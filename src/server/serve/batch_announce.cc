@@ -1,5 +1,4 @@
-// The part of a Batch that looks before it runs: at what may end this process, and at the queues
-// that it fills.
+// The part of a Batch that looks before it runs: at what may end this process.
 #include <algorithm>
 #include <utility>
 
@@ -121,29 +120,19 @@ Async<bool> Batch::wait_for_announcer(const AliveRecord& announcer) {
   co_return false;
 }
 
-Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction,
-                                                const AttemptEffects& effects) {
-  const auto& sends = effects.sends;
-  if (SEMPER_MUTANT("server_callbacks_fill_queues")) co_return std::nullopt;
-  // What it sent to itself, beside what it took away.
-  if (sends.to_itself > effects.popped &&
-      entity_.queue_length() - effects.popped + sends.to_itself > kQueueMessagesMaximum) {
-    co_return target_->id;
-  }
-  for (const auto& [prefix, id] : sends.to_check) {
-    const EntityKeys keys(prefix, id);
-    SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.header(), ReadMode::snapshot));
-    SEMPER_CO_TRY(const auto pushed, co_await transaction.get(keys.pushed(), ReadMode::snapshot));
-    std::uint64_t popped = 0;
-    if (raw) {
-      // A header that cannot be read is its consumer's to report.
-      if (const auto header = Header::decode(*raw)) popped = header->popped;
-    }
-    const bool is_full = counter_value(pushed) - popped > kQueueMessagesMaximum;
-    core_.send_counts.looked(keys.pushed(), is_full);
-    if (is_full) co_return id;
-  }
-  co_return std::nullopt;
+Async<void> withdraw_announcement(const HostCore& core, const Target& target, Desk& desk) {
+  const Bytes key = target.keys.announcement();
+  const Bytes& own = core.id;
+  const auto take_away = [&key, &own](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY(const auto row, co_await transaction.get(key));
+    if (!row) co_return Status{};
+    const auto announced = Announcement::decode(*row);
+    if (announced && announced->host == own) transaction.clear(key);
+    co_return Status{};
+  };
+  // Once: where it fails, the host's row says that it has not ended, or that it has.
+  desk.announced.reset();
+  co_return co_await core.store().transact(take_away);
 }
 
 }  // namespace semper::internal

@@ -7,6 +7,7 @@
 #include "semper/base/log.h"
 #include "server/format/failure_note.h"
 #include "server/serve/batch.h"
+#include "server/serve/full_queues.h"
 #include "server/serve/letters.h"
 
 namespace semper::internal {
@@ -102,9 +103,7 @@ Async<bool> Batch::resolve_full(AttemptEffects& effects, const EntityId& full) {
     limit_ = effects.ran() / 2;
     co_return false;
   }
-  Error error(ErrorKind::retry, Limit{"kQueueMessagesMaximum", kQueueMessagesMaximum},
-              "the queue of " + full.to_string() + " holds its " +
-                  std::to_string(kQueueMessagesMaximum) + " messages; is a host serving its type?");
+  Error error = queue_is_full(full);
   if (effects.was_told) co_return bury_untold(error);
   const bool is_local = effects.operations_run > 0;
   co_return co_await fail_alone(effects, is_local, std::move(error),

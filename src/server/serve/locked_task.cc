@@ -11,7 +11,9 @@
 #include "server/format/timer_book.h"
 #include "server/serve/callbacks.h"
 #include "server/serve/entity.h"
+#include "server/serve/full_queues.h"
 #include "server/serve/letters.h"
+#include "server/serve/waiting.h"
 
 namespace semper::internal {
 namespace {
@@ -21,6 +23,8 @@ constexpr BackoffOptions kReleaseBackoff = {.initial = std::chrono::milliseconds
                                             .maximum = std::chrono::seconds(1)};
 // Between two warnings of one result that cannot be written.
 constexpr Duration kReleaseWarnings = std::chrono::minutes(1);
+// For room in a queue that the result sends to, before its message is set aside.
+constexpr Duration kRoomPatience = std::chrono::seconds(30);
 
 }  // namespace
 
@@ -73,7 +77,7 @@ Task<void> LockedTask::run(std::optional<Held> held) {
       if (!waited) {
         log_warning("server", target_->id.to_string() +
                                   ": waiting for the lock: " + waited.error().to_string());
-        if (!co_await sleep_for(core_.clock(), core_.options.lock_lease)) co_return;
+        co_await wait_for_news(core_, nullptr, {}, core_.options.lock_lease);
         continue;
       }
       if (!*waited) co_return;
@@ -124,8 +128,11 @@ Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder() {
       continue;
     }
     SEMPER_CO_TRY(auto watch, co_await transaction.watch(keys.header()));
-    auto changed = co_await watch->changed(core_.clock().after(look_interval(lease)));
-    if (!changed && changed.error().kind() != ErrorKind::timeout) co_return fail(changed.error());
+    if (SEMPER_MUTANT("server_stop_waits_for_anothers_lock")) {
+      static_cast<void>(co_await watch->changed(core_.clock().after(look_interval(lease))));
+      continue;
+    }
+    co_await wait_for_news(core_, std::move(watch), {}, look_interval(lease));
   }
   co_return std::nullopt;
 }
@@ -241,8 +248,11 @@ Async<void> LockedTask::hold(const Held& held) {
     }
     if (failed && attempt < served_->message_attempts()) {
       core_.counters.failures.fetch_add(1);
-      SEMPER_CO_TRY_STATUS(co_await sleep_for(core_.clock(), backoff.next()));
-      continue;
+      co_await wait_for_news(core_, nullptr, {}, backoff.next());
+      if (!core_.stopping.stop_requested()) continue;
+      renewal->end();
+      SEMPER_CO_TRY_STATUS(co_await leave(held));
+      co_return fail(handled.error());
     }
     if (failed) core_.counters.failures.fetch_add(1);
     co_return co_await release(held, std::move(handled), std::move(state), std::move(sends));
@@ -346,6 +356,7 @@ Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
   Backoff backoff(kReleaseBackoff, *core_.env().random);
   std::optional<MonotonicTime> last_attempt;  // once the host stops
   MonotonicTime warn_at = core_.clock().now();
+  std::optional<MonotonicTime> room_until;  // once a queue that it sends to is full
   bool unknown = false;
   while (true) {
     std::optional<Error> why;
@@ -358,13 +369,15 @@ Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
                            "perhaps that one succeeded"
                          : "the lock was taken away meanwhile; its new holder handles the message");
     }
-    if (written && *written == Written::refused) {
+    const bool has_no_room = written && *written == Written::no_room;
+    if (has_no_room && !room_until) room_until = core_.clock().after(kRoomPatience);
+    if (written && (!has_no_room || core_.clock().now() >= *room_until)) {
       // The next holder would do no better.
       core_.counters.failures.fetch_add(1);
       handled = fail(*why);
       continue;
     }
-    const Error& error = written.error();
+    const Error& error = has_no_room ? *why : written.error();
     if (error.kind() == ErrorKind::unsupported) {
       // A newer host wrote the state while the callback ran, with a priority message: this result is of the
       // one before. The message is handled again by a host that knows the new one.
@@ -433,7 +446,18 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
     SEMPER_CO_TRY_STATUS(co_await end_tick(transaction, *held.message.tick));
   }
   Status sent;
-  if (handled) sent = send(transaction, held, sends);
+  CallbackSends of_all;
+  of_all.counts = &core_.send_counts;
+  if (handled) sent = send(transaction, held, sends, of_all);
+  if (sent && handled) {
+    SEMPER_CO_TRY(const auto full, co_await find_full_queue(core_, *target_, transaction, of_all,
+                                                            entity.queue_length()));
+    if (full) {
+      why = queue_is_full(*full);
+      // In its own queue there is no room before this message is done.
+      co_return *full == target_->id ? Written::refused : Written::no_room;
+    }
+  }
   const auto saved = entity.save(transaction, served_->behaviour());
   const auto& limits = transaction.limits();
   if (!sent) {
@@ -467,8 +491,8 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
   co_return Written::yes;
 }
 
-Status LockedTask::send(Transaction& transaction, const Held& held, const LockedSends& sends) {
-  CallbackSends of_all;
+Status LockedTask::send(Transaction& transaction, const Held& held, const LockedSends& sends,
+                        CallbackSends& of_all) {
   std::vector<Action> none;  // its steps ask for nothing that follows the commit
   Context context({&target_->tenant, &target_->id, &transaction, core_.env(),
                    core_.clock().wall_time(), held.message.event, held.message.caller, &of_all,

@@ -57,9 +57,9 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   struct Renewal;
   struct Finished;
   class Answer;
-  // Nothing was written where the lock is gone, or where the result is refused: it cannot be encoded,
-  // or is more than the store takes.
-  enum class Written : std::uint8_t { yes, lock_gone, refused };
+  // Nothing was written where the lock is gone; where the result is refused: it cannot be encoded,
+  // or is more than the store takes; or where a queue that it sends to has no room.
+  enum class Written : std::uint8_t { yes, lock_gone, refused, no_room };
 
   Async<std::optional<Held>> wait_for_holder();
   Async<std::optional<Held>> take_over(std::uint64_t nonce, const LockRenewal& last);
@@ -82,7 +82,8 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
                              const std::shared_ptr<void>& state, const LockedSends& sends,
                              std::optional<Error>& why);
   // Into the transaction that writes the result. Error: of what cannot be sent.
-  Status send(Transaction& transaction, const Held& held, const LockedSends& sends);
+  Status send(Transaction& transaction, const Held& held, const LockedSends& sends,
+              CallbackSends& of_all);
   Async<void> end_tick(Transaction& transaction, const TickRecord& tick);
   Async<std::optional<Error>> give_up(const Held& held, const Error& reason,
                                       Transaction& transaction, Entity& entity, AfterCommit& after);
