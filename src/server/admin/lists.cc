@@ -76,11 +76,17 @@ Async<std::vector<std::string>> read_ids(Transaction& transaction, const Tenant&
 Async<void> count_sessions(Transaction& transaction, const Tenant& tenant,
                            Outstanding& outstanding) {
   Bytes last;
+  Bytes last_reply;
   const auto count = [&](const KeyValue& row) -> Result<bool> {
     auto session = internal::session_of_key(tenant.prefix(), row.key);
     if (!session) return fail(at_key(session.error(), row.key));
     if (*session != last) ++outstanding.sessions;
-    if (internal::replies_of(tenant.prefix(), *session).contains(row.key)) ++outstanding.replies;
+    const bool is_reply = internal::replies_of(tenant.prefix(), *session).contains(row.key) &&
+                          (last_reply.empty() || !row.key.starts_with(last_reply));  // its chunk
+    if (is_reply) {
+      ++outstanding.replies;
+      last_reply = row.key;
+    }
     last = std::move(*session);
     return true;
   };

@@ -255,6 +255,12 @@ Bytes reply_key(BytesView prefix, BytesView session, std::uint64_t number) {
 KeyRange replies_of(BytesView prefix, BytesView session) {
   return below(tuple_key(prefix, kSessions, to_hex(session), 1));
 }
+Bytes reply_chunk_key(const Bytes& reply, std::uint32_t index) {
+  return tuple_key(reply, index);
+}
+KeyRange reply_chunks(const Bytes& reply) {
+  return below(reply);
+}
 KeyRange everything_of_session(BytesView prefix, BytesView session) {
   const Bytes key = session_key(prefix, session);
   return {key, key + '\xff'};

@@ -21,6 +21,7 @@
 //   (4, session)                      a process that waits for replies, and its renewals
 //   (4, session, 0)                   counter that is touched when a reply is there
 //   (4, session, 1, number)           the reply to call `number`
+//   (4, session, 1, number, n)        chunk n of a large one: replies.h
 //   (5)                               counter that is touched when a host comes or goes
 //   (5, host)                         a host, its types, and its renewals
 //   (6, log), ...                     how far the starts of a log have sent: start_ledger.h
@@ -140,9 +141,12 @@ Bytes session_key(BytesView tenant_prefix, BytesView session);
 Bytes session_wake_key(BytesView tenant_prefix, BytesView session);
 Bytes reply_key(BytesView tenant_prefix, BytesView session, std::uint64_t number);
 KeyRange replies_of(BytesView tenant_prefix, BytesView session);
+// Of the reply with that key, where it is a large one.
+Bytes reply_chunk_key(const Bytes& reply, std::uint32_t index);
+KeyRange reply_chunks(const Bytes& reply);
 KeyRange everything_of_session(BytesView tenant_prefix, BytesView session);
 KeyRange session_range(BytesView tenant_prefix);
-// The session of any key within (4, ...), and the call's number of a reply key.
+// The session of any key within (4, ...), and the call's number of a reply's key, or a chunk's.
 Result<Bytes> session_of_key(BytesView tenant_prefix, BytesView key);
 Result<std::uint64_t> number_of_reply_key(BytesView tenant_prefix, BytesView key);
 

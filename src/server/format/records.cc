@@ -250,12 +250,18 @@ Bytes encode_reply(BytesView payload) {
 }
 
 Bytes encode_reply_within(BytesView payload, const Limits& limits) {
-  if (payload.size() + kReplyHeadBytes <= limits.value_bytes) return encode_reply(payload);
-  return encode_reply_error(Error(
-      ErrorKind::exhausted, Limit{"value_bytes", limits.value_bytes},
-      "the message was processed, but its reply of " + std::to_string(payload.size()) +
-          " bytes is over the store's limit value_bytes = " + std::to_string(limits.value_bytes) +
-          "; reply in parts"));
+  const std::size_t share = limits.transaction_bytes / kReplyShare;
+  const bool by_value = limits.value_bytes > share;
+  const std::size_t most = by_value ? limits.value_bytes : share;
+  if (payload.size() + kReplyHeadBytes <= most) return encode_reply(payload);
+  const Limit limit = by_value ? Limit{"value_bytes", limits.value_bytes}
+                               : Limit{"transaction_bytes", limits.transaction_bytes};
+  return encode_reply_error(
+      Error(ErrorKind::exhausted, limit,
+            "the message was processed, but its reply of " + std::to_string(payload.size()) +
+                " bytes is over " + (by_value ? "" : "a quarter of ") + "the store's limit " +
+                limit.name + " = " + std::to_string(limit.value) +
+                "; ask for it in parts: each call with where the one before it ended"));
 }
 
 Bytes encode_reply_error(const Error& error) {

@@ -85,7 +85,9 @@ inline constexpr std::size_t kDeadLetterReasonBytes = 512;
 
 // A reply, or the error that the caller gets.
 Bytes encode_reply(BytesView payload);
-// The same, or `exhausted` where the reply does not fit into one value of the store.
+// A reply is at most this share of transaction_bytes, or one value of the store.
+inline constexpr std::size_t kReplyShare = 4;
+// The same, or `exhausted` where the reply is larger. It may be larger than a value: replies.h.
 Bytes encode_reply_within(BytesView payload, const Limits& limits);
 Bytes encode_reply_error(const Error& error);
 Result<Result<Bytes>> decode_reply(BytesView bytes);

@@ -8,6 +8,7 @@
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "server/format/records.h"
+#include "server/format/replies.h"
 
 namespace semper::internal {
 namespace {
@@ -288,16 +289,30 @@ Async<Sessions::Replies> Sessions::read_replies(Transaction& transaction, BytesV
                 co_await transaction.get_range(replies_of(prefix, session),
                                                {.limit = replies_per_round(transaction.limits()),
                                                 .mode = ReadMode::snapshot}));
+  const std::size_t most_bytes = transaction.limits().transaction_bytes / kReplyShare;
+  const std::size_t most_operations = replies_per_round(transaction.limits());
+  std::size_t bytes = 0;  // of large ones
   Replies replies;
-  for (const auto& row : page.rows) {
+  for (std::size_t at = 0; at < page.rows.size();) {
+    if (bytes >= most_bytes || transaction.operation_count() >= most_operations) break;
+    const auto& row = page.rows[at];
     transaction.clear(row.key);
     const auto number = number_of_reply_key(prefix, row.key);
     if (!number) {
       log_error("server", "a reply is dropped: " + number.error().to_string());
+      ++at;
       continue;
     }
     // One that cannot be read is the answer of its caller, and in nobody's way.
-    auto reply = decode_reply(row.value);
+    Result<Result<Bytes>> reply = Bytes();
+    if (is_in_chunks(row.value)) {
+      SEMPER_CO_TRY(const Bytes encoded, co_await take_chunks(transaction, page, at));
+      bytes += encoded.size();
+      reply = decode_reply(encoded);
+    } else {
+      ++at;
+      reply = decode_reply(row.value);
+    }
     Result<Bytes> answer = reply ? std::move(*reply) : Result<Bytes>(fail(reply.error()));
     replies.emplace_back(*number, std::move(answer));
   }
