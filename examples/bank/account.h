@@ -5,6 +5,8 @@
 // neither; the receiver processes that message exactly once. In between the money is under way, and
 // nowhere else. So no balance is ever negative, and when no message waits all balances together are
 // what was paid in.
+//
+// A standing order is a durable timer: each of its ticks is one transfer, whatever dies in between.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +30,8 @@ struct Account {
     std::map<std::string, std::uint64_t> last_from;
     std::map<std::string, std::uint64_t> last_to;
     std::uint64_t disorder = 0;  // transfers that came twice, or before an earlier one
+    std::uint64_t paid = 0;      // ticks of standing orders that became a transfer
+    std::uint64_t bounced = 0;   // and those for which there was not that much
   };
 
   // Pays in when the account is new; does nothing later. Returns the balance.
@@ -47,13 +51,29 @@ struct Account {
     std::int64_t amount = 0;
     using Reply = Receipt;
   };
+  // The same amount again and again: `times` times, one `period_ms` after the other, the first after one
+  // period. Under the same name another order replaces it; one with 0 times ends it. What is due while no
+  // host runs is paid later, each of them.
+  struct StandingOrder {
+    std::string name;
+    std::string to;
+    std::int64_t amount = 0;
+    std::int64_t period_ms = 0;
+    std::uint64_t times = 0;
+    using Reply = bool;  // false: nobody would get anything, or the period is none
+  };
+  // A tick of one.
+  struct Pay {
+    std::string to;
+    std::int64_t amount = 0;
+  };
   // From another account, by its transaction.
   struct Receive {
     std::string from;
     std::uint64_t number = 0;  // counts the transfers of this pair
     std::int64_t amount = 0;
   };
-  using Messages = semper::Messages<Open, Balance, Transfer, Receive>;
+  using Messages = semper::Messages<Open, Balance, Transfer, StandingOrder, Pay, Receive>;
 
   semper::Result<State> init(const semper::EntityId&) { return State{}; }
 
@@ -69,14 +89,27 @@ struct Account {
 
   semper::Reply<Receipt> handle_call(const Transfer& transfer, State& state,
                                      semper::Context& context) {
-    const bool possible =
-        transfer.amount > 0 && transfer.amount <= state.balance && transfer.to != context.id().id;
-    if (!possible) return Receipt{false, state.balance};
-    state.balance -= transfer.amount;
-    ++state.sent;
-    const Receive onward{context.id().id, ++state.last_to[transfer.to], transfer.amount};
-    context.cast(semper::ref<Account>(context.tenant(), transfer.to), onward);
-    return Receipt{true, state.balance};
+    const bool done = send(transfer.to, transfer.amount, state, context);
+    return Receipt{done, state.balance};
+  }
+
+  semper::Reply<bool> handle_call(const StandingOrder& order, State&, semper::Context& context) {
+    if (order.times == 0) {
+      context.cancel_timer(order.name);
+      return true;
+    }
+    if (order.amount <= 0 || order.period_ms <= 0 || order.to == context.id().id) return false;
+    semper::EveryOptions every;
+    every.period = std::chrono::milliseconds(order.period_ms);
+    every.max_count = order.times;
+    every.missed = semper::EveryOptions::Missed::all;
+    const Pay pay{order.to, order.amount};
+    context.send_every(order.name, every, pay);
+    return true;
+  }
+
+  void handle_cast(const Pay& pay, State& state, semper::Context& context) {
+    ++(send(pay.to, pay.amount, state, context) ? state.paid : state.bounced);
   }
 
   void handle_cast(const Receive& receive, State& state, semper::Context&) {
@@ -85,6 +118,19 @@ struct Account {
     last = receive.number;
     state.balance += receive.amount;
     ++state.received;
+  }
+
+ private:
+  // False: there is not that much, and nothing happens.
+  static bool send(const std::string& to, std::int64_t amount, State& state,
+                   semper::Context& context) {
+    const bool possible = amount > 0 && amount <= state.balance && to != context.id().id;
+    if (!possible) return false;
+    state.balance -= amount;
+    ++state.sent;
+    const Receive onward{context.id().id, ++state.last_to[to], amount};
+    context.cast(semper::ref<Account>(context.tenant(), to), onward);
+    return true;
   }
 };
 

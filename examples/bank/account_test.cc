@@ -16,8 +16,8 @@ semper::Status broken(const std::string& what) {
   return semper::fail(semper::ErrorKind::internal, what);
 }
 
-TEST(AccountTest, a_fault_at_some_point_of_two_transfers_makes_or_loses_money) {
-  Harness harness;
+// Whatever breaks: nothing is overdrawn, comes twice, is lost or made.
+void watch_the_money(Harness& harness) {
   harness.serve<Account>();
   harness.invariant<Account>([](const Account::State& account) -> semper::Status {
     if (account.balance < 0) return broken("it is overdrawn");
@@ -35,11 +35,34 @@ TEST(AccountTest, a_fault_at_some_point_of_two_transfers_makes_or_loses_money) {
     if (under_way != 0) return broken("a transfer left and never came");
     return sum == paid_in ? semper::Status() : broken("the balances are " + std::to_string(sum));
   });
+}
+
+TEST(AccountTest, a_fault_at_some_point_of_two_transfers_makes_or_loses_money) {
+  Harness harness;
+  watch_the_money(harness);
   const auto report = harness.explore([&] {
     const auto account = harness.ref<Account>("000");
     static_cast<void>(harness.call<Account::Open>(account, kPaidIn));
     static_cast<void>(harness.call<Account::Transfer>(account, "001", 30));
     static_cast<void>(harness.call<Account::Transfer>(account, "001", 5));
+  });
+  EXPECT_TRUE(report.passed()) << report;
+  EXPECT_GT(report.runs, 100u);
+}
+
+TEST(AccountTest, a_standing_order_pays_less_or_more_often_than_it_says) {
+  Harness harness;
+  watch_the_money(harness);
+  const auto report = harness.explore([&] {
+    const auto account = harness.ref<Account>("000");
+    static_cast<void>(harness.call<Account::Open>(account, kPaidIn));
+    const auto ordered = harness.call<Account::StandingOrder>(account, "rent", "001", 20, 1000, 3);
+    harness.advance(std::chrono::seconds(10));
+    ASSERT_TRUE(harness.settle());
+    if (!ordered) return;  // perhaps it was heard, and perhaps the account was not opened
+    const auto state = harness.state(account);
+    EXPECT_EQ(state->paid + state->bounced, 3u);
+    EXPECT_EQ(state->bounced, state->opened ? 1u : 3u);
   });
   EXPECT_TRUE(report.passed()) << report;
   EXPECT_GT(report.runs, 100u);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "semper/base/codec.h"
+#include "semper/server/list_timers.h"
 
 namespace bank {
 namespace {
@@ -36,6 +37,7 @@ void look_at(const semper::EntityView& view, Audit& audit) {
   audit.balances += state->balance;
   audit.sent += state->sent;
   audit.received += state->received;
+  audit.ordered += state->paid;
   if (state->balance < 0) {
     audit.wrong.push_back(name + " has the balance " + std::to_string(state->balance));
   }
@@ -59,6 +61,18 @@ semper::Async<void> open_accounts(semper::Store store, std::size_t accounts, std
     const auto account = semper::ref<Account>(store, account_name(i));
     SEMPER_CO_TRY(const auto balance, co_await account.call(open, kOpenPatience));
     static_cast<void>(balance);
+  }
+  co_return semper::Status{};
+}
+
+semper::Async<void> order_payments(semper::Store store, std::size_t accounts,
+                                   std::chrono::milliseconds period, std::uint64_t times) {
+  for (std::size_t i = 0; i < accounts; ++i) {
+    const Account::StandingOrder order{"rent", account_name((i + 1) % accounts), 1, period.count(),
+                                       times};
+    const auto account = semper::ref<Account>(store, account_name(i));
+    SEMPER_CO_TRY(const bool ordered, co_await account.call(order, kOpenPatience));
+    if (!ordered) co_return semper::fail(semper::ErrorKind::invalid_argument, "no such order");
   }
   co_return semper::Status{};
 }
@@ -102,6 +116,8 @@ semper::Async<Audit> add_up(semper::Store store) {
     const semper::EntityId account{type, id};
     SEMPER_CO_TRY(const auto view, co_await semper::inspect(store, account));
     look_at(view, audit);
+    SEMPER_CO_TRY(const auto timers, co_await semper::list_timers(store, account));
+    audit.orders += timers.size();
   }
   co_return audit;
 }
@@ -112,7 +128,7 @@ semper::Async<Audit> audit(semper::Store store, std::int64_t paid_in, semper::Du
   while (true) {
     SEMPER_CO_TRY(Audit found, co_await add_up(store));
     // Queues may be empty one after the other while money moves on: what has left must have come.
-    if (found.waiting == 0 && found.sent == found.received) {
+    if (found.waiting == 0 && found.orders == 0 && found.sent == found.received) {
       if (found.balances != paid_in) {
         found.wrong.push_back("the balances are " + std::to_string(found.balances) + ", and " +
                               std::to_string(paid_in) + " were paid in");
@@ -122,8 +138,9 @@ semper::Async<Audit> audit(semper::Store store, std::int64_t paid_in, semper::Du
     if (clock.now() > end) {
       co_return semper::fail(
           semper::ErrorKind::timeout,
-          std::to_string(found.waiting) + " messages wait, and " + std::to_string(found.received) +
-              " of " + std::to_string(found.sent) + " transfers have come; is a host running?");
+          std::to_string(found.waiting) + " messages and " + std::to_string(found.orders) +
+              " standing orders wait, and " + std::to_string(found.received) + " of " +
+              std::to_string(found.sent) + " transfers have come; is a host running?");
     }
     SEMPER_CO_TRY_STATUS(co_await semper::sleep_for(clock, kBetweenAudits));
   }

@@ -1,6 +1,7 @@
 // Bank: what is done with accounts: opened, moved between, audited.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <stop_token>
 #include <string>
@@ -17,6 +18,11 @@ std::string account_name(std::size_t number);
 
 // Pays `amount` into each of the first `accounts` that is new. A host must serve them.
 semper::Async<void> open_accounts(semper::Store store, std::size_t accounts, std::int64_t amount);
+
+// Each of the first `accounts` pays 1 to the next, `times` times, one period after the other. Where it does
+// so already, the order goes on as it is.
+semper::Async<void> order_payments(semper::Store store, std::size_t accounts,
+                                   std::chrono::milliseconds period, std::uint64_t times);
 
 // What one clerk did.
 struct Work {
@@ -40,15 +46,17 @@ struct Audit {
   std::int64_t balances = 0;
   std::uint64_t sent = 0;
   std::uint64_t received = 0;
+  std::uint64_t ordered = 0;       // of those that left, by standing orders
   std::uint64_t waiting = 0;       // messages in queues: while there are any, money is under way
+  std::uint64_t orders = 0;        // standing orders with something to pay: the same
   std::vector<std::string> wrong;  // each a sentence
 };
 
 // Reads every account, each as of a moment of its own: only what is found when nothing moves counts.
 semper::Async<Audit> add_up(semper::Store store);
 
-// Waits until no message is under way, then adds up, and compares with what was paid in.
-// Error: timeout (messages still wait after `limit`).
+// Waits until no message is under way and each standing order is paid, then adds up, and compares with what
+// was paid in. Error: timeout (messages still wait after `limit`).
 semper::Async<Audit> audit(semper::Store store, std::int64_t paid_in, semper::Duration limit);
 
 }  // namespace bank

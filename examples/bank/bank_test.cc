@@ -80,6 +80,28 @@ TEST_F(BankTest, clerks_at_once_lose_money) {
   EXPECT_EQ(found.sent, done);
 }
 
+TEST_F(BankTest, standing_orders_stop_early_or_never) {
+  constexpr std::uint64_t kTimes = 4;
+  const std::chrono::milliseconds period(1);
+  ASSERT_TRUE(scheduler_.block_on(order_payments(*store_, kAccounts, period, kTimes)));
+  const Audit found = audited();
+  EXPECT_THAT(found.wrong, IsEmpty());
+  EXPECT_EQ(found.ordered, kAccounts * kTimes);
+  EXPECT_EQ(found.sent, kAccounts * kTimes);
+}
+
+TEST_F(BankTest, an_order_that_was_ended_pays) {
+  const auto account = semper::ref<Account>(*store_, "000");
+  const Account::StandingOrder never{"rent", "001", 1, 3'600'000, 12};
+  ASSERT_TRUE(scheduler_.block_on(account.call(never)).value());
+  EXPECT_EQ(scheduler_.block_on(add_up(*store_)).value().orders, 1u);
+  ASSERT_TRUE(
+      scheduler_.block_on(account.call(Account::StandingOrder{"rent", "", 0, 0, 0})).value());
+  EXPECT_EQ(audited().ordered, 0u);
+  EXPECT_FALSE(
+      scheduler_.block_on(account.call(Account::StandingOrder{"x", "000", 1, 1, 1})).value());
+}
+
 TEST_F(BankTest, an_audit_overlooks_money_that_was_made) {
   const auto account = semper::ref<Account>(*store_, "000");
   ASSERT_TRUE(scheduler_.block_on(account.cast(Account::Receive{"nobody", 1, 10})));

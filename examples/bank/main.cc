@@ -8,7 +8,7 @@
 // Start two hosts and some clerks, kill any of them with kill -9, start it again, stop the clerks, and
 // audit:
 //
-//   10 accounts hold 1000, as was paid in; 5321 transfers left and came
+//   10 accounts hold 1000, as was paid in; 5321 transfers left and came, 200 of them by standing order
 //
 // STORE_URL is sqlite:./bank.db by default; fdb:CLUSTER_FILE and etcd:HOST:PORT,... work the same.
 #include <chrono>
@@ -26,6 +26,9 @@ namespace {
 constexpr std::size_t kAccounts = 10;
 constexpr std::int64_t kPaidIn = 100;  // into each
 constexpr std::size_t kClerks = 8;
+// Of each account's standing order.
+constexpr auto kPeriod = std::chrono::milliseconds(100);
+constexpr std::uint64_t kPayments = 20;
 constexpr auto kDemoTime = std::chrono::seconds(2);
 constexpr auto kAuditLimit = std::chrono::seconds(60);
 constexpr const char* kUsage =
@@ -89,13 +92,17 @@ int audit(semper::Scheduler& scheduler, const semper::Store& store) {
   for (const auto& sentence : found->wrong) std::cerr << "semper-bank: " << sentence << '\n';
   if (!found->wrong.empty()) return 1;
   std::cout << found->accounts << " accounts hold " << found->balances << ", as was paid in; "
-            << found->sent << " transfers left and came\n";
+            << found->sent << " transfers left and came, " << found->ordered
+            << " of them by standing order\n";
   return 0;
 }
 
 int work(semper::Scheduler& scheduler, const semper::Store& store, End end) {
   const auto opened = scheduler.block_on(bank::open_accounts(store, kAccounts, kPaidIn));
   if (!opened) return explain(opened.error());
+  const auto ordered =
+      scheduler.block_on(bank::order_payments(store, kAccounts, kPeriod, kPayments));
+  if (!ordered) return explain(ordered.error());
   Clerks clerks(scheduler, store);
   static_cast<void>(scheduler.block_on(end.wait()));
   report(clerks.stop());
@@ -105,6 +112,9 @@ int work(semper::Scheduler& scheduler, const semper::Store& store, End end) {
 int demo(semper::Scheduler& scheduler, const semper::Store& store, End end) {
   const auto opened = scheduler.block_on(bank::open_accounts(store, kAccounts, kPaidIn));
   if (!opened) return explain(opened.error());
+  const auto ordered =
+      scheduler.block_on(bank::order_payments(store, kAccounts, kPeriod, kPayments));
+  if (!ordered) return explain(ordered.error());
   Clerks clerks(scheduler, store);
   auto& clock = semper::system_clock();
   static_cast<void>(scheduler.block_on(end.wait_until(clock, clock.after(kDemoTime))));
