@@ -94,6 +94,10 @@ struct Actor {
     ++s.count;
     return semper::stop("told to by cast");
   }
+  Outcome handle_info(const Stop&, State& s, Context&) {
+    ++s.count;
+    return Outcome(semper::stop("told to by info")).then(tell("last info"));
+  }
   Reply<std::int64_t> handle_call(const StopQuietly&, State& s, Context&) {
     ++s.count;
     return semper::stop("without an answer");
@@ -277,6 +281,31 @@ SERVER_TEST(Actions, stop_keeps_the_state_calls_terminate_and_the_next_message_w
   const auto all = seen->all();
   EXPECT_EQ(std::count(all.begin(), all.end(), "terminate told to by cast 8"), 1)
       << ::testing::PrintToString(all);
+  co_await world.until_clean();
+}
+
+SERVER_TEST(Actions, a_stop_comes_after_its_actions_whichever_way_its_message_came) {
+  auto seen = std::make_shared<Seen>();
+  auto& server = *co_await world.serve(std::make_shared<Actor>(seen));
+  const CallOptions patient{world.patience()};
+  EXPECT_EQ(must(co_await server.ref<Actor>("local").call(Actor::Stop{}, patient)), 1);
+  EXPECT_EQ(must(co_await server.ref<Actor>("urgent").priority_call(Actor::Stop{}, patient)), 1);
+  EXPECT_EQ(must(co_await world.ref<Actor>("queued").call(Actor::Stop{}, patient)), 1);
+  auto told = server.ref<Actor>("told");
+  must(co_await told.info(Actor::Stop{}));
+  co_await world.eventually([&] { return seen->all().size() == 8; });
+  auto all = seen->all();
+  const auto words = std::count(all.begin(), all.end(), "last words 1");
+  EXPECT_EQ(words, 3) << ::testing::PrintToString(all);
+  for (const auto& [before, after] : {std::pair("last words 1", "terminate told to 1"),
+                                      std::pair("last info 1", "terminate told to by info 1")}) {
+    const auto said = std::find(all.begin(), all.end(), before);
+    const auto stopped = std::find(all.begin(), all.end(), after);
+    EXPECT_TRUE(said < stopped && stopped != all.end()) << ::testing::PrintToString(all);
+  }
+  for (const char* id : {"local", "urgent", "queued", "told"}) {
+    EXPECT_EQ(must(co_await world.ref<Actor>(id).call(Actor::Read{}, patient)), 1) << id;
+  }
   co_await world.until_clean();
 }
 

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -174,6 +175,31 @@ TEST_F(TidyTest, every_document_is_in_the_index) {
     const std::string name = fs::path(path).filename();
     EXPECT_NE(text.find("](" + name + ")"), std::string::npos) << "docs/README.md lacks " << name;
   }
+}
+
+// `Suite.case` of a document that says what is tested where.
+TEST_F(TidyTest, every_case_that_a_document_names_exists) {
+  std::string cases;
+  for (const auto& [path, file] : files_) {
+    if (!path.ends_with("_test.cc")) continue;
+    for (const std::string& line : file.lines) {
+      if (line.find("TEST") != std::string::npos) cases += line;
+    }
+  }
+  const auto document = files_.find("docs/dgen-tests.md");
+  ASSERT_NE(document, files_.end());
+  const std::regex name("`([A-Z][A-Za-z]+)[.]([A-Za-z0-9_]+)`");
+  std::size_t named = 0;
+  for (const std::string& line : document->second.lines) {
+    for (auto at = std::sregex_iterator(line.begin(), line.end(), name);
+         at != std::sregex_iterator(); ++at) {
+      if ((*at)[1] == "Suite") continue;
+      ++named;
+      const std::string begins = "(" + (*at)[1].str() + ", " + (*at)[2].str();
+      EXPECT_NE(cases.find(begins), std::string::npos) << (*at)[0];
+    }
+  }
+  EXPECT_GT(named, 40u);
 }
 
 // docs/guide-x.md quotes examples/guide_x, README.md any example.
