@@ -120,6 +120,55 @@ TEST_F(CliStore, stats_do_not_end_in_order_when_told_to) {
   ends_in_order({"stats", "--interval", "10ms", "--json"}, "\n", SIGTERM);
 }
 
+TEST_F(CliStore, top_does_not_end_in_order_when_told_to) {
+  ends_in_order({"top", "--interval", "100ms"}, "TYPE", SIGINT);
+  ends_in_order({"--json", "top", "--interval", "100ms"}, "\n", SIGTERM);
+}
+
+TEST_F(CliStore, top_shows_the_wrong_entities_or_in_the_wrong_order) {
+  create_store();
+  const auto queue = [&](const std::string& id, int messages) {
+    for (int i = 0; i < messages; ++i) must({"cast", id, "Add", "[1]", "--force"});
+  };
+  queue("Counter/few", 1);
+  queue("Counter/many", 3);
+  queue("Other/some", 2);
+  const auto looks = must_json_lines({"--json", "top", "--count", "2", "--interval", "100ms"});
+  ASSERT_EQ(looks.size(), 2u);
+  const auto& entities = looks[1]["entities"];
+  ASSERT_EQ(entities.size(), 3u) << looks[1];
+  EXPECT_EQ(entities[0]["entity"], "Counter/many");
+  EXPECT_EQ(entities[0]["waiting"], 3);
+  EXPECT_EQ(entities[0]["processed_per_second"], 0.0);
+  EXPECT_EQ(entities[1]["entity"], "Other/some");
+  EXPECT_EQ(entities[2]["entity"], "Counter/few");
+  EXPECT_TRUE(looks[0]["entities"][0]["processed_per_second"].is_null()) << "nothing was before";
+  EXPECT_EQ(looks[1]["types"][0]["type"], "Counter");
+  EXPECT_EQ(looks[1]["types"][0]["with_work"], 2);
+  EXPECT_EQ(looks[1]["types"][0]["waiting"], 4);
+  const auto first = must_json_lines({"--json", "top", "Counter", "--by", "name", "--count", "1"});
+  EXPECT_EQ(first[0]["entities"][0]["entity"], "Counter/few");
+  EXPECT_EQ(
+      must_json_lines({"--json", "top", "--limit", "1", "--count", "1"})[0]["entities"].size(), 1u);
+  EXPECT_THAT(must({"top", "--count", "1"}), HasSubstr("Counter/many  3        -"));
+  EXPECT_EQ(must({"top", "--count", "1"}).find('\x1b'), std::string::npos) << "not a terminal";
+  refused(3, "there is no type Countr", {"top", "Countr", "--count", "1"});
+  refused(2, "--by is waiting, rate or name", {"top", "--by", "size"});
+  refused(2, "--interval", {"top", "--interval", "1ms"});
+}
+
+TEST_F(CliStore, top_forgets_who_was_busy_a_moment_ago) {
+  create_store();
+  must({"cast", "Counter/x", "Add", "[1]", "--force"});
+  auto tool = start({"--json", "top", "--interval", "100ms"});
+  ASSERT_TRUE(wait_until([&] { return tool.has_written("\"Counter/x\""); })) << tool.errors();
+  const HostedStore host(url());  // takes what waits
+  ASSERT_TRUE(wait_until([&] { return tool.has_written("\"waiting\":0,\"processed\":1,"); }))
+      << tool.output();
+  tool.send_signal(SIGTERM);
+  EXPECT_EQ(tool.finish(), 0) << tool.errors();
+}
+
 TEST_F(CliStore, stats_count_wrongly) {
   const HostedStore host(url());
   must({"call", "Counter/x", "Add", "[1]"});

@@ -229,9 +229,12 @@ int run(std::vector<std::string> arguments, Streams streams, Interrupt& interrup
 }
 
 int run(int argc, const char* const* argv, Interrupt& interrupt) {
-  const Streams streams{std::cin, std::cout, std::cerr,
+  const Streams streams{std::cin,
+                        std::cout,
+                        std::cerr,
                         ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0,
-                        ::isatty(STDERR_FILENO) != 0};
+                        ::isatty(STDERR_FILENO) != 0,
+                        ::isatty(STDOUT_FILENO) != 0};
   return run(std::vector<std::string>(argv + 1, argv + argc), streams, interrupt);
 }
 

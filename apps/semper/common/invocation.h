@@ -32,6 +32,7 @@ struct Streams {
   std::ostream& err;
   bool is_terminal = false;     // a person can be asked
   bool shows_progress = false;  // err is a terminal
+  bool shows_results = false;   // so is out
 };
 
 class Invocation {
@@ -63,6 +64,8 @@ class Invocation {
   void say(std::string_view line);
   // Plain words as they are, line ends included.
   void print(std::string_view text);
+  // Somebody looks at the results as they come: a terminal, and not --json.
+  bool is_watched() const { return streams_.shows_results && !settings_.json; }
   // A JSON document over several lines, or an event on one line, which is seen at once.
   Status print_document(BytesView cbor);
   Status print_event(BytesView cbor);

@@ -9,6 +9,7 @@
 #include "entities/send.h"
 #include "entities/stats.h"
 #include "entities/timers.h"
+#include "entities/top.h"
 
 namespace semper::cli {
 namespace {
@@ -217,6 +218,21 @@ void add_stats(CLI::App& program, Command& chosen) {
   choose(command, chosen, arguments, stats, OnSignal::requests_stop);
 }
 
+void add_top(CLI::App& program, Command& chosen) {
+  auto& command = add_command(
+      program, {"top", "The entities with the most to do, again and again until interrupted",
+                "top\ntop Counter --by rate --limit 5\n--json top --count 1 | jq .types"});
+  auto arguments = std::make_shared<TopArguments>();
+  command.add_option("TYPE", arguments->type, "Only entities of this type");
+  command.add_option("--by", arguments->by, "waiting, rate or name: what comes first")
+      ->capture_default_str();
+  add_count(command, "--limit", arguments->limit, "Entities shown; 0: all that were looked at");
+  add_count(command, "--count", arguments->count, "End after so many pictures; 0: go on");
+  command.add_option("--interval", arguments->interval, "Time between pictures")
+      ->capture_default_str();
+  choose(command, chosen, arguments, top, OnSignal::requests_stop);
+}
+
 }  // namespace
 
 void add_entity_commands(CLI::App& program, Command& chosen) {
@@ -228,6 +244,7 @@ void add_entity_commands(CLI::App& program, Command& chosen) {
   add_record(program, chosen);
   add_force(program, chosen);
   add_stats(program, chosen);
+  add_top(program, chosen);
 }
 
 }  // namespace semper::cli

@@ -110,7 +110,18 @@ std::optional<std::string> needs_of(const EntityView& view, const std::vector<Ho
   return needs;
 }
 
-// Error not_found where neither a host nor an entity of that type was ever there.
+// Why a list of ids is empty, where its type is there.
+std::string nothing_listed(const ListArguments& arguments) {
+  const std::string prefix =
+      arguments.prefix.empty() ? "" : " that begins with " + shown(arguments.prefix);
+  const std::string after =
+      arguments.after.empty() ? "" : " that comes after " + shown(arguments.after);
+  return "there is no entity of type " + shown(arguments.type) + prefix +
+         (prefix.empty() || after.empty() ? "" : " and") + after;
+}
+
+}  // namespace
+
 Async<void> require_type(Tenant tenant, std::string type) {
   SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
   std::vector<std::string> known;
@@ -123,18 +134,6 @@ Async<void> require_type(Tenant tenant, std::string type) {
                      (known.empty() ? "none: no host has registered yet" : listed(known)) +
                      did_you_mean(type, known));
 }
-
-// Why a list of ids is empty, where its type is there.
-std::string nothing_listed(const ListArguments& arguments) {
-  const std::string prefix =
-      arguments.prefix.empty() ? "" : " that begins with " + shown(arguments.prefix);
-  const std::string after =
-      arguments.after.empty() ? "" : " that comes after " + shown(arguments.after);
-  return "there is no entity of type " + shown(arguments.type) + prefix +
-         (prefix.empty() || after.empty() ? "" : " and") + after;
-}
-
-}  // namespace
 
 Result<EntityId> parse_entity(std::string_view text) {
   auto id = EntityId::parse(text);

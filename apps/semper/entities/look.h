@@ -12,6 +12,9 @@ namespace semper::cli {
 // EntityId::parse, whose errors show how an entity is named.
 Result<EntityId> parse_entity(std::string_view text);
 
+// Error not_found where neither a host nor an entity of that type was ever there.
+Async<void> require_type(Tenant tenant, std::string type);
+
 // As people say it: 0 is all.
 std::size_t bound(std::size_t limit);
 

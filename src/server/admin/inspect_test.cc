@@ -6,6 +6,7 @@
 #include "backends/memory/memory.h"
 #include "semper/env/scheduler.h"
 #include "semper/server/host.h"
+#include "semper/server/list_loads.h"
 #include "server/format/enqueue.h"
 #include "server/format/keys.h"
 #include "server/format/records.h"
@@ -381,6 +382,36 @@ TEST_F(Inspect, WhatAHostSetAsideItDoesAfterRedriving) {
       eventually([](const EntityView& view) { return view.state == encode(std::int64_t{5}); }));
   EXPECT_EQ(run(inspect(tenant_, id)).value().dead_letters, 0u);
   ASSERT_TRUE(run(host.stop()));
+}
+
+TEST_F(Inspect, loads_are_those_of_entities_with_work_and_of_those_asked_for) {
+  const EntityId a{"Counter", "a"};
+  const EntityId done{"Counter", "done"};
+  const EntityId other{"Other", "x"};
+  enqueue(a, {"Add", "Add"});
+  enqueue(other, {"Add"});
+  internal::Header header;
+  header.popped = 7;
+  write_header(done, header);
+  LoadListOptions options;
+  auto page = scheduler_.block_on(list_loads(tenant_, "Counter", options)).value();
+  ASSERT_EQ(page.entities.size(), 1u);
+  EXPECT_EQ(page.entities[0].id, a);
+  EXPECT_EQ(page.entities[0].waiting, 2u);
+  EXPECT_FALSE(page.has_more);
+  options.also = {"done", "a", "nobody"};
+  page = scheduler_.block_on(list_loads(tenant_, "Counter", options)).value();
+  ASSERT_EQ(page.entities.size(), 2u) << "each once, and nobody is no entity";
+  EXPECT_EQ(page.entities[1].id, done);
+  EXPECT_EQ(page.entities[1].processed, 7u);
+  enqueue({"Counter", "b"}, {"Add"});
+  options.limit = 1;
+  options.also.clear();
+  page = scheduler_.block_on(list_loads(tenant_, "Counter", options)).value();
+  EXPECT_EQ(page.entities.size(), 1u);
+  EXPECT_TRUE(page.has_more);
+  EXPECT_EQ(scheduler_.block_on(list_loads(tenant_, "", options)).error().kind(),
+            ErrorKind::invalid_argument);
 }
 
 }  // namespace
