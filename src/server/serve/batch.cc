@@ -103,8 +103,8 @@ Async<bool> Batch::attempt() {
     if (!*ready) co_return true;
     step_back_for_publishers();
     if (operations_.empty() && !queue_noticed_) co_return true;
-    SEMPER_CO_TRY(const bool may_run, co_await announce());
-    if (!may_run) co_return false;
+    SEMPER_CO_TRY(const MayRun may_run, co_await announce());
+    if (may_run != MayRun::yes) co_return may_run == MayRun::not_now;
   }
   const Execution execution(served_, *target_, desk_, burial_, limit());
   if (!effects.was_known && served_.consumes()) {

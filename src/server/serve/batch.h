@@ -84,11 +84,12 @@ class Batch {
   Async<bool> attempt();
   Async<bool> load(Transaction& transaction);
   void step_back_for_publishers();
-  // True: the first message of the queue may be run (announcement.h). False: begin the attempt anew.
-  Async<bool> announce();
-  Async<bool> wait_to_run_alone();
-  // True: it does not live, or was waited for long enough. False: begin the attempt anew.
-  Async<bool> wait_for_announcer(const AliveRecord& announcer);
+  // Whether the first message of the queue may be run (announcement.h); in an attempt that begins anew; or
+  // by a later batch, and this one has nothing left to do.
+  enum class MayRun : std::uint8_t { yes, again, not_now };
+  Async<MayRun> announce();
+  Async<void> wait_to_run_alone();
+  bool waits_for_announcer(const QueuePlace& head, const AliveRecord& announcer);
   // As find_full_queue().
   Async<std::optional<EntityId>> find_full(Transaction& transaction, const AttemptEffects& effects);
   Status write(Transaction& transaction, AttemptEffects& effects);
@@ -141,7 +142,6 @@ class Batch {
   std::optional<Burial> burial_;
   bool is_member_ = false;       // of a group
   bool may_be_sent_to_ = false;  // by others of it, in the same commit
-  std::optional<MonotonicTime> waits_until_;  // for a host that announced the first message to end
   bool is_alone_ = false;        // has the permit to run a message that may end this process
   bool must_load_ = false;
   int conflicts_ = 0;

@@ -11,8 +11,6 @@ namespace {
 
 // Between two looks whether a message may be run alone; priority messages come meanwhile.
 constexpr Duration kAlonePause = std::chrono::milliseconds(2);
-// Between two looks whether a host has ended; a lease is seconds.
-constexpr Duration kAnnouncerPause = std::chrono::milliseconds(100);
 
 Error ended_its_process(std::uint64_t runs) {
   return Error(ErrorKind::internal,
@@ -21,26 +19,37 @@ Error ended_its_process(std::uint64_t runs) {
       .in("after " + std::to_string(runs) + " attempts");
 }
 
+// Nothing: it has ended, or it is not said which one it is.
+Async<std::optional<AliveRecord>> living_host(Transaction& transaction, const Tenant& tenant,
+                                              const Bytes& host) {
+  if (host.empty() || SEMPER_MUTANT("server_announcer_taken_for_ended")) co_return std::nullopt;
+  SEMPER_CO_TRY(const auto row,
+                co_await transaction.get(host_key(tenant.prefix(), host), ReadMode::snapshot));
+  if (!row) co_return std::nullopt;
+  // One that cannot be read is there all the same; how long to wait for it is not said.
+  co_return decode_alive(*row).value_or(AliveRecord());
+}
+
 }  // namespace
 
-Async<bool> Batch::announce() {
-  if (SEMPER_MUTANT("server_attempts_in_memory")) co_return true;
+Async<Batch::MayRun> Batch::announce() {
+  if (SEMPER_MUTANT("server_attempts_in_memory")) co_return MayRun::yes;
   auto& memory = desk_;
-  if (!served_.consumes() || entity_.segments().empty()) co_return true;
+  if (!served_.consumes() || entity_.segments().empty()) co_return MayRun::yes;
   SEMPER_CO_TRY(const auto segment, EntityKeys::stamp_in(entity_.segments().front().key));
-  if (!core_.suspicion.covers(segment.version(), entity_.as_of())) co_return true;
+  if (!core_.suspicion.covers(segment.version(), entity_.as_of())) co_return MayRun::yes;
   const std::uint64_t number = core_.suspicion.number();
-  if (memory.cleared_of == number) co_return true;
-  if (begins_with_unknown()) co_return true;  // it is not run
+  if (memory.cleared_of == number) co_return MayRun::yes;
+  if (begins_with_unknown()) co_return MayRun::yes;  // it is not run
   const auto& header = entity_.header();
   const QueuePlace head{segment, header.head_offset};
-  if (burial_ && burial_->place == head) co_return true;
+  if (burial_ && burial_->place == head) co_return MayRun::yes;
   if (memory.announced) {
     const auto& known = *memory.announced;
     const bool holds = known.alone ? known.place == head
                                    : header.popped >= known.popped && header.popped < known.until;
     if (holds && known.alone) limit_ = 1;
-    if (holds) co_return true;
+    if (holds) co_return MayRun::yes;
   }
   const auto& keys = target_->keys;
   Transaction transaction = core_.store().begin();
@@ -53,21 +62,15 @@ Async<bool> Batch::announce() {
     if (auto decoded = Announcement::decode(*raw)) found = std::move(*decoded);
   }
   std::optional<AliveRecord> announcer;
-  if (found && found->concerns(header.popped) && !found->host.empty()) {
-    const Bytes row = host_key(target_->tenant.prefix(), found->host);
-    SEMPER_CO_TRY(const auto alive, co_await transaction.get(row, ReadMode::snapshot));
-    if (alive && !SEMPER_MUTANT("server_announcer_taken_for_ended")) {
-      announcer.emplace();
-      if (auto decoded = decode_alive(*alive)) announcer = std::move(*decoded);
-    }
+  if (found && found->concerns(header.popped)) {
+    SEMPER_CO_TRY(announcer, co_await living_host(transaction, target_->tenant, found->host));
   }
   must_load_ = true;
   // Those to reset and to unlock do not matter here: they begin with the load.
-  if (order && !entity_.is_ordered()) co_return false;
-  if (present.value_or(Bytes()) != entity_.header_raw()) co_return false;
-  if (announcer && found->host != core_.id) {
-    SEMPER_CO_TRY(const bool waited, co_await wait_for_announcer(*announcer));
-    if (!waited) co_return false;
+  if (order && !entity_.is_ordered()) co_return MayRun::again;
+  if (present.value_or(Bytes()) != entity_.header_raw()) co_return MayRun::again;
+  if (announcer && found->host != core_.id && waits_for_announcer(head, *announcer)) {
+    co_return MayRun::not_now;
   }
   const std::uint64_t batch =
       std::min<std::uint64_t>(core_.options.batch_messages, entity_.queue_length());
@@ -79,45 +82,45 @@ Async<bool> Batch::announce() {
     memory.announced_of = number;
     burial_ = Burial{head, ended_its_process(found->runs), found->runs, 0, Burial::Tell::no};
     limit_ = 1;
-    co_return true;
+    co_return MayRun::yes;
   }
-  if (next->alone && !is_alone_) co_return co_await wait_to_run_alone();
+  if (next->alone && !is_alone_) {
+    SEMPER_CO_TRY_STATUS(co_await wait_to_run_alone());
+    co_return MayRun::again;
+  }
   next->host = core_.id;
   transaction.set(keys.announcement(), next->encode());
   const auto committed = co_await transaction.commit();
-  if (!committed && committed.error().kind() == ErrorKind::conflict) co_return false;
+  if (!committed && committed.error().kind() == ErrorKind::conflict) co_return MayRun::again;
   if (!committed) co_return fail(committed.error());
   if (next->alone) limit_ = 1;
   memory.announced = std::move(next);
   memory.announced_of = number;
-  co_return true;
+  co_return MayRun::yes;
 }
 
-// False: it may, and what is known of it may have changed.
-Async<bool> Batch::wait_to_run_alone() {
+// When it may, what is known of it may have changed.
+Async<void> Batch::wait_to_run_alone() {
   while (true) {
     if (auto permit = core_.lone_runs->try_acquire()) {
       is_alone_ = true;
       turn_.keep(std::move(permit));
-      co_return false;
+      co_return Status{};
     }
-    if (!turn_.lasts()) co_return false;
+    if (!turn_.lasts()) co_return Status{};
     if (core_.stopping.stop_requested()) co_return fail(ErrorKind::closed, "the host is stopping");
     SEMPER_CO_TRY_STATUS(co_await turn_.pause(kAlonePause));
   }
 }
 
-Async<bool> Batch::wait_for_announcer(const AliveRecord& announcer) {
-  const auto now = core_.clock().now();
-  if (!waits_until_) {
-    const Duration lease = lease_from_row(announcer.lease_ms).value_or(HostOptions().host_lease);
-    waits_until_ = now + kAnnouncerLeases * lease;
-  }
-  if (now >= *waits_until_) co_return true;
-  if (!turn_.lasts()) co_return false;
-  if (core_.stopping.stop_requested()) co_return fail(ErrorKind::closed, "the host is stopping");
-  SEMPER_CO_TRY_STATUS(co_await turn_.pause(kAnnouncerPause));
-  co_return false;
+// It is left alone, by one whose permit others need, and looked at again (left_alone.h).
+bool Batch::waits_for_announcer(const QueuePlace& head, const AliveRecord& announcer) {
+  const Duration lease = lease_from_row(announcer.lease_ms).value_or(HostOptions().host_lease);
+  const auto left = served_.left_alone().leave(target_->id.id, head, core_.clock().now());
+  if (left.waited >= kAnnouncerLeases * lease) return false;
+  reroute_all();
+  queue_noticed_ = false;
+  return true;
 }
 
 Async<void> withdraw_announcement(const HostCore& core, const Target& target, Desk& desk) {

@@ -7,6 +7,8 @@
 // passes them over: it looks again after kLeftAloneMark where somebody has sent something since, which
 // removes the note, and else after kLeftAloneLook, because what it needs may have changed.
 //
+// So is one whose first message another host has announced, which may have ended by it (announcement.h).
+//
 // An unknown message waits for HostOptions::unknown_message_wait. What counts is the time in which this host
 // saw it first in the queue, by its own monotonic clock and with at most a step from look to look (lease.h):
 // never more than really passed, and from the beginning where the host begins anew.
