@@ -198,6 +198,19 @@ TEST_F(GuideServersTest, lines_that_are_sent_again_count_once) {
   EXPECT_EQ(count("sofa"), 13);
 }
 
+TEST_F(GuideServersTest, a_request_that_is_repeated_is_carried_out_once) {
+  deliver("chair", 9);
+  EXPECT_EQ(scheduler_.block_on(ask_about(*shop_, "chair", "ann/1")).value(), "nothing");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(scheduler_.block_on(reserve_once(*shop_, "chair", 4, "ann/1")).value(), 5);
+  }
+  EXPECT_EQ(scheduler_.block_on(reserve_once(*shop_, "chair", 4, "bob/1")).value(), 1);
+  EXPECT_EQ(scheduler_.block_on(ask_about(*shop_, "chair", "ann/1")).value(), "5 left");
+  const auto other = scheduler_.block_on(reserve_once(*shop_, "chair", 1, "ann/1"));
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().kind(), semper::ErrorKind::invalid_argument);
+}
+
 TEST_F(GuideServersTest, one_after_the_other_takes_stock) {
   EXPECT_EQ(scheduler_.block_on(take_stock(*shop_, "ann")).value(), 1);
   EXPECT_EQ(scheduler_.block_on(take_stock(*shop_, "bob")).value(), 2);

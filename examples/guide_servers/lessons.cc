@@ -83,6 +83,25 @@ semper::Async<void> import_deliveries(semper::Tenant shop, std::vector<Delivery>
   co_return co_await semper::cast_once(shop, "deliveries.csv", std::move(casts));
 }
 
+semper::Async<std::int64_t> reserve_once(semper::Tenant shop, std::string article,
+                                         std::int64_t amount, std::string request) {
+  auto stock = semper::ref<Stock>(shop, article);
+  const Stock::Reserve wanted{amount};
+  const semper::CallOptions options{.key = semper::IdempotencyKey{request}};
+  co_return co_await stock.call(wanted, options);
+}
+
+semper::Async<std::string> ask_about(semper::Tenant shop, std::string article,
+                                     std::string request) {
+  auto stock = semper::ref<Stock>(shop, article);
+  using Known = semper::KeyedReply<std::int64_t>::State;
+  SEMPER_CO_TRY(const auto known, co_await stock.result_of<Stock::Reserve>(request));
+  if (known.state == Known::absent) co_return "nothing";
+  if (known.state == Known::pending) co_return "on its way";
+  if (!*known.reply) co_return known.reply->error().message();
+  co_return std::to_string(**known.reply) + " left";
+}
+
 semper::Async<void> offer_tomorrow(semper::Tenant shop, std::string offer) {
   auto offered = semper::ref<Offer>(shop, offer);
   const Offer::Make make{4900, 24};

@@ -43,6 +43,13 @@ struct Delivery {
 // Sends the lines, those included that were sent before.
 semper::Async<void> import_deliveries(semper::Tenant shop, std::vector<Delivery> deliveries);
 
+// A request that its client may repeat: what is left after the first one. `request`: the client's own name
+// for it.
+semper::Async<std::int64_t> reserve_once(semper::Tenant shop, std::string article,
+                                         std::int64_t amount, std::string request);
+// What became of it: "nothing", "on its way", or what was left.
+semper::Async<std::string> ask_about(semper::Tenant shop, std::string article, std::string request);
+
 // A message that is sent a day later.
 semper::Async<void> offer_tomorrow(semper::Tenant shop, std::string offer);
 

@@ -113,6 +113,24 @@ TEST(SyncServer, many_threads_call_one_server) {
   EXPECT_EQ(sync::ref<Diary>(store, "all").call<Diary::Write>("last"), 401u);
 }
 
+TEST(SyncServer, a_request_that_is_repeated_with_its_key_runs_once) {
+  auto store = open("memory:");
+  sync::Host host(store);
+  host.serve<Diary>();
+  ASSERT_TRUE(host.start());
+  auto diary = sync::ref<Diary>(store, "keys");
+  for (int i = 0; i < 3; ++i) {
+    const CallOptions once{.key = IdempotencyKey{"a"}};
+    EXPECT_EQ(diary.call(Diary::Write{kLong}, once), 1u);
+    EXPECT_TRUE(diary.cast(Diary::Write{kLong}, CastOptions{IdempotencyKey{"b"}}));
+  }
+  EXPECT_EQ(diary.call<Diary::Write>(kLong), 3u);
+  const auto known = diary.result_of<Diary::Write>("a");
+  ASSERT_TRUE(known);
+  EXPECT_EQ(known->state, KeyedReply<std::uint64_t>::State::done);
+  EXPECT_EQ(known->reply, 1u);
+}
+
 TEST(SyncServer, a_callback_that_waits_is_told_so_at_once) {
   auto store = open("memory:");
   sync::Host host(store);

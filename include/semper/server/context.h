@@ -131,6 +131,7 @@ class Context {
  private:
   friend class LockedContext;
   void send_reply(const ReplyToken& to, BytesView encoded);
+  void answer(const ReplyToken& to, Bytes encoded);
   void send_cast(const Tenant& tenant, const EntityId& to, std::string_view message,
                  BytesView payload);
   void set_timer_after(std::string_view name, Duration delay, RawMessage message);

@@ -26,6 +26,7 @@
 //   cast_after, cast_at   success: the message is on stable storage, and goes into the entity's queue
 //                 when it is due, once (server/timer.h). Else as cast.
 //   priority_*, info   not durable before they return; on success their effect is.
+// A call or cast with a key may be sent again after any of these (idempotency_key.h).
 //
 // In a process whose Host serves the type, an entity with an empty queue and no lock runs call and
 // cast in one transaction, without the queue; the callback then runs before cast returns, on the
@@ -39,7 +40,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -49,6 +52,7 @@
 #include "semper/env/asio.h"
 #include "semper/server/behaviour.h"
 #include "semper/server/entity_id.h"
+#include "semper/server/idempotency_key.h"
 #include "semper/server/internal/message_parts.h"
 #include "semper/server/message.h"
 
@@ -57,6 +61,14 @@ namespace semper {
 struct CallOptions {
   // How long to wait for the reply. kForever: until it comes.
   Duration timeout = std::chrono::seconds(5);
+
+  // With one, a repeated call gets the first one's reply (server/idempotency_key.h). Default: none.
+  std::optional<IdempotencyKey> key = std::nullopt;
+};
+
+struct CastOptions {
+  // With one, a repeated cast does nothing (server/idempotency_key.h). Default: none.
+  std::optional<IdempotencyKey> key = std::nullopt;
 };
 
 // Writes of one transaction, of whatever kind, after which cast_in can number no more.
@@ -69,6 +81,8 @@ class RawRef {
 
   Async<Bytes> call(RawMessage message, CallOptions options = {}) const;
   Async<void> cast(std::vector<RawMessage> messages) const;  // all of them or none, in this order
+  Async<void> cast(RawMessage message, CastOptions options) const;
+  Async<KeyedReply<Bytes>> result_of(std::string message_name, std::string_view key) const;
   Async<void> cast_after(Duration delay, RawMessage message) const;
   Async<void> cast_at(WallTime when, RawMessage message) const;
   Async<void> cast_in(Transaction& transaction, std::vector<RawMessage> messages) const;
@@ -148,6 +162,26 @@ class Ref {
   requires HandlesCast<B, M> && internal::PartsOf<M, Parts...> Async<void> cast(Parts&&... parts)
   const { return cast(internal::make_message<M>(std::forward<Parts>(parts)...)); }
   Async<void> cast(Batch<B> batch) const { return raw_.cast(std::move(batch).take()); }
+  template <class M>
+  requires HandlesCast<B, M> Async<void> cast(M message, CastOptions options)
+  const { return raw_.cast(raw(message), options); }
+  template <class M, class... Parts>
+  requires HandlesCast<B, M> && internal::PartsOf<M, Parts...> Async<void> cast(CastOptions options,
+                                                                                Parts&&... parts)
+  const { return cast(internal::make_message<M>(std::forward<Parts>(parts)...), options); }
+
+  // What became of the call or cast of an M that was sent with this key, by whomever; sends nothing. One
+  // read. Where it was sent as a call the reply is the call's, else it has no value.
+  //   auto known = co_await account.result_of<Account::Transfer>(request.id);
+  template <class M>
+  requires HandlesCall<B, M> Async<KeyedReply<typename M::Reply>> result_of(std::string_view key)
+  const {
+    return decode_result<typename M::Reply>(raw_.result_of(std::string(short_type_name<M>()), key));
+  }
+  template <class M>
+  requires(HandlesCast<B, M> &&
+           !HandlesCall<B, M>) Async<KeyedReply<void>> result_of(std::string_view key)
+  const { return decode_result<void>(raw_.result_of(std::string(short_type_name<M>()), key)); }
 
   // A cast that is sent when it is due, by any host that serves the type: a timer of the entity, without
   // a name of its own (list_timers.h shows and cancels it). Beside the errors of cast: exhausted, the
@@ -262,6 +296,22 @@ class Ref {
   static Async<typename M::Reply> decode_reply(Async<Bytes> call) {
     SEMPER_CO_TRY(Bytes reply, co_await std::move(call));
     co_return decode<typename M::Reply>(reply);
+  }
+  template <class Reply>
+  static Async<KeyedReply<Reply>> decode_result(Async<KeyedReply<Bytes>> asked) {
+    SEMPER_CO_TRY(const auto known, co_await std::move(asked));
+    KeyedReply<Reply> result;
+    result.state = static_cast<typename KeyedReply<Reply>::State>(known.state);
+    result.kept_until = known.kept_until;
+    if (!known.reply) co_return result;
+    if (!*known.reply) {
+      result.reply.emplace(fail(known.reply->error()));
+    } else if constexpr (std::is_void_v<Reply>) {
+      result.reply.emplace();
+    } else if (!(*known.reply)->empty()) {  // else it was sent as a cast
+      result.reply.emplace(decode<Reply>(**known.reply));
+    }
+    co_return result;
   }
 
   RawRef raw_;

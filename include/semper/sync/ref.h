@@ -13,6 +13,7 @@
 // Threads and forks: see semper/sync/wait.h; a Ref is a cheap value.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -37,7 +38,25 @@ class Ref {
   call(Parts&&... parts)
   const { return call(semper::internal::make_message<M>(std::forward<Parts>(parts)...)); }
 
+  // With an idempotency key (server/idempotency_key.h).
+  template <class M>
+  requires HandlesCall<B, M> Result<typename M::Reply> call(M message, const CallOptions& options)
+  const {
+    return wait(keyed_call_of(ref_, std::move(message), options, text_of(options.key)),
+                with_answer_time(options.timeout));
+  }
+  template <class M>
+  requires HandlesCall<B, M> Result<KeyedReply<typename M::Reply>> result_of(
+      std::string key, Duration timeout = kForever)
+  const { return wait(result_in<M>(ref_, std::move(key)), timeout, Late::had_no_effect); }
+
   // No answer until `timeout`: `outcome_unknown`.
+  template <class M>
+  requires HandlesCast<B, M> Status cast(M message, const CastOptions& options,
+                                         Duration timeout = kForever)
+  const {
+    return wait(keyed_cast_of(ref_, std::move(message), options, text_of(options.key)), timeout);
+  }
   template <class M>
   requires HandlesCast<B, M> Status cast(M message, Duration timeout = kForever)
   const { return wait(cast_of(ref_, std::move(message)), timeout); }
@@ -87,6 +106,24 @@ class Ref {
     CallOptions options;
     options.timeout = timeout;
     co_return co_await ref.call(std::move(message), options);
+  }
+  static std::string text_of(const std::optional<IdempotencyKey>& key) {
+    return key ? std::string(key->text) : std::string();
+  }
+  template <class M>
+  static Async<typename M::Reply> keyed_call_of(Whole ref, M message, CallOptions options,
+                                                std::string key) {
+    if (options.key) options.key->text = key;
+    co_return co_await ref.call(std::move(message), options);
+  }
+  template <class M>
+  static Async<void> keyed_cast_of(Whole ref, M message, CastOptions options, std::string key) {
+    if (options.key) options.key->text = key;
+    co_return co_await ref.cast(std::move(message), options);
+  }
+  template <class M>
+  static Async<KeyedReply<typename M::Reply>> result_in(Whole ref, std::string key) {
+    co_return co_await ref.template result_of<M>(key);
   }
   template <class M>
   static Async<typename M::Reply> priority_call_of(Whole ref, M message, Duration timeout) {

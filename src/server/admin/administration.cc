@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "server/format/key_book.h"
 #include "server/format/orders.h"
+#include "server/format/timers.h"
 
 namespace semper::internal {
 namespace {
@@ -104,6 +106,31 @@ Async<void> unlock(std::shared_ptr<const Target> target) {
     co_return Status{};
   };
   co_return co_await target->store().transact(by_order);
+}
+
+Async<KeyedReply<Bytes>> result_of(std::shared_ptr<const Target> target, std::string message,
+                                   std::string key) {
+  if (!target->valid) co_return fail(target->valid.error());
+  SEMPER_CO_TRY_STATUS(check_key_text(key));
+  const KeyAddress address{target->id, std::move(message), std::move(key)};
+  const std::int64_t now = to_timer_ms(target->store().env().clock->wall_time());
+  KeyedReply<Bytes> result;
+  const auto look = [&](Transaction& transaction) -> Async<void> {
+    result = {};
+    KeyBook book;
+    const KeyBook::Place place{transaction, transaction, target->tenant.prefix()};
+    SEMPER_CO_TRY_STATUS(co_await book.look(place, address, KeyBook::Loaded::no));
+    const KeyRecord* const known = book.find(address, now);
+    if (known == nullptr) co_return Status{};
+    result.state = KeyedReply<Bytes>::State::pending;
+    if (!known->is_done()) co_return Status{};
+    result.state = KeyedReply<Bytes>::State::done;
+    result.kept_until = timer_time(known->expires_ms);
+    SEMPER_CO_TRY(result.reply, decode_reply(known->reply));
+    co_return Status{};
+  };
+  SEMPER_CO_TRY_STATUS(co_await target->store().transact(look));
+  co_return result;
 }
 
 Async<std::uint64_t> queue_length(std::shared_ptr<const Target> target) {

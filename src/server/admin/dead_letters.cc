@@ -8,6 +8,7 @@
 #include "semper/env/cancellation.h"
 #include "server/admin/snapshot_reads.h"
 #include "server/format/enqueue.h"
+#include "server/format/key_book.h"
 #include "server/format/records.h"
 
 namespace semper {
@@ -31,19 +32,29 @@ Async<bool> is_killed(Transaction& transaction, const EntityKeys& keys) {
   co_return decoded.kind == internal::Order::Kind::kill;
 }
 
-void enqueue(Transaction& transaction, const EntityKeys& keys,
-             const std::vector<internal::QueuedMessage>& messages) {
+// What was sent with an idempotency key is pending again; one that another message has done meanwhile goes
+// along, and its host passes it over.
+Async<void> enqueue(Transaction& transaction, const Tenant& tenant, const EntityKeys& keys,
+                    const EntityId& id, const std::vector<internal::QueuedMessage>& messages) {
   internal::Enqueuer enqueuer(transaction);
   enqueuer.to(keys);
-  for (const auto& [event, content, caller, tick] : messages) {
-    enqueuer.add(event, content, caller, tick.get());
+  internal::KeyBook book;
+  const internal::KeyBook::Place place{transaction, transaction, tenant.prefix()};
+  for (const auto& [event, content, caller, tick, key] : messages) {
+    enqueuer.add(event, content, caller, tick.get(), key.get());
+    if (!key) continue;
+    const internal::KeyAddress address{id, content.name, key->text};
+    SEMPER_CO_TRY_STATUS(co_await book.look(place, address, internal::KeyBook::Loaded::no));
+    if (!SEMPER_MUTANT("server_redriven_key_stays_failed")) book.redrive(address, *key, caller);
   }
   enqueuer.finish();
+  book.settle(transaction, tenant.prefix());
+  co_return Status{};
 }
 
 // One transaction's share of the letters in `letters`, oldest first.
-Async<Part> redrive_some(Transaction& transaction, const EntityKeys& keys, KeyRange letters,
-                         std::size_t limit) {
+Async<Part> redrive_some(Transaction& transaction, const Tenant& tenant, const EntityId& id,
+                         const EntityKeys& keys, KeyRange letters, std::size_t limit) {
   Part done;
   SEMPER_CO_TRY(const bool killed, co_await is_killed(transaction, keys));
   if (killed) co_return done;
@@ -66,14 +77,14 @@ Async<Part> redrive_some(Transaction& transaction, const EntityKeys& keys, KeyRa
   }
   done.letters = messages.size();
   if (messages.empty()) co_return done;
-  enqueue(transaction, keys, messages);
+  SEMPER_CO_TRY_STATUS(co_await enqueue(transaction, tenant, keys, id, messages));
   co_return done;
 }
 
 enum class Fate : std::uint8_t { back_to_queue, gone };
 
-Async<void> take_named(Transaction& transaction, const EntityKeys& keys, const EntityId& id,
-                       const std::vector<Versionstamp>& letters, Fate fate) {
+Async<void> take_named(Transaction& transaction, const Tenant& tenant, const EntityKeys& keys,
+                       const EntityId& id, const std::vector<Versionstamp>& letters, Fate fate) {
   SEMPER_CO_TRY_STATUS(co_await require_entity(transaction, keys, id));
   SEMPER_CO_TRY(const bool killed, co_await is_killed(transaction, keys));
   std::vector<internal::QueuedMessage> messages;
@@ -94,8 +105,8 @@ Async<void> take_named(Transaction& transaction, const EntityKeys& keys, const E
     transaction.clear(key);
     if (SEMPER_MUTANT("server_redrive_of_named_letters_half_done") && letters.size() > 1) break;
   }
-  if (fate == Fate::back_to_queue && !messages.empty()) enqueue(transaction, keys, messages);
-  co_return Status{};
+  if (fate == Fate::gone || messages.empty()) co_return Status{};
+  co_return co_await enqueue(transaction, tenant, keys, id, messages);
 }
 
 Async<void> take(Tenant tenant, EntityId id, std::vector<Versionstamp> letters, Fate fate) {
@@ -107,7 +118,7 @@ Async<void> take(Tenant tenant, EntityId id, std::vector<Versionstamp> letters, 
                        std::to_string(kDeadLettersAtOnce) + "; name fewer");
   }
   co_return co_await in_snapshot(tenant, id, [&](Transaction& transaction, const EntityKeys& keys) {
-    return take_named(transaction, keys, id, letters, fate);
+    return take_named(transaction, tenant, keys, id, letters, fate);
   });
 }
 
@@ -154,7 +165,7 @@ Async<std::uint64_t> redrive(Tenant tenant, EntityId id, std::size_t limit) {
   std::uint64_t redriven = 0;
   while (redriven < limit && !rest.empty()) {
     SEMPER_CO_TRY(const Part some, co_await tenant.store()->transact([&](Transaction& transaction) {
-      return redrive_some(transaction, keys, rest, limit - redriven);
+      return redrive_some(transaction, tenant, id, keys, rest, limit - redriven);
     }));
     redriven += some.letters;
     if (!some.more) break;

@@ -59,6 +59,8 @@ class Shower {
     if (key == keys_.failures()) return "failed runs";
     if (key == keys_.timer_count()) return "timer count";
     if (keys_.timers().contains(key)) return "timer";
+    if (key == keys_.key_count()) return "key count";
+    if (keys_.idempotency_keys().contains(key)) return "idempotency key";
     return "other";
   }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/server/idempotency_key.h"
 
 namespace semper::internal {
 
@@ -12,7 +13,10 @@ namespace {
 constexpr std::size_t kMessageOverheadBytes = 40;
 // Kept free in the value of a message, so that it can be set aside with a reason.
 constexpr std::size_t kDeadLetterRoomBytes = 1024;
-static_assert(kDeadLetterRoomBytes > kDeadLetterReasonBytes + 64);
+// The heads of a key's fields, its fingerprint and a number.
+constexpr std::size_t kKeyOverheadBytes = 40;
+static_assert(kDeadLetterRoomBytes >
+              kDeadLetterReasonBytes + 64 + kIdempotencyKeyBytesMaximum + kKeyOverheadBytes);
 }  // namespace
 
 void Enqueuer::to(const EntityKeys& keys) {
@@ -21,10 +25,10 @@ void Enqueuer::to(const EntityKeys& keys) {
 }
 
 void Enqueuer::add(Event event, const RawMessage& message, const ReplyToken& caller,
-                   const TickRecord* tick) {
-  const std::size_t size = queued_size(message, caller);
+                   const TickRecord* tick, const MessageKey* key) {
+  const std::size_t size = queued_size(message, caller) + queued_size(key);
   if (segment_.count() > 0 && segment_.size_bytes() + size > kSegmentBytes) close_segment();
-  segment_.add(event, message, caller, tick);
+  segment_.add(event, message, caller, tick, key);
   ++added_;
 }
 
@@ -52,6 +56,10 @@ void Enqueuer::finish() {
 std::size_t queued_size(const RawMessage& message, const ReplyToken& caller) {
   return message.payload.size() + message.name.size() + caller.session.size() +
          kMessageOverheadBytes;
+}
+
+std::size_t queued_size(const MessageKey* key) {
+  return key == nullptr ? 0 : key->text.size() + kKeyOverheadBytes;
 }
 
 Status check_message_size(const RawMessage& message, const ReplyToken& caller,

@@ -21,7 +21,8 @@ enum Space : std::int64_t {
   kLogs,
   kSpeech = 9,
   kDue = 12,
-  kDueWake = 13
+  kDueWake = 13,
+  kExpiry = 17
 };
 enum Part : std::int64_t {
   kHeader = 0,
@@ -35,7 +36,9 @@ enum Part : std::int64_t {
   kAnnouncement,
   kFailures,
   kTimerCount = 12,
-  kTimers = 13
+  kTimers = 13,
+  kKeyCount = 16,
+  kKeys = 17
 };
 
 // A reader behind prefix and space number, or the error that the key is elsewhere.
@@ -104,6 +107,20 @@ Bytes EntityKeys::timers_mark() const {
 Bytes EntityKeys::due_wake() const {
   return due_wake_key(tenant_prefix(), id_->type, shard_of(id_->id));
 }
+Bytes EntityKeys::key_count() const {
+  return part(kKeyCount);
+}
+Bytes EntityKeys::key(std::string_view message, std::string_view text) const {
+  return tuple_key(prefix_, kKeys, message, text);
+}
+KeyRange EntityKeys::idempotency_keys() const {
+  return part_range(kKeys);
+}
+Bytes EntityKeys::key_expiry(std::int64_t expires_ms, std::string_view message,
+                             std::string_view text) const {
+  return tuple_key(tenant_prefix(), kExpiry, id_->type, shard_of(id_->id), expires_ms, id_->id,
+                   message, text);
+}
 Bytes EntityKeys::index() const {
   return tuple_key(tenant_prefix(), kIndex, id_->type, shard_of(id_->id), id_->id);
 }
@@ -146,10 +163,10 @@ KeyRange EntityKeys::everything() const {
   return below(prefix_);
 }
 
-std::array<KeyRange, 4> EntityKeys::consumers_own() const {
+std::array<KeyRange, 5> EntityKeys::consumers_own() const {
   return {KeyRange{header_, pushed_}, KeyRange{part(kChunks), part(kOnce)},
-          KeyRange{part(kAnnouncement), part(kTimerCount)},
-          KeyRange{timers().end, everything().end}};
+          KeyRange{part(kAnnouncement), part(kTimerCount)}, KeyRange{timers().end, part(kKeyCount)},
+          KeyRange{idempotency_keys().end, everything().end}};
 }
 
 Result<Versionstamp> EntityKeys::stamp_in(BytesView key) {
@@ -241,6 +258,45 @@ Result<std::string> name_of_timer_key(BytesView prefix, BytesView key) {
   SEMPER_TRY(const auto name, reader.read_text(scratch));
   SEMPER_TRY_STATUS(reader.expect_end());
   return std::string(name);
+}
+
+Result<KeyName> name_of_key(BytesView prefix, BytesView key) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kEntities));
+  Bytes scratch;
+  KeyName name;
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_int64());
+  SEMPER_TRY(name.message, reader.read_text(scratch));
+  SEMPER_TRY(name.text, reader.read_text(scratch));
+  name.is_chunk = !reader.at_end();
+  if (name.is_chunk) {
+    SEMPER_TRY_STATUS(reader.read_uint64());
+  }
+  SEMPER_TRY_STATUS(reader.expect_end());
+  return name;
+}
+KeyRange expiry_range(BytesView prefix, std::string_view type) {
+  return below(tuple_key(prefix, kExpiry, type));
+}
+KeyRange expiry_range_until(BytesView prefix, std::string_view type, std::uint32_t shard,
+                            std::int64_t until_ms) {
+  KeyRange range = below(tuple_key(prefix, kExpiry, type, shard));
+  range.end = below(tuple_key(prefix, kExpiry, type, shard, until_ms)).end;
+  return range;
+}
+Result<ExpiryEntry> entry_of_expiry_key(BytesView prefix, BytesView key) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kExpiry));
+  Bytes scratch;
+  ExpiryEntry entry;
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_int64());
+  SEMPER_TRY(entry.expires_ms, reader.read_int64());
+  SEMPER_TRY(entry.id, reader.read_text(scratch));
+  SEMPER_TRY(entry.message, reader.read_text(scratch));
+  SEMPER_TRY(entry.text, reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.expect_end());
+  return entry;
 }
 
 Bytes session_key(BytesView prefix, BytesView session) {

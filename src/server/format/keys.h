@@ -16,6 +16,9 @@
 //   (1, type, id, 9)                  the runs of its first message that failed: failure_note.h
 //   (1, type, id, 12)                 how many timers there are: an atomic counter
 //   (1, type, id, 13, name)           a timer: timers.h
+//   (1, type, id, 16)                 how many idempotency keys there are: an atomic counter
+//   (1, type, id, 17, message, key)   an idempotency key: idempotency.h
+//   (1, type, id, 17, message, key, n)  chunk n of its reply
 //   (2, type, shard, id)              the index: this entity's queue has work; needs.h
 //   (3, type, shard)                  counter that is touched when the index gains an entry
 //   (4, session)                      a process that waits for replies, and its renewals
@@ -27,8 +30,9 @@
 //   (6, log), ...                     how far the starts of a log have sent: start_ledger.h
 //   (9, host)                         the types and messages of that host: speech.h
 //   (12, type, shard, due, id, name)  the due index: this timer waits for its time, in milliseconds
-//   (13, type)                        the type has had timers
+//   (13, type)                        the type has had timers, or keys
 //   (13, type, shard)                 counter that is touched when the due index gains an entry
+//   (17, type, shard, time, id, message, key)  the expiry index: this idempotency key is kept until then
 //
 // All of one entity lies together, so that a message to a cold entity touches one leaf of the
 // store's tree for header, queue and state.
@@ -84,11 +88,15 @@ class EntityKeys {
   Bytes due(std::int64_t due_ms, std::string_view name) const;
   Bytes due_wake() const;
   Bytes timers_mark() const;
+  Bytes key_count() const;
+  Bytes key(std::string_view message, std::string_view text) const;
+  KeyRange idempotency_keys() const;
+  Bytes key_expiry(std::int64_t expires_ms, std::string_view message, std::string_view text) const;
   Bytes index() const;
   Bytes wake() const;
   KeyRange everything() const;
-  // Of that, what only consumers write: all but pushed count, queue, sources and timers.
-  std::array<KeyRange, 4> consumers_own() const;
+  // Of that, what only consumers write: all but pushed count, queue, sources, timers and keys.
+  std::array<KeyRange, 5> consumers_own() const;
 
   // The stamp at the end of a queue or dead letter key.
   static Result<Versionstamp> stamp_in(BytesView key);
@@ -136,6 +144,26 @@ Bytes due_wake_key(BytesView tenant_prefix, std::string_view type, std::uint32_t
 Result<DueEntry> entry_of_due_key(BytesView tenant_prefix, BytesView key);
 // The name at the end of a timer's key.
 Result<std::string> name_of_timer_key(BytesView tenant_prefix, BytesView key);
+
+// The message name and the text at the end of an idempotency key's row, or of a chunk of its reply.
+struct KeyName {
+  std::string message;
+  std::string text;
+  bool is_chunk = false;
+};
+Result<KeyName> name_of_key(BytesView tenant_prefix, BytesView key);
+// Of the expiry index; those of one shard lie in the order of their times.
+struct ExpiryEntry {
+  std::int64_t expires_ms = 0;
+  std::string id;
+  std::string message;
+  std::string text;
+};
+KeyRange expiry_range(BytesView tenant_prefix, std::string_view type);
+// Up to and with that time.
+KeyRange expiry_range_until(BytesView tenant_prefix, std::string_view type, std::uint32_t shard,
+                            std::int64_t until_ms);
+Result<ExpiryEntry> entry_of_expiry_key(BytesView tenant_prefix, BytesView key);
 
 Bytes session_key(BytesView tenant_prefix, BytesView session);
 Bytes session_wake_key(BytesView tenant_prefix, BytesView session);

@@ -5,6 +5,7 @@
 
 #include "semper/base/cbor.h"
 #include "semper/base/internal/mutant.h"
+#include "server/format/idempotency.h"
 #include "server/format/replies.h"
 #include "server/format/timer_book.h"
 
@@ -61,12 +62,16 @@ class Removal {
     if (letters_are_gone) {
       SEMPER_CO_TRY(timers_are_gone, co_await remove_timers(*order));
     }
+    bool keys_are_gone = false;
     if (timers_are_gone) {
+      SEMPER_CO_TRY(keys_are_gone, co_await remove_keys(*order));
+    }
+    if (keys_are_gone) {
       SEMPER_CO_TRY_STATUS(co_await finish());
     } else {
       transaction_->set(keys_->order(), order->encode());
     }
-    co_return timers_are_gone;
+    co_return keys_are_gone;
   }
 
  private:
@@ -146,6 +151,45 @@ class Removal {
       if (more) rest.begin = key_after(page.rows.back().key);
     }
     co_return true;
+  }
+
+  // As the timers: those that were accepted before the order, with the calls that wait for them.
+  Async<bool> remove_keys(const Order& order) {
+    if (SEMPER_MUTANT("server_key_survives_a_kill")) co_return true;
+    replies_.clear();
+    KeyRange rest = keys_->idempotency_keys();
+    std::size_t removed = 0;
+    bool is_done = true;
+    for (bool more = true; more && is_done;) {
+      const RangeOptions all{.mode = ReadMode::snapshot};
+      SEMPER_CO_TRY(const auto page, co_await transaction_->get_range(rest, all));
+      for (const auto& row : page.rows) {
+        const auto name = name_of_key(target_->tenant.prefix(), row.key);
+        if (name && name->is_chunk) continue;  // it goes with its key
+        const auto record = KeyRecord::decode(row.value);
+        if (record && record->stamp > order.stamp) continue;
+        is_done = removed < kRemovedRows && !is_half_full() &&
+                  replies_.size() + kAttachedCallsMaximum < most_calls(transaction_->limits());
+        if (!is_done && removed > 0) break;
+        is_done = true;
+        ++removed;
+        remove_key(row.key, name, record);
+      }
+      more = page.more && !page.rows.empty();
+      if (more) rest.begin = key_after(page.rows.back().key);
+    }
+    SEMPER_CO_TRY_STATUS(co_await write_replies(*transaction_, target_->tenant.prefix(), replies_));
+    co_return is_done;
+  }
+
+  void remove_key(const Bytes& row, const Result<KeyName>& name, const Result<KeyRecord>& record) {
+    transaction_->clear(row);
+    if (!record || !name) return;
+    clear_key(*transaction_, *keys_, name->message, name->text, *record);
+    const Error killed(ErrorKind::closed, target_->id.to_string() + " was killed");
+    for (const auto& caller : record->callers) {
+      replies_.push_back({caller, encode_reply_error(killed)});
+    }
   }
 
   bool is_half_full() const {
@@ -265,6 +309,7 @@ Async<bool> order_kill(Transaction& transaction, const Target& target) {
   // The counts begin anew with what is sent from now on, and so do the sources' numbers.
   transaction.clear(keys.pushed());
   transaction.clear(keys.timer_count());
+  transaction.clear(keys.key_count());
   if (SEMPER_MUTANT("server_kill_remembers_sources")) co_return true;
   transaction.clear_range(keys.once_of_all_sources());
   co_return true;

@@ -16,6 +16,11 @@ constexpr std::uint64_t kCallElements = 5;
 constexpr std::uint64_t kTickKind = 3;
 constexpr std::uint64_t kTickElements = 4;
 constexpr std::uint64_t kTickFields = 6;
+// A cast or call with an idempotency key has a kind of its own, too, so that programs that know no keys
+// leave it alone; behind the elements of the other kind come the key's.
+constexpr std::uint64_t kKeyedCastKind = 4;
+constexpr std::uint64_t kKeyedCallKind = 5;
+constexpr std::uint64_t kKeyFields = 3;
 // Elements of a header before the state, which follows where it is not in chunks.
 constexpr std::uint64_t kHeaderElements = 5;
 // Elements of a dead letter without attempts.
@@ -56,17 +61,47 @@ bool read_tick(cbor::Reader& reader, QueuedMessage& message) {
   return true;
 }
 
+void write_key(cbor::Writer& writer, const MessageKey& key) {
+  writer.array(kKeyFields);
+  writer.text(key.text);
+  writer.integer(key.retention_ms);
+  writer.bytes(key.fingerprint);
+}
+
+// As read_tick.
+bool read_key(cbor::Reader& reader, QueuedMessage& message) {
+  std::uint64_t fields = 0;
+  std::string_view text;
+  BytesView fingerprint;
+  MessageKey key;
+  bool ok = reader.read_array(fields) &&
+            (fields >= kKeyFields || reader.fail("a key of too few fields")) &&
+            reader.read_text(text) && reader.read_signed(key.retention_ms) &&
+            (key.retention_ms > 0 || reader.fail("a key that is not retained")) &&
+            reader.read_bytes(fingerprint);
+  for (std::uint64_t i = kKeyFields; ok && i < fields; ++i) ok = reader.skip();
+  if (!ok) return false;
+  key.text = text;
+  key.fingerprint = fingerprint;
+  message.key = std::make_shared<const MessageKey>(std::move(key));
+  return true;
+}
+
 void write_message(cbor::Writer& writer, Event event, const RawMessage& message,
-                   const ReplyToken& caller, const TickRecord* tick) {
+                   const ReplyToken& caller, const TickRecord* tick, const MessageKey* key) {
   if (tick != nullptr) return write_tick(writer, message, *tick);
   const bool call = event == Event::call;
-  writer.array(call ? kCallElements : kCastElements);
-  writer.unsigned_integer(static_cast<std::uint64_t>(event));
+  std::uint64_t kind = static_cast<std::uint64_t>(event);
+  if (key != nullptr) kind = call ? kKeyedCallKind : kKeyedCastKind;
+  writer.array((call ? kCallElements : kCastElements) + (key != nullptr ? 1 : 0));
+  writer.unsigned_integer(kind);
   writer.text(message.name);
   writer.bytes(message.payload);
-  if (!call) return;
-  writer.bytes(caller.session);
-  writer.unsigned_integer(caller.number);
+  if (call) {
+    writer.bytes(caller.session);
+    writer.unsigned_integer(caller.number);
+  }
+  if (key != nullptr) write_key(writer, *key);
 }
 
 bool read_message(cbor::Reader& reader, QueuedMessage& message) {
@@ -78,18 +113,22 @@ bool read_message(cbor::Reader& reader, QueuedMessage& message) {
       !reader.read_bytes(payload)) {
     return false;
   }
-  message.event = event == 0 ? Event::call : Event::cast;
+  const bool keyed = event == kKeyedCallKind || event == kKeyedCastKind;
+  const bool call = event == 0 || event == kKeyedCallKind;
+  message.event = call ? Event::call : Event::cast;
   message.content.name = name;
   message.content.payload = payload;
   if (event == kTickKind && elements == kTickElements) return read_tick(reader, message);
-  if (elements != (event == 0 ? kCallElements : kCastElements) || event > 1) {
+  const std::uint64_t wanted = (call ? kCallElements : kCastElements) + (keyed ? 1 : 0);
+  if (elements != wanted || (event > 1 && !keyed)) {
     return reader.fail("a queued message of no known kind");
   }
-  if (message.event == Event::cast) return true;
-  BytesView session;
-  if (!reader.read_bytes(session) || !reader.read_unsigned(message.caller.number)) return false;
-  message.caller.session = session;
-  return true;
+  if (call) {
+    BytesView session;
+    if (!reader.read_bytes(session) || !reader.read_unsigned(message.caller.number)) return false;
+    message.caller.session = session;
+  }
+  return !keyed || read_key(reader, message);
 }
 
 // An array of exactly so many elements.
@@ -210,9 +249,9 @@ Result<Header> Header::decode(BytesView bytes) {
 }
 
 void SegmentWriter::add(Event event, const RawMessage& message, const ReplyToken& caller,
-                        const TickRecord* tick) {
+                        const TickRecord* tick, const MessageKey* key) {
   cbor::Writer writer(body_);
-  write_message(writer, event, message, caller, tick);
+  write_message(writer, event, message, caller, tick, key);
   ++count_;
 }
 
@@ -295,8 +334,8 @@ Bytes encode_dead_letter(const DeadLetterRecord& record) {
   cbor::Writer writer(out);
   const bool counted = record.attempts > 0;
   writer.array(counted ? kLetterElements + 2 : kLetterElements);
-  const auto& [event, content, caller, tick] = record.message;
-  write_message(writer, event, content, caller, tick.get());
+  const auto& [event, content, caller, tick, key] = record.message;
+  write_message(writer, event, content, caller, tick.get(), key.get());
   writer.text(readable(record.reason, kDeadLetterReasonBytes));
   writer.integer(record.time_ms);
   if (!counted) return out;

@@ -56,19 +56,29 @@ struct TickRecord {
   friend bool operator==(const TickRecord&, const TickRecord&) = default;
 };
 
+// The idempotency key that a message was sent with (idempotency.h).
+struct MessageKey {
+  std::string text;
+  std::int64_t retention_ms = 0;
+  Bytes fingerprint;
+
+  friend bool operator==(const MessageKey&, const MessageKey&) = default;
+};
+
 // A message as it lies in a queue.
 struct QueuedMessage {
   Event event = Event::cast;  // or a call
   RawMessage content;
   ReplyToken caller;                                 // calls only
   std::shared_ptr<const TickRecord> tick = nullptr;  // casts of timers only
+  std::shared_ptr<const MessageKey> key = nullptr;   // where it was sent with one; ticks have none
 };
 
 // (1, type, id, 2, stamp): an array of messages.
 class SegmentWriter {
  public:
   void add(Event event, const RawMessage& message, const ReplyToken& caller,
-           const TickRecord* tick = nullptr);
+           const TickRecord* tick = nullptr, const MessageKey* key = nullptr);
   std::size_t size_bytes() const { return body_.size(); }
   std::uint32_t count() const { return count_; }
   Bytes finish();

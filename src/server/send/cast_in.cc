@@ -60,7 +60,7 @@ Async<void> Outbox::cast_in(Transaction& transaction, std::shared_ptr<const Targ
     if (full) co_return fail(full_queue(*target));
   }
   if (SEMPER_MUTANT("server_cast_in_sends_at_once")) {
-    co_return co_await cast(std::move(target), std::move(messages));
+    co_return co_await cast(std::move(target), std::move(messages), {});
   }
   const std::size_t first =
       SEMPER_MUTANT("server_cast_in_shares_a_key") ? 0 : transaction.operation_count();

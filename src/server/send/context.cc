@@ -4,6 +4,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "server/format/enqueue.h"
+#include "server/format/idempotency.h"
 #include "server/format/orders.h"
 #include "server/format/replies.h"
 #include "server/format/timers.h"
@@ -12,15 +13,21 @@
 namespace semper {
 
 void Context::reply_error(const ReplyToken& to, const Error& error) {
-  if (to.is_empty()) return;
-  internal::write_reply(transaction(), tenant().prefix(),
-                        {to, internal::encode_reply_error(error)});
+  answer(to, internal::encode_reply_error(error));
 }
 
 void Context::send_reply(const ReplyToken& to, BytesView encoded) {
+  answer(to, internal::encode_reply_within(encoded, transaction().limits()));
+}
+
+// Who waits for the answer to a call with an idempotency key is looked up before the commit.
+void Context::answer(const ReplyToken& to, Bytes encoded) {
   if (to.is_empty()) return;
-  internal::write_reply(transaction(), tenant().prefix(),
-                        {to, internal::encode_reply_within(encoded, transaction().limits())});
+  if (internal::is_key_token(to)) {
+    fields_.sends->keyed_answers.push_back({to, std::move(encoded)});
+  } else {
+    internal::write_reply(transaction(), tenant().prefix(), {to, std::move(encoded)});
+  }
 }
 
 namespace {

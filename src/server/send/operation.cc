@@ -41,10 +41,12 @@ Task<void> enqueue(std::shared_ptr<Enqueued> enqueued) {
   auto& [publishers, to, operation, until_the_end] = *enqueued;
   if (operation.event == Event::call) {
     operation.done.set(co_await publishers.sessions->call(to, std::move(operation.messages.front()),
-                                                          operation.deadline));
+                                                          operation.deadline, operation.key));
     co_return;
   }
-  auto sent = co_await publishers.outbox->cast(to, std::move(operation.messages));
+  std::shared_ptr<KeyedSend> keyed;
+  if (operation.key) keyed = std::make_shared<KeyedSend>(operation.key);
+  auto sent = co_await publishers.outbox->cast(to, std::move(operation.messages), keyed);
   operation.done.set(sent ? Result<Bytes>(Bytes()) : Result<Bytes>(fail(sent.error())));
 }
 

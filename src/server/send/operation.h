@@ -6,6 +6,7 @@
 
 #include "semper/env/one_shot.h"
 #include "semper/server/message.h"
+#include "server/format/records.h"
 #include "server/format/target.h"
 #include "server/send/loop.h"
 #include "server/send/publishers.h"
@@ -19,6 +20,7 @@ struct Operation {
   OneShot<Result<Bytes>> done;       // calls: the reply's encoding
   MonotonicTime deadline = kNever;   // of calls
   const void* loop = nullptr;        // of the coroutine that waits: its execution context
+  std::shared_ptr<const MessageKey> key = nullptr;  // of the one message, where it has one
 };
 
 // Puts operations into the durable queue, on that loop; they are answered from there. Those whose callers

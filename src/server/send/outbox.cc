@@ -33,16 +33,28 @@ class Outbox::Runner {
   Loop loop_;
 };
 
-Async<void> Outbox::cast(std::shared_ptr<const Target> target, std::vector<RawMessage> messages) {
+Async<void> Outbox::cast(std::shared_ptr<const Target> target, std::vector<RawMessage> messages,
+                         std::shared_ptr<KeyedSend> keyed) {
   Publication publication;
   publication.target = std::move(target);
   publication.messages = std::move(messages);
-  return publish(std::move(publication));
+  if (!keyed) return publish(std::move(publication));
+  publication.keyed = std::move(keyed);
+  return publish_keyed(std::move(publication));
+}
+
+Async<void> Outbox::publish_keyed(Publication publication) {
+  const auto keyed = publication.keyed;
+  SEMPER_CO_TRY_STATUS(co_await publish(std::move(publication)));
+  if (keyed->answer && !*keyed->answer) co_return fail(keyed->answer->error());
+  co_return Status{};
 }
 
 Async<void> Outbox::call(std::shared_ptr<const Target> target, RawMessage message,
-                         ReplyToken caller, std::vector<KeyValue> alongside) {
+                         ReplyToken caller, std::vector<KeyValue> alongside,
+                         std::shared_ptr<KeyedSend> keyed) {
   Publication publication;
+  publication.keyed = std::move(keyed);
   publication.target = std::move(target);
   publication.event = Event::call;
   publication.messages.push_back(std::move(message));
@@ -57,6 +69,7 @@ Async<void> Outbox::publish(Publication publication) {
     SEMPER_CO_TRY_STATUS(check_message_size(message, publication.caller, limits));
     publication.size_bytes += queued_size(message, publication.caller);
   }
+  if (publication.keyed) publication.size_bytes += queued_size(publication.keyed->key.get());
   if (publication.size_bytes > limits.transaction_bytes / 2) {
     co_return fail(too_many_bytes(publication.size_bytes, limits));
   }
@@ -208,6 +221,7 @@ void Outbox::take_some(Publications& batch) {
     // To another entity than the one before: a segment, its counter, its index entry, a wake-up.
     const bool same = !batch.empty() && batch.back().target == next.target;
     const std::size_t writes = (same ? 0 : kOutboxWritesPerEntity) +
+                               (next.keyed ? kOutboxWritesPerKey : 0) +
                                next.size_bytes / kSegmentBytes + next.alongside.size();
     const bool fits = bytes + next.size_bytes <= bytes_maximum &&
                       operations + writes <= operations_maximum &&
@@ -268,6 +282,21 @@ Error Outbox::too_many_bytes(std::size_t bytes, const Limits& limits) {
                    std::to_string(limits.transaction_bytes) + "; send it in parts");
 }
 
+Async<void> Outbox::meet_keys(Transaction& transaction, const Publications& batch) {
+  std::optional<KeyBook> book;
+  const Target* any = nullptr;
+  for (const auto& publication : batch) {
+    if (!publication.keyed || publication.refused) continue;
+    if (!book) book.emplace();
+    any = publication.target.get();
+    SEMPER_CO_TRY_STATUS(co_await meet(transaction, *any, publication.event,
+                                       publication.messages.front(), publication.caller,
+                                       *publication.keyed, *book));
+  }
+  if (book) book->settle(transaction, any->tenant.prefix());
+  co_return Status{};
+}
+
 Async<void> Outbox::commit(const Store& store, const Publications& batch) {
   // Per entity, in order of arrival.
   std::map<const Bytes*, std::vector<const Publication*>,
@@ -278,19 +307,23 @@ Async<void> Outbox::commit(const Store& store, const Publications& batch) {
     by_entity[&publication.target->keys.pushed()].push_back(&publication);
   }
   auto result = co_await store.transact([&](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY_STATUS(co_await meet_keys(transaction, batch));
     Enqueuer enqueuer(transaction);
     for (const auto& [key, publications] : by_entity) {
       enqueuer.to(publications.front()->target->keys);
       for (const auto* publication : publications) {
+        const auto& keyed = publication->keyed;
+        if (keyed && !keyed->is_sent) continue;
         for (const auto& message : publication->messages) {
-          enqueuer.add(publication->event, message, publication->caller);
+          const MessageKey* const with = keyed ? keyed->key.get() : nullptr;
+          enqueuer.add(publication->event, message, publication->caller, nullptr, with);
           if (SEMPER_MUTANT("server_batch_of_casts_cut_short")) break;
         }
       }
     }
     enqueuer.finish();
     for (const auto& publication : batch) {
-      if (publication.refused) continue;
+      if (publication.refused || (publication.keyed && publication.keyed->answer)) continue;
       for (const auto& row : publication.alongside) transaction.set(row.key, row.value);
     }
     co_return Status{};

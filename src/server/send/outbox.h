@@ -20,6 +20,7 @@
 #include "semper/env/one_shot.h"
 #include "semper/server/message.h"
 #include "server/format/target.h"
+#include "server/send/keyed_send.h"
 #include "server/send/loop.h"
 #include "server/send/send_counts.h"
 
@@ -29,6 +30,8 @@ inline constexpr std::size_t kOutboxBytes = 64u << 20;
 // Of one transaction.
 inline constexpr std::size_t kOutboxMessagesPerCommit = 4096;
 inline constexpr std::size_t kOutboxWritesPerEntity = 4;
+// A row, its chunks and its entry that are over, a count.
+inline constexpr std::size_t kOutboxWritesPerKey = 6;
 
 struct Publication {
   std::shared_ptr<const Target> target;
@@ -39,6 +42,7 @@ struct Publication {
   std::vector<KeyValue> alongside;
   OneShot<Status> done;
   std::size_t size_bytes = 0;
+  std::shared_ptr<KeyedSend> keyed = nullptr;  // of one message with a key
   Loop loop = {};        // of the coroutine that waits
   bool refused = false;  // answered already
 };
@@ -47,10 +51,12 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
  public:
   explicit Outbox(Store store) : store_(std::move(store)) {}
 
-  // Enqueue durably. Run on the calling coroutine's executor.
-  Async<void> cast(std::shared_ptr<const Target> target, std::vector<RawMessage> messages);
+  // Enqueue durably. Run on the calling coroutine's executor. `keyed`: where the message has a key; what
+  // came of that is there on success, of a cast also an error.
+  Async<void> cast(std::shared_ptr<const Target> target, std::vector<RawMessage> messages,
+                   std::shared_ptr<KeyedSend> keyed);
   Async<void> call(std::shared_ptr<const Target> target, RawMessage message, ReplyToken caller,
-                   std::vector<KeyValue> alongside);
+                   std::vector<KeyValue> alongside, std::shared_ptr<KeyedSend> keyed);
 
   // Within a transaction of somebody's own, which sends them with its commit.
   Async<void> cast_in(Transaction& transaction, std::shared_ptr<const Target> target,
@@ -61,12 +67,14 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   using Publications = std::vector<Publication>;
 
   Async<void> publish(Publication publication);
+  Async<void> publish_keyed(Publication publication);
   // A runner's turn ends when it finds nothing to do for its loop, or when another's has begun.
   static Task<void> run(std::shared_ptr<Runner> runner);
   // The next batch; null where the turn is over.
   std::shared_ptr<Publications> take(Runner& runner);
   void take_some(Publications& batch);
   static Async<void> commit(const Store& store, const Publications& batch);
+  static Async<void> meet_keys(Transaction& transaction, const Publications& batch);
   // Answers publications to entities whose queue is full.
   Async<void> refuse_full(Publications& batch);
   Async<bool> is_full(const Target& target);

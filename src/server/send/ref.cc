@@ -32,20 +32,23 @@ Result<Bytes> outcome(Result<Result<Bytes>> answer, const internal::Target& targ
                                       " in time; the message may still be processed");
 }
 
-Async<Bytes> call(RoutePointer route, RawMessage message, CallOptions options) {
+using Key = std::shared_ptr<const internal::MessageKey>;
+
+Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key key) {
   const auto& target = route->target;
   if (!target.valid) co_return fail(target.valid.error());
-  const MonotonicTime deadline = target.store().env().clock->after(options.timeout);
+  const MonotonicTime deadline = target.store().env().clock->after(timeout);
   const auto server = route->local_server();
   if (!server) {
     auto answer = co_await run_through(
-        route->publishers.sessions->call(target_of(route), std::move(message), deadline));
+        route->publishers.sessions->call(target_of(route), std::move(message), deadline, key));
     if (!answer) co_return fail(left_open(answer.error(), target));
     co_return answer;
   }
   Operation operation{Event::call, false, {}, {}, deadline};
   auto done = operation.done;
   operation.messages.push_back(std::move(message));
+  operation.key = std::move(key);
   const auto executor = co_await asio::this_coro::executor;
   SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), executor));
   // The only wait, and nothing after it: run_through would only cost.
@@ -53,21 +56,24 @@ Async<Bytes> call(RoutePointer route, RawMessage message, CallOptions options) {
   co_return outcome(std::move(answer), target);
 }
 
-Async<void> cast(RoutePointer route, std::vector<RawMessage> messages) {
+Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) {
   const auto& target = route->target;
   if (!target.valid) co_return fail(target.valid.error());
   if (messages.empty()) co_return Status{};
   if (const auto server = route->local_server()) {
     Operation operation{Event::cast, false, std::move(messages), {}, kNever};
     auto done = operation.done;
+    operation.key = std::move(key);
     const auto executor = co_await asio::this_coro::executor;
     SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), executor));
     auto answer = co_await done.wait();
     SEMPER_CO_TRY_STATUS(outcome(std::move(answer), target));
     co_return Status{};
   }
-  auto sent =
-      co_await run_through(route->publishers.outbox->cast(target_of(route), std::move(messages)));
+  std::shared_ptr<internal::KeyedSend> keyed;
+  if (key) keyed = std::make_shared<internal::KeyedSend>(std::move(key));
+  auto sent = co_await run_through(
+      route->publishers.outbox->cast(target_of(route), std::move(messages), keyed));
   if (!sent) co_return fail(left_open(sent.error(), target));
   co_return sent;
 }
@@ -99,6 +105,11 @@ Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Durat
   co_return outcome(std::move(answer), target);
 }
 
+template <class T>
+Async<T> refuse(Error error) {
+  co_return fail(std::move(error));
+}
+
 Async<void> without_value(Async<Bytes> call) {
   SEMPER_CO_TRY_STATUS(co_await std::move(call));
   co_return Status{};
@@ -111,10 +122,28 @@ RawRef::RawRef(Tenant tenant, EntityId id)
 
 // Each ends where it says so when its coroutine is cancelled, with an error instead of an exception.
 Async<Bytes> RawRef::call(RawMessage message, CallOptions options) const {
-  return semper::call(route_, std::move(message), options);
+  if (!options.key) return semper::call(route_, std::move(message), options.timeout, nullptr);
+  auto key = internal::message_key(*options.key, Event::call, message);  // borrowed until here
+  if (!key) return refuse<Bytes>(key.error());
+  return semper::call(route_, std::move(message), options.timeout, std::move(*key));
 }
 Async<void> RawRef::cast(std::vector<RawMessage> messages) const {
-  return semper::cast(route_, std::move(messages));
+  return semper::cast(route_, std::move(messages), nullptr);
+}
+Async<void> RawRef::cast(RawMessage message, CastOptions options) const {
+  Key key;
+  if (options.key) {
+    auto made = internal::message_key(*options.key, Event::cast, message);
+    if (!made) return refuse<void>(made.error());
+    key = std::move(*made);
+  }
+  std::vector<RawMessage> one;
+  one.push_back(std::move(message));
+  return semper::cast(route_, std::move(one), std::move(key));
+}
+Async<KeyedReply<Bytes>> RawRef::result_of(std::string message_name, std::string_view key) const {
+  return run_through(
+      internal::result_of(target_of(route_), std::move(message_name), std::string(key)));
 }
 Async<void> RawRef::cast_after(Duration delay, RawMessage message) const {
   return run_through(internal::cast_after(target_of(route_), delay, std::move(message)));
@@ -126,6 +155,10 @@ Async<void> RawRef::cast_in(Transaction& transaction, std::vector<RawMessage> me
   return run_through(semper::cast_in(route_, transaction, std::move(messages)));
 }
 Async<Bytes> RawRef::priority_call(RawMessage message, CallOptions options) const {
+  if (options.key) {
+    return refuse<Bytes>(
+        Error(ErrorKind::invalid_argument, "a priority call has no idempotency key; send a call"));
+  }
   return run_through(priority(route_, Event::call, std::move(message), options.timeout));
 }
 Async<void> RawRef::priority_cast(RawMessage message) const {

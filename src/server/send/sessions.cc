@@ -156,7 +156,7 @@ std::optional<Result<Bytes>> Sessions::wait_again(std::uint64_t number, OneShot<
 }
 
 Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage message,
-                            MonotonicTime deadline) {
+                            MonotonicTime deadline, std::shared_ptr<const MessageKey> key) {
   Clock& clock = *tenant_.store()->env().clock;
   const auto executor = co_await asio::this_coro::executor;
   OneShot<Arrival> arrival;
@@ -165,9 +165,12 @@ Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage mes
   Waiting waiting(shared_from_this(), caller.number);
   const EntityId id = target->id;
   const bool registers = !alongside.empty();
-  auto published =
-      co_await outbox_->call(std::move(target), std::move(message), caller, std::move(alongside));
+  std::shared_ptr<KeyedSend> keyed;
+  if (key) keyed = std::make_shared<KeyedSend>(std::move(key));
+  auto published = co_await outbox_->call(std::move(target), std::move(message), caller,
+                                          std::move(alongside), keyed);
   if (!published) co_return fail(published.error());
+  if (keyed && keyed->answer) co_return std::move(*keyed->answer);
   if (registers) confirm(caller.session);
   start_collecting(executor);
   while (true) {

@@ -86,7 +86,10 @@ Async<bool> Batch::attempt() {
   const bool waits = served_.behaviour().has_waiting_callbacks() &&
                      !SEMPER_MUTANT("server_waiting_attempt_begins_in_the_past");
   const MonotonicTime began = waits ? core_.clock().now() : MonotonicTime();
-  effects.was_known = !waits && !must_load_ && !queue_noticed_ && entity_.is_known() &&
+  const bool has_keys =
+      std::any_of(operations_.begin(), operations_.end(),
+                  [](const Operation& operation) { return operation.key != nullptr; });
+  effects.was_known = !waits && !has_keys && !must_load_ && !queue_noticed_ && entity_.is_known() &&
                       entity_.queue_length() == 0 && !entity_.header().lock;
   TransactionOptions options;
   if (effects.was_known) options.read_version = entity_.as_of();
@@ -108,7 +111,10 @@ Async<bool> Batch::attempt() {
   }
   const Execution execution(served_, *target_, desk_, burial_, limit());
   if (!effects.was_known && served_.consumes()) {
-    SEMPER_CO_TRY_STATUS(co_await execution.look_at_timers(transaction, effects));
+    SEMPER_CO_TRY_STATUS(co_await execution.look_ahead(transaction, effects));
+  }
+  if (has_keys) {
+    SEMPER_CO_TRY_STATUS(co_await execution.look_at_keys(transaction, operations_, effects));
   }
   if (!may_run_callbacks()) {
     outcome_.undone = std::exchange(operations_, {});
@@ -138,6 +144,10 @@ Async<bool> Batch::attempt() {
     const auto full = co_await find_full(transaction, effects);
     if (!full) co_return co_await resolve_error(effects, full.error());
     if (*full) co_return co_await resolve_full(effects, **full);
+  }
+  if (effects.uses_keys()) {
+    const auto settled = co_await execution.settle_keys(transaction, effects);
+    if (!settled) co_return co_await resolve_error(effects, settled.error());
   }
   if (!effects.replies.empty()) {
     const auto unheard =

@@ -52,7 +52,7 @@ void Batch::keep_index(Transaction& transaction) {
 Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
   const Execution execution(served_, *target_, desk_, burial_,
                             std::min(limit(), kGroupMessagesPerEntity));
-  SEMPER_CO_TRY_STATUS(co_await execution.look_at_timers(transaction, effects));
+  SEMPER_CO_TRY_STATUS(co_await execution.look_ahead(transaction, effects));
   if (!may_run_callbacks()) co_return false;
   execution.run(transaction, operations_, effects);
   desk_.leave_callbacks();
@@ -76,6 +76,11 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
   if (!effects.sends.to_check.empty() || effects.sends.to_itself > effects.popped) {
     SEMPER_CO_TRY(const auto full, co_await find_full(transaction, effects));
     if (full) co_return fail(spoilt(*target_, "sends to a queue that is full"));
+  }
+  if (effects.uses_keys()) {
+    // A row of the group's own commit cannot be read by the next of its entities.
+    if (effects.keys.makes_rows()) co_return fail(spoilt(*target_, "has a key without a row"));
+    SEMPER_CO_TRY_STATUS(co_await execution.settle_keys(transaction, effects));
   }
   if (!effects.replies.empty()) {
     SEMPER_CO_TRY(const auto unheard,

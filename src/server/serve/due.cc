@@ -10,6 +10,7 @@
 #include "server/format/enqueue.h"
 #include "server/format/orders.h"
 #include "server/format/timer_book.h"
+#include "server/serve/key_reaper.h"
 #include "server/serve/waiting.h"
 
 namespace semper::internal {
@@ -92,6 +93,7 @@ Task<void> DueScanner::run(std::shared_ptr<ServedType> type,
     co_await wait_for_news(core, std::move(watch), nothing_else,
                            has ? kTimersLookAgain : kCalendarLook);
   }
+  asio::co_spawn(core.executor, KeyReaper::run(type, membership), asio::detached);
   for (std::uint32_t shard = 0; shard < kIndexShards; ++shard) {
     asio::co_spawn(core.executor, run_shard(type, membership, shard), asio::detached);
   }

@@ -14,6 +14,8 @@ namespace {
 
 // Of a timer that is set: the row, the due index, their counters, and the entry before.
 constexpr std::size_t kOperationsPerTimer = 6;
+// Of an idempotency key: the row, the expiry index, what was there before, the count.
+constexpr std::size_t kOperationsPerKey = 6;
 
 std::string_view event_name(Event event) {
   return event == Event::call ? "call " : "cast ";
@@ -23,12 +25,15 @@ std::string_view event_name(Event event) {
 
 bool Execution::is_half_full(const Transaction& transaction, const AttemptEffects& effects) {
   const auto& limits = transaction.limits();
-  return transaction.size_bytes() + effects.reply_bytes > limits.transaction_bytes / 2 ||
+  const std::size_t bytes =
+      transaction.size_bytes() + effects.reply_bytes + effects.keys.size_bytes();
+  return bytes > limits.transaction_bytes / 2 ||
          transaction.operation_count() + effects.replies.size() >
              limits.transaction_operations / 2 ||
          effects.sends.segments > kSegmentsPerTransaction / 2 ||
          effects.sends.timer_bytes > limits.transaction_bytes / 4 ||
-         effects.sends.timers.size() * kOperationsPerTimer > limits.transaction_operations / 4;
+         effects.sends.timers.size() * kOperationsPerTimer > limits.transaction_operations / 4 ||
+         effects.keys.changed() * kOperationsPerKey > limits.transaction_operations / 4;
 }
 
 void Execution::run(Transaction& transaction, const std::vector<Operation>& operations,
@@ -83,9 +88,10 @@ void Execution::run_queued(Transaction& transaction, Known& ran, AttemptEffects&
       const QueuedMessage& message = segment.messages[effects.head_offset];
       const bool is_tick = message.tick && !ran;  // one that has run is begun
       const TickIs tick = is_tick ? begin_tick(*message.tick, effects) : TickIs::due;
-      if (tick == TickIs::unknown) return;
-      if (tick == TickIs::dropped) {
-        // Its timer was cancelled or replaced since: it goes, unhandled.
+      const KeyIs key = message.key && !ran ? begin_key(message, effects) : KeyIs::free;
+      if (tick == TickIs::unknown || key == KeyIs::unknown) return;
+      if (tick == TickIs::dropped || key == KeyIs::settled) {
+        // Its timer was cancelled or replaced since, or its key is not new: it goes, unhandled.
       } else if (effects.executed == 0 && burial_ && burial_->place == effects.head) {
         if (!bury_head(message, transaction, effects)) return;
       } else if (!run_message(message, transaction, ran, effects)) {
@@ -103,13 +109,19 @@ void Execution::run_queued(Transaction& transaction, Known& ran, AttemptEffects&
   }
 }
 
-Async<void> Execution::look_at_timers(Transaction& transaction, AttemptEffects& effects) const {
+Async<void> Execution::look_ahead(Transaction& transaction, AttemptEffects& effects) const {
   std::size_t at = entity_.header().head_offset;
   std::size_t looked = 0;
+  std::size_t keys = 0;
   const TimerBook::Place place{transaction, transaction, target_.keys};
   for (const auto& segment : entity_.segments()) {
     for (; at < segment.messages.size(); ++at) {
-      const auto& tick = segment.messages[at].tick;
+      const auto& message = segment.messages[at];
+      if (message.key && keys++ < kKeysPerLook) {
+        SEMPER_CO_TRY_STATUS(
+            co_await look_at_key(transaction, message.content, *message.key, effects));
+      }
+      const auto& tick = message.tick;
       if (!tick || effects.timers.knows(tick->timer)) continue;
       if (looked++ == kTicksPerLook) co_return Status{};
       SEMPER_CO_TRY_STATUS(co_await effects.timers.look(place, tick->timer));
@@ -140,7 +152,7 @@ Execution::TickIs Execution::begin_tick(const TickRecord& tick, AttemptEffects& 
 bool Execution::run_message(const QueuedMessage& message, Transaction& transaction, Known& known,
                             AttemptEffects& effects) const {
   Ran ran = known ? std::move(*std::exchange(known, std::nullopt))
-                  : callbacks_.run(transaction, message.event, message.content, message.caller,
+                  : callbacks_.run(transaction, message.event, message.content, token_of(message),
                                    effects.sends, message.tick.get());
   switch (ran.how) {
     case Ran::How::failed:
@@ -169,7 +181,9 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
       break;
   }
   effects.after.add(ran);
-  if (ran.answer && *ran.answer) {
+  if (message.key) {
+    end_key(message, ran, transaction.limits(), effects);
+  } else if (ran.answer && *ran.answer) {
     effects.reply(message.caller, encode_reply_within(**ran.answer, transaction.limits()));
   } else if (ran.answer) {
     effects.reply(message.caller, encode_reply_error(ran.answer->error()));
@@ -186,6 +200,7 @@ bool Execution::refuse(const QueuedMessage& message, const Error& reason,
     effects.refusals.push_back(
         {effects.replies.size(), letter_of(message, burial, served_.core().clock().wall_time())});
     effects.reply(message.caller, encode_reply_error(reason));
+    if (message.key) forget_key(message, reason, effects);
     return true;
   }
   if (served_.letters().has_callback) {
@@ -231,9 +246,11 @@ bool Execution::bury_head(const QueuedMessage& message, Transaction& transaction
 // A call's caller gets the error, too.
 void Execution::bury(const QueuedMessage& message, const Burial& burial,
                      AttemptEffects& effects) const {
-  if (message.event == Event::call) {
-    effects.reply(message.caller,
-                  encode_reply_error(as_dead_letter(burial.reason, burial.attempts)));
+  const bool call = message.event == Event::call;
+  if (call || message.key) {
+    const Bytes told = encode_reply_error(as_dead_letter(burial.reason, burial.attempts));
+    if (call) effects.reply(message.caller, told);
+    if (message.key) fail_key(message, told, effects);
   }
   set_aside(letter_of(message, burial, served_.core().clock().wall_time()), effects);
 }
@@ -260,6 +277,7 @@ void Execution::run_local(Transaction& transaction, const std::vector<Operation>
         ++effects.executed;
         break;
       case Ended::waits:
+      case Ended::later:
         return;
       case Ended::failed:
         effects.failure_is_local = true;
@@ -274,6 +292,18 @@ void Execution::run_local(Transaction& transaction, const std::vector<Operation>
 Execution::Ended Execution::run_operation(const Operation& operation, Transaction& transaction,
                                           Known& known, AttemptEffects& effects) const {
   const bool call = operation.event == Event::call;
+  if (operation.key && !known) {
+    switch (begin_key(operation, effects)) {
+      case LocalKey::free:
+        break;
+      case LocalKey::settled:
+        return Ended::yes;
+      case LocalKey::later:
+        return Ended::later;
+      case LocalKey::needs_queue:
+        return Ended::needs_queue;
+    }
+  }
   for (auto& done = effects.messages_run; done < operation.messages.size(); ++done) {
     Ran ran = known ? std::move(*std::exchange(known, std::nullopt))
                     : callbacks_.run(transaction, operation.event, operation.messages[done], {},
@@ -292,6 +322,7 @@ Execution::Ended Execution::run_operation(const Operation& operation, Transactio
     if (ran.answer) effects.last_answer = std::move(*ran.answer);
   }
   effects.messages_run = 0;
+  if (operation.key) end_key(operation, effects.last_answer, transaction.limits(), effects);
   effects.answers.push_back(std::exchange(effects.last_answer, Bytes()));
   return Ended::yes;
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "server/format/key_book.h"
 #include "server/format/replies.h"
 #include "server/format/timer_book.h"
 #include "server/send/operation.h"
@@ -57,6 +58,7 @@ struct AttemptEffects {
   std::size_t reply_bytes = 0;  // of `replies`, with their keys
   CallbackSends sends;
   TimerBook timers;
+  KeyBook keys;
 
   // A callback has begun, and waits: of the message after the executed ones.
   std::optional<Ran> waiting;
@@ -74,6 +76,7 @@ struct AttemptEffects {
   }
   // Messages and operations that ran, with the one that asked for the lock.
   std::size_t ran() const { return executed + (lock ? 1 : 0); }
+  bool uses_keys() const { return !sends.keyed_answers.empty() || !keys.is_empty(); }
   bool uses_timers() const { return !sends.timers.empty() || !timers.is_empty(); }
   // The queue is empty when this has committed.
   bool empties_queue() const { return drained && sends.to_itself == 0; }
@@ -94,8 +97,13 @@ class Execution {
   // Returns early where a callback waits (`effects.waiting`): then finish() and resume() go on.
   void run(Transaction& transaction, const std::vector<Operation>& operations,
            AttemptEffects& effects) const;
-  // Of the ticks that this attempt may handle, before it runs.
-  Async<void> look_at_timers(Transaction& transaction, AttemptEffects& effects) const;
+  // Of the ticks and the keyed messages that this attempt may handle, before it runs.
+  Async<void> look_ahead(Transaction& transaction, AttemptEffects& effects) const;
+  // The same, of operations with keys (execution_keys.cc).
+  Async<void> look_at_keys(Transaction& transaction, const std::vector<Operation>& operations,
+                           AttemptEffects& effects) const;
+  // What came of keys is written; whoever waits for them gets replies.
+  Async<void> settle_keys(Transaction& transaction, AttemptEffects& effects) const;
   // What the callbacks have asked of timers, and what became of their ticks, is written.
   Async<void> settle_timers(Transaction& transaction, AttemptEffects& effects) const;
   Task<Ran> finish(MonotonicTime transaction_began, AttemptEffects& effects) const;
@@ -105,11 +113,29 @@ class Execution {
   void keep_unheard(const std::vector<std::size_t>& places, AttemptEffects& effects) const;
 
  private:
-  enum class Ended : std::uint8_t { yes, failed, needs_queue, waits };
+  enum class Ended : std::uint8_t { yes, failed, needs_queue, waits, later };
   enum class TickIs : std::uint8_t { due, dropped, unknown };
+  enum class KeyIs : std::uint8_t { free, settled, unknown };
 
   static bool is_half_full(const Transaction& transaction, const AttemptEffects& effects);
   TickIs begin_tick(const TickRecord& tick, AttemptEffects& effects) const;
+  KeyAddress key_of(const RawMessage& message, const MessageKey& key) const;
+  // `free`: it is to be run. `settled`: it was answered, or set aside. `unknown`: in the next attempt.
+  KeyIs begin_key(const QueuedMessage& message, AttemptEffects& effects) const;
+  void end_key(const QueuedMessage& message, const Ran& ran, const Limits& limits,
+               AttemptEffects& effects) const;
+  void fail_key(const QueuedMessage& message, const Bytes& told, AttemptEffects& effects) const;
+  void forget_key(const QueuedMessage& message, const Error& why, AttemptEffects& effects) const;
+  Async<void> look_at_key(Transaction& transaction, const RawMessage& message,
+                          const MessageKey& key, AttemptEffects& effects) const;
+  ReplyToken token_of(const QueuedMessage& message) const;
+  // `later`: in the next attempt.
+  enum class LocalKey : std::uint8_t { free, settled, later, needs_queue };
+  LocalKey begin_key(const Operation& operation, AttemptEffects& effects) const;
+  void end_key(const Operation& operation, const Result<Bytes>& answer, const Limits& limits,
+               AttemptEffects& effects) const;
+  static void tell_waiting(const KeyBook::Told& told, const Limits& limits,
+                           AttemptEffects& effects);
   // `ran`: what came of the first callback, where that is known already.
   using Known = std::optional<Ran>;
   void go_on(Transaction& transaction, const std::vector<Operation>& operations, Known ran,

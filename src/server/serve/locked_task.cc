@@ -6,6 +6,7 @@
 #include "semper/base/log.h"
 #include "semper/store/too_old.h"
 #include "server/format/dead_letter_mark.h"
+#include "server/format/key_book.h"
 #include "server/format/orders.h"
 #include "server/format/replies.h"
 #include "server/format/timer_book.h"
@@ -425,38 +426,44 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
     header.head_offset = 0;
   }
   transaction.clear(target_->keys.lock_renewal());
-  std::vector<OutgoingReply> replies;
   AfterCommit after;
+  CallbackSends asked;
+  std::optional<Bytes> reply;
   const bool call = held.message.event == Event::call;
   if (handled) {
     entity.replace_state(state);
     if (call && handled->error) {
-      replies.push_back({held.message.caller, encode_reply_error(*handled->error)});
+      reply = encode_reply_error(*handled->error);
     } else if (call && handled->replied) {
-      replies.push_back(
-          {held.message.caller, encode_reply_within(handled->reply, transaction.limits())});
+      reply = encode_reply_within(handled->reply, transaction.limits());
     }
   } else {
-    const Error told = as_dead_letter(handled.error(), runs_);
-    if (call) replies.push_back({held.message.caller, encode_reply_error(told)});
-    SEMPER_CO_TRY(why, co_await give_up(held, handled.error(), transaction, entity, after));
+    reply = encode_reply_error(as_dead_letter(handled.error(), runs_));
+    SEMPER_CO_TRY(why, co_await give_up(held, handled.error(), transaction, entity, asked, after));
   }
-  SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, target_->tenant.prefix(), replies));
   if (handled && held.message.tick) {
     SEMPER_CO_TRY_STATUS(co_await end_tick(transaction, *held.message.tick));
   }
   Status sent;
-  CallbackSends of_all;
-  of_all.counts = &core_.send_counts;
-  if (handled) sent = send(transaction, held, sends, of_all);
+  asked.counts = &core_.send_counts;
+  if (handled) sent = send(transaction, held, sends, asked);
   if (sent && handled) {
-    SEMPER_CO_TRY(const auto full, co_await find_full_queue(core_, *target_, transaction, of_all,
+    SEMPER_CO_TRY(const auto full, co_await find_full_queue(core_, *target_, transaction, asked,
                                                             entity.queue_length()));
     if (full) {
       why = queue_is_full(*full);
       // In its own queue there is no room before this message is done.
       co_return *full == target_->id ? Written::refused : Written::no_room;
     }
+  }
+  if (held.message.key || !asked.keyed_answers.empty()) {
+    const auto state_of_key = handled ? KeyRecord::State::done : KeyRecord::State::failed;
+    SEMPER_CO_TRY_STATUS(co_await settle_keys(transaction, held, reply, state_of_key, asked));
+  }
+  if (call && reply) {
+    std::vector<OutgoingReply> replies;
+    replies.push_back({held.message.caller, std::move(*reply)});
+    SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, target_->tenant.prefix(), replies));
   }
   const auto saved = entity.save(transaction, served_->behaviour());
   const auto& limits = transaction.limits();
@@ -491,6 +498,37 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
   co_return Written::yes;
 }
 
+// The key of the message, and of calls that are answered with its result. `reply`: the message's, to its
+// caller; one that was given while it ran takes its place.
+Async<void> LockedTask::settle_keys(Transaction& transaction, const Held& held,
+                                    std::optional<Bytes>& reply, KeyRecord::State state,
+                                    const CallbackSends& asked) {
+  const auto& message = held.message;
+  const KeyBook::Place place{transaction, transaction, target_->tenant.prefix()};
+  const std::int64_t now = to_timer_ms(core_.clock().wall_time());
+  KeyBook keys;
+  std::vector<OutgoingReply> replies;
+  if (message.key) {
+    const KeyAddress address{target_->id, message.content.name, message.key->text};
+    SEMPER_CO_TRY_STATUS(co_await keys.look(place, address, KeyBook::Loaded::yes));
+    if (keys.stands_for(address, *message.key, message.caller)) {
+      std::optional<KeyBook::Told> told;
+      if (!reply && message.event != Event::call) reply = encode_reply({});
+      if (reply) {
+        told = keys.complete(address, *reply, state, now);
+      } else {
+        told = keys.wait(address, message.caller, now);
+      }
+      if (told) reply = told->reply;
+      if (told) tell(*told, transaction.limits(), replies);
+    }
+  }
+  SEMPER_CO_TRY_STATUS(co_await keys.answer(place, asked.keyed_answers, now, replies));
+  SEMPER_CO_TRY_STATUS(co_await write_replies(transaction, place.tenant_prefix, replies));
+  keys.settle(transaction, place.tenant_prefix);
+  co_return Status{};
+}
+
 Status LockedTask::send(Transaction& transaction, const Held& held, const LockedSends& sends,
                         CallbackSends& of_all) {
   std::vector<Action> none;  // its steps ask for nothing that follows the commit
@@ -523,8 +561,7 @@ Async<void> LockedTask::end_tick(Transaction& transaction, const TickRecord& tic
 // Returns why what handle_dead_letter came to cannot be written, where that is so.
 Async<std::optional<Error>> LockedTask::give_up(const Held& held, const Error& reason,
                                                 Transaction& transaction, Entity& entity,
-                                                AfterCommit& after) {
-  CallbackSends sends;
+                                                CallbackSends& sends, AfterCommit& after) {
   if (!bury(held, reason, transaction, entity, sends, after)) {
     co_return fail(ErrorKind::conflict, "again, without handle_dead_letter");
   }

@@ -21,6 +21,7 @@
 #include <optional>
 
 #include "semper/env/one_shot.h"
+#include "server/format/idempotency.h"
 #include "server/format/lease.h"
 #include "server/format/records.h"
 #include "server/format/target.h"
@@ -84,9 +85,12 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   // Into the transaction that writes the result. Error: of what cannot be sent.
   Status send(Transaction& transaction, const Held& held, const LockedSends& sends,
               CallbackSends& of_all);
+  Async<void> settle_keys(Transaction& transaction, const Held& held, std::optional<Bytes>& reply,
+                          KeyRecord::State state, const CallbackSends& asked);
   Async<void> end_tick(Transaction& transaction, const TickRecord& tick);
   Async<std::optional<Error>> give_up(const Held& held, const Error& reason,
-                                      Transaction& transaction, Entity& entity, AfterCommit& after);
+                                      Transaction& transaction, Entity& entity,
+                                      CallbackSends& sends, AfterCommit& after);
   // False: handle_dead_letter failed.
   bool bury(const Held& held, const Error& reason, Transaction& transaction, Entity& entity,
             CallbackSends& sends, AfterCommit& after);

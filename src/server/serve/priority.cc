@@ -4,6 +4,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "semper/store/too_old.h"
+#include "server/format/key_book.h"
 #include "server/format/timer_book.h"
 #include "server/serve/batch.h"
 #include "server/serve/callbacks.h"
@@ -56,6 +57,22 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
       entity.forget();
       co_return fail(settled.error().in(target.id.to_string()));
     }
+  }
+  if (!sends.keyed_answers.empty()) {
+    KeyBook keys;
+    const KeyBook::Place place{transaction, transaction, target.tenant.prefix()};
+    const std::int64_t now = to_timer_ms(callbacks.now(sends));
+    std::vector<OutgoingReply> replies;
+    auto answered = co_await keys.answer(place, sends.keyed_answers, now, replies);
+    if (answered) {
+      const auto written = co_await write_replies(transaction, place.tenant_prefix, replies);
+      if (!written) answered = fail(written.error());
+    }
+    if (!answered) {
+      entity.forget();
+      co_return fail(answered.error());
+    }
+    keys.settle(transaction, place.tenant_prefix);
   }
   if (transaction.operation_count() > 0) {
     auto committed = co_await transaction.commit();

@@ -23,6 +23,8 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"priority", "priority messages and infos among queued ones", make_priority, true},
       {"cast_in", "casts within transactions of programs' own; with them, once, in order",
        make_cast_in},
+      {"keys", "requests with idempotency keys, sent again; once, with one reply for all",
+       make_keys},
       {"letters", "messages that are given up: told of, deleted, redriven", make_letters},
       {"drain", "casts through a journal on a disk whose power goes; exactly once, in order",
        make_drain, true},

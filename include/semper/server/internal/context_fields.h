@@ -38,6 +38,12 @@ struct CallbackSends {
   std::vector<Queue> to_check;
   std::vector<TimerRequest> timers;  // in the order of their making
   std::size_t timer_bytes = 0;       // of their messages
+  // Answers to calls that had an idempotency key, in the order of their making.
+  struct KeyedAnswer {
+    ReplyToken to;
+    Bytes encoded;  // as a reply in the store
+  };
+  std::vector<KeyedAnswer> keyed_answers;
 };
 
 // Borrows what it points to.
