@@ -5,6 +5,7 @@
 
 #include "behaviours.h"
 #include "semper/server/dead_letters.h"
+#include "semper/server/list_keys.h"
 #include "world.h"
 
 namespace semper::testing {
@@ -391,6 +392,59 @@ SERVER_TEST(Keys, what_is_no_key_is_refused) {
   EXPECT_EQ(must_fail(co_await clerk.priority_call(request, with(world, "1"))).kind(),
             ErrorKind::invalid_argument);
   EXPECT_TRUE((co_await done_of(clerk)).empty());
+}
+
+SERVER_TEST(Keys, what_an_entity_remembers_is_listed_and_can_be_forgotten) {
+  auto& server = *co_await world.serve<Clerk>();
+  const auto clerk = world.ref<Clerk>("c");
+  const auto done = work("a");
+  const auto refused = work("b", "refuses");
+  const auto long_one = work("c", "is long");
+  const auto later = work("d", "later");
+  must(co_await clerk.call(done, with(world, "1")));
+  EXPECT_EQ(must_fail(co_await clerk.call(refused, with(world, "2"))).kind(),
+            ErrorKind::already_exists);
+  must(co_await clerk.call(long_one, with(world, "3")));
+  const CallOptions hasty{50ms, IdempotencyKey{"4"}};
+  EXPECT_EQ(must_fail(co_await clerk.call(later, hasty)).kind(), ErrorKind::timeout);
+  EXPECT_EQ(must_fail(co_await clerk.call(later, hasty)).kind(), ErrorKind::timeout);
+  EXPECT_EQ(must(co_await count_keys(world.store(), clerk.entity())), 4u);
+  const auto keys = must(co_await list_keys(world.store(), clerk.entity()));
+  EXPECT_EQ(keys.size(), 4u);
+  if (keys.size() == 4) {
+    EXPECT_EQ(keys[0].message, "Do");
+    EXPECT_EQ(keys[0].key, "1");
+    EXPECT_EQ(keys[0].state, KeyView::State::done);
+    EXPECT_EQ(must(decode<std::string>(must(*keys[0].reply))), "1 a");
+    EXPECT_EQ(must_fail(*keys[1].reply).kind(), ErrorKind::already_exists);
+    EXPECT_GT(must(*keys[2].reply).size(), 40'000u);
+    EXPECT_EQ(keys[3].state, KeyView::State::waiting);
+    EXPECT_EQ(keys[3].attached_calls, 1u);
+    EXPECT_FALSE(keys[3].kept_until);
+  }
+  KeyListOptions second;
+  second.after_message = "Do";
+  second.after_key = "1";
+  second.limit = 1;
+  const auto page = must(co_await list_keys(world.store(), clerk.entity(), second));
+  EXPECT_EQ(page.size(), 1u);
+  for (const auto& key : page) EXPECT_EQ(key.key, "2");
+  second.after_key = "3";
+  EXPECT_EQ(must(co_await list_keys(world.store(), clerk.entity(), second)).size(), 1u)
+      << "the chunks of the one before are none";
+  co_await world.in_parallel(2, [&](int who) -> Task<void> {
+    if (who == 0) {
+      EXPECT_EQ(must_fail(co_await clerk.call(later, with(world, "4"))).kind(), ErrorKind::closed);
+    } else {
+      must(co_await sleep_for(world.clock(), 50ms));
+      must(co_await forget_key(world.store(), clerk.entity(), "Do", "4"));
+    }
+  });
+  must(co_await forget_key(world.store(), clerk.entity(), "Do", "1"));
+  EXPECT_EQ(must_fail(co_await forget_key(world.store(), clerk.entity(), "Do", "1")).kind(),
+            ErrorKind::not_found);
+  EXPECT_EQ(must(co_await count_keys(world.store(), clerk.entity())), 2u);
+  EXPECT_EQ(must(co_await server.ref<Clerk>("c").call(done, with(world, "1"))), "5 a");
 }
 
 // A call that failed in its caller's process took no effect, and is not remembered.

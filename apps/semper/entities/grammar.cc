@@ -3,6 +3,7 @@
 #include "entities/dead.h"
 #include "entities/explain.h"
 #include "entities/hosts.h"
+#include "entities/keys.h"
 #include "entities/look.h"
 #include "entities/names.h"
 #include "entities/record.h"
@@ -124,6 +125,26 @@ void add_timers(CLI::App& program, Command& chosen) {
   choose(cancel, chosen, one, cancel_one_timer);
 }
 
+void add_keys(CLI::App& program, Command& chosen) {
+  auto& keys = add_command(program, {"keys", "The idempotency keys that an entity remembers",
+                                     "keys Account/17\n--json keys Account/17 --limit 0"});
+  auto arguments = std::make_shared<KeysArguments>();
+  keys.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
+  add_count(keys, "--limit", arguments->limit, "At most so many; 0: all");
+  choose(keys, chosen, arguments, show_keys);
+
+  const char* const example = "key forget Account/17 Transfer order-4711";
+  auto& key = add_command(program, {"key", "One idempotency key of an entity", example});
+  key.require_subcommand(1);
+  auto& forget =
+      add_command(key, {"forget", "Forget it: a repeat runs again; asks first", example});
+  auto one = std::make_shared<KeyArguments>();
+  forget.add_option("ENTITY", one->entity, kEntityHelp)->required();
+  forget.add_option("MESSAGE", one->message, "The message's name, as `keys` shows it")->required();
+  forget.add_option("KEY", one->key, "The key, as `keys` shows it")->required();
+  choose(forget, chosen, one, forget_one_key);
+}
+
 void add_record(CLI::App& program, Command& chosen) {
   auto& command = add_command(
       program, {"record", "One entity, with its queue, into a file that a test loads",
@@ -151,6 +172,9 @@ void add_sending_options(CLI::App& command, SendArguments& arguments) {
                   "Its content: fields by position, '[2]', or by name, '{\"by\": 2}'; - reads it "
                   "from the standard input")
       ->capture_default_str();
+  command.add_option("--key", arguments.key,
+                     "An idempotency key: sent again with it, the message does nothing, and a "
+                     "call gets the first one's reply, for a day");
   command.add_flag("--force", arguments.force,
                    "Send it even if no host has registered this type and message");
 }
@@ -241,6 +265,7 @@ void add_entity_commands(CLI::App& program, Command& chosen) {
   add_sending(program, chosen);
   add_dead(program, chosen);
   add_timers(program, chosen);
+  add_keys(program, chosen);
   add_record(program, chosen);
   add_force(program, chosen);
   add_stats(program, chosen);

@@ -157,16 +157,19 @@ Async<std::string> explain_silence(Tenant tenant, EntityId id) {
 using Reply = std::optional<Result<Bytes>>;
 
 // Sends it, and waits for the reply or the interruption, whichever comes first. What was sent stays sent.
-Task<Reply> wait_for_reply(const Prepared& prepared, Duration timeout, const Interrupt& interrupt) {
+Task<Reply> wait_for_reply(const Prepared& prepared, Duration timeout,
+                           std::optional<std::string> key, const Interrupt& interrupt) {
   OneShot<Reply> news;
   const std::stop_callback on_stop(interrupt.token(), [news]() mutable { news.set(Reply()); });
   asio::co_spawn(
       co_await asio::this_coro::executor,
-      [](RawRef to, RawMessage message, Duration at_most, OneShot<Reply> heard) -> Task<void> {
+      [](RawRef to, RawMessage message, Duration at_most, std::optional<std::string> with,
+         OneShot<Reply> heard) -> Task<void> {
         CallOptions options;
         options.timeout = at_most;
+        if (with) options.key = IdempotencyKey{*with};
         heard.set(Reply(co_await to.call(std::move(message), options)));
-      }(RawRef(prepared.tenant, prepared.id), prepared.message, timeout, news),
+      }(RawRef(prepared.tenant, prepared.id), prepared.message, timeout, std::move(key), news),
       asio::detached);
   auto heard = co_await news.wait();
   if (!heard) co_return Reply(Result<Bytes>(fail(heard.error())));
@@ -209,9 +212,9 @@ Status report(Invocation& invocation, const EntityId& id, const char* done, cons
 Async<void> cast(Invocation& invocation, SendArguments arguments) {
   SEMPER_CO_TRY(auto prepared, co_await prepare(invocation, arguments, Way::cast));
   const RawRef entity(prepared.tenant, prepared.id);
-  std::vector<RawMessage> messages;
-  messages.push_back(std::move(prepared.message));
-  SEMPER_CO_TRY_STATUS(co_await entity.cast(std::move(messages)));
+  CastOptions options;
+  if (arguments.key) options.key = IdempotencyKey{*arguments.key};
+  SEMPER_CO_TRY_STATUS(co_await entity.cast(std::move(prepared.message), options));
   // It is queued now: what goes wrong from here on is not the cast's failure.
   const auto hosts = co_await count_registered(prepared.tenant, prepared.id.type);
   if (invocation.json()) {
@@ -234,7 +237,7 @@ Async<void> call(Invocation& invocation, SendArguments arguments) {
   if (invocation.interrupt().requested()) {
     co_return fail(ErrorKind::cancelled, "interrupted; nothing was sent to " + entity);
   }
-  Reply reply = co_await wait_for_reply(prepared, timeout, invocation.interrupt());
+  Reply reply = co_await wait_for_reply(prepared, timeout, arguments.key, invocation.interrupt());
   if (!reply) co_return co_await explain_interruption(prepared);
   auto& answer = *reply;
   if (!answer && answer.error().kind() == ErrorKind::timeout) {

@@ -1,6 +1,7 @@
 // Commands that send to entities, or change them as a whole: cast, call, kill, reset, unlock.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "common/invocation.h"
@@ -12,6 +13,7 @@ struct SendArguments {
   std::string message;
   std::string json = "[]";  // "-": read from the standard input
   std::string timeout = "5s";
+  std::optional<std::string> key;  // for idempotency
   bool force = false;  // also where no host has registered such a message
 };
 

@@ -283,17 +283,14 @@ Error Outbox::too_many_bytes(std::size_t bytes, const Limits& limits) {
 }
 
 Async<void> Outbox::meet_keys(Transaction& transaction, const Publications& batch) {
-  std::optional<KeyBook> book;
-  const Target* any = nullptr;
+  KeyBook book;
   for (const auto& publication : batch) {
     if (!publication.keyed || publication.refused) continue;
-    if (!book) book.emplace();
-    any = publication.target.get();
-    SEMPER_CO_TRY_STATUS(co_await meet(transaction, *any, publication.event,
+    SEMPER_CO_TRY_STATUS(co_await meet(transaction, *publication.target, publication.event,
                                        publication.messages.front(), publication.caller,
-                                       *publication.keyed, *book));
+                                       *publication.keyed, book));
   }
-  if (book) book->settle(transaction, any->tenant.prefix());
+  book.settle(transaction, batch.front().target->tenant.prefix());
   co_return Status{};
 }
 
@@ -302,12 +299,16 @@ Async<void> Outbox::commit(const Store& store, const Publications& batch) {
   std::map<const Bytes*, std::vector<const Publication*>,
            decltype([](const Bytes* a, const Bytes* b) { return *a < *b; })>
       by_entity;
+  bool has_keys = false;
   for (const auto& publication : batch) {
     if (publication.refused) continue;
+    has_keys = has_keys || publication.keyed;
     by_entity[&publication.target->keys.pushed()].push_back(&publication);
   }
   auto result = co_await store.transact([&](Transaction& transaction) -> Async<void> {
-    SEMPER_CO_TRY_STATUS(co_await meet_keys(transaction, batch));
+    if (has_keys) {
+      SEMPER_CO_TRY_STATUS(co_await meet_keys(transaction, batch));
+    }
     Enqueuer enqueuer(transaction);
     for (const auto& [key, publications] : by_entity) {
       enqueuer.to(publications.front()->target->keys);
