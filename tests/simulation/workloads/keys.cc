@@ -4,6 +4,7 @@
 #include <map>
 
 #include "../workload.h"
+#include "semper/server/list_keys.h"
 #include "workloads.h"
 
 namespace semper::simulation {
@@ -140,6 +141,14 @@ class KeysWorkload final : public Workload {
   static std::string words(const Request& request) { return key(request) + " to " + request.to; }
 
   Task<void> judge(Observer& observer, std::string id, std::vector<const Request*> requests) {
+    const EntityId entity{std::string(type_name<Office>()), id};
+    KeyListOptions all;
+    all.limit = requests.size() + 1;
+    const auto listed = co_await list_keys(Tenant(observer.store()), entity, all);
+    const auto counted = co_await count_keys(Tenant(observer.store()), entity);
+    if (!listed || !counted || listed->size() != *counted) {
+      observer.finding("office " + id + " has another number of keys than it counts");
+    }
     const auto state = co_await observer.state<Office>(id);
     std::map<std::uint64_t, std::vector<std::uint64_t>> runs;
     for (const auto& ran : state.value_or(Office::State())) {
