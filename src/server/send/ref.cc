@@ -1,5 +1,6 @@
 #include "semper/server/ref.h"
 
+#include <type_traits>
 #include <utility>
 
 #include "semper/env/cancellation.h"
@@ -33,6 +34,10 @@ Result<Bytes> outcome(Result<Result<Bytes>> answer, const internal::Target& targ
 }
 
 using Key = std::shared_ptr<const internal::MessageKey>;
+
+// Else g++ 12 destroys the options of a co_await that are made in it, or are its default, twice.
+static_assert(std::is_trivially_destructible_v<CallOptions>);
+static_assert(std::is_trivially_destructible_v<CastOptions>);
 
 Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key key) {
   const auto& target = route->target;
