@@ -216,6 +216,19 @@ TEST_F(GuideServersTest, one_after_the_other_takes_stock) {
   EXPECT_EQ(scheduler_.block_on(take_stock(*shop_, "bob")).value(), 2);
 }
 
+TEST_F(GuideServersTest, what_a_customer_bought_lies_beside_the_state_entry_by_entry) {
+  host_->serve<Customer>();
+  auto customer = semper::ref<Customer>(*shop_, "ann");
+  for (std::int64_t i = 1; i <= 250; ++i) {
+    const Customer::Buy lamp{"lamp", 100};
+    ASSERT_TRUE(scheduler_.block_on(customer.cast(lamp)));
+  }
+  const Customer::Return second{2};
+  EXPECT_EQ(scheduler_.block_on(customer.call(second)).value(), 100);
+  EXPECT_FALSE(scheduler_.block_on(customer.call(second)));
+  EXPECT_EQ(scheduler_.block_on(add_up(*shop_, "ann")).value(), 24'900);
+}
+
 TEST_F(GuideServersTest, a_killed_article_starts_anew) {
   deliver("chair", 9);
   ASSERT_TRUE(scheduler_.block_on(discontinue(*shop_, "chair")));

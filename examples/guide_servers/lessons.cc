@@ -149,4 +149,20 @@ semper::Async<std::int64_t> take_stock(semper::Tenant shop, std::string who) {
   co_return number;
 }
 
+semper::Async<std::int64_t> add_up(semper::Tenant shop, std::string customer) {
+  auto account = semper::ref<Customer>(shop, customer);
+
+  std::int64_t cents = 0;
+  std::uint64_t last = 0;
+  for (bool more = true; more;) {
+    SEMPER_CO_TRY(const auto page, co_await Customer::kPurchases.page_after(account, last, 100));
+    for (const auto& [number, purchase] : page.entries) {
+      cents += purchase.cents;
+      last = number;
+    }
+    more = page.more;
+  }
+  co_return cents;
+}
+
 }  // namespace guide

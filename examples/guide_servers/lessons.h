@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "customer.h"
 #include "offer.h"
 #include "order.h"
 #include "semper/server/list_timers.h"
@@ -65,5 +66,8 @@ semper::Async<void> discontinue(semper::Tenant shop, std::string article);
 // Names that one process holds at a time: counts one more stocktaking, as the one that may. Returns
 // how many there were.
 semper::Async<std::int64_t> take_stock(semper::Tenant shop, std::string who);
+
+// Reads a map from outside, page by page. Returns the sum of what the customer has bought.
+semper::Async<std::int64_t> add_up(semper::Tenant shop, std::string customer);
 
 }  // namespace guide

@@ -8,6 +8,7 @@
 #include "common/text.h"
 #include "semper/base/cbor_json.h"
 #include "semper/server/inspect.h"
+#include "semper/server/list_maps.h"
 #include "semper/server/list_timers.h"
 
 namespace semper::cli {
@@ -29,6 +30,7 @@ std::string state_text(BytesView state) {
 // What is said of an entity besides its view.
 struct Aside {
   std::uint64_t timers = 0;
+  std::vector<MapView> maps = {};
   std::optional<std::string> needs = {};
 };
 
@@ -52,6 +54,11 @@ void print_entity(Invocation& invocation, const EntityView& view, const Aside& a
   field("  dead letters", std::to_string(view.dead_letters) +
                               (view.dead_letters == kDeadLettersCounted ? " or more" : ""));
   if (aside.timers > 0) field("  timers", std::to_string(aside.timers));
+  for (const auto& map : aside.maps) {
+    const bool is_all = map.entries < kMapEntriesCounted;
+    field("  map", shown(map.name) + ", entries: " + std::to_string(map.entries) +
+                       (is_all ? "" : " or more"));
+  }
   if (view.failing) {
     field("  failing", std::to_string(view.failing->attempts) +
                            " runs of its first message: " + shown(view.failing->reason));
@@ -59,6 +66,16 @@ void print_entity(Invocation& invocation, const EntityView& view, const Aside& a
   field("  written at", view.stamp.is_complete() ? view.stamp.to_string() : "never");
   if (view.parked) field("  parked", shown(*view.parked));
   if (aside.needs) field("  needs", shown(*aside.needs));
+}
+
+Bytes maps_item(const std::vector<MapView>& maps) {
+  List list;
+  for (const auto& map : maps) {
+    const Fields fields =
+        Fields().add("name", text_item(map.name)).add("entries", number_item(map.entries));
+    list.add(fields.item());
+  }
+  return list.item();
 }
 
 Bytes entity_item(const EntityView& view, const Aside& aside, WallTime now) {
@@ -82,6 +99,7 @@ Bytes entity_item(const EntityView& view, const Aside& aside, WallTime now) {
   }
   return fields.add("dead_letters", number_item(view.dead_letters))
       .add("timers", number_item(aside.timers))
+      .add("maps", maps_item(aside.maps))
       .add("versionstamp",
            view.stamp.is_complete() ? text_item(view.stamp.to_string()) : null_item())
       .add("parked", view.parked ? text_item(*view.parked) : null_item())
@@ -210,7 +228,10 @@ Async<void> show(Invocation& invocation, std::string entity) {
   SEMPER_CO_TRY(const std::uint64_t timers, co_await count_timers(tenant, id));
   const WallTime now = tenant.store()->env().clock->wall_time();
   SEMPER_CO_TRY(const auto hosts, co_await list_hosts(tenant));
-  const Aside aside{timers, needs_of(view, hosts)};
+  Aside aside;
+  aside.timers = timers;
+  SEMPER_CO_TRY(aside.maps, co_await list_maps(tenant, id));
+  aside.needs = needs_of(view, hosts);
   if (invocation.json()) co_return invocation.print_document(entity_item(view, aside, now));
   print_entity(invocation, view, aside, now);
   co_return Status{};

@@ -275,7 +275,7 @@ Async<void> reset(Invocation& invocation, std::string entity) {
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   SEMPER_CO_TRY_STATUS(co_await describe_loss(tenant, id));
   SEMPER_CO_TRY_STATUS(invocation.confirm("this deletes the state of " + shown(id.to_string()) +
-                                          ", its queue stays"));
+                                          " and what is in its maps, its queue stays"));
   const RawRef target(tenant, id);
   SEMPER_CO_TRY_STATUS(co_await target.reset());
   co_return report(invocation, id, "reset",

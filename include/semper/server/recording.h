@@ -8,8 +8,8 @@
 //   SEMPER_CO_TRY(const auto recording, co_await semper::record_entity(tenant, id, options));
 //   file << semper::recording_to_text(recording);
 //
-// It has the state, the queue with its calls and casts, the lock, announced runs, dead letters, the
-// versionstamps of all that, and the sources of cast_once. What states and messages say is in it as
+// It has the state, the entries of maps, the queue with its calls and casts, the lock, announced runs, dead
+// letters, the versionstamps of all that, and the sources of cast_once. What states and messages say is in it as
 // it is, secrets of yours included: treat the file as you treat the store. Format: docs/formats.md.
 // Threads: any.
 #pragma once

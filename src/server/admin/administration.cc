@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "semper/base/internal/mutant.h"
 #include "server/format/key_book.h"
 #include "server/format/orders.h"
 #include "server/format/timers.h"
@@ -54,6 +55,11 @@ Async<void> reset(std::shared_ptr<const Target> target) {
     SEMPER_CO_TRY(auto standing,
                   co_await read_standing(transaction, target->keys, ReadMode::serializable));
     auto& header = standing.header;
+    if (standing.has_collections() && !SEMPER_MUTANT("server_reset_keeps_entries")) {
+      SEMPER_CO_TRY(const bool is_all, co_await clear_collections(transaction, target->keys));
+      // Many entries are removed step by step, below an order.
+      if (!is_all) co_return fail(ErrorKind::conflict, "it has many entries");
+    }
     if (!header.has_state) co_return Status{};
     header.has_state = false;
     header.state.clear();
@@ -71,6 +77,12 @@ Async<void> reset(std::shared_ptr<const Target> target) {
   }
   SEMPER_CO_TRY_STATUS(co_await target->store().transact(
       [&](Transaction& transaction) { return order_reset(transaction, *target); }));
+  const auto removed = co_await remove_entries_of_reset(*target, kRemovals);
+  if (!removed) {
+    co_return fail(removed.error().in(target->id.to_string() +
+                                      " is reset, but what its collections held is not all removed "
+                                      "(its next message does that)"));
+  }
   co_return Status{};
 }
 

@@ -37,6 +37,7 @@ enum Part : std::int64_t {
   kFailures,
   kTimerCount = 12,
   kTimers = 13,
+  kCollections = 15,
   kKeyCount = 16,
   kKeys = 17
 };
@@ -97,6 +98,12 @@ Bytes EntityKeys::timer(std::string_view name) const {
 }
 KeyRange EntityKeys::timers() const {
   return part_range(kTimers);
+}
+Bytes EntityKeys::collection(std::string_view name) const {
+  return tuple_key(prefix_, kCollections, name);
+}
+KeyRange EntityKeys::collections() const {
+  return part_range(kCollections);
 }
 Bytes EntityKeys::due(std::int64_t due_ms, std::string_view name) const {
   return tuple_key(tenant_prefix(), kDue, id_->type, shard_of(id_->id), due_ms, id_->id, name);
@@ -247,6 +254,19 @@ Result<DueEntry> entry_of_due_key(BytesView prefix, BytesView key) {
   SEMPER_TRY(entry.timer, reader.read_text(scratch));
   SEMPER_TRY_STATUS(reader.expect_end());
   return entry;
+}
+
+KeyRange entries_below(const Bytes& collection) {
+  return below(collection);
+}
+Result<std::string> name_of_collection_key(BytesView prefix, BytesView key) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kEntities));
+  Bytes scratch;
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_int64());
+  SEMPER_TRY(const auto name, reader.read_text(scratch));
+  return std::string(name);
 }
 
 Result<std::string> name_of_timer_key(BytesView prefix, BytesView key) {

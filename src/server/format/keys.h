@@ -16,6 +16,7 @@
 //   (1, type, id, 9)                  the runs of its first message that failed: failure_note.h
 //   (1, type, id, 12)                 how many timers there are: an atomic counter
 //   (1, type, id, 13, name)           a timer: timers.h
+//   (1, type, id, 15, name, key...)   an entry of a collection: server/map.h
 //   (1, type, id, 16)                 how many idempotency keys there are: an atomic counter
 //   (1, type, id, 17, message, key)   an idempotency key: idempotency.h
 //   (1, type, id, 17, message, key, n)  chunk n of its reply
@@ -85,6 +86,9 @@ class EntityKeys {
   Bytes timer_count() const;
   Bytes timer(std::string_view name) const;
   KeyRange timers() const;
+  // What is in the collection of that name continues this; and all of all of them.
+  Bytes collection(std::string_view name) const;
+  KeyRange collections() const;
   Bytes due(std::int64_t due_ms, std::string_view name) const;
   Bytes due_wake() const;
   Bytes timers_mark() const;
@@ -142,6 +146,10 @@ Bytes due_key(BytesView tenant_prefix, std::string_view type, std::uint32_t shar
 Bytes timers_mark_key(BytesView tenant_prefix, std::string_view type);
 Bytes due_wake_key(BytesView tenant_prefix, std::string_view type, std::uint32_t shard);
 Result<DueEntry> entry_of_due_key(BytesView tenant_prefix, BytesView key);
+// Of what EntityKeys::collection() gave.
+KeyRange entries_below(const Bytes& collection);
+// The name of the collection of such a key.
+Result<std::string> name_of_collection_key(BytesView tenant_prefix, BytesView key);
 // The name at the end of a timer's key.
 Result<std::string> name_of_timer_key(BytesView tenant_prefix, BytesView key);
 

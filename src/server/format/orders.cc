@@ -66,12 +66,16 @@ class Removal {
     if (timers_are_gone) {
       SEMPER_CO_TRY(keys_are_gone, co_await remove_keys(*order));
     }
+    bool collections_are_gone = false;
     if (keys_are_gone) {
+      SEMPER_CO_TRY(collections_are_gone, co_await clear_collections(*transaction_, *keys_));
+    }
+    if (collections_are_gone) {
       SEMPER_CO_TRY_STATUS(co_await finish());
     } else {
       transaction_->set(keys_->order(), order->encode());
     }
-    co_return keys_are_gone;
+    co_return collections_are_gone;
   }
 
  private:
@@ -343,6 +347,35 @@ Async<bool> remove_killed(const Target& target, std::size_t transactions) {
                     Removal removal(transaction, target);
                     co_return co_await removal.run();
                   }));
+    if (done) co_return true;
+  }
+  co_return false;
+}
+
+Async<bool> clear_collections(Transaction& transaction, const EntityKeys& keys) {
+  const KeyRange all = keys.collections();
+  const RangeOptions some{.limit = kRemovedRows, .mode = ReadMode::snapshot};
+  SEMPER_CO_TRY(const auto page, co_await transaction.get_range(all, some));
+  if (page.rows.empty()) co_return true;
+  transaction.clear_range({all.begin, key_after(page.rows.back().key)});
+  co_return !page.more;
+}
+
+Async<bool> has_entries(Transaction& transaction, const EntityKeys& keys) {
+  const RangeOptions one{.limit = 1, .mode = ReadMode::snapshot};
+  SEMPER_CO_TRY(const auto page, co_await transaction.get_range(keys.collections(), one));
+  co_return !page.rows.empty();
+}
+
+Async<bool> remove_entries_of_reset(const Target& target, std::size_t transactions) {
+  // Nobody writes entries while the order stands.
+  const auto remove_some = [&](Transaction& transaction) -> Async<bool> {
+    SEMPER_CO_TRY(const auto order, co_await read_order(transaction, target.keys));
+    if (!order || order->kind != Order::Kind::reset) co_return true;
+    co_return co_await clear_collections(transaction, target.keys);
+  };
+  for (std::size_t i = 0; i < transactions; ++i) {
+    SEMPER_CO_TRY(const bool done, co_await target.store().transact(remove_some));
     if (done) co_return true;
   }
   co_return false;

@@ -9,7 +9,8 @@
 //           of it runs, no result of it is written. What lies in the store is removed afterwards, in
 //           transactions of bounded size, by kill() itself or, where that was stopped, by any host
 //           that meets the row. Messages sent after the order wait for that, then begin with init.
-//   reset   The next load begins with init; its commit takes the row away.
+//   reset   The next load begins with init; its commit takes the row away. Entries of collections are
+//           removed before that, as those of a killed entity.
 //   unlock  The lock of this nonce is gone: no result of its holder is written. The next commit of the
 //           entity takes the row away. A reset that comes meanwhile keeps the nonce.
 //
@@ -27,7 +28,7 @@
 
 namespace semper::internal {
 
-// Rows of the queue, or dead letters, that one transaction of a removal takes.
+// Rows of the queue, dead letters, or entries of collections, that one transaction of a removal takes.
 inline constexpr std::size_t kRemovedRows = 1'000;
 // Transactions of a removal that a load of the entity does before it looks again.
 inline constexpr std::size_t kRemovalsPerLoad = 64;
@@ -59,6 +60,8 @@ struct Standing {
   // The part of the queue that is alive.
   KeyRange queue(const EntityKeys& keys) const;
   bool is_killed() const { return order && order->kind == Order::Kind::kill; }
+  // False: what lies in them is dead.
+  bool has_collections() const { return !order || order->kind == Order::Kind::unlock; }
 };
 // Reads header and order, and nothing that publishers write. Errors: corrupt and unsupported where one
 // of them cannot be read.
@@ -76,5 +79,12 @@ Async<bool> order_unlock(Transaction& transaction, const Target& target, std::ui
 // Carries an order to kill out: waiting callers get `closed`, and everything older than the order goes.
 // In at most `transactions` of bounded size. True: it is done, or there was no such order.
 Async<bool> remove_killed(const Target& target, std::size_t transactions);
+
+// As much of the collections as one transaction takes. True: nothing is left of them.
+Async<bool> clear_collections(Transaction& transaction, const EntityKeys& keys);
+Async<bool> has_entries(Transaction& transaction, const EntityKeys& keys);
+// Carries out what an order to reset means to collections, in at most so many transactions of bounded size.
+// True: it is done, or there was no such order. The order stays.
+Async<bool> remove_entries_of_reset(const Target& target, std::size_t transactions);
 
 }  // namespace semper::internal

@@ -21,8 +21,8 @@ void set_reply(Transaction& transaction, BytesView tenant_prefix, const Outgoing
     return;
   }
   const std::size_t chunk_bytes = std::min(kReplyChunkBytes, value_bytes);
-  transaction.clear_range(
-      reply_chunks(key));  // of a reply to the same call, which this one replaces
+  // Of a reply to the same call, which this one replaces.
+  if (!SEMPER_MUTANT("server_reply_replaced_in_part")) transaction.clear_range(reply_chunks(key));
   transaction.set(key, encode_chunked(reply.encoded.size()));
   std::uint32_t index = 0;
   for (std::size_t at = 0; at < reply.encoded.size(); at += chunk_bytes) {
@@ -67,7 +67,7 @@ Async<Bytes> take_chunks(Transaction& transaction, const RangePage& page, std::s
     for (const auto& row : next.rows) take(row);
     more = next.more && !next.rows.empty();
   }
-  if (!SEMPER_MUTANT("server_reply_chunks_left_behind")) transaction.clear_range(all);
+  transaction.clear_range(all);
   co_return encoded;
 }
 

@@ -49,7 +49,7 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
   const std::optional<Bytes> order = take_rows(std::move(page), segments);
   is_reset_ = false;
   unlocks_.reset();
-  if (order) SEMPER_CO_TRY_STATUS(co_await obey(*order));
+  if (order) SEMPER_CO_TRY_STATUS(co_await obey(transaction, *order));
   const bool unchanged =
       previous == header_raw_ || SEMPER_MUTANT("server_cached_state_believed_unread");
   const bool same = header_exists_ && unchanged && !is_reset_;
@@ -100,11 +100,18 @@ Status Entity::refuse_newer(const Behaviour& behaviour) {
   return fail(*unreadable_);
 }
 
-Async<void> Entity::obey(BytesView bytes) {
+Async<void> Entity::obey(Transaction& transaction, BytesView bytes) {
   const auto order = Order::decode(bytes);
   if (!order) co_return fail(order.error().in(target_->id.to_string()));
   is_reset_ = order->kind == Order::Kind::reset;
   unlocks_ = order->unlocks;
+  if (is_reset_ && !SEMPER_MUTANT("server_reset_keeps_entries")) {
+    SEMPER_CO_TRY(const bool has_some, co_await has_entries(transaction, target_->keys));
+    if (has_some) {
+      SEMPER_CO_TRY_STATUS(co_await remove_entries_of_reset(*target_, kRemovalsPerLoad));
+      co_return fail(ErrorKind::conflict, target_->id.to_string() + " was reset; look again");
+    }
+  }
   if (order->kind != Order::Kind::kill) co_return Status{};
   header_exists_ = false;
   header_raw_.clear();

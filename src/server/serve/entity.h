@@ -42,7 +42,7 @@ class Entity {
   // Reads header, pushed count and up to `segments` queue segments, and decodes the state if there
   // is one and it is not the one at hand. Errors: those of the store; corrupt and unsupported: the
   // record or the state cannot be read (see unreadable()); exhausted: not with this memory;
-  // conflict: it was killed, and what was to be removed of it is, or a part (orders.h).
+  // conflict: it was killed, or reset, and what was to be removed of it is, or a part (orders.h).
   Async<void> load(Transaction& transaction, Behaviour& behaviour, std::size_t segments);
 
   // After load(): the transaction also fails with `conflict` if anything was enqueued meanwhile.
@@ -104,8 +104,8 @@ class Entity {
   const Target& target() const { return *target_; }
 
  private:
-  // Carries an order to kill out; takes one to reset down.
-  Async<void> obey(BytesView order);
+  // Carries an order to kill out; takes one to reset down, and clears the collections.
+  Async<void> obey(Transaction& transaction, BytesView order);
   Async<void> load_state(Transaction& transaction, Behaviour& behaviour);
   Status decode(Behaviour& behaviour);
   Status refuse_newer(const Behaviour& behaviour);

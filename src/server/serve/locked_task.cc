@@ -368,7 +368,8 @@ Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
                      unknown
                          ? "the lock is gone: the answer to an attempt to write was lost, and "
                            "perhaps that one succeeded"
-                         : "the lock was taken away meanwhile; its new holder handles the message");
+                         : "the lock was taken away, or the entity reset, meanwhile; the message "
+                           "is handled again");
     }
     const bool has_no_room = written && *written == Written::no_room;
     if (has_no_room && !room_until) room_until = core_.clock().after(kRoomPatience);
@@ -416,6 +417,17 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
   const bool is_ours = header.lock && (header.lock->nonce == held.nonce ||
                                        SEMPER_MUTANT("server_fencing_not_checked"));
   if (!is_ours || entity.segments().empty()) {
+    co_return Written::lock_gone;
+  }
+  if (handled && !entity.has_state() && !SEMPER_MUTANT("server_lock_undoes_a_reset")) {
+    // It was reset meanwhile, and what was made of the state before that is not for the next one: the
+    // message is handled from its beginning.
+    header.lock.reset();
+    SEMPER_CO_TRY_STATUS(entity.save(transaction, served_->behaviour()));
+    transaction.clear(target_->keys.lock_renewal());
+    transaction.set(target_->keys.index(), {});
+    transaction.add(target_->keys.wake(), 1);
+    SEMPER_CO_TRY_STATUS(co_await transaction.commit());
     co_return Written::lock_gone;
   }
   header.lock.reset();

@@ -35,6 +35,8 @@ const std::vector<WorkloadKind>& workload_kinds() {
        make_waiting},
       {"versions", "hosts of two programs, of two versions of a state and of its messages",
        make_versions},
+      {"maps", "entries beside states; with them, once, or not at all, and gone with them",
+       make_maps},
       {"registry", "names that one live owner holds, with fencing tokens", make_registry},
       {"streams", "streams and durable connections that break", make_streams, true},
       {"timers", "durable timers; each due time once, none after a cancel, none moved",

@@ -16,6 +16,7 @@ std::unique_ptr<Workload> make_keys(Simulation& simulation, const Scenario& scen
 std::unique_ptr<Workload> make_letters(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_lives(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_locks(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_maps(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_once(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_order(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_priority(Simulation& simulation, const Scenario& scenario);
