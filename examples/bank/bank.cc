@@ -10,7 +10,9 @@ namespace bank {
 namespace {
 
 constexpr std::int64_t kTransferMaximum = 20;
-constexpr semper::CallOptions kPatience{std::chrono::seconds(5)};
+constexpr std::chrono::seconds kPatience(5);
+// For so long a request that was answered is remembered. Repeats come within kPatience.
+constexpr std::chrono::seconds kRemembered(30);
 constexpr semper::Duration kBetweenAudits = std::chrono::milliseconds(50);
 constexpr semper::Duration kAfterError = std::chrono::milliseconds(100);
 // Opening waits for the first host to come.
@@ -80,6 +82,7 @@ semper::Async<void> order_payments(semper::Store store, std::size_t accounts,
 void Work::add(const Work& other) {
   done += other.done;
   refused += other.refused;
+  repeated += other.repeated;
   unknown += other.unknown;
   failed += other.failed;
   if (!other.last_error.empty()) last_error = other.last_error;
@@ -88,20 +91,33 @@ void Work::add(const Work& other) {
 semper::Task<Work> transfer_at_random(semper::Store store, std::size_t accounts,
                                       semper::Random& random, std::stop_token stop) {
   Work work;
-  while (!stop.stop_requested()) {
+  const std::string clerk = std::to_string(random.next());
+  for (std::uint64_t number = 1; !stop.stop_requested(); ++number) {
     const std::size_t from = random.below(accounts);
     const std::size_t to = (from + 1 + random.below(accounts - 1)) % accounts;
     const Account::Transfer transfer{account_name(to),
                                      1 + static_cast<std::int64_t>(random.below(kTransferMaximum))};
+    const std::string request = clerk + "/" + std::to_string(number);
+    const semper::CallOptions options{kPatience, semper::IdempotencyKey{request, kRemembered}};
     const auto account = semper::ref<Account>(store, account_name(from));
-    const auto receipt = co_await account.call(transfer, kPatience);
-    if (receipt) {
-      ++(receipt->done ? work.done : work.refused);
-      continue;
+    while (true) {
+      const auto receipt = co_await account.call(transfer, options);
+      if (receipt) {
+        ++(receipt->done ? work.done : work.refused);
+        break;
+      }
+      work.last_error = receipt.error().to_string();
+      static_cast<void>(co_await semper::sleep_for(*store.env().clock, kAfterError));
+      if (!is_open(receipt.error())) {
+        ++work.failed;
+        break;
+      }
+      if (stop.stop_requested()) {
+        ++work.unknown;
+        break;
+      }
+      ++work.repeated;
     }
-    ++(is_open(receipt.error()) ? work.unknown : work.failed);
-    work.last_error = receipt.error().to_string();
-    static_cast<void>(co_await semper::sleep_for(*store.env().clock, kAfterError));
   }
   co_return work;
 }

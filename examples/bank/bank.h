@@ -27,16 +27,19 @@ semper::Async<void> order_payments(semper::Store store, std::size_t accounts,
 // What one clerk did.
 struct Work {
   std::uint64_t done = 0;
-  std::uint64_t refused = 0;  // for want of money
-  std::uint64_t unknown = 0;  // no answer in time: may have happened, and may still
-  std::uint64_t failed = 0;   // an error that says that nothing happened, nor will
-  std::string last_error;     // of the last two kinds
+  std::uint64_t refused = 0;   // for want of money
+  std::uint64_t repeated = 0;  // requests sent again, for want of an answer
+  std::uint64_t unknown =
+      0;  // the clerk went home without an answer: may have happened, and may still
+  std::uint64_t failed = 0;  // an error that says that nothing happened, nor will
+  std::string last_error;    // of the last three kinds
 
   void add(const Work& other);
 };
 
-// Transfers between random accounts, one after the other, until `stop` is requested. After an error
-// it waits a moment and goes on: what is transferred is chosen anew, nothing is sent twice.
+// Transfers between random accounts, one after the other, until `stop` is requested. Each request has an
+// idempotency key of its own: where no answer comes, the same request is sent again, and what it asks for
+// happens once.
 semper::Task<Work> transfer_at_random(semper::Store store, std::size_t accounts,
                                       semper::Random& random, std::stop_token stop);
 
