@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "semper/server/entity_log.h"
 #include "semper/server/map.h"
 #include "sent_log.h"
 #include "workloads.h"
@@ -16,6 +17,7 @@ struct Clerk {
   struct State {
     std::uint64_t notes = 0;
     std::uint64_t twice = 0;
+    std::uint64_t told = 0;
   };
   using Lines = Map<std::pair<std::uint64_t, std::uint64_t>, std::string>;
   static constexpr Lines kLines{"lines"};  // by publisher and number: the word
@@ -23,6 +25,9 @@ struct Clerk {
   static constexpr Map<std::string, std::uint64_t> kBumps{"bumps"};
   // One for each publisher: the line that was handled last.
   static constexpr Map<std::pair<std::uint64_t, std::uint64_t>, bool> kLast{"last"};
+
+  // Of notes that were not made under the lock.
+  static constexpr Log<std::uint64_t> kHistory{"history"};
 
   struct Note {
     std::uint64_t publisher = 0;
@@ -60,6 +65,7 @@ struct Clerk {
 
 const char* const kVocabulary[] = {"ash", "birch", "cedar"};
 constexpr std::size_t kLinesPerPage = 7;
+constexpr std::uint64_t kKeptEvents = 5;  // about, by an audit
 
 // Whose entities are killed and reset.
 bool is_mortal(const std::string& id) {
@@ -199,6 +205,7 @@ class MapsWorkload final : public Workload {
                          std::to_string(lines.size()) + " lines");
       }
       co_await judge_last(observer, clerk, id, lines);
+      co_await judge_history(observer, clerk, id, state.told);
       for (const char* word : kVocabulary) {
         const auto noted = co_await Clerk::kWords.get(clerk, std::string(word));
         const auto found = words->find(word);
@@ -229,6 +236,22 @@ class MapsWorkload final : public Workload {
       fits = fits && all.contains(entry.key) && publishers.erase(entry.key.first) == 1;
     }
     if (!fits) observer.finding("clerk " + id + " has other last lines than its lines say");
+  }
+
+  // Numbered without a gap up to what the state says, each entry with its own number in it.
+  Task<void> judge_history(Observer& observer, Ref<Clerk> clerk, std::string id,
+                           std::uint64_t told) {
+    const auto span = co_await Clerk::kHistory.span(clerk);
+    const auto page = co_await Clerk::kHistory.page(clerk, kMapPageMaximum, Order::descending);
+    if (!span || !page) observer.finding("the history of " + id + " cannot be read");
+    if (!span || !page) co_return;
+    std::uint64_t number = span->next;
+    bool fits = span->next == told + 1 && page->entries.size() == span->size();
+    for (const auto& entry : page->entries) {
+      --number;
+      fits = fits && entry.number == number && entry.value == number;
+    }
+    if (!fits) observer.finding("clerk " + id + ": its history has gaps, or another end");
   }
 
   Task<void> judge_bumps(Observer& observer, Ref<Clerk> clerk, std::string id, std::string word) {
@@ -278,11 +301,15 @@ Async<std::uint64_t> write_note(const M& m, Clerk::State& s, Where& context) {
 }
 
 Async<std::uint64_t> Clerk::handle_call(const Note& m, State& s, Context& context) {
-  return write_note(m, s, context);
+  const std::uint64_t told = s.told + 1;
+  SEMPER_CO_TRY(const std::uint64_t number, co_await kHistory.append(context, told));
+  if (number != told) ++s.twice;
+  s.told = told;
+  co_return co_await write_note(m, s, context);
 }
 
 Async<void> Clerk::handle_cast(const Note& m, State& s, Context& context) {
-  SEMPER_CO_TRY_STATUS(co_await write_note(m, s, context));
+  SEMPER_CO_TRY_STATUS(co_await handle_call(m, s, context));
   co_return Status{};
 }
 
@@ -295,8 +322,9 @@ Task<Reply<std::uint64_t>> Clerk::handle_locked(const NoteLocked& m, State& s,
 }
 
 Async<std::uint64_t> Clerk::handle_call(const Bump& m, State&, Context& context) {
-  for (const char* operation : {"Map::set", "Map::erase", "Map::contains", "Map::page",
-                                "Map::page_from", "Map::page_after"}) {
+  for (const char* operation :
+       {"Map::set", "Map::erase", "Map::contains", "Map::page", "Map::page_from", "Map::page_after",
+        "Log::append", "Log::trim", "Log::page", "Log::span"}) {
     workload.simulation().surface().drawn(operation);
   }
   const std::string word = m.word;
@@ -309,6 +337,9 @@ Async<std::uint64_t> Clerk::handle_call(const Bump& m, State&, Context& context)
 Async<std::uint64_t> Clerk::handle_call(const Audit&, State& s, Context& context) {
   std::vector<Line> lines;
   SEMPER_CO_TRY(const auto words, co_await MapsWorkload::lines_by_word(context, lines));
+  if (s.told > kKeptEvents) {
+    SEMPER_CO_TRY_STATUS(co_await kHistory.trim(context, s.told - kKeptEvents));
+  }
   std::uint64_t noted = 0;
   SEMPER_CO_TRY(const auto page, co_await kWords.page(context, 100));
   for (const auto& entry : page.entries) noted += entry.value;
