@@ -1,6 +1,7 @@
 // list_loads: which entities of a type have work, and how much; what `semper top` shows.
 //
-//   auto page = co_await semper::list_loads(tenant, "Counter", {.limit = 1000});
+//   const semper::LoadListOptions first{.limit = 1000};
+//   auto page = co_await semper::list_loads(tenant, "Counter", first);
 //   // page->entities[0].waiting messages in the queue of page->entities[0].id
 //
 // What for: which entity is busy, stuck or flooded, of many: without reading states. When not: one entity,

@@ -178,6 +178,27 @@ TEST(Keys, a_session_that_is_not_hexadecimal_is_corrupt) {
   }
 }
 
+TEST(Keys, entries_of_collections_lie_with_their_entity_behind_all_that_a_batch_reads) {
+  const EntityId id = entity("home");
+  const EntityKeys keys(kPrefix, id);
+  const Bytes lines = keys.collection("lines");
+  const Bytes entry = lines + Tuple{-7, "x"}.pack();
+  EXPECT_TRUE(entries_below(lines).contains(entry));
+  EXPECT_FALSE(entries_below(keys.collection("line")).contains(entry));
+  EXPECT_FALSE(entries_below(keys.collection("lines2")).contains(entry));
+  EXPECT_TRUE(keys.collections().contains(entry));
+  EXPECT_TRUE(keys.everything().contains(entry));
+  EXPECT_LT(keys.chunks().end, entry);
+  EXPECT_EQ(*name_of_collection_key(kPrefix, entry), "lines");
+  EXPECT_EQ(*entity_of_key(kPrefix, entry), id);
+  EXPECT_EQ(name_of_collection_key(kPrefix, keys.index()).error().kind(), ErrorKind::corrupt);
+  bool is_consumers_own = false;
+  for (const auto& range : keys.consumers_own()) {
+    is_consumers_own = is_consumers_own || range.contains(entry);
+  }
+  EXPECT_TRUE(is_consumers_own) << "a kill takes it";
+}
+
 TEST(Keys, hosts_lie_in_their_range_and_their_wake_up_does_not) {
   const Bytes host = bytes_of({1, 2, 3});
   EXPECT_TRUE(host_range(kPrefix).contains(host_key(kPrefix, host)));
