@@ -141,6 +141,21 @@ SERVER_TEST(LargeReplies, one_of_handle_locked_arrives_whole) {
   co_await world.until_clean();
 }
 
+SERVER_TEST(LargeReplies, one_that_is_kept_for_its_key_arrives_whole_each_time) {
+  auto& server = *co_await world.serve<Speaker>();
+  CallOptions keyed{world.patience()};
+  keyed.key = IdempotencyKey("once");
+  for (const auto& speaker :
+       {world.ref<Speaker>("s"), server.ref<Speaker>("s"), world.ref<Speaker>("s")}) {
+    const auto said = must(co_await speaker.call(Speaker::Say{kLarge}, keyed));
+    EXPECT_TRUE(said == text_of(kLarge)) << said.size();
+  }
+  const CallOptions patient{world.patience()};
+  const auto said = must(co_await world.ref<Speaker>("s").call(Speaker::Said{}, patient));
+  EXPECT_EQ(said, 1) << "it ran once";
+  co_await world.until_clean();
+}
+
 SERVER_TEST_WITH(SmallStoresReplies, of_all_sizes_around_a_value_arrive_whole, kSmall) {
   co_await world.serve<Speaker>();
   auto speaker = world.ref<Speaker>("s");
