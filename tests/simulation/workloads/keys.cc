@@ -2,6 +2,7 @@
 // once, and everybody gets its one reply, whenever and wherever it was asked.
 #include <deque>
 #include <map>
+#include <set>
 
 #include "../workload.h"
 #include "semper/server/list_keys.h"
@@ -14,6 +15,9 @@ using namespace std::chrono_literals;
 
 enum class Way : std::uint8_t { at_once, later, by_another, error, error_later, lock };
 constexpr std::uint64_t kWays = 6;
+
+// The one entity that is killed now and then.
+constexpr const char* kMortal = "0";
 
 // Numbers what it does: a second run has another reply.
 struct Office {
@@ -87,7 +91,8 @@ class KeysWorkload final : public Workload {
   std::vector<std::string> types() const override { return {std::string(type_name<Office>())}; }
   bool expects(ErrorKind kind) const override {
     return Workload::expects(kind) || kind == ErrorKind::permission || kind == ErrorKind::timeout ||
-           kind == ErrorKind::invalid_argument || kind == ErrorKind::retry;
+           kind == ErrorKind::invalid_argument || kind == ErrorKind::retry ||
+           kind == ErrorKind::not_found;
   }
 
   Task<void> client(Client& client) override {
@@ -99,6 +104,7 @@ class KeysWorkload final : public Workload {
       if (is_told) mine = nullptr;
       if (client.random().chance(0.1)) co_await forge(client);
       if (client.random().chance(0.2)) co_await ask(client);
+      if (client.random().chance(0.01)) co_await kill(client);
       co_await client.think();
     }
   }
@@ -113,7 +119,8 @@ class KeysWorkload final : public Workload {
       }
       check(request, *known);
       if (known->state == Known::pending) observer.finding(words(request) + " is pending for ever");
-      if (known->state != Known::done && request.is_told) {
+      const bool may_be_gone = killed_.contains(request.to);
+      if (known->state != Known::done && request.is_told && !may_be_gone) {
         observer.finding(words(request) + " was answered and is not known");
       }
     }
@@ -147,8 +154,10 @@ class KeysWorkload final : public Workload {
     const auto listed = co_await list_keys(Tenant(observer.store()), entity, all);
     const auto counted = co_await count_keys(Tenant(observer.store()), entity);
     if (!listed || !counted || listed->size() != *counted) {
-      observer.finding("office " + id + " has another number of keys than it counts");
+      observer.finding("office " + id + " has " + std::to_string(listed ? listed->size() : 0) +
+                       " keys and counts " + std::to_string(counted ? *counted : 0));
     }
+    if (killed_.contains(id)) co_return;
     const auto state = co_await observer.state<Office>(id);
     std::map<std::uint64_t, std::vector<std::uint64_t>> runs;
     for (const auto& ran : state.value_or(Office::State())) {
@@ -179,6 +188,7 @@ class KeysWorkload final : public Workload {
     made.to = client.entity();
     made.way = static_cast<Way>(client.random().below(kWays));
     made.other = client.entity();
+    if (made.other == kMortal) made.other = made.to;  // an answer would die with it
     made.is_cast = client.random().chance(0.25);
     return &made;
   }
@@ -203,12 +213,21 @@ class KeysWorkload final : public Workload {
     }
     const auto told =
         co_await client.operate("Ref::call", words(request), office.call(message, options));
-    if (!told && told.error().kind() == ErrorKind::invalid_argument) {
+    if (!told && told.error().kind() == ErrorKind::invalid_argument &&
+        !killed_.contains(request.to)) {
       simulation_.finding(words(request) + ": " + told.error().to_string());
     }
     if (!told && told.error().kind() != ErrorKind::permission) co_return false;
     hear(request, told);
     co_return true;
+  }
+
+  // What one of the entities knew is forgotten: its requests may run again, and get other receipts.
+  Task<void> kill(Client& client) {
+    const std::string id = kMortal;
+    killed_.insert(id);
+    const auto office = semper::ref<Office>(client.store(), id);
+    static_cast<void>(co_await client.operate("Ref::kill", "of " + id, office.kill()));
   }
 
   // The key of a request, and another content.
@@ -222,7 +241,8 @@ class KeysWorkload final : public Workload {
     options.key = IdempotencyKey{text};
     const auto told = co_await client.operate("Ref::call", "another " + words(request),
                                               office.call(message, options));
-    if (told || told.error().kind() == ErrorKind::permission) {
+    const bool is_answered = told || told.error().kind() == ErrorKind::permission;
+    if (is_answered && !killed_.contains(request.to)) {
       simulation_.finding(words(request) + " answered another content");
     }
   }
@@ -235,7 +255,7 @@ class KeysWorkload final : public Workload {
     const auto known = co_await client.operate("Ref::result_of", words(request),
                                                office.result_of<Office::Do>(text));
     if (!known) co_return;
-    if (was_told && known->state == Known::absent) {
+    if (was_told && known->state == Known::absent && !killed_.contains(request.to)) {
       simulation_.finding(words(request) + " was answered, and is absent");
     }
     check(request, *known);
@@ -243,14 +263,15 @@ class KeysWorkload final : public Workload {
 
   void check(Request& request, const KeyedReply<std::uint64_t>& known) {
     if (known.state != Known::done || request.is_cast) return;
-    if (!known.reply) {
+    if (!known.reply && !killed_.contains(request.to)) {
       simulation_.finding(words(request) + " is done without a reply");
-    } else {
+    } else if (known.reply) {
       hear(request, *known.reply);
     }
   }
 
   void hear(Request& request, const Result<std::uint64_t>& told) {
+    if (killed_.contains(request.to)) return;
     const bool is_error = request.way == Way::error || request.way == Way::error_later;
     const bool fits = told ? !is_error : is_error && told.error().kind() == ErrorKind::permission;
     if (!fits) {
@@ -269,6 +290,7 @@ class KeysWorkload final : public Workload {
 
   Simulation& simulation_;
   std::deque<Request> requests_;
+  std::set<std::string> killed_;
   std::map<std::size_t, Request*> waiting_;  // by client
 };
 
