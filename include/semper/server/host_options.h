@@ -15,6 +15,10 @@
 
 namespace semper {
 
+namespace metrics {
+class Registry;  // base/metrics.h
+}  // namespace metrics
+
 struct HostOptions {
   // Threads for callbacks. Default: one. More pays where callbacks compute for long.
   std::size_t threads = 1;
@@ -62,6 +66,10 @@ struct HostOptions {
 
   // Shown to people; default: process name and number.
   std::string name;
+
+  // Where this host's counts are shown, by type (docs/operations.md). Outlives the host; hosts may share
+  // one. Default: only Host::statistics().
+  metrics::Registry* metrics = nullptr;
 };
 
 struct ServeOptions {

@@ -178,7 +178,7 @@ Async<bool> Batch::attempt() {
   if (SEMPER_MUTANT("server_action_before_commit")) follow_up(effects);
   auto committed = co_await transaction.commit();
   if (!committed) co_return co_await resolve_error(effects, committed.error());
-  core_.counters.transactions.fetch_add(1, std::memory_order_relaxed);
+  served_.counters().transactions.add();
   co_return conclude(*committed, effects);
 }
 
@@ -193,14 +193,14 @@ bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
   entity_.committed(committed, claimed && exact && !sent_to_itself);
   if (effects.vacated && exact && !sent_to_itself) outcome_.vacated_at = committed.version();
   if (effects.lock) effects.lock->fencing_token = committed.version();
-  core_.counters.messages.fetch_add(effects.executed, std::memory_order_relaxed);
+  served_.counters().messages.add(effects.executed);
   return finish(effects);
 }
 
 // Reads the entity. False: it is locked, or its queue is another host's to consume, and the
 // operations have been put into the queue.
 Async<bool> Batch::load(Transaction& transaction) {
-  core_.counters.cache_misses.fetch_add(1, std::memory_order_relaxed);
+  served_.counters().cache_misses.add();
   must_load_ = false;
   const bool was_unreadable = entity_.unreadable().has_value();
   auto loaded = co_await entity_.load(transaction, served_.behaviour(), kSegmentsPerBatch);
@@ -215,6 +215,7 @@ Async<bool> Batch::load(Transaction& transaction) {
     co_return fail(error);
   }
   if (was_unreadable) transaction.clear(target_->keys.parked());
+  if (queue_noticed_) served_.counters().queue.record(entity_.queue_length());
   if (entity_.header().lock) {
     SEMPER_CO_TRY(const bool is_left, co_await leave_lock());
     reroute_all();
@@ -315,7 +316,7 @@ Async<bool> Batch::answer_unwritten(AttemptEffects& effects) {
       co_return false;
     }
   }
-  core_.counters.messages.fetch_add(effects.executed, std::memory_order_relaxed);
+  served_.counters().messages.add(effects.executed);
   co_return finish(effects);
 }
 
@@ -324,6 +325,10 @@ bool Batch::finish(AttemptEffects& effects) {
   conflicts_ = 0;
   too_old_ = 0;
   limit_ = kNoMessageLimit;
+  if (effects.executed > 0) {
+    served_.counters().batch.record(effects.executed);
+    served_.counters().callbacks.record(effects.ran_for);
+  }
   if (effects.popped > 0) {
     auto& memory = desk_;
     memory.head_failures = 0;
@@ -331,7 +336,7 @@ bool Batch::finish(AttemptEffects& effects) {
     burial_.reset();
     // Twice as many again, up to what there was before others got in between.
     memory.most = memory.most < core_.options.batch_messages ? memory.most * 2 : kNoMessageLimit;
-    core_.counters.dead_letters.fetch_add(effects.dead_letters.size(), std::memory_order_relaxed);
+    served_.counters().dead_letters.add(effects.dead_letters.size());
   }
   if (effects.popped > 0) desk_.empty_looks = 0;
   if (effects.popped > 0 || effects.lock) desk_.has_noted_failure = false;

@@ -77,7 +77,7 @@ Async<Batch::MayRun> Batch::announce() {
   const auto fate = announcer ? Announcer::lives : Announcer::ended;
   auto next = announcement_for(found, fate, head, header.popped, batch, served_.message_attempts());
   if (!next) {
-    core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
+    served_.counters().failures.add();
     memory.announced = found;
     memory.announced_of = number;
     burial_ = Burial{head, ended_its_process(found->runs), found->runs, 0, Burial::Tell::no};

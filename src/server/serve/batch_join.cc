@@ -28,7 +28,7 @@ Async<bool> Batch::look(Transaction& transaction) {
   if (entity_.unreadable() || desk_.head_failures > 0 || desk_.most != kNoMessageLimit) {
     co_return false;
   }
-  core_.counters.cache_misses.fetch_add(1, std::memory_order_relaxed);
+  served_.counters().cache_misses.add();
   const auto loaded = co_await entity_.load(transaction, served_.behaviour(), kSegmentsPerMember);
   if (!loaded && (is_too_old(loaded.error()) || is_of_the_store(loaded.error().kind()))) {
     co_return fail(loaded.error());
@@ -37,6 +37,7 @@ Async<bool> Batch::look(Transaction& transaction) {
     entity_.spoil();  // its own batch meets the same, and says so
     co_return false;
   }
+  served_.counters().queue.record(entity_.queue_length());
   co_return suits_group();
 }
 
@@ -66,7 +67,7 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
   if ((effects.failure && !half && !kept) || effects.lock) {
     desk_.runs_alone = kRunsAloneAfterTrouble;
     if (effects.failure && effects.executed == 0 && !effects.is_unfit) {
-      core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
+      served_.counters().failures.add();
       desk_.head = effects.head;
       desk_.head_failures = 1;
       desk_.head_failed_first_ms = in_milliseconds(core_.clock().wall_time());

@@ -91,7 +91,7 @@ Async<bool> Batch::leave_lock() {
 
 // Marks the entity for hosts that know more, unless somebody has done with its queue.
 Async<void> Batch::leave(const Needs& needs, const LeftAlone::Left& left, const Error& why) {
-  core_.counters.left_alone.fetch_add(1, std::memory_order_relaxed);
+  served_.counters().left_alone.add();
   if (left.is_new) {
     log_warning("server", target_->id.to_string() + " is left to other hosts, it needs " +
                               needs.to_string() + ": " + why.message());

@@ -47,7 +47,7 @@ Async<bool> Batch::resolve_failure(AttemptEffects& effects) {
 
 // The message is set aside all the same; its entity is not told.
 bool Batch::bury_untold(const Error& error) {
-  core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
+  served_.counters().failures.add();
   log_error("server", target_->id.to_string() +
                           ": handle_dead_letter failed, and the message is set aside without it: " +
                           error.to_string());
@@ -113,7 +113,7 @@ Async<bool> Batch::resolve_full(AttemptEffects& effects, const EntityId& full) {
 // The first operation, or the first message of the queue, failed on its own account.
 Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Error error,
                               Again again) {
-  core_.counters.failures.fetch_add(1, std::memory_order_relaxed);
+  served_.counters().failures.add();
   if (is_local) {
     if (operations_.front().event == Event::cast && again == Again::yes) {
       // It was promised to be durable: it is queued, and retried there.
@@ -216,7 +216,7 @@ Task<Duration> Batch::count_failure(const Error& error, std::int64_t now_ms) {
 
 Async<bool> Batch::resolve_conflict(const AttemptEffects& effects) {
   auto& memory = desk_;
-  core_.counters.conflicts.fetch_add(1, std::memory_order_relaxed);
+  served_.counters().conflicts.add();
   entity_.forget();
   if (effects.vacated) memory.contended = true;
   if (effects.operations_run > 0) memory.crowded = true;
@@ -248,7 +248,7 @@ Async<bool> Batch::resolve_conflict(const AttemptEffects& effects) {
 }
 
 Async<void> Batch::note_parked(const Error& error) {
-  core_.counters.parked.fetch_add(1, std::memory_order_relaxed);
+  served_.counters().parked.add();
   log_error("server", target_->id.to_string() + " is parked: " + error.message());
   const ParkedNote parked{to_printable(error.message(), 4096),
                           entity_.header_raw().substr(0, Versionstamp::store_size)};

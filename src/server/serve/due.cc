@@ -150,7 +150,8 @@ Async<std::optional<std::int64_t>> DueScanner::fire_due(ServedType& type, std::u
     const auto fire = [&](Transaction& firing) {
       return fire_some(type, firing, shard, unreadable);
     };
-    SEMPER_CO_TRY_STATUS(co_await core.store().transact(fire));
+    SEMPER_CO_TRY(const std::size_t ticks, co_await core.store().transact(fire));
+    type.served().counters().ticks.add(ticks);
     for (const auto& what : unreadable) log_error("server", what);
   }
   co_return std::nullopt;

@@ -143,7 +143,7 @@ Task<void> Groups::run_together(Members members) {
     }
     learn(status.has_value());
     if (!status && status.error().kind() == ErrorKind::conflict) {
-      core().counters.conflicts.fetch_add(1, std::memory_order_relaxed);
+      served_->counters().conflicts.add();
     }
   }
   for (auto& member : members) {
@@ -185,7 +185,7 @@ Async<void> Groups::attempt(Members& members) {
   if (!committed && !SEMPER_MUTANT("server_group_lost_and_believed")) {
     co_return fail(committed.error());
   }
-  core().counters.transactions.fetch_add(1, std::memory_order_relaxed);
+  served_->counters().transactions.add();
   const auto has_casts = segments > 0 ? Batch::HasCasts::yes : Batch::HasCasts::no;
   for (auto& member : members) {
     if (!member->has_joined) continue;

@@ -173,20 +173,20 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   }
 
   HostStatistics statistics() const {
-    const auto& counters = core_->counters;
     HostStatistics figures;
-    figures.messages = counters.messages;
-    figures.transactions = counters.transactions;
-    figures.conflicts = counters.conflicts;
-    figures.failures = counters.failures;
-    figures.dead_letters = counters.dead_letters;
-    figures.parked = counters.parked;
-    figures.cache_misses = counters.cache_misses;
-    figures.locks = counters.locks;
-    figures.takeovers = counters.takeovers;
-    figures.left_alone = counters.left_alone;
     std::lock_guard lock(mutex_);
     for (const auto& [name, type] : types_) {
+      const auto& counters = type->served().counters();
+      figures.messages += counters.messages.value();
+      figures.transactions += counters.transactions.value();
+      figures.conflicts += counters.conflicts.value();
+      figures.failures += counters.failures.value();
+      figures.dead_letters += counters.dead_letters.value();
+      figures.parked += counters.parked.value();
+      figures.cache_misses += counters.cache_misses.value();
+      figures.locks += counters.locks.value();
+      figures.takeovers += counters.takeovers.value();
+      figures.left_alone += counters.left_alone.value();
       figures.cached_entities += type->cached_entities();
       figures.cached_bytes += type->cached_bytes();
     }

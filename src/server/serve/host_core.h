@@ -23,19 +23,6 @@ namespace semper::internal {
 
 class Permits;
 
-struct HostCounters {
-  std::atomic<std::uint64_t> messages{0};
-  std::atomic<std::uint64_t> transactions{0};
-  std::atomic<std::uint64_t> conflicts{0};
-  std::atomic<std::uint64_t> failures{0};
-  std::atomic<std::uint64_t> dead_letters{0};
-  std::atomic<std::uint64_t> parked{0};
-  std::atomic<std::uint64_t> cache_misses{0};
-  std::atomic<std::uint64_t> locks{0};
-  std::atomic<std::uint64_t> takeovers{0};
-  std::atomic<std::uint64_t> left_alone{0};
-};
-
 struct HostCore {
   HostCore(Tenant of, HostOptions with) : tenant(std::move(of)), options(std::move(with)) {}
 
@@ -49,7 +36,6 @@ struct HostCore {
   Publishers publishers;
   Gate gate{"the host"};
   std::stop_source stopping;
-  HostCounters counters;
   Suspicion suspicion;
   std::shared_ptr<Permits> lone_runs;  // one at a time: see announcement.h
   SendCounts send_counts;

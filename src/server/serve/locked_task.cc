@@ -84,9 +84,9 @@ Task<void> LockedTask::run(std::optional<Held> held) {
       if (!*waited) co_return;
       held = std::move(*waited);
     }
-    core_.counters.locks.fetch_add(1);
+    served_->counters().locks.add(1);
     const Status released = co_await hold(*held);
-    core_.counters.locks.fetch_sub(1);
+    served_->counters().locks.add(-1);
     if (!released) {
       log_warning("server", target_->id.to_string() + ": the locked result was not written: " +
                                 released.error().to_string());
@@ -177,7 +177,7 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(std::uint64_t nonce
   held.encoded_state = entity.encoded();
   held.state_version = header.state_version;
   held.fencing_token = stamp.version();
-  core_.counters.takeovers.fetch_add(1);
+  served_->counters().takeovers.add();
   log_warning("server", target_->id.to_string() + ": took the lock over from " + before +
                             (last.is_left() ? ", which was stopped" : ", which did not renew it"));
   co_return held;
@@ -198,7 +198,7 @@ Async<void> LockedTask::set_aside(Held held) {
   const LockedSends nothing;
   SEMPER_CO_TRY(const Written written, co_await try_release(held, given_up, nullptr, nothing, why));
   if (written != Written::yes) co_return fail(ErrorKind::conflict, "the lock has changed");
-  core_.counters.failures.fetch_add(1);
+  served_->counters().failures.add();
   log_warning("server", target_->id.to_string() + ": " + held.message.content.name +
                             " was set aside: " + given_up.error().message());
   co_return Status{};
@@ -248,14 +248,14 @@ Async<void> LockedTask::hold(const Held& held) {
       co_return fail(handled.error());  // whoever holds the lock now, or next, handles the message
     }
     if (failed && attempt < served_->message_attempts()) {
-      core_.counters.failures.fetch_add(1);
+      served_->counters().failures.add();
       co_await wait_for_news(core_, nullptr, {}, backoff.next());
       if (!core_.stopping.stop_requested()) continue;
       renewal->end();
       SEMPER_CO_TRY_STATUS(co_await leave(held));
       co_return fail(handled.error());
     }
-    if (failed) core_.counters.failures.fetch_add(1);
+    if (failed) served_->counters().failures.add();
     co_return co_await release(held, std::move(handled), std::move(state), std::move(sends));
   }
 }
@@ -375,7 +375,7 @@ Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
     if (has_no_room && !room_until) room_until = core_.clock().after(kRoomPatience);
     if (written && (!has_no_room || core_.clock().now() >= *room_until)) {
       // The next holder would do no better.
-      core_.counters.failures.fetch_add(1);
+      served_->counters().failures.add();
       handled = fail(*why);
       continue;
     }
@@ -502,9 +502,9 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
   }
   if (why) co_return fail(*why);
   SEMPER_CO_TRY_STATUS(co_await transaction.commit());
-  core_.counters.messages.fetch_add(1);
-  core_.counters.transactions.fetch_add(1);
-  if (!handled) core_.counters.dead_letters.fetch_add(1);
+  served_->counters().messages.add();
+  served_->counters().transactions.add();
+  if (!handled) served_->counters().dead_letters.add();
   if (handled) finish(*handled, state.get());
   if (!after.is_nothing()) CallbackRunner(*served_, *target_, entity).follow_up(after);
   co_return Written::yes;

@@ -9,6 +9,7 @@
 #include "semper/server/internal/behaviour.h"
 #include "server/serve/host_core.h"
 #include "server/serve/left_alone.h"
+#include "server/serve/type_counters.h"
 
 namespace semper::internal {
 
@@ -23,7 +24,8 @@ class ServedBehaviour {
         options_(options),
         type_(behaviour_->type()),
         letters_(behaviour_->letter_rules()),
-        left_alone_(core_->options.unknown_message_wait) {}
+        left_alone_(core_->options.unknown_message_wait),
+        counters_(core_->options.metrics, type_) {}
 
   HostCore& core() const { return *core_; }
   Behaviour& behaviour() const { return *behaviour_; }
@@ -37,6 +39,7 @@ class ServedBehaviour {
   // Whether this host takes what others enqueue.
   bool consumes() const { return options_.consume == ServeOptions::Consume::yes; }
   LeftAlone& left_alone() const { return left_alone_; }
+  TypeCounters& counters() const { return counters_; }
   // Whether this program can do with an entity that needs this.
   bool meets(const Needs& needs) const;
 
@@ -46,7 +49,8 @@ class ServedBehaviour {
   const ServeOptions options_;
   const std::string type_;
   const LetterRules letters_;
-  mutable LeftAlone left_alone_;  // threads: any
+  mutable LeftAlone left_alone_;   // threads: any
+  mutable TypeCounters counters_;  // the same
 };
 
 inline bool ServedBehaviour::meets(const Needs& needs) const {
