@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "semper/semper.h"
+#include "semper/server/map.h"
 
 namespace bank {
 
@@ -32,7 +33,17 @@ struct Account {
     std::uint64_t disorder = 0;  // transfers that came twice, or before an earlier one
     std::uint64_t paid = 0;      // ticks of standing orders that became a transfer
     std::uint64_t bounced = 0;   // and those for which there was not that much
+    std::uint64_t lines = 0;     // of the statement
   };
+
+  // What was paid, line by line, from 1 on: a message writes the line that it adds, and reads none of the
+  // million that are there.
+  struct Line {
+    std::int64_t amount = 0;  // negative: it left
+    std::string with;         // the other account; empty: paid in
+    std::int64_t balance = 0;
+  };
+  static constexpr semper::Map<std::uint64_t, Line> kStatement{"statement"};
 
   // Pays in when the account is new; does nothing later. Returns the balance.
   struct Open {
@@ -77,8 +88,9 @@ struct Account {
 
   semper::Result<State> init(const semper::EntityId&) { return State{}; }
 
-  semper::Reply<std::int64_t> handle_call(const Open& open, State& state, semper::Context&) {
-    if (!state.opened) state.balance += open.amount;
+  semper::Reply<std::int64_t> handle_call(const Open& open, State& state,
+                                          semper::Context& context) {
+    if (!state.opened) book(open.amount, "", state, context);
     state.opened = true;
     return state.balance;
   }
@@ -112,21 +124,30 @@ struct Account {
     ++(send(pay.to, pay.amount, state, context) ? state.paid : state.bounced);
   }
 
-  void handle_cast(const Receive& receive, State& state, semper::Context&) {
+  void handle_cast(const Receive& receive, State& state, semper::Context& context) {
     std::uint64_t& last = state.last_from[receive.from];
     if (receive.number != last + 1) ++state.disorder;
     last = receive.number;
-    state.balance += receive.amount;
+    book(receive.amount, receive.from, state, context);
     ++state.received;
   }
 
  private:
+  static void book(std::int64_t amount, const std::string& with, State& state,
+                   semper::Context& context) {
+    if (state.lines == 0 && state.balance != 0) {  // of a bank without statements
+      kStatement.set(context, ++state.lines, {state.balance, "brought forward", state.balance});
+    }
+    state.balance += amount;
+    kStatement.set(context, ++state.lines, {amount, with, state.balance});
+  }
+
   // False: there is not that much, and nothing happens.
   static bool send(const std::string& to, std::int64_t amount, State& state,
                    semper::Context& context) {
     const bool possible = amount > 0 && amount <= state.balance && to != context.id().id;
     if (!possible) return false;
-    state.balance -= amount;
+    book(-amount, to, state, context);
     ++state.sent;
     const Receive onward{context.id().id, ++state.last_to[to], amount};
     context.cast(semper::ref<Account>(context.tenant(), to), onward);

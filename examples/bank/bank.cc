@@ -13,6 +13,7 @@ constexpr std::int64_t kTransferMaximum = 20;
 constexpr std::chrono::seconds kPatience(5);
 // For so long a request that was answered is remembered. Repeats come within kPatience.
 constexpr std::chrono::seconds kRemembered(30);
+constexpr std::size_t kLinesPerPage = 1000;
 constexpr semper::Duration kBetweenAudits = std::chrono::milliseconds(50);
 constexpr semper::Duration kAfterError = std::chrono::milliseconds(100);
 // Opening waits for the first host to come.
@@ -49,7 +50,48 @@ void look_at(const semper::EntityView& view, Audit& audit) {
   }
 }
 
+// What the lines of all statements come to, when nothing moves.
+semper::Async<void> compare_statements(const semper::Store& store, Audit& audit) {
+  semper::ListOptions all;
+  all.limit = kAccountsMaximum;
+  const std::string type(Account::kName);
+  SEMPER_CO_TRY(const auto ids, co_await semper::list_entities(store, type, all));
+  for (const auto& id : ids) {
+    const auto account = semper::ref<Account>(store, id);
+    std::int64_t sum = 0;
+    std::uint64_t lines = 0;
+    for (bool more = true; more;) {
+      const std::uint64_t next = lines + 1;
+      SEMPER_CO_TRY(const auto page,
+                    co_await Account::kStatement.page_from(account, next, kLinesPerPage));
+      for (const auto& [number, line] : page.entries) {
+        sum += line.amount;
+        const bool follows = number == ++lines && line.balance == sum;
+        if (!follows) audit.wrong.push_back(id + ": line " + std::to_string(number) + " is wrong");
+      }
+      more = page.more && audit.wrong.empty();
+    }
+    audit.lines += lines;
+    audit.by_statement += sum;
+  }
+  co_return semper::Status{};
+}
+
 }  // namespace
+
+semper::Async<std::vector<std::string>> last_lines(semper::Store store, std::string account,
+                                                   std::size_t most) {
+  const auto ref = semper::ref<Account>(store, account);
+  SEMPER_CO_TRY(const auto page,
+                co_await Account::kStatement.page(ref, most, semper::Order::descending));
+  std::vector<std::string> lines;
+  for (const auto& [number, line] : page.entries) {
+    const std::string with = line.with.empty() ? "paid in" : line.with;
+    lines.push_back(std::to_string(number) + "  " + with + "  " + std::to_string(line.amount) +
+                    "  " + std::to_string(line.balance));
+  }
+  co_return lines;
+}
 
 std::string account_name(std::size_t number) {
   char text[24];
@@ -148,6 +190,10 @@ semper::Async<Audit> audit(semper::Store store, std::int64_t paid_in, semper::Du
       if (found.balances != paid_in) {
         found.wrong.push_back("the balances are " + std::to_string(found.balances) + ", and " +
                               std::to_string(paid_in) + " were paid in");
+      }
+      SEMPER_CO_TRY_STATUS(co_await compare_statements(store, found));
+      if (found.by_statement != found.balances) {
+        found.wrong.push_back("the statements come to " + std::to_string(found.by_statement));
       }
       co_return found;
     }

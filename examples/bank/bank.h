@@ -52,14 +52,20 @@ struct Audit {
   std::uint64_t ordered = 0;       // of those that left, by standing orders
   std::uint64_t waiting = 0;       // messages in queues: while there are any, money is under way
   std::uint64_t orders = 0;        // standing orders with something to pay: the same
+  std::uint64_t lines = 0;         // of all statements; by audit() alone
+  std::int64_t by_statement = 0;   // what they come to; the same
   std::vector<std::string> wrong;  // each a sentence
 };
 
 // Reads every account, each as of a moment of its own: only what is found when nothing moves counts.
 semper::Async<Audit> add_up(semper::Store store);
 
+// The last lines of an account's statement, the latest first.
+semper::Async<std::vector<std::string>> last_lines(semper::Store store, std::string account,
+                                                   std::size_t most);
+
 // Waits until no message is under way and each standing order is paid, then adds up, and compares with what
-// was paid in. Error: timeout (messages still wait after `limit`).
+// was paid in, and with every line of every statement. Error: timeout (messages still wait after `limit`).
 semper::Async<Audit> audit(semper::Store store, std::int64_t paid_in, semper::Duration limit);
 
 }  // namespace bank

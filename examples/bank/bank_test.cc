@@ -102,6 +102,16 @@ TEST_F(BankTest, an_order_that_was_ended_pays) {
       scheduler_.block_on(account.call(Account::StandingOrder{"x", "000", 1, 1, 1})).value());
 }
 
+TEST_F(BankTest, a_statement_lacks_a_line_or_lists_them_in_another_order) {
+  EXPECT_TRUE(transfer("000", {"001", 20}).done);
+  EXPECT_TRUE(transfer("000", {"002", 5}).done);
+  const Audit found = audited();
+  EXPECT_THAT(found.wrong, IsEmpty());
+  EXPECT_EQ(found.lines, kAccounts + 2 * 2);
+  EXPECT_THAT(scheduler_.block_on(last_lines(*store_, "000", 2)).value(),
+              ElementsAre("3  002  -5  25", "2  001  -20  30"));
+}
+
 TEST_F(BankTest, an_audit_overlooks_money_that_was_made) {
   const auto account = semper::ref<Account>(*store_, "000");
   ASSERT_TRUE(scheduler_.block_on(account.cast(Account::Receive{"nobody", 1, 10})));

@@ -4,6 +4,7 @@
 //   semper-bank serve [STORE_URL]    a host; as many as you like, on as many machines as the store allows
 //   semper-bank work  [STORE_URL]    eight clerks, who transfer until Ctrl-C
 //   semper-bank audit [STORE_URL]    waits until no money is under way, and adds up
+//   semper-bank statement [STORE_URL]   the last lines of account 000
 //
 // Start two hosts and some clerks, kill any of them with kill -9, start it again, stop the clerks, and
 // audit:
@@ -29,10 +30,12 @@ constexpr std::size_t kClerks = 8;
 // Of each account's standing order.
 constexpr auto kPeriod = std::chrono::milliseconds(100);
 constexpr std::uint64_t kPayments = 20;
+constexpr std::size_t kLines = 10;  // of a statement
 constexpr auto kDemoTime = std::chrono::seconds(2);
 constexpr auto kAuditLimit = std::chrono::seconds(60);
 constexpr const char* kUsage =
-    "usage: semper-bank demo|serve|work|audit [STORE_URL]     (default: sqlite:./bank.db)\n";
+    "usage: semper-bank demo|serve|work|audit|statement [STORE_URL]     (default: "
+    "sqlite:./bank.db)\n";
 
 int explain(const semper::Error& error) {
   std::cerr << "semper-bank: " << error.message() << '\n';
@@ -94,7 +97,16 @@ int audit(semper::Scheduler& scheduler, const semper::Store& store) {
   if (!found->wrong.empty()) return 1;
   std::cout << found->accounts << " accounts hold " << found->balances << ", as was paid in; "
             << found->sent << " transfers left and came, " << found->ordered
-            << " of them by standing order\n";
+            << " of them by standing order; so say the " << found->lines
+            << " lines of their statements\n";
+  return 0;
+}
+
+int statement(semper::Scheduler& scheduler, const semper::Store& store) {
+  const auto lines = scheduler.block_on(bank::last_lines(store, bank::account_name(0), kLines));
+  if (!lines) return explain(lines.error());
+  std::cout << "line  with  amount  balance\n";
+  for (const auto& line : *lines) std::cout << line << '\n';
   return 0;
 }
 
@@ -156,6 +168,7 @@ int run(const std::string& role, const std::string& url) {
   if (role == "serve") code = with_host(scheduler, *store, end, serve);
   if (role == "work") code = work(scheduler, *store, end);
   if (role == "audit") code = audit(scheduler, *store);
+  if (role == "statement") code = statement(scheduler, *store);
   const auto closed = scheduler.block_on(store->close());
   return code != 0 || closed ? code : explain(closed.error());
 }
@@ -165,7 +178,8 @@ int run(const std::string& role, const std::string& url) {
 int main(int argc, char** argv) {
   semper::guard_standard_streams();
   const std::string role = argc > 1 ? argv[1] : "";
-  const bool known = role == "demo" || role == "serve" || role == "work" || role == "audit";
+  const bool known =
+      role == "demo" || role == "serve" || role == "work" || role == "audit" || role == "statement";
   if (!known || argc > 3) {
     std::cerr << kUsage;
     return role == "--help" ? 0 : 2;

@@ -30,6 +30,10 @@ struct Workshop {
   struct Break {
     using Reply = std::uint64_t;
   };
+  struct Measure {
+    std::string text;
+    using Reply = std::uint64_t;
+  };
   struct Refuse {
     using Reply = std::uint64_t;
   };
@@ -44,7 +48,8 @@ struct Workshop {
   struct Lines {
     using Reply = std::vector<std::string>;
   };
-  using Messages = semper::Messages<Work, Quick, Break, Refuse, Finish, Unhandled, Note, Lines>;
+  using Messages =
+      semper::Messages<Work, Quick, Break, Measure, Refuse, Finish, Unhandled, Note, Lines>;
 
   Result<State> init(const EntityId&) { return State(); }
 
@@ -79,6 +84,16 @@ struct Workshop {
   Reply<std::uint64_t> handle_locked(const Quick& m, State& s, LockedContext&) {
     s.push_back(m.text);
     return s.size();
+  }
+
+  Reply<std::uint64_t> handle_call(const Measure&, State&, Context&) { return lock(); }
+  Async<std::uint64_t> handle_locked(const Measure& m, State& s, LockedContext& context) {
+    const auto length = m.text.size();
+    const Duration a_while = 1ms;
+    SEMPER_CO_TRY_STATUS(co_await sleep_for(context.clock(), a_while));
+    if (length == 0) co_return fail(ErrorKind::invalid_argument, "nothing to measure");
+    s.push_back(m.text);
+    co_return length;
   }
 
   Reply<std::uint64_t> handle_call(const Break&, State&, Context&) { return lock(); }
@@ -173,6 +188,19 @@ SERVER_TEST(Locks, an_asynchronous_result_is_written_back_and_answers_the_caller
     EXPECT_EQ(must(co_await shop.call(Workshop::Lines{})), list("begin w", "host did w"));
   }
   EXPECT_EQ(workshop->events, (std::vector<Event>{Event::call, Event::call}));
+  co_await world.until_clean();
+}
+
+SERVER_TEST(Locks, an_async_value_is_the_reply_and_its_error_too) {
+  co_await world.serve<Workshop>();
+  auto shop = world.ref<Workshop>("a");
+  const CallOptions patient{world.patience()};
+  const Workshop::Measure four{"four"};
+  EXPECT_EQ(must(co_await shop.call(four, patient)), 4u);
+  const auto refused = must_fail(co_await shop.call(Workshop::Measure{}, patient));
+  EXPECT_EQ(refused.kind(), ErrorKind::invalid_argument);
+  EXPECT_EQ(refused.message(), "nothing to measure");
+  EXPECT_EQ(must(co_await shop.call(Workshop::Lines{}, patient)), list("four"));
   co_await world.until_clean();
 }
 

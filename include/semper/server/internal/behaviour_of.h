@@ -419,6 +419,16 @@ class BehaviourOf final : public Behaviour {
     }
   }
 
+  // A Reply, Outcome or Status; or what makes the message's Reply: a value, or an error.
+  template <class M, class V>
+  static Result<Handled> locked_result(V value) {
+    if constexpr (requires { handled_from(std::move(value)); }) {
+      return handled_from(std::move(value));
+    } else {
+      return handled_from(Reply<typename M::Reply>(std::move(value)));
+    }
+  }
+
   template <class M>
   Async<Handled> handle_locked_as(BytesView payload, State& state, LockedContext& context) {
     if constexpr (!HandlesLocked<B, M>) {
@@ -435,13 +445,14 @@ class BehaviourOf final : public Behaviour {
             co_await behaviour_->handle_locked(*message, state, context);
             co_return Handled{};
           } else {
-            co_return handled_from(co_await behaviour_->handle_locked(*message, state, context));
+            auto value = co_await behaviour_->handle_locked(*message, state, context);
+            co_return locked_result<M>(std::move(value));
           }
         } else if constexpr (std::is_void_v<Value>) {
           behaviour_->handle_locked(*message, state, context);
           co_return Handled{};
         } else {
-          co_return handled_from(behaviour_->handle_locked(*message, state, context));
+          co_return locked_result<M>(behaviour_->handle_locked(*message, state, context));
         }
       } catch (...) {
         co_return fail(exception_error(short_type_name<M>(), std::current_exception()));
