@@ -197,7 +197,8 @@ SERVER_TEST(Locks, an_async_value_is_the_reply_and_its_error_too) {
   const CallOptions patient{world.patience()};
   const Workshop::Measure four{"four"};
   EXPECT_EQ(must(co_await shop.call(four, patient)), 4u);
-  const auto refused = must_fail(co_await shop.call(Workshop::Measure{}, patient));
+  const Workshop::Measure nothing;
+  const auto refused = must_fail(co_await shop.call(nothing, patient));
   EXPECT_EQ(refused.kind(), ErrorKind::invalid_argument);
   EXPECT_EQ(refused.message(), "nothing to measure");
   EXPECT_EQ(must(co_await shop.call(Workshop::Lines{}, patient)), list("four"));
