@@ -113,58 +113,61 @@ Task<void> DueScanner::run_shard(std::shared_ptr<ServedType> type,
   if (!inside) co_return;
   while (!core.stopping.stop_requested()) {
     auto news = membership->next_change();
-    std::unique_ptr<Watch> watch;
-    std::optional<std::int64_t> next_ms;
+    Round round{shard, nullptr, std::nullopt, {}, false};
     Duration at_most = kTimersLookAgain;
     if (membership->prefers(type->type(), shard)) {
-      auto fired = co_await fire_due(*type, shard, watch);
+      const Status fired = co_await fire_due(*type, round);
       if (!fired && is_too_old(fired.error())) continue;  // this process was stopped
       if (!fired && fired.error().kind() != ErrorKind::closed) {
         core.trouble.failed(core.clock().now(), "firing timers of type " + type->type(),
                             fired.error());
       }
-      if (fired) next_ms = *fired;
       if (!fired) at_most = kCalendarLook;
     }
-    co_await wait(core, std::move(watch), news.event(), next_ms, at_most);
+    if (round.is_dense) co_await wait_for_news(core, nullptr, {}, kDenseTimersPause);
+    co_await wait(core, std::move(round.watch), news.event(), round.next_ms, at_most);
   }
 }
 
-Async<std::optional<std::int64_t>> DueScanner::fire_due(ServedType& type, std::uint32_t shard,
-                                                        std::unique_ptr<Watch>& watch) {
+Async<void> DueScanner::fire_due(ServedType& type, Round& round) {
   auto& core = type.served().core();
   const Bytes& prefix = core.tenant.prefix();
   while (!core.stopping.stop_requested()) {
     Transaction transaction = core.store().begin();
     // Once: what comes after its snapshot is news, seen by now or not.
-    if (!watch) {
-      SEMPER_CO_TRY(watch, co_await transaction.watch(due_wake_key(prefix, type.type(), shard)));
+    if (!round.watch) {
+      SEMPER_CO_TRY(round.watch,
+                    co_await transaction.watch(due_wake_key(prefix, type.type(), round.shard)));
     }
     const RangeOptions first{.limit = 1, .mode = ReadMode::snapshot};
-    const KeyRange all = due_range(prefix, type.type(), shard);
+    const KeyRange all = due_range(prefix, type.type(), round.shard);
     SEMPER_CO_TRY(const auto page, co_await transaction.get_range(all, first));
-    if (page.rows.empty()) co_return std::nullopt;
+    round.next_ms.reset();
+    if (page.rows.empty()) co_return Status{};
     SEMPER_CO_TRY(const auto entry, entry_of_due_key(prefix, page.rows.front().key));
-    if (entry.due_ms > calendar_ms(core)) co_return entry.due_ms;
+    if (entry.due_ms > calendar_ms(core)) {
+      round.next_ms = entry.due_ms;
+      round.is_dense = !round.last_fired.empty() && round.last_fired != entry.id;
+      co_return Status{};
+    }
     std::vector<std::string> unreadable;
     const auto fire = [&](Transaction& firing) {
-      return fire_some(type, firing, shard, unreadable);
+      return fire_some(type, firing, round, unreadable);
     };
     SEMPER_CO_TRY(const std::size_t ticks, co_await core.store().transact(fire));
     type.served().counters().ticks.add(ticks);
     for (const auto& what : unreadable) log_error("server", what);
   }
-  co_return std::nullopt;
+  co_return Status{};
 }
 
-Async<std::size_t> DueScanner::fire_some(ServedType& type, Transaction& transaction,
-                                         std::uint32_t shard,
+Async<std::size_t> DueScanner::fire_some(ServedType& type, Transaction& transaction, Round& round,
                                          std::vector<std::string>& unreadable) {
   auto& core = type.served().core();
   const Bytes& prefix = core.tenant.prefix();
   unreadable.clear();
   const std::int64_t now_ms = calendar_ms(core);
-  const KeyRange due = due_range_until(prefix, type.type(), shard, now_ms);
+  const KeyRange due = due_range_until(prefix, type.type(), round.shard, now_ms);
   const RangeOptions some{.limit = kTimersFiredPerTransaction, .mode = ReadMode::snapshot};
   SEMPER_CO_TRY(const auto page, co_await transaction.get_range(due, some));
   std::size_t ticks = 0;
@@ -173,6 +176,7 @@ Async<std::size_t> DueScanner::fire_some(ServedType& type, Transaction& transact
     const EntityId entity{type.type(), entry.id};
     DueTimer timer(transaction, core.tenant, entity, entry);
     const auto fired = co_await timer.fire(now_ms, static_cast<std::uint16_t>(ticks));
+    round.last_fired = entry.id;
     if (fired) {
       ticks += *fired ? 1 : 0;
     } else if (fired.error().kind() == ErrorKind::corrupt) {

@@ -13,8 +13,10 @@
 // is left alone, without its entry, and said in the log.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "server/serve/membership.h"
@@ -23,6 +25,9 @@
 namespace semper::internal {
 
 inline constexpr std::size_t kTimersFiredPerTransaction = 256;
+// Where the timers of many entities are due one after the other, a shard gathers them for so long. One that is
+// alone, or comes again and again, is fired at its time.
+inline constexpr Duration kDenseTimersPause = std::chrono::milliseconds(50);
 // The calendar is looked at so often while a timer waits for it: no store is asked.
 inline constexpr Duration kCalendarLook = std::chrono::seconds(1);
 // Whoever has nothing to wait for looks again after this, whatever watch was lost.
@@ -37,11 +42,18 @@ class DueScanner {
   static Async<bool> has_timers(HostCore& core, BytesView mark, std::unique_ptr<Watch>& watch);
   static Task<void> run_shard(std::shared_ptr<ServedType> type,
                               std::shared_ptr<Membership> membership, std::uint32_t shard);
-  // Fires what is due. Returns when the next one is, if there is one.
-  static Async<std::optional<std::int64_t>> fire_due(ServedType& type, std::uint32_t shard,
-                                                     std::unique_ptr<Watch>& watch);
-  static Async<std::size_t> fire_some(ServedType& type, Transaction& transaction,
-                                      std::uint32_t shard, std::vector<std::string>& unreadable);
+  // Of one shard.
+  struct Round {
+    std::uint32_t shard;
+    std::unique_ptr<Watch> watch;
+    std::optional<std::int64_t> next_ms;  // when the next one is due, if there is one
+    std::string last_fired;               // the entity of the last timer that was due
+    bool is_dense;                        // the next one is of another entity
+  };
+  // Fires what is due.
+  static Async<void> fire_due(ServedType& type, Round& round);
+  static Async<std::size_t> fire_some(ServedType& type, Transaction& transaction, Round& round,
+                                      std::vector<std::string>& unreadable);
   static Task<void> wait(HostCore& core, std::unique_ptr<Watch> watch, OneShot<std::monostate> news,
                          std::optional<std::int64_t> due_ms, Duration at_most);
 };
