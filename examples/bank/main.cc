@@ -9,7 +9,7 @@
 // Start two hosts and some clerks, kill any of them with kill -9, start it again, stop the clerks, and
 // audit:
 //
-//   10 accounts hold 1000, as was paid in; 5321 transfers left and came, 200 of them by standing order
+//   10 accounts hold 1000, as was paid in; 5321 transfers left and came, 200 of them by standing order; ...
 //
 // STORE_URL is sqlite:./bank.db by default; fdb:CLUSTER_FILE and etcd:HOST:PORT,... work the same.
 #include <chrono>
