@@ -198,6 +198,8 @@ SERVER_TEST(Actions, one_that_halts_ends_the_rest_of_its_callbacks_actions_only)
   auto actor = server.ref<Actor>("a");
   must(co_await actor.call(Actor::Halt{}));
   must(co_await actor.cast(Actor::Add{1}));
+  // It was promised to be durable, and perhaps waits in the queue.
+  co_await world.eventually([&] { return seen->all().size() == 2; });
   EXPECT_EQ(seen->all(), list("before 1", "cast 2"));
 }
 

@@ -378,8 +378,14 @@ SERVER_TEST(MapsInMemory, a_recording_has_the_entries) {
   co_await fill(world, shelf, 1'200);
   RecordOptions all;
   auto recording = must(co_await record_entity(world.store(), shelf.entity(), all));
-  must(co_await shelf.kill());
-  must(co_await restore_recording(world.store(), std::move(recording)));
+  // A store may refuse for no reason; then a part may be there.
+  Status restored = fail(ErrorKind::conflict, "not yet");
+  while (!restored && restored.error().kind() == ErrorKind::conflict) {
+    static_cast<void>(co_await shelf.kill());
+    auto copy = recording;
+    restored = co_await restore_recording(world.store(), std::move(copy));
+  }
+  must(restored);
   EXPECT_EQ(must(co_await Shelf::kBooks.count(shelf, 10'000)), 1'200u);
 }
 

@@ -82,7 +82,7 @@ Task<void> a_snapshot_that_became_too_old_begins_anew(World& world) {
     co_return *first;
   };
   EXPECT_EQ(must(co_await world.store().transact(read_late, patient)), "4");
-  EXPECT_EQ(runs, 5);
+  EXPECT_GE(runs, 5) << "a store may have refused another one for no reason";
   EXPECT_EQ(co_await world.read("copy"), "4");
   EXPECT_EQ(co_await world.read("times"), Bytes("\1\0\0\0\0\0\0\0", 8));
 }
@@ -98,7 +98,7 @@ Task<void> a_commit_that_came_too_late_begins_anew(World& world) {
     co_return seen ? 1 : 0;
   };
   EXPECT_EQ(must(co_await world.store().transact(commit_late)), 0);
-  EXPECT_EQ(runs, 2);
+  EXPECT_GE(runs, 2);
   EXPECT_EQ(co_await world.read("times"), Bytes("\1\0\0\0\0\0\0\0", 8));
 }
 
