@@ -11,6 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 SERVER_SUITE(Hosts);
+SERVER_SUITE_ON(HostThreads, worlds_in(TimeKind::real));
 SERVER_SUITE_ON(HostTimes, worlds_in(TimeKind::simulated));
 
 constexpr int kEntities = 40;  // so that every host has some of the index's shards
@@ -162,8 +163,8 @@ SERVER_TEST(Hosts, a_stopped_host_takes_no_calls_and_its_process_uses_the_queue)
   co_await world.until_clean();
 }
 
-SERVER_TEST(Hosts, one_with_threads_of_its_own_serves_and_ends_without_stop) {
-  // Its threads and the case's loop, real ones, in simulated time too: nothing here waits for time.
+// Its threads are real ones, for which a simulation does not wait.
+SERVER_TEST(HostThreads, one_with_threads_of_its_own_serves_and_ends_without_stop) {
   Store store = co_await world.open();
   for (int round = 0; round < 3; ++round) {
     HostOptions options = quick_options();

@@ -14,7 +14,7 @@ struct SendArguments {
   std::string json = "[]";  // "-": read from the standard input
   std::string timeout = "5s";
   std::optional<std::string> key;  // for idempotency
-  bool force = false;  // also where no host has registered such a message
+  bool force = false;              // also where no host has registered such a message
 };
 
 // Queues the message durably and returns; a host processes it when one runs.

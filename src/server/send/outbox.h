@@ -43,8 +43,8 @@ struct Publication {
   OneShot<Status> done;
   std::size_t size_bytes = 0;
   std::shared_ptr<KeyedSend> keyed = nullptr;  // of one message with a key
-  Loop loop = {};        // of the coroutine that waits
-  bool refused = false;  // answered already
+  Loop loop = {};                              // of the coroutine that waits
+  bool refused = false;                        // answered already
 };
 
 class Outbox : public std::enable_shared_from_this<Outbox> {
