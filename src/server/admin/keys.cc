@@ -160,12 +160,7 @@ Async<std::vector<KeyView>> list_keys(Tenant tenant, EntityId id, KeyListOptions
 }
 
 Async<std::uint64_t> count_keys(Tenant tenant, EntityId id) {
-  co_return co_await in_snapshot(
-      tenant, id, [&](Transaction& transaction, const EntityKeys& keys) -> Async<std::uint64_t> {
-        SEMPER_CO_TRY(const auto count,
-                      co_await transaction.get(keys.key_count(), ReadMode::snapshot));
-        co_return internal::counter_value(count);
-      });
+  return count_in_snapshot(std::move(tenant), std::move(id), &EntityKeys::key_count);
 }
 
 Async<void> forget_key(Tenant tenant, EntityId id, std::string message, std::string key) {

@@ -1,6 +1,7 @@
 #include "server/admin/snapshot_reads.h"
 
 #include "semper/store/tuple_text.h"
+#include "server/format/records.h"
 
 namespace semper::internal::admin {
 
@@ -43,6 +44,15 @@ Async<std::uint64_t> count_rows(Transaction& transaction, KeyRange range, std::u
   };
   SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, std::move(range), 0, count));
   co_return rows;
+}
+
+Async<std::uint64_t> count_in_snapshot(Tenant tenant, EntityId id,
+                                       Bytes (EntityKeys::*counter)() const) {
+  const auto read = [&](Transaction& transaction, const EntityKeys& keys) -> Async<std::uint64_t> {
+    SEMPER_CO_TRY(const auto row, co_await transaction.get((keys.*counter)(), ReadMode::snapshot));
+    co_return counter_value(row);
+  };
+  co_return co_await in_snapshot(tenant, id, read);
 }
 
 }  // namespace semper::internal::admin

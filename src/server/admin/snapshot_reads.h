@@ -70,4 +70,8 @@ auto in_snapshot(const Tenant& tenant, const EntityId& id, const Read& read)
                                  [&](Transaction& transaction) { return read(transaction, keys); });
 }
 
+// One of an entity's counters.
+Async<std::uint64_t> count_in_snapshot(Tenant tenant, EntityId id,
+                                       Bytes (EntityKeys::*counter)() const);
+
 }  // namespace semper::internal::admin

@@ -192,12 +192,7 @@ Async<std::vector<TimerView>> list_due(Tenant tenant, std::string type, DueListO
 }
 
 Async<std::uint64_t> count_timers(Tenant tenant, EntityId id) {
-  co_return co_await in_snapshot(
-      tenant, id, [&](Transaction& transaction, const EntityKeys& keys) -> Async<std::uint64_t> {
-        SEMPER_CO_TRY(const auto count,
-                      co_await transaction.get(keys.timer_count(), ReadMode::snapshot));
-        co_return internal::counter_value(count);
-      });
+  return count_in_snapshot(std::move(tenant), std::move(id), &EntityKeys::timer_count);
 }
 
 Async<void> cancel_timer(Tenant tenant, EntityId id, std::string name) {

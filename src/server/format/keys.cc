@@ -56,6 +56,15 @@ Result<TupleReader> inside(BytesView prefix, BytesView key, Space space) {
   return reader;
 }
 
+// Behind the type, the id and the part of a key within (1, ...).
+Result<TupleReader> inside_part(BytesView prefix, BytesView key, Bytes& scratch) {
+  SEMPER_TRY(auto reader, inside(prefix, key, kEntities));
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.read_int64());
+  return reader;
+}
+
 }  // namespace
 
 std::uint32_t shard_of(std::string_view id) {
@@ -260,33 +269,24 @@ KeyRange entries_below(const Bytes& collection) {
   return below(collection);
 }
 Result<std::string> name_of_collection_key(BytesView prefix, BytesView key) {
-  SEMPER_TRY(auto reader, inside(prefix, key, kEntities));
   Bytes scratch;
-  SEMPER_TRY_STATUS(reader.read_text(scratch));
-  SEMPER_TRY_STATUS(reader.read_text(scratch));
-  SEMPER_TRY_STATUS(reader.read_int64());
+  SEMPER_TRY(auto reader, inside_part(prefix, key, scratch));
   SEMPER_TRY(const auto name, reader.read_text(scratch));
   return std::string(name);
 }
 
 Result<std::string> name_of_timer_key(BytesView prefix, BytesView key) {
-  SEMPER_TRY(auto reader, inside(prefix, key, kEntities));
   Bytes scratch;
-  SEMPER_TRY_STATUS(reader.read_text(scratch));
-  SEMPER_TRY_STATUS(reader.read_text(scratch));
-  SEMPER_TRY_STATUS(reader.read_int64());
+  SEMPER_TRY(auto reader, inside_part(prefix, key, scratch));
   SEMPER_TRY(const auto name, reader.read_text(scratch));
   SEMPER_TRY_STATUS(reader.expect_end());
   return std::string(name);
 }
 
 Result<KeyName> name_of_key(BytesView prefix, BytesView key) {
-  SEMPER_TRY(auto reader, inside(prefix, key, kEntities));
   Bytes scratch;
   KeyName name;
-  SEMPER_TRY_STATUS(reader.read_text(scratch));
-  SEMPER_TRY_STATUS(reader.read_text(scratch));
-  SEMPER_TRY_STATUS(reader.read_int64());
+  SEMPER_TRY(auto reader, inside_part(prefix, key, scratch));
   SEMPER_TRY(name.message, reader.read_text(scratch));
   SEMPER_TRY(name.text, reader.read_text(scratch));
   name.is_chunk = !reader.at_end();
