@@ -1,24 +1,20 @@
 #include "etcd_server_test_support.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <mutex>
 #include <stdexcept>
-#include <system_error>
 #include <thread>
 
 #include "backends/etcd/messages.h"
 #include "semper/env/scheduler.h"
 #include "semper/rpc/call.h"
+#include "semper/testing/free_port.h"
 
 namespace semper::etcd::testing {
 namespace {
@@ -26,21 +22,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kStartDeadline = 60s;
-
-// A port that was free a moment ago.
-int free_port() {
-  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  if (socket < 0 || ::bind(socket, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
-      ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
-    throw std::system_error(errno, std::generic_category(), "looking for a free port");
-  }
-  ::close(socket);
-  return ntohs(address.sin_port);
-}
 
 std::string variable_of(int nodes) {
   return "SEMPER_TEST_ETCD_SHARED_" + std::to_string(nodes);
@@ -95,8 +76,8 @@ EtcdServers::EtcdServers(EtcdServerOptions options)
     : options_(std::move(options)), folder_(parent_of(options_)) {
   nodes_.resize(static_cast<std::size_t>(options_.nodes));
   for (auto& node : nodes_) {
-    node.client_port = free_port();
-    node.peer_port = free_port();
+    node.client_port = semper::testing::free_port();
+    node.peer_port = semper::testing::free_port();
   }
   for (int i = 0; i < options_.nodes; ++i) spawn(i, false);
   if (options_.client_scheme == "http") wait_until_healthy();
@@ -209,7 +190,7 @@ std::string EtcdServers::shared_endpoints(int nodes) {
 }
 
 EtcdMiddleman::EtcdMiddleman(Kind kind, std::string endpoints)
-    : kind_(kind), endpoints_(std::move(endpoints)), port_(free_port()) {
+    : kind_(kind), endpoints_(std::move(endpoints)), port_(semper::testing::free_port()) {
   start();
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "semper/testing/free_port.h"
 #include "server.h"
 #include "support/load.h"
 #include "system.h"
@@ -68,7 +69,7 @@ Held<jsCtx> jetstream(const Held<natsConnection>& connection) {
 class Nats final : public System {
  public:
   explicit Nats(const std::string& folder)
-      : port_(std::to_string(free_port())),
+      : port_(std::to_string(semper::testing::free_port())),
         server_("nats", folder,
                 {find_program({"/usr/sbin/nats-server", "/usr/bin/nats-server"}, "nats-server"),
                  {"-a", "127.0.0.1", "-p", port_, "-js", "-sd", folder + "/data"}}) {

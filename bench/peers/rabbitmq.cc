@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "semper/testing/free_port.h"
 #include "server.h"
 #include "support/load.h"
 #include "system.h"
@@ -85,8 +86,8 @@ semper::testing::ProgramToStart names_of_nodes(const std::string& port) {
 class RabbitMq final : public System {
  public:
   explicit RabbitMq(const std::string& folder)
-      : names_port_(std::to_string(free_port())),
-        port_(std::to_string(free_port())),
+      : names_port_(std::to_string(semper::testing::free_port())),
+        port_(std::to_string(semper::testing::free_port())),
         names_("epmd", folder, names_of_nodes(names_port_)),
         server_("rabbitmq", folder, program(folder)) {
     server_.wait_until([&] { return connect(port_) != nullptr; });
@@ -122,7 +123,7 @@ class RabbitMq final : public System {
                            "RABBITMQ_NODENAME=semper-bench-" + port_ + "@localhost",
                            "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
                            "RABBITMQ_NODE_PORT=" + port_,
-                           "RABBITMQ_DIST_PORT=" + std::to_string(free_port()),
+                           "RABBITMQ_DIST_PORT=" + std::to_string(semper::testing::free_port()),
                            "RABBITMQ_MNESIA_BASE=" + folder + "/data",
                            "RABBITMQ_LOG_BASE=" + folder + "/log",
                            "RABBITMQ_ENABLED_PLUGINS_FILE=" + folder + "/plugins",

@@ -1,11 +1,8 @@
 #include "server.h"
 
-#include <arpa/inet.h>
 #include <glob.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,20 +73,6 @@ std::string find_program(const std::vector<std::string>& patterns, const std::st
     if (!first.empty()) return first;
   }
   throw Unavailable("not installed (Debian: " + package + "; tools/setup --peers)");
-}
-
-int free_port() {
-  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  if (socket < 0 || ::bind(socket, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
-      ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
-    throw Unavailable("no free port on loopback");
-  }
-  ::close(socket);
-  return ntohs(address.sin_port);
 }
 
 std::vector<pid_t> tree_of(pid_t root) {

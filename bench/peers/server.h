@@ -16,9 +16,6 @@ namespace semper::bench::peers {
 // Unavailable with the Debian package to install.
 std::string find_program(const std::vector<std::string>& patterns, const std::string& package);
 
-// A port on loopback that was free a moment ago.
-int free_port();
-
 // A process and all that descends from it, itself first.
 std::vector<pid_t> tree_of(pid_t root);
 // Bytes that such a tree has caused to be written to disk, with those of its processes that have

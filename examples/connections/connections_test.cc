@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 
+#include "semper/testing/free_port.h"
 #include "semper/testing/temporary_folder.h"
 #include "servers.h"
 
@@ -107,7 +108,7 @@ class Connections : public ::testing::Test {
 };
 
 TEST_F(Connections, tcp_outlives_its_server_without_a_wrong_answer) {
-  const std::uint16_t port = free_port();
+  const std::uint16_t port = semper::testing::free_port();
   ServerProcess server({SEMPER_PROGRAM, "serve", std::to_string(port)}, port);
   ASSERT_TRUE(server.start());
   outlive(server, tcp_echo("127.0.0.1", port));
@@ -118,7 +119,7 @@ TEST_F(Connections, redis_outlives_its_server_without_a_wrong_answer) {
   const auto program = find_program({"/usr/bin/redis-server", "/usr/local/bin/redis-server"});
   if (program.empty()) GTEST_SKIP() << "there is no redis-server here (Debian: redis-server)";
   const semper::testing::TemporaryFolder folder;
-  const std::uint16_t port = free_port();
+  const std::uint16_t port = semper::testing::free_port();
   ServerProcess server({program, "--port", std::to_string(port), "--bind", "127.0.0.1", "--dir",
                         folder.path(), "--save", "", "--appendonly", "no"},
                        port);
@@ -142,7 +143,7 @@ TEST_F(Connections, postgres_outlives_its_server_without_a_wrong_answer) {
                            "--locale=C", "--encoding=UTF8"},
                           user))
       << "initdb failed";
-  const std::uint16_t port = free_port();
+  const std::uint16_t port = semper::testing::free_port();
   const std::string number = std::to_string(port);
   ServerProcess server({postgres, "-D", data, "-p", number, "-F", "-c",
                         "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="},

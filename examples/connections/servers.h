@@ -34,9 +34,6 @@ class ServerProcess {
 // Runs a program to its end; whether it said 0.
 bool run_program(const std::vector<std::string>& words, const std::string& as_user);
 
-// A port on loopback that was free a moment ago.
-std::uint16_t free_port();
-
 // Makes it the owner of the folder, where this process is root's.
 void give_away(const std::string& folder, const std::string& to_user);
 

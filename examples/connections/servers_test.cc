@@ -88,17 +88,6 @@ bool run_program(const std::vector<std::string>& words, const std::string& as_us
   return semper::testing::ChildProcess(program_of(words, as_user)).finish(kStartDeadline) == 0;
 }
 
-std::uint16_t free_port() {
-  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  auto address = on_loopback(0);
-  socklen_t length = sizeof address;
-  const bool bound = ::bind(socket, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
-                     ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length) == 0;
-  ::close(socket);
-  if (!bound) throw std::runtime_error("no free port on loopback");
-  return ntohs(address.sin_port);
-}
-
 void give_away(const std::string& folder, const std::string& to_user) {
   const passwd* const user = ::getpwnam(to_user.c_str());
   if (user != nullptr && ::geteuid() == 0 &&

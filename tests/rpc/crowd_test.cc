@@ -12,6 +12,7 @@
 #include "processes.h"
 #include "semper/env/scheduler.h"
 #include "semper/rpc/subscribe.h"
+#include "semper/testing/free_port.h"
 
 namespace semper::rpc_faults {
 namespace {
@@ -125,7 +126,7 @@ template <class Stream>
 void outlive_a_killed_server(const char* method) {
   Scheduler scheduler;
   ServerProcess server(kTickMilliseconds);
-  server.start(0);
+  server.start(testing::free_port());
   DurableOptions<rpc::Channel> durable;
   auto channel = rpc::durable_channel(to(server), durable);
   std::vector<Stream> streams;
@@ -164,7 +165,7 @@ TEST(RpcCrowd, a_thousand_durable_channels_heal_when_their_server_is_back) {
   ASSERT_NO_FATAL_FAILURE(allow_many_files());
   Scheduler scheduler;
   ServerProcess server(kTickMilliseconds);
-  server.start(0);
+  server.start(testing::free_port());
   std::vector<Durable<rpc::Channel>> channels;
   for (int i = 0; i < kCrowd; ++i) channels.push_back(rpc::durable_channel(to(server)));
   std::vector<int> answers(kCrowd);

@@ -13,6 +13,7 @@
 #include "processes.h"
 #include "semper/env/scheduler.h"
 #include "semper/rpc/subscribe.h"
+#include "semper/testing/free_port.h"
 
 namespace semper::rpc_faults {
 namespace {
@@ -27,7 +28,7 @@ using Batch = stream::UpdateBatch<std::int64_t>;
 class RpcFaults : public ::testing::Test {
  protected:
   RpcFaults() {
-    server.start(0);
+    server.start(testing::free_port());
     proxy.emplace(server.port());
     rpc::ChannelOptions to;
     to.resolve = [this]() -> Async<std::string> {
@@ -132,7 +133,7 @@ TEST_F(RpcFaults, a_killed_server_comes_back_on_another_port) {
   for (int i = 0; i < 3; ++i) {
     const int before = lost;
     server.kill(SIGKILL);
-    server.start(0);
+    server.start(testing::free_port());
     proxy->retarget(server.port());
     recover(before);
   }
@@ -150,7 +151,7 @@ TEST_F(RpcFaults, a_stopped_server_is_noticed_and_replaced) {
   // Nothing is closed: only pings that are not answered tell.
   wait_for_loss();
   server.kill(SIGKILL);
-  server.start(0);
+  server.start(testing::free_port());
   proxy->retarget(server.port());
   follow(50);
   EXPECT_EQ(gaps, 0);
