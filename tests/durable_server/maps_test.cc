@@ -1,6 +1,8 @@
 // Maps: entries beside the State, of which a callback reads and writes only those that it touches.
 #include <gmock/gmock.h>
 
+#include <stdexcept>
+
 #include "behaviours.h"
 #include "semper/server/list_maps.h"
 #include "semper/server/map.h"
@@ -308,9 +310,17 @@ struct Watchman {
   struct Walk {
     using Reply = std::int64_t;
   };
-  using Messages = semper::Messages<Walk>;
+  struct Relieve {};
+  static constexpr int kMessageAttempts = 1'000;
+  using Messages = semper::Messages<Walk, Relieve>;
   Result<State> init(const EntityId&) { return 0; }
+  Outcome handle_cast(const Relieve&, State& s, Context&) {
+    s += 10;
+    is_relieved = true;
+    return {};
+  }
   Reply<std::int64_t> handle_call(const Walk&, State& s, Context& context) {
+    if (waits_for_relief && runs == 1 && !is_relieved) throw std::runtime_error("not yet");
     kRounds.set(context, ++s, 1);
     return semper::lock();
   }
@@ -323,10 +333,13 @@ struct Watchman {
   }
   int runs = 0;
   bool is_over = false;
+  bool waits_for_relief = false;
+  bool is_relieved = false;
 };
 
 SERVER_TEST(MapsInMemory, what_is_made_of_a_state_that_is_reset_under_the_lock_is_not_written) {
   auto watchman = std::make_shared<Watchman>();
+  watchman->waits_for_relief = true;
   co_await world.serve(watchman);
   auto ref = world.ref<Watchman>("w");
   std::int64_t walked = 0;
@@ -339,12 +352,34 @@ SERVER_TEST(MapsInMemory, what_is_made_of_a_state_that_is_reset_under_the_lock_i
     co_await world.eventually([&] { return watchman->runs == 1; });
     must(co_await ref.reset());
     EXPECT_THAT(must(co_await Watchman::kRounds.page(ref, 10)).entries, IsEmpty());
+    watchman->is_relieved = true;
     watchman->is_over = true;
   });
   EXPECT_EQ(walked, 2) << "of a state that has begun anew";
   EXPECT_EQ(watchman->runs, 2);
   EXPECT_EQ(must(co_await Watchman::kRounds.count(ref, 10)), 2u);
   EXPECT_EQ(decode<std::int64_t>(*(co_await world.look(ref)).state), 2);
+  co_await world.until_clean();
+}
+
+// The state that is there when the lock's holder is done is not the one that it was given.
+SERVER_TEST(MapsInMemory, a_state_made_anew_by_a_priority_message_outlives_what_the_lock_had_made) {
+  auto watchman = std::make_shared<Watchman>();
+  watchman->waits_for_relief = true;
+  const auto& server = *co_await world.serve(watchman);
+  auto ref = world.ref<Watchman>("w");
+  co_await world.in_parallel(2, [&](int who) -> Task<void> {
+    const CallOptions patient{world.patience()};
+    if (who == 0) {
+      EXPECT_EQ(must(co_await ref.call(Watchman::Walk{}, patient)), 12);
+      co_return;
+    }
+    co_await world.eventually([&] { return watchman->runs == 1; });
+    must(co_await ref.reset());
+    must(co_await server.ref<Watchman>("w").priority_cast(Watchman::Relieve{}));
+    watchman->is_over = true;
+  });
+  EXPECT_EQ(decode<std::int64_t>(*(co_await world.look(ref)).state), 12);
   co_await world.until_clean();
 }
 

@@ -17,6 +17,13 @@ constexpr int kResetAttempts = 3;
 // Transactions of one removal at most: more than a queue at its bound needs.
 constexpr std::size_t kRemovals = 1'000'000;
 
+// No result of the lock's holder is written, and the message is handled from its beginning.
+void take_lock(Transaction& transaction, const EntityKeys& keys, Header& header) {
+  header.lock.reset();
+  transaction.clear(keys.lock_renewal());
+  handle_again(transaction, keys);
+}
+
 }  // namespace
 
 Async<void> kill(std::shared_ptr<const Target> target) {
@@ -66,6 +73,9 @@ Async<void> reset(std::shared_ptr<const Target> target) {
     header.chunks = 0;
     transaction.clear_range(target->keys.chunks());
     transaction.clear(target->keys.parked());
+    if (header.lock && !SEMPER_MUTANT("server_lock_undoes_a_reset")) {
+      take_lock(transaction, target->keys, header);
+    }
     transaction.set_versionstamped_value(target->keys.header(), header.encode(), 0);
     co_return Status{};
   };
@@ -101,11 +111,8 @@ Async<void> unlock(std::shared_ptr<const Target> target) {
   };
   const auto at_once = [&](Transaction& transaction) -> Async<void> {
     SEMPER_CO_TRY(auto header, co_await look(transaction, ReadMode::serializable));
-    header.lock.reset();
+    take_lock(transaction, keys, header);
     transaction.set_versionstamped_value(keys.header(), header.encode(), 0);
-    transaction.clear(keys.lock_renewal());
-    transaction.set(keys.index(), {});
-    transaction.add(keys.wake(), 1);
     co_return Status{};
   };
   const TransactOptions few{.max_attempts = kResetAttempts};

@@ -296,8 +296,9 @@ Async<Standing> read_standing(Transaction& transaction, const EntityKeys& keys, 
   }
   if (!standing.order) co_return standing;
   auto& lock = standing.header.lock;
-  if (lock && standing.order->takes_lock_of(lock->nonce)) lock.reset();
-  if (standing.order->kind == Order::Kind::reset) {
+  const bool is_reset = standing.order->kind == Order::Kind::reset;
+  if (is_reset || (lock && standing.order->takes_lock_of(lock->nonce))) lock.reset();
+  if (is_reset) {
     standing.header.has_state = false;
     standing.header.state.clear();
     standing.header.chunks = 0;
@@ -308,6 +309,11 @@ Async<Standing> read_standing(Transaction& transaction, const EntityKeys& keys, 
 std::uint64_t count_waiting(const std::optional<Bytes>& pushed, std::uint64_t popped) {
   const std::uint64_t all = counter_value(pushed);
   return all > popped ? all - popped : 0;
+}
+
+void handle_again(Transaction& transaction, const EntityKeys& keys) {
+  transaction.set(keys.index(), {});
+  transaction.add(keys.wake(), 1);
 }
 
 Async<bool> order_kill(Transaction& transaction, const Target& target) {
@@ -329,6 +335,7 @@ Async<bool> order_reset(Transaction& transaction, const Target& target) {
   if (standing && standing->kind != Order::Kind::unlock) co_return false;
   const auto unlocks = standing ? standing->unlocks : std::nullopt;
   give(transaction, target.keys, Order::Kind::reset, unlocks);
+  handle_again(transaction, target.keys);
   co_return true;
 }
 
@@ -339,9 +346,7 @@ Async<bool> order_unlock(Transaction& transaction, const Target& target, std::ui
   if (standing && standing->takes_lock_of(nonce)) co_return false;
   const bool is_reset = standing && standing->kind == Order::Kind::reset;
   give(transaction, keys, is_reset ? Order::Kind::reset : Order::Kind::unlock, nonce);
-  // The message is to be handled again.
-  transaction.set(keys.index(), {});
-  transaction.add(keys.wake(), 1);
+  handle_again(transaction, keys);
   co_return true;
 }
 

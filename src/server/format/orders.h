@@ -9,8 +9,9 @@
 //           of it runs, no result of it is written. What lies in the store is removed afterwards, in
 //           transactions of bounded size, by kill() itself or, where that was stopped, by any host
 //           that meets the row. Messages sent after the order wait for that, then begin with init.
-//   reset   The next load begins with init; its commit takes the row away. Entries of collections are
-//           removed before that, as those of a killed entity.
+//   reset   The next load begins with init, and without a lock: what the lock's holder makes of the
+//           former state is not written. The commit of the new state takes the row away. Entries of
+//           collections are removed before that, as those of a killed entity.
 //   unlock  The lock of this nonce is gone: no result of its holder is written. The next commit of the
 //           entity takes the row away. A reset that comes meanwhile keeps the nonce.
 //
@@ -70,6 +71,9 @@ Async<Standing> read_standing(Transaction& transaction, const EntityKeys& keys, 
 // Messages in the queue by its counters. While a killed entity is being removed they may contradict
 // each other: then none.
 std::uint64_t count_waiting(const std::optional<Bytes>& pushed, std::uint64_t popped);
+
+// Has a host look for the message whose lock was taken away.
+void handle_again(Transaction& transaction, const EntityKeys& keys);
 
 // Each returns whether it wrote: not where the same order stands already (or, for reset and unlock, a kill).
 Async<bool> order_kill(Transaction& transaction, const Target& target);

@@ -145,25 +145,9 @@ Async<bool> Batch::attempt() {
     if (!full) co_return co_await resolve_error(effects, full.error());
     if (*full) co_return co_await resolve_full(effects, **full);
   }
-  if (effects.uses_keys()) {
-    const auto settled = co_await execution.settle_keys(transaction, effects);
-    if (!settled) co_return co_await resolve_error(effects, settled.error());
-  }
-  if (!effects.replies.empty()) {
-    const auto unheard =
-        co_await write_replies(transaction, target_->tenant.prefix(), effects.replies);
-    if (!unheard) co_return co_await resolve_error(effects, unheard.error());
-    execution.keep_unheard(*unheard, effects);
-  }
-  if (effects.uses_timers()) {
-    const auto settled = co_await execution.settle_timers(transaction, effects);
-    if (!settled) co_return co_await resolve_error(effects, settled.error());
-  }
-  if (!effects.dead_letters.empty() && served_.letters().has_bounds()) {
-    const auto reaped =
-        co_await reap_letters(transaction, *target_, served_.letters(), effects.dead_letters.size(),
-                              core_.clock().wall_time());
-    if (!reaped) co_return co_await resolve_error(effects, reaped.error());
+  if (effects.has_rows_apart()) {
+    const auto written = co_await write_rows_apart(transaction, execution, effects);
+    if (!written) co_return co_await resolve_error(effects, written.error());
   }
   const Status written = write(transaction, effects);
   if (!written) co_return co_await resolve_refusal(effects, written.error());
@@ -245,6 +229,27 @@ Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction,
   const std::uint64_t taken = std::min<std::uint64_t>(effects.popped, entity_.queue_length());
   return find_full_queue(core_, *target_, transaction, effects.sends,
                          entity_.queue_length() - taken);
+}
+
+Async<void> Batch::write_rows_apart(Transaction& transaction, const Execution& execution,
+                                    AttemptEffects& effects) {
+  if (effects.uses_keys()) {
+    SEMPER_CO_TRY_STATUS(co_await execution.settle_keys(transaction, effects));
+  }
+  if (!effects.replies.empty()) {
+    SEMPER_CO_TRY(const auto unheard,
+                  co_await write_replies(transaction, target_->tenant.prefix(), effects.replies));
+    execution.keep_unheard(unheard, effects);
+  }
+  if (effects.uses_timers()) {
+    SEMPER_CO_TRY_STATUS(co_await execution.settle_timers(transaction, effects));
+  }
+  if (!effects.dead_letters.empty() && served_.letters().has_bounds()) {
+    SEMPER_CO_TRY_STATUS(co_await reap_letters(transaction, *target_, served_.letters(),
+                                               effects.dead_letters.size(),
+                                               core_.clock().wall_time()));
+  }
+  co_return Status{};
 }
 
 Status Batch::write(Transaction& transaction, AttemptEffects& effects) {

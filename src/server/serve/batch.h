@@ -92,6 +92,10 @@ class Batch {
   bool waits_for_announcer(const QueuePlace& head, const AliveRecord& announcer);
   // As find_full_queue().
   Async<std::optional<EntityId>> find_full(Transaction& transaction, const AttemptEffects& effects);
+  // Keys, replies, timers, dead letters: rows that are read before they are written. Only where there are
+  // some, or each batch would pay for a coroutine.
+  Async<void> write_rows_apart(Transaction& transaction, const Execution& execution,
+                               AttemptEffects& effects);
   Status write(Transaction& transaction, AttemptEffects& effects);
   Async<bool> answer_unwritten(AttemptEffects& effects);
   bool conclude(const Versionstamp& committed, AttemptEffects& effects);

@@ -78,27 +78,14 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
     SEMPER_CO_TRY(const auto full, co_await find_full(transaction, effects));
     if (full) co_return fail(spoilt(*target_, "sends to a queue that is full"));
   }
-  if (effects.uses_keys()) {
-    // A row of the group's own commit cannot be read by the next of its entities.
-    if (effects.keys.makes_rows()) co_return fail(spoilt(*target_, "has a key without a row"));
-    SEMPER_CO_TRY_STATUS(co_await execution.settle_keys(transaction, effects));
-  }
-  if (!effects.replies.empty()) {
-    SEMPER_CO_TRY(const auto unheard,
-                  co_await write_replies(transaction, target_->tenant.prefix(), effects.replies));
-    execution.keep_unheard(unheard, effects);
-  }
-  if (effects.uses_timers()) {
-    const auto settled = co_await execution.settle_timers(transaction, effects);
-    if (!settled && settled.error().kind() == ErrorKind::exhausted) {
-      co_return fail(spoilt(*target_, "sets more timers than it may have"));
+  // A row of the group's own commit cannot be read by the next of its entities.
+  if (effects.keys.makes_rows()) co_return fail(spoilt(*target_, "has a key without a row"));
+  if (effects.has_rows_apart()) {
+    const auto written = co_await write_rows_apart(transaction, execution, effects);
+    if (!written && written.error().kind() == ErrorKind::exhausted) {
+      co_return fail(spoilt(*target_, "is past a bound: " + written.error().message()));
     }
-    SEMPER_CO_TRY_STATUS(settled);
-  }
-  if (!effects.dead_letters.empty() && served_.letters().has_bounds()) {
-    SEMPER_CO_TRY_STATUS(co_await reap_letters(transaction, *target_, served_.letters(),
-                                               effects.dead_letters.size(),
-                                               core_.clock().wall_time()));
+    SEMPER_CO_TRY_STATUS(written);
   }
   SEMPER_CO_TRY_STATUS(write(transaction, effects));
   co_return true;

@@ -69,7 +69,8 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
       co_return fail(*unreadable_);
     }
     header_ = std::move(*header);
-    if (unlocks_ && header_.lock && header_.lock->nonce == *unlocks_) header_.lock.reset();
+    const bool is_taken = is_reset_ || (header_.lock && header_.lock->nonce == unlocks_);
+    if (is_taken && !SEMPER_MUTANT("server_lock_undoes_a_reset")) header_.lock.reset();
   }
   if (!segments_status_) co_return fail(segments_status_.error().in(target_->id.to_string()));
   if (pushed_ < header_.popped) {
@@ -240,7 +241,7 @@ Result<bool> Entity::save(Transaction& transaction, Behaviour& behaviour) {
   if (is_reset_ ? encoded.has_value() : unlocks_.has_value()) {
     transaction.clear(target_->keys.order());
   }
-  if (unlocks_ && !header_.lock) transaction.clear(target_->keys.lock_renewal());
+  if (is_ordered() && !header_.lock) transaction.clear(target_->keys.lock_renewal());
   if (encoded && is_reset_) transaction.clear(target_->keys.parked());
   if (encoded) write_chunks(transaction, *encoded, old_chunks);
   transaction.set_versionstamped_value(target_->keys.header(), record, 0);

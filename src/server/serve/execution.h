@@ -78,6 +78,9 @@ struct AttemptEffects {
   std::size_t ran() const { return executed + (lock ? 1 : 0); }
   bool uses_keys() const { return !sends.keyed_answers.empty() || !keys.is_empty(); }
   bool uses_timers() const { return !sends.timers.empty() || !timers.is_empty(); }
+  bool has_rows_apart() const {
+    return uses_keys() || uses_timers() || !replies.empty() || !dead_letters.empty();
+  }
   // The queue is empty when this has committed.
   bool empties_queue() const { return drained && sends.to_itself == 0; }
 };
