@@ -30,11 +30,11 @@ constexpr const char* kAfterHelp = R"(Exit codes:
   0  done
   1  it could not be done; the message says why
   2  the command line, or an argument in it, is wrong
-  3  the store, type, entity, key or ring is not there
+  3  the store, type, entity, key or ring does not exist
   4  no answer in time; the message may still be processed
   5  the outcome is unknown: look before doing it again
-  6  what is stored is damaged; the message says where
-  7  not now: suspended, in use, or an acknowledgement is due; try again later
+  6  stored data is damaged; the message says where
+  7  not now: suspended, in use, or waiting for an acknowledgement; try again later
 
 Examples:
   export SEMPER_STORE=sqlite:./data.db
