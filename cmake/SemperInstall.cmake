@@ -15,9 +15,9 @@ endfunction()
 
 # The package of CMake that defines a target we link. A new one has to be added here.
 set(linked_targets tl::expected nlohmann_json::nlohmann_json spdlog::spdlog Asio::Asio Threads::Threads
-    Liburing::Liburing SQLite::SQLite3 gRPC::grpc++ protobuf::libprotobuf GTest::gtest Blkid::Blkid)
+    Liburing::Liburing SQLite::SQLite3 gRPC::grpc++ protobuf::libprotobuf GTest::gtest Blkid::Blkid Cctz::Cctz)
 set(linked_packages tl-expected nlohmann_json spdlog Asio Threads
-    Liburing SQLite3 gRPC Protobuf GTest Blkid)
+    Liburing SQLite3 gRPC Protobuf GTest Blkid Cctz)
 function(semper_package_of out target)
   list(FIND linked_targets "${target}" at)
   set(${out} "" PARENT_SCOPE)
@@ -68,6 +68,7 @@ install(FILES "${PROJECT_BINARY_DIR}/semperConfig.cmake"
               "${PROJECT_BINARY_DIR}/semperConfigVersion.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/FindAsio.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/FindBlkid.cmake"
+              "${CMAKE_CURRENT_LIST_DIR}/FindCctz.cmake"
               "${CMAKE_CURRENT_LIST_DIR}/FindLiburing.cmake"
         DESTINATION "${package_dir}")
 install(FILES "${PROJECT_SOURCE_DIR}/tools/gdb/semper_printers.py"
@@ -85,6 +86,7 @@ set(link_of_Threads "-pthread")
 set(link_of_Liburing "-luring")
 set(link_of_SQLite3 "-lsqlite3")
 set(link_of_Blkid "-lblkid")
+set(link_of_Cctz "-lcctz")
 set(file_of_gRPC "grpc++")
 set(file_of_Protobuf "protobuf")
 # See backends/etcd/registration.cc.

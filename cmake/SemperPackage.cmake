@@ -36,5 +36,5 @@ set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
     "libasio-dev, libexpected-dev, libspdlog-dev, libfmt-dev, nlohmann-json3-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS
-    "liburing-dev, libblkid-dev, libsqlite3-dev, libgrpc++-dev, protobuf-compiler-grpc, libprotobuf-dev, libgtest-dev, pkg-config")
+    "liburing-dev, libblkid-dev, libcctz-dev, tzdata, libsqlite3-dev, libgrpc++-dev, protobuf-compiler-grpc, libprotobuf-dev, libgtest-dev, pkg-config")
 include(CPack)

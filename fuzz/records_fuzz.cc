@@ -9,6 +9,7 @@
 #include "server/format/lease.h"
 #include "server/format/orders.h"
 #include "server/format/records.h"
+#include "server/format/timers.h"
 #include "server/serve/announcement.h"
 
 namespace semper::fuzz {
@@ -77,6 +78,29 @@ void check_infos(BytesView row) {
   SEMPER_ASSERT(again && encode_message_infos(*again) == encoded, "a type is shown as it is");
 }
 
+void check_timer(BytesView row) {
+  auto timer = TimerRecord::decode(row);
+  if (!timer) return;
+  const auto again = TimerRecord::decode(timer->encode());
+  SEMPER_ASSERT(
+      again && is_same_timer(again->spec, timer->spec) && again->encode() == timer->encode(),
+      "a timer is written as it was read");
+  const auto cron = cron_times_of(timer->spec);
+  if (!cron) return;
+  const Firing firing = fire_timer(*timer, "t", 1'800'000'000'000, *cron ? &**cron : nullptr);
+  SEMPER_ASSERT(firing.what == Fired::later || timer->next_ms >= 0, "it goes on");
+}
+
+void check_schedule(BytesView text) {
+  const auto schedule = CronSchedule::parse(text);
+  if (!schedule) return;
+  constexpr std::int64_t kSomeTime = 1'800'000'000;
+  const std::int64_t next = schedule->first_from(kSomeTime);
+  SEMPER_ASSERT(next >= kSomeTime && schedule->fits(next), "it comes");
+  SEMPER_ASSERT(schedule->count(kSomeTime, next + 1) == 1 && schedule->last_until(next) == next,
+                "nothing of it lies between");
+}
+
 void check_others(BytesView row) {
   if (const auto announcement = Announcement::decode(row)) {
     hold_against(row, announcement->encode());
@@ -137,7 +161,21 @@ std::vector<Bytes> seeds() {
   renewal.vanished = 2;
   const EntityId id{"Counter", "page/home"};
   const EntityKeys keys("", id);
-  return {header.encode(),
+  TimerRecord timer;
+  timer.spec.kind = TimerSpec::Kind::cron;
+  timer.spec.schedule = "30 17 * * mon-fri";
+  timer.spec.zone = "Europe/Berlin";
+  timer.spec.jitter_ms = 60'000;
+  timer.next_ms = 1'795'624'200'000;
+  timer.resumed_ms = timer.next_ms - 1;
+  TimerRecord plain;
+  plain.spec.kind = TimerSpec::Kind::every;
+  plain.spec.span_ms = 1'000;
+  return {timer.encode(),
+          plain.encode(),
+          "*/15,7 8-18/2 1 jan-mar,DEC 5/1",
+          "@daily",
+          header.encode(),
           large.encode(),
           kill.encode(),
           unlock.encode(),
@@ -164,6 +202,8 @@ void check(BytesView input) {
   check_queue(input);
   check_letter(input);
   check_reply(input);
+  check_timer(input);
+  check_schedule(input);
   check_alive(input);
   check_infos(input);
   check_others(input);

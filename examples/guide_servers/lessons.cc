@@ -114,6 +114,16 @@ semper::Async<std::vector<semper::TimerView>> due_soon(semper::Tenant shop) {
   co_return co_await semper::list_due(shop, "Offer", options);
 }
 
+semper::Result<std::optional<semper::WallTime>> next_closing(semper::WallTime now) {
+  semper::CronOptions closing{.schedule = "30 17 * * mon-fri", .zone = "Europe/Berlin"};
+  return semper::next_cron_time(closing, now);
+}
+
+semper::Async<void> close_now(semper::Tenant shop, std::string till) {
+  const semper::EntityId entity{"Till", till};
+  co_return co_await semper::trigger_timer(shop, entity, "closing");
+}
+
 semper::Async<void> book(semper::Store store, std::string order) {
   auto shipping = semper::ref<Shipping>(store, "main");
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "semper/server/list_timers.h"
 #include "shipping.h"
 #include "stock.h"
+#include "till.h"
 
 namespace guide {
 
@@ -56,6 +58,10 @@ semper::Async<void> offer_tomorrow(semper::Tenant shop, std::string offer);
 
 // Offers with something to do within the next eight hours.
 semper::Async<std::vector<semper::TimerView>> due_soon(semper::Tenant shop);
+
+// When a till closes next, and closing one at once.
+semper::Result<std::optional<semper::WallTime>> next_closing(semper::WallTime now);
+semper::Async<void> close_now(semper::Tenant shop, std::string till);
 
 // A row of the program's own and a message, in one commit.
 semper::Async<void> book(semper::Store store, std::string order);

@@ -63,5 +63,47 @@ TEST_F(CliTimers, a_timer_can_not_be_cancelled) {
   refused(3, "has no timer", {"timer", "cancel", "Order/a", name});
 }
 
+// Sets a timer by the calendar.
+struct Shop {
+  static constexpr std::string_view kName = "Shop";
+  using State = std::int64_t;
+  struct Open {
+    using Reply = bool;
+  };
+  struct Close {};
+  using Messages = semper::Messages<Open, Close>;
+  Result<State> init(const EntityId&) { return 0; }
+  Reply<bool> handle_call(const Open&, State&, Context& context) {
+    const CronOptions closing{.schedule = "30 17 * * mon-fri", .zone = "Europe/Berlin"};
+    context.send_cron("closing", closing, Close{});
+    return true;
+  }
+  void handle_cast(const Close&, State& s, Context&) { ++s; }
+};
+
+TEST_F(CliTimers, a_schedule_is_not_shown_or_cannot_be_paused_and_triggered) {
+  Host host(*store_, HostOptions());
+  host.serve<Shop>();
+  ASSERT_TRUE(scheduler_.block_on(host.start()));
+  auto shop = ref<Shop>(*store_, "main");
+  ASSERT_TRUE(scheduler_.block_on(shop.call(Shop::Open{})));
+  const auto listed = must_json({"timers", "Shop"});
+  ASSERT_EQ(listed.size(), 1u) << listed;
+  EXPECT_EQ(listed[0]["cron"]["schedule"], "30 17 * * mon-fri");
+  EXPECT_EQ(listed[0]["cron"]["zone"], "Europe/Berlin");
+  EXPECT_EQ(listed[0]["paused"], false);
+  EXPECT_THAT(must({"timers", "Shop"}), HasSubstr("30 17 * * mon-fri Europe/Berlin"));
+  EXPECT_THAT(must({"timer", "pause", "Shop/main", "closing"}), HasSubstr("is paused"));
+  EXPECT_TRUE(must_json({"timers", "Shop"}).empty()) << "it waits for no time";
+  EXPECT_EQ(must_json({"timers", "Shop/main"})[0]["paused"], true);
+  EXPECT_THAT(must({"timers", "Shop/main"}), HasSubstr("paused"));
+  EXPECT_THAT(must({"timer", "resume", "Shop/main", "closing"}), HasSubstr("is resumed"));
+  EXPECT_EQ(must_json({"timers", "Shop"}).size(), 1u);
+  EXPECT_THAT(must({"timer", "trigger", "Shop/main", "closing"}), HasSubstr("is triggered"));
+  EXPECT_EQ(must_json({"timers", "Shop/main"})[0]["ticks"], 1);
+  refused(3, "has no timer", {"timer", "trigger", "Shop/main", "opening"});
+  ASSERT_TRUE(scheduler_.block_on(host.stop()));
+}
+
 }  // namespace
 }  // namespace semper::testing

@@ -2,6 +2,7 @@
 // cancelled.
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <iterator>
 #include <stdexcept>
 
@@ -54,6 +55,19 @@ struct Watchman {
     std::string name;
     using Reply = bool;
   };
+  struct Cron {
+    std::string name;
+    std::string schedule;
+    std::string zone;
+    std::uint64_t count = 0;
+    std::int64_t jitter_ms = 0;
+    using Reply = bool;
+  };
+  struct Pause {
+    std::string name;
+    bool resumes = false;
+    using Reply = bool;
+  };
   struct Fill {
     std::uint64_t timers = 0;
     using Reply = bool;
@@ -62,7 +76,7 @@ struct Watchman {
   struct Read {
     using Reply = State;
   };
-  using Messages = semper::Messages<Ring, After, Every, At, Cancel, Fill, Hold, Read>;
+  using Messages = semper::Messages<Ring, After, Every, At, Cron, Pause, Cancel, Fill, Hold, Read>;
 
   std::atomic<bool> is_held{false};
   std::atomic<bool> may_go{false};
@@ -105,6 +119,25 @@ struct Watchman {
     context.send_every(m.name, options, m.ring);
     return true;
   }
+  Reply<bool> handle_call(const Cron& m, State&, Context& context) {
+    CronOptions options{.schedule = m.schedule, .zone = m.zone};
+    options.max_count = m.count;
+    options.jitter = std::chrono::milliseconds(m.jitter_ms);
+    context.send_cron(m.name, options, Ring{});
+    return true;
+  }
+  static void apply(const Pause& m, Context& context) {
+    if (m.resumes) {
+      context.resume_timer(m.name);
+    } else {
+      context.pause_timer(m.name);
+    }
+  }
+  Reply<bool> handle_call(const Pause& m, State&, Context& context) {
+    apply(m, context);
+    return true;
+  }
+  void handle_cast(const Pause& m, State&, Context& context) { apply(m, context); }
   void handle_cast(const At& m, State&, Context& context) {
     context.send_at(m.name, WallTime(std::chrono::milliseconds(m.ms)), Ring{});
   }
@@ -162,8 +195,19 @@ Watchman::Every every(std::string name, std::int64_t ms, std::uint64_t count = 0
                       Watchman::Ring ring = {}) {
   return {std::move(name), ms, count, ring};
 }
+Watchman::Cron cron(std::string name, std::string schedule, std::uint64_t count = 0) {
+  return {std::move(name), std::move(schedule), "Europe/Berlin", count};
+}
 Watchman::Cancel cancel(std::string name) {
   return {std::move(name)};
+}
+
+Task<void> set_paused(World& world, std::string id, std::string name, bool is_paused) {
+  auto ref = world.ref<Watchman>(std::move(id));
+  Watchman::Pause message;
+  message.name = std::move(name);
+  message.resumes = !is_paused;
+  must(co_await ref.call(message));
 }
 
 Task<Watchman::State> seen_by(World& world, std::string id) {
@@ -514,6 +558,190 @@ SERVER_TEST(SimulatedTimers, hosts_with_other_calendars_double_a_tick) {
     }
     EXPECT_EQ(seen.size(), 6u) << id;
   }
+}
+
+SERVER_TEST(DurableTimers, a_schedule_that_is_none_is_set_or_not_explained) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const auto bad = cron("t", "61 * * * *");
+  const Error refused = must_fail(co_await ref.call(bad));
+  EXPECT_EQ(refused.kind(), ErrorKind::invalid_argument);
+  EXPECT_NE(refused.message().find("minute \"61\""), std::string::npos) << refused.message();
+  auto nowhere = cron("t", "@daily");
+  nowhere.zone = "Europe/Atlantis";
+  const Error unknown = must_fail(co_await ref.call(nowhere));
+  EXPECT_NE(unknown.message().find("Europe/Atlantis"), std::string::npos) << unknown.message();
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(SimulatedTimers, hosts_with_other_calendars_double_a_tick_of_a_schedule_or_lose_one) {
+  co_await world.serve<Watchman>(std::make_shared<Watchman>(), quick_options(), {}, 3s);
+  co_await world.serve<Watchman>(std::make_shared<Watchman>(), quick_options(), {}, -3s);
+  co_await world.serve<Watchman>();
+  std::vector<std::string> ids;
+  for (int i = 0; i < 20; ++i) ids.push_back("w" + std::to_string(i));
+  for (const auto& id : ids) {
+    const auto set = cron("t", "*/2 * * * * *", 4);
+    must(co_await world.ref<Watchman>(id).call(set));
+  }
+  for (const auto& id : ids) {
+    co_await world.eventually([&]() -> Task<bool> {
+      auto timers = co_await timers_of(world, id);
+      co_return timers.empty();
+    });
+    auto seen = co_await seen_by(world, id);
+    EXPECT_EQ(seen.size(), 4u) << id;
+    std::uint64_t number = 0;
+    std::int64_t first = 0;
+    for (const auto& tick : seen) {
+      EXPECT_EQ(tick.number, number + tick.missed + 1) << id;
+      number = tick.number;
+      EXPECT_EQ(tick.nominal_ms % 2'000, 0) << id;
+      if (first == 0) first = tick.nominal_ms - 2'000 * static_cast<std::int64_t>(number);
+      EXPECT_EQ(tick.nominal_ms, first + 2'000 * static_cast<std::int64_t>(number)) << id;
+    }
+  }
+}
+
+SERVER_TEST(SimulatedTimers, a_schedule_is_kept_without_its_zone_or_its_next_time) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  auto set = cron("t", "30 2 * * *", 7);
+  set.jitter_ms = 60'000;
+  must(co_await ref.call(set));
+  auto timers = co_await timers_of(world, "w");
+  EXPECT_EQ(timers.size(), 1u);
+  EXPECT_EQ(timers[0].kind, TimerView::Kind::cron);
+  const auto shown = timers[0].cron.value_or(CronOptions());
+  EXPECT_EQ(shown.schedule, "30 2 * * *");
+  EXPECT_EQ(shown.zone, "Europe/Berlin");
+  EXPECT_EQ(shown.max_count, 7u);
+  EXPECT_EQ(shown.jitter, 60s);
+  const auto next = must(next_cron_time(shown, world.clock().wall_time()));
+  EXPECT_GE(*timers[0].due, *next);
+  EXPECT_LE(*timers[0].due, *next + 60s);
+  must(co_await sleep_for(world.clock(), 10ms));
+  must(co_await ref.call(set));
+  auto again = co_await timers_of(world, "w");
+  EXPECT_EQ(again[0].due, timers[0].due) << "the same spec keeps what was drawn";
+}
+
+// The row of an entity's only timer, as another program would have written it.
+Task<void> fire_behind(World& world, std::string id, std::function<void(Bytes&)> change) {
+  auto ref = world.ref<Watchman>(id);
+  const auto beyond = cron("beyond", "*/10 * * * * *");
+  must(co_await ref.call(beyond));
+  const auto range = entity_range(ref.entity(), 13);
+  const auto stored = co_await world.rows(range);
+  EXPECT_EQ(stored.size(), 1u);
+  Bytes changed = stored.front().value;
+  change(changed);
+  co_await world.put(stored.front().key, changed);
+  const auto good = after("good", 12'000);
+  must(co_await ref.call(good));
+  co_await world.eventually([&]() -> Task<bool> { co_return co_await count_seen(world, id) >= 1; });
+  auto seen = co_await seen_by(world, id);
+  EXPECT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].timer, "good");
+  // Here again is a program that knows it: nothing is lost.
+  co_await world.put(stored.front().key, stored.front().value);
+  co_await world.eventually([&]() -> Task<bool> { co_return co_await count_seen(world, id) >= 2; });
+  seen = co_await seen_by(world, id);
+  EXPECT_EQ(seen[1].timer, "beyond");
+  must(co_await ref.kill());
+}
+
+SERVER_TEST(SimulatedTimers,
+            a_timer_that_is_beyond_a_host_stops_the_others_of_its_shard_or_is_lost) {
+  co_await world.serve<Watchman>();
+  co_await fire_behind(world, "newer", [](Bytes& row) { row[Versionstamp::size + 1] = 9; });
+  co_await fire_behind(world, "elsewhere", [](Bytes& row) {
+    row.replace(row.find("Europe/Berlin"), 13, "Europe/Brrrrr");
+  });
+}
+
+SERVER_TEST(SimulatedTimers, a_paused_timer_sends_ticks_or_makes_up_for_them) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const auto set = every("t", 1'000);
+  must(co_await ref.call(set));
+  co_await set_paused(world, "w", "t", true);
+  auto timers = co_await timers_of(world, "w");
+  EXPECT_TRUE(timers.size() == 1 && timers[0].is_paused && !timers[0].due);
+  must(co_await sleep_for(world.clock(), 10min));
+  EXPECT_EQ(co_await count_seen(world, "w"), 0u);
+  must(co_await ref.call(set));  // does not resume it
+  co_await set_paused(world, "w", "t", false);
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") >= 2; });
+  auto seen = co_await seen_by(world, "w");
+  EXPECT_GE(seen[0].missed, 599u);
+  EXPECT_EQ(seen[0].number, seen[0].missed + 1);
+  EXPECT_EQ(seen[1].number, seen[0].number + seen[1].missed + 1);
+  EXPECT_EQ((seen[1].nominal_ms - seen[0].nominal_ms) % 1'000, 0);
+  EXPECT_LT(seen[0].handled_ms - seen[0].nominal_ms, 900'000);
+}
+
+// As cancel_a_queued_tick.
+SERVER_TEST(DurableTimers, a_queued_tick_is_handled_while_its_timer_is_paused_or_lost_for_it) {
+  auto behaviour = std::make_shared<Watchman>();
+  Process* server = co_await world.serve<Watchman>(behaviour);
+  auto ref = world.ref<Watchman>("w");
+  must(co_await ref.cast<Watchman::Hold>());
+  co_await world.eventually([&] { return behaviour->is_held.load(); });
+  auto local = server->ref<Watchman>("w");
+  const auto set = after("t", 10);
+  must(co_await local.info(set));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return must(co_await ref.queue_length()) == 2; });
+  must(co_await pause_timer(Tenant(world.store()), ref.entity(), "t"));
+  behaviour->may_go = true;
+  co_await world.until_processed(ref.untyped());
+  EXPECT_EQ(co_await count_seen(world, "w"), 0u) << "a paused timer's tick was handled";
+  must(co_await resume_timer(Tenant(world.store()), ref.entity(), "t"));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
+  auto seen = co_await seen_by(world, "w");
+  EXPECT_EQ(seen[0].number, 1u);
+  co_await expect_no_timers(world, "w");
+}
+
+SERVER_TEST(DurableTimers, a_triggered_timer_does_not_fire_or_moves_its_schedule) {
+  co_await world.serve<Watchman>();
+  auto ref = world.ref<Watchman>("w");
+  const Tenant tenant(world.store());
+  const auto set = every("t", 3'600'000);
+  must(co_await ref.call(set));
+  auto before = co_await timers_of(world, "w");
+  must(co_await trigger_timer(tenant, ref.entity(), "t"));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
+  co_await world.until_processed(ref.untyped());
+  auto seen = co_await seen_by(world, "w");
+  EXPECT_EQ(seen[0].timer, "t");
+  EXPECT_EQ(seen[0].number, 0u);
+  auto timers = co_await timers_of(world, "w");
+  EXPECT_EQ(timers.size(), 1u);
+  EXPECT_EQ(timers[0].due, before[0].due);
+  // Of a paused one, too, and one of a single tick is over with it.
+  must(co_await pause_timer(tenant, ref.entity(), "t"));
+  must(co_await trigger_timer(tenant, ref.entity(), "t"));
+  const auto once = after("once", 3'600'000);
+  must(co_await ref.call(once));
+  must(co_await trigger_timer(tenant, ref.entity(), "once"));
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 3; });
+  timers = co_await timers_of(world, "w");
+  EXPECT_EQ(timers.size(), 1u);
+  EXPECT_TRUE(timers[0].is_paused);
+  auto none = must_fail(co_await pause_timer(tenant, ref.entity(), "no such"));
+  EXPECT_EQ(none.kind(), ErrorKind::not_found);
+  none = must_fail(co_await resume_timer(tenant, ref.entity(), "no such"));
+  EXPECT_EQ(none.kind(), ErrorKind::not_found);
+  must(co_await ref.kill());
+  const auto gone = must_fail(co_await trigger_timer(tenant, ref.entity(), "t"));
+  EXPECT_EQ(gone.kind(), ErrorKind::not_found);
+  co_await expect_no_timers(world, "w");
 }
 
 SERVER_TEST(SimulatedTimers, the_list_of_what_is_due_misses_one_or_shows_it_out_of_order) {

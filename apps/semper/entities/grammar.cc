@@ -117,12 +117,21 @@ void add_timers(CLI::App& program, Command& chosen) {
   auto& timer =
       add_command(program, {"timer", "One timer of an entity", "timer cancel Order/17 expiry"});
   timer.require_subcommand(1);
-  auto& cancel = add_command(timer, {"cancel", "Cancel it: no tick of it is handled from now on",
-                                     "timer cancel Order/17 expiry"});
-  auto one = std::make_shared<TimerArguments>();
-  cancel.add_option("ENTITY", one->entity, kEntityHelp)->required();
-  cancel.add_option("NAME", one->name, "The timer's name, as `timers` shows it")->required();
-  choose(cancel, chosen, one, cancel_one_timer);
+  using Run = Async<void> (*)(Invocation&, TimerArguments);
+  const auto add = [&](const char* name, const char* what, const char* example, Run run) {
+    auto& command = add_command(timer, {name, what, example});
+    auto one = std::make_shared<TimerArguments>();
+    command.add_option("ENTITY", one->entity, kEntityHelp)->required();
+    command.add_option("NAME", one->name, "The timer's name, as `timers` shows it")->required();
+    choose(command, chosen, one, run);
+  };
+  add("cancel", "Cancel it: no tick of it is handled from now on", "timer cancel Order/17 expiry",
+      cancel_one_timer);
+  add("pause", "Stop it until it is resumed", "timer pause Order/17 reminder", pause_one_timer);
+  add("resume", "Let it go on; what was due meanwhile is not made up for",
+      "timer resume Order/17 reminder", resume_one_timer);
+  add("trigger", "Send a tick of it now; its schedule goes on unmoved",
+      "timer trigger Order/17 reminder", trigger_one_timer);
 }
 
 void add_keys(CLI::App& program, Command& chosen) {

@@ -17,14 +17,23 @@ using Purpose = Invocation::Purpose;
 // Timers read in one transaction.
 constexpr std::size_t kTimersPerPage = 1000;
 
+std::string bounds_text(std::uint64_t max_count, const std::optional<WallTime>& until) {
+  std::string text;
+  if (max_count > 0) text += ", " + std::to_string(max_count) + " times";
+  if (until) text += ", until " + shown_time(*until);
+  return text;
+}
+
 std::string schedule_text(const TimerView& timer) {
+  if (timer.cron) {
+    const auto& cron = *timer.cron;
+    return cron.schedule + " " + cron.zone + bounds_text(cron.max_count, cron.until);
+  }
   if (!timer.every) return timer.kind == TimerView::Kind::at ? "at a time" : "after a delay";
   const auto& every = *timer.every;
   const bool is_delay = every.pace == EveryOptions::Pace::fixed_delay;
   std::string text = std::string(is_delay ? "after each " : "every ") + shown_latency(every.period);
-  if (every.max_count > 0) text += ", " + std::to_string(every.max_count) + " times";
-  if (every.until) text += ", until " + shown_time(*every.until);
-  return text;
+  return text + bounds_text(every.max_count, every.until);
 }
 
 const char* missed_name(EveryOptions::Missed missed) {
@@ -47,6 +56,18 @@ Bytes every_item(const EveryOptions& every) {
       .add("first", every.first ? time_item(*every.first) : null_item())
       .add("until", every.until ? time_item(*every.until) : null_item())
       .add("max_count", number_item(every.max_count))
+      .add("jitter_seconds", seconds_item(every.jitter))
+      .item();
+}
+
+Bytes cron_item(const CronOptions& cron) {
+  return Fields()
+      .add("schedule", text_item(cron.schedule))
+      .add("zone", text_item(cron.zone))
+      .add("missed", text_item(missed_name(cron.missed)))
+      .add("until", cron.until ? time_item(*cron.until) : null_item())
+      .add("max_count", number_item(cron.max_count))
+      .add("jitter_seconds", seconds_item(cron.jitter))
       .item();
 }
 
@@ -56,6 +77,8 @@ Bytes timer_item(const TimerView& timer) {
       .add("name", text_item(timer.name))
       .add("due", timer.due ? time_item(*timer.due) : null_item())
       .add("every", timer.every ? every_item(*timer.every) : null_item())
+      .add("cron", timer.cron ? cron_item(*timer.cron) : null_item())
+      .add("paused", flag_item(timer.is_paused))
       .add("ticks", number_item(timer.ticks))
       .add("message", text_item(timer.message.name))
       .add("content", stored_item(timer.message.payload))
@@ -125,7 +148,7 @@ Async<void> show_timers(Invocation& invocation, TimersArguments arguments) {
       {"DUE", "IN", "ENTITY", "TIMER", "SCHEDULE", "TICKS", "MESSAGE", "CONTENT"}};
   for (const auto& timer : timers) {
     document.add(timer_item(timer));
-    std::string in = "in its queue";
+    std::string in = timer.is_paused ? "paused" : "in its queue";
     if (timer.due) in = *timer.due > now ? shown_span(*timer.due - now) : "now";
     rows.push_back({timer.due ? shown_time(*timer.due) : "-", in, shown(timer.entity.to_string()),
                     shown(timer.name), schedule_text(timer), std::to_string(timer.ticks),
@@ -142,18 +165,38 @@ Async<void> show_timers(Invocation& invocation, TimersArguments arguments) {
   co_return Status{};
 }
 
-Async<void> cancel_one_timer(Invocation& invocation, TimerArguments arguments) {
+namespace {
+
+using TimerAct = Async<void> (*)(Tenant, EntityId, std::string);
+
+Async<void> act_on_timer(Invocation& invocation, TimerArguments arguments, TimerAct act,
+                         const char* done) {
   SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
-  SEMPER_CO_TRY_STATUS(co_await cancel_timer(tenant, id, arguments.name));
+  SEMPER_CO_TRY_STATUS(co_await act(tenant, id, arguments.name));
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(id.to_string()))
-                                            .add("cancelled", text_item(arguments.name))
+                                            .add(done, text_item(arguments.name))
                                             .item());
   }
-  invocation.say(shown(id.to_string()) + ": timer " + shown(arguments.name) + " is cancelled");
+  invocation.say(shown(id.to_string()) + ": timer " + shown(arguments.name) + " is " + done);
   co_return Status{};
+}
+
+}  // namespace
+
+Async<void> cancel_one_timer(Invocation& invocation, TimerArguments arguments) {
+  return act_on_timer(invocation, std::move(arguments), cancel_timer, "cancelled");
+}
+Async<void> pause_one_timer(Invocation& invocation, TimerArguments arguments) {
+  return act_on_timer(invocation, std::move(arguments), pause_timer, "paused");
+}
+Async<void> resume_one_timer(Invocation& invocation, TimerArguments arguments) {
+  return act_on_timer(invocation, std::move(arguments), resume_timer, "resumed");
+}
+Async<void> trigger_one_timer(Invocation& invocation, TimerArguments arguments) {
+  return act_on_timer(invocation, std::move(arguments), trigger_timer, "triggered");
 }
 
 }  // namespace semper::cli

@@ -1,4 +1,4 @@
-// Commands about timers: timers, timer cancel. They need no host and no C++ type.
+// Commands about timers: timers, timer cancel, pause, resume and trigger. They need no host and no C++ type.
 #pragma once
 
 #include <string>
@@ -20,5 +20,8 @@ struct TimerArguments {
 };
 // Changes the store.
 Async<void> cancel_one_timer(Invocation& invocation, TimerArguments arguments);
+Async<void> pause_one_timer(Invocation& invocation, TimerArguments arguments);
+Async<void> resume_one_timer(Invocation& invocation, TimerArguments arguments);
+Async<void> trigger_one_timer(Invocation& invocation, TimerArguments arguments);
 
 }  // namespace semper::cli

@@ -26,6 +26,7 @@
 #include "semper/base/codec.h"
 #include "semper/base/type_name.h"
 #include "semper/env/env.h"
+#include "semper/server/cron.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/internal/action.h"
 #include "semper/server/internal/context_fields.h"
@@ -73,11 +74,11 @@ class Context {
     send_cast(to.untyped().tenant(), to.entity(), short_type_name<Message>(), encode(message));
   }
 
-  // Durable timers of this entity (server/timer.h): the message comes to it as a cast, later. Set or
+  // Durable timers of this entity (timer.h, cron.h): the message comes to it as a cast, later. Set or
   // cancelled with this commit, or not at all. The same name with the same spec leaves the timer as it
-  // is, another spec replaces it. What cannot be set (the name is empty, not UTF-8 or too long, the
-  // message over kTimerMessageBytes, the period under kTimerPeriodMinimum, or the entity has its
-  // kTimersPerEntity) fails this callback's message, as with cast.
+  // is, another spec replaces it. What cannot be set (a name that is empty, too long or not UTF-8, a
+  // message over kTimerMessageBytes, a period under kTimerPeriodMinimum, a schedule or a zone that is
+  // none, or one more than kTimersPerEntity) fails this callback's message, as with cast.
   template <class Message>
   void send_after(std::string_view name, Duration delay, const Message& message) {
     set_timer_after(name, delay, {std::string(short_type_name<Message>()), encode(message)});
@@ -90,8 +91,18 @@ class Context {
   void send_every(std::string_view name, const EveryOptions& options, const Message& message) {
     set_timer_every(name, options, {std::string(short_type_name<Message>()), encode(message)});
   }
+  template <class Message>
+  void send_cron(std::string_view name, const CronOptions& options, const Message& message) {
+    set_timer_cron(name, options, {std::string(short_type_name<Message>()), encode(message)});
+  }
   // Does nothing where there is no such timer. From this commit on none of its ticks is handled.
   void cancel_timer(std::string_view name);
+  // Stops it until it is resumed; a tick that waits in the queue is not handled. Then one of a single
+  // tick sends it when it is due, or at once; a repeating one goes on with its next due time, and counts
+  // those that have passed as missed. Both do nothing where there is no such timer, or it is so already.
+  // Setting it with the same spec leaves it paused.
+  void pause_timer(std::string_view name);
+  void resume_timer(std::string_view name);
 
   // Of the tick that is being handled; null: the message is none.
   const Tick* tick() const { return fields_.tick; }
@@ -137,7 +148,10 @@ class Context {
   void set_timer_after(std::string_view name, Duration delay, RawMessage message);
   void set_timer_at(std::string_view name, WallTime when, RawMessage message);
   void set_timer_every(std::string_view name, const EveryOptions& options, RawMessage message);
-  void request_timer(std::string_view name, Result<internal::TimerSpec> spec);
+  void set_timer_cron(std::string_view name, const CronOptions& options, RawMessage message);
+  void request_timer(std::string_view name, Result<internal::TimerSpec> spec,
+                     std::int64_t cron_ms = 0);
+  void request_timer(std::string_view name, internal::TimerRequest::What what);
   Async<std::optional<Bytes>> read_state(Tenant tenant, EntityId of) const;
 
   template <class State>

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "semper/server/cron.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/message.h"
 #include "semper/server/timer.h"
@@ -25,11 +26,13 @@ namespace semper {
 struct TimerView {
   EntityId entity;
   std::string name;  // of a delayed cast: "~" and a number of its own
-  enum class Kind : std::uint8_t { after, at, every } kind = Kind::after;
+  enum class Kind : std::uint8_t { after, at, every, cron } kind = Kind::after;
   RawMessage message;
   // The next due time; none while a tick waits in the entity's queue: it is set when that is handled.
   std::optional<WallTime> due;
   std::optional<EveryOptions> every;  // of that kind; `first` where it was given
+  std::optional<CronOptions> cron;    // of that kind
+  bool is_paused = false;             // then it has no due time
   std::uint64_t ticks = 0;            // put into the queue so far
 };
 
@@ -58,8 +61,8 @@ struct DueListOptions {
   std::size_t limit = 100;
 };
 
-// Of all entities of a type, by due time, soonest first; those whose tick waits in a queue are not among
-// them. Reads what it returns and no more, however many timers there are.
+// Of all entities of a type, by due time, soonest first; those whose tick waits in a queue, or that are
+// paused, are not among them. Reads what it returns and no more, however many timers there are.
 Async<std::vector<TimerView>> list_due(Tenant tenant, std::string type, DueListOptions options);
 inline Async<std::vector<TimerView>> list_due(Tenant tenant, std::string type) {
   return list_due(std::move(tenant), std::move(type), DueListOptions());
@@ -71,5 +74,15 @@ Async<std::uint64_t> count_timers(Tenant tenant, EntityId id);
 // As Context::cancel_timer, from outside. Success: none of its ticks takes effect from now on, but for one
 // whose handle_locked has begun. not_found: there is no such timer. Changes the store.
 Async<void> cancel_timer(Tenant tenant, EntityId id, std::string name);
+
+// As Context::pause_timer and resume_timer, from outside. Success where it is so already. not_found:
+// there is no such timer. Changes the store.
+Async<void> pause_timer(Tenant tenant, EntityId id, std::string name);
+Async<void> resume_timer(Tenant tenant, EntityId id, std::string name);
+
+// Sends a tick now, also of a paused timer. Its number is 0; the schedule stays, a timer of one tick is
+// over. Success, without a second one, where a tick waits in the queue. not_found: no such timer. retry:
+// that tick is from before the timer was paused, and will be dropped. Changes the store.
+Async<void> trigger_timer(Tenant tenant, EntityId id, std::string name);
 
 }  // namespace semper

@@ -41,6 +41,8 @@ namespace semper {
 inline constexpr std::size_t kTimersPerEntity = 1'000;
 // Of a timer's name, which is UTF-8 and not empty.
 inline constexpr std::size_t kTimerNameBytesMaximum = 255;
+// How much later than its due time a tick may be sent on purpose (EveryOptions::jitter).
+inline constexpr Duration kTimerJitterMaximum = std::chrono::hours(24);
 // Of a timer's encoded message.
 inline constexpr std::size_t kTimerMessageBytes = 64u << 10;
 // The shortest period.
@@ -49,9 +51,9 @@ inline constexpr Duration kTimerPeriodMinimum = std::chrono::milliseconds(1);
 // What a callback knows of the tick that it handles (Context::tick).
 struct Tick {
   std::string timer;         // its name
-  WallTime nominal;          // when it was due
+  WallTime nominal;          // when it was due, without jitter
   WallTime actual;           // when a host put it into the queue, by that host's calendar
-  std::uint64_t number = 1;  // 1 is the first due time; missed ones are counted
+  std::uint64_t number = 1;  // 1 is the first due time; missed ones count; 0: trigger_timer's
   std::uint64_t missed = 0;  // due times between the tick before and this one
 };
 
@@ -80,6 +82,10 @@ struct EveryOptions {
 
   // Ticks sent; 0: no end. Default: no end.
   std::uint64_t max_count = 0;
+
+  // Each tick is sent later than it is due, by a random time up to this: for many timers that are due at
+  // one time. Less than the period, at most kTimerJitterMaximum. Default: none.
+  Duration jitter{};
 };
 
 }  // namespace semper

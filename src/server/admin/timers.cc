@@ -8,6 +8,7 @@
 #include "semper/env/cancellation.h"
 #include "semper/server/list_timers.h"
 #include "server/admin/snapshot_reads.h"
+#include "server/format/enqueue.h"
 #include "server/format/orders.h"
 #include "server/format/timer_book.h"
 
@@ -28,6 +29,16 @@ TimerView view_of(EntityId entity, std::string name, TimerRecord timer) {
   view.message = std::move(spec.message);
   if (timer.is_indexed()) view.due = internal::timer_time(timer.next_ms);
   view.ticks = timer.ticks;
+  view.is_paused = timer.is_paused;
+  if (view.kind == TimerView::Kind::cron) {
+    auto& cron = view.cron.emplace();
+    cron.schedule = std::move(spec.schedule);
+    cron.zone = std::move(spec.zone);
+    cron.missed = spec.missed;
+    if (spec.until_ms) cron.until = internal::timer_time(*spec.until_ms);
+    cron.max_count = spec.max_count;
+    cron.jitter = std::chrono::milliseconds(spec.jitter_ms);
+  }
   if (view.kind != TimerView::Kind::every) return view;
   auto& every = view.every.emplace();
   every.period = std::chrono::milliseconds(spec.span_ms);
@@ -36,6 +47,7 @@ TimerView view_of(EntityId entity, std::string name, TimerRecord timer) {
   every.missed = spec.missed;
   if (spec.until_ms) every.until = internal::timer_time(*spec.until_ms);
   every.max_count = spec.max_count;
+  every.jitter = std::chrono::milliseconds(spec.jitter_ms);
   return view;
 }
 
@@ -162,6 +174,38 @@ Async<void> take_away(Transaction& transaction, const EntityKeys& keys, const En
   co_return Status{};
 }
 
+// Of a timer that is there and alive: changed, and written again where that has done something.
+template <class Change>
+Async<void> change_timer(Transaction& transaction, const EntityKeys& keys, const EntityId& id,
+                         const std::string& name, Change change) {
+  SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.timer(name)));
+  if (!raw) co_return fail(no_timer(id, name));
+  SEMPER_CO_TRY(const auto killed, co_await killed_at(transaction, keys, ReadMode::serializable));
+  auto timer = TimerRecord::decode(*raw);
+  if (!timer) co_return fail(at_key(timer.error(), keys.timer(name)));
+  if (!is_alive(*timer, killed)) co_return fail(no_timer(id, name));
+  const TimerRecord before = *timer;
+  SEMPER_CO_TRY(const bool has_changed, change(*timer));
+  if (!has_changed) co_return Status{};
+  internal::clear_timer(transaction, keys, name, before);
+  internal::write_timer(transaction, keys, name, *timer);
+  co_return Status{};
+}
+
+template <class Change>
+Async<void> in_transaction(Tenant tenant, EntityId id, std::string name, Change change) {
+  SEMPER_CO_TRY_STATUS(id.validate());
+  SEMPER_CO_TRY_STATUS(internal::check_timer_name(name));
+  if (!tenant.store()) co_return fail(tenant.store().error());
+  const EntityKeys keys(tenant.prefix(), id);
+  const std::int64_t now_ms = internal::to_timer_ms(tenant.store()->env().clock->wall_time());
+  co_return co_await tenant.store()->transact([&](Transaction& transaction) {
+    return change_timer(transaction, keys, id, name, [&](TimerRecord& timer) {
+      return change(transaction, keys, timer, now_ms);
+    });
+  });
+}
+
 Async<void> cancel(Tenant tenant, EntityId id, std::string name) {
   SEMPER_CO_TRY_STATUS(id.validate());
   SEMPER_CO_TRY_STATUS(internal::check_timer_name(name));
@@ -197,6 +241,43 @@ Async<std::uint64_t> count_timers(Tenant tenant, EntityId id) {
 
 Async<void> cancel_timer(Tenant tenant, EntityId id, std::string name) {
   return run_through(cancel(std::move(tenant), std::move(id), std::move(name)));
+}
+
+Async<void> pause_timer(Tenant tenant, EntityId id, std::string name) {
+  const auto pause = [](Transaction&, const EntityKeys&, TimerRecord& timer,
+                        std::int64_t) -> Result<bool> {
+    return !std::exchange(timer.is_paused, true);
+  };
+  return run_through(in_transaction(std::move(tenant), std::move(id), std::move(name), pause));
+}
+
+Async<void> resume_timer(Tenant tenant, EntityId id, std::string name) {
+  const auto go_on = [](Transaction&, const EntityKeys&, TimerRecord& timer,
+                        std::int64_t now_ms) -> Result<bool> {
+    if (!timer.is_paused) return false;
+    internal::resume(timer, now_ms);
+    return true;
+  };
+  return run_through(in_transaction(std::move(tenant), std::move(id), std::move(name), go_on));
+}
+
+Async<void> trigger_timer(Tenant tenant, EntityId id, std::string name) {
+  const auto send = [name](Transaction& transaction, const EntityKeys& keys, TimerRecord& timer,
+                           std::int64_t now_ms) -> Result<bool> {
+    const auto tick = internal::trigger_timer(timer, name, now_ms);
+    if (!tick && timer.is_paused) {
+      return fail(ErrorKind::retry, "timer " + to_printable(name, 64) +
+                                        " is paused, and a tick of it from before waits in the "
+                                        "queue, to be dropped; try again when it is");
+    }
+    if (!tick) return false;
+    internal::Enqueuer enqueuer(transaction);
+    enqueuer.to(keys);
+    enqueuer.add(Event::cast, timer.spec.message, {}, &*tick);
+    enqueuer.finish();
+    return true;
+  };
+  return run_through(in_transaction(std::move(tenant), std::move(id), std::move(name), send));
 }
 
 }  // namespace semper

@@ -61,20 +61,31 @@ Async<void> TimerBook::look(Place place, const std::string& name) {
   co_return co_await read(place, name, entry);
 }
 
-void TimerBook::apply(Entry& entry, TimerRequest request, std::int64_t now_ms) {
-  const bool is_there = entry.now.has_value();
-  if (!request.spec) {
-    if (SEMPER_MUTANT("server_timer_cancel_forgets_the_queued_tick") && is_there &&
-        entry.now->queued > 0) {
-      return;
-    }
-    entry.has_changed = entry.has_changed || is_there;
-    entry.now.reset();
-    return;
-  }
-  const bool is_same = is_there && is_same_timer(entry.now->spec, *request.spec);
+void TimerBook::set(Entry& entry, TimerRequest request, std::int64_t now_ms) {
+  const bool is_same = entry.now && is_same_timer(entry.now->spec, *request.spec);
   if (is_same && !SEMPER_MUTANT("server_timer_set_again_moves_its_anchor")) return;
-  entry.now = begin_timer(std::move(*request.spec), now_ms);
+  entry.now = begin_timer(std::move(request), now_ms);
+  entry.has_changed = true;
+}
+
+void TimerBook::apply(Entry& entry, TimerRequest request, std::int64_t now_ms) {
+  if (request.what == TimerRequest::What::set) return set(entry, std::move(request), now_ms);
+  if (!entry.now) return;
+  switch (request.what) {
+    case TimerRequest::What::pause:
+      if (entry.now->is_paused) return;
+      entry.now->is_paused = true;
+      break;
+    case TimerRequest::What::resume:
+      if (!entry.now->is_paused) return;
+      resume(*entry.now, now_ms);
+      break;
+    default:
+      if (SEMPER_MUTANT("server_timer_cancel_forgets_the_queued_tick") && entry.now->queued > 0) {
+        return;
+      }
+      entry.now.reset();
+  }
   entry.has_changed = true;
 }
 
@@ -90,16 +101,37 @@ void TimerBook::note(std::vector<TimerRequest>& requests, std::int64_t now_ms) {
   requests.clear();
 }
 
-bool TimerBook::begin(const TickRecord& tick, std::int64_t now_ms) {
-  if (tick.generation.empty()) return true;  // redriven
+// None: it is not of the timer that is there now.
+TimerBook::Entry* TimerBook::entry_of(const TickRecord& tick) {
   Entry& entry = entries_[tick.timer];
   const bool is_its_own =
       entry.now && entry.now->generation() == tick.generation && entry.now->queued == tick.number;
-  if (!is_its_own) return SEMPER_MUTANT("server_timer_tick_of_another_generation_handled");
+  return is_its_own ? &entry : nullptr;
+}
+
+void TimerBook::go_on_after(Entry& entry, std::int64_t now_ms) {
   entry.before_tick = entry.now;
   if (!go_on(*entry.now, now_ms)) entry.now.reset();
   entry.has_changed = true;
+}
+
+bool TimerBook::begin(const TickRecord& tick, std::int64_t now_ms) {
+  if (tick.generation.empty()) return true;  // redriven
+  Entry* entry = entry_of(tick);
+  if (entry == nullptr) return SEMPER_MUTANT("server_timer_tick_of_another_generation_handled");
+  const bool is_held_back = entry->now->is_paused && !is_triggered(tick);
+  if (is_held_back && !SEMPER_MUTANT("server_timer_tick_of_a_paused_one_handled")) {
+    take_back(*entry->now, tick);
+    entry->has_changed = true;
+    return false;
+  }
+  go_on_after(*entry, now_ms);
   return true;
+}
+
+void TimerBook::end(const TickRecord& tick, std::int64_t now_ms) {
+  if (tick.generation.empty()) return;
+  if (Entry* entry = entry_of(tick)) go_on_after(*entry, now_ms);
 }
 
 void TimerBook::keep(const TickRecord& tick) {

@@ -41,6 +41,8 @@ class TimerBook {
   void note(std::vector<TimerRequest>& requests, std::int64_t now_ms);
   // The tick of a timer that is known is about to be handled: true; or nobody waits for it any more.
   bool begin(const TickRecord& tick, std::int64_t now_ms);
+  // It has been handled, under the lock, whatever became of its timer meanwhile.
+  void end(const TickRecord& tick, std::int64_t now_ms);
   // It is not handled after all, but stays at the head of the queue, under the lock.
   void keep(const TickRecord& tick);
 
@@ -57,6 +59,9 @@ class TimerBook {
     std::vector<TimerRequest> waiting;  // until it is known
   };
 
+  Entry* entry_of(const TickRecord& tick);
+  static void go_on_after(Entry& entry, std::int64_t now_ms);
+  static void set(Entry& entry, TimerRequest request, std::int64_t now_ms);
   static void apply(Entry& entry, TimerRequest request, std::int64_t now_ms);
   static Async<void> read(Place place, const std::string& name, Entry& entry);
   static void write(Place place, const std::string& name, const Entry& entry);

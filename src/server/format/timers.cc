@@ -16,8 +16,11 @@ using std::chrono::milliseconds;
 // The last whole millisecond that a WallTime can name, in the year 2262.
 constexpr std::int64_t kLatestMs =
     std::chrono::duration_cast<milliseconds>(WallTime::max().time_since_epoch()).count() - 1;
-// Elements of a timer's record.
-constexpr std::uint64_t kTimerElements = 15;
+// Elements of a timer's record. What needs more than the plain one has a format of its own, so that no older program
+// takes it for something else.
+constexpr std::uint64_t kPlainFormat = 1;
+constexpr std::uint64_t kPlainElements = 15;
+constexpr std::uint64_t kTimerElements = kPlainElements + 6;
 
 std::int64_t plus(std::int64_t at, std::int64_t span) {
   return span > kLatestMs - at ? kLatestMs : at + span;
@@ -37,11 +40,48 @@ Status check_message(const RawMessage& message, const Limits& limits) {
 }
 
 // Due times of a fixed rate that are past, beside the next one, as far as `until` lets it go.
-std::uint64_t past(const TimerRecord& timer, std::int64_t now_ms) {
-  if (timer.spec.pace == EveryOptions::Pace::fixed_delay) return 0;
-  const std::int64_t last = std::min(now_ms, timer.spec.until_ms.value_or(now_ms));
-  if (last <= timer.next_ms) return 0;
-  return static_cast<std::uint64_t>((last - timer.next_ms) / timer.spec.span_ms);
+struct Past {
+  std::uint64_t count = 0;
+  std::int64_t last_ms = 0;  // of them; the next one, where there are none
+};
+Past past(const TimerSpec& spec, std::int64_t due_ms, std::int64_t now_ms, const CronTimes* cron) {
+  const std::int64_t last = std::min(now_ms, spec.until_ms.value_or(now_ms));
+  if (last <= due_ms || spec.pace == EveryOptions::Pace::fixed_delay) return {0, due_ms};
+  if (cron == nullptr) {
+    const auto count = static_cast<std::uint64_t>((last - due_ms) / spec.span_ms);
+    return {count, plus(due_ms, count, spec.span_ms)};
+  }
+  const std::uint64_t count = cron->count(due_ms, last);
+  return {count, count > 0 ? cron->last_ms(last) : due_ms};
+}
+
+std::int64_t next_due(const TimerSpec& spec, std::int64_t due_ms, const CronTimes* cron) {
+  if (cron == nullptr) return plus(due_ms, spec.span_ms);
+  return std::min(cron->next_ms(due_ms), kLatestMs);
+}
+
+// How much later than it is due the tick of that number is sent. A chance of its own for each (splitmix64), which
+// is the same in every attempt and on every host.
+std::int64_t jitter_of(const TimerRecord& timer, std::uint64_t number) {
+  if (timer.spec.jitter_ms <= 0) return 0;
+  std::uint64_t chance = timer.seed + number * 0x9e3779b97f4a7c15u;
+  chance = (chance ^ (chance >> 30)) * 0xbf58476d1ce4e5b9u;
+  chance = (chance ^ (chance >> 27)) * 0x94d049bb133111ebu;
+  chance ^= chance >> 31;
+  return static_cast<std::int64_t>(chance % (static_cast<std::uint64_t>(timer.spec.jitter_ms) + 1));
+}
+// The due time of the next number, without jitter.
+std::int64_t due_of(const TimerRecord& timer) {
+  return timer.next_ms - jitter_of(timer, timer.next_number);
+}
+void set_due(TimerRecord& timer, std::int64_t due_ms) {
+  timer.next_ms = plus(due_ms, jitter_of(timer, timer.next_number));
+}
+
+Status check_jitter(Duration jitter) {
+  if (jitter >= Duration() && jitter <= kTimerJitterMaximum) return {};
+  return fail(ErrorKind::invalid_argument,
+              "a timer's jitter is not negative, and at most kTimerJitterMaximum, 24 h");
 }
 
 void write_optional(cbor::Writer& writer, const std::optional<std::int64_t>& number) {
@@ -65,12 +105,24 @@ bool read_kind(cbor::Reader& reader, E& kind, E last) {
   return true;
 }
 
-bool read_timer(cbor::Reader& reader, TimerRecord& timer) {
+bool read_more(cbor::Reader& reader, TimerRecord& timer) {
+  std::string_view schedule;
+  std::string_view zone;
+  const bool ok = reader.read_text(schedule) && reader.read_text(zone) &&
+                  reader.read_signed(timer.spec.jitter_ms) && reader.read_unsigned(timer.seed) &&
+                  reader.read_boolean(timer.is_paused) && reader.read_signed(timer.resumed_ms);
+  timer.spec.schedule = schedule;
+  timer.spec.zone = zone;
+  return ok;
+}
+
+bool read_timer(cbor::Reader& reader, TimerRecord& timer, bool is_plain) {
   auto& spec = timer.spec;
   std::string_view name;
   BytesView payload;
-  const bool ok = read_kind(reader, spec.kind, TimerSpec::Kind::every) &&
-                  reader.read_signed(spec.span_ms) && read_optional(reader, spec.first_ms) &&
+  const auto last_kind = is_plain ? TimerSpec::Kind::every : TimerSpec::Kind::cron;
+  const bool ok = read_kind(reader, spec.kind, last_kind) && reader.read_signed(spec.span_ms) &&
+                  read_optional(reader, spec.first_ms) &&
                   read_kind(reader, spec.pace, EveryOptions::Pace::fixed_delay) &&
                   read_kind(reader, spec.missed, EveryOptions::Missed::skip) &&
                   read_optional(reader, spec.until_ms) && reader.read_unsigned(spec.max_count) &&
@@ -80,8 +132,12 @@ bool read_timer(cbor::Reader& reader, TimerRecord& timer) {
                   reader.read_unsigned(timer.queued);
   if (!ok) return false;
   spec.message = {std::string(name), Bytes(payload)};
+  if (!is_plain && !read_more(reader, timer)) return false;
   const bool fits = timer.next_ms >= 0 && timer.next_ms <= kLatestMs && spec.span_ms >= 0 &&
-                    (spec.kind != TimerSpec::Kind::every || spec.span_ms > 0);
+                    (spec.kind != TimerSpec::Kind::every || spec.span_ms > 0) &&
+                    (spec.kind == TimerSpec::Kind::cron) == !spec.schedule.empty() &&
+                    spec.jitter_ms >= 0 && spec.jitter_ms <= to_timer_ms(kTimerJitterMaximum) &&
+                    timer.resumed_ms >= 0 && timer.resumed_ms <= kLatestMs;
   return fits || reader.fail("a timer whose numbers are none of ours");
 }
 
@@ -137,6 +193,10 @@ Result<TimerSpec> timer_every(const EveryOptions& options, RawMessage message,
                 "a timer's period is at least kTimerPeriodMinimum, 1 ms; give "
                 "EveryOptions::period");
   }
+  SEMPER_TRY_STATUS(check_jitter(options.jitter));
+  if (options.jitter >= options.period) {
+    return fail(ErrorKind::invalid_argument, "a timer's jitter is less than its period");
+  }
   TimerSpec spec;
   spec.kind = TimerSpec::Kind::every;
   spec.span_ms = to_timer_ms(options.period);
@@ -145,22 +205,51 @@ Result<TimerSpec> timer_every(const EveryOptions& options, RawMessage message,
   spec.missed = options.missed;
   if (options.until) spec.until_ms = to_timer_ms(*options.until);
   spec.max_count = options.max_count;
+  spec.jitter_ms = to_timer_ms(options.jitter);
   spec.message = std::move(message);
   return spec;
+}
+
+Result<TimerSpec> timer_cron(const CronOptions& options, RawMessage message, const Limits& limits) {
+  SEMPER_TRY_STATUS(check_message(message, limits));
+  SEMPER_TRY_STATUS(check_jitter(options.jitter));
+  TimerSpec spec;
+  spec.kind = TimerSpec::Kind::cron;
+  spec.schedule = options.schedule;
+  spec.zone = options.zone;
+  spec.missed = options.missed;
+  if (options.until) spec.until_ms = to_timer_ms(*options.until);
+  spec.max_count = options.max_count;
+  spec.jitter_ms = to_timer_ms(options.jitter);
+  spec.message = std::move(message);
+  return spec;
+}
+
+Result<std::optional<CronTimes>> cron_times_of(const TimerSpec& spec) {
+  if (spec.kind != TimerSpec::Kind::cron) return std::nullopt;
+  return CronTimes::make(spec.schedule, spec.zone);
+}
+
+Result<std::int64_t> first_cron_ms(const TimerSpec& spec, std::int64_t now_ms) {
+  SEMPER_TRY(const auto cron, CronTimes::make(spec.schedule, spec.zone));
+  return std::min(cron.next_ms(now_ms), kLatestMs);
 }
 
 bool is_same_timer(const TimerSpec& a, const TimerSpec& b) {
   return a.kind == b.kind && a.span_ms == b.span_ms && a.first_ms == b.first_ms &&
          a.pace == b.pace && a.missed == b.missed && a.until_ms == b.until_ms &&
-         a.max_count == b.max_count && a.message.name == b.message.name &&
+         a.max_count == b.max_count && a.jitter_ms == b.jitter_ms && a.schedule == b.schedule &&
+         a.zone == b.zone && a.message.name == b.message.name &&
          a.message.payload == b.message.payload;
 }
 
 Bytes TimerRecord::encode() const {
   Bytes out(stamp.bytes());
   cbor::Writer writer(out);
-  writer.array(kTimerElements);
-  writer.unsigned_integer(kFormat);
+  const bool is_plain = spec.kind != TimerSpec::Kind::cron && spec.jitter_ms == 0 && !is_paused &&
+                        resumed_ms == 0 && queued < kTriggeredTick;
+  writer.array(is_plain ? kPlainElements : kTimerElements);
+  writer.unsigned_integer(is_plain ? kPlainFormat : kFormat);
   writer.unsigned_integer(static_cast<std::uint64_t>(spec.kind));
   writer.integer(spec.span_ms);
   write_optional(writer, spec.first_ms);
@@ -175,6 +264,13 @@ Bytes TimerRecord::encode() const {
   writer.unsigned_integer(ticks);
   writer.unsigned_integer(missed);
   writer.unsigned_integer(queued);
+  if (is_plain) return out;
+  writer.text(spec.schedule);
+  writer.text(spec.zone);
+  writer.integer(spec.jitter_ms);
+  writer.unsigned_integer(seed);
+  writer.boolean(is_paused);
+  writer.integer(resumed_ms);
   return out;
 }
 
@@ -193,9 +289,11 @@ Result<TimerRecord> TimerRecord::decode(BytesView bytes) {
                                             " was written by a newer version of Semper; update "
                                             "this program");
   }
-  if (ok && elements < kTimerElements) ok = reader.fail("a timer of too few elements");
-  ok = ok && read_timer(reader, timer);
-  for (std::uint64_t i = kTimerElements; ok && i < elements; ++i) ok = reader.skip();
+  const bool is_plain = format <= kPlainFormat;
+  const std::uint64_t known = is_plain ? kPlainElements : kTimerElements;
+  if (ok && elements < known) ok = reader.fail("a timer of too few elements");
+  ok = ok && read_timer(reader, timer, is_plain);
+  for (std::uint64_t i = known; ok && i < elements; ++i) ok = reader.skip();
   if (!ok || !reader.finish()) {
     return fail(Error(ErrorKind::corrupt, reader.error().message()).in("timer"));
   }
@@ -210,45 +308,108 @@ TimerRecord begin_timer(TimerSpec spec, std::int64_t now_ms) {
   return timer;
 }
 
-Firing fire_timer(TimerRecord& timer, std::string_view name, std::int64_t now_ms) {
-  const auto& spec = timer.spec;
-  const bool repeats = spec.kind == TimerSpec::Kind::every;
+TimerRecord begin_timer(TimerRequest request, std::int64_t now_ms) {
+  const bool is_cron = request.spec->kind == TimerSpec::Kind::cron;
+  TimerRecord timer = begin_timer(std::move(*request.spec), now_ms);
+  timer.seed = request.seed;
+  set_due(timer, is_cron ? request.cron_ms : timer.next_ms);
+  return timer;
+}
+
+namespace {
+
+// Goes past due times that send no tick: to the next one, or its end.
+Firing pass(TimerRecord& timer, std::uint64_t count, std::int64_t next_ms) {
+  timer.next_number += count;
+  timer.missed += count;
+  set_due(timer, next_ms);
   Firing firing;
-  if (repeats && spec.until_ms && timer.next_ms > *spec.until_ms) {
+  const bool is_over = timer.spec.until_ms && next_ms > *timer.spec.until_ms;
+  firing.what = is_over ? Fired::over : Fired::later;
+  return firing;
+}
+
+}  // namespace
+
+Firing fire_timer(TimerRecord& timer, std::string_view name, std::int64_t now_ms,
+                  const CronTimes* cron) {
+  const auto& spec = timer.spec;
+  const bool repeats = spec.repeats();
+  Firing firing;
+  std::int64_t due_ms = due_of(timer);
+  if (repeats && spec.until_ms && due_ms > *spec.until_ms) {
     firing.what = Fired::over;
     return firing;
   }
-  std::uint64_t passed = repeats ? past(timer, now_ms) : 0;
-  if (spec.missed == EveryOptions::Missed::all) passed = 0;
-  if (SEMPER_MUTANT("server_timer_missed_ticks_not_counted") && passed > 0) --passed;
-  timer.next_number += passed;
-  timer.missed += passed;
-  timer.next_ms = plus(timer.next_ms, passed, spec.span_ms);
-  if (spec.missed == EveryOptions::Missed::skip && passed > 0) {
-    ++timer.next_number;
-    ++timer.missed;
-    timer.next_ms = plus(timer.next_ms, spec.span_ms);
-    const bool is_over = spec.until_ms && timer.next_ms > *spec.until_ms;
-    firing.what = is_over ? Fired::over : Fired::later;
-    return firing;
+  const std::int64_t resumed_ms = std::exchange(timer.resumed_ms, 0);
+  if (repeats && due_ms <= resumed_ms) {
+    const Past paused = past(spec, due_ms, resumed_ms, cron);
+    const bool is_delay = spec.pace == EveryOptions::Pace::fixed_delay;
+    return pass(timer, paused.count + 1,
+                next_due(spec, is_delay ? resumed_ms : paused.last_ms, cron));
   }
+  const bool takes_all = !repeats || spec.missed == EveryOptions::Missed::all;
+  Past passed{0, due_ms};
+  if (!takes_all) passed = past(spec, due_ms, now_ms, cron);
+  if (SEMPER_MUTANT("server_timer_missed_ticks_not_counted") && passed.count > 0) --passed.count;
+  due_ms = passed.last_ms;
+  if (spec.missed == EveryOptions::Missed::skip && passed.count > 0) {
+    return pass(timer, passed.count + 1, next_due(spec, due_ms, cron));
+  }
+  timer.next_number += passed.count;
   firing.what = Fired::tick;
-  firing.tick = {std::string(name), timer.generation(), timer.next_ms, now_ms,
-                 timer.next_number, timer.missed};
-  timer.queued = timer.next_number++;
+  firing.tick = {std::string(name), timer.generation(),         due_ms, now_ms,
+                 timer.next_number, timer.missed + passed.count};
+  timer.queued = timer.next_number;
   timer.missed = 0;
   ++timer.ticks;
-  if (repeats) timer.next_ms = plus(timer.next_ms, spec.span_ms);
+  // One of a single tick keeps its time, in case the tick is taken back.
+  if (!repeats) return firing;
+  ++timer.next_number;
+  set_due(timer, next_due(spec, due_ms, cron));
   return firing;
+}
+
+std::optional<TickRecord> trigger_timer(TimerRecord& timer, std::string_view name,
+                                        std::int64_t now_ms) {
+  if (timer.queued != 0 && !SEMPER_MUTANT("server_timer_triggered_twice")) return std::nullopt;
+  timer.queued = kTriggeredTick + ++timer.ticks;
+  return TickRecord{std::string(name), timer.generation(), now_ms, now_ms, timer.queued, 0};
+}
+
+void take_back(TimerRecord& timer, const TickRecord& tick) {
+  timer.queued = 0;
+  --timer.ticks;
+  if (!timer.spec.repeats()) return;
+  timer.missed += tick.missed + 1;
+}
+
+void resume(TimerRecord& timer, std::int64_t now_ms) {
+  timer.is_paused = false;
+  if (timer.spec.repeats()) timer.resumed_ms = now_ms;
 }
 
 bool go_on(TimerRecord& timer, std::int64_t now_ms) {
   const auto& spec = timer.spec;
   timer.queued = 0;
-  if (spec.kind != TimerSpec::Kind::every) return false;
+  if (!spec.repeats()) return false;
   if (spec.max_count > 0 && timer.ticks >= spec.max_count) return false;
-  if (spec.pace == EveryOptions::Pace::fixed_delay) timer.next_ms = plus(now_ms, spec.span_ms);
-  return !spec.until_ms || timer.next_ms <= *spec.until_ms;
+  if (spec.pace == EveryOptions::Pace::fixed_delay) set_due(timer, plus(now_ms, spec.span_ms));
+  return !spec.until_ms || due_of(timer) <= *spec.until_ms;
 }
 
 }  // namespace semper::internal
+
+namespace semper {
+
+Result<std::optional<WallTime>> next_cron_time(const CronOptions& options, WallTime after) {
+  SEMPER_TRY(const auto cron, internal::CronTimes::make(options.schedule, options.zone));
+  const auto whole = std::chrono::floor<std::chrono::milliseconds>(after.time_since_epoch());
+  const std::int64_t next_ms = cron.next_ms(std::max<std::int64_t>(whole.count(), 0));
+  if (next_ms > internal::kLatestMs) return std::nullopt;
+  const WallTime next = internal::timer_time(next_ms);
+  if (options.until && next > *options.until) return std::nullopt;
+  return next;
+}
+
+}  // namespace semper

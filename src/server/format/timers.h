@@ -10,9 +10,11 @@
 #include <optional>
 #include <string_view>
 
+#include "semper/server/cron.h"
 #include "semper/server/internal/timer_request.h"
 #include "semper/store/limits.h"
 #include "semper/store/versionstamp.h"
+#include "server/format/cron_times.h"
 #include "server/format/records.h"
 
 namespace semper::internal {
@@ -28,12 +30,15 @@ Result<TimerSpec> timer_after(Duration delay, RawMessage message, const Limits& 
 Result<TimerSpec> timer_at(WallTime when, RawMessage message, const Limits& limits);
 Result<TimerSpec> timer_every(const EveryOptions& options, RawMessage message,
                               const Limits& limits);
+Result<TimerSpec> timer_cron(const CronOptions& options, RawMessage message, const Limits& limits);
+// Of such a one, set now. Errors: what is wrong with its schedule or its zone.
+Result<std::int64_t> first_cron_ms(const TimerSpec& spec, std::int64_t now_ms);
 // Setting the one leaves a timer of the other as it is.
 bool is_same_timer(const TimerSpec& a, const TimerSpec& b);
 
 // (1, type, id, 13, name). Its first 10 bytes are the stamp of the commit that set it.
 struct TimerRecord {
-  static constexpr std::uint64_t kFormat = 1;
+  static constexpr std::uint64_t kFormat = 2;
 
   Versionstamp stamp;  // filled by the store; incomplete while encoding a new one
   TimerSpec spec;
@@ -42,8 +47,11 @@ struct TimerRecord {
   std::uint64_t ticks = 0;        // put into the queue so far
   std::uint64_t missed = 0;       // due times since the last of those
   std::uint64_t queued = 0;       // the number of the tick that waits in the queue; 0: none does
+  std::uint64_t seed = 0;         // of its jitter
+  bool is_paused = false;
+  std::int64_t resumed_ms = 0;  // no tick of a due time until then, but of a timer of one tick
 
-  bool is_indexed() const { return queued == 0; }
+  bool is_indexed() const { return queued == 0 && !is_paused; }
   Bytes generation() const { return Bytes(stamp.bytes()); }
 
   Bytes encode() const;
@@ -51,6 +59,8 @@ struct TimerRecord {
 };
 
 TimerRecord begin_timer(TimerSpec spec, std::int64_t now_ms);
+// With what a request that sets one says besides.
+TimerRecord begin_timer(TimerRequest request, std::int64_t now_ms);
 
 // A timer whose time has come, by this calendar: it sends a tick, or goes on without one, or is over.
 enum class Fired : std::uint8_t { tick, later, over };
@@ -58,7 +68,24 @@ struct Firing {
   Fired what = Fired::later;
   TickRecord tick;
 };
-Firing fire_timer(TimerRecord& timer, std::string_view name, std::int64_t now_ms);
+// With its due times, where it is one by the calendar (cron_times_of).
+Firing fire_timer(TimerRecord& timer, std::string_view name, std::int64_t now_ms,
+                  const CronTimes* cron = nullptr);
+// None: it is of another kind. Error not_found: this machine does not know its zone.
+Result<std::optional<CronTimes>> cron_times_of(const TimerSpec& spec);
+
+// A tick that no due time sent has this in its number, and how many there have been.
+inline constexpr std::uint64_t kTriggeredTick = std::uint64_t{1} << 63;
+inline bool is_triggered(const TickRecord& tick) {
+  return (tick.number & kTriggeredTick) != 0;
+}
+// Sends one now. None: one waits already.
+std::optional<TickRecord> trigger_timer(TimerRecord& timer, std::string_view name,
+                                        std::int64_t now_ms);
+
+// Its tick, which waits in the queue, is dropped, for it is paused: as if it had not been sent.
+void take_back(TimerRecord& timer, const TickRecord& tick);
+void resume(TimerRecord& timer, std::int64_t now_ms);
 
 // Its tick is handled now. False: it was the last one.
 bool go_on(TimerRecord& timer, std::int64_t now_ms);

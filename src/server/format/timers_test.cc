@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "semper/base/cbor.h"
 #include "server/format/keys.h"
 
@@ -173,7 +175,7 @@ TEST(Timers, a_damaged_row_is_read) {
     EXPECT_EQ(read.error().kind(), ErrorKind::corrupt);
   }
   Bytes newer = whole;
-  newer[Versionstamp::size + 1] = 2;  // the format
+  newer[Versionstamp::size + 1] = 3;  // the format
   EXPECT_EQ(TimerRecord::decode(newer).error().kind(), ErrorKind::unsupported);
 }
 
@@ -194,7 +196,187 @@ TEST(Timers, one_with_another_spec_counts_as_the_same) {
   EXPECT_TRUE(is_same_timer(spec, *timer_every(base, message(), kLimits)));
 }
 
+// Set at 12:34 on Wednesday, 25 November 2026.
+constexpr std::int64_t kSetAt = 1'795'610'040'000;
+constexpr std::int64_t kMinute = 60'000;
+constexpr std::int64_t kHour = 60 * kMinute;
+
+struct ByCalendar {
+  TimerRecord timer;
+  CronTimes times;
+
+  Firing fire(std::int64_t now_ms) { return fire_timer(timer, "t", now_ms, &times); }
+};
+ByCalendar cron(const CronOptions& options) {
+  TimerRequest request;
+  request.spec = *timer_cron(options, message(), kLimits);
+  request.seed = 77;
+  request.cron_ms = *first_cron_ms(*request.spec, kSetAt);
+  auto times = cron_times_of(*request.spec);
+  ByCalendar made{begin_timer(std::move(request), kSetAt), **times};
+  made.timer.stamp = Versionstamp::complete(7, 0, 0);
+  return made;
+}
+
+TEST(Timers, one_by_the_calendar_comes_at_another_time_or_miscounts) {
+  auto hourly = cron({.schedule = "@hourly"});
+  EXPECT_EQ(hourly.timer.next_ms, kSetAt + 26 * kMinute);
+  const Firing first = hourly.fire(hourly.timer.next_ms + 5);
+  ASSERT_EQ(first.what, Fired::tick);
+  EXPECT_EQ(first.tick.nominal_ms, kSetAt + 26 * kMinute);
+  EXPECT_EQ(first.tick.number, 1u);
+  EXPECT_EQ(hourly.timer.next_ms, kSetAt + 86 * kMinute) << "written in the same transaction";
+  EXPECT_TRUE(go_on(hourly.timer, hourly.timer.next_ms));
+  // A year in which nobody ran.
+  const std::int64_t year = 365 * 24 * kHour;
+  const Firing late = hourly.fire(kSetAt + year);
+  ASSERT_EQ(late.what, Fired::tick);
+  EXPECT_EQ(late.tick.number, 365u * 24);
+  EXPECT_EQ(late.tick.missed, 365u * 24 - 2);
+  EXPECT_EQ(late.tick.nominal_ms, kSetAt + year - 34 * kMinute);
+  EXPECT_EQ(hourly.timer.next_ms, kSetAt + year + 26 * kMinute);
+
+  auto all = cron({.schedule = "@hourly", .missed = EveryOptions::Missed::all});
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    const Firing each = all.fire(kSetAt + year);
+    EXPECT_EQ(each.tick.number, i);
+    EXPECT_EQ(each.tick.nominal_ms,
+              kSetAt + 26 * kMinute + static_cast<std::int64_t>(i - 1) * kHour);
+    EXPECT_TRUE(go_on(all.timer, kSetAt + year));
+  }
+
+  auto skip = cron({.schedule = "@hourly", .missed = EveryOptions::Missed::skip});
+  EXPECT_EQ(skip.fire(kSetAt + year).what, Fired::later);
+  const Firing on_time = skip.fire(skip.timer.next_ms);
+  EXPECT_EQ(on_time.tick.number, 365u * 24 + 1);
+  EXPECT_EQ(on_time.tick.missed, 365u * 24);
+}
+
+TEST(Timers, one_by_the_calendar_does_not_end) {
+  CronOptions options{.schedule = "@hourly"};
+  options.until = timer_time(kSetAt + 2 * kHour);
+  auto ending = cron(options);
+  const Firing late = ending.fire(kSetAt + 100 * kHour);
+  EXPECT_EQ(late.tick.number, 2u);
+  EXPECT_FALSE(go_on(ending.timer, kSetAt + 100 * kHour));
+
+  auto counted = cron({.schedule = "@hourly", .max_count = 1});
+  EXPECT_EQ(counted.fire(counted.timer.next_ms).what, Fired::tick);
+  EXPECT_FALSE(go_on(counted.timer, counted.timer.next_ms));
+}
+
+TEST(Timers, one_by_the_calendar_is_read_as_another_or_by_a_program_that_knows_none) {
+  CronOptions options{.schedule = "30 17 * * mon-fri", .zone = "Europe/Berlin"};
+  options.jitter = 90s;
+  options.until = timer_time(kSetAt * 2);
+  auto timer = cron(options).timer;
+  timer.is_paused = true;
+  timer.resumed_ms = 4'711;
+  const Bytes row = timer.encode();
+  const auto read = TimerRecord::decode(row);
+  ASSERT_TRUE(read) << read.error().to_string();
+  EXPECT_TRUE(is_same_timer(read->spec, timer.spec));
+  EXPECT_EQ(read->seed, 77u);
+  EXPECT_TRUE(read->is_paused);
+  EXPECT_EQ(read->resumed_ms, 4'711);
+  EXPECT_EQ(read->encode(), row);
+  EXPECT_EQ(row[Versionstamp::size + 1], 2) << "a format that older programs refuse";
+  for (std::size_t size = 0; size < row.size(); ++size) {
+    EXPECT_FALSE(TimerRecord::decode(BytesView(row).substr(0, size))) << size;
+  }
+  // One of the kinds that older programs know is written as they do, until it needs more.
+  TimerRecord plain = every({.period = 100ms});
+  EXPECT_EQ(plain.encode()[Versionstamp::size + 1], 1);
+  plain.is_paused = true;
+  EXPECT_EQ(plain.encode()[Versionstamp::size + 1], 2);
+  EXPECT_FALSE(is_same_timer(timer.spec,
+                             *timer_cron({.schedule = "30 17 * * mon-fri"}, message(), kLimits)));
+}
+
+TEST(Timers, jitter_is_too_long_or_shifts_the_schedule) {
+  auto spec = timer_every({.period = 100ms, .jitter = 60ms}, message(), kLimits);
+  ASSERT_TRUE(spec);
+  TimerRequest request;
+  request.spec = *spec;
+  request.seed = 4'711;
+  TimerRecord timer = begin_timer(std::move(request), 1'000);
+  timer.stamp = Versionstamp::complete(7, 0, 0);
+  std::set<std::int64_t> seen;
+  for (int i = 1; i <= 50; ++i) {
+    const std::int64_t due = 1'000 + i * 100;
+    EXPECT_GE(timer.next_ms, due);
+    EXPECT_LE(timer.next_ms, due + 60);
+    seen.insert(timer.next_ms - due);
+    const Firing firing = fire_timer(timer, "t", timer.next_ms);
+    EXPECT_EQ(firing.tick.nominal_ms, due);
+    EXPECT_EQ(firing.tick.missed, 0u);
+    EXPECT_TRUE(go_on(timer, timer.next_ms));
+  }
+  EXPECT_GT(seen.size(), 20u) << "each tick has a chance of its own";
+}
+
+TEST(Timers, one_that_is_paused_goes_on_or_makes_up_for_it) {
+  TimerRecord timer = every({.period = 100ms});
+  const Firing first = fire_timer(timer, "t", 1'250);
+  EXPECT_EQ(first.tick.missed, 1u);
+  timer.is_paused = true;
+  take_back(timer, first.tick);
+  EXPECT_FALSE(timer.is_indexed());
+  EXPECT_EQ(timer.ticks, 0u) << "max_count counts those that are handled";
+  resume(timer, 1'550);
+  EXPECT_TRUE(timer.is_indexed());
+  EXPECT_EQ(fire_timer(timer, "t", 1'550).what, Fired::later);
+  EXPECT_EQ(timer.next_ms, 1'600);
+  const Firing next = fire_timer(timer, "t", 1'600);
+  EXPECT_EQ(next.tick.number, 6u);
+  EXPECT_EQ(next.tick.missed, 5u) << "the two of the tick that was taken back, and three more";
+
+  auto daily = cron({.schedule = "@daily"});
+  daily.timer.is_paused = true;
+  resume(daily.timer, kSetAt + 75 * kHour);
+  EXPECT_EQ(daily.fire(kSetAt + 75 * kHour).what, Fired::later);
+  EXPECT_EQ(daily.timer.next_number, 4u);
+  EXPECT_GT(daily.timer.next_ms, kSetAt + 75 * kHour);
+}
+
+TEST(Timers, one_of_a_single_tick_is_lost_while_it_is_paused) {
+  TimerRecord timer = begin_timer(*timer_after(5ms, message(), kLimits), 1'000);
+  timer.stamp = Versionstamp::complete(7, 0, 0);
+  const Firing first = fire_timer(timer, "t", 1'005);
+  timer.is_paused = true;
+  take_back(timer, first.tick);
+  resume(timer, 9'000);
+  const Firing again = fire_timer(timer, "t", 9'000);
+  ASSERT_EQ(again.what, Fired::tick);
+  EXPECT_EQ(again.tick.number, 1u);
+  EXPECT_FALSE(go_on(timer, 9'000));
+}
+
+TEST(Timers, a_triggered_tick_moves_the_schedule_or_comes_beside_another) {
+  TimerRecord timer = every({.period = 100ms});
+  const auto now = trigger_timer(timer, "t", 1'042);
+  ASSERT_TRUE(now);
+  EXPECT_TRUE(is_triggered(*now));
+  EXPECT_FALSE(timer.is_indexed());
+  EXPECT_FALSE(trigger_timer(timer, "t", 1'043)) << "one waits already";
+  EXPECT_EQ(TimerRecord::decode(timer.encode())->queued, now->number);
+  EXPECT_TRUE(go_on(timer, 1'050));
+  EXPECT_EQ(timer.next_ms, 1'100);
+  const Firing next = fire_timer(timer, "t", 1'100);
+  EXPECT_EQ(next.tick.number, 1u);
+  EXPECT_EQ(next.tick.missed, 0u);
+  EXPECT_TRUE(go_on(timer, 1'100));
+  const auto second = trigger_timer(timer, "t", 1'150);
+  ASSERT_TRUE(second);
+  EXPECT_NE(second->number, now->number);
+}
+
 TEST(Timers, what_cannot_be_set_is_set) {
+  EXPECT_EQ(timer_every({.period = 1s, .jitter = 1s}, message(), kLimits).error().kind(),
+            ErrorKind::invalid_argument);
+  EXPECT_FALSE(timer_every({.period = 48h, .jitter = 25h}, message(), kLimits));
+  EXPECT_FALSE(timer_cron({.schedule = "@daily", .jitter = -1s}, message(), kLimits));
+  EXPECT_FALSE(first_cron_ms(*timer_cron({.schedule = "61 * * * *"}, message(), kLimits), 0));
   EXPECT_EQ(timer_every({}, message(), kLimits).error().kind(), ErrorKind::invalid_argument);
   EXPECT_EQ(timer_every({.period = 1us}, message(), kLimits).error().kind(),
             ErrorKind::invalid_argument);

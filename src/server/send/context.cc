@@ -98,7 +98,23 @@ void Context::set_timer_every(std::string_view name, const EveryOptions& options
   request_timer(name, internal::timer_every(options, std::move(message), transaction().limits()));
 }
 
-void Context::request_timer(std::string_view name, Result<internal::TimerSpec> spec) {
+void Context::set_timer_cron(std::string_view name, const CronOptions& options,
+                             RawMessage message) {
+  auto spec = internal::timer_cron(options, std::move(message), transaction().limits());
+  std::int64_t first_ms = 0;
+  if (spec) {
+    const auto first = internal::first_cron_ms(*spec, internal::to_timer_ms(now()));
+    if (first) {
+      first_ms = *first;
+    } else {
+      spec = fail(first.error());
+    }
+  }
+  request_timer(name, std::move(spec), first_ms);
+}
+
+void Context::request_timer(std::string_view name, Result<internal::TimerSpec> spec,
+                            std::int64_t cron_ms) {
   auto& sends = *fields_.sends;
   if (sends.refused) return;
   Status possible = internal::check_timer_name(name);
@@ -107,14 +123,32 @@ void Context::request_timer(std::string_view name, Result<internal::TimerSpec> s
     sends.refused = possible.error().in("timer " + to_printable(name, 64));
     return;
   }
-  sends.timer_bytes += name.size() + spec->message.payload.size();
-  sends.timers.push_back({std::string(name), std::move(*spec)});
+  sends.timer_bytes += name.size() + spec->message.payload.size() + spec->schedule.size();
+  internal::TimerRequest request;
+  request.name = name;
+  if (spec->jitter_ms > 0) request.seed = random().next();
+  request.spec = std::move(*spec);
+  request.cron_ms = cron_ms;
+  sends.timers.push_back(std::move(request));
 }
 
 void Context::cancel_timer(std::string_view name) {
+  request_timer(name, internal::TimerRequest::What::cancel);
+}
+void Context::pause_timer(std::string_view name) {
+  request_timer(name, internal::TimerRequest::What::pause);
+}
+void Context::resume_timer(std::string_view name) {
+  request_timer(name, internal::TimerRequest::What::resume);
+}
+
+void Context::request_timer(std::string_view name, internal::TimerRequest::What what) {
   if (!internal::check_timer_name(name)) return;  // there is none of such a name
   fields_.sends->timer_bytes += name.size();
-  fields_.sends->timers.push_back({std::string(name), std::nullopt});
+  internal::TimerRequest request;
+  request.what = what;
+  request.name = name;
+  fields_.sends->timers.push_back(std::move(request));
 }
 
 Async<std::optional<Bytes>> Context::read_state(Tenant of_tenant, EntityId of) const {

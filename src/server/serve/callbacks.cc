@@ -22,8 +22,8 @@ Ran ended(Ran::How how, Error error) {
 }  // namespace
 
 Tick tick_of(const TickRecord& record) {
-  return {record.timer, timer_time(record.nominal_ms), timer_time(record.actual_ms), record.number,
-          record.missed};
+  return {record.timer, timer_time(record.nominal_ms), timer_time(record.actual_ms),
+          is_triggered(record) ? 0 : record.number, record.missed};
 }
 
 WallTime CallbackRunner::now(CallbackSends& sends) const {

@@ -10,7 +10,9 @@
 // in the rows that they read: the later one finds the timer gone, or not due.
 //
 // Bounds: kTimersFiredPerTransaction, and half of the store's limits. A timer whose row cannot be read
-// is left alone, without its entry, and said in the log.
+// is left alone, without its entry, and said in the log. One that is beyond this host (of a newer program, or of
+// a time zone that its machine does not know) is passed over, keeps its entry, and is looked at again every
+// kTimersLookAgain, and whenever another one of its shard is fired.
 #pragma once
 
 #include <cstdint>
@@ -49,11 +51,18 @@ class DueScanner {
     std::optional<std::int64_t> next_ms;  // when the next one is due, if there is one
     std::string last_fired;               // the entity of the last timer that was due
     bool is_dense;                        // the next one is of another entity
+    Bytes from;                           // past those that are beyond this host
+  };
+  // What one transaction has done.
+  struct Some {
+    std::size_t ticks = 0;
+    std::vector<std::string> unreadable;
+    std::optional<Error> beyond;  // the last one that was passed over
+    Bytes from;                   // where the next transaction begins, then
   };
   // Fires what is due.
   static Async<void> fire_due(ServedType& type, Round& round);
-  static Async<std::size_t> fire_some(ServedType& type, Transaction& transaction, Round& round,
-                                      std::vector<std::string>& unreadable);
+  static Async<Some> fire_some(ServedType& type, Transaction& transaction, Round& round);
   static Task<void> wait(HostCore& core, std::unique_ptr<Watch> watch, OneShot<std::monostate> news,
                          std::optional<std::int64_t> due_ms, Duration at_most);
 };

@@ -566,7 +566,7 @@ Async<void> LockedTask::end_tick(Transaction& transaction, const TickRecord& tic
   const TimerBook::Place place{transaction, transaction, target_->keys};
   SEMPER_CO_TRY_STATUS(co_await timers.look(place, tick.timer));
   const std::int64_t now = to_timer_ms(core_.clock().wall_time());
-  timers.begin(tick, now);
+  timers.end(tick, now);
   co_return co_await timers.settle(place, now);
 }
 
@@ -588,7 +588,7 @@ Async<std::optional<Error>> LockedTask::give_up(const Held& held, const Error& r
   const std::int64_t now_ms = to_timer_ms(now);
   if (held.message.tick) {
     SEMPER_CO_TRY_STATUS(co_await timers.look(place, held.message.tick->timer));
-    timers.begin(*held.message.tick, now_ms);
+    timers.end(*held.message.tick, now_ms);
   }
   timers.note(sends.timers, now_ms);
   if (timers.is_empty()) co_return std::nullopt;

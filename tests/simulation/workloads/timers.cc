@@ -17,6 +17,11 @@ std::int64_t in_ms(WallTime when) {
 
 // Keeps a log of what became of its timers, in the order of its transactions.
 struct Keeper {
+  // Kinds of Set from here on are schedules.
+  static constexpr std::uint64_t kCron = 6;
+  static constexpr std::int64_t kScheduleMs = 2'000;
+  static constexpr const char* kSchedule = "*/2 * * * * *";
+
   // Also the spec, and what the timer sends: it tells the settings apart.
   struct Ring {
     std::string name;
@@ -25,6 +30,7 @@ struct Keeper {
     std::int64_t ms = 0;
     std::uint64_t count = 1;
     bool locks = false;
+    bool jitters = false;
   };
   struct Set {
     Ring ring;
@@ -38,6 +44,11 @@ struct Keeper {
     std::string name;
     using Reply = std::uint64_t;
   };
+  struct Pause {
+    std::string name;
+    bool resumes = false;
+    using Reply = std::uint64_t;
+  };
   struct Doubt {  // somebody is about to cancel it from outside
     std::string name;
     using Reply = std::vector<std::uint64_t>;  // which setting, how often it was set
@@ -46,9 +57,9 @@ struct Keeper {
     std::string name;
     std::vector<std::uint64_t> seen;
   };
-  using Messages = semper::Messages<Ring, Set, Again, Cancel, Doubt, Doubted>;
+  using Messages = semper::Messages<Ring, Set, Again, Cancel, Pause, Doubt, Doubted>;
 
-  enum What : std::uint64_t { set, again, cancelled, doubt, gone, tick };
+  enum What : std::uint64_t { set, again, cancelled, doubt, gone, tick, paused, resumed };
   struct Line {
     std::uint64_t what = set;
     Ring ring;
@@ -75,14 +86,25 @@ struct Keeper {
       surface.drawn("Context::send_at");
       context.send_at(ring.name, WallTime(span), ring);
     } else {
+      if (ring.kind >= kCron) return apply_cron(ring, context);
       surface.drawn("Context::send_every");
       EveryOptions options{.period = span};
+      if (ring.jitters) options.jitter = span / 2;
       options.max_count = ring.count;
       if (ring.kind == 3) options.missed = EveryOptions::Missed::all;
       if (ring.kind == 4) options.missed = EveryOptions::Missed::skip;
       if (ring.kind == 5) options.pace = EveryOptions::Pace::fixed_delay;
       context.send_every(ring.name, options, ring);
     }
+  }
+  void apply_cron(const Ring& ring, Context& context) {
+    surface.drawn("Context::send_cron");
+    CronOptions options{.schedule = kSchedule, .zone = "Europe/Berlin"};
+    options.max_count = ring.count;
+    if (ring.kind == kCron + 1) options.missed = EveryOptions::Missed::all;
+    if (ring.kind == kCron + 2) options.missed = EveryOptions::Missed::skip;
+    if (ring.jitters) options.jitter = std::chrono::milliseconds(700);
+    context.send_cron(ring.name, options, ring);
   }
   static Line about(What what, const std::string& name) {
     Ring ring;
@@ -124,6 +146,17 @@ struct Keeper {
     surface.drawn("Context::cancel_timer");
     context.cancel_timer(m.name);
     s.lines.push_back(about(cancelled, m.name));
+    return s.lines.size();
+  }
+  Reply<std::uint64_t> handle_call(const Pause& m, State& s, Context& context) {
+    if (m.resumes) {
+      surface.drawn("Context::resume_timer");
+      context.resume_timer(m.name);
+    } else {
+      surface.drawn("Context::pause_timer");
+      context.pause_timer(m.name);
+    }
+    s.lines.push_back(about(m.resumes ? resumed : paused, m.name));
     return s.lines.size();
   }
   Reply<std::vector<std::uint64_t>> handle_call(const Doubt& m, State& s, Context&) {
@@ -187,6 +220,12 @@ class Replay {
       case Keeper::gone:
         timer.is_active = false;
         break;
+      case Keeper::paused:
+        timer.is_paused = timer.is_active;
+        break;
+      case Keeper::resumed:
+        timer.is_paused = false;
+        break;
       case Keeper::doubt:
         timer.is_doubted = true;
         break;
@@ -195,9 +234,12 @@ class Replay {
     }
   }
 
+  // By the workload, without a trace in this log.
+  void resumed(const std::string& name) { timers_[name].is_resumed_at_last = true; }
+
   void end() const {
     for (const auto& [name, timer] : timers_) {
-      if (timer.is_active && !timer.is_doubted) {
+      if (timer.is_active && !timer.is_doubted && !timer.is_paused) {
         observer_.finding(who_ + ": timer " + name + " has sent " + std::to_string(timer.ticks) +
                           " of " + std::to_string(timer.line.ring.count) + " ticks, and is gone");
       }
@@ -207,6 +249,8 @@ class Replay {
  private:
   struct Timer {
     bool is_active = false;
+    bool is_paused = false;
+    bool is_resumed_at_last = false;
     bool is_doubted = false;
     Keeper::Line line;
     std::uint64_t ticks = 0;
@@ -215,6 +259,7 @@ class Replay {
 
   static void begin(Timer& timer, const Keeper::Line& line) {
     timer.is_active = true;
+    timer.is_paused = false;
     timer.line = line;
     timer.ticks = 0;
     timer.number = 0;
@@ -228,14 +273,27 @@ class Replay {
       observer_.finding(which + " was handled after that was over");
       return;
     }
+    const bool is_triggered = line.number == 0;
     // It may have been cancelled and set again without a trace in this log.
     if (timer.is_doubted) return;
+    // One whose lock was taken before ends.
+    const bool is_at_rest = timer.is_paused && !timer.is_resumed_at_last;
+    if (is_at_rest && !is_triggered && !ring.locks) {
+      observer_.finding(which + " was handled although the timer was paused");
+    }
+    if (is_triggered) {
+      if (++timer.ticks >= ring.count) timer.is_active = false;
+      return;
+    }
     if (line.number != timer.number + line.missed + 1) {
       observer_.finding(which + " follows " + std::to_string(timer.number) + ", and says that " +
                         std::to_string(line.missed) + " were missed");
     }
     const bool is_fixed = ring.kind >= 2 && ring.kind != 5;
-    const auto due = timer.line.ms + static_cast<std::int64_t>(line.number) * ring.ms;
+    const bool is_cron = ring.kind >= Keeper::kCron;
+    const std::int64_t period = is_cron ? Keeper::kScheduleMs : ring.ms;
+    const std::int64_t began = is_cron ? timer.line.ms - timer.line.ms % period : timer.line.ms;
+    const auto due = began + static_cast<std::int64_t>(line.number) * period;
     if (is_fixed && line.ms != due) {
       observer_.finding(which + " was due at " + std::to_string(line.ms) + ", not at " +
                         std::to_string(due) + ": its anchor has moved");
@@ -274,7 +332,11 @@ class TimersWorkload final : public Workload {
         co_await post(client, id, kind == 0);
       } else if (kind == 3) {
         co_await cancel_from_outside(client, id);
-      } else if (kind == 4 && client.random().chance(0.3)) {
+      } else if (kind == 4 && client.random().chance(0.4)) {
+        co_await trigger(client, id);
+      } else if (kind == 5) {
+        co_await pause(client, id);
+      } else if (kind == 4 && client.random().chance(0.5)) {
         auto keeper = semper::ref<Keeper>(client.store(), id);
         static_cast<void>(co_await client.operate("Ref::kill", id, keeper.kill()));
       } else {
@@ -285,6 +347,7 @@ class TimersWorkload final : public Workload {
   }
 
   Task<void> settle(Observer& observer) override {
+    co_await resume_all(observer);
     constexpr int kMost = 55;
     for (int i = 0; i < kMost; ++i) {
       std::uint64_t left = 0;
@@ -312,6 +375,9 @@ class TimersWorkload final : public Workload {
     for (const auto& id : ids_) {
       auto state = co_await observer.state<Keeper>(id);
       Replay replay("keeper " + id, observer);
+      for (const auto& [keeper, name] : resumed_) {
+        if (keeper == id) replay.resumed(name);
+      }
       if (state) {
         for (const auto& line : state->lines) replay.line(line);
       }
@@ -346,13 +412,46 @@ class TimersWorkload final : public Workload {
       auto& ring = set.ring;
       ring.name = name;
       ring.setting = ++settings_;
-      ring.kind = client.random().below(6);
+      ring.kind = client.random().below(Keeper::kCron + 3);
       ring.ms = static_cast<std::int64_t>(1 + client.random().below(ring.kind < 2 ? 2'000 : 600));
       if (ring.kind >= 2) ring.count = 1 + client.random().below(4);
       ring.locks = client.random().chance(0.15);
+      ring.jitters = ring.kind >= 2 && ring.kind != 5 && client.random().chance(0.3);
       static_cast<void>(co_await client.operate(
           "Ref::call", "set " + name + " of " + id + ", setting " + std::to_string(ring.setting),
           keeper.call(set, patient())));
+    }
+  }
+
+  // Of which the entity's own log knows the order.
+  Task<void> pause(Client& client, const std::string& id) {
+    auto keeper = semper::ref<Keeper>(client.store(), id);
+    const std::string name = name_of(client);
+    const Keeper::Pause pause{name, false};
+    static_cast<void>(co_await client.operate("Ref::call", "pause " + name + " of " + id,
+                                              keeper.call(pause, patient())));
+    co_await client.think();
+    const Keeper::Pause resume{name, true};
+    static_cast<void>(co_await client.operate("Ref::call", "resume " + name + " of " + id,
+                                              keeper.call(resume, patient())));
+  }
+  Task<void> trigger(Client& client, const std::string& id) {
+    const EntityId entity{std::string(type_name<Keeper>()), id};
+    const std::string name = name_of(client);
+    static_cast<void>(co_await client.operate("trigger_timer", name + " of " + id,
+                                              trigger_timer(Tenant(client.store()), entity, name)));
+  }
+  // Whose client has not come to it.
+  Task<void> resume_all(Observer& observer) {
+    for (const auto& id : ids_) {
+      const EntityId entity{std::string(type_name<Keeper>()), id};
+      auto timers = co_await list_timers(Tenant(observer.store()), entity);
+      if (!timers) continue;
+      for (const auto& timer : *timers) {
+        if (!timer.is_paused) continue;
+        resumed_.emplace_back(id, timer.name);
+        static_cast<void>(co_await resume_timer(Tenant(observer.store()), entity, timer.name));
+      }
     }
   }
 
@@ -391,6 +490,7 @@ class TimersWorkload final : public Workload {
 
   Simulation& simulation_;
   std::set<std::string> ids_;
+  std::vector<std::pair<std::string, std::string>> resumed_;
   SentLog log_;
   std::uint64_t settings_ = 0;
 };

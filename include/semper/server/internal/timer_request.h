@@ -11,7 +11,7 @@
 namespace semper::internal {
 
 struct TimerSpec {
-  enum class Kind : std::uint8_t { after = 0, at = 1, every = 2 };
+  enum class Kind : std::uint8_t { after = 0, at = 1, every = 2, cron = 3 };
 
   Kind kind = Kind::after;
   std::int64_t span_ms = 0;              // the delay, or the period
@@ -20,13 +20,22 @@ struct TimerSpec {
   EveryOptions::Missed missed = EveryOptions::Missed::coalesce;
   std::optional<std::int64_t> until_ms;
   std::uint64_t max_count = 0;
+  std::int64_t jitter_ms = 0;
+  std::string schedule;  // of `cron`
+  std::string zone;
   RawMessage message;
+
+  bool repeats() const { return kind == Kind::every || kind == Kind::cron; }
 };
 
-// To set the timer of this name, or, without a spec, to cancel it.
 struct TimerRequest {
+  enum class What : std::uint8_t { set, cancel, pause, resume };
+
+  What what = What::set;
   std::string name;
-  std::optional<TimerSpec> spec;
+  std::optional<TimerSpec> spec;  // to set it
+  std::uint64_t seed = 0;         // of its jitter
+  std::int64_t cron_ms = 0;       // of `cron`: its first due time
 };
 
 }  // namespace semper::internal
