@@ -59,13 +59,13 @@ class IoUring final : public IoEngine {
       });
     } catch (const std::system_error& refused) {
       return fail(ErrorKind::unsupported,
-                  std::string("io_uring is not to be had: no thread for it: ") + refused.what());
+                  std::string("io_uring is not available: no thread for it: ") + refused.what());
     }
     const int error = answer.get();
     if (error != 0) {
       engine->thread_.join();
       return fail(ErrorKind::unsupported,
-                  std::string("io_uring is not to be had: ") + std::strerror(error));
+                  std::string("io_uring is not available: ") + std::strerror(error));
     }
     return engine;
   }
