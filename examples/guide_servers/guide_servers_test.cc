@@ -160,6 +160,16 @@ TEST_F(GuideServersTest, what_is_booked_is_shipped_and_an_order_without_a_number
   EXPECT_THAT(state.prepared, UnorderedElementsAre("1001"));
 }
 
+TEST_F(GuideServersTest, what_is_repacked_is_taken_here_and_there_at_once_or_not_at_all) {
+  deliver("nails", 100);
+  EXPECT_EQ(scheduler_.block_on(repack(*shop_, "nails", "box of nails", 60)).value(), 40);
+  EXPECT_EQ(scheduler_.block_on(printed_.wait()).value(), "labels for box of nails");
+  const auto refused = scheduler_.block_on(repack(*shop_, "nails", "box of nails", 60));
+  EXPECT_EQ(refused.error().kind(), semper::ErrorKind::exhausted);
+  EXPECT_EQ(count("nails"), 40);
+  EXPECT_EQ(count("box of nails"), 60);
+}
+
 TEST_F(GuideServersTest, an_order_is_charged_once_and_returns_its_goods) {
   place("1001", "chair", 3);
   EXPECT_EQ(scheduler_.block_on(pay(*shop_, "1001")).value(), "receipt of 1001");

@@ -1,7 +1,9 @@
 #include "lessons.h"
 
+#include <tuple>
 #include <utility>
 
+#include "semper/server/atomically.h"
 #include "semper/server/cast_once.h"
 #include "semper/server/name_registry.h"
 
@@ -132,6 +134,24 @@ semper::Async<void> book(semper::Store store, std::string order) {
     co_return co_await shipping.cast_in<Shipping::Prepare>(transaction, order);
   };
   co_return co_await store.transact(write);
+}
+
+semper::Async<std::int64_t> repack(semper::Tenant shop, std::string from, std::string to,
+                                   std::int64_t amount) {
+  auto loose = semper::ref<Stock>(shop, from);
+  auto packed = semper::ref<Stock>(shop, to);
+
+  const auto move = [&](semper::Atomic& tx, Stock::State& here,
+                        Stock::State& there) -> semper::Async<std::int64_t> {
+    if (here.available < amount) {
+      co_return semper::fail(semper::ErrorKind::exhausted, "too few are left");
+    }
+    here.available -= amount;
+    there.available += amount;
+    tx.cast(semper::ref<Shipping>(shop, "main"), Shipping::Prepare{"labels for " + to});
+    co_return here.available;
+  };
+  co_return co_await semper::atomically(shop, std::tuple(loose, packed), move);
 }
 
 semper::Async<void> discontinue(semper::Tenant shop, std::string article) {

@@ -66,6 +66,10 @@ semper::Async<void> close_now(semper::Tenant shop, std::string till);
 // A row of the program's own and a message, in one commit.
 semper::Async<void> book(semper::Store store, std::string order);
 
+// Goods of one article are packed as another one, both at once or not at all. Returns what is left of the first.
+semper::Async<std::int64_t> repack(semper::Tenant shop, std::string from, std::string to,
+                                   std::int64_t amount);
+
 // The end of an article.
 semper::Async<void> discontinue(semper::Tenant shop, std::string article);
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "semper/env/cancellation.h"
+#include "semper/server/atomically.h"
 #include "semper/server/cast_once.h"
 #include "semper/server/inspect.h"
 #include "semper/server/ref.h"
@@ -112,6 +113,17 @@ Async<std::int64_t> once(World& world) {
   return zero(cast_once(to.untyped().tenant(), "source", std::move(casts)));
 }
 
+Async<std::int64_t> both(Ref<Tally> to) {
+  const auto other = ref<Tally>(to.untyped().tenant(), "other");
+  const auto add = [other](Atomic& tx, std::int64_t& here,
+                           std::int64_t& there) -> Async<std::int64_t> {
+    ++there;
+    tx.cast(other, Tally::Add{1});
+    co_return ++here;
+  };
+  return atomically(to.untyped().tenant(), std::tuple(to, other), add);
+}
+
 const std::vector<Case> kCases = {
     {"local_call", [](World& w) { return w.local().call(Tally::Add{1}); }, 1},
     {"remote_call", [](World& w) { return w.remote().call(Tally::Add{1}); }, 1},
@@ -128,6 +140,8 @@ const std::vector<Case> kCases = {
     {"unlock", [](World& w) { return zero(w.remote().untyped().unlock()); }, 0},
     {"queue_length", [](World& w) { return count(w.remote().queue_length()); }, 0},
     {"inspect", [](World& w) { return run_through(lines(w.remote().untyped().tenant())); }, 0},
+    {"local_atomically", [](World& w) { return both(w.local()); }, 1},
+    {"remote_atomically", [](World& w) { return both(w.remote()); }, 1},
     {"cast_once", [](World& w) { return once(w); }, 1},
     {"start", [](World& w) { return zero(w.host->start()); }, 0},
     {"stop", [](World& w) { return zero(w.host->stop()); }, 0},

@@ -13,6 +13,7 @@
 
 #include "semper/env/one_shot.h"
 #include "semper/env/scheduler.h"
+#include "semper/sync/atomically.h"
 #include "semper/testing/temporary_folder.h"
 
 namespace semper {
@@ -186,6 +187,47 @@ TEST(SyncStore, an_error_of_the_function_applies_nothing) {
       store.transact([](sync::Transaction& tx) { return tx.get_range(KeyRange("a", "z")); });
   ASSERT_TRUE(rows);
   EXPECT_TRUE(rows->rows.empty());
+}
+
+TEST(SyncAtomically, threads_move_lines_between_diaries_and_lose_none) {
+  auto store = open("memory:");
+  sync::Host host(store);
+  host.serve<Diary>();
+  ASSERT_TRUE(host.start());
+  auto ann = sync::ref<Diary>(store, "ann");
+  auto ben = sync::ref<Diary>(store, "ben");
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(ann.cast<Diary::Write>(kLong));
+  using Lines = std::vector<std::string>;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      const auto move = [](Atomic& tx, Lines& from, Lines& to) -> Result<std::size_t> {
+        to.push_back(std::move(from.back()));
+        from.pop_back();
+        tx.transaction().add("moved", 1);
+        return to.size();
+      };
+      for (int n = 0; n < 10; ++n) EXPECT_TRUE(sync::atomically(store, std::tuple(ann, ben), move));
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(ann.call<Diary::Write>(kLong), 1u);
+  EXPECT_EQ(ben.call<Diary::Write>(kLong), 41u);
+
+  const auto refuse = [](Atomic&, std::span<Lines* const> all) -> Status {
+    for (auto* lines : all) lines->clear();
+    return fail(ErrorKind::not_found, "not today");
+  };
+  const std::vector<sync::Ref<Diary>> both = {ann, ben};
+  EXPECT_EQ(sync::atomically(store, both, refuse).error().message(), "not today");
+  const auto throws = [](Atomic&, Lines& lines, Lines&) -> Status {
+    lines.clear();
+    throw std::runtime_error("out of the function");
+  };
+  EXPECT_THROW(static_cast<void>(sync::atomically(store, std::tuple(ann, ben), throws)),
+               std::runtime_error);
+  EXPECT_EQ(ann.call<Diary::Write>(kLong), 2u);
+  ASSERT_TRUE(host.stop(10s));
 }
 
 TEST(SyncNames, one_of_two_threads_holds_a_name_and_writes) {

@@ -236,7 +236,7 @@ class Removal {
 Bytes Order::encode() const {
   Bytes out(stamp.bytes());
   cbor::Writer writer(out);
-  const auto& number = kind == Kind::kill ? done_of_first : unlocks;
+  const auto& number = kind == Kind::kill ? done_of_first : kind == Kind::hold ? hold_ms : unlocks;
   writer.array(number ? 2 : 1);
   writer.unsigned_integer(static_cast<std::uint64_t>(kind));
   if (number) writer.unsigned_integer(*number);
@@ -254,13 +254,15 @@ Result<Order> Order::decode(BytesView bytes) {
   std::uint64_t elements = 0;
   std::uint64_t kind = 0;
   bool ok = reader.read_array(elements) && reader.read_unsigned(kind);
-  if (ok && kind > static_cast<std::uint64_t>(Kind::unlock)) {
+  if (ok && kind > static_cast<std::uint64_t>(Kind::hold)) {
     return fail(ErrorKind::unsupported,
                 "an order to an entity, of kind " + std::to_string(kind) +
                     ", was given by a newer version of Semper; update this program");
   }
   order.kind = static_cast<Kind>(kind);
-  auto& number = order.kind == Kind::kill ? order.done_of_first : order.unlocks;
+  auto& number = order.kind == Kind::kill   ? order.done_of_first
+                 : order.kind == Kind::hold ? order.hold_ms
+                                            : order.unlocks;
   if (ok && elements == 2) ok = reader.read_unsigned(number.emplace());
   if (ok && elements != 1 && elements != 2) {
     ok = reader.fail("an order has 1 or 2 elements, not " + std::to_string(elements));
@@ -332,7 +334,9 @@ Async<bool> order_kill(Transaction& transaction, const Target& target) {
 
 Async<bool> order_reset(Transaction& transaction, const Target& target) {
   SEMPER_CO_TRY(const auto standing, co_await read_order(transaction, target.keys));
-  if (standing && standing->kind != Order::Kind::unlock) co_return false;
+  const bool stands =
+      standing && (standing->kind == Order::Kind::kill || standing->kind == Order::Kind::reset);
+  if (stands) co_return false;
   const auto unlocks = standing ? standing->unlocks : std::nullopt;
   give(transaction, target.keys, Order::Kind::reset, unlocks);
   handle_again(transaction, target.keys);
@@ -348,6 +352,41 @@ Async<bool> order_unlock(Transaction& transaction, const Target& target, std::ui
   give(transaction, keys, is_reset ? Order::Kind::reset : Order::Kind::unlock, nonce);
   handle_again(transaction, keys);
   co_return true;
+}
+
+HoldStamp hold_stamp(const Versionstamp& committed) {
+  return Bytes(committed.bytes().substr(0, Versionstamp::store_size));
+}
+
+Async<bool> ask_to_hold(Transaction& transaction, const EntityKeys& keys, Duration at_most,
+                        const HoldStamp& instead_of) {
+  SEMPER_CO_TRY(const auto standing, co_await read_order(transaction, keys));
+  if (standing && standing->kind != Order::Kind::hold) co_return true;
+  if (standing && hold_stamp(standing->stamp) != instead_of) co_return false;
+  Order order;
+  order.kind = Order::Kind::hold;
+  order.hold_ms = static_cast<std::uint64_t>(
+      std::chrono::ceil<std::chrono::milliseconds>(std::min(at_most, kHoldMaximum)).count());
+  transaction.set_versionstamped_value(keys.order(), order.encode(), 0);
+  transaction.add_write_conflict_range(KeyRange::point(keys.header()));
+  co_return true;
+}
+
+Async<void> end_hold(Transaction& transaction, const EntityKeys& keys, const HoldStamp& stamp) {
+  SEMPER_CO_TRY(const auto standing, co_await read_order(transaction, keys));
+  const bool is_it =
+      standing && standing->kind == Order::Kind::hold && hold_stamp(standing->stamp) == stamp;
+  if (is_it) transaction.clear(keys.order());
+  co_return Status{};
+}
+
+bool SeenHold::stands(const std::optional<Hold>& hold, MonotonicTime now) {
+  if (!hold || SEMPER_MUTANT("server_hold_not_heeded")) return false;
+  if (stamp_ != hold->stamp) {
+    stamp_ = hold->stamp;
+    until_ = now + std::min(hold->at_most, kHoldMaximum);
+  }
+  return now < until_ || SEMPER_MUTANT("server_hold_heeded_for_ever");
 }
 
 Async<bool> remove_killed(const Target& target, std::size_t transactions) {

@@ -14,6 +14,11 @@
 //           collections are removed before that, as those of a killed entity.
 //   unlock  The lock of this nonce is gone: no result of its holder is written. The next commit of the
 //           entity takes the row away. A reset that comes meanwhile keeps the nonce.
+//   hold    Only asked for: an atomically(), which others overtook too often, wants to be let by. Hosts leave
+//           the entity's messages alone as long as the row stands, but no longer than it says, by their own
+//           clocks and from when they see it. It goes with the commit that it was asked for, with one of a host
+//           that has waited for it, or with an order that is given meanwhile. Nothing is wrong where nobody
+//           heeds it: whoever commits first wins.
 //
 // Queue segments and timers are told apart by their stamps, so publishers need not know of orders.
 // Only orders and removals read the row in a way that conflicts.
@@ -23,6 +28,7 @@
 #include <memory>
 #include <optional>
 
+#include "semper/env/clock.h"
 #include "semper/store/transaction.h"
 #include "server/format/records.h"
 #include "server/format/target.h"
@@ -37,7 +43,7 @@ inline constexpr std::size_t kRemovalsPerLoad = 64;
 inline constexpr std::size_t kRemovedCalls = 1'000;
 
 struct Order {
-  enum class Kind : std::uint8_t { kill = 0, reset = 1, unlock = 2 };
+  enum class Kind : std::uint8_t { kill = 0, reset = 1, unlock = 2, hold = 3 };
 
   Kind kind = Kind::kill;
   Versionstamp stamp;  // of the order's commit; incomplete while it is given
@@ -46,6 +52,8 @@ struct Order {
   std::optional<std::uint64_t> done_of_first;
   // Reset, unlock: the lock that is gone.
   std::optional<std::uint64_t> unlocks;
+  // Hold: for so long at most.
+  std::optional<std::uint64_t> hold_ms;
 
   bool takes_lock_of(std::uint64_t nonce) const { return unlocks == nonce; }
 
@@ -62,7 +70,9 @@ struct Standing {
   KeyRange queue(const EntityKeys& keys) const;
   bool is_killed() const { return order && order->kind == Order::Kind::kill; }
   // False: what lies in them is dead.
-  bool has_collections() const { return !order || order->kind == Order::Kind::unlock; }
+  bool has_collections() const {
+    return !order || order->kind == Order::Kind::unlock || order->kind == Order::Kind::hold;
+  }
 };
 // Reads header and order, and nothing that publishers write. Errors: corrupt and unsupported where one
 // of them cannot be read.
@@ -79,6 +89,35 @@ void handle_again(Transaction& transaction, const EntityKeys& keys);
 Async<bool> order_kill(Transaction& transaction, const Target& target);
 Async<bool> order_reset(Transaction& transaction, const Target& target);
 Async<bool> order_unlock(Transaction& transaction, const Target& target, std::uint64_t nonce);
+
+// What it is asked by; bytes that the store writes at commit are all of it.
+using HoldStamp = Bytes;
+HoldStamp hold_stamp(const Versionstamp& committed);
+// The entity is to be held for this transaction's stamp. False: another's hold stands, but for `instead_of`,
+// and nothing was written. True, too, where an order stands, which is carried out first.
+Async<bool> ask_to_hold(Transaction& transaction, const EntityKeys& keys, Duration at_most,
+                        const HoldStamp& instead_of);
+// That one is over.
+Async<void> end_hold(Transaction& transaction, const EntityKeys& keys, const HoldStamp& stamp);
+
+// A hold that an entity was loaded with, as one who looks sees it.
+struct Hold {
+  HoldStamp stamp;
+  Duration at_most{};
+};
+class SeenHold {
+ public:
+  // Whether to leave the entity alone for it now. Called at each look.
+  bool stands(const std::optional<Hold>& hold, MonotonicTime now);
+
+ private:
+  HoldStamp stamp_;
+  MonotonicTime until_{};
+};
+// Who leaves an entity alone looks again so often.
+inline constexpr Duration kHoldLook = std::chrono::milliseconds(2);
+// No hold is heeded for longer, whatever its row says.
+inline constexpr Duration kHoldMaximum = std::chrono::seconds(10);
 
 // Carries an order to kill out: waiting callers get `closed`, and everything older than the order goes.
 // In at most `transactions` of bounded size. True: it is done, or there was no such order.

@@ -17,6 +17,7 @@
 namespace semper::internal {
 namespace {
 
+using namespace std::chrono_literals;
 using testing::simulated_run;
 using testing::SimulatedClock;
 
@@ -78,6 +79,55 @@ class Orders : public ::testing::Test {
   std::unique_ptr<Store> store_;
   std::unique_ptr<Host> host_;
 };
+
+// A hold is no more than a wish: an order that is given meanwhile takes its place, and what has no order is free.
+TEST_F(Orders, a_hold_gives_way_to_orders_and_is_given_by_one_at_a_time) {
+  run([this]() -> Task<void> {
+    const Target target(*store_, EntityId{"unserved", "t"});
+    const auto ask = [&](HoldStamp instead_of) -> Async<bool> {
+      co_return co_await store_->transact([&](Transaction& tx) {
+        return ask_to_hold(tx, target.keys, std::chrono::hours(1), instead_of);
+      });
+    };
+    const auto standing = [&]() -> Async<Standing> {
+      co_return co_await store_->transact(
+          [&](Transaction& tx) { return read_standing(tx, target.keys, ReadMode::serializable); });
+    };
+    const HoldStamp nobodys;
+    EXPECT_EQ(co_await ask(nobodys), true);
+    EXPECT_EQ(co_await ask(nobodys), false) << "another's stands";
+    auto held = co_await standing();
+    EXPECT_TRUE(held && held->order && held->order->kind == Order::Kind::hold);
+    if (!held || !held->order) co_return;
+    EXPECT_TRUE(held->has_collections());
+    EXPECT_EQ(held->order->hold_ms, static_cast<std::uint64_t>(kHoldMaximum / 1ms));
+    const HoldStamp stamp = hold_stamp(held->order->stamp);
+    EXPECT_EQ(co_await ask(stamp), true) << "that one is over";
+    EXPECT_TRUE(co_await store_->transact(
+        [&](Transaction& tx) { return end_hold(tx, target.keys, stamp); }));
+    held = co_await standing();
+    EXPECT_TRUE(held && held->order) << "it is another's by now";
+    const auto reset =
+        co_await store_->transact([&](Transaction& tx) { return order_reset(tx, target); });
+    EXPECT_EQ(reset, true);
+    EXPECT_EQ(co_await ask(nobodys), true) << "the order is carried out first";
+    held = co_await standing();
+    EXPECT_TRUE(held && held->order && held->order->kind == Order::Kind::reset);
+  });
+}
+
+TEST_F(Orders, a_hold_is_heeded_for_its_time_from_when_it_is_seen) {
+  SeenHold seen;
+  const MonotonicTime start = clock_.now();
+  EXPECT_FALSE(seen.stands(std::nullopt, start));
+  const std::optional<Hold> first = Hold{"first", 100ms};
+  EXPECT_TRUE(seen.stands(first, start + 1s));
+  EXPECT_TRUE(seen.stands(first, start + 1099ms));
+  EXPECT_FALSE(seen.stands(first, start + 1100ms));
+  const std::optional<Hold> second = Hold{"second", 24h};
+  EXPECT_TRUE(seen.stands(second, start + 1100ms));
+  EXPECT_FALSE(seen.stands(second, start + 1100ms + kHoldMaximum)) << "whatever its row says";
+}
 
 // An operator's process that is stopped right after the entity was killed.
 TEST_F(Orders, a_kill_that_was_cut_off_is_carried_out_by_the_host_that_meets_it) {
@@ -174,11 +224,21 @@ TEST(Order, survives_its_encoding_and_one_of_a_newer_kind_is_refused) {
   EXPECT_EQ(decoded->stamp, order.stamp);
   EXPECT_EQ(decoded->done_of_first, order.done_of_first);
   Bytes newer = order.encode();
-  newer[Versionstamp::size + 1] = 3;
+  newer[Versionstamp::size + 1] = 4;
   EXPECT_EQ(Order::decode(newer).error().kind(), ErrorKind::unsupported);
   for (std::size_t size = 0; size < order.encode().size(); ++size) {
     EXPECT_FALSE(Order::decode(BytesView(order.encode()).substr(0, size)));
   }
+  Order hold;
+  hold.kind = Order::Kind::hold;
+  hold.stamp = order.stamp;
+  hold.hold_ms = 250;
+  const auto wish = Order::decode(hold.encode());
+  ASSERT_TRUE(wish);
+  EXPECT_EQ(wish->kind, Order::Kind::hold);
+  EXPECT_EQ(wish->hold_ms, 250u);
+  EXPECT_FALSE(wish->unlocks);
+  EXPECT_FALSE(wish->done_of_first);
   order.done_of_first = 70'000;
   for (const char elements : {'\x80', '\x83'}) {
     Bytes other = order.encode();

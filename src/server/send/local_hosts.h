@@ -15,6 +15,7 @@
 
 namespace semper::internal {
 
+class Behaviour;
 struct Operation;
 struct Target;
 
@@ -26,6 +27,7 @@ class LocalServer {
   virtual const std::string& type() const = 0;
   // The C++ type behind that name.
   virtual std::type_index behaviour_type() const = 0;
+  virtual std::shared_ptr<Behaviour> behaviour() = 0;
 
   // Runs the operation on this entity, on the caller's executor where nobody else is at it.
   virtual Status submit(const std::shared_ptr<const Target>& target, Operation operation,

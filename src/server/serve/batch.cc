@@ -104,6 +104,10 @@ Async<bool> Batch::attempt() {
     }
     if (!ready) co_return fail(ready.error());
     if (!*ready) co_return true;
+    if (entity_.hold()) {
+      SEMPER_CO_TRY(const bool has_waited, co_await let_by(transaction));
+      if (has_waited) co_return false;
+    }
     step_back_for_publishers();
     if (operations_.empty() && !queue_noticed_) co_return true;
     SEMPER_CO_TRY(const MayRun may_run, co_await announce());
@@ -211,6 +215,18 @@ Async<bool> Batch::load(Transaction& transaction) {
     reroute_all();
     co_return false;
   }
+  co_return true;
+}
+
+Async<bool> Batch::let_by(Transaction& transaction) {
+  // A host that stops waits for nobody.
+  if (!turn_.lasts() || core_.stopping.stop_requested()) co_return false;
+  if (!desk_.hold.stands(entity_.hold(), core_.clock().now())) {
+    transaction.clear(target_->keys.order());
+    co_return false;
+  }
+  SEMPER_CO_TRY_STATUS(co_await turn_.pause(kHoldLook));
+  must_load_ = true;
   co_return true;
 }
 

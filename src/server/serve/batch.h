@@ -83,6 +83,8 @@ class Batch {
   // One transaction. True: nothing is left to do. Error: that of the remaining operations.
   Async<bool> attempt();
   Async<bool> load(Transaction& transaction);
+  // True: an atomically() is let by; to be looked at again.
+  Async<bool> let_by(Transaction& transaction);
   void step_back_for_publishers();
   // Whether the first message of the queue may be run (announcement.h); in an attempt that begins anew; or
   // by a later batch, and this one has nothing left to do.

@@ -92,7 +92,8 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
 }
 
 bool Batch::suits_group() {
-  if (entity_.header().lock || served_.behaviour().has_waiting_callbacks()) return false;
+  if (entity_.header().lock || entity_.hold()) return false;
+  if (served_.behaviour().has_waiting_callbacks()) return false;
   if (entity_.queue_length() == 0) desk_.crowded = false;
   if (desk_.announced) return false;
   if (entity_.segments().empty()) return true;

@@ -46,6 +46,8 @@ struct Desk {
   std::optional<Announcement> announced;
   std::uint64_t announced_of = 0;
   std::uint64_t cleared_of = 0;
+  // Who asked last to be let by.
+  SeenHold hold;
   // Where it cannot be read: the last segment whose callers were told.
   std::optional<Versionstamp> parked_told;
 };

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
-#include "server/format/orders.h"
 
 namespace semper::internal {
 namespace {
@@ -49,6 +48,7 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
   const std::optional<Bytes> order = take_rows(std::move(page), segments);
   is_reset_ = false;
   unlocks_.reset();
+  hold_.reset();
   if (order) SEMPER_CO_TRY_STATUS(co_await obey(transaction, *order));
   const bool unchanged =
       previous == header_raw_ || SEMPER_MUTANT("server_cached_state_believed_unread");
@@ -106,6 +106,9 @@ Async<void> Entity::obey(Transaction& transaction, BytesView bytes) {
   if (!order) co_return fail(order.error().in(target_->id.to_string()));
   is_reset_ = order->kind == Order::Kind::reset;
   unlocks_ = order->unlocks;
+  if (order->kind == Order::Kind::hold) {
+    hold_ = Hold{hold_stamp(order->stamp), std::chrono::milliseconds(order->hold_ms.value_or(0))};
+  }
   if (is_reset_ && !SEMPER_MUTANT("server_reset_keeps_entries")) {
     SEMPER_CO_TRY(const bool has_some, co_await has_entries(transaction, target_->keys));
     if (has_some) {

@@ -15,6 +15,7 @@
 #include "semper/server/internal/behaviour.h"
 #include "semper/store/transaction.h"
 #include "server/format/needs.h"
+#include "server/format/orders.h"
 #include "server/format/records.h"
 #include "server/format/target.h"
 
@@ -66,8 +67,10 @@ class Entity {
   const Bytes& encoded() const { return encoded_; }
   // As stored; empty: there is none.
   const Bytes& header_raw() const { return header_raw_; }
-  // By an order that still stands: to reset, to unlock.
-  bool is_ordered() const { return is_reset_ || unlocks_; }
+  // By an order that still stands: to reset, to unlock, to be held.
+  bool is_ordered() const { return is_reset_ || unlocks_ || hold_; }
+  // Somebody asks those who consume to let him by (orders.h); whether they do is theirs.
+  const std::optional<Hold>& hold() const { return hold_; }
   // False: init makes the state.
   bool has_state() const { return !state_is_new_; }
   // The state as it is; null where none was decoded.
@@ -129,6 +132,7 @@ class Entity {
   bool state_is_new_ = false;             // none is stored: made by init
   bool is_reset_ = false;                 // by an order that the next save() of a state takes away
   std::optional<std::uint64_t> unlocks_;  // by one that the next save() takes away
+  std::optional<Hold> hold_;
   bool is_outdated_ = false;              // encoded_ is of an older version, and is not decoded yet
   bool dirty_ = false;
   bool saved_ = false;                   // save() wrote in the transaction under way:

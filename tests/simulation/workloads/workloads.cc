@@ -21,6 +21,8 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"order", "calls, casts and batches, in the order of their publishers, once", make_order,
        true},
       {"priority", "priority messages and infos among queued ones", make_priority, true},
+      {"atomically", "accounts that pay each other in one transaction, among messages and locks",
+       make_atomically},
       {"cast_in", "casts within transactions of programs' own; with them, once, in order",
        make_cast_in},
       {"keys", "requests with idempotency keys, sent again; once, with one reply for all",

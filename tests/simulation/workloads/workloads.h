@@ -7,6 +7,7 @@ namespace semper::simulation {
 
 std::unique_ptr<Workload> make_actions(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_answers(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_atomically(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_bank(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_cast_in(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_chain(Simulation& simulation, const Scenario& scenario);

@@ -1,0 +1,62 @@
+// sync::atomically: several entities change in one transaction, for threads.
+//
+// What for: server/atomically.h without coroutines. When not: on a thread that runs coroutines, so also in
+// a callback (there is none there), and for one entity (sync/ref.h).
+//
+//   auto move = [&](semper::Atomic& tx, Account::State& from, Account::State& to) -> semper::Status {
+//     if (from.balance < cents) return semper::fail(semper::ErrorKind::exhausted, "no cover");
+//     from.balance -= cents;
+//     to.balance += cents;
+//     return {};
+//   };
+//   SEMPER_TRY_STATUS(semper::sync::atomically(store, std::tuple(ann, ben), move));
+//
+// What is durable when, whose turn it is, and the errors: as there. The function returns a Result or a
+// Status and runs on the calling thread, once for each attempt; reads of keys in tx.transaction() are
+// semper::sync::wait's to wait for. Nobody cancels it: what takes longer than a transaction lasts meets
+// `timeout` at its commit, after some attempts. No answer of the store until AtomicallyOptions::timeout and
+// kAnswerTime: `timeout` before the commit, `outcome_unknown` from it. Threads and forks: sync/wait.h.
+#pragma once
+
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "semper/server/atomically.h"
+#include "semper/sync/internal/run_atomically.h"
+#include "semper/sync/ref.h"
+
+namespace semper::sync {
+
+template <class... B, class F>
+std::invoke_result_t<F&, Atomic&, typename B::State&...> atomically(
+    Tenant tenant, const std::tuple<Ref<B>...>& refs, F fn, AtomicallyOptions options = {}) {
+  using R = std::invoke_result_t<F&, Atomic&, typename B::State&...>;
+  std::vector<semper::internal::AtomicPart> parts;
+  std::apply(
+      [&](const auto&... ref) {
+        (parts.push_back(semper::internal::atomic_part(ref.asynchronous())), ...);
+      },
+      refs);
+  auto run = semper::internal::AtomicRun::make(std::move(tenant), std::move(parts), options);
+  return internal::run_atomically<Atomic, R>(
+      std::move(run), options.timeout, semper::internal::with_states<Atomic, B...>(std::move(fn)));
+}
+
+template <class B, class F>
+std::invoke_result_t<F&, Atomic&, std::span<typename B::State* const>> atomically(
+    Tenant tenant, const std::vector<Ref<B>>& refs, F fn, AtomicallyOptions options = {}) {
+  using R = std::invoke_result_t<F&, Atomic&, std::span<typename B::State* const>>;
+  std::vector<semper::internal::AtomicPart> parts;
+  for (const auto& ref : refs) {
+    parts.push_back(semper::internal::atomic_part(ref.asynchronous()));
+  }
+  auto run = semper::internal::AtomicRun::make(std::move(tenant), std::move(parts), options);
+  return internal::run_atomically<Atomic, R>(
+      std::move(run), options.timeout,
+      semper::internal::with_list_of_states<Atomic, B>(std::move(fn)));
+}
+
+}  // namespace semper::sync
