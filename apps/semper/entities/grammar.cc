@@ -15,44 +15,44 @@
 namespace semper::cli {
 namespace {
 
-constexpr const char* kEntityHelp = "TYPE/ID; the first slash divides";
+constexpr const char* kEntityHelp = "TYPE/ID; the first slash separates the two";
 
 void add_looking(CLI::App& program, Command& chosen) {
   auto& types = add_command(
-      program, {"types", "The types in the store, their messages, and which hosts speak what",
+      program, {"types", "The types in the store, their messages, and which hosts know which",
                 "types\n--json types"});
   choose(types, chosen, show_types);
 
-  auto& ls = add_command(program, {"ls", "The entities of a type, in order of their ids",
+  auto& ls = add_command(program, {"ls", "The entities of a type, sorted by id",
                                    "ls Counter\nls Counter --prefix page/ --limit 0\nls Counter "
                                    "--after page/home"});
   auto list_arguments = std::make_shared<ListArguments>();
   ls.add_option("TYPE", list_arguments->type, "Type of the entities")->required();
-  ls.add_option("--prefix", list_arguments->prefix, "Only ids that begin so");
+  ls.add_option("--prefix", list_arguments->prefix, "Only ids that begin with this");
   ls.add_option("--after", list_arguments->after, "Only ids after this one");
-  add_count(ls, "--limit", list_arguments->limit, "At most so many; 0: all");
+  add_count(ls, "--limit", list_arguments->limit, "The maximum number; 0: all");
   choose(ls, chosen, list_arguments, list);
 
   auto& show_command =
-      add_command(program, {"show", "State, queue, lock and troubles of one entity",
+      add_command(program, {"show", "State, queue, lock and problems of one entity",
                             "show Counter/page/home\n--json show Counter/page/home | jq .state"});
   auto entity = std::make_shared<std::string>();
   show_command.add_option("ENTITY", *entity, kEntityHelp)->required();
   choose(show_command, chosen, entity, show);
 
   auto& explain_command = add_command(
-      program, {"explain", "Why an entity does not move: one sentence, and the facts",
+      program, {"explain", "Why an entity makes no progress: one sentence, and the facts",
                 "explain Counter/page/home\n--json explain Counter/page/home | jq -r .why"});
   auto explained = std::make_shared<std::string>();
   explain_command.add_option("ENTITY", *explained, kEntityHelp)->required();
   choose(explain_command, chosen, explained, explain);
 
-  auto& queue = add_command(program, {"queue", "The first messages that wait for an entity",
+  auto& queue = add_command(program, {"queue", "The first messages in the queue of an entity",
                                       "queue Counter/page/home\nqueue Counter/page/home --limit "
                                       "1000"});
   auto queue_arguments = std::make_shared<MessagesArguments>();
   queue.add_option("ENTITY", queue_arguments->entity, kEntityHelp)->required();
-  add_count(queue, "--limit", queue_arguments->limit, "At most so many; 0: all");
+  add_count(queue, "--limit", queue_arguments->limit, "The maximum number; 0: all");
   choose(queue, chosen, queue_arguments, show_queue);
 
   auto& hosts = add_command(program, {"hosts", "The processes that serve types", "hosts"});
@@ -61,14 +61,14 @@ void add_looking(CLI::App& program, Command& chosen) {
 
 void add_names(CLI::App& program, Command& chosen) {
   auto& names = add_command(
-      program, {"names", "Names that one process holds at a time, and who holds them",
+      program, {"names", "Names that one process holds at a time, and their holders",
                 "names\nnames --prefix billing/\nnames --where zone=east\n--json names"});
   auto arguments = std::make_shared<NamesArguments>();
-  names.add_option("--prefix", arguments->prefix, "Only names that begin so");
+  names.add_option("--prefix", arguments->prefix, "Only names that begin with this");
   names.add_option("--where", arguments->where,
-                   "FIELD=VALUE: only where the holder's metadata have this");
+                   "FIELD=VALUE: only holders with this in their metadata");
   names.add_option("--after", arguments->after, "Only names after this one");
-  add_count(names, "--limit", arguments->limit, "At most so many; 0: all");
+  add_count(names, "--limit", arguments->limit, "The maximum number; 0: all");
   choose(names, chosen, arguments, show_names);
 }
 
@@ -80,21 +80,21 @@ void add_dead(CLI::App& program, Command& chosen) {
                             "-0000-0000\ndead Counter/page/home --purge --older-than 720h"});
   auto arguments = std::make_shared<DeadArguments>();
   dead.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
-  add_count(dead, "--limit", arguments->limit, "At most so many, listed or put back; 0: all");
+  add_count(dead, "--limit", arguments->limit, "The maximum number to list or put back; 0: all");
   auto* redrive =
       dead.add_flag("--redrive", arguments->redrive,
                     "Put them back at the end of the queue, oldest first, to be processed again");
   auto* remove =
       dead.add_flag("--delete", arguments->remove, "Delete those that --letter names; asks first");
   auto* purge = dead.add_flag("--purge", arguments->purge, "Delete all of them; asks first");
-  auto* count = dead.add_flag("--count", arguments->count, "Say only how many there are");
+  auto* count = dead.add_flag("--count", arguments->count, "Print only how many there are");
   auto* letters = dead.add_option(
       "--letter", arguments->letters,
-      "With --redrive or --delete: this one, by its versionstamp as --json lists it; given several "
-      "times, all of them together or none");
+      "With --redrive or --delete: the letter with this versionstamp, as in --json; if repeated, "
+      "all of them or none");
   letters->allow_extra_args(false);
   auto* older = dead.add_option("--older-than", arguments->older_than,
-                                "With --purge: only those set aside longer ago: 12h, 90m");
+                                "With --purge: only letters older than this: 12h, 90m");
   redrive->excludes(remove)->excludes(purge)->excludes(count);
   remove->excludes(purge)->excludes(count)->needs(letters);
   purge->excludes(count)->excludes(letters);
@@ -108,10 +108,13 @@ void add_timers(CLI::App& program, Command& chosen) {
                             "timers Order --within 1h\ntimers Order/17\n--json timers "
                             "Order --limit 0"});
   auto arguments = std::make_shared<TimersArguments>();
-  timers.add_option("TYPE[/ID]", arguments->of, "A type, or TYPE/ID; the first slash divides")
+  timers
+      .add_option("TYPE[/ID]", arguments->of,
+                  "A type, or TYPE/ID; the first slash separates the two")
       ->required();
-  timers.add_option("--within", arguments->within, "Only what is due by then: 90s, 15m, 1h");
-  add_count(timers, "--limit", arguments->limit, "At most so many; 0: all");
+  timers.add_option("--within", arguments->within,
+                    "Only timers that are due within this: 90s, 15m, 1h");
+  add_count(timers, "--limit", arguments->limit, "The maximum number; 0: all");
   choose(timers, chosen, arguments, show_timers);
 
   auto& timer =
@@ -125,12 +128,12 @@ void add_timers(CLI::App& program, Command& chosen) {
     command.add_option("NAME", one->name, "The timer's name, as `timers` shows it")->required();
     choose(command, chosen, one, run);
   };
-  add("cancel", "Cancel it: no tick of it is handled from now on", "timer cancel Order/17 expiry",
-      cancel_one_timer);
+  add("cancel", "Cancel it: none of its ticks is handled from now on",
+      "timer cancel Order/17 expiry", cancel_one_timer);
   add("pause", "Stop it until it is resumed", "timer pause Order/17 reminder", pause_one_timer);
-  add("resume", "Let it go on; what was due meanwhile is not made up for",
+  add("resume", "Resume it; ticks that were due in the meantime are missed",
       "timer resume Order/17 reminder", resume_one_timer);
-  add("trigger", "Send a tick of it now; its schedule goes on unmoved",
+  add("trigger", "Send a tick of it now; its schedule does not change",
       "timer trigger Order/17 reminder", trigger_one_timer);
 }
 
@@ -139,7 +142,7 @@ void add_keys(CLI::App& program, Command& chosen) {
                                      "keys Account/17\n--json keys Account/17 --limit 0"});
   auto arguments = std::make_shared<KeysArguments>();
   keys.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
-  add_count(keys, "--limit", arguments->limit, "At most so many; 0: all");
+  add_count(keys, "--limit", arguments->limit, "The maximum number; 0: all");
   choose(keys, chosen, arguments, show_keys);
 
   const char* const example = "key forget Account/17 Transfer order-4711";
@@ -156,18 +159,18 @@ void add_keys(CLI::App& program, Command& chosen) {
 
 void add_record(CLI::App& program, Command& chosen) {
   auto& command = add_command(
-      program, {"record", "One entity, with its queue, into a file that a test loads",
+      program, {"record", "Write one entity, with its queue, to a file that a test can load",
                 "record Counter/page/home --output home.jsonl\nrecord Order/17 --output 17.jsonl "
                 "--limit 0 --force\nrecord Order/17 | less"});
   auto arguments = std::make_shared<RecordArguments>();
   command.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
   command.add_option(
       "--output", arguments->output,
-      "The file to make, readable by its owner only: what states and messages say is "
-      "in it; without it, the standard output");
+      "The file to create; only its owner can read it, because it contains states and "
+      "messages. Without it, standard output");
   add_count(command, "--limit", arguments->limit,
-            "At most so many waiting messages, and dead letters, oldest first; 0: all");
-  command.add_flag("--force", arguments->force, "Replace a file that is there");
+            "The maximum number of waiting messages, and of dead letters, oldest first; 0: all");
+  command.add_flag("--force", arguments->force, "Replace an existing file");
   choose(command, chosen, arguments, record);
 }
 
@@ -179,11 +182,11 @@ void add_sending_options(CLI::App& command, SendArguments& arguments) {
   command
       .add_option("JSON", arguments.json,
                   "Its content: fields by position, '[2]', or by name, '{\"by\": 2}'; - reads it "
-                  "from the standard input")
+                  "from standard input")
       ->capture_default_str();
   command.add_option("--key", arguments.key,
-                     "An idempotency key: sent again with it, the message does nothing, and a "
-                     "call gets the first one's reply, for a day");
+                     "An idempotency key: for a day, a repeat with it does nothing, and a "
+                     "repeated call gets the reply of the first");
   command.add_flag("--force", arguments.force,
                    "Send it even if no host has registered this type and message");
 }
@@ -202,10 +205,9 @@ void add_sending(CLI::App& program, Command& chosen) {
   auto call_arguments = std::make_shared<SendArguments>();
   add_sending_options(call_command, *call_arguments);
   call_command
-      .add_option(
-          "--timeout", call_arguments->timeout,
-          "How long to wait: 500ms, 2s, 1m, forever, or seconds alone (5); the message stays "
-          "queued after it, and after Ctrl-C")
+      .add_option("--timeout", call_arguments->timeout,
+                  "How long to wait: 500ms, 2s, 1m, forever, or plain seconds (5); after that, and "
+                  "after Ctrl-C, the message stays queued")
       ->capture_default_str();
   choose(call_command, chosen, call_arguments, call, OnSignal::requests_stop);
 }
@@ -219,7 +221,7 @@ void add_force(CLI::App& program, Command& chosen) {
       {{"kill", "Delete an entity: state, queue, lock and dead letters; asks first",
         "kill Counter/page/home\nkill Counter/page/home --yes"},
        kill},
-      {{"reset", "Delete an entity's state, keep its queue; asks first",
+      {{"reset", "Delete an entity's state, but keep its queue; asks first",
         "reset Counter/page/home --yes"},
        reset}};
   for (const auto& [text, run] : commands) {
@@ -233,19 +235,18 @@ void add_force(CLI::App& program, Command& chosen) {
                             "unlock Order/17 --yes\nunlock Order/17 --yes --if-locked"});
   auto arguments = std::make_shared<UnlockArguments>();
   unlock_command.add_option("ENTITY", arguments->entity, kEntityHelp)->required();
-  unlock_command.add_flag(
-      "--if-locked", arguments->if_locked,
-      "For scripts: where it is not locked nothing is done, and that is no error");
+  unlock_command.add_flag("--if-locked", arguments->if_locked,
+                          "For scripts: if it is not locked, do nothing, without an error");
   choose(unlock_command, chosen, arguments, unlock);
 }
 
 void add_stats(CLI::App& program, Command& chosen) {
   auto& command = add_command(
-      program, {"stats", "Rates of a store, or of one entity, a line a second until interrupted",
+      program, {"stats", "Rates of a store or of one entity, one line per second until interrupted",
                 "stats\nstats Counter/page/home\n--json stats --count 10 --interval 500ms"});
   auto arguments = std::make_shared<StatsArguments>();
   command.add_option("ENTITY", arguments->entity, "TYPE/ID; without it, the store as a whole");
-  add_count(command, "--count", arguments->count, "End after so many lines; 0: go on");
+  add_count(command, "--count", arguments->count, "End after this many lines; 0: continue");
   command.add_option("--interval", arguments->interval, "Time between lines")
       ->capture_default_str();
   choose(command, chosen, arguments, stats, OnSignal::requests_stop);
@@ -253,15 +254,15 @@ void add_stats(CLI::App& program, Command& chosen) {
 
 void add_top(CLI::App& program, Command& chosen) {
   auto& command = add_command(
-      program, {"top", "The entities with the most to do, again and again until interrupted",
+      program, {"top", "The busiest entities, updated until interrupted",
                 "top\ntop Counter --by rate --limit 5\n--json top --count 1 | jq .types"});
   auto arguments = std::make_shared<TopArguments>();
   command.add_option("TYPE", arguments->type, "Only entities of this type");
-  command.add_option("--by", arguments->by, "waiting, rate or name: what comes first")
+  command.add_option("--by", arguments->by, "waiting, rate or name: the sort order")
       ->capture_default_str();
-  add_count(command, "--limit", arguments->limit, "Entities shown; 0: all that were looked at");
-  add_count(command, "--count", arguments->count, "End after so many pictures; 0: go on");
-  command.add_option("--interval", arguments->interval, "Time between pictures")
+  add_count(command, "--limit", arguments->limit, "Entities to show; 0: all that were checked");
+  add_count(command, "--count", arguments->count, "End after this many updates; 0: continue");
+  command.add_option("--interval", arguments->interval, "Time between updates")
       ->capture_default_str();
   choose(command, chosen, arguments, top, OnSignal::requests_stop);
 }
