@@ -30,44 +30,48 @@ Result<CronTimes> CronTimes::make(std::string_view schedule, std::string_view zo
   return CronTimes(parsed, std::move(clock));
 }
 
-CronTimes::Stretch CronTimes::at(std::int64_t second) const {
+CronTimes::Stretch CronTimes::at(std::int64_t second, std::int64_t done) const {
   Stretch stretch;
   stretch.even = clock_->at(second);
   const auto& even = stretch.even;
-  if (!even.has_change) {
-    stretch.first = stretch.on_calendar(0);
-    return stretch;
-  }
-  stretch.first = stretch.on_calendar(even.begin);
+  stretch.first = stretch.on_calendar(even.has_change ? even.begin : 0);
   if (schedule_.is_of_all_hours()) return stretch;
-  if (even.shown >= stretch.first) {
-    if (!SEMPER_MUTANT("server_cron_repeats_what_clocks_show_twice")) stretch.first = even.shown;
-  } else {
+  const bool is_free = done == Due::kUnknown || SEMPER_MUTANT("server_cron_begins_a_day_again");
+  const std::int64_t begin = is_free ? std::numeric_limits<std::int64_t>::min() : done + 1;
+  if (even.has_change && even.shown < stretch.first) {
     // One at its first moment itself is found as such.
-    const std::int64_t lost = schedule_.first_from(even.shown);
+    const std::int64_t lost = schedule_.first_from(std::max(even.shown, begin));
     stretch.fills_gap = lost < stretch.first && !schedule_.fits(stretch.first) &&
                         !SEMPER_MUTANT("server_cron_leaves_out_what_clocks_go_over");
+  } else if (even.has_change && !SEMPER_MUTANT("server_cron_repeats_what_clocks_show_twice")) {
+    stretch.first = even.shown;
   }
+  stretch.first = std::max(stretch.first, begin);
   return stretch;
 }
 
-std::int64_t CronTimes::next_ms(std::int64_t after_ms) const {
-  for (std::int64_t moment = after_ms / kSecond + 1;;) {
-    const Stretch stretch = at(moment);
-    if (stretch.fills_gap && stretch.even.begin == moment) return moment * kSecond;
-    const std::int64_t from = std::max(stretch.first, stretch.on_calendar(moment));
-    const std::int64_t due = schedule_.first_from(from) - stretch.even.ahead;
+CronTimes::Due CronTimes::due_at(std::int64_t ms) const {
+  return {ms, at(ms / kSecond).on_calendar(ms / kSecond)};
+}
+
+CronTimes::Due CronTimes::next(Due after) const {
+  for (std::int64_t moment = after.ms / kSecond + 1;;) {
+    const Stretch stretch = at(moment, after.shown);
+    const std::int64_t now = stretch.on_calendar(moment);
+    if (stretch.fills_gap && stretch.even.begin == moment) return {moment * kSecond, now};
+    const std::int64_t shown = schedule_.first_from(std::max(stretch.first, now));
+    const std::int64_t due = shown - stretch.even.ahead;
     // There is a stretch that it is in: a schedule comes every eight years.
-    if (due < stretch.even.end) return due * kSecond;
+    if (due < stretch.even.end) return {due * kSecond, shown};
     moment = stretch.even.end;
   }
 }
 
-std::uint64_t CronTimes::count(std::int64_t after_ms, std::int64_t until_ms) const {
+std::uint64_t CronTimes::count(Due after, std::int64_t until_ms) const {
   std::uint64_t count = 0;
   const std::int64_t until = until_ms / kSecond;
-  for (std::int64_t moment = after_ms / kSecond + 1; moment <= until;) {
-    const Stretch stretch = at(moment);
+  for (std::int64_t moment = after.ms / kSecond + 1; moment <= until;) {
+    const Stretch stretch = at(moment, after.shown);
     if (stretch.fills_gap && stretch.even.begin == moment) ++count;
     const std::int64_t end = std::min(until + 1, stretch.even.end);
     const std::int64_t from = std::max(stretch.first, stretch.on_calendar(moment));

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "semper/base/assert.h"
 #include "semper/base/cbor.h"
 #include "semper/base/internal/mutant.h"
 #include "server/format/enqueue.h"
@@ -16,11 +17,13 @@ using std::chrono::milliseconds;
 // The last whole millisecond that a WallTime can name, in the year 2262.
 constexpr std::int64_t kLatestMs =
     std::chrono::duration_cast<milliseconds>(WallTime::max().time_since_epoch()).count() - 1;
+// Clocks differ by less, in seconds.
+constexpr std::int64_t kCalendarSlack = 2 * 86'400;
 // Elements of a timer's record. What needs more than the plain one has a format of its own, so that no older program
 // takes it for something else.
 constexpr std::uint64_t kPlainFormat = 1;
 constexpr std::uint64_t kPlainElements = 15;
-constexpr std::uint64_t kTimerElements = kPlainElements + 6;
+constexpr std::uint64_t kTimerElements = kPlainElements + 7;
 
 std::int64_t plus(std::int64_t at, std::int64_t span) {
   return span > kLatestMs - at ? kLatestMs : at + span;
@@ -40,24 +43,27 @@ Status check_message(const RawMessage& message, const Limits& limits) {
 }
 
 // Due times of a fixed rate that are past, beside the next one, as far as `until` lets it go.
+using Due = CronTimes::Due;
+
 struct Past {
   std::uint64_t count = 0;
-  std::int64_t last_ms = 0;  // of them; the next one, where there are none
+  Due last;  // of them; the next one, where there are none
 };
-Past past(const TimerSpec& spec, std::int64_t due_ms, std::int64_t now_ms, const CronTimes* cron) {
+Past past(const TimerSpec& spec, Due due, std::int64_t now_ms, const CronTimes* cron) {
   const std::int64_t last = std::min(now_ms, spec.until_ms.value_or(now_ms));
-  if (last <= due_ms || spec.pace == EveryOptions::Pace::fixed_delay) return {0, due_ms};
+  if (last <= due.ms || spec.pace == EveryOptions::Pace::fixed_delay) return {0, due};
   if (cron == nullptr) {
-    const auto count = static_cast<std::uint64_t>((last - due_ms) / spec.span_ms);
-    return {count, plus(due_ms, count, spec.span_ms)};
+    const auto count = static_cast<std::uint64_t>((last - due.ms) / spec.span_ms);
+    return {count, {plus(due.ms, count, spec.span_ms), 0}};
   }
-  const std::uint64_t count = cron->count(due_ms, last);
-  return {count, count > 0 ? cron->last_ms(last) : due_ms};
+  const std::uint64_t count = cron->count(due, last);
+  return {count, count > 0 ? cron->due_at(cron->last_ms(last)) : due};
 }
 
-std::int64_t next_due(const TimerSpec& spec, std::int64_t due_ms, const CronTimes* cron) {
-  if (cron == nullptr) return plus(due_ms, spec.span_ms);
-  return std::min(cron->next_ms(due_ms), kLatestMs);
+Due next_due(const TimerSpec& spec, Due due, const CronTimes* cron) {
+  if (cron == nullptr) return {plus(due.ms, spec.span_ms), 0};
+  const Due next = cron->next(due);
+  return {std::min(next.ms, kLatestMs), next.shown};
 }
 
 // How much later than it is due the tick of that number is sent. A chance of its own for each (splitmix64), which
@@ -71,11 +77,12 @@ std::int64_t jitter_of(const TimerRecord& timer, std::uint64_t number) {
   return static_cast<std::int64_t>(chance % (static_cast<std::uint64_t>(timer.spec.jitter_ms) + 1));
 }
 // The due time of the next number, without jitter.
-std::int64_t due_of(const TimerRecord& timer) {
-  return timer.next_ms - jitter_of(timer, timer.next_number);
+Due due_of(const TimerRecord& timer) {
+  return {timer.next_ms - jitter_of(timer, timer.next_number), timer.shown};
 }
-void set_due(TimerRecord& timer, std::int64_t due_ms) {
-  timer.next_ms = plus(due_ms, jitter_of(timer, timer.next_number));
+void set_due(TimerRecord& timer, Due due) {
+  timer.next_ms = plus(due.ms, jitter_of(timer, timer.next_number));
+  timer.shown = due.shown;
 }
 
 Status check_jitter(Duration jitter) {
@@ -110,7 +117,8 @@ bool read_more(cbor::Reader& reader, TimerRecord& timer) {
   std::string_view zone;
   const bool ok = reader.read_text(schedule) && reader.read_text(zone) &&
                   reader.read_signed(timer.spec.jitter_ms) && reader.read_unsigned(timer.seed) &&
-                  reader.read_boolean(timer.is_paused) && reader.read_signed(timer.resumed_ms);
+                  reader.read_boolean(timer.is_paused) && reader.read_signed(timer.resumed_ms) &&
+                  reader.read_signed(timer.shown);
   timer.spec.schedule = schedule;
   timer.spec.zone = zone;
   return ok;
@@ -137,7 +145,9 @@ bool read_timer(cbor::Reader& reader, TimerRecord& timer, bool is_plain) {
                     (spec.kind != TimerSpec::Kind::every || spec.span_ms > 0) &&
                     (spec.kind == TimerSpec::Kind::cron) == !spec.schedule.empty() &&
                     spec.jitter_ms >= 0 && spec.jitter_ms <= to_timer_ms(kTimerJitterMaximum) &&
-                    timer.resumed_ms >= 0 && timer.resumed_ms <= kLatestMs;
+                    timer.resumed_ms >= 0 && timer.resumed_ms <= kLatestMs &&
+                    timer.shown >= -kCalendarSlack &&
+                    timer.shown <= kLatestMs / 1'000 + kCalendarSlack;
   return fits || reader.fail("a timer whose numbers are none of ours");
 }
 
@@ -271,6 +281,7 @@ Bytes TimerRecord::encode() const {
   writer.unsigned_integer(seed);
   writer.boolean(is_paused);
   writer.integer(resumed_ms);
+  writer.integer(shown);
   return out;
 }
 
@@ -309,22 +320,27 @@ TimerRecord begin_timer(TimerSpec spec, std::int64_t now_ms) {
 }
 
 TimerRecord begin_timer(TimerRequest request, std::int64_t now_ms) {
-  const bool is_cron = request.spec->kind == TimerSpec::Kind::cron;
   TimerRecord timer = begin_timer(std::move(*request.spec), now_ms);
   timer.seed = request.seed;
-  set_due(timer, is_cron ? request.cron_ms : timer.next_ms);
+  Due first{timer.next_ms, 0};
+  if (timer.spec.kind == TimerSpec::Kind::cron) {
+    const auto cron = cron_times_of(timer.spec);
+    SEMPER_ASSERT(cron && *cron, "the request was made with this schedule, in this process");
+    first = (*cron)->due_at(request.cron_ms);
+  }
+  set_due(timer, first);
   return timer;
 }
 
 namespace {
 
 // Goes past due times that send no tick: to the next one, or its end.
-Firing pass(TimerRecord& timer, std::uint64_t count, std::int64_t next_ms) {
+Firing pass(TimerRecord& timer, std::uint64_t count, Due next) {
   timer.next_number += count;
   timer.missed += count;
-  set_due(timer, next_ms);
+  set_due(timer, next);
   Firing firing;
-  const bool is_over = timer.spec.until_ms && next_ms > *timer.spec.until_ms;
+  const bool is_over = timer.spec.until_ms && next.ms > *timer.spec.until_ms;
   firing.what = is_over ? Fired::over : Fired::later;
   return firing;
 }
@@ -336,29 +352,29 @@ Firing fire_timer(TimerRecord& timer, std::string_view name, std::int64_t now_ms
   const auto& spec = timer.spec;
   const bool repeats = spec.repeats();
   Firing firing;
-  std::int64_t due_ms = due_of(timer);
-  if (repeats && spec.until_ms && due_ms > *spec.until_ms) {
+  Due due = due_of(timer);
+  if (repeats && spec.until_ms && due.ms > *spec.until_ms) {
     firing.what = Fired::over;
     return firing;
   }
   const std::int64_t resumed_ms = std::exchange(timer.resumed_ms, 0);
-  if (repeats && due_ms <= resumed_ms) {
-    const Past paused = past(spec, due_ms, resumed_ms, cron);
+  if (repeats && due.ms <= resumed_ms) {
+    const Past paused = past(spec, due, resumed_ms, cron);
     const bool is_delay = spec.pace == EveryOptions::Pace::fixed_delay;
-    return pass(timer, paused.count + 1,
-                next_due(spec, is_delay ? resumed_ms : paused.last_ms, cron));
+    const Due last = is_delay ? Due{resumed_ms, 0} : paused.last;
+    return pass(timer, paused.count + 1, next_due(spec, last, cron));
   }
   const bool takes_all = !repeats || spec.missed == EveryOptions::Missed::all;
-  Past passed{0, due_ms};
-  if (!takes_all) passed = past(spec, due_ms, now_ms, cron);
+  Past passed{0, due};
+  if (!takes_all) passed = past(spec, due, now_ms, cron);
   if (SEMPER_MUTANT("server_timer_missed_ticks_not_counted") && passed.count > 0) --passed.count;
-  due_ms = passed.last_ms;
+  due = passed.last;
   if (spec.missed == EveryOptions::Missed::skip && passed.count > 0) {
-    return pass(timer, passed.count + 1, next_due(spec, due_ms, cron));
+    return pass(timer, passed.count + 1, next_due(spec, due, cron));
   }
   timer.next_number += passed.count;
   firing.what = Fired::tick;
-  firing.tick = {std::string(name), timer.generation(),         due_ms, now_ms,
+  firing.tick = {std::string(name), timer.generation(),         due.ms, now_ms,
                  timer.next_number, timer.missed + passed.count};
   timer.queued = timer.next_number;
   timer.missed = 0;
@@ -366,7 +382,7 @@ Firing fire_timer(TimerRecord& timer, std::string_view name, std::int64_t now_ms
   // One of a single tick keeps its time, in case the tick is taken back.
   if (!repeats) return firing;
   ++timer.next_number;
-  set_due(timer, next_due(spec, due_ms, cron));
+  set_due(timer, next_due(spec, due, cron));
   return firing;
 }
 
@@ -394,8 +410,10 @@ bool go_on(TimerRecord& timer, std::int64_t now_ms) {
   timer.queued = 0;
   if (!spec.repeats()) return false;
   if (spec.max_count > 0 && timer.ticks >= spec.max_count) return false;
-  if (spec.pace == EveryOptions::Pace::fixed_delay) set_due(timer, plus(now_ms, spec.span_ms));
-  return !spec.until_ms || due_of(timer) <= *spec.until_ms;
+  if (spec.pace == EveryOptions::Pace::fixed_delay) {
+    set_due(timer, {plus(now_ms, spec.span_ms), 0});
+  }
+  return !spec.until_ms || due_of(timer).ms <= *spec.until_ms;
 }
 
 }  // namespace semper::internal

@@ -50,6 +50,7 @@ struct TimerRecord {
   std::uint64_t seed = 0;         // of its jitter
   bool is_paused = false;
   std::int64_t resumed_ms = 0;  // no tick of a due time until then, but of a timer of one tick
+  std::int64_t shown = 0;       // with a schedule: what the clocks show at its next due time
 
   bool is_indexed() const { return queued == 0 && !is_paused; }
   Bytes generation() const { return Bytes(stamp.bytes()); }

@@ -11,6 +11,7 @@ namespace semper::internal {
 namespace {
 
 using namespace std::chrono_literals;
+using namespace std::string_view_literals;
 
 const Limits kLimits = [] {
   Limits limits;
@@ -252,6 +253,46 @@ TEST(Timers, one_by_the_calendar_comes_at_another_time_or_miscounts) {
   EXPECT_EQ(on_time.tick.missed, 365u * 24);
 }
 
+// The data of two zones stand for two versions of those of one, in which a country has done away with summer time.
+TEST(Timers, hosts_with_other_data_of_a_zone_send_two_ticks_of_a_day_or_none) {
+  const CronTimes hosts[] = {*CronTimes::make("30 17 * * *", "Europe/Berlin"),
+                             *CronTimes::make("30 17 * * *", "Europe/London")};
+  for (const std::uint64_t pattern : {0x0000u, 0x5555u, 0x3333u, 0xf0f1u, 0x1248u, 0xffffu}) {
+    auto daily = cron({.schedule = "30 17 * * *", .zone = "Europe/Berlin"});
+    for (std::uint64_t day = 1; day <= 16; ++day) {
+      const CronTimes& host = hosts[(pattern >> day) & 1];
+      const std::int64_t now_ms = daily.timer.next_ms;
+      const Firing firing = fire_timer(daily.timer, "t", now_ms, &host);
+      ASSERT_EQ(firing.what, Fired::tick);
+      EXPECT_EQ(firing.tick.number, day);
+      EXPECT_EQ(firing.tick.missed, 0u);
+      const std::int64_t in_berlin =
+          kSetAt + 236 * kMinute + static_cast<std::int64_t>(day - 1) * 24 * kHour;
+      EXPECT_TRUE(now_ms == in_berlin || now_ms == in_berlin + kHour) << day << ", " << pattern;
+      EXPECT_TRUE(go_on(daily.timer, now_ms));
+    }
+  }
+}
+
+// As this program wrote it before it knew schedules.
+TEST(Timers, a_row_of_before_is_read_otherwise) {
+  Bytes row(Versionstamp::complete(7, 0, 0).bytes());
+  row += "\x8f\x01\x02\x18\x64\xf6\x00\x00\xf6\x09"sv;
+  row += "\x64Ring\x41\xf6\x19\x04\x4c\x04\x03\x02\x03"sv;
+  const auto read = TimerRecord::decode(row);
+  ASSERT_TRUE(read) << read.error().to_string();
+  EXPECT_EQ(read->spec.kind, TimerSpec::Kind::every);
+  EXPECT_EQ(read->spec.span_ms, 100);
+  EXPECT_EQ(read->spec.max_count, 9u);
+  EXPECT_EQ(read->next_ms, 1'100);
+  EXPECT_EQ(read->next_number, 4u);
+  EXPECT_EQ(read->ticks, 3u);
+  EXPECT_EQ(read->missed, 2u);
+  EXPECT_EQ(read->queued, 3u);
+  EXPECT_FALSE(read->is_paused);
+  EXPECT_EQ(read->encode(), row);
+}
+
 TEST(Timers, one_by_the_calendar_does_not_end) {
   CronOptions options{.schedule = "@hourly"};
   options.until = timer_time(kSetAt + 2 * kHour);
@@ -284,6 +325,8 @@ TEST(Timers, one_by_the_calendar_is_read_as_another_or_by_a_program_that_knows_n
   for (std::size_t size = 0; size < row.size(); ++size) {
     EXPECT_FALSE(TimerRecord::decode(BytesView(row).substr(0, size))) << size;
   }
+  timer.shown = 1'000'000'000'000;  // no year that there is
+  EXPECT_EQ(TimerRecord::decode(timer.encode()).error().kind(), ErrorKind::corrupt);
   // One of the kinds that older programs know is written as they do, until it needs more.
   TimerRecord plain = every({.period = 100ms});
   EXPECT_EQ(plain.encode()[Versionstamp::size + 1], 1);
