@@ -1,7 +1,7 @@
-// open_store: from a URL to a Store, with every backend of this build known.
+// open_store: opens the Store that a URL names, with any backend of this build.
 //
-// What for: programs that leave the choice of the store to a URL. When not: for a backend of your
-// own, register_backend and open_backend are in store/backend.h.
+// What for: programs whose store is chosen by a URL. When not: for your own backend, use
+// register_backend and open_backend in store/backend.h.
 //
 //   auto store = co_await semper::open_store("sqlite:./data.db");
 //
@@ -10,7 +10,7 @@
 //   etcd:HOST:PORT,...  an etcd cluster, many machines; for little data
 //   fdb:CLUSTER_FILE    a FoundationDB cluster, many machines; loads its client library when opened
 //
-// Errors: invalid_argument (unknown scheme or parameter; the message lists what there is), and
+// Errors: invalid_argument (unknown scheme or parameter; the message lists the known ones), and
 // those of the backend: io, corrupt, unsupported, permission; each says what to do next. Nothing is
 // created or changed on error.
 #pragma once
@@ -29,7 +29,7 @@ struct StoreOptions {
 
 Async<Store> open_store(std::string url, StoreOptions options = {});
 
-// Makes the schemes above known to open_backend(); open_store does it itself.
+// Registers the schemes above with open_backend(); open_store does this itself.
 void register_builtin_backends();
 
 }  // namespace semper

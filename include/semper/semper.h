@@ -1,8 +1,8 @@
 // Semper: durable servers in one include.
 //
-// What for: programs that keep state and messages in durable servers: open_store, Host, Ref, inspect,
-// and a Scheduler to run coroutines on. When not: a library that needs one room (the store alone, the
-// codec alone) includes that room's headers and links its target.
+// What for: programs that keep state and messages in durable servers: open_store, Host, Ref,
+// inspect, and a Scheduler to run coroutines on. When not: a library that needs only one component
+// (the store, or the codec) includes that component's headers and links its target.
 //
 //   #include "semper/semper.h"
 //

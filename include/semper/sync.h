@@ -1,7 +1,7 @@
-// semper::sync in one include: Semper for programs with threads and without coroutines.
+// semper::sync in one include: Semper for programs that use threads instead of coroutines.
 //
-// What for: tests, tools, and programs that have threads already. When not: thousands of operations at
-// once, or a program that has an event loop (semper/semper.h).
+// What for: tests, tools, and programs that already have threads. When not: thousands of concurrent
+// operations, or a program that has an event loop (semper/semper.h).
 //
 //   int main() {
 //     auto store = semper::sync::open_store("sqlite:./data.db");
@@ -13,8 +13,8 @@
 //     return n ? 0 : complain(n.error());
 //   }
 //
-// Each call makes its thread wait; where it may be called, how long it waits, and what happens on
-// fork: semper/sync/wait.h. Link semper::semper.
+// Each call blocks its thread. semper/sync/wait.h says where it may be called, how long it waits,
+// and what happens after a fork. Link semper::semper.
 #pragma once
 
 #include <string>
@@ -29,7 +29,8 @@
 
 namespace semper::sync {
 
-// As semper::open_store. No answer until `timeout`: `timeout`; the store may have been made.
+// As semper::open_store. If there is no answer within `timeout`, the error is `timeout`, and the
+// store may have been created.
 Result<Store> open_store(std::string url, StoreOptions options = {}, Duration timeout = kForever);
 
 }  // namespace semper::sync

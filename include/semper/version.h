@@ -1,8 +1,9 @@
 // The version of Semper: of the headers a program is compiled with, and of the library it runs with.
 //
-// What for: `#if SEMPER_VERSION >= ...` where a program supports several releases, and version() for a
-// log line or a bug report. When not to use: to find out whether a store or a ring can be read. Formats
-// on disk have numbers of their own (docs/formats.md), which are checked when they are opened.
+// What for: `#if SEMPER_VERSION >= ...` where a program supports several releases, and version()
+// for a log line or a bug report. When not to use: to find out whether a store or a ring can be
+// read. Formats on disk have their own numbers (docs/formats.md), which are checked when a store or
+// ring is opened.
 //
 //   log("semper", semper::version());                      // "0.1.0"
 //   #if SEMPER_VERSION < SEMPER_VERSION_NUMBER(0, 2, 0)
@@ -24,7 +25,7 @@
 
 namespace semper {
 
-// "MAJOR.MINOR.PATCH" of the library that this process has loaded. It differs from the macros where a
+// "MAJOR.MINOR.PATCH" of the library that this process has loaded. It differs from the macros if a
 // shared library was replaced by one of another release.
 std::string_view version() noexcept;
 

@@ -1,7 +1,7 @@
 // The fields of a plain aggregate, without any macro at the type: how many, and each by reference.
 //
 // What for: codec.h, which stores aggregates by position. When not: anything that needs the names
-// of fields; C++20 does not give them.
+// of fields; C++20 does not provide them.
 //
 //   struct Add { std::int64_t by = 1; std::string note; };
 //   static_assert(semper::field_count<Add> == 2);
@@ -11,9 +11,9 @@
 // inside. Refused by a static_assert that says so: bases, C arrays (use std::array), private
 // fields, virtual functions, user-declared constructors. Bit-fields and references do not compile.
 //
-// How: the count is the largest number of initialisers in braces the type takes, each of a type
-// that converts to anything; the references come from structured bindings. The idea is Antony
-// Polukhin's (Boost.PFR, "magic get").
+// How it works: the count is the largest number of braced initialisers that the type accepts, each
+// of a type that converts to anything; the references come from structured bindings. The idea is
+// Antony Polukhin's (Boost.PFR, "magic get").
 #pragma once
 
 #include <cstddef>

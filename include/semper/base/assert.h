@@ -1,9 +1,9 @@
-// SEMPER_ASSERT: an invariant that holds or the program stops, in every build.
+// SEMPER_ASSERT: an invariant that must hold; otherwise the program stops, in every build.
 //
 // What for: states that only a bug can reach. When not: bad input, a full disk, a lost peer; those
-// are Errors. A program that goes on with a broken invariant writes the damage to disk, so the
-// check stays in release builds (the idea is TigerBeetle's) and the process aborts with file, line
-// and why.
+// are Errors. A program that continues with a broken invariant writes the damage to disk. So the
+// check stays in release builds (the idea is TigerBeetle's), and the process aborts with file, line
+// and reason.
 //
 //   SEMPER_ASSERT(popped <= pushed, "a queue cannot have consumed more than it holds");
 #pragma once

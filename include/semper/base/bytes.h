@@ -2,8 +2,8 @@
 //
 // What for: keys, values, messages and everything else that goes to a disk or a wire. Both are the
 // standard string types, so that literals, comparison (unsigned, bytewise: the order of keys),
-// hashing and the small-string optimisation come for free. When not: text that a person reads is a
-// std::string too, but say so by the parameter's name.
+// hashing and the small-string optimisation come for free. When not: text for people is also a
+// std::string, but let the parameter's name say so.
 //
 //   semper::Bytes value = semper::bytes_of({0x00, 0xff});
 //   std::string log_line = semper::to_printable(value);   // "\x00\xff"
@@ -23,7 +23,7 @@ namespace semper {
 using Bytes = std::string;
 using BytesView = std::string_view;
 
-// A byte string that is never taken for text: where both are possible, a std::string is text.
+// A byte string that is never treated as text: where both are possible, a std::string is text.
 struct ByteString {
   Bytes bytes;
 
@@ -36,11 +36,11 @@ Bytes bytes_of(std::initializer_list<std::uint8_t> octets);
 // Lower-case hexadecimal, two digits a byte: "00ff".
 std::string to_hex(BytesView bytes);
 
-// Printable ASCII as it is, a backslash doubled, everything else as \xHH; for messages and logs.
+// Printable ASCII unchanged, backslashes doubled, everything else as \xHH; for messages and logs.
 // At most `limit` input bytes are shown, then "…(N bytes)".
 std::string to_printable(BytesView bytes, std::size_t limit = 256);
 
-// True where the bytes are well-formed UTF-8 (no overlong forms, no surrogates, at most U+10FFFF).
+// True if the bytes are well-formed UTF-8 (no overlong forms, no surrogates, at most U+10FFFF).
 bool is_utf8(BytesView bytes) noexcept;
 
 // Fixed-width integers in both byte orders, appended to or read from the front of a byte string.

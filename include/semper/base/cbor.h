@@ -1,8 +1,9 @@
-// CBOR (RFC 8949): the self-describing binary form in which states, messages and replies are
-// stored, so that tools can show what they hold without knowing their types.
+// CBOR (RFC 8949): the self-describing binary format in which states, messages and replies are
+// stored, so that tools can show their contents without knowing their types.
 //
-// What for: writing and reading items one by one, with no memory taken besides the output. When
-// not: to store a C++ value use codec.h, which is built on this; to show or type one, cbor_json.h.
+// What for: writing and reading items one by one, without any memory other than the output. When
+// not: to store a C++ value, use codec.h, which is built on this; to show or type one, use
+// cbor_json.h.
 //
 //   semper::Bytes out;
 //   semper::cbor::Writer writer(out);
@@ -17,13 +18,14 @@
 //       !reader.finish())
 //     return semper::fail(reader.error());    // "expected text, found null at byte 1"
 //
-// Written: definite lengths, the shortest form of every length and integer, floats as they are
-// given (4 or 8 bytes). Read: also longer forms and half floats of other writers. Refused:
-// indefinite lengths, text that is not UTF-8, reserved codes, more elements than bytes are left.
+// The writer uses definite lengths, the shortest form of every length and integer, and floats in
+// their given width (4 or 8 bytes). The reader also accepts longer forms and half floats from other
+// writers. It refuses indefinite lengths, text that is not UTF-8, reserved codes, and more elements
+// than there are bytes left.
 //
 // Ownership: a Writer appends to a byte string it borrows; a Reader and every view it gives borrow
-// the input. Threads: one at a time. Errors are of kind invalid_argument, which means: the bytes
-// are wrong, reading them again will not help.
+// the input. Threads: one at a time. Errors are of kind invalid_argument: the bytes are wrong, and
+// reading them again will not help.
 #pragma once
 
 #include <cstddef>
@@ -36,14 +38,14 @@
 
 namespace semper::cbor {
 
-// Arrays, maps and tags inside one another, at most. Deeper input is refused, deeper output
-// asserted by codec.h, so that no input can exhaust the stack.
+// The maximum nesting of arrays, maps and tags. Deeper input is refused, and codec.h asserts
+// against deeper output, so that no input can exhaust the stack.
 inline constexpr int kMaxDepth = 64;
 
-// A failure's message that is longer than this takes no more places around it.
+// Once a failure's message is longer than this, no more places are added to it.
 inline constexpr std::size_t kMaxMessageBytes = 512;
 
-// What an item is, as told by its first byte. `end` is no item: the input is used up.
+// The kind of an item, from its first byte. `end` is not an item: the input is exhausted.
 enum class Kind : std::uint8_t {
   unsigned_integer,
   negative_integer,
@@ -62,8 +64,8 @@ enum class Kind : std::uint8_t {
 // With its article, for messages: "an integer", "text", "the end of the input".
 std::string_view to_string(Kind kind) noexcept;
 
-// Appends items. The caller sees to it that an array is followed by as many items as announced, a
-// map by twice as many, a tag by one.
+// Appends items. The caller must ensure that an array is followed by as many items as announced, a
+// map by twice as many, and a tag by one.
 class Writer {
  public:
   explicit Writer(Bytes& out) noexcept : out_(out) {}
@@ -86,9 +88,9 @@ class Writer {
   void simple(std::uint8_t value);
   void floating(float value);
   void floating(double value);
-  // Items already in CBOR, as they are.
+  // Items that are already encoded, unchanged.
   void raw(BytesView items) { out_.append(items); }
-  // The head of a byte string whose `size` bytes the caller appends itself.
+  // The head of a byte string whose `size` bytes the caller appends.
   void bytes_head(std::uint64_t size) { head(0x40, size); }
 
   Bytes& out() noexcept { return out_; }
@@ -110,7 +112,7 @@ class Writer {
   Bytes& out_;
 };
 
-// One item without what it contains.
+// One item without its contents.
 struct Item {
   Kind kind = Kind::end;
   bool is_single = false;  // floating: written in 4 or fewer bytes
@@ -122,18 +124,19 @@ struct Item {
   bool truth() const noexcept { return argument != 0; }  // boolean
 };
 
-// Reads items front to back. The first failure stays: every later read fails too and error() tells
-// the first, so a chain of reads needs one check. A failed read leaves its argument unspecified.
+// Reads items front to back. The first failure sticks: every later read fails too, and error()
+// returns the first failure, so a chain of reads needs only one check. A failed read leaves its
+// argument unspecified.
 class Reader {
  public:
   explicit Reader(BytesView input) noexcept : input_(input) {}
 
-  // The next item's kind; nothing is consumed. `end` also after a failure.
+  // The next item's kind; consumes nothing. `end` after a failure, too.
   Kind peek() const noexcept;
-  // The next item, whatever it is; the items in it come next. Fails at the end of the input.
+  // The next item, whatever it is; the items inside it come next. Fails at the end of the input.
   [[nodiscard]] bool read(Item& item);
 
-  // The next item, which has to be of that kind ("expected text, found null at byte 7").
+  // The next item, which must be of that kind ("expected text, found null at byte 7").
   [[nodiscard]] bool read_unsigned(std::uint64_t& value);
   [[nodiscard]] bool read_signed(std::int64_t& value);
   [[nodiscard]] bool read_boolean(bool& value);
@@ -141,7 +144,7 @@ class Reader {
   [[nodiscard]] bool read_floating(double& value);
   [[nodiscard]] bool read_text(std::string_view& value);
   [[nodiscard]] bool read_bytes(BytesView& value);
-  // Both promise that at least as many bytes are left as items are announced.
+  // Both guarantee that there are at least as many bytes left as announced items.
   [[nodiscard]] bool read_array(std::uint64_t& elements) {
     if (take_short(0x80, elements)) return elements <= bytes_left() || fail_short_array();
     return read_long_array(elements);
@@ -149,25 +152,24 @@ class Reader {
   [[nodiscard]] bool read_map(std::uint64_t& entries);
   [[nodiscard]] bool read_tag(std::uint64_t& number);
 
-  // The next item with all it contains, however deep: passed over, or given as it lies in the
-  // input.
+  // The next item with its contents, however deep: skipped, or returned as it is in the input.
   [[nodiscard]] bool skip();
   [[nodiscard]] bool read_raw(BytesView& item);
 
-  // For callers that recurse: enter() before the items of an array, map or tag are read, fails past
-  // kMaxDepth; leave() after them.
+  // For recursive callers: call enter() before reading the items of an array, map or tag (it fails
+  // beyond kMaxDepth), and leave() after them.
   [[nodiscard]] bool enter();
   void leave() noexcept { --depth_; }
 
-  // Fails where bytes are left over.
+  // Fails if bytes are left over.
   [[nodiscard]] bool finish();
 
   std::size_t offset() const noexcept { return at_; }
   std::size_t bytes_left() const noexcept { return input_.size() - at_; }
   BytesView input() const noexcept { return input_; }
 
-  // An item of one byte, the shortest and most frequent: takes it if it is of that major type.
-  // Otherwise nothing is consumed.
+  // Reads an item of one byte, the shortest and most frequent form, if it is of that major type.
+  // Otherwise consumes nothing.
   [[nodiscard]] bool take_short(std::uint8_t major, std::uint64_t& argument) noexcept {
     if (failed_ || at_ == input_.size()) return false;
     const auto above = static_cast<unsigned char>(input_[at_] - static_cast<char>(major));
@@ -177,12 +179,12 @@ class Reader {
     return true;
   }
 
-  // Records the first failure; always false. The caller's sentence names the place itself.
+  // Records the first failure; always returns false. The caller's message names the place itself.
   bool fail(std::string message);
   // The failure "expected WHAT, found KIND at byte N".
   bool fail_expected(std::string_view what, const Item& found);
-  // Puts the place in front of the recorded failure: "PLACE: MESSAGE". Past kMaxMessageBytes one
-  // "..." stands for all further ones.
+  // Puts the place in front of the recorded failure: "PLACE: MESSAGE". Beyond kMaxMessageBytes, one
+  // "..." stands for all further places.
   void add_place(std::string_view place);
   bool failed() const noexcept { return failed_; }
   // Precondition: failed().

@@ -6,8 +6,8 @@
 //   semper::cbor_to_json(semper::encode(Add{2, "hi"}));    // [2,"hi"]
 //   semper::json_to_cbor(R"([2, "hi"])");                  // the same bytes again
 //
-// Every CBOR item has a JSON form, and json_to_cbor brings it back. What JSON has no word for is an
-// object with one key that starts with a dollar sign:
+// Every CBOR item has a JSON form, and json_to_cbor converts it back. Items that JSON cannot
+// express are objects with one key that starts with a dollar sign:
 //
 //   byte string            {"$bytes": "00ff"}           hexadecimal, two digits a byte
 //   infinity, not a number {"$float": "Infinity"}       or "-Infinity", "NaN"
@@ -17,12 +17,12 @@
 //   is no text or starts
 //   with a dollar sign
 //
-// Numbers: integers are written without, floats with a point or exponent, in the fewest digits that
-// tell them apart; so 1 and 1.0 stay what they are. What does not come back as it was: a 4-byte
-// float becomes a double, NaN loses its payload, lengths and integers get their shortest form, and
-// a map with a repeated text key, which CBOR forbids, is shown as it is but not read again. Control
-// characters in texts are escaped, those above 127 too: showing stored text cannot steer a
-// terminal.
+// Numbers: integers are written without a point or exponent, floats with one, in the fewest digits
+// that distinguish them; so 1 and 1.0 keep their types. Not everything round-trips exactly: a
+// 4-byte float becomes a double, NaN loses its payload, lengths and integers get their shortest
+// form, and a map with a repeated text key, which CBOR forbids, is shown but cannot be read back.
+// Control characters in texts are escaped, including those above 127, so showing stored text cannot
+// control a terminal.
 //
 // Both take time and memory in proportion to the input. Errors are of kind invalid_argument: the
 // input is wrong and the message says where; for CBOR by its byte, for JSON by line and column, or
@@ -38,16 +38,16 @@
 namespace semper {
 
 struct JsonStyle {
-  // Spaces a level; 0 puts everything on one line. Default 0; 2 is pleasant to read.
+  // Spaces per level; 0 puts everything on one line. Default 0; 2 is easy to read.
   int indent = 0;
 };
 
-// The text of exactly one CBOR item.
+// Converts exactly one CBOR item to text.
 Result<std::string> cbor_to_json(BytesView item, JsonStyle style = {});
 
-// The CBOR item of a JSON text. Object keys keep their order. Refused: repeated keys, integers past
-// 64 bits (-2^64 to 2^64-1), floats past a double, unknown keys with a dollar sign, more than
-// cbor::kMaxDepth levels.
+// The CBOR item of a JSON text. Object keys keep their order. Refused: repeated keys, integers
+// beyond 64 bits (-2^64 to 2^64-1), floats beyond a double, unknown keys with a dollar sign, and
+// more than cbor::kMaxDepth levels.
 Result<Bytes> json_to_cbor(std::string_view json);
 
 }  // namespace semper

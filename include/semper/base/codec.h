@@ -1,19 +1,19 @@
 // Codec<T>: C++ values to bytes and back; how states, messages and replies are stored.
 //
-// What for: any type a program keeps or sends, as one CBOR item, so that tools can show it without
-// knowing the type. When not: keys (their order matters: use the tuple layer), or an existing wire
-// format (specialise Codec for the type, or hold its bytes in a ByteString).
+// What for: any type that a program stores or sends, as one CBOR item, so that tools can show it
+// without knowing the type. When not: keys (their order matters: use the tuple layer), or an
+// existing wire format (specialise Codec for the type, or keep its bytes in a ByteString).
 //
 //   struct Add { std::int64_t by = 1; std::string note; };        // no macro, nothing to register
 //   semper::Bytes bytes = semper::encode(Add{2, "hello"});        // CBOR [2, "hello"]
 //   semper::Result<Add> add = semper::decode<Add>(bytes);
 //   // or: "field 2 of Add: expected text, found an integer at byte 2"
 //
-// What becomes what; the first line that fits a type is taken:
+// How types are encoded; the first line that fits a type applies:
 //
-//   a type with a Codec of its own         what that writes: exactly one item
+//   a type with its own Codec              what that writes: exactly one item
 //   bool, integers, float, double          boolean, integer, float (kept at its width)
-//   std::string                            text; a byte string where not UTF-8. Reads both
+//   std::string                            text; a byte string if not UTF-8. Reads both
 //   std::string_view                       the same, written only
 //   ByteString                             byte string
 //   vector, array of std::byte, uint8_t    byte string
@@ -42,13 +42,13 @@
 //               and an enum any number that its underlying type holds.
 //
 // Errors of decode are of kind invalid_argument and name the path (fields, elements and entries
-// count from 1) and the byte; reading again will not help. To whoever has read the bytes from a
-// store they mean `corrupt`: do not overwrite, inspect. encode does not fail: what cannot be
-// stored does not compile, and nesting past cbor::kMaxDepth throws std::length_error.
+// count from 1) and the byte; reading again will not help. If the bytes came from a store, treat
+// such an error as `corrupt`: do not overwrite, inspect. encode does not fail: a type that cannot
+// be stored does not compile, and nesting beyond cbor::kMaxDepth throws std::length_error.
 //
-// Memory: encode takes the output and nothing else. decode takes at most sizeof(element) for each
-// byte of input: lengths are checked against what is left before anything is reserved. Unordered
-// containers are written in their own order, so equal ones may give different bytes.
+// Memory: encode allocates only the output. decode allocates at most sizeof(element) per byte of
+// input: lengths are checked against the remaining input before anything is reserved. Unordered
+// containers are written in their own order, so equal containers may give different bytes.
 // Threads: any; values are not shared.
 #pragma once
 
@@ -62,17 +62,17 @@
 
 namespace semper {
 
-// Specialise for a type to store it in a form of its own:
+// Specialise it for a type to define that type's own format:
 //
 //   template <> struct semper::Codec<Money> {
 //     static void encode(const Money& money, Bytes& out);     // appends exactly one CBOR item
 //     static Result<Money> decode(BytesView item);            // is given exactly that item
 //   };
 //
-// Inside other types such a T has to have a default constructor.
+// Inside other types, such a T needs a default constructor.
 template <class T, class Enable>
 struct Codec {
-  using BuiltIn = void;  // tells this one from specialisations
+  using BuiltIn = void;  // distinguishes this one from specialisations
 
   static void encode(const T& value, Bytes& out) {
     internal::codec::Encoder encoder(out);
@@ -105,12 +105,12 @@ Bytes encode(const T& value) {
   return scratch.bytes();
 }
 
-// The value whose item `bytes` holds, and nothing after it. Keeps no reference to `bytes`.
+// Decodes `bytes`, which must hold exactly one item. Keeps no reference to `bytes`.
 template <class T>
 Result<T> decode(BytesView bytes) {
   return Codec<T>::decode(bytes);
 }
-// With options; only for types without a Codec of their own.
+// With options; only for types without their own Codec.
 template <class T>
 Result<T> decode(BytesView bytes, DecodeOptions options) {
   return Codec<T>::decode(bytes, options);

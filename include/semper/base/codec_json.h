@@ -1,4 +1,4 @@
-// Lets codec.h store every type that has to_json and from_json of nlohmann::json: by named fields.
+// Lets codec.h store every type that has to_json and from_json of nlohmann::json, by named fields.
 //
 // What for: types whose fields come and go, or whose stored form people should read by name; and
 // nlohmann::json itself as a field or a state. When not: small messages on a hot path, where an
@@ -10,17 +10,17 @@
 //   NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Order, item, count)
 //   semper::Bytes bytes = semper::encode(Order{"tea", 2});    // CBOR {"count": 2, "item": "tea"}
 //
-// DecodeOptions::strict refuses a document with fields that to_json of the value read does not write
-// again (null ones excepted).
+// DecodeOptions::strict refuses a document with fields that to_json does not write back (except
+// null fields).
 //
 // A type that has both functions, found by its namespace or as friends, is always stored this way,
-// also if it is a plain aggregate or an enum. Unknown and missing fields: as from_json does. An
-// exception out of from_json is a decode error with its text; one out of to_json goes to the caller
+// even if it is a plain aggregate or an enum. from_json decides about unknown and missing fields.
+// An exception from from_json is a decode error with its text; one from to_json goes to the caller
 // of encode.
 //
 // The document as CBOR: objects are maps in the order of their keys, integers and strings as
 // everywhere, floats are doubles, binary values byte strings. A string that is not UTF-8 is the tag
-// kNotUtf8Tag around a byte string, so that it comes back as a string.
+// kNotUtf8Tag around a byte string, so that it is decoded as a string again.
 #pragma once
 
 #include <cstddef>

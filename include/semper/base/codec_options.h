@@ -1,4 +1,4 @@
-// How codec.h reads, and what it writes around what is not CBOR.
+// Options of codec.h, and the tags that it writes around data that is not CBOR.
 //
 // What for: decode with options, and headers that only name a Codec. When not: storing something;
 // include codec.h.
@@ -20,8 +20,9 @@ template <class T>
 struct JsonBridge;
 
 struct DecodeOptions {
-  // Refuse fields past those the aggregate has. Default: ignore them, so that a program reads what
-  // a newer one has written. Turn on where input is typed by a person and a surplus is a mistake.
+  // Refuse more fields than the aggregate has. Default: ignore them, so that a program can read
+  // what a newer one wrote. Turn it on for input typed by people, where an extra field is a
+  // mistake.
   bool strict = false;
 };
 

@@ -1,16 +1,16 @@
-// field_names<T>(): how the fields of a plain aggregate are called in the source.
+// field_names<T>(): the names of a plain aggregate's fields in the source.
 //
-// What for: people, who write {"by": 2} where a message is stored by position (aggregate.h). When not: a
-// stored form; names change with the source, positions do not.
+// What for: letting people write {"by": 2} for a message that is stored by position (aggregate.h).
+// When not: a stored format; names change with the source, positions do not.
 //
 //   struct Add { std::int64_t by = 1; std::string note; };
 //   semper::field_names<Add>();      // {"by", "note"}
 //
-// GCC only: empty where the compiler does not tell (Clang before 18, whose templates take no address of a
-// field). Whoever uses them can do without.
+// GCC only: empty if the compiler does not provide them (Clang before 18, whose templates accept no
+// address of a field). Code that uses them must work without them.
 //
-// Threads: any. Idea: the address of a field of an object that is never made, in __PRETTY_FUNCTION__, as in
-// Boost.PFR and reflect-cpp.
+// Threads: any. Idea: the address of a field of an object that is never created, in
+// __PRETTY_FUNCTION__, as in Boost.PFR and reflect-cpp.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// LogLevel: how much a log line matters.
+// LogLevel: how important a log line is.
 //
 // What for: options that name a level. When not: writing lines; include log.h.
 //
@@ -12,11 +12,11 @@
 namespace semper {
 
 enum class LogLevel : std::uint8_t {
-  trace,    // every step; for those who work on Semper
+  trace,    // every step; for developers of Semper
   debug,    // every decision
-  info,     // what a person who runs it wants to have seen
-  warning,  // it goes on, but somebody should look
-  error,    // something that was asked for did not happen
+  info,     // what an operator wants to see
+  warning,  // the program continues, but somebody should look
+  error,    // a requested operation failed
   off,      // nothing at all; no line has this level
 };
 

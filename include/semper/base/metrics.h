@@ -1,8 +1,9 @@
-// Metrics: how often, how many, how long; kept in the process and shown in Prometheus' text format.
+// Metrics: counters, gauges and histograms, kept in the process and exported in Prometheus' text
+// format.
 //
-// What for: rates, queue lengths and latencies that somebody watches or alarms on. When not: single
-// events (log.h), or one series per entity, message or user: series are for ever and bounded,
-// labels are for things of which there are few (a type, a backend, a result).
+// What for: rates, queue lengths and latencies for dashboards and alerts. When not: single events
+// (log.h), or one series per entity, message or user: series are permanent and bounded, and labels
+// are for things of which there are few (a type, a backend, a result).
 //
 //   semper::metrics::Registry registry;                       // outlives what uses it; no globals
 //   auto& calls = registry.counter({"semper_calls_total", "Calls handled"}, {{"type", "Counter"}});
@@ -15,13 +16,14 @@
 // does not. The same family and labels give the same metric. References live as long as the
 // registry.
 //
-// Past its bounds a registry gives out a metric that is counted into and never shown, and counts
-// that in semper_metrics_refused_total: a flood of label values costs their owner's view, not the
-// process.
+// Beyond its bounds, a registry returns a metric that works but is never exported, and counts that
+// in semper_metrics_refused_total. So a flood of label values costs the visibility of those series,
+// not the process.
 //
-// Throws std::invalid_argument for a name or label that Prometheus does not allow, std::logic_error
-// for a family asked for as two kinds; both are bugs of the caller. Threads: everything from any.
-// Idea of the histogram: log-linear buckets, as in HdrHistogram (Gil Tene).
+// Throws std::invalid_argument for a name or label that Prometheus does not allow, and
+// std::logic_error for a family that is requested as two kinds; both are bugs of the caller.
+// Threads: everything from any. Idea of the histogram: log-linear buckets, as in HdrHistogram (Gil
+// Tene).
 #pragma once
 
 #include <array>
@@ -80,8 +82,8 @@ class Histogram {
   // How many values were recorded, and their sum (modulo 2^64).
   std::uint64_t count() const noexcept;
   std::uint64_t sum() const noexcept { return sum_.load(std::memory_order_relaxed); }
-  // The smallest bucket end that at least that share of the values does not pass: 0.5 is the
-  // median, 1 the largest. At most 1/16 too high, never too low. 0 where nothing was recorded.
+  // The smallest bucket end that at least this share of the values does not exceed: 0.5 is the
+  // median, 1 the maximum. At most 1/16 too high, never too low. 0 if nothing was recorded.
   std::uint64_t quantile(double share) const noexcept;
   // How many values were below 2^power.
   std::uint64_t count_below_power_of_two(int power) const noexcept;
@@ -102,10 +104,10 @@ class Histogram {
   std::atomic<std::uint64_t> sum_{0};
 };
 
-// What is shown of a histogram: cumulative buckets with ends at powers of two.
+// How a histogram is exported: cumulative buckets with ends at powers of two.
 struct HistogramOptions {
-  // What one recorded unit is in the unit of the name. Default: nanoseconds recorded, a name in
-  // _seconds. 1 where both are the same (_bytes, _messages).
+  // One recorded unit, in the unit of the name. Default: nanoseconds are recorded, and the name
+  // ends in _seconds. 1 if both are the same (_bytes, _messages).
   double scale = 1e-9;
   // Ends from 2^smallest_power - 1 to 2^largest_power - 1 recorded units. Default: 1 us to 69 s.
   // Change with the scale; 4 to 30 suits bytes. From 0 to 63, the smallest first.
@@ -113,19 +115,20 @@ struct HistogramOptions {
   int largest_power = 36;
 };
 
-// What all series of one name share. `help` is one sentence; the first one given stays.
+// What all series of one name share. `help` is one sentence; the first one given is kept.
 struct Family {
   std::string_view name;
   std::string_view help;
 };
 
-// Pairs of name and value, in any order. Values may hold anything; what is not UTF-8 is escaped.
+// Pairs of name and value, in any order. Values may contain anything; bytes that are not UTF-8 are
+// escaped.
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
 struct RegistryOptions {
-  // Series in all, at most. Default 10000; a scrape shows each of them each time.
+  // The maximum number of series. Default 10000; every scrape lists all of them.
   std::size_t max_series = 10'000;
-  // Of those, histograms (8 KB each), at most. Default 1000.
+  // The maximum number of histograms among them (8 KB each). Default 1000.
   std::size_t max_histograms = 1'000;
 };
 
@@ -138,15 +141,15 @@ class Registry {
 
   Counter& counter(Family family, const Labels& labels = {});
   Gauge& gauge(Family family, const Labels& labels = {});
-  // The options of the family's first histogram hold for all.
+  // The options of the family's first histogram apply to all.
   Histogram& histogram(Family family, const Labels& labels = {}, HistogramOptions options = {});
 
-  // All series in Prometheus' text format 0.0.4, families and series sorted. Counts go on
-  // meanwhile; the buckets, sum and count of one histogram may differ by what was recorded during
-  // the call.
+  // All series in Prometheus' text format 0.0.4, families and series sorted. Counting continues
+  // meanwhile; the buckets, sum and count of one histogram may differ by values that were recorded
+  // during the call.
   std::string to_prometheus() const;
 
-  // Series there are, and how often a new one was refused.
+  // The number of series, and how often a new one was refused.
   std::size_t series() const;
   std::uint64_t refused() const noexcept;
 

@@ -1,4 +1,4 @@
-// Result<T> and Error: how every operation of Semper says what went wrong.
+// Result<T> and Error: how every operation of Semper reports what went wrong.
 //
 // What for: each function that can fail for a reason outside the program returns a Result. When
 // not: a broken precondition is a bug in the caller; it is asserted (see assert.h), not returned.
@@ -7,27 +7,27 @@
 //   auto n = parse("12");
 //   if (!n) return semper::fail(n.error().in("port of endpoint 3"));   // adds where
 //
-// An ErrorKind exists only where a caller would act differently on it. The kind is the action; how to
-// handle them is in docs/errors.md:
+// An ErrorKind exists only if a caller would act differently on it: the kind decides the action.
+// See docs/errors.md for how to handle them:
 //
 //   invalid_argument  the caller's input is wrong; correct it, do not retry
-//   not_found         what was named is not there
-//   already_exists    what was to be made is there already
+//   not_found         the named thing does not exist
+//   already_exists    the thing to be created already exists
 //   retry             nothing was done; the same call may succeed later (a full queue, no item)
 //   suspended         the other side asked for a pause; wait until it resumes
 //   timeout           the deadline passed; it may still take effect where a comment says so
 //   conflict          another transaction was faster; run the whole transaction again
 //   outcome_unknown   it may or may not have taken effect, and nobody can tell yet; never guess
-//   closed            this object was shut down, or the peer has gone; make a new one
-//   cancelled         the caller itself asked for the end; nothing was done unless said
-//   corrupt           stored bytes are not what was written; do not overwrite, inspect
+//   closed            this object was shut down, or the peer is gone; create a new one
+//   cancelled         the caller itself asked for the end; nothing was done unless stated
+//   corrupt           stored bytes differ from what was written; do not overwrite, inspect
 //   io                the device, file or network failed; see the message
 //   unsupported       this build, machine or backend cannot do it
 //   permission        not allowed, or refused without a force option
 //   exhausted         a bound was reached that waiting does not lift; free something or raise it
-//   internal          a bug of ours or an exception out of a callback; log and report it
+//   internal          a bug in Semper or an exception from a callback; log and report it
 //
-// What others call them, and what the caller does next:
+// Their equivalents elsewhere, and what the caller does next:
 //
 //   kind              gRPC                 POSIX         next move
 //   invalid_argument  INVALID_ARGUMENT     EINVAL        correct the call
@@ -84,24 +84,25 @@ enum class ErrorKind : std::uint8_t {
 // The kind's name as it is written above, e.g. "outcome_unknown".
 std::string_view to_string(ErrorKind kind) noexcept;
 
-// The kind of that name; `internal` where there is none.
+// The kind of that name; `internal` if there is none.
 ErrorKind error_kind_from(std::string_view name) noexcept;
 
-// The bound that was reached: its name as options, headers and docs/architecture.md have it, and its
+// The bound that was reached: its name, as in options, headers and docs/architecture.md, and its
 // value. The name is a literal.
 struct Limit {
   const char* name;
   std::uint64_t value;
 };
 
-// A kind and one plain sentence: what failed, where, and what to do next.
+// A kind and one plain sentence that says what failed, where, and what to do next.
 class [[nodiscard]] Error {
  public:
   Error(ErrorKind kind, std::string message) : kind_(kind), message_(std::move(message)) {}
   Error(ErrorKind kind, Limit limit, std::string message)
       : kind_(kind), limit_(limit), message_(std::move(message)) {}
 
-  // Not inline: g++ 12 believes otherwise that those of a Result without an Error are read.
+  // Not inline: otherwise g++ 12 believes that the members are read even in a Result without an
+  // Error.
   Error(const Error&);
   Error(Error&&) noexcept;
   Error& operator=(const Error&);
@@ -111,9 +112,9 @@ class [[nodiscard]] Error {
   ErrorKind kind() const noexcept { return kind_; }
   const std::string& message() const noexcept { return message_; }
 
-  // Which limit was hit, where it was one of ours: of a full queue (retry), of what is too large or
-  // too many (exhausted, invalid_argument). It stays in the process that made the error: an error
-  // that came over a network, or out of a store, has the message only.
+  // The limit that was hit, if it was one of ours: for a full queue (retry), or for something too
+  // large or too many (exhausted, invalid_argument). It stays in the process that created the
+  // error: an error that came over a network, or out of a store, has only the message.
   std::optional<Limit> limit() const noexcept {
     if (limit_.name == nullptr) return std::nullopt;
     return limit_;
@@ -125,8 +126,9 @@ class [[nodiscard]] Error {
   // "kind: message", for logs.
   std::string to_string() const;
 
-  // True where nothing was done and calling again, unchanged, can succeed: retry, suspended, conflict
-  // (the whole transaction). Pause first, with a Backoff. All others need a decision: see the table.
+  // True if nothing was done and the same call can succeed later: retry, suspended, conflict (the
+  // whole transaction). Pause first, with a Backoff. All other kinds need a decision: see the
+  // table.
   bool is_retryable() const noexcept;
 
   // The same kind and message.
@@ -140,9 +142,9 @@ class [[nodiscard]] Error {
   std::string message_;
 };
 
-// A value of type T, or an Error; a tl::expected of them, and all that one can do, that warns where it is
-// dropped. g++ 12 does not see it dropped by `co_await hits.cast(two);`, which ignores a failure; Clang
-// does. To drop one on purpose: static_cast<void>(...).
+// A value of type T, or an Error: a tl::expected with its whole interface, which also warns if it
+// is dropped. g++ 12 does not notice that `co_await hits.cast(two);` drops one and so ignores a
+// failure; Clang does. To drop one on purpose, use static_cast<void>(...).
 template <class T>
 class [[nodiscard]] Result : public tl::expected<T, Error> {
   using Base = tl::expected<T, Error>;
@@ -156,7 +158,7 @@ class [[nodiscard]] Result : public tl::expected<T, Error> {
   explicit Result(tl::in_place_t, Arguments&&... arguments)
       : Base(tl::in_place, std::forward<Arguments>(arguments)...) {}
 
-  // Where T can be made of it.
+  // If T can be constructed from it.
   template <class U = T>
   requires(internal::IsValueFor<U, T>) explicit(!std::is_convertible_v<U&&, T>) Result(U&& value)
       : Base(tl::in_place, std::forward<U>(value)) {}
@@ -193,7 +195,7 @@ using Status = Result<void>;
   return tl::unexpected<Error>(Error(kind, limit, std::move(message)));
 }
 
-// "MESSAGE: strerror text (errno N)" with the kind that fits the number.
+// "MESSAGE: strerror text (errno N)", with the kind that matches the number.
 Error error_from_errno(int number, std::string_view message);
 
 }  // namespace semper
@@ -201,15 +203,15 @@ Error error_from_errno(int number, std::string_view message);
 #define SEMPER_CONCAT_INNER(a, b) a##b
 #define SEMPER_CONCAT(a, b) SEMPER_CONCAT_INNER(a, b)
 
-// Returns the error, or declares what there is, or goes on. The CO_ forms are for coroutines; their
-// expression says its own co_await.
+// These return the error, or else declare the value or continue. The CO_ forms are for coroutines;
+// you write the co_await in the expression.
 //
 //   SEMPER_ASSIGN_OR_RETURN(auto value, expression);
 //   SEMPER_RETURN_IF_ERROR(expression);
 //   SEMPER_CO_ASSIGN_OR_RETURN(auto value, co_await expression);
 //   SEMPER_CO_RETURN_IF_ERROR(co_await expression);
 //
-// The same by their short names: SEMPER_TRY, SEMPER_TRY_STATUS, SEMPER_CO_TRY, SEMPER_CO_TRY_STATUS.
+// The same under shorter names: SEMPER_TRY, SEMPER_TRY_STATUS, SEMPER_CO_TRY, SEMPER_CO_TRY_STATUS.
 #define SEMPER_ASSIGN_OR_RETURN(declaration, ...) SEMPER_TRY(declaration, __VA_ARGS__)
 #define SEMPER_RETURN_IF_ERROR(...) SEMPER_TRY_STATUS(__VA_ARGS__)
 #define SEMPER_CO_ASSIGN_OR_RETURN(declaration, ...) SEMPER_CO_TRY(declaration, __VA_ARGS__)

@@ -1,6 +1,7 @@
-// Spans and points of time, apart from clocks: for what only names one, such as options and limits.
+// Durations and points in time, separate from clocks: for code that only names them, such as
+// options and limits.
 //
-// When not: to read the time or to wait for it, take a Clock (semper/env/clock.h).
+// When not: to read the time or to wait, use a Clock (semper/env/clock.h).
 //
 //   Duration timeout = std::chrono::seconds(5);
 //
@@ -15,7 +16,7 @@ using Duration = std::chrono::nanoseconds;
 using MonotonicTime = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 using WallTime = std::chrono::time_point<std::chrono::system_clock, Duration>;
 
-// Later than any deadline: a call with this one waits for ever.
+// Later than any deadline: a call with this one waits forever.
 inline constexpr MonotonicTime kNever = MonotonicTime::max();
 inline constexpr Duration kForever = Duration::max();
 

@@ -1,8 +1,8 @@
-// value: what a Result holds, or an exception that carries its Error.
+// value: the value of a Result, or an exception that carries its Error.
 //
-// What for: applications, tests and scripts, where an error ends the whole attempt and one place
-// handles it. When not: libraries, and wherever the kind decides what comes next (result.h). Nothing
-// in Semper throws it by itself, but constructors that are given what failed (Host).
+// What for: applications, tests and scripts in which an error ends the whole attempt and one place
+// handles it. When not: libraries, and code in which the kind decides what comes next (result.h).
+// Semper itself throws it only from constructors that are given a failed result (Host).
 //
 //   try {
 //     auto store = semper::value(semper::sync::open_store("sqlite:./data.db"));

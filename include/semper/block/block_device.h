@@ -1,7 +1,7 @@
-// BlockDevice: a disk, or a file taken for one: sectors that are read, written and flushed.
+// BlockDevice: a disk, or a file used as one: sectors that are read, written and flushed.
 //
-// What for: whatever owns its on-disk format (the ring, the journal). When not: files that grow, and
-// anything that a store (semper::store) keeps for you.
+// What for: code that owns its on-disk format (the ring, the journal). When not: files that grow,
+// and anything that a store (semper::store) can keep for you.
 //
 //   AlignedBuffer page(4096);
 //   SEMPER_CO_TRY_STATUS(co_await device.write(0, page.span()));
@@ -9,12 +9,12 @@
 //
 // Shapes: offsets and lengths are in bytes, multiples of sector_size(), inside size(); memory is
 // aligned to sector_size() (AlignedBuffer). Anything else is the caller's bug and is asserted.
-// Ownership: memory given to an operation must stay until it completes; so must the device.
-// Cancellation: an operation ends before its memory does. Where the waiting coroutine is cancelled it
-// goes on to its end, and says what became of it; where the coroutine is destroyed (its io_context
-// was), the destructor waits until the device has let go of the memory.
-// Threads: any number of operations at once, from any thread; each completes on its caller's
-// executor. Operations in flight together are not ordered among each other.
+// Ownership: memory given to an operation must stay valid until it completes; so must the device.
+// Cancellation: an operation ends before its memory does. If the waiting coroutine is cancelled,
+// the operation continues to its end and reports its result. If the coroutine is destroyed (because
+// its io_context was), the destructor waits until the device has released the memory. Threads: any
+// number of concurrent operations, from any thread; each completes on its caller's executor.
+// Concurrent operations have no order among each other.
 //
 // What is on the disk:
 //   write succeeded    other readers of the device see it; a power loss may still undo it, tear it
@@ -25,13 +25,15 @@
 //
 // Errors, and the caller's next move:
 //   io          the device failed. After a failed flush the handle refuses everything with the same
-//               words: what was written before it may be lost, and a second flush would lie about
-//               that. Close, find out why, open again, recover.
-//   exhausted   no room left below the device (a sparse file on a full disk): make room; the handle
-//               goes on, the sectors of this write hold old or new bytes
+//               message: earlier writes may be lost, and a second flush would hide that. Close,
+//               find
+//               out why, open again, recover.
+//   exhausted   no space left below the device (a sparse file on a full disk): make room; the
+//   handle
+//               stays usable, and the sectors of this write hold old or new bytes
 //   permission  the device was opened read-only
 //   closed      close() was called
-// Source of the idea: FoundationDB's IAsyncFile; what is said of failed flushes: Rebello and others,
+// Source of the idea: FoundationDB's IAsyncFile; on failed flushes: Rebello and others,
 // "Can Applications Recover from fsync Failures?", USENIX ATC 2020.
 #pragma once
 
@@ -73,9 +75,10 @@ class AlignedBuffer {
   std::size_t size_ = 0;
 };
 
-// What processes on one machine that have the same device open share besides its sectors: exclusive
-// roles, and words of memory that wake who waits for them. Nothing here survives the last process
-// that has the device open, nor a power loss; the first one that opens it finds zeros.
+// What processes on one machine that have the same device open share in addition to its sectors:
+// exclusive roles, and words of memory whose changes can be waited for. Nothing here survives the
+// last process that has the device open, or a power loss; the first process that opens it finds
+// zeros.
 class DeviceCompanion {
  public:
   static constexpr std::size_t kWords = 64;
@@ -89,30 +92,30 @@ class DeviceCompanion {
 
   virtual ~DeviceCompanion() = default;
 
-  // Takes the role for this handle alone; `conflict` where another handle holds it, also one of
-  // this process.
+  // Takes the role for this handle alone; `conflict` if another handle holds it, even one of this
+  // process.
   virtual Result<std::unique_ptr<Role>> take(std::size_t role) = 0;
 
-  // A descriptor that this handle's roles hang on: a child process that has it open holds them too,
-  // until it ends, also when this process has died before it (a program that the holder of a role
-  // runs, as part of its work). -1: there is none.
+  // A descriptor to which this handle's roles are bound: a child process that has it open also
+  // holds them until it ends, even if this process dies first (for a program that the holder of a
+  // role runs as part of its work). -1: there is none.
   virtual int role_descriptor() const noexcept { return -1; }
 
   // Shared memory; any thread, any process.
   virtual std::atomic<std::uint64_t>& word(std::size_t index) noexcept = 0;
 
-  // Wakes everybody who waits for the word; call it after changing the word.
+  // Wakes all waiters of the word; call it after changing the word.
   virtual void notify(std::size_t index) noexcept = 0;
 
-  // Returns when the word is no longer `seen` (at once where it is not now); `timeout` at the
+  // Returns when the word is no longer `seen` (at once if it already differs); `timeout` at the
   // deadline, `closed` when this handle is closed. A change between the load and the wait is never
   // missed.
   virtual Async<void> wait(std::size_t index, std::uint64_t seen, Clock& clock,
                            MonotonicTime deadline) = 0;
 };
 
-// Pieces of memory, in order; a single piece is taken for a list of one. g++ 12 cannot keep a list
-// in braces across a co_await: where there are several, fill a variable first.
+// Pieces of memory, in order; a single piece counts as a list of one. g++ 12 cannot keep a braced
+// list across a co_await: if there are several pieces, fill a variable first.
 class ReadParts : public std::vector<std::span<std::byte>> {
  public:
   using vector::vector;
@@ -132,7 +135,7 @@ class BlockDevice {
   BlockDevice& operator=(const BlockDevice&) = delete;
   virtual ~BlockDevice() = default;
 
-  // What a message calls it: its path, or "memory".
+  // Its name in messages: the path, or "memory".
   virtual std::string_view name() const noexcept = 0;
 
   // Bytes; a multiple of sector_size().
@@ -154,21 +157,21 @@ class BlockDevice {
 
   virtual Async<void> flush() = 0;
 
-  // write, and when it has succeeded flush; one trip to the device where it can.
+  // Writes and, if that succeeds, flushes; in one trip to the device if possible.
   virtual Async<void> write_and_flush(std::uint64_t offset, WriteParts parts);
 
-  // Whether the device is still what its name says; who only waits, without writing, asks now and
-  // then. Error io: its file was deleted, replaced by another or cut short, or the device is gone;
-  // what others do there now is not seen here. Two or three system calls; success where there is no
-  // name to look at.
+  // Checks whether the device is still the one with its name; code that only waits, without
+  // writing, should call it from time to time. Error io: the file was deleted, replaced or
+  // truncated, or the device is gone; changes by others are then not seen here. Two or three system
+  // calls; always succeeds if the device has no name.
   virtual Status check_place() { return {}; }
 
-  // Null where nothing is shared but sectors (another machine may have the device open); then who
-  // waits for the other side has to look again from time to time. Lives as long as the device.
+  // Null if only sectors are shared (another machine may have the device open); a side that waits
+  // for the other must then poll. Lives as long as the device.
   virtual DeviceCompanion* companion() noexcept { return nullptr; }
 
-  // Waits for what is in flight, then frees the device; later use is `closed`. Does not flush.
-  // Idempotent. The destructor closes too, and blocks while something is in flight.
+  // Waits for operations in flight, then frees the device; later use gives `closed`. Does not
+  // flush. Idempotent. The destructor closes too, and blocks while anything is in flight.
   virtual Async<void> close() = 0;
 
  protected:

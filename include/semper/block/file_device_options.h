@@ -1,6 +1,6 @@
 // How a file or a disk is used as a BlockDevice.
 //
-// What for: open_block_device(). When not: devices of other kinds; see file_block_device.h, which has an
+// What for: open_block_device(). When not: other kinds of devices. See file_block_device.h for an
 // example.
 #pragma once
 
@@ -11,20 +11,20 @@
 namespace semper {
 
 enum class IoMode : std::uint8_t {
-  // io_uring, or threads where it is not allowed.
+  // io_uring, or threads if io_uring is not allowed.
   automatic,
   io_uring,
   threads,
-  // On the thread that calls, which blocks meanwhile: no hand-off, so a durable write costs what
-  // the bare system calls cost. The other modes add two wake-ups, 5 to 10 us on an idle machine and
-  // up to 50 us where an idle CPU of a virtual machine has to be woken. For programs of one purpose
-  // (a producer on a scheduler of its own): everything else on that scheduler waits with it, and
-  // nothing is in flight together.
+  // On the calling thread, which blocks meanwhile: there is no hand-off, so a durable write costs
+  // as much as the bare system calls. The other modes add two wake-ups: 5 to 10 us on an idle
+  // machine, and up to 50 us if an idle CPU of a virtual machine must be woken. For single-purpose
+  // programs (a producer on its own scheduler): everything else on that scheduler waits too, and
+  // operations do not overlap.
   inline_blocking,
 };
 
 enum class DeviceCache : std::uint8_t {
-  // O_DIRECT where the file system has it.
+  // O_DIRECT if the file system supports it.
   direct_if_possible,
   // O_DIRECT, or `unsupported`.
   direct,
@@ -33,14 +33,14 @@ enum class DeviceCache : std::uint8_t {
 };
 
 enum class Durability : std::uint8_t {
-  // flush() returns when the device has everything.
+  // flush() returns when everything is on the device.
   flush,
-  // flush() does nothing: what was written survives the process, and nothing else.
+  // flush() does nothing: written data survives the process, but nothing more.
   none,
 };
 
 enum class CompanionUse : std::uint8_t {
-  // open_block_device fails where it is not possible; a read-only handle goes without.
+  // open_block_device fails if it is not possible; a read-only handle does without it.
   required,
   none,
 };
@@ -51,17 +51,17 @@ struct FileDeviceOptions {
   DeviceCache cache = DeviceCache::direct_if_possible;
   Durability durability = Durability::flush;
   CompanionUse companion = CompanionUse::required;
-  // 0: what the device says. 512 or 4096 where the format on it was made with that.
+  // 0: the device's own. Use 512 or 4096 if the format on it was created with that.
   std::uint32_t sector_size = 0;
-  // Bytes that the device must hold at least.
+  // The minimum size of the device in bytes.
   std::uint64_t minimum_size = 4096;
-  // With IoMode::threads: operations at the same time. Raise it for disks that like depth.
+  // With IoMode::threads: concurrent operations. Raise it for disks that benefit from deep queues.
   std::size_t max_threads = 4;
-  // Operations that may wait or run at once; more are refused with `retry`.
+  // Operations that may wait or run at the same time; more are refused with `retry`.
   std::size_t max_in_flight = 16'384;
-  // How long an idle thread looks for work before it sleeps: shortens a push that follows the last
-  // one closely by a wake-up (3 to 5 us), costs that much of a CPU per operation. Zero where CPUs
-  // are scarce.
+  // How long an idle thread looks for work before it sleeps. This saves a wake-up (3 to 5 us) if a
+  // push closely follows the previous one, and costs that much CPU time per operation. Set it to
+  // zero if CPUs are scarce.
   std::chrono::microseconds spin{20};
 };
 

@@ -1,14 +1,14 @@
 // LocalCompanion: the companion of a device whose handles are all in one process.
 //
-// What for: devices that live in memory or in a simulation (memory_block_device.h), and whoever
-// writes one more. When not: a device that other processes can open; its companion has to reach
-// them.
+// What for: devices in memory or in a simulation (memory_block_device.h), and further
+// implementations of such devices. When not: a device that other processes can open; its companion
+// must reach them.
 //
 //   auto shared = std::make_shared<LocalCompanion::Shared>();     // one per disk
 //   LocalCompanion companion(shared);                             // one per handle
 //
-// The words are zeroed when the last handle has closed. Roles are held by whoever holds the Role,
-// also after the handle has closed. Threads: any.
+// The words are zeroed when the last handle has closed. A role is held for as long as its Role
+// object exists, even after the handle has closed. Threads: any.
 #pragma once
 
 #include <array>
@@ -30,7 +30,7 @@ class LocalCompanion final : public DeviceCompanion {
  public:
   class Shared;
 
-  // `device` is what messages call the device.
+  // `device` is the name of the device in messages.
   LocalCompanion(std::shared_ptr<Shared> shared, std::string device);
   ~LocalCompanion() override;  // close()
 
@@ -63,7 +63,7 @@ class LocalCompanion::Shared {
  private:
   friend class LocalCompanion;
   std::array<std::atomic<std::uint64_t>, kWords> words_{};
-  // How many wait for each word, so that a notify without a listener takes no lock.
+  // The number of waiters for each word, so that a notify without waiters takes no lock.
   std::array<std::atomic<std::uint32_t>, kWords> waiting_count_{};
   std::mutex mutex_;
   std::array<std::list<Waiting>, kWords> waiting_;

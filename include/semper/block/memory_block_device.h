@@ -1,7 +1,7 @@
-// MemoryBlockDevice: a disk in memory, shared by as many handles as one likes.
+// MemoryBlockDevice: a disk in memory, shared by any number of handles.
 //
-// What for: tests, and rings that need not outlive the process. When not: anything that must survive
-// it; and for crashes and faults there is testing/simulated_disk.h.
+// What for: tests, and rings that need not outlive the process. When not: data that must survive
+// the process, and tests of crashes and faults (testing/simulated_disk.h).
 //
 //   MemoryBlockDevice device({.size = 1 << 20});
 //
@@ -9,9 +9,9 @@
 //   auto producer = disk.open();
 //   auto consumer = disk.open({.read_only = true});
 //
-// Memory is taken page by page when something other than zeros is written, so that a disk of 1 TiB
-// costs what was written to it. An operation completes before it returns. Write and flush are
-// durable as long as a handle or the MemoryDisk lives, that is: not at all.
+// Memory is allocated page by page when something other than zeros is written, so a disk of 1 TiB
+// costs only what was written to it. An operation completes before it returns. Data lasts as long
+// as a handle or the MemoryDisk exists, so nothing is durable.
 //
 // Errors: exhausted (max_memory; part of the write may have taken place), permission, closed. Threads: any.
 #pragma once
@@ -31,7 +31,7 @@ struct MemoryDiskOptions {
   std::uint64_t size = std::uint64_t{64} << 20;
   // A power of two from 512 to 4096.
   std::uint32_t sector_size = 4096;
-  // Bytes that may be in memory at once; more is refused with `exhausted`.
+  // The maximum number of bytes in memory; more is refused with `exhausted`.
   std::uint64_t max_memory = std::uint64_t{1} << 30;
 };
 
@@ -48,8 +48,8 @@ class MemoryDisk {
   // A new handle. It may be used on another thread than the others.
   std::unique_ptr<BlockDevice> open(MemoryHandleOptions options = {}) const;
 
-  // The bytes, without a handle: to fill a disk with an image, or to spoil one. Precondition: inside
-  // the disk (asserted); any alignment.
+  // The bytes, without a handle: to fill a disk with an image, or to damage one. Precondition:
+  // inside the disk (asserted); any alignment.
   Bytes contents(std::uint64_t offset, std::size_t length) const;
   Status overwrite(std::uint64_t offset, BytesView bytes);
 

@@ -1,25 +1,27 @@
-// Bus<T>: a value that changes, and callbacks that are told.
+// Bus<T>: a value that changes, and callbacks that are notified.
 //
-// What for: "is it intact?", "who leads?", anything where each listener needs the present value at
-// once and every change after it. When not: a stream that must not lose one item for a slow reader,
-// or that a coroutine reads (stream.h).
+// What for: "is it intact?", "who leads?", and anything else where each listener needs the current
+// value at once and then every change. When not: a stream that must not lose an item because of a
+// slow reader, or that a coroutine reads (stream.h).
 //
 //   semper::Bus<bool> open;
 //   auto heard = open.subscribe([](bool now) { lamp(now); });   // at once if there is a value
 //   open.publish(true);                                         // calls every subscriber
 //   heard.unsubscribe();                                        // or destroy it
 //
-// Order: each subscriber is called for one value at a time, in the order of publishing, beginning
-// with the last value published before it subscribed. The bus compares nothing: publish on change.
+// Order: each subscriber is called for one value at a time, in the order of publishing, starting
+// with the last value published before it subscribed. The bus does not compare values: publish only
+// changes.
 //
-// Threads: everything from any thread, also inside a callback. One thread delivers at a time, with
-// no lock held: a publish (or subscribe) that finds another thread delivering, or that happens
-// inside a callback, leaves its value to that thread and returns before the callbacks have run.
-// At most kMaxPending values wait so, and one for each new subscriber; past that the newest one
-// waiting is replaced and counted in skipped(). The last value always arrives.
+// Threads: everything from any thread, even inside a callback. One thread delivers at a time, with
+// no lock held. A publish (or subscribe) that finds another thread delivering, or that happens
+// inside a callback, leaves its value to the delivering thread and returns before the callbacks
+// have run. At most kMaxPending values wait in this way, plus one for each new subscriber; beyond
+// that, the newest waiting value is replaced, and counted in skipped(). The last value always
+// arrives.
 //
-// Callbacks should be short. What one throws is logged and harms nobody. One may destroy its own
-// subscription, and the bus.
+// Callbacks should be short. An exception from a callback is logged and affects no other. A
+// callback may destroy its own subscription, and the bus.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +35,7 @@
 
 namespace semper {
 
-// One subscription; it ends when this is destroyed. May outlive the bus.
+// One subscription, which ends when this object is destroyed. May outlive the bus.
 class [[nodiscard]] BusSubscription {
  public:
   BusSubscription() = default;
@@ -52,7 +54,7 @@ class [[nodiscard]] BusSubscription {
   ~BusSubscription() { unsubscribe(); }
 
   // The callback is not called again. If another thread is inside it, waits until it returns, so
-  // that what it refers to may be freed; inside a callback of the same bus, returns at once.
+  // that objects it refers to may be freed. Inside a callback of the same bus, returns at once.
   void unsubscribe() {
     const auto bus = std::exchange(bus_, nullptr);
     const auto entry = std::exchange(entry_, nullptr);  // its callback may own this
@@ -94,14 +96,14 @@ class Bus {
     core->deliver();
   }
 
-  // The value published last.
+  // The last published value.
   std::optional<T> last() const {
     const auto value = core_->last();
     if (!value) return std::nullopt;
     return *static_cast<const T*>(value.get());
   }
   std::size_t subscribers() const { return core_->subscribers(); }
-  // Values that were replaced by a newer one before anybody saw them.
+  // The number of values that were replaced by a newer one before anybody saw them.
   std::uint64_t skipped() const { return core_->skipped(); }
 
  private:

@@ -1,7 +1,7 @@
-// Durable<T>: a value that breaks and is built again: a connection, a session, a lease.
+// Durable<T>: a value that is rebuilt when it breaks: a connection, a session, a lease.
 //
-// What for: code that uses a connection and does not want to know when it was lost. When not: state
-// that must survive the process (server/host.h); updates over a connection (stream.h).
+// What for: code that uses a connection and need not know when it was lost. When not: state that
+// must survive the process (server/host.h), and updates over a connection (stream.h).
 //
 //   semper::DurableOptions<Session> options;
 //   options.access = semper::Access::exclusive;                          // one f at a time
@@ -11,43 +11,42 @@
 //       options);
 //   auto rows = co_await session.with([&](Session& s) { return s.query(text); });
 //
-// Ready ones: tcp.h, rpc/channel.h. Several of a kind: pool.h.
+// Ready-made: tcp.h, rpc/channel.h. Several values of one kind: pool.h.
 //
-// with(f): intact -> f. No value -> to_create. Broken -> to_rebuild, where there is one, otherwise
-// to_create. Then is_broken is asked again immediately before f. Each `with` sees at most one
-// attempt, unless it asked to wait (WithOptions); callers that come while one runs share it and its
-// outcome. A failed rebuild drops the value: the next `with` creates, after a pause (RetryOptions).
+// with(f): if the value is intact, runs f. If there is no value, calls to_create. If it is broken,
+// calls to_rebuild if there is one, otherwise to_create. Then it calls is_broken again immediately
+// before f. Each `with` causes at most one attempt, unless it asked to wait (WithOptions); callers
+// that arrive during an attempt share it and its outcome. A failed rebuild drops the value: the
+// next `with` creates a new one, after a pause (RetryOptions).
 //
-// Errors of with, besides those of f, which pass through unchanged, as its exceptions do (but a
-// std::system_error, which becomes an Error):
-//   the builder's own error    the attempt failed; call again when that kind says so
+// Errors of with, in addition to those of f, which pass through unchanged, as its exceptions do
+// (except a std::system_error, which becomes an Error):
+//   the builder's own error    the attempt failed; call again if its kind says so
 //   internal                   to_create, to_rebuild or is_broken threw; nothing is left of it
-//   retry                      too many callers wait already (max_waiters); or the value was broken
-//                              right after its build; or a pause is on and the
-//                              call asked to fail then (WhenDown::fail): the message says until
-//                              when;
-//                              or several attempts passed their deadline and their builders still
-//                              run
+//   retry                      too many callers already wait (max_waiters); or the value was broken
+//                              right after its build; or there is a pause, and the call asked to
+//                              fail then (WhenDown::fail): the message says how long it lasts; or
+//                              several attempts passed their deadline and their builders still run
 //   timeout                    the attempt passed its deadline, or the call its own before f began
 //   closed                     close() was called, or the executor of the attempt is gone
-//   cancelled                  this caller was cancelled while it waited; the attempt goes on
+//   cancelled                  this caller was cancelled while it waited; the attempt continues
 //   exhausted                  attempt_limit is reached: see reset()
-// None of them means that f ran: with returns them before it. One does:
+// With all of these, f did not run. With this one it did:
 //   outcome_unknown            the call passed its deadline while f ran; f has ended
 //
 // If the process dies, nothing is left: a Durable keeps nothing on disk.
 //
-// Threads: everything from any thread. With shared access is_broken runs on the callers' threads,
-// on several at once, and while f of others work on the value; with exclusive access nothing runs
-// beside an f. to_create and to_rebuild run on a strand over the executor of the `with` that
-// began the attempt (or Options::executor), one attempt at a time, unless an abandoned one
-// (deadline, close) ignores its cancellation. f runs where its caller runs. Every function may
-// destroy the last handle. A builder that blocks its thread blocks all that runs there: write it
-// with run_blocking (env/blocking.h), or give it an executor with threads of its own.
+// Threads: everything from any thread. With shared access, is_broken runs on the callers' threads,
+// possibly on several at once, and while other callers' f use the value. With exclusive access,
+// nothing else runs during an f. to_create and to_rebuild run on a strand over the executor of the
+// `with` that began the attempt (or Options::executor), one attempt at a time, unless an abandoned
+// one (deadline, close) ignores its cancellation. f runs where its caller runs. Every function may
+// destroy the last handle. A builder that blocks its thread blocks everything that runs there:
+// write it with run_blocking (env/blocking.h), or give it an executor with its own threads.
 //
-// Ownership: a Durable is a handle; copies share the value. The last handle's end is a close(). A
-// value lives until it was replaced or closed and the last f on it returned; then `dispose` runs.
-// Idea: async_durable (Jane Street).
+// Ownership: a Durable is a handle; copies share the value. Destroying the last handle is a
+// close(). A value lives until it has been replaced or closed and the last f on it has returned;
+// then `dispose` runs. Idea: async_durable (Jane Street).
 #pragma once
 
 #include <functional>
@@ -67,7 +66,7 @@ class Durable {
   using Create = std::function<Async<T>()>;
   using IsBroken = std::function<bool(const T&)>;
   // Gets the broken value, on which functions of earlier `with`s may still run, and returns the
-  // fixed one: a copy of the handle, or what it moved out if nobody else can hold it.
+  // repaired one: a copy of the handle, or a value moved out of it if nobody else can hold it.
   using Rebuild = std::function<Async<T>(T&)>;
 
   // Builds nothing yet (unless Options::repair_every says so).
@@ -80,8 +79,7 @@ class Durable {
                    std::move(options));
   }
 
-  // Builds at once; the error is that of the attempt, or `retry` for a value that is broken
-  // already.
+  // Builds at once. The error is that of the attempt, or `retry` if the value is already broken.
   static Async<Durable> create_or_fail(Create to_create, IsBroken is_broken,
                                        Options options = Options()) {
     return create_or_fail(std::move(to_create), std::move(is_broken), Rebuild(),
@@ -96,16 +94,16 @@ class Durable {
     co_return made;
   }
 
-  // See above. `f` takes T& and returns a Task<R>, an Async<R>, or a plain R; `with` returns
-  // Async<R>. `f` is kept until it has ended; the value too.
+  // See above. `f` takes T& and returns a Task<R>, an Async<R> or a plain R; `with` returns
+  // Async<R>. Both `f` and the value are kept until `f` has ended.
   //
-  // With g++ 12, a lambda with captures by value is given a name first: `auto f = [s](T&) {...};
-  // co_await durable.with(f);`. Written inside the co_await, what it captured is destroyed twice (a
-  // fault of that compiler, docs/testing.md). Captures by reference are harmless, and the caller's
-  // coroutine outlives f anyway. The same holds for the arguments of create_or_fail.
+  // With g++ 12, name a lambda that captures by value first: `auto f = [s](T&) {...}; co_await
+  // durable.with(f);`. Inside the co_await, its captures are destroyed twice (a bug of that
+  // compiler, docs/testing.md). Captures by reference are harmless, because the caller's coroutine
+  // outlives f. The same holds for the arguments of create_or_fail.
   //
-  // Or without captures: what f needs is given as arguments, and f gets T& and a const& to a copy of
-  // each: safe with every compiler.
+  // Or use no captures: pass what f needs as arguments, and f gets T& and a const& to a copy of
+  // each. This is safe with every compiler.
   //
   //   co_await session.with([](Session& s, const std::string& text) { return s.query(text); }, text);
   template <class F, class First, class... Rest>
@@ -130,36 +128,36 @@ class Durable {
     return internal::use_value<T>(owner_->members, std::move(f), core().begin(options));
   }
 
-  // Whether there is a value that is not broken: the last one published first, then each change, as
-  // it is noticed: by a `with`, a check(), eager repair.
+  // Whether there is an intact value: first the last published answer, then each change when it is
+  // noticed by a `with`, a check() or eager repair.
   const Bus<bool>& is_intact() const { return core().is_intact(); }
 
-  // Asks is_broken now, e.g. on an event of the value's own, and publishes. True: intact. Builds
-  // nothing. Error: internal (is_broken threw).
+  // Calls is_broken now, for example on an event of the value itself, and publishes the result.
+  // True: intact. Builds nothing. Error: internal (is_broken threw).
   Result<bool> check() const { return core().check(); }
 
-  // Takes the value for broken, whatever is_broken says: the next `with` builds again. For an f
-  // that found out, with the very T& that it was given: if another value has taken its place
-  // already, nothing happens.
+  // Declares the value broken, whatever is_broken says: the next `with` rebuilds it. For an f that
+  // found out, with the T& that it was given: if another value has already taken its place, nothing
+  // happens.
   //   auto f = [&](Session& s) -> Async<Rows> {
   //     auto rows = co_await s.query(text);
   //     if (!rows) session.invalidate(s);
   //     co_return rows;
   //   };
   void invalidate(const T& value) const { core().invalidate(std::addressof(value)); }
-  // The present value, whichever it is: for events that are about any value (a new address). Called
-  // after an f that failed, it may hit the healthy successor of the value that f used.
+  // The current value, whichever it is: for events that concern any value (a new address). If it is
+  // called after an f has failed, it may hit the healthy successor of the value that f used.
   void invalidate() const { core().invalidate(nullptr); }
 
   // Forgets a permanent error, the count of failures and the pause after them.
   void reset() const { core().reset(); }
 
-  // For all handles and for good, at once: waiters get `closed`, an attempt under way is cancelled,
-  // the value is dropped. Functions that run go on to their end. Idempotent.
+  // For all handles and for good, at once: waiters get `closed`, an attempt in progress is
+  // cancelled, and the value is dropped. Running functions continue to their end. Idempotent.
   void close() const { owner_->members->close(); }
 
-  // close(), then waits for the builders and probes that still run, which end when they notice. Not
-  // from inside one of them.
+  // close(), then waits for the builders and probes that still run; they end when they notice. Do
+  // not call it from inside one of them.
   Task<void> join() const { return Core::join(owner_->members->cores.front()); }
 
   DurableStatistics statistics() const { return core().statistics(); }

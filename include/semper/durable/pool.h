@@ -1,8 +1,8 @@
 // Pool<T>: a bounded number of connections of one kind, each for one f at a time.
 //
-// What for: many callers at once on a protocol that answers one question at a time (PostgreSQL,
-// redis, TCP). When not: one connection is enough, or its protocol sorts out many callers by itself
-// (durable.h).
+// What for: many concurrent callers of a protocol that handles one request at a time (PostgreSQL,
+// Redis, TCP). When not: one connection is enough, or its protocol multiplexes many callers by
+// itself (durable.h).
 //
 //   semper::PoolOptions<Session> options{.connections = 8};
 //   options.each.name = "billing";
@@ -10,16 +10,16 @@
 //   auto rows = co_await pool.with([&](Session& s) { return s.query(text); });
 //
 // Each place of the pool is a Durable with exclusive access (DurableOptions say what that means,
-// and what breaks a connection): it is connected when it is first needed, and again when it broke.
-// Of the free places the one that is connected and was used last comes first, so that a pool under
-// little load uses few. With all in use callers wait, first come, first served; at most
-// each.max_waiters of them.
+// and what breaks a connection). It connects when it is first needed, and reconnects when it has
+// broken. Among the free places, the connected one that was used last is chosen first, so a pool
+// under little load uses few connections. If all are in use, callers wait, first come, first
+// served; at most each.max_waiters of them.
 //
 // Errors of with: those of Durable. `timeout` before the turn says how many are in use and wait. An
-// f must not call `with` on its own pool: when all do, all wait for each other.
+// f must not call `with` on its own pool: if all do, they wait for each other.
 //
 // Threads, ownership: as Durable.
-// Idea: HikariCP (places, lifetimes), deadpool (what is cancelled gives its place back).
+// Idea: HikariCP (places, lifetimes), deadpool (a cancelled caller gives its place back).
 #pragma once
 
 #include <cstddef>
@@ -38,10 +38,11 @@ namespace semper {
 
 template <class T>
 struct PoolOptions {
-  // Connections at most. Default 8: more pays only where the other side works on as many at once.
+  // The maximum number of connections. Default 8: more help only if the other side processes as
+  // many requests in parallel.
   std::size_t connections = 8;
-  // Of each; `access` is exclusive whatever it says. `name` is the pool's: log lines add "#" and
-  // the number of the place, metrics add all up.
+  // Options of each connection; `access` is always exclusive. `name` is the pool's: log lines add
+  // "#" and the number of the place, and metrics add all of them up.
   DurableOptions<T> each = DurableOptions<T>();
 };
 
@@ -49,10 +50,10 @@ struct PoolStatistics {
   std::size_t connections = 0;  // places
   std::size_t intact = 0;       // of those, connected
   std::size_t in_use = 0;
-  std::size_t waiting = 0;  // callers, for their turn
+  std::size_t waiting = 0;  // callers that wait for their turn
   std::uint64_t calls = 0;
   std::uint64_t attempts = 0;
-  std::uint64_t failed = 0;  // of the attempts
+  std::uint64_t failed = 0;  // failed attempts
   std::uint64_t breaks = 0;
 };
 
@@ -81,8 +82,8 @@ class Pool {
     return made;
   }
 
-  // As Durable::with, with arguments too. With g++ 12 a lambda that captures by value is named first
-  // (docs/testing.md).
+  // As Durable::with, including the form with arguments. With g++ 12, name a lambda that captures
+  // by value first (docs/testing.md).
   template <class F, class First, class... Rest>
   requires internal::TakesToo<F, T&, First, Rest...>
   auto with(F f, First&& one, Rest&&... rest) const {
@@ -105,7 +106,7 @@ class Pool {
     return internal::use_value<T>(owner_->members, std::move(f), first().begin(options));
   }
 
-  // Takes that connection for broken: for an f that found out, with the T& that it was given.
+  // Declares that connection broken: for an f that found out, with the T& that it was given.
   void invalidate(const T& value) const {
     for (const auto& core : owner_->members->cores) core->invalidate(std::addressof(value));
   }
@@ -115,7 +116,7 @@ class Pool {
     for (const auto& core : owner_->members->cores) core->reset();
   }
 
-  // For all handles and for good: callers that wait get `closed`, attempts are cancelled,
+  // For all handles and for good: waiting callers get `closed`, attempts are cancelled, and
   // connections are dropped when their f has returned. Idempotent.
   void close() const { owner_->members->close(); }
   // close(), then waits for builders and probes that still run.

@@ -1,8 +1,8 @@
-// PipeStream and StateStream: updates over a connection that breaks, and is made again.
+// PipeStream and StateStream: updates over a connection that is re-established when it breaks.
 //
-// What for: a client that follows what a server publishes, and wants to know when it was cut off. A
-// PipeStream has updates; a StateStream begins each connection with the whole state, so that a copy
-// of it is right again. When not: calls with one answer (durable.h).
+// What for: a client that follows a server's updates, and needs to know when it was cut off. A
+// PipeStream delivers updates; a StateStream begins each connection with the whole state, so that a
+// copy is correct again. When not: calls with one answer (durable.h).
 //
 //   using Prices = semper::StateStream<Table, Row>;
 //   auto prices = Prices::create(executor, channel, subscribe, {.name = "prices"});
@@ -15,27 +15,29 @@
 //   }                                              // an error: closed, or see below
 //
 // `subscribe` is the dispatch function; stream_events.h says what it returns, and all events with
-// their exact order. `channel` is a Durable, or is left out where the dispatch function connects by
-// itself. Versions: versioned.h.
+// their exact order. `channel` is a Durable; omit it if the dispatch function connects by itself.
+// Versions: versioned.h.
 //
-// Bounds: what the reader has not read waits in a buffer (StreamOptions::max_buffered_updates and
-// max_buffered_events); WhenFull says what happens past it. Nothing is dropped without a Gap.
+// Bounds: unread events wait in a buffer (StreamOptions::max_buffered_updates and
+// max_buffered_events); WhenFull says what happens when it is full. Nothing is dropped without a
+// Gap.
 //
-// Errors of next(): each says that the stream has ended and stays so, besides `cancelled` (the
-// reader was cancelled; nothing is lost, call again: also in `next() || timer`, on a strand or a
-// loop of one thread, as Asio's cancellation asks for) and `internal` from a function of map_update
-// or map_state that threw (that event is gone; the next call goes on).
+// Errors of next(): each means that the stream has ended for good, with two exceptions: `cancelled`
+// (the reader was cancelled; nothing is lost, so call again; this also holds for `next()
+//
+// timer`, on a strand or a single-threaded loop, as Asio's cancellation requires) and `internal` (a
+// function of map_update or map_state threw; that event is lost, and the next call continues).
 //   closed       close() was called, or the stream's executor is gone
 //   exhausted    the reader was too slow (WhenFull::fail), or attempt_limit is reached
 //   any other    a permanent failure, after its FailedToConnect or RpcError
 //
-// If the process dies, nothing is left, besides a resume token that the reader kept: see
+// If the process dies, nothing is left, except a resume token that the reader has stored: see
 // StreamOptions::resume_after.
 //
-// Threads: everything from any thread; one next() at a time. The stream works on a strand over the
-// executor it was given; a reader there runs inside the driver, and others have a turn after at most
+// Threads: everything from any thread; one next() at a time. The stream works on a strand over its
+// executor. A reader there runs inside the driver, which yields to others after at most
 // kTurnsBeforeYield events. Ownership: the stream owns its buffer and its connection; destroying it
-// closes it, also inside any function that it calls. Idea: Async_durable's State_rpc and Pipe_rpc
+// closes it, even inside any function that it calls. Idea: Async_durable's State_rpc and Pipe_rpc
 // (Jane Street).
 #pragma once
 
@@ -51,7 +53,8 @@ namespace semper {
 
 namespace stream {
 
-// A dispatch function of `Stream` out of a durable value and a function of (C&, DispatchRequest).
+// Makes a dispatch function of `Stream` from a durable value and a function of (C&,
+// DispatchRequest).
 template <class Stream, class C, class F>
 typename Stream::Dispatch over(Durable<C> connection, F dispatch) {
   return [connection = std::move(connection),
@@ -81,10 +84,10 @@ class BasicStream {
     return BasicStream(std::move(driver));
   }
 
-  // On a durable value: each attempt is a with(). Its own errors are FailedToConnect, and so is what
-  // `dispatch` throws. `dispatch` takes (C&, stream::DispatchRequest) and returns Task<Dispatched>,
-  // or Async<Connection>, whose errors are told apart by their kind (stream::failed_by_kind); while
-  // it runs, and no longer, it may use the C.
+  // On a durable value: each attempt is a with(). Errors of with() become FailedToConnect, and so
+  // do exceptions from `dispatch`. `dispatch` takes (C&, stream::DispatchRequest) and returns
+  // Task<Dispatched>, or Async<Connection>, whose errors are distinguished by their kind
+  // (stream::failed_by_kind). It may use the C only while it runs.
   template <class C, class F>
   static BasicStream create(const Executor& executor, Durable<C> connection, F dispatch,
                             StreamOptions options = StreamOptions()) {
@@ -92,9 +95,9 @@ class BasicStream {
                   std::move(options));
   }
 
-  // Returns after the first attempt; its failure is the error, an Error with the stage at which it
-  // failed, and then there is no stream and no second attempt. Runs on the caller's executor. The
-  // events begin with that attempt.
+  // Returns after the first attempt. If that fails, the error says at which stage, and there is no
+  // stream and no second attempt. Runs on the caller's executor. The events begin with that
+  // attempt.
   using Created = tl::expected<BasicStream, stream::CreateError>;
   static Task<Created> create_or_fail(Dispatch dispatch, StreamOptions options = StreamOptions()) {
     using Stage = stream::DispatchFailure::Stage;
@@ -135,8 +138,8 @@ class BasicStream {
   // The next event, as soon as there is one.
   Async<Event> next() { return source_->next(); }
 
-  // For good and at once, also during the delay or a dispatch: what is in the buffer is dropped, a
-  // waiting next() gets `closed`, what is under way is cancelled. Idempotent.
+  // For good and at once, even during the delay or a dispatch: the buffer is dropped, a waiting
+  // next() gets `closed`, and work in progress is cancelled. Idempotent.
   void close() { source_->close(); }
 
   // close(), then waits until the connection is released and nothing runs any more.
@@ -182,7 +185,7 @@ using PipeStream = BasicStream<stream::NoState, Update, Metadata>;
 template <class S, class Update, class Metadata = stream::NoMetadata>
 using StateStream = BasicStream<S, Update, Metadata>;
 
-// The older name of PipeStream, for those who come from async_durable.
+// The older name of PipeStream, for users of async_durable.
 template <class Update, class Metadata = stream::NoMetadata>
 using Subscription [[deprecated("use semper::PipeStream")]] = PipeStream<Update, Metadata>;
 

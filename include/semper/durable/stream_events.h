@@ -1,18 +1,19 @@
 // The events of PipeStream and StateStream (stream.h), and what a dispatch function returns.
 //
-// What for: whoever reads a stream, and whoever writes an adapter for a transport. When not: plain
-// values that are fetched once.
+// What for: reading a stream, and writing an adapter for a transport. When not: plain values that
+// are fetched once.
 //
-// The order, exactly. An attempt:
+// The exact order. An attempt is:
 //   AttemptingNewConnection, FailedToConnect or RpcError, then the delay, then the next attempt;
 // or AttemptingNewConnection, ConnectionSuccess, (StateStream: State at once,) any UpdateBatches,
 // LostConnection, then the delay, then the next attempt.
 // The first attempt has no delay. Streams whose source gives resume tokens have two more events:
-//   ConnectionResumed in the place of ConnectionSuccess and State: the updates go on after the last
+//   ConnectionResumed in place of ConnectionSuccess and State: the updates continue after the last
 //   batch that was read or is in the buffer, with nothing lost or repeated;
-//   Gap before ConnectionSuccess: it could not go on there, or what follows there cannot be read;
-//   updates in between are lost.
-// Gap also stands before a LostConnection where the reader was too slow (WhenFull::fresh_state).
+//   Gap before ConnectionSuccess: the stream could not continue there, or the updates there cannot
+//   be
+//   read; the updates in between are lost.
+// Gap also comes before a LostConnection if the reader was too slow (WhenFull::fresh_state).
 #pragma once
 
 #include <cstdint>
@@ -45,12 +46,12 @@ struct ConnectionResumed {
   Metadata metadata;
 };
 
-// The connection was there and is gone. `closed`: the other side ended the updates in good order.
+// The connection existed and is lost. `closed`: the other side ended the updates cleanly.
 struct LostConnection {
   Error reason;
 };
 
-// No connection to ask on, or it failed while it was asked.
+// There was no connection, or it failed during the request.
 struct FailedToConnect {
   Error error;
 };
@@ -62,21 +63,21 @@ struct RpcError {
 
 struct Gap {
   Error reason;
-  std::size_t dropped_updates = 0;  // that this side dropped; what the other side sent is not known
+  std::size_t dropped_updates = 0;  // dropped by this side; how many the other side sent is unknown
 };
 
-// The whole state, and where it stands in the stream.
+// The whole state, and its place in the stream.
 template <class S>
 struct State {
   S state;
   Bytes resume_token;
 };
 
-// Updates that came together; never split, never joined.
+// Updates that arrived together; never split, never joined.
 template <class Update>
 struct UpdateBatch {
   std::vector<Update> updates;
-  // Where a new connection can go on after this batch; empty: nowhere.
+  // Where a new connection can continue after this batch; empty: nowhere.
   Bytes resume_token;
 
   explicit UpdateBatch(std::vector<Update> given = {}, Bytes token = {})
@@ -93,11 +94,11 @@ using StateEvent =
     std::variant<AttemptingNewConnection, ConnectionSuccess<Metadata>, ConnectionResumed<Metadata>,
                  LostConnection, FailedToConnect, RpcError, Gap, UpdateBatch<Update>, State<S>>;
 
-// Where updates come from: one connection's worth of them. What an adapter implements.
+// The source of the updates of one connection. An adapter implements it.
 //
-// next() is called by one coroutine, one call at a time, always on one strand. It is told to end by
-// Asio's cancellation; then, or at any other time between two calls, the source is destroyed, which
-// must release the other side (cancel the call). What it throws is a loss of kind `internal`.
+// One coroutine calls next(), one call at a time, always on one strand. Asio's cancellation tells
+// it to end. Then, or at any other time between two calls, the source is destroyed, which must
+// release the other side (cancel the call). An exception is a loss of kind `internal`.
 inline constexpr int kUnreadableAtOnePlace = 2;
 
 template <class Update>
@@ -105,24 +106,24 @@ class UpdateSource {
  public:
   virtual ~UpdateSource() = default;
 
-  // The next whole batch. Nothing: the other side has ended in good order. Error: it is lost, and
-  // why; `invalid_argument` or `corrupt` where something came that cannot be read, and would come
-  // again: after kUnreadableAtOnePlace losses for that at one place, the stream does not ask to
-  // resume there any more, but says Gap and begins anew behind it.
+  // The next whole batch. Nothing: the other side has ended cleanly. Error: the connection is lost,
+  // and why; `invalid_argument` or `corrupt` if something arrived that cannot be read, and would
+  // come again. After kUnreadableAtOnePlace such losses at one place, the stream no longer asks to
+  // resume there, but reports Gap and starts again behind it.
   virtual Async<std::optional<UpdateBatch<Update>>> next() = 0;
 };
 
 enum class Continuity : std::uint8_t {
-  fresh,    // begins now, with the state where there is one
-  resumed,  // goes on directly after DispatchRequest::resume_after; no state
+  fresh,    // begins now, with the state if there is one
+  resumed,  // continues directly after DispatchRequest::resume_after; no state
 };
 
 template <class S, class Update, class Metadata>
 struct Connection {
   std::unique_ptr<UpdateSource<Update>> updates;
   Metadata metadata;
-  std::optional<S> state;  // of a StateStream: there, unless resumed
-  Bytes start_token;       // where the updates (and the state) begin; empty: no resuming there
+  std::optional<S> state;  // for a StateStream: present unless resumed
+  Bytes start_token;       // where the updates (and the state) begin; empty: cannot resume there
   Continuity continuity = Continuity::fresh;
 
   explicit Connection(std::unique_ptr<UpdateSource<Update>> source, Metadata about = Metadata(),
@@ -138,7 +139,7 @@ struct DispatchFailure {
   bool permanent = false;
 };
 
-// Why create_or_fail made no stream: an error that says which of the two it was.
+// Why create_or_fail created no stream: an error that says which of the two it was.
 struct CreateError : Error {
   DispatchFailure::Stage stage;
   CreateError(DispatchFailure::Stage where, Error error) : Error(std::move(error)), stage(where) {}
@@ -153,8 +154,8 @@ inline tl::unexpected<DispatchFailure> rpc_error(Error error) {
   return tl::unexpected<DispatchFailure>(
       DispatchFailure{DispatchFailure::Stage::rpc, std::move(error)});
 }
-// Which of the two it is by the error's kind, where nothing tells more: io, timeout, closed and
-// cancelled are the connection's, any other is the other side's answer.
+// Decides between the two by the error's kind, if nothing else is known: io, timeout, closed and
+// cancelled are connection failures; any other kind is an answer of the other side.
 inline tl::unexpected<DispatchFailure> failed_by_kind(Error error) {
   switch (error.kind()) {
     case ErrorKind::io:
@@ -172,14 +173,14 @@ inline tl::unexpected<DispatchFailure> permanently(tl::unexpected<DispatchFailur
 }
 
 struct DispatchRequest {
-  // Go on after this point, if that is possible; otherwise answer with a fresh connection.
+  // Continue after this point if possible; otherwise answer with a fresh connection.
   std::optional<Bytes> resume_after;
 
   explicit DispatchRequest(std::optional<Bytes> after = std::nullopt)
       : resume_after(std::move(after)) {}
 };
 
-// What it throws is a FailedToConnect of kind `internal`.
+// An exception from it is a FailedToConnect of kind `internal`.
 template <class C>
 using Dispatched = tl::expected<C, DispatchFailure>;
 template <class C>

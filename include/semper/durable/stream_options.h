@@ -1,4 +1,4 @@
-// StreamOptions: how a stream connects again, how much it keeps for a slow reader, and when it ends.
+// StreamOptions: how a stream reconnects, how much it buffers for a slow reader, and when it ends.
 //
 // What for: stream.h. When not: values without updates; DurableOptions (durable_options.h).
 //
@@ -23,7 +23,8 @@ namespace semper {
 
 // What happens when the reader is slower than the updates and the buffer is full.
 enum class WhenFull : std::uint8_t {
-  // Nothing is pulled until there is room: the transport's own flow control slows the other side.
+  // Nothing more is read until there is room, so the transport's flow control slows the other side
+  // down.
   back_pressure,
   // StateStream only. The updates in the buffer are dropped: Gap (with their number),
   // LostConnection (exhausted), and once the reader has caught up, a new connection with a fresh
@@ -34,32 +35,33 @@ enum class WhenFull : std::uint8_t {
 };
 
 struct StreamOptions {
-  // Stands in messages and as the label `name` of metrics.
+  // Used in messages, and as the label `name` of metrics.
   std::string name = "stream";
   Env env = Env();
-  // From a failure or a loss to the next attempt, always so long. Default: as `retry` says.
+  // A fixed delay from a failure or a loss to the next attempt. Default: none; `retry` decides.
   std::optional<Duration> resubscribe_delay = std::nullopt;
   // Delays that grow, with jitter, so that the thousand streams of one server do not come back
   // together (retry.h). Default: from 0.5 s to 10 s.
   RetryOptions retry{.initial = std::chrono::seconds(1)};
-  // How long a dispatch may take; then it is a FailedToConnect(timeout), and cancelled. Default:
-  // for ever. While kDispatchesAtOnce that do not heed their cancellation still run, none is begun.
+  // How long a dispatch may take; then it is cancelled, and the event is FailedToConnect(timeout).
+  // Default: forever. While kDispatchesAtOnce dispatches that ignore their cancellation still run,
+  // no new one begins.
   Duration dispatch_deadline = kForever;
-  // Updates in the buffer, at most. With back-pressure the last batch may go over it.
+  // The maximum number of updates in the buffer. With back-pressure, the last batch may exceed it.
   std::size_t max_buffered_updates = 1024;
-  // Other events in the buffer, at most (4 or more). When they are full: WhenFull::fail fails, the
-  // other policies make no further attempt until the reader has read.
+  // The maximum number of other events in the buffer (at least 4). When it is reached,
+  // WhenFull::fail fails; the other policies make no further attempt until the reader has read.
   std::size_t max_buffered_events = 64;
   WhenFull when_full = WhenFull::back_pressure;
-  // Failures in a row after which the stream ends; a connection that an error cuts off before it
-  // has brought anything is one, unless it lasted (RetryOptions::healthy_after). Default 0: no
+  // Consecutive failures after which the stream ends. A connection that an error cuts off before it
+  // delivers anything counts as one, unless it lasted (RetryOptions::healthy_after). Default 0: no
   // limit.
   std::uint32_t attempt_limit = 0;
   // Errors of a dispatch, or reasons of a loss, after which the stream ends; see
   // is_permanent_error. Default: only those that the dispatch function itself marks. If it throws,
   // that is logged, and the error is not permanent.
   std::function<bool(const Error&)> is_permanent = nullptr;
-  // Where an earlier stream's last batch ended, to go on from there.
+  // Where an earlier stream's last batch ended, to continue from there.
   std::optional<Bytes> resume_after = std::nullopt;
   // Must outlive the stream.
   metrics::Registry* metrics = nullptr;

@@ -1,7 +1,7 @@
-// A durable TCP connection, ready to use: for protocols of questions and answers.
+// A ready-made durable TCP connection, for request-and-answer protocols.
 //
-// What for: a protocol of your own, or of a server without a library, in plain TCP. When not: gRPC
-// (rpc/channel.h); TLS; a library that has a socket of its own (descriptor.h).
+// What for: your own protocol, or that of a server that has no client library, over plain TCP. When
+// not: gRPC (rpc/channel.h), TLS, or a library that has its own socket (descriptor.h).
 //
 //   auto echo = semper::durable_tcp({.host = "127.0.0.1", .port = 7});
 //   auto ask = [&](semper::TcpConnection& c) -> semper::Async<std::string> {
@@ -10,20 +10,20 @@
 //   };
 //   auto answer = co_await echo.with(ask);
 //
-// Access is exclusive: one f at a time (DurableOptions), tcp_pool() has several connections. What
-// makes wrong answers on such a line is an answer that nobody waits for any more: a connection
-// whose f was cancelled or failed in the middle is not used again, and neither is one that has
-// something to read when no f is there (TcpOptions::unasked).
+// Access is exclusive: one f at a time (DurableOptions); tcp_pool() has several connections. An
+// answer that nobody waits for any more would be taken for the answer to the next request. So a
+// connection is not used again if its f was cancelled or failed halfway, or if there is something
+// to read when no f is running (TcpOptions::unasked).
 //
-// A dead peer is found by TCP itself: keepalive while it is quiet, user_timeout while something is
-// on its way. A peer that lives and does not answer is found by the deadline of the `with`.
+// TCP itself detects a dead peer: by keepalive while the connection is idle, and by user_timeout
+// while data is in flight. The deadline of the `with` detects a live peer that does not answer.
 //
-// Errors of the operations: io (refused, reset, closed by the other side, a name that is not
-// found), timeout (the peer acknowledges nothing), cancelled, exhausted (max_line). Each breaks the
+// Errors of the operations: io (refused, reset, closed by the other side, unknown name), timeout
+// (the peer acknowledges nothing), cancelled, exhausted (max_line). Each of them breaks the
 // connection.
 //
 // Threads: a connection is used by one coroutine at a time. Its socket belongs to the executor of
-// the attempt: where the loop of the first caller may go away before the others, set
+// the attempt: if the loop of the first caller may go away before the others, set
 // DurableOptions::executor.
 #pragma once
 
@@ -42,23 +42,24 @@ namespace semper {
 class TcpConnection;
 
 struct TcpOptions {
-  std::string host;  // a name, asked for anew at each attempt, or an address
+  std::string host;  // a name, which is resolved anew at each attempt, or an address
   std::uint16_t port = 0;
-  // For names, all their addresses, and `login`; becomes attempt_deadline where there is none.
+  // Covers name resolution, all addresses, and `login`; becomes attempt_deadline if that is not
+  // set.
   Duration connect_timeout = std::chrono::seconds(10);
-  // Quiet for so long: the peer is asked whether it lives, three times in as long again. Default
-  // 30 s; kForever: never asked.
+  // After this long without traffic, the peer is probed, three times in the same time again.
+  // Default 30 s; kForever: never.
   Duration keepalive = std::chrono::seconds(30);
-  // What was sent and is not acknowledged for so long breaks the connection. Default 30 s;
-  // kForever: the system's own, some 15 minutes.
+  // The connection breaks if sent data is not acknowledged for this long. Default 30 s; kForever:
+  // the system's own limit, about 15 minutes.
   Duration user_timeout = std::chrono::seconds(30);
-  // The longest that read_until() looks for its end, and read() takes.
+  // The maximum length for read_until() and read().
   std::size_t max_line = 1 << 20;
-  // Something to read when no f is there: an answer too late, a message of the protocol's own
-  // accord.
+  // What to do if there is something to read when no f is running: a late answer, or an unsolicited
+  // message of the protocol.
   enum class Unasked : std::uint8_t { breaks, is_kept };
   Unasked unasked = Unasked::breaks;
-  // Done once on each new connection, before any f: greeting, authentication.
+  // Runs once on each new connection, before any f: greeting, authentication.
   std::function<Async<void>(TcpConnection&)> login = nullptr;
 };
 
@@ -66,19 +67,19 @@ class TcpConnection {
  public:
   TcpConnection(asio::ip::tcp::socket socket, const TcpOptions& options);
 
-  // All of it. `bytes` stays there until this has ended.
+  // Writes everything. `bytes` must stay valid until this has ended.
   Async<void> write(std::string_view bytes);
-  // Up to the next `end`, which is taken too and not returned.
+  // Reads up to the next `end`, which is consumed but not returned.
   Async<std::string> read_until(std::string_view end);
-  // Exactly so many.
+  // Reads exactly this many bytes.
   Async<std::string> read(std::size_t bytes);
 
-  // Closed or reset by the other side, failed before, or with something to read that nobody asked
-  // for. Does not wait. For DurableOptions this is is_broken.
+  // True if the connection was closed or reset by the other side, has failed before, or has
+  // unsolicited data to read. Does not wait. This is is_broken for the Durable.
   bool is_broken() const;
 
-  // For whatever else there is to do with a socket. An operation of the caller's own that fails
-  // leaves is_broken() as it is.
+  // For anything else one can do with a socket. A failed operation of the caller's own does not
+  // change is_broken().
   asio::ip::tcp::socket& socket() { return socket_; }
 
  private:
@@ -92,10 +93,10 @@ class TcpConnection {
   bool has_failed_ = false;
 };
 
-// One connection, without a Durable. It has no deadline of its own.
+// One connection, without a Durable. It has no deadline.
 Async<TcpConnection> connect_tcp(TcpOptions options);
 
-// `options.name` is "tcp HOST:PORT" where it says nothing else.
+// The default of `options.name` is "tcp HOST:PORT".
 Durable<TcpConnection> durable_tcp(
     TcpOptions tcp, DurableOptions<TcpConnection> options = DurableOptions<TcpConnection>());
 Pool<TcpConnection> tcp_pool(TcpOptions tcp,

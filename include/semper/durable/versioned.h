@@ -1,7 +1,7 @@
 // Versioned: streams to servers that speak older or newer versions of the same updates.
 //
 // What for: a client that must work while servers are upgraded one by one. When not: formats that
-// grow compatibly by themselves (protobuf fields); one dispatch function does there.
+// can grow compatibly (protobuf fields); one dispatch function is enough for them.
 //
 //   using Prices = semper::stream::Versioned<Table, Row>;             // what the reader gets
 //   Prices prices([&]() { return ask_for_versions(); });              // the other side's menu
@@ -9,16 +9,17 @@
 //   prices.add(2, subscribe_v2, from_row_v2, from_table_v2);
 //   auto stream = Prices::Stream::create(executor, prices);           // updates are Result<Row>
 //
-// Each attempt asks for the menu anew and dispatches the highest version that both sides have. No
-// common one is a FailedToConnect of kind `unsupported` that names both sides' versions, and is
-// tried again: servers are upgraded, and rolled back. (To end there, let
-// StreamOptions::is_permanent say so.) A menu that fails is a FailedToConnect or RpcError by its kind
-// (stream::failed_by_kind). An update that cannot be converted is delivered in its place as its own
-// error; a state that cannot is an RpcError of the attempt.
+// Each attempt asks for the menu of versions again, and dispatches the highest version that both
+// sides have. If there is none in common, the event is a FailedToConnect of kind `unsupported` that
+// names both sides' versions, and the attempt is repeated, because servers are upgraded and rolled
+// back. (To end there, let StreamOptions::is_permanent say so.) If asking for the menu fails, that
+// is a FailedToConnect or an RpcError, depending on its kind (stream::failed_by_kind). If an update
+// cannot be converted, its error is delivered in its place; if a state cannot be converted, that is
+// an RpcError of the attempt.
 //
-// Over a durable value, Versioned<Table, Row, Metadata, Channel> takes functions with a Channel&
-// first, and `Stream::create(executor, channel, prices)` gives it one: menu and dispatch use the
-// same one.
+// Over a durable value, Versioned<Table, Row, Metadata, Channel> takes functions with a Channel& as
+// their first argument, and `Stream::create(executor, channel, prices)` provides it: menu and
+// dispatch use the same channel.
 //
 // Threads: add everything before the first use; after that the functions run on the streams'
 // strands. Idea: Versioned_rpc's menus and Caller_converts (Jane Street).
@@ -60,7 +61,7 @@ class Versioned {
 
   // `dispatch` takes (On&..., DispatchRequest) and returns Async or Task<Dispatched> of a
   // Connection with this version's own types and our Metadata. The conversions return the reader's
-  // type, or a Result of it. Each version once (asserted).
+  // type, or a Result of it. Add each version once (asserted).
   template <class F, class ConvertUpdate, class ConvertState>
   Versioned& add(Version version, F dispatch, ConvertUpdate update, ConvertState state) {
     using Wire = typename semper::internal::WireConnection<

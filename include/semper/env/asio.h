@@ -1,5 +1,5 @@
-// The one door to standalone Asio: the names Semper uses of it, and nothing else is included
-// elsewhere.
+// The only header that includes the core of standalone Asio: it provides the names that Semper
+// uses.
 //
 // What for: asynchronous functions return Async<T>, which is asio::awaitable<Result<T>>, and run on
 // whatever executor the caller's coroutine runs on. When not: code that never waits needs none of
@@ -46,7 +46,7 @@ using Task = asio::awaitable<T>;
 template <class T>
 using Async = asio::awaitable<Result<T>>;
 
-// Lets everything that already waits on this executor run first, then goes on.
+// Lets everything that already waits on this executor run first, then continues.
 inline Task<void> yield_now() {
   auto executor = co_await asio::this_coro::executor;
   co_await asio::post(executor, asio::use_awaitable);

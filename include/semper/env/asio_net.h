@@ -1,7 +1,8 @@
-// The second door to standalone Asio: sockets, descriptors, and reading and writing them.
+// The second header that includes standalone Asio: sockets, descriptors, and reading and writing
+// them.
 //
 // What for: connections made with Asio (durable/tcp.h). When not: coroutines, timers and executors;
-// env/asio.h, which everything includes, has those and compiles faster.
+// env/asio.h has those, and compiles faster.
 //
 //   asio::ip::tcp::socket socket(executor);
 //

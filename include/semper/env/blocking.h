@@ -1,27 +1,29 @@
-// run_blocking: a function that blocks its thread, on a thread for such, while its coroutine waits.
+// run_blocking: runs a blocking function on a thread for such work, while its coroutine waits.
 //
 // What for: libraries without asynchronous calls (libpq, hiredis, getaddrinfo): as the builder of a
-// Durable, or in the f of its with(). When not: what is asynchronous already; long computations (a
-// Scheduler of their own).
+// Durable, or in the f of its with(). When not: operations that are already asynchronous; long
+// computations (give them their own Scheduler).
 //
 //   auto create = [address] {
 //     return semper::run_blocking([address] { return open_session(address); });
 //   };
 //
 // The function takes nothing and returns a T, a Result<T> or nothing; run_blocking gives Async<T>.
-// With g++ 12 a closure that captures by value is named before the co_await (docs/testing.md).
+// With g++ 12, name a closure that captures by value before the co_await (docs/testing.md).
 //
-// Ownership: the function ends before its coroutine goes on or is destroyed, so it may use what the
-// coroutine holds. That is why a cancellation does not interrupt it: the wait goes on until it has
-// returned. Whoever destroys an io_context on which one waits, waits too.
+// Ownership: the function ends before its coroutine continues or is destroyed, so it may use the
+// coroutine's variables. That is why a cancellation does not interrupt it: the wait continues until
+// the function has returned. Destroying an io_context on which a coroutine waits for such a
+// function also waits.
 //
-// Bounds: kBlockingThreads threads in the process, each ending after 10 s with nothing to do; further
-// calls wait for one of them, at most kBlockingCallsWaiting. At the process's end they are left.
+// Bounds: kBlockingThreads threads in the process, each of which ends after 10 s without work;
+// further calls wait for a thread, at most kBlockingCallsWaiting of them. At the end of the
+// process, the threads are not joined.
 //
 // Errors: the function's own; internal (it threw); retry (too many wait), exhausted (no thread can be
 // started): then it did not run.
 //
-// Threads: any. After a fork the child begins with none, and with no calls.
+// Threads: any. After a fork, the child starts with no such threads and no calls.
 #pragma once
 
 #include <cstddef>

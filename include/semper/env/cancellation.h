@@ -1,8 +1,8 @@
-// What becomes of an operation whose coroutine is cancelled: it ends where it says so, and nowhere
-// else.
+// Controlled cancellation: an operation whose coroutine is cancelled ends where it allows it, and
+// nowhere else.
 //
 // What for: functions that others await and that must leave things in order (a turn that is held, a
-// pointer that is half written). When not: code that may end at any await; Asio does that by itself.
+// pointer that is half written). When not: code that may end at any await, which is Asio's default.
 //
 //   Async<void> Ring::advance(Position to) { return run_through(core_->advance(to)); }
 //
@@ -10,10 +10,10 @@
 //   SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
 //   SEMPER_CO_TRY_STATUS(co_await event.wait());            // ends with `cancelled` too
 //
-// By default Asio throws at the next co_await of a coroutine that was cancelled, whatever it is in
-// the middle of. run_through() turns that off for the length of one operation, which then learns of
-// it from the waits that heed it (OneShot::wait, sleep_for) and from not_cancelled(), as an Error
-// `cancelled`. Operations of a BlockDevice heed it never: they end before their memory does.
+// By default, Asio throws at the next co_await of a cancelled coroutine, whatever it is doing.
+// run_through() turns this off for one operation. The operation then learns of a cancellation from
+// waits that support it (OneShot::wait, sleep_for) and from not_cancelled(), as an Error
+// `cancelled`. Operations of a BlockDevice ignore it: they end before their memory does.
 //
 // Threads: as any coroutine.
 #pragma once

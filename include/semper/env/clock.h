@@ -1,13 +1,13 @@
-// Clock: time and timers, handed to whoever needs them.
+// Clock: time and timers, injected wherever they are needed.
 //
-// What for: everything in Semper that reads time or waits for it takes a Clock, so that a test or a
-// simulation moves time by hand (testing/simulated_clock.h). When not: measuring a benchmark.
+// What for: everything in Semper that reads time or waits takes a Clock, so that a test or a
+// simulation can control time (testing/simulated_clock.h). When not: measuring a benchmark.
 //
 //   MonotonicTime deadline = clock.now() + 5s;
 //   SEMPER_CO_TRY_STATUS(co_await sleep_for(clock, 10ms));
 //
-// Threads: every member may be called from any thread. A timer's callback runs on a thread of the
-// clock's choosing and must be short: it hands work on and returns. Source of the idea: Abseil's
+// Threads: every member may be called from any thread. A timer's callback runs on a thread that the
+// clock chooses, and must be short: it passes work on and returns. Source of the idea: Abseil's
 // clock_interface.h.
 #pragma once
 
@@ -27,16 +27,16 @@ class Clock {
 
   virtual ~Clock() = default;
 
-  // Never goes back; unrelated to the calendar and to other machines.
+  // Never goes back; unrelated to the wall clock and to other machines.
   virtual MonotonicTime now() const noexcept = 0;
 
-  // Calendar time; may jump. For what people read, never for deadlines.
+  // Wall-clock time; may jump. For people to read, never for deadlines.
   virtual WallTime wall_time() const noexcept = 0;
 
   // Runs `callback` once, as soon as possible after `when`. `callback` must not throw or block.
   virtual TimerId call_at(MonotonicTime when, std::function<void()> callback) = 0;
 
-  // True: the callback will never run. False: it has run, is running, or was cancelled before.
+  // True: the callback will never run. False: it has run, is running, or was already cancelled.
   virtual bool cancel(TimerId timer) noexcept = 0;
 
   // now() + span, without overflow: kForever gives kNever.
@@ -49,7 +49,7 @@ class Clock {
 // The machine's clocks and one timer thread for the whole process, started at the first timer.
 Clock& system_clock();
 
-// Waits; the error is `cancelled` where the coroutine was cancelled before the time had come.
+// Waits. The error is `cancelled` if the coroutine is cancelled before the time has come.
 Async<void> sleep_until(Clock& clock, MonotonicTime when);
 Async<void> sleep_for(Clock& clock, Duration span);
 

@@ -1,16 +1,17 @@
-// DirectExecutor: runs handlers on the thread that hands them over, one at a time, in their order.
+// DirectExecutor: runs handlers on the thread that submits them, one at a time, in order.
 //
-// What for: a component's own work that must go on whatever becomes of its callers' loops: it is
-// carried by whoever brings the news, a caller that starts it or a device's thread that completes an
-// operation. When not: work that blocks or computes for long, which that thread would be kept by.
+// What for: a component's own work that must continue whatever happens to its callers' loops. It
+// runs on the thread that delivers the event: that of a caller that starts it, or a device's thread
+// that completes an operation. When not: work that blocks or computes for a long time, because it
+// would hold up that thread.
 //
 //   DirectExecutor executor;
 //   executor.start([core]() -> Task<void> { return core->drain(); });
 //
-// Copies are the same queue. A handler that comes while one runs is run after it, by the thread that is
-// at it. The executor belongs to no context that could be destroyed: a coroutine on it ends by itself,
-// or stays where what it waits for never comes. Threads: any; not while holding a lock that a handler
-// takes.
+// Copies share one queue. A handler that arrives while another runs is run after it, by the same
+// thread. The executor belongs to no context that could be destroyed: a coroutine on it ends by
+// itself, or stays if the event it waits for never comes. Threads: any; not while holding a lock
+// that a handler takes.
 #pragma once
 
 #include <deque>
@@ -27,10 +28,10 @@ class DirectExecutor {
  public:
   DirectExecutor() : queue_(std::make_shared<Queue>()) {}
 
-  // Spawns what `make` returns, here.
+  // Spawns the coroutine that `make` returns, here.
   void start(std::function<Task<void>()> make) const;
 
-  // What Asio asks of an executor.
+  // Required by Asio of an executor.
   template <class Function>
   void execute(Function function) const {
     auto held = std::make_shared<Function>(std::move(function));

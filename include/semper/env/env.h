@@ -1,12 +1,12 @@
-// Env: the clock and the randomness of a component, in one handle.
+// Env: the clock and the random numbers of a component, in one handle.
 //
-// What for: anything that waits, draws or reads time takes an Env (or the part of it that it needs)
-// instead of asking the operating system, so that the same code runs under a simulation. When not:
-// pure functions.
+// What for: anything that waits, draws random numbers or reads time takes an Env (or the part of it
+// that it needs) instead of asking the operating system, so that the same code runs under a
+// simulation. When not: pure functions.
 //
 //   Host host(store, {.env = Env{&simulated_clock, &seeded_random}});
 //
-// Ownership: the Env borrows; clock and random must outlive everything that was given them.
+// Ownership: the Env borrows; clock and random must outlive everything that uses them.
 #pragma once
 
 #include "semper/env/clock.h"

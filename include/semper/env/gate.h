@@ -1,7 +1,7 @@
-// Gate: counts what is under way, and waits for the last one to leave.
+// Gate: counts the operations in progress, and waits for the last one to leave.
 //
-// What for: a component that must not go away while operations on it run. When not: limiting how
-// many run (that is a semaphore).
+// What for: a component that must not be destroyed while operations on it run. When not: limiting
+// how many run (that is a semaphore).
 //
 //   auto inside = gate.enter();            // closed -> Error{closed}: start nothing
 //   if (!inside) co_return fail(inside.error());
@@ -49,8 +49,8 @@ class Gate {
   // Refuses new entries from now on, without waiting.
   void shut();
 
-  // shut(), then waits until everything that entered has left, also where it is cancelled meanwhile:
-  // what its caller does next is to destroy something.
+  // shut(), then waits until everything that entered has left, even if it is cancelled meanwhile,
+  // because its caller will then destroy something.
   Task<void> close();
 
   bool is_closed() const;

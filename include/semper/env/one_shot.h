@@ -7,10 +7,10 @@
 //   worker.start([answer]() mutable { answer.set(42); });   // any thread; copies share one state
 //   Result<int> n = co_await answer.wait_until(clock, deadline);
 //
-// Threads: set() from any thread, the first one wins. The waiter is resumed on its own executor; if
-// that one's io_context is destroyed first, the waiting coroutine is destroyed with it.
-// Errors of the waits: timeout (the value may still be set later, and can be waited for again),
-// cancelled (the waiting coroutine was cancelled). wait_regardless() has neither.
+// Threads: set() from any thread; the first one wins. The waiter is resumed on its own executor; if
+// that executor's io_context is destroyed first, the waiting coroutine is destroyed with it. Errors
+// of the waits: timeout (the value may still be set later, and can be waited for again), cancelled
+// (the waiting coroutine was cancelled). wait_regardless() has neither.
 #pragma once
 
 #include <cstdint>
@@ -32,16 +32,18 @@ class OneShot {
  public:
   OneShot() : state_(std::make_shared<State>()) {}
 
-  // Gives the value to the waiter, now or when it comes. False where there was one already.
+  // Gives the value to the waiter, now or when it starts waiting. False if there was already a
+  // value.
   bool set(T value) { return resolve(Result<T>(std::move(value)), internal::Resume::posted); }
 
-  // As set(), but a waiter whose executor this thread runs is resumed before set_inline returns.
+  // As set(), but if this thread runs the waiter's executor, the waiter is resumed before
+  // set_inline returns.
   bool set_inline(T value) {
     return resolve(Result<T>(std::move(value)), internal::Resume::inline_if_possible);
   }
 
-  // As set() for each, but the waiters of one execution context are resumed by one piece of work there, in
-  // this order (kWakeTogether at a time): for a thread that answers many at once.
+  // As set() for each, but the waiters of one execution context are resumed by one handler there,
+  // in this order (kWakeTogether at a time): for a thread that answers many waiters at once.
   static void set_all(std::vector<std::pair<OneShot, T>> values) {
     std::shared_ptr<Wakes> together;
     for (auto& [shot, value] : values) {
@@ -69,8 +71,8 @@ class OneShot {
     return start(state_, {&clock, deadline}, Cancellation::ends_it);
   }
 
-  // As wait(), but goes on when the waiting coroutine is cancelled: for an end that must be seen, such
-  // as that of an operation which uses memory of the waiter's.
+  // As wait(), but continues when the waiting coroutine is cancelled: for outcomes that must be
+  // awaited, such as that of an operation which uses the waiter's memory.
   Async<T> wait_regardless() { return start(state_, {}, Cancellation::is_ignored); }
   Async<T> wait_regardless_until(Clock& clock, MonotonicTime deadline) {
     if (deadline <= clock.now()) return look(state_);
@@ -100,7 +102,7 @@ class OneShot {
       return ++last_wait;
     }
 
-    // What is there already. With the lock held.
+    // The value that has already arrived. Call it with the lock held.
     Result<T> take() {
       if (!value) return fail(ErrorKind::timeout, "the deadline passed");
       Result<T> ready(std::move(*value));
@@ -137,7 +139,7 @@ class OneShot {
     });
   }
 
-  // The waiter that is to get the value; null where nobody waits, who will find the value then.
+  // The waiter that gets the value; null if nobody waits yet: a later waiter will find the value.
   std::unique_ptr<internal::Waiter<T>> take_waiter(T& value) {
     std::lock_guard lock(state_->mutex);
     if (state_->resolved) return nullptr;

@@ -1,7 +1,7 @@
-// ProcessIdentity: a process, so that another one can be sure that it is dead.
+// ProcessIdentity: identifies a process, so that another one can be sure that it is dead.
 //
-// What for: marks on disk of who uses something (a ring's side), where no lock reaches. When not: locks
-// that the kernel drops with their holder; they need no names.
+// What for: recording on disk who uses something (a ring's side), where no lock reaches. When not:
+// locks that the kernel releases with their holder; they need no identity.
 //
 //   if (state_of(holder) == ProcessState::dead) take_over();      // otherwise: wait, look, or refuse
 //
@@ -16,7 +16,7 @@ struct ProcessIdentity {
   // The boot of the machine and its PID namespace, as a hash; 0: not known.
   std::uint32_t host = 0;
   std::uint32_t pid = 0;
-  // When it began, in ticks of that boot.
+  // When it started, in ticks since that boot.
   std::uint32_t start = 0;
 
   friend bool operator==(const ProcessIdentity&, const ProcessIdentity&) = default;
@@ -27,7 +27,7 @@ ProcessIdentity this_process();
 enum class ProcessState : std::uint8_t {
   alive,
   dead,
-  // Of another machine, boot or PID namespace.
+  // It belongs to another machine, boot or PID namespace.
   unknown,
 };
 

@@ -1,4 +1,4 @@
-// Random: where chance comes from, so that a seed can replay it.
+// Random: the source of random numbers, so that a seed can replay them.
 //
 // What for: jitter, identifiers, sampling. When not: secrets and keys; SystemRandom is seeded by
 // the kernel but is a fast generator, not a cryptographic one.

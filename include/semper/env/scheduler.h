@@ -1,7 +1,7 @@
-// Scheduler: threads that run coroutines, and the door between main() and them.
+// Scheduler: threads that run coroutines, and the way to start them from main().
 //
-// What for: programs without an Asio loop of their own, and the worker threads of a host. When not:
-// a program that has an io_context already; every function of Semper runs on the caller's executor.
+// What for: programs without their own Asio loop, and the worker threads of a host. When not: a
+// program that already has an io_context; every function of Semper runs on the caller's executor.
 //
 //   int main() { return semper::run(application()); }        // Task<int> application();
 //
@@ -32,18 +32,17 @@
 namespace semper {
 
 struct SchedulerOptions {
-  // Threads that run coroutines. Default: one. More pays where handlers compute, not where they
-  // wait.
+  // Threads that run coroutines. Default: one. More help if handlers compute, not if they wait.
   std::size_t threads = 1;
   // Shown by debuggers and top; at most 15 characters.
   std::string name = "semper";
-  // Whether what runs here may block its thread (check_may_block). Default: no, because everything
-  // else on the scheduler would wait with it.
+  // Whether code that runs here may block its thread (check_may_block). Default: no, because
+  // everything else on the scheduler would wait too.
   enum class Blocking : std::uint8_t { is_refused, is_allowed } blocking = Blocking::is_refused;
 };
 
-// For functions that make their thread wait (semper/sync). Error unsupported: the calling thread runs
-// coroutines, a Scheduler's or any other io_context's, and one of them might be what is waited for.
+// For functions that block their thread (semper/sync). Error unsupported: the calling thread runs
+// coroutines, of a Scheduler or any other io_context, and the function might wait for one of them.
 Status check_may_block(std::string_view what);
 
 class Scheduler {
@@ -55,8 +54,8 @@ class Scheduler {
 
   Executor executor() { return state_->context.get_executor(); }
 
-  // Runs the coroutine to its end on the scheduler's threads; the calling thread waits. What it
-  // throws is thrown here.
+  // Runs the coroutine to its end on the scheduler's threads; the calling thread waits. Exceptions
+  // of the coroutine are rethrown here.
   template <class T>
   T block_on(Task<T> task) {
     assert_outside();
@@ -73,8 +72,8 @@ class Scheduler {
  private:
   void assert_outside() const;
 
-  // A coroutine without a result of its own, for Asio makes one by default where it reports a
-  // throw, and not every Result<T> can be.
+  // A coroutine without a result, because Asio default-constructs the result when it reports an
+  // exception, and not every Result<T> can be default-constructed.
   template <class T>
   static Task<void> fulfil(Task<T> task, std::promise<T> promise) {
     try {

@@ -1,9 +1,11 @@
-// Standard streams: what is done before a file is opened, so that text for people never ends in it.
+// Standard streams: a precaution before files are opened, so that printed text never ends up in
+// one.
 //
-// What for: the first line of main() in a program that keeps files. A program that is started with one of
-// its standard streams closed (`program >&-`, some service managers) is given that number for the next file
-// that it opens; what it then prints is written into the file. When not: a library, which does not own the
-// process; Semper's own files never have these numbers, whatever the program does.
+// What for: the first line of main() in a program that keeps files. If a program is started with
+// one of its standard streams closed (`program >&-`, some service managers), the next file that it
+// opens gets that stream's number, and printed text is written into the file. When not: in a
+// library, which does not own the process. Semper's own files never have these numbers, whatever
+// the program does.
 //
 //   int main() {
 //     semper::guard_standard_streams();
@@ -15,8 +17,8 @@
 
 namespace semper {
 
-// Takes the numbers 0, 1 and 2, where they are free, in a way that gives an error: reading or writing a
-// stream that was closed fails, as it does without this.
+// Occupies the numbers 0, 1 and 2, if they are free, in such a way that reading or writing a closed
+// stream still fails, as it does without this.
 void guard_standard_streams();
 
 }  // namespace semper

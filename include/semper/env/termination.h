@@ -1,9 +1,9 @@
-// termination: waits for the request to end that a person or a supervisor sends: SIGINT (Ctrl-C) and
+// termination: waits until a person or a supervisor asks the program to end: SIGINT (Ctrl-C) and
 // SIGTERM.
 //
-// What for: programs that serve until they are told to stop, and then stop in order. When not: a
-// library (the program decides about its signals), and SIGHUP or SIGUSR1 with a meaning of your own
-// (asio::signal_set).
+// What for: programs that run until they are told to stop, and then shut down cleanly. When not: in
+// a library (the program decides about its signals), and for SIGHUP or SIGUSR1 with your own
+// meaning (use asio::signal_set).
 //
 //   semper::Task<int> application() {
 //     auto end = semper::termination();          // from here on a signal waits for us
@@ -12,26 +12,28 @@
 //     SEMPER_CO_TRY_STATUS(co_await host.stop());
 //   }
 //
-// From the call on, not only from the co_await, the first SIGINT or SIGTERM is kept for whoever
-// waits; any number may, on any executor. Who calls after the signal gets it at once: a process is
-// asked to end once. So do not call it in a loop that goes on.
+// From the call on, not only from the co_await, the first SIGINT or SIGTERM is kept for the
+// waiters, of which there may be any number, on any executor. A call after the signal returns it at
+// once, because a process is asked to end only once. So do not call it in a loop that continues.
 //
-// The second signal, of either kind, ends the process as if there were no handler, because an
-// orderly end may hang. So does the first one when no wait is left: handlers are installed with the
-// first wait and taken away with the last.
+// The second signal, of either kind, ends the process as if there were no handler, because a clean
+// shutdown may hang. So does the first signal when no wait is left: handlers are installed with the
+// first wait and removed with the last.
 //
-// Signals of others:
-//   - one that is ignored (nohup, a shell's background job) stays ignored;
-//   - one that has a handler of somebody else's is left alone: `already_exists`, and nothing is
-//     changed. A handler that is installed later replaces ours, and stays when we go;
-//   - a signal mask changes nothing: the thread that takes the news accepts these signals, also where
-//     all other threads block them. Do not also take them by sigwait or signalfd.
+// Interaction with other handlers:
+//   - a signal that is ignored (nohup, a shell's background job) stays ignored;
+//   - a signal that already has another handler is left alone: `already_exists`, and nothing
+//     changes. A
+//     handler that is installed later replaces ours, and stays when ours is removed;
+//   - a signal mask has no effect: the thread that receives the signals accepts them even if all
+//     other
+//     threads block them. Do not also use sigwait or signalfd for them.
 //
-// Forked children: the signals do there what they do by default, and a wait of the parent's never
-// completes. A child may wait for its own. A terminal sends Ctrl-C to parent and child alike.
+// Forked children: the signals have their default effect there, and the parent's waits never
+// complete. A child may start its own wait. A terminal sends Ctrl-C to parent and child alike.
 //
-// Bounds: kTerminationWaiters at once. Threads: any; it starts one, `semper-signals`, which is never
-// joined.
+// Bounds: kTerminationWaiters concurrent waits. Threads: any; it starts one, `semper-signals`,
+// which is never joined.
 #pragma once
 
 #include <cstddef>
@@ -43,11 +45,11 @@ namespace semper {
 
 inline constexpr std::size_t kTerminationWaiters = 1'000;
 
-// What a terminal that closes (SIGHUP) does.
+// What happens when the terminal closes (SIGHUP).
 enum class Hangup : std::uint8_t {
-  // It is left alone. Default: supervisors and shells use it for "read your files again".
+  // It is left alone (the default): supervisors and shells use SIGHUP for "read your files again".
   is_left_alone,
-  // It asks for the end as SIGINT does: for tools that people run in a terminal.
+  // It asks the program to end, as SIGINT does: for tools that people run in a terminal.
   asks_for_the_end,
 };
 

@@ -1,4 +1,4 @@
-// value, awaited: what an Async yields, or an exception that carries its Error.
+// value, awaited: the result of an Async, or an exception that carries its Error.
 //
 // What for and when not: semper/base/value.h.
 //
@@ -24,7 +24,7 @@
 
 namespace semper {
 
-// Throws ErrorException, and what the operation throws.
+// Throws ErrorException, and whatever the operation throws.
 template <class T>
 Task<T> value(Async<T> operation) {
   co_return value(co_await std::move(operation));

@@ -10,21 +10,24 @@
 //     SEMPER_CO_TRY_STATUS(co_await consumer.advance(items->back().after));
 //   }
 //
-// pop does not remove: until advance(), each pop without `from` returns the same item, also after a
-// crash. Items are returned only when they are durable.
-// Ownership and threads: as in producer.h. Operations run one after another, in the order of calls.
+// pop does not remove: until advance(), each pop without `from` returns the same item, even after a
+// crash. Items are returned only once they are durable.
+// Ownership and threads: as in producer.h. Operations run one after another, in the order of the
+// calls.
 //
 // Errors of the calls below, and the next move:
 //   retry             no item now (pop), or an acknowledgement is due (suspend, resume): later
-//   timeout           the deadline came first
-//   invalid_argument  a position that this ring did not give out
-//   corrupt           the record at the position in the message is not what was written. The handle
-//                     goes on: pop from resync() to pass over it, or take a copy of the device first
+//   timeout           the deadline passed first
+//   invalid_argument  a position that this ring never returned
+//   corrupt           the record at the position in the message differs from what was written. The
+//                     handle stays usable: pop from resync() to skip it, or copy the device first
 //   exhausted         an item larger than half of memory_bytes: attach with more
 //   closed            after detach()
-//   cancelled         the waiting coroutine was cancelled. What had begun to write ends first, and says
-//                     what became of it; the handle goes on
-//   io, permission, … the device failed. After a failed write or flush the handle refuses everything
+//   cancelled         the waiting coroutine was cancelled. A write that had begun ends first, and
+//   its
+//                     result is returned; the handle stays usable
+//   io, permission, … the device failed. After a failed write or flush the handle refuses
+//   everything
 //                     with the same error: detach, and attach again
 //   conflict          another consumer took over (semper-1): stop
 #pragma once
@@ -46,14 +49,14 @@ namespace semper::ring {
 
 class Consumer {
  public:
-  // Opens a ring; errors and what is durable: as Producer::attach.
+  // Opens a ring. Errors and durability: as for Producer::attach.
   static Async<Consumer> attach(BlockDevice& device, AttachOptions options);
 
   Consumer(Consumer&&) noexcept;
   Consumer& operator=(Consumer&&) noexcept;
   ~Consumer();
 
-  // As Producer::detach. Changes nothing about the items.
+  // As Producer::detach. Does not change the items.
   Async<void> detach();
 
   // What the producer has last acknowledged.
@@ -61,29 +64,32 @@ class Consumer {
 
   Async<DebugInfo> debug_info();
 
-  // Asks the producer to stop, without waiting for its acknowledgement (see state()). Asking again
-  // is fine. Durable on success: the request. Error: retry (an earlier resume is not acknowledged).
+  // Asks the producer to pause, without waiting for its acknowledgement (see state()). You may ask
+  // again. Durable on success: the request. Error: retry (an earlier resume is not yet
+  // acknowledged).
   Async<void> suspend();
 
-  // Lets the producer go on; fine where it does. Durable on success: the request. Error: retry (an
-  // earlier suspend is not acknowledged).
+  // Lets the producer continue; does nothing if it is not paused. Durable on success: the request.
+  // Error: retry (an earlier suspend is not yet acknowledged).
   Async<void> resume();
 
-  // The item at `from` (an `after` of an earlier one); default: the first that was not removed.
-  // Changes nothing. With a deadline: waits for an item.
+  // The item at `from` (the `after` of an earlier item). Default: the first that is not removed.
+  // Changes nothing. With a deadline, waits for an item.
   Async<Item> pop(std::optional<Position> from = {}, MonotonicTime deadline = kNoWait);
 
-  // As many items as are there, within the limits; one at least, otherwise the error. What has yet to
-  // be read from the device, behind those that were, may come with the next call.
+  // As many items as are available, within the limits: at least one, otherwise the error. Items
+  // that must still be read from the device may come with the next call.
   Async<std::vector<Item>> pop_many(std::optional<Position> from = {}, PopLimits limits = {},
                                     MonotonicTime deadline = kNoWait);
 
-  // Calls `visit` with every item that is there now, without copying; returns where it ended. An
-  // error that `visit` returns ends it and is returned. `visit` must not call this consumer.
+  // Calls `visit` with every item that is available now, without copying; returns where it ended.
+  // If `visit` returns an error, that ends the call and is returned. `visit` must not call this
+  // consumer.
   Async<Position> for_each(std::function<Status(const ItemView&)> visit,
                            std::optional<Position> from = {});
 
-  // Folds `f(item, accumulator)` over every item that is there now: (where it ended, the result).
+  // Folds `f(item, accumulator)` over every item that is available now: (where it ended, the
+  // result).
   template <class T, class F>
   Async<std::pair<Position, T>> fold(F f, T init, std::optional<Position> from = {}) {
     T accumulator = std::move(init);
@@ -95,16 +101,16 @@ class Consumer {
     co_return std::pair<Position, T>(end, std::move(accumulator));
   }
 
-  // Removes everything before `position`: an end that pop or the producer's publish or push gave out
-  // (others are refused); what is removed already is fine. Durable on success: that. On error, or
-  // where it never returns: removed or not.
+  // Removes everything before `position`, which must come from pop or from the producer's publish
+  // or push (others are refused). Removing again is fine. Durable on success: the removal. On an
+  // error, or if it never returns: removed or not.
   Async<void> advance(Position position);
 
-  // Where the next valid record after the damaged one at `damaged` is; the end of what is exposed
-  // where there is none. Changes nothing: pop from there, and advance to remove both.
+  // The position of the next valid record after the damaged one at `damaged`, or the end of the
+  // visible items if there is none. Changes nothing: pop from there, and advance to remove both.
   Async<Position> resync(Position damaged);
 
-  // What was passed over with OnDamage::skip: the latest 64.
+  // Damage that OnDamage::skip has skipped: the latest 64 places.
   std::vector<Damage> damage() const;
 
   // Everything before it is removed.

@@ -1,6 +1,6 @@
-// What a ring holds, as its consumer and journal give it out.
+// The contents of a ring, as its consumer and journal return them.
 //
-// What for: the types that functions on items take. When not: to read items; see consumer.h.
+// What for: the types for functions on items. When not: to read items; see consumer.h.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace semper::ring {
 
 struct Item {
   Position start;
-  // Where the next item is, and what advance() takes to remove this one and all before it.
+  // The position of the next item; pass it to advance() to remove this item and all before it.
   Position after;
   Bytes bytes;
 };
@@ -26,7 +26,7 @@ struct ItemView {
   BytesView bytes;
 };
 
-// Bytes of the stream that were passed over.
+// Bytes of the stream that were skipped.
 struct Damage {
   Position start;
   Position after;
@@ -39,7 +39,7 @@ struct PopLimits {
   std::size_t max_bytes = std::size_t{1} << 20;
 };
 
-// A sector or block outside the items that is not what it must be.
+// A sector or block outside the items whose contents are wrong.
 struct HeaderDamage {
   std::uint64_t offset = 0;  // bytes from the device's beginning
   std::uint64_t bytes = 0;

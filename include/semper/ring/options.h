@@ -1,4 +1,4 @@
-// What can be chosen about a ring, and the small types that its two sides share.
+// Options of a ring, and the small types that its two sides share.
 //
 // What for: included by producer.h, consumer.h and ring.h; look here for a default and when to
 // change it. When not: there is nothing to call here.
@@ -26,11 +26,12 @@
 
 namespace semper::ring {
 
-// How a ring lies on its device; docs/ring-format-semper-1.md and docs/ring-format-mirage-1.0.md.
+// The format of a ring on its device: docs/ring-format-semper-1.md and
+// docs/ring-format-mirage-1.0.md.
 enum class Format : std::uint8_t {
-  // Checksums and positions everywhere, one flush for a published batch.
+  // Checksums and positions everywhere; one flush per published batch.
   semper_1 = 1,
-  // Byte for byte that of the OCaml library shared-block-ring 3.0; two flushes, no checksums.
+  // Byte for byte the format of the OCaml library shared-block-ring 3.0; two flushes, no checksums.
   mirage_1_0,
 };
 
@@ -43,47 +44,49 @@ Result<Format> format_from(std::string_view name);
 enum class State : std::uint8_t { running, suspended };
 std::string_view to_string(State state) noexcept;
 
-// Whether what is acknowledged is on stable storage. Where the two sides of a ring choose differently,
-// the one that flushes does so before it relies on what the other has said.
+// Whether acknowledged data is on stable storage. If the two sides of a ring choose differently,
+// the one that flushes does so before it relies on data from the other.
 enum class Flush : std::uint8_t {
   always,
-  // In the page cache only: survives the death of the process, not that of the machine, after
-  // which the ring may be damaged. For work that can be produced again.
+  // In the page cache only: survives a crash of the process, but not of the machine, which may also
+  // damage the ring. For work that can be produced again.
   never,
 };
 
 enum class TakeOver : std::uint8_t {
   no,
-  // Attach although the disk says that another machine is attached: only when it is known to be
-  // dead. A holder that lives on this machine is refused all the same.
+  // Attach although the disk says that another machine is attached. Use it only when that machine
+  // is known to be dead. It does not override a live holder on this machine.
   yes,
 };
 
-// What a consumer does with a damaged record (semper-1; in mirage-1.0 damage mostly goes unseen).
+// What a consumer does with a damaged record (semper-1; in mirage-1.0 most damage goes unnoticed).
 enum class OnDamage : std::uint8_t {
-  // `corrupt` with the position, every time, until the caller goes on from resync().
+  // `corrupt` with the position, every time, until the caller continues from resync().
   stop,
-  // Go on with the next valid record; debug_info() and damage() say what was passed over.
+  // Continue with the next valid record; debug_info() and damage() say what was skipped.
   skip,
 };
 
-// What create may write over.
+// What create may overwrite.
 enum class Overwrite : std::uint8_t {
-  // A device without a mark of anything (ring::is_blank), or a creation that was interrupted.
+  // A device without any known signature (ring::is_blank), or an interrupted creation.
   blank_only,
-  // Anything but a ring that can be attached: also what is left of one. What was there is lost.
+  // Anything except a ring that can be attached; this includes the remains of a ring. The old
+  // contents are lost.
   anything,
-  // Such a ring too, with the items in it.
+  // Such a ring too, including its items.
   also_a_ring,
 };
 
-// The deadline of an operation that is not to wait.
+// The deadline of an operation that should not wait.
 inline constexpr MonotonicTime kNoWait = MonotonicTime::min();
 
 struct CreateOptions {
   Format format = Format::semper_1;
-  // mirage-1.0: the bytes of a sector, which that format does not record. Default 0: the device's.
-  // 512 for a file that the OCaml library made. Must be a multiple of the device's.
+  // mirage-1.0: the sector size in bytes, which that format does not record. Default 0: the
+  // device's. Use 512 for a file that the OCaml library created. Must be a multiple of the
+  // device's.
   std::uint32_t sector_size = 0;
   Overwrite overwrite = Overwrite::blank_only;
   // Its `random` gives a semper-1 ring its identity.
@@ -91,30 +94,31 @@ struct CreateOptions {
 };
 
 struct AttachOptions {
-  // What the queue is called and who uses it: for people and debug_info; cut at 128 bytes each.
+  // The name of the queue, and who uses it; for people and debug_info; truncated to 128 bytes each.
   std::string queue = {};
   std::string client = {};
-  // Who this machine is, where a device is shared between machines: attaching where the disk names
-  // another one as attached is then refused (semper-1). Default: empty; a holder that may live where
-  // no lock reaches is then watched for 3 s, and refused only where it works.
+  // The name of this machine, if machines share the device: attaching is then refused if the disk
+  // names another machine as attached (semper-1). Default: empty; a holder that may be alive where
+  // no lock reaches is then watched for 3 s, and attaching is refused only if that holder is
+  // active.
   std::string machine = {};
   TakeOver take_over = TakeOver::no;
   Flush flush = Flush::always;
   OnDamage on_damage = OnDamage::stop;
-  // Memory for all buffers of this handle, whatever the ring's size; from 64 KiB. An item can have
-  // a quarter of it. Raise it for larger items, lower it where there are many rings.
+  // Memory for all buffers of this handle, whatever the ring's size; at least 64 KiB. An item may
+  // take a quarter of it. Raise it for larger items; lower it if there are many rings.
   std::size_t memory_bytes = std::size_t{8} << 20;
-  // Calls that may wait for their turn at once; the next one gets `retry`.
+  // Calls that may wait for their turn at the same time; the next one gets `retry`.
   std::size_t max_waiting = 65536;
   // As in CreateOptions.
   std::uint32_t sector_size = 0;
-  // How often the device is read while waiting for a side that cannot wake this one.
+  // How often the device is polled while waiting for a side that cannot wake this one.
   BackoffOptions poll = {.initial = std::chrono::milliseconds(1),
                          .maximum = std::chrono::milliseconds(100)};
   Env env = {};
 };
 
-// Keys and values for a log. Nothing may be assumed about either.
+// Keys and values for a log. Do not rely on either.
 using DebugInfo = std::vector<std::pair<std::string, std::string>>;
 
 // One item or several, as arguments: borrowed until the operation they are given to completes.

@@ -6,9 +6,9 @@
 //   SEMPER_CO_TRY(ring::Position end, co_await producer.push("an item"));
 //   SEMPER_CO_TRY_STATUS(co_await producer.advance(end));
 //
-// Positions of one ring have a total order and grow for ever; a ring that produces a gigabyte a
-// second runs out of them after 580 years. The text form is the decimal number, so that a person
-// can write it down and give it back.
+// Positions of one ring have a total order and grow forever; a ring that produces a gigabyte a
+// second runs out of them after 580 years. The text form is the decimal number, so that people can
+// write it down and type it in.
 #pragma once
 
 #include <compare>
@@ -26,8 +26,8 @@ class Position {
   // The beginning of every ring.
   constexpr Position() = default;
 
-  // For what was stored or shown to a person. A position that the ring never gave out is refused by
-  // the operation that gets it (`invalid_argument`).
+  // For positions that were stored, or shown to a person. An operation refuses a position that the
+  // ring never returned (`invalid_argument`).
   static constexpr Position from_offset(std::uint64_t offset) noexcept { return Position(offset); }
 
   constexpr std::uint64_t offset() const noexcept { return offset_; }

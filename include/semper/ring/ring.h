@@ -1,5 +1,5 @@
 // A ring: a bounded queue of items of any size on a block device, shared by one producer and one
-// consumer, which may be two processes, or one process and itself after a crash.
+// consumer. They may be two processes, or one process before and after a crash.
 //
 // What for: work that must outlive the process that accepts it, at the speed of the disk. When not:
 // several producers or consumers, or an order other than first in, first out (semper::server).
@@ -11,7 +11,8 @@
 //   SEMPER_CO_TRY(auto consumer, co_await ring::Consumer::attach(device, options));
 //
 // The contract is that of the OCaml library shared-block-ring by Citrix and the MirageOS project
-// (its modules Producer and Consumer); where it left a promise open, the stronger one is made here.
+// (its modules Producer and Consumer); where it leaves a promise open, this library makes the
+// stronger one.
 #pragma once
 
 #include <functional>
@@ -28,19 +29,19 @@
 
 namespace semper::ring {
 
-// Makes an empty ring. On a device that holds a ring of this format it changes nothing (a missing
-// second copy of the superblock is written again). The mark by which a ring is known is written
-// last, after everything else was flushed. Two that create at once: on one machine both get the one
-// ring; on two, one of them, or both, get an error.
-// How large: a semper-1 ring takes a block of 4096 bytes for each call of push, and for each write of
-// published items, which waiting calls share; 1,024 single items of any size below that are 4 MiB.
-// Durable on success: the ring. On error, or where it never returns: either no ring, and creating
-// it again is fine, or the ring.
-// Errors: already_exists (a ring of the other format), permission (something else is there, the
-// message says what: see Overwrite; or the device is read-only), corrupt (what is left of a ring:
-// Overwrite::anything makes a new one), conflict (a producer or consumer is attached to what was
-// there before), unsupported (a newer ring), invalid_argument (the device is too small, or has no
-// such sectors), and the device's.
+// Creates an empty ring. On a device that holds a ring of this format it changes nothing (except
+// that a missing second copy of the superblock is rewritten). The signature of a ring is written
+// last, after everything else has been flushed. If two create at the same time: on one machine,
+// both get the same ring; on two machines, one of them or both get an error.
+// Size: a semper-1 ring uses a block of 4096 bytes for each call of push, and for each write of
+// published items, which waiting calls share. So 1,024 separate items of any size below that take 4
+// MiB. Durable on success: the ring. On an error, or if it never returns: either there is no ring,
+// and you can create it again, or there is the ring.
+// Errors: already_exists (a ring of the other format), permission (something else is there, and the
+// message says what: see Overwrite; or the device is read-only), corrupt (the remains of a ring:
+// Overwrite::anything creates a new one), conflict (a producer or consumer is attached to the
+// previous ring), unsupported (a newer ring), invalid_argument (the device is too small, or has no
+// such sectors), and the device's errors.
 Async<void> create(BlockDevice& device, CreateOptions options);
 
 // One side, as it is on the disk.
@@ -51,8 +52,8 @@ struct SideInfo {
   // semper-1: whether a handle is (or died while) attached, and how often one was.
   bool attached = false;
   std::uint64_t epoch = 0;
-  // Its process (semper-1; 0: not recorded), and whether that lives, as far as it can be told here: one
-  // that was killed leaves `attached` behind.
+  // Its process (semper-1; 0: not recorded), and whether that process is alive, as far as can be
+  // known here: a killed process leaves `attached` set.
   std::uint32_t pid = 0;
   ProcessState process = ProcessState::unknown;
   // Who uses it. In mirage-1.0 the whole text of the sector.
@@ -69,29 +70,30 @@ struct Info {
   std::string identity;
   SideInfo producer;
   SideInfo consumer;
-  // Where the items really end: what a crash left behind the producer's position is counted.
+  // The real end of the items, including those that a crash left behind the producer's position.
   Position exposed;
 };
 
-// Reads what a device says about its ring. Changes nothing, takes no role; both sides may be at
-// work. Errors: not_found (no ring), corrupt, invalid_argument (sector_size), and the device's.
+// Reads what a device says about its ring. Changes nothing and takes no role; both sides may be
+// working. Errors: not_found (no ring), corrupt, invalid_argument (sector_size), and the device's.
 Async<Info> inspect(BlockDevice& device, std::uint32_t sector_size = 0);
 
-// True where create() has nothing to ask: nothing but zeros where anything known has its mark (the
-// first 4 MiB and the last one), or a creation that was interrupted.
+// True if create() needs no permission to overwrite: there are only zeros wherever a known format
+// has its signature (the first 4 MiB and the last MiB), or an interrupted creation.
 Async<bool> is_blank(BlockDevice& device);
 
-// What is there instead, in words for a person ("a btrfs file system", "data (from byte 8192 on)");
+// What is there otherwise, in words ("a btrfs file system", "data (from byte 8192 on)");
 // empty where is_blank() is true.
 Async<std::string> contents(BlockDevice& device);
 
-// Checks what a ring has besides items: every copy of superblock and pointers, and what must be zero.
-// read_all() checks the items. Changes nothing, takes no role. Errors: not_found, and the device's.
+// Checks everything in a ring except the items: every copy of the superblock and the pointers, and
+// areas that must be zero. read_all() checks the items. Changes nothing and takes no role. Errors:
+// not_found, and the device's.
 Async<std::vector<HeaderDamage>> check_headers(BlockDevice& device, std::uint32_t sector_size = 0);
 
 // Calls `visit` with every item that is not consumed, in order, and `damaged` with every stretch
-// that cannot be read; an error that one of them returns ends it. Changes nothing, takes no role;
-// if a consumer is at work, what it frees meanwhile may be reported as damaged.
+// that cannot be read; an error from either ends it. Changes nothing and takes no role. If a
+// consumer is working, space that it frees in the meantime may be reported as damaged.
 Async<Position> read_all(BlockDevice& device, std::function<Status(const ItemView&)> visit,
                          std::function<Status(const Damage&)> damaged, AttachOptions options);
 

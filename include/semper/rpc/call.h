@@ -1,7 +1,7 @@
 // Calls over a channel: one answer, or a stream of messages, as bytes.
 //
 // What for: any gRPC method whose messages the program encodes itself (protobuf's
-// SerializeAsString, semper::encode). When not: streams that should heal (subscribe.h).
+// SerializeAsString, semper::encode). When not: streams that should reconnect (subscribe.h).
 //
 //   auto bytes = co_await rpc::call(channel, "/prices.Prices/Get", request.SerializeAsString(),
 //                                   {.deadline = 2s});
@@ -9,8 +9,9 @@
 // Nothing blocks a thread: gRPC's own threads call back, and the waiting coroutine is resumed on its
 // executor. A coroutine that is cancelled (or destroyed) cancels its call.
 //
-// Errors: those of status.h. `timeout`, `io` and `cancelled` leave open whether the server did it.
-// invalid_argument also where nothing was sent: a method's name or metadata that gRPC cannot send.
+// Errors: those of status.h. After `timeout`, `io` and `cancelled` it is unknown whether the server
+// did the work. invalid_argument also if nothing was sent: a method name or metadata that gRPC
+// cannot send.
 //
 // Threads: any. A Channel is copied; requests are moved.
 #pragma once
@@ -27,14 +28,14 @@
 namespace semper::rpc {
 
 struct CallOptions {
-  // From the start of the call to its end, kept by both sides. Default: none. For a stream that is
-  // meant to last leave it: a stream that heals would be cut each time.
+  // From the start of the call to its end, enforced by both sides. Default: none. Do not set it for
+  // a long-lived stream: a reconnecting stream would be cut each time.
   Duration deadline = kForever;
-  // Sent along. Keys: a-z, 0-9, '-', '_', '.'. Values: printable ASCII, or any bytes under a key
-  // that ends in "-bin".
+  // Sent with the call. Keys: a-z, 0-9, '-', '_', '.'. Values: printable ASCII, or any bytes under
+  // a key that ends in "-bin".
   std::multimap<std::string, std::string> metadata = {};
-  // Messages of a stream that are read before anybody asks for them: more makes small messages
-  // cheaper. Past it, HTTP/2 flow control holds the server back. Default 64.
+  // Messages of a stream that are read ahead; more makes small messages cheaper. Beyond that,
+  // HTTP/2 flow control slows the server down. Default 64.
   std::size_t read_ahead = 64;
 };
 
@@ -49,16 +50,16 @@ class MessageStream {
   MessageStream& operator=(MessageStream&&) noexcept;
   ~MessageStream();  // cancels the call
 
-  // The next message; nothing: the server ended in good order. One call at a time. One that is
-  // cancelled takes nothing.
+  // The next message; nothing: the server ended the stream cleanly. One call at a time. A cancelled
+  // call takes nothing.
   Async<std::optional<Bytes>> next();
 
-  // Of the call, at once and from any thread: next() then gives `cancelled`.
+  // Cancels the call, at once and from any thread: next() then gives `cancelled`.
   void cancel();
 
-  // After next() gave an error: whether it is the connection's, and not the server's answer. A server
-  // that is not ours cannot be told from the connection where it answers UNAVAILABLE,
-  // DEADLINE_EXCEEDED or CANCELLED.
+  // After an error of next(): whether the connection failed, rather than the server answering. If a
+  // server that does not use Semper answers UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED, this
+  // cannot be told apart from a connection failure.
   bool was_lost() const;
 
   struct Call;

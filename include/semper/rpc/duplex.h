@@ -1,7 +1,7 @@
 // A call on which both sides send: messages as bytes, in both directions at once.
 //
-// What for: bidirectional streaming methods, e.g. one stream on which many things are asked for one
-// after the other and answered as they happen. When not: one request (call.h), streams that heal
+// What for: bidirectional streaming methods, for example one stream that carries many requests,
+// each answered when it is ready. When not: one request (call.h), or streams that reconnect
 // (subscribe.h): this one ends with its connection, and its user opens another.
 //
 //   auto duplex = rpc::open_duplex(channel, "/etcdserverpb.Watch/Watch", options);
@@ -13,7 +13,7 @@
 //
 // Nothing blocks a thread. Destroying it cancels the call.
 //
-// Errors: those of status.h. Whether the server took what was sent only its messages can tell.
+// Errors: those of status.h. Only the server's messages can tell whether it received what was sent.
 //
 // Threads: send() and cancel() from any; next() by one coroutine at a time.
 #pragma once
@@ -26,7 +26,8 @@
 
 namespace semper::rpc {
 
-// Messages that wait to be sent, at most; HTTP/2 flow control decides how fast they go.
+// The maximum number of messages that wait to be sent; HTTP/2 flow control decides how fast they
+// are sent.
 inline constexpr std::size_t kDuplexQueueMaximum = 16'384;
 
 class DuplexStream {
@@ -35,14 +36,14 @@ class DuplexStream {
   DuplexStream& operator=(DuplexStream&&) noexcept;
   ~DuplexStream();  // cancels the call
 
-  // Sends it after those before it; does not wait. Errors: closed (the call has ended: next() says
-  // why), retry (kDuplexQueueMaximum messages wait already).
+  // Queues the message for sending, in order; does not wait. Errors: closed (the call has ended:
+  // next() says why), retry (kDuplexQueueMaximum messages already wait).
   Status send(Bytes message);
 
-  // The next message; nothing: the server ended in good order.
+  // The next message; nothing: the server ended the call cleanly.
   Async<std::optional<Bytes>> next();
 
-  // Of the call, at once: next() then gives `cancelled`.
+  // Cancels the call at once: next() then gives `cancelled`.
   void cancel();
 
   struct Call;

@@ -1,4 +1,4 @@
-// The messages of a Pipe RPC and a State RPC: what goes over the wire, the same for all languages.
+// The messages of a Pipe RPC and a State RPC: the wire format, the same for all languages.
 //
 // What for: a client or server without Semper, and the tests. When not: a C++ program; subscribe.h and
 // server.h write and read them.
@@ -19,9 +19,9 @@
 //   }
 //
 // So a State RPC is: the state, then batches of updates to it; a Pipe RPC the same without a state.
-// RESUMED says that the updates go on directly after `resume_after`: nothing lost, nothing repeated.
-// What state, updates and metadata hold is the program's choice; semper::encode by default. Fields
-// that are not known are skipped.
+// RESUMED means that the updates continue directly after `resume_after`, with nothing lost or
+// repeated. The contents of state, updates and metadata are up to the program; semper::encode by
+// default. Unknown fields are skipped.
 //
 // Errors of the decoders: invalid_argument, naming the byte.
 #pragma once

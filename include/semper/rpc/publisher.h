@@ -1,26 +1,26 @@
-// StatePublisher: a state that changes, and everybody who keeps a copy of it.
+// StatePublisher: publishes a changing state to everybody who keeps a copy of it.
 //
-// What for: the server's side of a State RPC. When not: a stream with a source of its own for each
-// caller; write a handler of server.h.
+// What for: the server's side of a State RPC. When not: a stream with a separate source for each
+// caller; write a handler (server.h).
 //
 //   rpc::StatePublisher<Table, Row> prices(Table{}, [](Table& t, const Row& r) { t[r.name] = r; });
 //   methods.streaming("/prices.Prices/Watch", prices.handler());
 //   prices.publish({row});                            // applied here, then sent to all
 //
-// A caller gets the state, then each batch published after it, in order, whole. One that comes back
-// goes on directly after the last batch it saw, as long as that is in the history; a slow one that
-// falls out of the history is cut off (exhausted) and comes back for a new state. So memory is
-// bounded by the history, whatever the callers do. A PipePublisher is the same without a state: one
-// that comes anew begins with the next batch.
+// A caller gets the state, then each batch published after it, in order and complete. A caller that
+// reconnects continues directly after the last batch it saw, as long as that is in the history. A
+// slow caller that falls out of the history is cut off (exhausted), and reconnects for a new state.
+// So the history bounds the memory, whatever the callers do. A PipePublisher is the same without a
+// state: a new caller starts with the next batch.
 //
-// The token of a batch is (epoch, number). The epoch is drawn at random, so that after a restart
-// nobody goes on in another history; a program that keeps its own batches through restarts gives
-// both itself.
+// The token of a batch is (epoch, number). The epoch is random, so that after a restart nobody
+// continues in a different history; a program that keeps its batches across restarts sets both
+// itself.
 //
-// If the process dies, nothing is left here.
+// If the process dies, nothing is left.
 //
-// Threads: everything from any thread. `apply` runs with the lock held: short, no calls back.
-// Handles are copies; close() ends all streams in good order.
+// Threads: everything from any thread. `apply` runs with the lock held: keep it short, and do not
+// call back. Copies are handles to the same publisher; close() ends all streams cleanly.
 #pragma once
 
 #include <functional>
@@ -62,7 +62,7 @@ class StatePublisher {
     };
   }
 
-  // Ends all streams, after what was published.
+  // Ends all streams, after everything published has been sent.
   void close() { core_->close(); }
   std::uint64_t published() const { return core_->published(); }
 

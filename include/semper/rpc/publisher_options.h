@@ -17,12 +17,13 @@ namespace semper::rpc {
 
 struct PublisherOptions {
   Env env = Env();
-  // Batches, and bytes of them, that are kept for those who come back or are slow.
+  // The number of batches, and of their bytes, that are kept for callers that reconnect or are
+  // slow.
   std::size_t history_batches = 1024;
   std::size_t history_bytes = std::size_t{16} << 20;
-  // Which history this is; 0: drawn at random.
+  // Identifies this history; 0: a random number.
   std::uint64_t epoch = 0;
-  // How many batches of it came before this publisher was made.
+  // How many batches of it came before this publisher was created.
   std::uint64_t first_number = 0;
 };
 

@@ -1,7 +1,7 @@
 // A gRPC server whose handlers are coroutines: one answer, or a stream of messages.
 //
-// What for: the other side of call.h and subscribe.h. When not: a server out of generated code; what
-// frame.h says can be sent from there too.
+// What for: the other side of call.h and subscribe.h. When not: a server made of generated code,
+// which can also send the messages of frame.h.
 //
 //   rpc::Methods methods;
 //   methods.unary("/prices.Prices/Get", [&](rpc::CallInfo, Bytes request) { return get(request); });
@@ -10,17 +10,18 @@
 //   ... server.port() ...
 //   server.shutdown(2s);
 //
-// A handler returns Async<Bytes> or Async<void>; its error becomes the call's status (status.h), what
-// it throws the status INTERNAL. When the caller cancels, goes away, or its deadline passes, the
-// handler's coroutine is cancelled in Asio's manner; so is it by shutdown when the grace is over.
-// A method that is not there is UNIMPLEMENTED. The health protocol (grpc.health.v1 Health/Check)
-// is answered for the server ("") and each service that has a method.
+// A handler returns Async<Bytes> or Async<void>. Its error becomes the call's status (status.h); an
+// exception becomes INTERNAL. When the caller cancels or goes away, or its deadline passes, the
+// handler's coroutine is cancelled (by Asio's cancellation); shutdown does the same when its grace
+// period is over. An unknown method is UNIMPLEMENTED. The health protocol (grpc.health.v1
+// Health/Check) is answered for the server ("") and each service that has a method.
 //
-// A caller that is stopped or unreachable is noticed by pings (ServerOptions::keepalive), and
-// counts as gone.
+// Pings (ServerOptions::keepalive) detect a caller that is paused or unreachable; it then counts as
+// gone.
 //
-// Threads: handlers run on a strand each over the executor; it must run until shutdown() returned.
-// start and shutdown are for plain threads: shutdown waits, so never call it on the executor.
+// Threads: each handler runs on its own strand over the executor, which must run until shutdown()
+// has returned. start and shutdown are for plain threads: shutdown waits, so never call it on the
+// executor.
 #pragma once
 
 #include <cstdint>
@@ -41,16 +42,16 @@ struct CallInfo {
   std::string method;
   std::string peer;  // as gRPC writes it: ipv4:127.0.0.1:4711
   std::multimap<std::string, std::string> metadata;
-  // "Bearer ..." as it was sent; empty without.
+  // "Bearer ..." as it was sent; empty if it was not.
   std::string authorization() const;
 };
 
-// Where a streaming handler writes. A copy may outlive the call: writes are then refused.
+// A streaming handler writes here. A copy may outlive the call: writes are then refused.
 class StreamWriter {
  public:
-  // Returns when gRPC can take the next one: HTTP/2 flow control holds a writer back whose reader is
-  // slow. One at a time (asserted). Errors: closed (the caller has gone; end the handler),
-  // cancelled: the message may be sent all the same, and the next write comes after it.
+  // Returns when gRPC can accept the next message: HTTP/2 flow control slows down a writer whose
+  // reader is slow. One at a time (asserted). Errors: closed (the caller is gone; end the handler),
+  // cancelled (the message may still be sent, and the next write comes after it).
   Async<void> write(Bytes message);
   Async<void> write(const StreamFrame& frame) { return write(encode_frame(frame)); }
 
@@ -80,7 +81,7 @@ class Methods {
 };
 
 struct ServerCredentials {
-  // PEM. Both empty: an open connection.
+  // PEM. Both empty: an unencrypted connection.
   std::string certificate = {};
   std::string private_key = {};
   // PEM. Not empty: callers must show a certificate signed by one of these (mutual TLS).
@@ -88,30 +89,31 @@ struct ServerCredentials {
 };
 
 struct ServerOptions {
-  // Where handlers run. Must be given.
+  // Where handlers run. Required.
   Executor executor = Executor();
-  // Default: a free port of this machine, for this machine alone.
+  // Default: a free port, reachable only from this machine.
   std::string address = "127.0.0.1:0";
   ServerCredentials credentials = ServerCredentials();
-  // Asked before each call, on gRPC's threads; it must not block. Its error is the answer.
+  // Called before each call, on gRPC's threads; it must not block. If it fails, its error is the
+  // answer.
   std::function<Result<void>(const CallInfo&)> authorize = nullptr;
-  // One request, at most. Default 4 MiB.
+  // The maximum size of a request. Default 4 MiB.
   std::size_t max_message_bytes = std::size_t{4} << 20;
-  // Calls under way, streams included; more are refused with RESOURCE_EXHAUSTED. One whose caller
-  // has gone counts until its handler has ended.
+  // Concurrent calls, including streams; more are refused with RESOURCE_EXHAUSTED. A call whose
+  // caller is gone counts until its handler has ended.
   std::size_t max_calls = 100'000;
-  // Callers that ping more often are cut off. Default 1 s.
+  // Callers that ping more often are disconnected. Default 1 s.
   Duration min_keepalive = std::chrono::seconds(1);
-  // A ping to a client after so long without traffic, and the longest wait for its answer; then its
-  // connection is closed and its calls end. Default 20 s and 10 s; kForever for the first: no
-  // pings, and calls of clients that died without a word stay for hours.
+  // The time without traffic after which to ping a client, and the longest wait for its answer;
+  // then its connection is closed and its calls end. Default 20 s and 10 s; kForever for the first:
+  // no pings, and calls of clients that died silently stay for hours.
   Duration keepalive = std::chrono::seconds(20);
   Duration keepalive_timeout = std::chrono::seconds(10);
 };
 
 class Server {
  public:
-  // Errors: invalid_argument (no executor, credentials that do not fit), io (the address is taken or
+  // Errors: invalid_argument (no executor, or unusable credentials), io (the address is in use or
   // not ours).
   static Result<Server> start(const Methods& methods, ServerOptions options);
 
@@ -121,17 +123,18 @@ class Server {
 
   std::uint16_t port() const;
 
-  // What health checks say from now on. Default: serving.
+  // The answer of health checks from now on. Default: serving.
   void set_serving(bool serving);
 
-  // No new calls; those under way may go on for `grace`, then they are cancelled. Returns when all
-  // have ended and nothing of any handler is left: what handlers refer to may be destroyed then.
-  // One that does not listen to its cancellation is waited for, and named in the log after 5 s.
-  // Where the executor is an io_context that was stopped, or runs on this thread, handlers cannot
-  // end meanwhile: they are cancelled, named in the log, and left to it. Idempotent.
+  // Accepts no new calls. Calls in progress may continue for `grace`; then they are cancelled.
+  // Returns when all have ended and no handler is left, so objects that handlers refer to may then
+  // be destroyed. It waits for a handler that ignores its cancellation, and names it in the log
+  // after 5 s. If the executor is an io_context that was stopped, or that runs on this thread,
+  // handlers cannot end meanwhile: they are cancelled, named in the log, and left to it.
+  // Idempotent.
   void shutdown(Duration grace);
 
-  // Under way, and handlers that go on although their caller has gone.
+  // Calls in progress, including handlers that continue although their caller is gone.
   std::size_t calls() const;
 
  private:

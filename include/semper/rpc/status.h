@@ -1,12 +1,12 @@
 // gRPC status codes as Errors, and back.
 //
-// What for: whoever writes a handler or reads an error of this room and wants to know which code
-// stands for which kind. When not: everybody else; calls and streams map by themselves.
+// What for: finding out which code stands for which kind, when you write a handler or read an error
+// of semper::rpc. When not: otherwise; calls and streams do the mapping themselves.
 //
 //   Error error = rpc::error_from_status(rpc::StatusCode::not_found, "no table of that name");
 //
-// A Semper server sends the exact kind beside the code (trailing metadata `semper-error-kind`), so
-// that between two of ours no kind is lost. From other servers:
+// A Semper server also sends the exact kind (trailing metadata `semper-error-kind`), so no kind is
+// lost if both sides use Semper. From other servers:
 //
 //   CANCELLED cancelled · INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE invalid_argument ·
 //   DEADLINE_EXCEEDED timeout · NOT_FOUND not_found · ALREADY_EXISTS already_exists ·
@@ -14,7 +14,8 @@
 //   ABORTED conflict · UNIMPLEMENTED unsupported · UNAVAILABLE io · DATA_LOSS corrupt ·
 //   UNKNOWN, INTERNAL and numbers that gRPC does not have: internal
 //
-// UNAVAILABLE is `io` and not `retry`: the other side may have done the work before it went away.
+// UNAVAILABLE is `io`, not `retry`, because the other side may have done the work before it went
+// away.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,7 @@
 
 namespace semper::rpc {
 
-// The numbers of gRPC.
+// gRPC's numbers.
 enum class StatusCode : std::uint8_t {
   ok = 0,
   cancelled = 1,

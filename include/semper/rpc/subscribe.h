@@ -6,21 +6,21 @@
 //   auto prices = Prices::create(executor, channel,                      // a Durable<rpc::Channel>
 //                                rpc::subscribe<Prices>("/prices.Prices/Watch", request));
 //
-// subscribe() speaks the convention of frame.h, with resume tokens: a State RPC for a StateStream, a Pipe
-// RPC for a PipeStream. State, updates and metadata are read by semper::decode.
+// subscribe() uses the convention of frame.h, with resume tokens: a State RPC for a StateStream, a
+// Pipe RPC for a PipeStream. semper::decode reads state, updates and metadata.
 //
-// For servers that know nothing of it: subscribe_messages() makes each message of any
-// server-streaming method one update, and for a StateStream the first message the state. `decode`
-// takes the message's Bytes and returns a Result. There are no resume tokens. A PipeStream of that
-// kind reports ConnectionSuccess as soon as the call is sent; that the server refused is then the
-// reason of the LostConnection that follows.
+// For servers that do not know this convention, subscribe_messages() treats each message of any
+// server-streaming method as one update and, for a StateStream, the first message as the state.
+// `decode` takes the message's Bytes and returns a Result. There are no resume tokens. Such a
+// PipeStream reports ConnectionSuccess as soon as the call is sent; if the server refuses, that is
+// the reason of the LostConnection that follows.
 //
-// Errors: before the first message those of call.h, as FailedToConnect where the connection failed on
-// the way (MessageStream::was_lost) and as RpcError where the server refused; later as the reason of
-// LostConnection. invalid_argument where a message cannot be decoded, or is larger than
-// ChannelOptions::max_message_bytes: the connection is given up, and the stream does not ask for the
-// same again and again (stream_events.h). Set StreamOptions::dispatch_deadline, for a server that
-// takes the call and then says nothing.
+// Errors: before the first message, those of call.h: as FailedToConnect if the connection failed
+// (MessageStream::was_lost), and as RpcError if the server refused. Later, as the reason of
+// LostConnection. invalid_argument if a message cannot be decoded, or is larger than
+// ChannelOptions::max_message_bytes: the connection is given up, and the stream does not request
+// the same message again and again (stream_events.h). Set StreamOptions::dispatch_deadline to guard
+// against a server that accepts the call and then stays silent.
 //
 // Threads: those of the stream.
 #pragma once

@@ -1,9 +1,10 @@
 // atomically: reads and changes the states of several entities in one transaction.
 //
-// What for: what must happen to two or more entities at once or not at all, and whose outcome the caller
-// waits for: a transfer between two accounts that is refused where there is no cover. When not: where one
-// entity may act first and the other a moment later (Context::cast: one transaction for each, no waiting
-// for each other), or for one entity alone (Ref::call).
+// What for: changes that must happen to two or more entities together or not at all, and whose
+// outcome the caller needs, such as a transfer between two accounts that is refused if there are
+// insufficient funds. When not: if one entity may act first and the other a moment later
+// (Context::cast: one transaction each, without waiting for each other), or for a single entity
+// (Ref::call).
 //
 //   auto move = [cents](semper::Atomic& tx, Account::State& from, Account::State& to)
 //       -> semper::Async<std::int64_t> {
@@ -15,44 +16,47 @@
 //   };
 //   auto left = co_await semper::atomically(store, std::tuple(ann, ben), move);
 //
-// The function gets the states by reference, in the order of the Refs: of different behaviours as a
-// std::tuple, of one behaviour also as a std::vector, as std::span<State* const>. It runs in this process,
-// whether or not a host here serves the types, possibly more than once, as of Store::transact: it has no
-// effect besides the states, `tx`, and what it captured. Name it before the co_await (g++ 12: store.h).
+// The function gets the states by reference, in the order of the Refs. Refs of different behaviours
+// go into a std::tuple; Refs of one behaviour may also go into a std::vector, and the function then
+// gets a std::span<State* const>. It runs in this process, whether or not a host here serves the
+// types. It may run more than once, like that of Store::transact, so it must have no effect apart
+// from the states, `tx` and its captures. Name it before the co_await (g++ 12: store.h).
 //
-// It takes its turn as an ordinary message does. It waits for the messages that were in the entities'
-// queues when it was asked, not for those that come later; and for the end of locks. Nothing is held
-// meanwhile, so two calls over the same entities in whatever order cannot wait for each other; of those
-// that meet, one commits and the other runs again. Where others keep committing to its entities, it asks
-// their hosts to let it by (kAtomicallyConflicts). States that hosts keep in memory are read again.
+// It takes its turn like an ordinary message. It waits for the messages that were in the entities'
+// queues when it was called, but not for later ones, and for locks to be released. It holds nothing
+// meanwhile, so two calls over the same entities, in any order, cannot wait for each other; if they
+// collide, one commits and the other runs again. If others keep committing to its entities, it asks
+// their hosts to let it pass (kAtomicallyConflicts). Hosts that keep the states in memory read them
+// again.
 //
 // What is durable when:
-//   success          all states, all casts and whatever else `tx` holds, in one commit
-//   outcome_unknown  all of it, or nothing, which the store could not say. It was not tried again.
-//   any other error, an exception of the function (which passes through)   nothing, nor ever will be
+//   success          all states, all casts and everything else in `tx`, in one commit
+//   outcome_unknown  all or nothing; the store could not say which. It was not retried
+//   any other error, or an exception of the function (which passes through)   nothing, for good
 //   it never returns (a crash, a destroyed loop)   all or nothing
-//   the calling coroutine is cancelled   `cancelled`, nothing; `outcome_unknown` once it commits
-// Entities that do not exist begin with init, and exist after that; states of an older version are
-// upgraded. Those of a newer version are left alone.
+//   the calling coroutine is cancelled   `cancelled`: nothing; `outcome_unknown` if it was committing
+// Entities that do not exist begin with init, and exist afterwards. States of an older version are
+// upgraded; those of a newer version are left alone.
 //
-// Errors, beside those of the function and of the store:
+// Errors, in addition to those of the function and of the store:
 //   timeout           AtomicallyOptions::timeout passed: the message says what it waited for, and who holds
-//                     the lock. Nothing was changed; call again, or look at that entity (semper explain)
+//                     the lock. Nothing was changed; call again, or inspect that entity (semper explain)
 //   unsupported       a state of a newer version: update this program. Or the behaviour has no default
-//                     constructor and no host of this process serves it: call where one does
+//                     constructor and no host of this process serves it: call it where a host does
 //   invalid_argument  no Ref, one entity twice, a Ref of another store, handle or tenant than the first
 //                     argument, or not valid: change the call
-//   exhausted         over kAtomicallyEntities, or more than one transaction takes: do less at once
-//   corrupt           a state does not decode
-//   retry             a queue that a cast would go to is full: the same call later
-// A `conflict` that the function returns is taken for the store's, and it runs again: give its own refusals
-// another kind.
+//   exhausted         more than kAtomicallyEntities, or more than fits into a transaction: do less at once
+//   corrupt           a state that cannot be decoded
+//   retry             the queue of a cast is full: repeat the call later
+// If the function returns `conflict`, it counts as the store's and the function runs again, so give
+// your own refusals another kind.
 //
-// Not in a callback: the entity that handles the message is at work, or locked, and this waits for it.
-// Where it may not be sent twice after outcome_unknown, set a key of your own in tx.transaction(), and look
-// for it first. Entries of Map and Log, and timers, are their entity's own: send it a cast.
-// Threads: any; the function runs on the caller's executor. Source of the idea: FoundationDB's
-// transactions, whose optimism needs no order of locks; Orleans' transactions over grains.
+// Do not use it in a callback: the entity that handles the message is busy or locked, and this
+// would wait for it. If it must not be repeated after outcome_unknown, set your own key in
+// tx.transaction(), and check for that key first. To change map entries, logs or timers of an
+// entity, send it a cast. Threads: any; the function runs on the caller's executor. Source of the
+// idea: FoundationDB's transactions, whose optimism needs no order of locks; Orleans' transactions
+// over grains.
 #pragma once
 
 #include <span>
@@ -71,23 +75,24 @@
 
 namespace semper {
 
-// What the function works with besides the states; gone when it returns.
+// What the function gets in addition to the states; valid until it returns.
 class Atomic {
  public:
   explicit Atomic(internal::AtomicRun& run) : run_(&run) {}
 
-  // Sent with the commit, or not at all; in the order of these calls. To whomever, also to one of the
-  // entities, whose queue it joins. What cannot be sent (Ref::cast_in) fails the whole.
+  // Sent with the commit or not at all, in the order of these calls. The receiver may also be one
+  // of the entities; the message then joins its queue. If a message cannot be sent (see
+  // Ref::cast_in), the whole call fails.
   template <class B, class M>
   requires HandlesCast<B, M>
   void cast(const Ref<B>& to, const M& message) {
     run_->send(to.untyped(), {std::string(short_type_name<M>()), encode(message)});
   }
 
-  // The calendar time of this attempt.
+  // The wall-clock time of this attempt.
   WallTime now() const { return run_->now(); }
 
-  // For keys of your own in this commit. Do not commit it.
+  // For your own keys in this commit. Do not commit it.
   Transaction& transaction() const { return run_->transaction(); }
 
  private:

@@ -1,7 +1,7 @@
 // AtomicallyOptions: how long atomically() waits for its turn, and for whom.
 //
-// What for: entities that are locked for long, or whose queue must be overtaken. When not: the defaults do for
-// nearly everybody.
+// What for: entities that are locked for a long time, or whose queue must be overtaken. When not:
+// the defaults suit nearly every program.
 //
 //   semper::AtomicallyOptions patient;
 //   patient.timeout = std::chrono::minutes(1);
@@ -18,18 +18,18 @@
 
 namespace semper {
 
-// Of one atomically().
+// The maximum number of entities of one atomically().
 inline constexpr std::size_t kAtomicallyEntities = 64;
-// Conflicts in a row after which it asks the hosts of its entities to let it by.
+// Consecutive conflicts after which it asks the hosts of its entities to let it pass.
 inline constexpr int kAtomicallyConflicts = 5;
 
 struct AtomicallyOptions {
-  // From the call to the last attempt's start, waiting included; then `timeout`, and nothing was changed.
-  // Raise it above what locks of its entities last.
+  // Time from the call to the start of the last attempt, including waiting; then `timeout`, and
+  // nothing is changed. Make it longer than the locks of its entities last.
   Duration timeout = std::chrono::seconds(5);
 
-  // `overtakes`: it does not wait for queued messages, as a priority message does not; but always for
-  // locks, because what is written beside one is lost. For emergencies. Default: it waits.
+  // `overtakes`: like a priority message, it does not wait for queued messages. It always waits for
+  // locks, because changes during a lock are lost. For emergencies. Default: it waits.
   enum class Queue : std::uint8_t { waits, overtakes };
   Queue queue = Queue::waits;
 };

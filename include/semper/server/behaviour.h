@@ -1,7 +1,7 @@
-// Behaviour: the callbacks that make a type a durable server.
+// Behaviour: the callbacks that turn a type into a durable server.
 //
 // What for: state and messages that outlive the processes that handle them; docs/guide-servers.md.
-// When not: work without a state (ring/journal.h), or state that may end with its process.
+// When not: work without state (ring/journal.h), or state that may be lost with its process.
 //
 //   struct Counter {
 //     using State = std::int64_t;
@@ -14,7 +14,7 @@
 //     void handle_cast(const Add& m, State& s, semper::Context&) { s += m.by; }
 //   };
 //
-// Callbacks, all optional but init, found by the types of their arguments:
+// Callbacks are found by the types of their arguments. All but init are optional:
 //
 //   init(const EntityId&)                            Result<State>: before the first message
 //   handle_call(const M&, State&, Context&)          Reply<M::Reply>
@@ -25,27 +25,31 @@
 //                                                    entity was set aside (dead_letter_info.h)
 //   terminate(const State&, const std::string&)      after stop(reason), when it has committed
 //
-// All of these called handle_..., but handle_dead_letter, may wait: they return an asio::awaitable of
-// what is said above (Task; or Async<M::Reply>, Async<void>). handle_locked may wait for as long as it
-// takes, outside any transaction. The others wait inside theirs, for reads of ctx.transaction() and of other entities
-// (Context::state_of) or for an asynchronous library, and nothing else of the entity goes on
-// meanwhile. They have four fifths of Limits::transaction_duration, on the executor of whoever runs
-// them; then they are cancelled, and the message has failed.
+// All callbacks named handle_..., except handle_dead_letter, may wait: they then return an
+// asio::awaitable of the type above (Task; or Async<M::Reply>, Async<void>). handle_locked may wait
+// for as long as it takes, outside any transaction. The others wait inside their transaction, for
+// reads of ctx.transaction() and of other entities (Context::state_of) or for an asynchronous
+// library, and meanwhile the entity does nothing else. They run on the executor that runs the
+// entity, for at most four fifths of Limits::transaction_duration. Then they are cancelled, and the
+// message has failed.
 //
 // A message that fails (a callback, init or a codec throws or refuses, or its result cannot be
-// written) runs again, alone. One that keeps failing is set aside (dead letters), and its caller
+// written) runs again, alone. If it keeps failing, it is set aside (dead letters), and its caller
 // gets the error, marked dead_letter(attempts) (dead_letters.h). State and messages need a Codec
-// (base/codec.h). What a type may say of its own, each a static constexpr member:
+// (base/codec.h). A type may set its own limits as static constexpr members:
 //
 //   int kMessageAttempts      runs before a message is set aside, instead of
-//                             HostOptions::message_attempts; 0: never, it is tried for ever and the
-//                             queue waits. What no run can make good (a name or content that no
-//                             callback takes, more than the store takes) is set aside all the same.
-//   int kDeadLettersKept      letters of one entity, 1 to 1,000: past it the oldest go when another
-//                             one comes. Not set: all stay.
-//   kDeadLettersKeptFor       a duration of std::chrono: those that are older go then. Not set: they stay.
+//                             HostOptions::message_attempts; 0: never: it is retried forever, and
+//                             the
+//                             queue waits. A message that no run can handle (a name or content that
+//                             no callback takes, or more than the store accepts) is set aside
+//                             anyway.
+//   int kDeadLettersKept      letters of one entity, 1 to 1,000: beyond it, the oldest are removed
+//                             when a new one is added. Not set: all stay.
+//   kDeadLettersKeptFor       a std::chrono duration: older letters are removed then. Not set: they
+//   stay.
 //
-// States that change in form: a version, and how to come from an older one to it:
+// If a state changes its form, give it a version and a way to upgrade from older ones:
 //
 //   static constexpr int kStateVersion = 2;             // without it: 1, and so are states of before
 //   struct Version1 { std::int64_t cents = 0; };
@@ -54,25 +58,34 @@
 //     return State{v1.cents, "EUR"};
 //   }
 //
-// upgrade runs within the first transaction that needs the state, possibly more than once, and takes
-// effect with it; one that fails or throws is a failed attempt of the message, as with init. Raise the
-// version when an older program must not touch what this one writes; for a field that is only added,
-// none is needed.
-// Entities that need more than a program knows (a state of a higher version, or with fields that its
-// State lacks; a first message that it has no callback for) are left alone by its host, undecoded and
-// unwritten: their messages wait for a host that knows more (such a message at most
-// HostOptions::unknown_message_wait). In this process calls to them get `unsupported`, casts are
-// queued; what waits behind an unknown message waits in order. Set kDropsUnknownFields = true to
-// remove a field on purpose. A State with a Codec of its own decides for itself about fields.
+// upgrade runs in the first transaction that needs the state, possibly more than once, and takes
+// effect with it. If it fails or throws, that is a failed attempt of the message, as with init.
+// Raise the version when an older program must not touch states that this one writes. If you only
+// add a field, you need not raise it.
 //
-// Names: the type's is type_name<B>(), a message's short_type_name<M>(). Set kName to keep them
-// when a C++ type is renamed, or say in a message by which names it went before, so that what is
-// queued under them is found: static constexpr std::array<std::string_view, 1> kFormerNames = {"Put"};
-// Two messages of one behaviour need two names (else a compile error),
-// and so do two behaviours of one process (else Host::serve throws).
-// The compiler refuses, in words, a listed message that no callback takes, one with a Reply and no
-// handle_call, and callbacks of these names that take or return something else.
-// Threads: one callback of one entity at a time; callbacks of different entities run at once, on
+// A host leaves alone entities that need more than its program knows: a state of a higher version,
+// or
+// with fields that its State lacks, or a first message that it has no callback for. It neither
+// decodes
+// nor writes them; their messages wait for a newer host (an unknown message waits for at most
+// HostOptions::unknown_message_wait, and the messages behind it wait in order). In this process,
+// calls
+// to them get `unsupported`, and casts are queued. Set kDropsUnknownFields = true to remove a field
+// on
+// purpose. A State with its own Codec handles unknown fields itself.
+//
+// Names: the name of the type is type_name<B>(), that of a message short_type_name<M>(). Set kName
+// to
+// keep a name when you rename a C++ type. Or list the former names in the message, so that messages
+// queued under them are found: static constexpr std::array<std::string_view, 1> kFormerNames =
+// {"Put"};
+// Two messages of one behaviour need different names (otherwise a compile error), and so do two
+// behaviours of one process (otherwise Host::serve throws).
+// The compiler refuses, with a readable message, a listed message that no callback handles, a
+// message
+// with a Reply but no handle_call, and callbacks of these names with other arguments or results.
+// Threads: one callback of an entity at a time; callbacks of different entities run concurrently,
+// on
 // the same behaviour object. Source of the idea: Erlang's gen_server, dgen's dgen_server.
 #pragma once
 
@@ -92,7 +105,7 @@
 
 namespace semper {
 
-// The highest kStateVersion: more releases than anybody makes.
+// The highest kStateVersion: more than anybody needs.
 inline constexpr std::int64_t kStateVersionMaximum = 1'000'000'000;
 
 template <class... M>
@@ -137,7 +150,7 @@ concept DropsUnknownFields = requires {
   requires static_cast<bool>(B::kDropsUnknownFields);
 };
 
-// A behaviour with a `static constexpr int kStateVersion`, and one with `upgrade`.
+// A behaviour with `static constexpr int kStateVersion`, and one with `upgrade`.
 template <class B>
 concept HasStateVersion = requires {
   static_cast<std::int64_t>(B::kStateVersion);
@@ -155,7 +168,7 @@ constexpr std::int64_t state_version_of() {
   }
 }
 
-// A message with `static constexpr` names that it went by before: kFormerNames.
+// A message that lists its former names: `static constexpr` kFormerNames.
 template <class M>
 concept HasFormerNames = requires {
   std::string_view(*std::begin(M::kFormerNames));

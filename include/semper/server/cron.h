@@ -1,29 +1,33 @@
-// CronOptions: timers by the calendar (Context::send_cron), on the clocks of a time zone.
+// CronOptions: timers with a calendar schedule (Context::send_cron), in the local time of a time
+// zone.
 //
 // What for: the end of a trading day, a report at nine on working days, a bill on the first of the
-// month. When not: every so often, without a calendar, which is send_every.
+// month. When not: for a fixed interval, use send_every.
 //
 //   semper::CronOptions closing{.schedule = "30 17 * * mon-fri", .zone = "Europe/Berlin"};
 //   ctx.send_cron("closing", closing, CloseDay{});
 //
-// A schedule has five fields, or six with the second in front (five mean second 0):
+// A schedule has five fields, or six with the second in front (with five, the second is 0):
 //
 //   second 0-59, minute 0-59, hour 0-23, day of the month 1-31, month 1-12 or jan-dec,
 //   weekday 0-7 or sun-sat (0 and 7 are Sunday)
 //
-// A field is a list, with commas, of `*` (all), `7`, `1-5`, and steps of those: `*/15`, `8-18/2`,
-// `5/10` (from 5 to the end). If neither day field begins with `*`, a day that fits one of them is one.
-// Or a name: @hourly, @daily (@midnight), @weekly (Sunday, 0:00), @monthly, @yearly (@annually).
+// A field is a comma-separated list of `*` (all), `7`, `1-5`, and steps of these: `*/15`, `8-18/2`,
+// `5/10` (from 5 to the end). If neither day field begins with `*`, a day that matches one of them
+// is enough. A schedule may also be a name: @hourly, @daily (@midnight), @weekly (Sunday, 0:00),
+// @monthly, @yearly (@annually).
 //
-// When the clocks of the zone are changed:
-// - A local time that is skipped comes at the first moment after the gap; several of one gap are one.
-// - A local time that occurs twice comes once, the first time.
-// - A schedule of all hours (`*`, `0-23`) follows the hours that pass: every quarter of an hour stays
-//   just that. What is skipped is left out, what occurs twice comes twice.
+// When the clocks of the zone change:
+// - A local time that is skipped fires at the first moment after the gap; several in one gap fire
+//   once.
+// - A local time that occurs twice fires once, the first time.
+// - A schedule with all hours (`*`, `0-23`) follows elapsed time: every quarter of an hour stays exactly
+//   that. A local time that is skipped does not fire, and one that occurs twice fires twice.
 //
-// Zones are those of the IANA database, as the machine has it (Debian: tzdata). A host computes the
-// next due time in the transaction that fires the one before, and writes it down: hosts whose data differ
-// agree on it. New rules of a zone count from the due time after that. Due times have whole seconds.
+// Zones come from the machine's IANA database (Debian: tzdata). A host computes the next due time
+// in the transaction that fires the previous one, and stores it, so hosts with different data agree
+// on it. New rules of a zone apply from the due time after the stored one. Due times are whole
+// seconds.
 //
 // Threads: any.
 #pragma once
@@ -39,35 +43,35 @@
 
 namespace semper {
 
-// Of a schedule, and of a zone's name.
+// The length of a schedule, and of a zone's name.
 inline constexpr std::size_t kCronScheduleBytes = 256;
 inline constexpr std::size_t kCronZoneBytes = 64;
 
 struct CronOptions {
-  // As above. Must be given.
+  // As above. Required.
   std::string schedule;
 
-  // Whose clock the schedule is read on. Default: that of no country.
+  // The time zone of the schedule. Default: UTC.
   std::string zone = "UTC";
 
-  // Due times that passed while no host ran, or while the tick before waited, as in EveryOptions.
-  // `skip`: none whose successor is due as well.
+  // What happens to due times that passed while no host ran, or while the previous tick waited, as
+  // in EveryOptions. `skip`: no tick whose successor is also due.
   EveryOptions::Missed missed = EveryOptions::Missed::coalesce;
 
   // No due time after this. Default: no end.
   std::optional<WallTime> until = std::nullopt;
 
-  // Ticks sent; 0: no end. Default: no end.
+  // The number of ticks; 0: no end. Default: no end.
   std::uint64_t max_count = 0;
 
-  // As in EveryOptions: where everybody's midnight would be one moment. At most kTimerJitterMaximum.
-  // Default: none.
+  // As in EveryOptions, so that not every midnight timer fires at the same moment. At most
+  // kTimerJitterMaximum. Default: none.
   Duration jitter{};
 };
 
-// The first due time after `after`; none: `until` is before it. To check what was configured, and to
-// show it. Errors: invalid_argument, in words, for a schedule that is none or never comes (30 February);
-// not_found for a zone that this machine does not know.
+// The first due time after `after`; none if `until` is before it. For checking and showing a
+// configured schedule. Errors: invalid_argument, with an explanation, for a schedule that is
+// invalid or never fires (30 February); not_found for a zone that this machine does not know.
 Result<std::optional<WallTime>> next_cron_time(const CronOptions& options, WallTime after);
 
 }  // namespace semper

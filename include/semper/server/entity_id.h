@@ -1,6 +1,6 @@
-// EntityId, Tenant: which durable server is meant, and in which part of which store it lives.
+// EntityId, Tenant: names a durable server, and the part of a store that it is in.
 //
-// What for: naming one entity: its behaviour's type and its own id. When not: for keys of your own.
+// What for: naming one entity by its behaviour's type and its own id. When not: for your own keys.
 //
 //   EntityId id{"package", "libc6:amd64"};      // written "package/libc6:amd64"
 //   Tenant tenant(store);                       // the default part of the store
@@ -25,10 +25,11 @@ struct EntityId {
   std::string type;
   std::string id;
 
-  // Reads "TYPE/ID" (the first slash divides). Error: invalid_argument, saying what is wrong.
+  // Parses "TYPE/ID" (the first slash separates the two). Error: invalid_argument, saying what is
+  // wrong.
   static Result<EntityId> parse(std::string_view text);
 
-  // Error: invalid_argument where a part is empty, too long, or not UTF-8 text.
+  // Error: invalid_argument if a part is empty, too long or not UTF-8 text.
   Status validate() const;
 
   std::string to_string() const { return type + "/" + id; }
@@ -37,10 +38,10 @@ struct EntityId {
   friend auto operator<=>(const EntityId&, const EntityId&) = default;
 };
 
-// A store and the key prefix under which entities live. Made from a Store (the default prefix,
-// shared by all tools) or with the prefix of a directory (store/directory.h). Also made from the
-// result of open_store as it is: if that was an error, everything done with the tenant returns that
-// error.
+// A store, and the key prefix of the entities in it. Created from a Store (with the default prefix,
+// which all tools share) or with the prefix of a directory (store/directory.h). You can also create
+// it directly from the result of open_store: if that is an error, every operation on the tenant
+// returns that error.
 class Tenant {
  public:
   // NOLINTBEGIN(google-explicit-constructor): a store is a tenant.

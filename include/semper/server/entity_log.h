@@ -1,8 +1,9 @@
-// Log<T>: what happened to a durable server, in order, numbered, stored entry by entry beside its State.
+// Log<T>: a numbered sequence of entries of a durable server, stored one by one next to its State.
 //
-// What for: histories, statements, audit trails: appended to by messages, read in pages from either end or
-// from a number on, trimmed at the beginning. When not: entries that are looked up by something else than
-// their number, or changed: that is a Map (server/map.h), which says all that holds for a Log, too.
+// What for: histories, statements, audit trails. Messages append to a log; you read it in pages,
+// from either end or from a number on, and trim it at the beginning. When not: entries that you
+// look up by anything but their number, or that you change: use a Map (server/map.h). Everything
+// else said there also holds for a Log.
 //
 //   struct Account {
 //     struct Line { std::int64_t cents = 0; std::string text; };
@@ -16,12 +17,12 @@
 //   };
 //   auto last = co_await Account::kHistory.page(account, 20, semper::Order::descending);
 //
-// Numbers begin with 1 and go up by 1 with each append that commits: none is left out, none is given
-// twice, also after a trim, until a kill or a reset begins anew. An append belongs to its message's commit,
-// and reads one row: a callback that appends waits (behaviour.h); in handle_locked there is no append.
+// Numbers start at 1 and increase by 1 with each append that commits, without gaps or duplicates,
+// even after a trim; a kill or a reset starts again. An append belongs to its message's commit and
+// reads one row, so a callback that appends waits (behaviour.h). handle_locked cannot append.
 //
-// Bounds: those of a Map, and kLogTrimMaximum. Errors: those of a Map; a value that is too large throws.
-// Threads: as with a Map.
+// Bounds: those of a Map, and kLogTrimMaximum. Errors: those of a Map. A value that is too large
+// throws. Threads: as with a Map.
 #pragma once
 
 #include <algorithm>
@@ -47,19 +48,20 @@ class Log {
     std::uint64_t number;
     T value;
   };
-  // `more`: there may be entries behind the last one, in the order that was asked for.
+  // `more`: there may be further entries, in the requested order.
   struct Page {
     std::vector<Entry> entries;
     bool more = false;
   };
-  // The numbers that are there: from `first` on, before `next`.
+  // The numbers that exist: from `first` up to, but not including, `next`.
   struct Span {
     std::uint64_t first = 1;
     std::uint64_t next = 1;
     std::uint64_t size() const { return next - first; }
   };
 
-  // The name: as a Map's, and different from those of the type's other maps and logs.
+  // The name follows the rules of a Map's, and differs from those of the type's other maps and
+  // logs.
   template <std::size_t Size>
   consteval explicit Log(const char (&name)[Size]) : ends_(name) {}
 
@@ -71,8 +73,8 @@ class Log {
   // One row is read.
   Async<Span> span(const MapSource& of) const { return found(ends_.get(of, kEnds)); }
 
-  // Up to `limit` entries from the first one on, or from the last one on, downwards; or from this number on,
-  // which is included where it is there. Of a Ref: of one snapshot.
+  // Up to `limit` entries, from the first one upwards or from the last one downwards; or from this
+  // number on, including it if it exists. With a Ref, a page is read from one snapshot.
   Async<Page> page(const MapSource& of, std::size_t limit, Order order = Order::ascending) const {
     const bool ascends = order == Order::ascending;
     return page_from(of, ascends ? 0 : std::numeric_limits<std::uint64_t>::max(), limit, order);
@@ -83,8 +85,8 @@ class Log {
     return numbered(name(), internal::get_map_page(of, name(), std::move(start), limit, order));
   }
 
-  // Removes entries before this number, the oldest first, at most kLogTrimMaximum of them. Returns the
-  // number of the first one that is left, or of the next append.
+  // Removes entries before this number, oldest first, at most kLogTrimMaximum of them. Returns the
+  // number of the first entry that is left, or of the next append.
   Async<std::uint64_t> trim(Context& context, std::uint64_t before) const {
     return trim_before(ends_, context, before);
   }
@@ -92,7 +94,7 @@ class Log {
   std::string_view name() const { return ends_.name(); }
 
  private:
-  // The row of the ends comes before all entries.
+  // The row that holds the ends sorts before all entries.
   using Key = std::pair<bool, std::uint64_t>;
   static constexpr bool kIsEntry = true;
   static constexpr Key kEnds = Key(false, 0);

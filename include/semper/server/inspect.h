@@ -1,11 +1,11 @@
-// Looking into a store's entities without their C++ types: for tools, dashboards and tests.
+// Inspecting a store's entities without their C++ types: for tools, dashboards and tests.
 //
 //   auto view = co_await semper::inspect(tenant, *EntityId::parse("Counter/page/home"));
 //   std::cout << cbor_to_json(view->state);
 //
 // Everything here reads in one transaction and changes nothing, except where the name says so.
 // Errors: not_found, invalid_argument, corrupt (the message names the key), and the store's own.
-// Threads: any. When not: a program that has the types asks by priority_call (server/ref.h).
+// Threads: any. When not: a program that has the types uses priority_call (server/ref.h).
 #pragma once
 
 #include <cstdint>
@@ -23,17 +23,17 @@ namespace semper {
 
 struct TypeView {
   std::string type;
-  std::vector<MessageInfo> messages;  // empty where only entities are known
+  std::vector<MessageInfo> messages;  // empty if only entities are known
 };
 
 // A type as one host serves it.
 struct ServedTypeView {
   std::string type;
   std::uint32_t state_version = 1;
-  // It has met entities that a newer program wrote, without knowing which.
+  // It has met entities that need an unknown newer program.
   bool is_behind = false;
-  std::vector<MessageInfo> messages;  // names, former ones too, and how they are taken
-  bool has_more = false;              // messages that its row has no room for
+  std::vector<MessageInfo> messages;  // names, including former ones, and how they are handled
+  bool has_more = false;              // there were more messages than fit into its row
 };
 
 struct HostView {
@@ -41,11 +41,12 @@ struct HostView {
   std::string name;
   std::vector<std::string> types;
   std::uint64_t renewals = 0;
-  WallTime renewed;  // by the host's own calendar, for people
-  // Its HostOptions::host_lease; hosts of 0.1.0 do not say. One whose renewals stand still for longer has
-  // died: look twice.
+  WallTime renewed;  // by the host's own wall clock, for people
+  // Its HostOptions::host_lease; hosts of 0.1.0 do not store it. A host that has not renewed for
+  // longer has died: look twice to find out.
   std::optional<Duration> lease;
-  // What it says of its types; nothing of types that its row has no room for, nor where it is of 0.1.0.
+  // What it says about its types; types that do not fit into its row are missing, and so are those
+  // of 0.1.0 hosts.
   std::vector<ServedTypeView> speaks = {};
 };
 
@@ -60,17 +61,17 @@ struct LockView {
   WallTime acquired;
 };
 
-// The first message of the queue, whose runs failed so far.
+// The first message of the queue, if its runs have failed so far.
 struct FailingView {
   std::uint64_t attempts = 0;
-  WallTime first_attempt;  // by the hosts' calendars, for people
+  WallTime first_attempt;  // by the hosts' wall clocks, for people
   WallTime last_attempt;
-  WallTime next_attempt;  // about then
-  std::string host;       // of the last one
+  WallTime next_attempt;  // approximate
+  std::string host;       // of the last run
   std::string reason;
 };
 
-// Dead letters that inspect() counts of one entity; it may have more.
+// How many dead letters of one entity inspect() counts; there may be more.
 inline constexpr std::uint64_t kDeadLettersCounted = 10'000;
 
 struct EntityView {
@@ -85,8 +86,8 @@ struct EntityView {
   std::uint64_t dead_letters = 0;     // counted up to kDeadLettersCounted
   std::optional<FailingView> failing;
   bool indexed = false;  // a host will look at it
-  // What a host that left it alone has noted: "version >= 3", "a host that takes cast Foo". Of the past
-  // once a message was sent to it since.
+  // The note of a host that left it alone: "version >= 3", "a host that takes cast Foo". Out of
+  // date if a message has been sent to the entity since.
   std::optional<std::string> needs = {};
 };
 
@@ -101,40 +102,42 @@ struct DeadLetterView {
   bool was_call = false;
   RawMessage message;
   std::string reason;
-  WallTime time;  // it was set aside then: its last run
-  // Runs until then, and the time of the first. Of letters of 0.1.0 neither is known: 0, and `time`.
+  WallTime time;  // of its last run, after which it was set aside
+  // Runs until then, and the time of the first. For letters of 0.1.0 neither is known: 0, and
+  // `time`.
   std::uint64_t attempts = 0;
   WallTime first_attempt = {};
 };
 
 struct ListOptions {
-  std::string id_prefix = {};  // only ids that begin so
+  std::string id_prefix = {};  // only ids that begin with this
   std::string after = {};      // only ids after this one
   std::size_t limit = 100;
 };
 
-// Types that a host has registered or that have entities, by name.
+// Types that a host has registered or that have entities, sorted by name.
 Async<std::vector<TypeView>> list_types(Tenant tenant);
 Async<std::vector<HostView>> list_hosts(Tenant tenant);
-// The first `limit` of them. One seek per session, whatever number of replies it has.
+// The first `limit` sessions. One seek per session, however many replies it has.
 Async<std::vector<SessionView>> list_sessions(Tenant tenant, std::size_t limit = 1000);
-// Ids in byte order. One seek per entity, whatever an entity holds.
+// Ids in byte order. One seek per entity, however large it is.
 Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type, ListOptions options);
 // No default argument above: g++ 12 would destroy it twice in `co_await list_entities(tenant, type)`.
 inline Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type) {
   return list_entities(std::move(tenant), std::move(type), ListOptions());
 }
 Async<EntityView> inspect(Tenant tenant, EntityId id);
-// The first `limit` messages that wait.
+// The first `limit` waiting messages.
 Async<std::vector<QueuedView>> peek_queue(Tenant tenant, EntityId id, std::size_t limit = 20);
 Async<std::vector<DeadLetterView>> list_dead_letters(Tenant tenant, EntityId id,
                                                      std::size_t limit = 100);
-// Returns at most `limit` of the entity's dead letters to the end of its queue, in order. Calls are
-// calls again, although their callers may be gone. Returns how many it moved. Changes the store.
+// Puts at most `limit` of the entity's dead letters back at the end of its queue, in order. Calls
+// are calls again, although their callers may be gone. Returns how many it moved. Changes the
+// store.
 Async<std::uint64_t> redrive_dead_letters(Tenant tenant, EntityId id, std::size_t limit = 100);
 
-// Work and waiting that lies in the store besides entities' states. All of it is zero once
-// everything is done and every process has left: what stays then was left behind.
+// Unfinished work in the store, apart from the states of entities. All of it is zero once
+// everything is done and every process has left; anything else was left behind.
 struct Outstanding {
   std::uint64_t entities_with_work = 0;  // a host will look at them
   std::uint64_t sessions = 0;            // processes that wait for replies

@@ -1,9 +1,10 @@
-// Map<K, V>: entries of a durable server that are stored one by one, beside its State.
+// Map<K, V>: entries of a durable server that are stored one by one, next to its State.
 //
-// What for: what grows with time, the lines of an account, the members of a room. A callback reads and
-// writes only the entries that it touches, so that a message to an entity with a million entries costs
-// what one to an entity with a hundred does. When not: what every message needs, and what is small: that
-// belongs into the State, which is read and kept in memory whole.
+// What for: data that grows over time, such as the lines of an account or the members of a room. A
+// callback reads and writes only the entries that it touches, so a message to an entity with a
+// million entries costs no more than one to an entity with a hundred. When not: small data, and
+// data that every message needs. It belongs in the State, which is read and kept in memory as a
+// whole.
 //
 //   struct Account {
 //     struct Line { std::int64_t cents = 0; std::string text; };
@@ -20,29 +21,33 @@
 //   };
 //   auto page = co_await Account::kLines.page(account, 100);   // from outside, of a Ref: as committed
 //
-// A Map is a name: it holds nothing, is the same for all entities of the type, and may be renamed in C++
-// only. Its entries belong to the entity: they are written in the transaction of the message, exactly
-// once with its State, or not at all; what a callback reads is unchanged when that commits, or it runs
-// again; a callback sees its own writes and those of all messages before. kill and reset take them away,
-// recordings (recording.h) and copies of the store have them.
+// A Map object is only a name: it holds no data, is the same for all entities of the type, and only
+// its C++ variable may be renamed. Its entries belong to the entity. They are written in the
+// transaction of the message, exactly once with its State, or not at all. Whatever a callback reads
+// is unchanged at the commit, or the callback runs again. A callback sees its own writes and those
+// of all earlier messages. kill and reset delete the entries; recordings (recording.h) and copies
+// of the store contain them.
 //
-// Keys: integers, bool, enums, float, double, std::string (UTF-8), ByteString, Uuid, durations and times
-// of system_clock (as their counts), and pairs and tuples of these. They sort as their values: numbers by
-// size, text by its bytes, pairs by their first. Values: what has a Codec (base/codec.h says how they may
-// change). What was stored under another type of key is `corrupt`.
+// Keys: integers, bool, enums, float, double, std::string (UTF-8), ByteString, Uuid, durations and
+// times of system_clock (as their counts), and pairs and tuples of these. They sort by value:
+// numbers by size, text by its bytes, pairs by their first element. Values: any type with a Codec
+// (base/codec.h says which changes are safe). An entry that was stored with another type of key is
+// `corrupt`.
 //
-// Who reads: in handle_call, _cast and _info a callback that waits (behaviour.h); set and erase need no
-// await, and no waiting callback. In handle_locked, set and erase go out with its result, and reads show
-// what is committed. Of a Ref: reads of one snapshot each, by any process; nothing where the entity is
-// not there. Hosts of a program that does not know the Map leave its entries as they are: raise
-// kStateVersion where they must not handle the entity (one of 0.1.0 does not clear them at a reset).
+// Who can read: in handle_call, _cast and _info, a callback that waits (behaviour.h); set and erase
+// need neither an await nor a waiting callback. In handle_locked, set and erase are committed with
+// the result, and reads see what is committed. With a Ref, any process can read, from one snapshot
+// per read; the result is empty if the entity does not exist. Hosts of a program that does not know
+// the Map leave its entries as they are: raise kStateVersion if such hosts must not handle the
+// entity (a host of 0.1.0 does not delete them at a reset).
 //
-// Bounds: kMapKeyBytesMaximum, kMapValueBytesMaximum, kMapPageMaximum. What one message changes must fit
-// into one transaction (Limits). Writing what cannot be stored throws: the message fails, is tried
-// again, and set aside.
-// Errors of reads: the store's; invalid_argument (a key that cannot be, a limit of 0 or over the bound);
-// corrupt (an entry that does not decode); for a Ref also those of its tenant and id. Let them throw in
-// a callback: co_await value(kLines.get(ctx, key)). Threads: a Context's are the callback's, others any.
+// Bounds: kMapKeyBytesMaximum, kMapValueBytesMaximum, kMapPageMaximum. The changes of one message
+// must fit into one transaction (Limits). Writing an entry that cannot be stored throws: the
+// message fails, is retried, and set aside.
+// Errors of reads: the store's; invalid_argument (an impossible key, or a limit of 0 or over the
+// bound); corrupt (an entry that cannot be decoded); for a Ref, also those of its tenant and id. In
+// a callback, let them throw: co_await value(kLines.get(ctx, key)). Threads: with a Context, the
+// callback's; otherwise any.
 #pragma once
 
 #include <cstdint>
@@ -68,14 +73,14 @@ class Map {
     K key;
     V value;
   };
-  // `more`: there may be entries behind the last one.
+  // `more`: there may be further entries.
   struct Page {
     std::vector<Entry> entries;
     bool more = false;
   };
 
-  // The name: letters, digits and "_-.", at most kMapNameBytesMaximum of them; else it does not compile.
-  // One type's collections need different names.
+  // The name: letters, digits and "_-.", at most kMapNameBytesMaximum characters; otherwise it does
+  // not compile. The collections of one type need different names.
   template <std::size_t Size>
   consteval explicit Map(const char (&name)[Size]) : name_(name, Size - 1) {
     if (!internal::is_collection_name(name_)) throw "no name of a Map: see its constructor";
@@ -88,8 +93,9 @@ class Map {
     return is_there(internal::get_map_row(of, name_, internal::encode_map_key(key)));
   }
 
-  // Up to `limit` entries in the order of their keys, or against it: the first ones, those from `key` on,
-  // those behind it. In a callback the message conflicts with changes of all that it read.
+  // Up to `limit` entries in ascending or descending order of their keys: the first ones, those
+  // from `key` on, or those after it. In a callback, the message conflicts with changes of anything
+  // it has read.
   Async<Page> page(const MapSource& of, std::size_t limit, Order order = Order::ascending) const {
     return many(name_, internal::get_map_page(of, name_, {}, limit, order));
   }
@@ -104,7 +110,7 @@ class Map {
     return many(name_, internal::get_map_page(of, name_, std::move(start), limit, order));
   }
 
-  // How many there are, up to `most`: reads as many. Where it is needed often, count in the State.
+  // The number of entries, up to `most`; reads that many. If you need it often, count in the State.
   Async<std::uint64_t> count(const MapSource& of, std::uint64_t most) const {
     return internal::count_map_rows(of, name_, most);
   }
@@ -115,7 +121,7 @@ class Map {
   void set(LockedContext& context, const K& key, const V& value) const {
     internal::write_map_row(context, name_, internal::encode_map_key(key), encode(value));
   }
-  // Nothing where there is no such entry.
+  // Does nothing if there is no such entry.
   void erase(Context& context, const K& key) const {
     internal::write_map_row(context, name_, internal::encode_map_key(key), std::nullopt);
   }

@@ -1,4 +1,4 @@
-// RawMessage, ReplyToken, Event: a message with its C++ type forgotten, and who waits for its answer.
+// RawMessage, ReplyToken, Event: a type-erased message, and who waits for its answer.
 //
 // What for: tools and bridges that send without the types (RawRef, cast_once, inspect), and callbacks
 // that answer later (Context::reply_token). When not: a program that has the types sends through a Ref
@@ -16,25 +16,25 @@
 
 namespace semper {
 
-// Messages that may wait in one entity's durable queue; past that, casts and calls to it get `retry`. Each
-// process looks after every kQueueCheckInterval messages that it has sent there, so the queue may grow
-// longer by that many per process.
+// Messages that may wait in one entity's durable queue; beyond that, casts and calls to it get
+// `retry`. Each process checks after every kQueueCheckInterval messages that it has sent there, so
+// the queue may exceed the bound by that many per process.
 inline constexpr std::uint64_t kQueueMessagesMaximum = 1'000'000;
 inline constexpr std::uint64_t kQueueCheckInterval = 1'000;
 
-// How a message is sent, and which callback takes it. The numbers are part of the format of queues.
+// How a message is sent, and which callback handles it. The numbers are part of the queue format.
 enum class Event : std::uint8_t { call = 0, cast = 1, info = 2 };
 
-// A message with its type forgotten: its name and its encoding.
+// A type-erased message: its name and its encoding.
 struct RawMessage {
   std::string name;
   Bytes payload;  // one CBOR item
 };
 
-// The address of a caller that still waits. A plain value: keep it in the state, send it on to any
-// entity of the caller's tenant.
+// The address of a waiting caller. A plain value: keep it in the state, or send it to any entity of
+// the caller's tenant.
 struct ReplyToken {
-  Bytes session;             // of the process that waits; empty: nobody does
+  Bytes session;             // of the waiting process; empty: nobody waits
   std::uint64_t number = 0;  // of the call in that process
 
   bool is_empty() const { return session.empty(); }

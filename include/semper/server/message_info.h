@@ -1,7 +1,7 @@
-// MessageInfo: what a behaviour says of one of its messages.
+// MessageInfo: what a behaviour says about one of its messages.
 //
-// What for: tools that list the messages of a type (list_types in server/inspect.h) and help people to write
-// one. When not: sending; a program that has the types knows all this.
+// What for: tools that list the messages of a type (list_types in server/inspect.h) and help people
+// write one. When not: sending messages; a program that has the types knows all this.
 //
 //   for (const semper::MessageInfo& message : view.messages) show(message.name, message.fields);
 //
@@ -23,11 +23,12 @@ struct MessageInfo {
   bool cast = false;
   bool info = false;
   bool locked = false;
-  // For people: the fields' names where it is stored by position and the compiler tells them, and the item of
-  // one with all its defaults (empty: larger than kExampleBytes, or it cannot be made).
+  // For people: the names of the fields, if the message is stored by position and the compiler
+  // provides them; and the encoding of a message with default values (empty: it is larger than
+  // kExampleBytes, or cannot be created).
   std::optional<std::vector<std::string>> fields = std::nullopt;
   Bytes example = {};
-  std::vector<std::string> former_names = {};  // of a behaviour of this process; not in stores
+  std::vector<std::string> former_names = {};  // only for behaviours of this process; not in stores
 };
 inline constexpr std::size_t kExampleBytes = 512;
 

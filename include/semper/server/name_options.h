@@ -1,5 +1,5 @@
-// NameRegistryOptions, CampaignOptions, NameView: how names (server/name_registry.h) are held, and how
-// they are seen; and their bounds. The defaults suit most programs.
+// NameRegistryOptions, CampaignOptions, NameView: options, views and bounds of names
+// (server/name_registry.h). The defaults suit most programs.
 //
 //   NameRegistryOptions options;
 //   options.owner = "billing on host-7";
@@ -21,40 +21,41 @@ namespace semper {
 
 // A name: 1 to 256 bytes of UTF-8 without control characters.
 inline constexpr std::size_t kNameBytesMaximum = 256;
-// Metadata: so many fields; the bytes of a field's name, of its value, and of all together. UTF-8.
+// Metadata: the number of fields, and the bytes of a field's name, of its value, and of all fields
+// together. UTF-8.
 inline constexpr std::size_t kNameFieldsMaximum = 16;
 inline constexpr std::size_t kNameFieldBytesMaximum = 64;
 inline constexpr std::size_t kNameValueBytesMaximum = 512;
 inline constexpr std::size_t kNameMetadataBytesMaximum = 4096;
 // Names that one registry holds.
 inline constexpr std::size_t kNamesHeldMaximum = 10'000;
-// Who waits for one name, about.
+// Candidates that wait for one name (approximate).
 inline constexpr std::size_t kCandidatesMaximum = 1'000;
-// Names of one page of list_names, and rows that are looked at for it.
+// Names in one page of list_names, and rows that are read for it.
 inline constexpr std::size_t kNamesPerPageMaximum = 1'000;
 
-// What others are to know of a holder: an address, a version, a zone. Each field can be asked for
-// by its value.
+// What others should know about a holder: an address, a version, a zone. Names can be queried by
+// the value of each field.
 using NameMetadata = std::map<std::string, std::string>;
 
 struct NameRegistryOptions {
-  // Without a renewal for so long, this registry is taken for dead. Shorter finds a dead owner
-  // sooner, and loses names when the machine or the store stands still for so long. Default: five
+  // Without a renewal for this long, this registry is considered dead. A shorter lease finds a dead
+  // owner sooner, but loses names when the machine or the store stalls for that long. Default: five
   // seconds. At least 30 ms.
   Duration lease = std::chrono::seconds(5);
 
-  // Shown to people; default: process name and number.
+  // For people to read. Default: process name and number.
   std::string owner;
 
-  // Where everything runs instead of on a thread of its own. Default: none. A simulation gives its
-  // loop here. Whoever gives another executor keeps it free: while it is blocked, nothing is
+  // If set, everything runs here instead of on the registry's own thread. Default: none. A
+  // simulation passes its loop here. Keep any other executor free: while it is blocked, nothing is
   // renewed.
   Executor executor = {};
 };
 
 struct CampaignOptions {
   NameMetadata metadata;
-  // How long to wait. kForever: until the name is held.
+  // How long to wait. kForever: until the name is acquired.
   Duration timeout = kForever;
 };
 
@@ -62,13 +63,13 @@ struct CampaignOptions {
 struct NameView {
   std::string name;
   std::string owner;    // NameRegistryOptions::owner
-  std::string session;  // of the owner's registry: the same for all names that it holds
+  std::string session;  // of the owner's registry; the same for all names that it holds
   std::uint64_t token = 0;
-  WallTime since;  // by the owner's calendar, for people
+  WallTime since;  // by the owner's wall clock, for people
   NameMetadata metadata;
 };
 
-// Whoever waits for a change of a name looks at it so often, whatever it was told.
+// How often a waiter checks a name for a change, even without a wake-up.
 inline constexpr Duration kNamesLook = std::chrono::seconds(2);
 
 }  // namespace semper

@@ -1,10 +1,10 @@
-// NameRegistry: names that at most one live owner holds, in a store: leader election, singletons,
-// who is where.
+// NameRegistry: names in a store that at most one live owner holds, for leader election, singletons
+// and service discovery.
 //
-// What for: one process of many does something (the leader of a job, the owner of a port or of a
-// shard), and others find out which one, and when it changes. When not: one message after another
-// for each of many entities (a durable server has one consumer at a time already), or work under an
-// entity's lock (handle_locked).
+// What for: one process among many does something (the leader of a job, the owner of a port or of a
+// shard), and others find out which one, and when it changes. When not: handling the messages of
+// many entities, each in order (a durable server already has one consumer at a time), or work under
+// an entity's lock (handle_locked).
 //
 //   semper::NameRegistry names(store, {.owner = "billing on host-7"});
 //   SEMPER_CO_TRY(auto leader, co_await names.campaign("billing/leader"));    // waits for its turn
@@ -17,40 +17,40 @@
 //   }
 //   SEMPER_CO_TRY_STATUS(co_await names.close());                // gives everything back at once
 //
-// Who counts as alive. A registry that holds or waits for names has one row in the store, with its
-// lease in it, that it renews three times per lease, however many names it holds. Others measure
-// with their own steady clocks for how long they saw that row stand still; nobody compares
-// calendars. Who has not renewed for its lease is taken for dead by whichever registry in use looks
-// first, and loses all its names. The owner ends its holdings by itself before that, after nine
-// tenths of its lease without a renewal that succeeded: a difference in the speed of two machines'
-// clocks of up to a tenth does no harm.
+// Who counts as alive. A registry that holds or waits for names has one row in the store, which
+// contains its lease and which it renews three times per lease, however many names it holds. Others
+// measure with their own steady clocks how long that row has not changed; wall clocks are never
+// compared. A registry that has not renewed for its lease is declared dead by whichever registry in
+// use checks first, and loses all its names. The owner itself gives up its holdings before that,
+// after nine tenths of its lease without a successful renewal. So it does no harm if the clocks of
+// two machines differ in speed by up to a tenth.
 //
-// A process may stop at any point, and go on later without knowing (a pause, a page fault, a
-// suspended machine). So no lease alone keeps two owners from acting at once. What does:
+// A process may pause at any point and continue later without knowing it (a pause, a page fault, a
+// suspended machine). So no lease alone keeps two owners from acting at the same time. These do:
 //   in this store   guard(transaction): it commits only if the name is held at the commit.
-//   elsewhere       token(): grows with each holding of a name. Hand it along with each order;
-//                   the receiver refuses one that is smaller than one it has seen.
+//   elsewhere       token(): grows with each holding of a name. Pass it along with each request;
+//                   the receiver refuses a token that is smaller than one it has seen.
 //
-// Durable: a holding is, on success of campaign() and acquire(). Where they never return, or with
-// outcome_unknown, it may be there for a moment: it is given back in the background, or with the
-// lease.
-// A name that its holder does not release is free again after at most the lease and two looks of
+// Durable: a holding is durable when campaign() or acquire() succeeds. If they never return, or
+// return outcome_unknown, there may be a holding for a moment: it is released in the background, or
+// when the lease expires.
+// A name that its holder does not release is free again after at most the lease and two checks by
 // another registry in use (a third of a lease each, at least 20 ms).
 //
-// Errors of all: invalid_argument (a name or metadata past their bounds), closed (the registry was
-// closed or destroyed), unsupported (made before a fork), and the store's.
+// Errors of all: invalid_argument (a name or metadata beyond their bounds), closed (the registry
+// was closed or destroyed), unsupported (created before a fork), and the store's errors.
 //
-// Never make options, metadata or queries with braces inside the co_await: g++ 12 destroys their
+// Never build options, metadata or queries with braces inside the co_await: g++ 12 destroys their
 // members twice. Name them first.
 //
-// Threads: any. The registry has one thread of its own, on which stop callbacks of lost() run (or
-// on that of the call that ends the holding): keep them short. Ownership: it must outlive the calls
-// made through it; a Holding may outlive it, and is lost with it. The destructor does not wait for
-// the store: what was not closed is free after the lease. Not to be destroyed in a callback of
-// lost().
-// Source of the idea: Chubby's locks with sequencers, ZooKeeper's recipe for elections (each one
-// watches the one before it, so that a change wakes one, not all), etcd's concurrency package,
-// Consul's sessions.
+// Threads: any. The registry has one thread of its own. Stop callbacks of lost() run on it (or on
+// the thread of the call that ends the holding), so keep them short. Ownership: the registry must
+// outlive the calls made through it. A Holding may outlive it, but is lost with it. The destructor
+// does not wait for the store: without close(), names become free after the lease. Do not destroy
+// the registry in a callback of lost().
+// Source of the idea: Chubby's locks with sequencers, ZooKeeper's recipe for elections (each
+// candidate watches the one before it, so that a change wakes one, not all), etcd's concurrency
+// package, Consul's sessions.
 #pragma once
 
 #include <cstddef>
@@ -69,8 +69,8 @@
 
 namespace semper {
 
-// A name that this process holds. Move only (one that was moved from may be assigned or destroyed);
-// its end releases the name, in the background.
+// A name that this process holds. Move-only (a moved-from object may be assigned or destroyed). The
+// destructor releases the name in the background.
 class Holding {
  public:
   explicit Holding(std::shared_ptr<internal::NameHolding> holding);
@@ -80,43 +80,44 @@ class Holding {
 
   const std::string& name() const;
 
-  // Greater than that of each holding of this name before.
+  // Greater than that of any earlier holding of this name.
   std::uint64_t token() const;
 
-  // By this process's own clock, without a look at the store: false as soon as another one may hold
-  // the name, also where nothing has run here meanwhile. True is a moment's truth: see guard().
+  // By this process's own clock, without reading the store: false as soon as another process may
+  // hold the name, even if nothing has run here in the meantime. True holds only for the moment:
+  // see guard().
   bool is_held() const;
 
-  // Stop is requested as soon as this process knows that it does not hold the name any more: its
-  // lease has run out, it was released, or the registry ended.
+  // Stop is requested as soon as this process knows that it no longer holds the name: its lease has
+  // expired, it was released, or the registry ended.
   std::stop_token lost() const;
 
-  // To be called in a transaction of the same store, at any point: it then commits only if this
-  // name is held by this holding at the commit. Costs one read. Errors: closed (it is not held any
-  // more: do nothing, step down; the transaction is not to be run again), and those of
+  // Call it at any point in a transaction of the same store: the transaction then commits only if
+  // this holding has the name at the commit. Costs one read. Errors: closed (the name is no longer
+  // held: do nothing, step down, and do not run the transaction again), and those of
   // Transaction::get.
   Async<void> guard(Transaction& transaction) const;
 
-  // Replaces the metadata. Errors besides: closed (not held any more). outcome_unknown: call again.
+  // Replaces the metadata. Additional errors: closed (no longer held). outcome_unknown: call again.
   Async<void> set_metadata(NameMetadata metadata) const;
 
-  // Gives the name back, so that the next one has it at once; from the call on it is not held here.
-  // Success: it is free. Error closed: it was lost before. Another error: it is free soon, or after
-  // the lease.
+  // Releases the name, so that the next candidate gets it at once; from the call on, it is not held
+  // here. Success: it is free. Error closed: it was already lost. Any other error: it becomes free
+  // soon, or after the lease.
   Async<void> release();
 
  private:
   std::shared_ptr<internal::NameHolding> holding_;
 };
 
-// Follows who holds one name. It may outlive no store; one next() at a time.
+// Follows who holds one name. It must not outlive the store. One next() at a time.
 class NameWatch {
  public:
   NameWatch(std::shared_ptr<internal::NamesOffice> office, std::string name);
 
-  // Who holds the name, or nothing where nobody does: at once the first time, then when the holder
-  // or its metadata differ from what was returned last. Changes in between may be passed over; the
-  // last one is not. A wake-up that gets lost is made up for after kNamesLook. Error besides:
+  // Who holds the name, or nothing if nobody does. Returns at once the first time, and then when
+  // the holder or its metadata differ from the last result. Intermediate changes may be skipped,
+  // but never the latest one. A lost wake-up is made good after kNamesLook. Additional error:
   // timeout.
   Async<std::optional<NameView>> next(Duration at_most = kForever);
 
@@ -129,31 +130,33 @@ class NameWatch {
 
 class NameRegistry {
  public:
-  // Uses the store from the first operation on. Throws ErrorException (base/value.h) with the error
-  // of a store that did not open.
+  // Uses the store from the first operation on. If the store failed to open, throws ErrorException
+  // (base/value.h) with that error.
   explicit NameRegistry(Tenant tenant, NameRegistryOptions options = {});
   ~NameRegistry();
   NameRegistry(const NameRegistry&) = delete;
   NameRegistry& operator=(const NameRegistry&) = delete;
 
-  // The name, now or not at all. Errors besides: already_exists (it is held, or others wait for it:
-  // campaign), exhausted (kNamesHeldMaximum), outcome_unknown (call again, or look).
+  // Acquires the name now or not at all. Additional errors: already_exists (it is held, or others
+  // wait for it: use campaign), exhausted (kNamesHeldMaximum), outcome_unknown (call again, or look
+  // it up).
   Async<Holding> acquire(std::string name);
   Async<Holding> acquire(std::string name, NameMetadata metadata);
 
-  // Waits until the name is held: in the order of asking, whatever process asks. One that was taken
-  // for dead meanwhile begins at the end. What the store cannot do for a while is tried again. A
-  // cancelled or timed out campaign leaves its place, in the background. Errors besides: timeout,
-  // exhausted (kCandidatesMaximum, kNamesHeldMaximum).
+  // Waits until the name is acquired, first come, first served across all processes. A candidate
+  // that was declared dead in the meantime starts again at the end. Transient failures of the store
+  // are retried. A campaign that is cancelled or times out leaves the line in the background.
+  // Additional errors: timeout, exhausted (kCandidatesMaximum, kNamesHeldMaximum).
   Async<Holding> campaign(std::string name);
   Async<Holding> campaign(std::string name, CampaignOptions options);
 
-  // As lookup_name; and from now on this registry notices holders that die.
+  // Like lookup_name; in addition, from now on this registry notices holders that die.
   Async<std::optional<NameView>> lookup(std::string name);
   NameWatch watch(std::string name);
 
-  // Releases all names, ends the campaigns, takes the row out of the store. Success: others can
-  // have the names at once. Error: the store's; they can after the lease.
+  // Releases all names, ends the campaigns, and removes the registry's row from the store. Success:
+  // others can acquire the names at once. Error: the store's; others can acquire them after the
+  // lease.
   Async<void> close();
 
  private:
@@ -161,25 +164,26 @@ class NameRegistry {
   std::unique_ptr<Impl> impl_;
 };
 
-// Who holds the name, as the store has it: one that has died is shown until a registry in use has
+// Who holds the name, according to the store: a dead holder is shown until a registry in use has
 // noticed.
 Async<std::optional<NameView>> lookup_name(Tenant tenant, std::string name);
 
 struct NameQuery {
   NameMetadata where;       // only holders whose metadata has all of these
-  std::string prefix;       // only names that begin so
+  std::string prefix;       // only names that begin with this
   std::string after;        // only names after this one
   std::size_t limit = 100;  // at most kNamesPerPageMaximum
 };
 
 struct NamePage {
   std::vector<NameView> names;  // by name
-  // Where the next page begins (NameQuery::after); nothing: this was the last one. A page may be
-  // short, or empty, and not the last.
+  // Where the next page begins (NameQuery::after); nothing: this was the last page. A page may be
+  // short or empty without being the last.
   std::optional<std::string> next;
 };
 
-// The names that are held. With `where`, by an index: costs what the first of its fields finds.
+// The names that are held. `where` uses an index: the cost depends on how many names match its
+// first field.
 Async<NamePage> list_names(Tenant tenant, NameQuery query);
 
 }  // namespace semper

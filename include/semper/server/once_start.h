@@ -1,7 +1,7 @@
-// OnceStart: which start of a program accepted the casts that it sends with cast_once.
+// OnceStart: tells which start of a program accepted the casts that it sends with cast_once.
 //
-// What for: programs that send everything in one order, such as a journal's drain; cast_once.h has the
-// rest. When not: sources whose casts to each entity are numbered for themselves.
+// What for: programs that send everything in one order, such as a journal's drain; see cast_once.h.
+// When not: sources that number the casts to each entity separately.
 #pragma once
 
 #include <cstddef>
@@ -17,12 +17,12 @@ inline constexpr std::uint64_t kOnceStartsRemembered = 10'000;
 
 // Who accepted casts that are sent in one order.
 struct OnceStart {
-  std::string log;    // what was copied where a copy was made: 1 to kOnceSourceBytes bytes of UTF-8
-  std::string start;  // drawn at random by each start for what it accepts: as long
-  // Larger at each start of a log than at those before it. Two copies may have the same.
+  std::string log;    // the same in all copies of the log: 1 to kOnceSourceBytes bytes of UTF-8
+  std::string start;  // drawn at random by each start for the casts it accepts: the same length
+  // Larger for each start of a log than for earlier ones. Two copies may have the same order.
   std::uint64_t order = 0;
-  // This very process is the start, and none of its casts was ever sent, as far as it knows. False
-  // for what was found in the log.
+  // True: this process is the start, and as far as it knows, none of its casts was ever sent. False
+  // for casts that were found in the log.
   bool sent_nothing = false;
 };
 

@@ -1,8 +1,8 @@
 // Ref<B>: sends messages to one durable server, from any process.
 //
-// What for: calls and casts to an entity, and ending or resetting it. When not: in a callback (use
-// Context::cast, which commits with it), for casts that must not repeat after an unknown outcome
-// (cast_once.h), and for looking into entities (inspect.h).
+// What for: calling and casting to an entity, and killing or resetting it. When not: in a callback
+// (use Context::cast, which commits with it), for casts that must not repeat after an unknown
+// outcome (cast_once.h), and for inspecting entities (inspect.h).
 //
 //   auto hits = semper::ref<Counter>(store, "page/home");
 //   Result<std::int64_t> n = co_await hits.call<Counter::Add>(2);
@@ -12,31 +12,30 @@
 //   const Counter::Add three{3};                                  // or a message by its name
 //   SEMPER_CO_TRY_STATUS(co_await hits.cast(three));
 //
-// Never make a message with braces inside the co_await: g++ 12 destroys its members twice. The forms
-// above, which take what the message is made of, are safe with every compiler.
+// Never build a message with braces inside the co_await: g++ 12 destroys its members twice. The
+// forms above, which take the parts of the message, are safe with every compiler.
 //
 // What is durable when:
 //   cast, batch   success: the message is on stable storage (or already processed) and takes
 //                 effect exactly once, in commit order; a batch as a whole. outcome_unknown: it may.
 //                 Any other error: it will not. If it never returns: all of it or nothing.
-//   cast_in       nothing by itself: it is part of the transaction that it was given
+//   cast_in       nothing by itself: it is part of the transaction that it is given
 //   call          success: the message's effect and the reply are committed. timeout: the message
 //                 may still be processed later, as with gen_server; its reply keys are cleared. An
-//                 error that the callback replied comes back as it is.
-//   cast_after, cast_at   success: the message is on stable storage, and goes into the entity's queue
-//                 when it is due, once (server/timer.h). Else as cast.
-//   priority_*, info   not durable before they return; on success their effect is.
+//                 error that the callback returned comes back unchanged.
+//   cast_after, cast_at   success: the message is on stable storage, and enters the entity's queue
+//                 once, when it is due (server/timer.h). Otherwise as cast.
+//   priority_*, info   not durable until they return; on success their effect is.
 // A call or cast with a key may be sent again after any of these (idempotency_key.h).
 //
-// In a process whose Host serves the type, an entity with an empty queue and no lock runs call and
-// cast in one transaction, without the queue; the callback then runs before cast returns, on the
-// calling thread. Everywhere else messages go through the durable queue, and the hosts that serve
-// the type process them. Messages of many callers to one store are gathered while a commit is
-// running.
+// In a process whose Host serves the type, an entity with an empty queue and no lock runs a call or
+// cast in one transaction, without the queue. The callback then runs on the calling thread before
+// cast returns. Everywhere else messages go through the durable queue, and the hosts that serve the
+// type process them. Messages from many callers to one store are batched while a commit is running.
 //
-// Errors of all, beside those above: invalid_argument (id, or message over the store's value
-// limit), retry (the queue is at its bound: slow down), exhausted, closed, io. Threads: any; a Ref
-// is a cheap value. Source of the idea: dgen_server:call/cast/cast_k/priority_call/kill.
+// Errors of all, in addition to those above: invalid_argument (the id, or a message over the
+// store's value limit), retry (the queue is full: slow down), exhausted, closed, io. Threads: any;
+// a Ref is a cheap value. Source of the idea: dgen_server:call/cast/cast_k/priority_call/kill.
 #pragma once
 
 #include <memory>
@@ -62,19 +61,20 @@ struct CallOptions {
   // How long to wait for the reply. kForever: until it comes.
   Duration timeout = std::chrono::seconds(5);
 
-  // With one, a repeated call gets the first one's reply (server/idempotency_key.h). Default: none.
+  // With a key, a repeated call gets the reply of the first (server/idempotency_key.h). Default:
+  // none.
   std::optional<IdempotencyKey> key = std::nullopt;
 };
 
 struct CastOptions {
-  // With one, a repeated cast does nothing (server/idempotency_key.h). Default: none.
+  // With a key, a repeated cast does nothing (server/idempotency_key.h). Default: none.
   std::optional<IdempotencyKey> key = std::nullopt;
 };
 
-// Writes of one transaction, of whatever kind, after which cast_in can number no more.
+// Writes of any kind in one transaction, beyond which cast_in cannot number its messages.
 inline constexpr std::size_t kCastInOperations = 65'000;
 
-// A Ref with its behaviour's type forgotten: for tools and bridges.
+// A type-erased Ref, for tools and bridges.
 class RawRef {
  public:
   RawRef(Tenant tenant, EntityId id);
@@ -91,19 +91,20 @@ class RawRef {
   Async<void> info(RawMessage message) const;
 
   // Deletes the state, the queue, the lock and the dead letters; waiting callers get `closed`. The
-  // next message starts anew with init. Succeeds however long the queue is and however busy its
+  // next message starts afresh with init. Succeeds however long the queue is and however busy its
   // consumers and publishers are. If it never returns, or fails after it took effect (the message
-  // says so), the entity is killed, and hosts remove what is left. not_found: there was nothing.
+  // says so), the entity is killed, and hosts remove the rest. not_found: there was nothing.
   Async<void> kill() const;
 
-  // The next message makes a new state with init; the queue stays. Succeeds as kill does.
+  // Deletes the state: the next message creates a new one with init. The queue stays; a lock is
+  // taken away, and its message is handled again. Succeeds as kill does.
   Async<void> reset() const;
 
   // Takes the lock away from its holder: the holder's result is refused, and the message is
   // handled again. not_found: no lock is held.
   Async<void> unlock() const;
 
-  // Messages that wait in the durable queue. One read, whatever its length.
+  // The number of messages in the durable queue. One read, whatever its length.
   Async<std::uint64_t> queue_length() const;
 
   const EntityId& entity() const;
@@ -142,7 +143,7 @@ class Ref {
   template <class M>
   requires HandlesCall<B, M> Async<typename M::Reply> call(M message, CallOptions options = {})
   const { return decode_reply<M>(raw_.call(raw(message), options)); }
-  // call<M>(parts...): M is made of them here. With options: call<M>(options, parts...).
+  // call<M>(parts...): creates the M from its parts. With options: call<M>(options, parts...).
   template <class M, class... Parts>
   requires HandlesCall<B, M> && internal::PartsOf<M, Parts...> Async<typename M::Reply> call(
       Parts&&... parts)
@@ -170,8 +171,8 @@ class Ref {
                                                                                 Parts&&... parts)
   const { return cast(internal::make_message<M>(std::forward<Parts>(parts)...), options); }
 
-  // What became of the call or cast of an M that was sent with this key, by whomever; sends nothing. One
-  // read. Where it was sent as a call the reply is the call's, else it has no value.
+  // What became of the call or cast of an M that any process sent with this key. Sends nothing. One
+  // read. If the message was sent as a call, the reply is the call's; otherwise it has no value.
   //   auto known = co_await account.result_of<Account::Transfer>(request.id);
   template <class M>
   requires HandlesCall<B, M> Async<KeyedReply<typename M::Reply>> result_of(std::string_view key)
@@ -183,9 +184,9 @@ class Ref {
            !HandlesCall<B, M>) Async<KeyedReply<void>> result_of(std::string_view key)
   const { return decode_result<void>(raw_.result_of(std::string(short_type_name<M>()), key)); }
 
-  // A cast that is sent when it is due, by any host that serves the type: a timer of the entity, without
-  // a name of its own (list_timers.h shows and cancels it). Beside the errors of cast: exhausted, the
-  // entity has its kTimersPerEntity.
+  // A cast that any host of the type sends when it is due. It is an unnamed timer of the entity
+  // (list_timers.h shows and cancels it). Errors in addition to those of cast: exhausted (the
+  // entity already has kTimersPerEntity timers).
   template <class M>
   requires HandlesCast<B, M> Async<void> cast_after(Duration delay, M message)
   const { return raw_.cast_after(delay, raw(message)); }
@@ -200,22 +201,22 @@ class Ref {
   requires HandlesCast<B, M> && internal::PartsOf<M, Parts...> Async<void> cast_at(WallTime when,
                                                                                    Parts&&... parts)
   const { return cast_at(when, internal::make_message<M>(std::forward<Parts>(parts)...)); }
-  // Within a transaction of the caller's own: sent with its commit, or not at all, like an outbox.
+  // A cast inside the caller's own transaction: sent with its commit or not at all, like an outbox.
   //
   //   co_await store.transact([&](semper::Transaction& tx) -> semper::Async<void> {
   //     tx.set("order/17", order);
   //     co_return co_await shipping.cast_in<Shipping::Prepare>(tx, 17);
   //   });
   //
-  // All casts of one transaction to an entity are queued in the order of these calls, and processed
-  // through the queue, also where this process serves the type: a call made after the commit comes
-  // behind them. Where the transaction is run again, after a conflict, so is this: what the lost
-  // attempt wrote is gone with it. In a callback, Context::cast does this; never
-  // cast_in(context.transaction()). Success: the transaction holds the message.
-  // Errors: as cast's, and nothing was written: give the transaction up, or commit it without; and
-  // invalid_argument (the transaction is of another store, or of another handle on it than the Ref's),
-  // exhausted (past kCastInOperations writes in the transaction). Threads: the transaction's.
-  // Source of the idea: dgen's outbox_cast; the transactional outbox.
+  // All casts of one transaction to an entity are queued in the order of these calls. They are
+  // processed through the queue even if this process serves the type, so a call made after the
+  // commit runs after them. If the transaction runs again after a conflict, so does this call: the
+  // writes of the lost attempt are gone. In a callback, use Context::cast; never
+  // cast_in(context.transaction()). Success: the transaction contains the message. Errors: those of
+  // cast, with nothing written: abandon the transaction, or commit it without the cast. Also
+  // invalid_argument (the transaction belongs to another store, or to another handle on it than the
+  // Ref's) and exhausted (more than kCastInOperations writes in the transaction). Threads: the
+  // transaction's. Source of the idea: dgen's outbox_cast; the transactional outbox.
   template <class M>
   requires HandlesCast<B, M> Async<void> cast_in(Transaction& transaction, M message)
   const {
@@ -231,8 +232,9 @@ class Ref {
     return raw_.cast_in(transaction, std::move(batch).take());
   }
 
-  // Bypass the queue and the lock and run at once, in this process, whose host must serve the type
-  // (else `unsupported`). They overtake queued messages. For reading, and for emergencies.
+  // These bypass the queue and the lock and run at once, in this process, whose host must serve the
+  // type (otherwise `unsupported`). They overtake queued messages. For reading, and for
+  // emergencies.
   template <class M>
   requires HandlesCall<B, M> Async<typename M::Reply> priority_call(M message,
                                                                     CallOptions options = {})
@@ -255,8 +257,9 @@ class Ref {
   requires HandlesInfo<B, M> && internal::PartsOf<M, Parts...> Async<void> info(Parts&&... parts)
   const { return info(internal::make_message<M>(std::forward<Parts>(parts)...)); }
 
-  // What the behaviour does not handle is refused here, in one line of the compiler's: it has no
-  // handle_call (handle_cast, handle_info) for a const M&, or one whose arguments or reply do not fit.
+  // If the behaviour does not handle a message, the compiler says so in one line here: the
+  // behaviour has no handle_call (handle_cast, handle_info) for a const M&, or one whose arguments
+  // or reply do not fit.
   template <class M>
   requires(!HandlesCall<B, M>) Async<void> call(M, CallOptions = {})
   const = delete;

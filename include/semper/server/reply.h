@@ -1,4 +1,4 @@
-// Reply<T>, Outcome: what a callback of a durable server says.
+// Reply<T>, Outcome: the result of a durable server's callback.
 //
 //   return s += m.by;                                    // reply a value
 //   return semper::fail(ErrorKind::not_found, "…");      // reply an error; the state is kept
@@ -10,10 +10,11 @@
 // Outcome is the same for callbacks without a reply value (casts, infos); such a callback may also
 // return void.
 //
-// Actions run after the transaction has committed, in order, with the state it committed, in the
-// process that ran the callback; once, or not at all if that process ends first. An action that
-// returns ActionFlow::halt ends the rest of that callback's actions. They must not block.
-// When not: what must happen for certain is a message (Context::cast) or a lock, not an action.
+// Actions run after the transaction has committed, in order, with the committed state, in the
+// process that ran the callback: once, or not at all if that process ends first. If an action
+// returns ActionFlow::halt, the remaining actions of that callback do not run. Actions must not
+// block. When not: for effects that must happen, use a message (Context::cast) or a lock, not an
+// action.
 #pragma once
 
 #include <optional>
@@ -62,10 +63,11 @@ class [[nodiscard]] Reply {
   }
   // NOLINTEND(google-explicit-constructor)
 
-  // Adds an action: a lambda, also one that can only be moved, or a function, with one argument,
-  // const State&. The first form takes the callback's state, so that the compiler refuses an action
-  // for another type, and `auto` will do. The second one goes by what the action names: where that
-  // is not the entity's State, the message fails with `internal`, and nothing of it is applied.
+  // Adds an action: a lambda (which may be move-only) or a function, with one argument, const
+  // State&. The first form takes the callback's state, so that the compiler refuses an action for
+  // another type, and the argument may be `auto`. The second form uses the type that the action
+  // names: if that is not the entity's State, the message fails with `internal`, and nothing is
+  // applied.
   template <class State, class F>
   requires std::is_invocable_v<F&, const State&> Reply then(const State&, F action) && {
     control_.actions.push_back(internal::make_action<State>(std::move(action)));
@@ -77,14 +79,14 @@ class [[nodiscard]] Reply {
     return std::move(*this);
   }
 
-  // After replying, also leave this process's memory.
+  // After replying, also removes the entity from this process's memory.
   Reply stop(std::string reason) && {
     control_.next = internal::Next::stop;
     control_.stop_reason = std::move(reason);
     return std::move(*this);
   }
 
-  // What the callback has replied; empty: nothing yet.
+  // The callback's reply; empty: none yet.
   const std::optional<Result<T>>& value() const { return value_; }
 
  private:
@@ -93,7 +95,7 @@ class [[nodiscard]] Reply {
   internal::ReplyControl control_;
 };
 
-// A callback's end without a value.
+// The result of a callback that has no reply value.
 class [[nodiscard]] Outcome {
  public:
   // NOLINTBEGIN(google-explicit-constructor): callbacks return plain values.
@@ -104,7 +106,7 @@ class [[nodiscard]] Outcome {
     control_.next = internal::Next::stop;
     control_.stop_reason = std::move(stop.reason);
   }
-  // The message failed: nothing of it is applied, and it is retried, then set aside.
+  // The message failed: nothing is applied, and it is retried, then set aside.
   Outcome(tl::unexpected<Error> error) : error_(std::move(error.value())) {}
   // NOLINTEND(google-explicit-constructor)
 

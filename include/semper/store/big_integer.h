@@ -1,15 +1,15 @@
 // BigInteger: an integer of up to 255 bytes, as tuple keys can hold one.
 //
 // What for: reading and writing tuple elements beyond 64 bits without losing a digit. When not:
-// arithmetic; there is none. Whatever fits in std::int64_t is kept as that by TupleElement.
+// arithmetic; there is none. TupleElement keeps a number that fits in std::int64_t as that.
 //
 //   auto big = semper::BigInteger::from_string("-340282366920938463463374607431768211456").value();
 //   big.to_int64();                          // std::nullopt
 //   semper::BigInteger(7).to_string();       // "7"
 //
 // A sign and a magnitude in big-endian bytes without leading zeros; zero is never negative, so
-// equal numbers are equal values. The bound is the one byte in which FoundationDB's tuple encoding
-// writes the length.
+// equal numbers are equal values. The bound comes from FoundationDB's tuple encoding, which writes
+// the length in one byte.
 //
 // Threads: a value, freely copied and moved between threads.
 #pragma once
@@ -46,7 +46,7 @@ class BigInteger {
   // invalid_argument: more than max_magnitude_bytes are left; such a number cannot be a key.
   static Result<BigInteger> from_magnitude(Sign sign, BytesView magnitude);
 
-  // Decimal digits with an optional '-' in front. invalid_argument: anything else, or a number past
+  // Decimal digits with an optional '-' in front. invalid_argument: anything else, or a number over
   // max_magnitude_bytes; correct the text.
   static Result<BigInteger> from_string(std::string_view decimal);
 
@@ -55,7 +55,7 @@ class BigInteger {
   // Big endian, no leading zeros, empty for zero. Lives as long as this object.
   BytesView magnitude() const noexcept { return magnitude_; }
 
-  // The same number, where it fits.
+  // The same number, if it fits.
   std::optional<std::int64_t> to_int64() const noexcept;
   std::optional<std::uint64_t> to_uint64() const noexcept;
 

@@ -1,8 +1,10 @@
-// FailsForGood: what a backend says besides, whose handles can die before they are closed.
+// FailsForGood: an additional interface for backends whose handles can fail permanently before they
+// are closed.
 //
-// What for: who works on a store for as long as it lives (a Host) and has to end when it does not any
-// more: its file was deleted, its disk has failed. When not: errors that pass; whoever met one tries again.
-// A Backend that implements it as well is found by find_failure(); of the others nothing is known.
+// What for: code that works on a store for as long as the store lives (a Host) and must end when
+// the store has failed for good: its file was deleted, or its disk has failed. When not: transient
+// errors; the caller that gets one tries again. find_failure() finds a Backend that also implements
+// this; nothing is known about other backends.
 #pragma once
 
 #include <optional>
@@ -15,7 +17,8 @@ namespace semper {
 class FailsForGood {
  public:
   virtual ~FailsForGood() = default;
-  // The error that everything asked of this handle gives from now on, where that is so. Cheap. Any thread.
+  // If this handle has failed for good, the error that every operation returns from now on. Cheap.
+  // Any thread.
   virtual std::optional<Error> failure() const = 0;
 };
 

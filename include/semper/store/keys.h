@@ -6,8 +6,8 @@
 //   KeyRange::point("a")             // the key "a" alone
 //   KeyRange{"a", "b"}               // "a" <= key < "b"
 //
-// Keys are compared bytewise, unsigned; shorter before longer. The empty key is allowed as the
-// begin of a range, not as a key. Keys from 0xff on belong to Semper and the backends.
+// Keys are compared bytewise, unsigned; a prefix sorts first. The empty key is allowed as the
+// beginning of a range, but not as a key. Keys from 0xff up belong to Semper and the backends.
 #pragma once
 
 #include <utility>
@@ -23,8 +23,8 @@ inline Bytes key_after(BytesView key) {
   return next;
 }
 
-// The constructors are spelled out for a compiler fault: g++ 12 destroys the members of an aggregate
-// twice that is made in place as the argument of a co_await expression.
+// The constructors are spelled out because of a compiler bug: g++ 12 destroys the members of an
+// aggregate twice if it is created in place in a co_await expression.
 struct KeyRange {
   KeyRange() = default;
   KeyRange(Bytes first, Bytes past) : begin(std::move(first)), end(std::move(past)) {}

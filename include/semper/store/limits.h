@@ -1,12 +1,12 @@
-// Limits: how much a backend takes at once, for the layers above to size their work by.
+// Limits: how much a backend accepts at once, so that the layers above can size their work.
 //
 // What for: cutting big values into chunks and batches into transactions before the backend refuses
-// them. When not: as a promise of speed; a transaction close to a limit is slow everywhere.
+// them. When not: as a promise of speed; a transaction close to a limit is slow on every backend.
 //
 //   if (batch_bytes + next.size() > store.limits().transaction_bytes / 2) commit_now();
 //
-// A transaction past a limit fails with `exhausted` (too much) or `timeout` (too long), the message
-// names the limit and its value, and nothing of it is applied.
+// A transaction that exceeds a limit fails with `exhausted` (too much) or `timeout` (too long). The
+// message names the limit and its value, and nothing is applied.
 #pragma once
 
 #include <cstddef>

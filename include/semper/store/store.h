@@ -1,15 +1,15 @@
 // Store: a handle on an open transactional store.
 //
-// What for: running transactions, on whichever backend the URL named. When not: on several machines
-// with a backend that serves one (see docs/backends.md).
+// What for: running transactions on whichever backend the URL names. When not: on several machines
+// with a backend that serves only one (see docs/backends.md).
 //
 //   SEMPER_CO_TRY(auto store, co_await semper::open_store("sqlite:./data.db"));
 //   auto read = [](semper::Transaction& tx, const std::string& key) -> semper::Async<int> { ... };
 //   SEMPER_CO_TRY(const int total, co_await store.transact(read, key));
 //   SEMPER_CO_TRY_STATUS(co_await store.close());
 //
-// A Store is a cheap handle; copies share one backend, which closes when the last one goes (close()
-// does it in order and reports errors). Threads: any.
+// A Store is a cheap handle; copies share one backend, which closes when the last copy is destroyed
+// (close() does it cleanly and reports errors). Threads: any.
 #pragma once
 
 #include <functional>
@@ -37,27 +37,28 @@ class Store {
 
   Transaction begin(TransactionOptions options = {}) const;
 
-  // Runs `fn(Transaction&) -> Async<R>` and commits. On `conflict`, and where the snapshot became too
-  // old (is_too_old: this process was stopped, or its disk), runs it again from the start, so fn must
-  // have no effect besides the transaction; on any other error of fn nothing is applied and the error
-  // is returned. An exception out of fn passes through, nothing is applied.
+  // Runs `fn(Transaction&) -> Async<R>` and commits. On `conflict`, and if the snapshot became too
+  // old (is_too_old: this process or its disk was stalled), runs it again from the start, so fn
+  // must have no effect apart from the transaction. On any other error of fn, nothing is applied
+  // and the error is returned. An exception from fn passes through, and nothing is applied.
   //
-  // Where the calling coroutine is cancelled: `cancelled` before the commit has begun, and nothing was
-  // applied; `outcome_unknown` after. Meanwhile fn's waits return errors instead of throwing.
+  // If the calling coroutine is cancelled: `cancelled` if the commit had not begun, with nothing
+  // applied; otherwise `outcome_unknown`. In this case fn's waits return errors instead of
+  // throwing.
   template <class F>
   auto transact(F fn, TransactOptions options = {}) const
       -> std::invoke_result_t<F&, Transaction&> {
     return run_through(attempts(shared_, std::move(fn), options));
   }
 
-  // The same, and fn is given the arguments too, as const&, copies of which are kept beside it:
-  // fn(Transaction&, const A&...). The form that is safe with every compiler inside a co_await:
+  // The same, but fn also gets the arguments as const&; copies of them are kept with fn:
+  // fn(Transaction&, const A&...). This form is safe inside a co_await with every compiler:
   //
   //   co_await store.transact([](semper::Transaction& tx, const std::string& key) -> Async<..> {..},
   //                           key);
   //
-  // A lambda that captures by value there is destroyed twice by g++ 12 (docs/testing.md). Captures by
-  // reference are harmless, and so is what was given a name before.
+  // g++ 12 destroys a lambda twice if it captures by value there (docs/testing.md). Captures by
+  // reference are harmless, and so is a lambda that was named before.
   template <class F, class First, class... Rest>
   requires internal::TakesToo<F, Transaction&, First, Rest...>
   auto transact(F fn, First&& first, Rest&&... rest) const {
@@ -72,7 +73,7 @@ class Store {
     return transact(std::move(bound), options);
   }
 
-  // Waits for the work under way. Later calls give `closed`.
+  // Waits for work in progress. Later calls give `closed`.
   Async<void> close() const;
 
   Backend& backend() const { return *shared_->backend; }

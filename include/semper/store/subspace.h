@@ -1,15 +1,16 @@
 // Subspace: a prefix under which a program keeps its tuple keys, and the range of all of them.
 //
-// What for: giving each kind of data its own part of the keys, so that no two can meet. When not:
-// parts that are created, listed and removed at run time; those are directories (directory.h).
+// What for: giving each kind of data its own part of the key space, so that no two can overlap.
+// When not: parts that are created, listed and removed at run time; use directories (directory.h).
 //
 //   const semper::Subspace users(semper::Tuple{"users"});
 //   tx.set(users.pack({42, "name"}), "Ann");
 //   auto rows = co_await tx.get_range(users[42].range());          // all about user 42
 //   auto field = users.unpack(rows->rows[0].key);                  // (42, "name")
 //
-// A subspace is a raw prefix, often the packed form of a tuple. Two subspaces meet only where one's
-// prefix begins with the other's. Threads: values, freely copied and moved between threads.
+// A subspace is a raw prefix, often the packed form of a tuple. Two subspaces overlap only if the
+// prefix of one begins with that of the other. Threads: values, freely copied and moved between
+// threads.
 #pragma once
 
 #include <optional>
@@ -23,27 +24,27 @@ namespace semper {
 
 class Subspace {
  public:
-  // Of all keys: an empty prefix.
+  // All keys: an empty prefix.
   Subspace() = default;
 
-  // Of all keys that begin with the elements of `tuple`.
+  // All keys that begin with the elements of `tuple`.
   explicit Subspace(const Tuple& tuple);
 
-  // Of all keys that begin with these bytes, whatever they are.
+  // All keys that begin with these bytes, whatever they are.
   static Subspace from_prefix(Bytes prefix);
 
-  // The subspace of keys that go on with this element, or with these.
+  // The subspace of keys that continue with this element, or with these.
   Subspace operator[](const TupleElement& element) const;
   Subspace at(const Tuple& tuple) const;
 
   const Bytes& prefix() const noexcept { return prefix_; }
 
-  // The key of `tuple` here; of none: the prefix itself. For hot paths, copy prefix() and use
-  // TupleWriter.
+  // The key of `tuple` in this subspace; for an empty tuple, the prefix itself. On hot paths, copy
+  // prefix() and use TupleWriter.
   Bytes pack(const Tuple& tuple = {}) const;
 
-  // The key of `tuple`, for Transaction::set_versionstamped_key. invalid_argument where it has not
-  // precisely one incomplete versionstamp.
+  // The key of `tuple`, for Transaction::set_versionstamped_key. invalid_argument unless it has
+  // exactly one incomplete versionstamp.
   Result<StampedBytes> pack_with_versionstamp(const Tuple& tuple) const;
 
   // The tuple of a key. invalid_argument: the key is not of this subspace. corrupt: what follows
@@ -62,10 +63,12 @@ class Subspace {
 };
 
 // The first key after every key that starts with `prefix`: the prefix without its trailing 0xff
-// bytes, its last byte one higher. Nothing where there is no such key: it is empty or all 0xff.
+// bytes, its last byte one higher. Nothing if there is no such key, because the prefix is empty or
+// all 0xff.
 std::optional<Bytes> prefix_end(BytesView prefix);
 
-// All keys that start with `prefix`, itself included. Nothing where prefix_end() gives none.
+// All keys that start with `prefix`, including `prefix` itself. Nothing if prefix_end() gives
+// nothing.
 std::optional<KeyRange> prefix_range(BytesView prefix);
 
 }  // namespace semper

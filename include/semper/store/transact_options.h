@@ -1,6 +1,7 @@
 // TransactOptions: how often, and for how long, Store::transact runs its function again.
 //
-// What for: keys that many transactions fight over. When not: the defaults do for nearly everybody.
+// What for: keys that many transactions contend for. When not: the defaults suit nearly every
+// program.
 //
 //   semper::TransactOptions options;
 //   options.timeout = std::chrono::seconds(5);
@@ -18,16 +19,17 @@
 namespace semper {
 
 struct TransactOptions {
-  // Runs of the function at most; then `conflict` with the number of attempts, or, where the last one
-  // took longer than the store's transaction_duration, `timeout`. Raise it only for keys that many
-  // transactions fight over; better make them not fight.
+  // Maximum runs of the function. After that, `conflict` with the number of attempts or, if the
+  // last one took longer than the store's transaction_duration, `timeout`. Raise it only for keys
+  // that many transactions contend for; avoiding the contention is better.
   int max_attempts = 100;
-  // From the call to the last attempt's start; then `timeout`. Nothing was applied.
+  // Time from the call to the start of the last attempt. After that, `timeout`, with nothing
+  // applied.
   Duration timeout = std::chrono::seconds(30);
-  // Waits between attempts after the first retry, which is immediate.
+  // Pauses between attempts, after the first retry, which is immediate.
   BackoffOptions backoff = {.initial = std::chrono::microseconds(500),
                             .maximum = std::chrono::milliseconds(100)};
-  // Where not null: gets the stamp of the commit.
+  // If not null: receives the stamp of the commit.
   Versionstamp* committed_at = nullptr;
 };
 

@@ -1,8 +1,8 @@
-// Tuple: keys out of typed values, whose bytes sort as the values do.
+// Tuple: keys made of typed values, whose bytes sort as the values do.
 //
-// What for: every structured key of a store. When not: values (use a codec; order costs space), and
-// hot paths that build or read one key shape over and over (see tuple_stream.h, which allocates
-// nothing).
+// What for: every structured key of a store. When not: values (use a codec; ordering costs space),
+// and hot paths that build or read the same key shape over and over (see tuple_stream.h, which
+// allocates nothing).
 //
 //   semper::Tuple key{"users", 42, semper::Versionstamp::incomplete(0)};
 //   tx.set(semper::Tuple{"users", 42}.pack(), value);
@@ -46,7 +46,7 @@ namespace semper {
 
 class TupleElement;
 
-// An encoded key (or value) with one versionstamp for the store to fill.
+// An encoded key (or value) with one versionstamp for the store to fill in.
 struct StampedBytes {
   Bytes bytes;
   std::size_t stamp_offset = 0;  // of the ten bytes that the store writes
@@ -66,13 +66,13 @@ class Tuple {
   void pack_to(Bytes& out) const;
   Bytes pack() const;
 
-  // The encoding after `prefix`, and where in all of it the one incomplete versionstamp is.
-  // invalid_argument where there is none or more than one: the store fills one place a key.
+  // The encoding after `prefix`, and the offset of its one incomplete versionstamp.
+  // invalid_argument if there is none or more than one: the store fills in one place per key.
   Result<StampedBytes> pack_with_versionstamp(BytesView prefix = {}) const;
 
   // The tuple of an encoding. Keeps no reference to `bytes`. `corrupt`, with the offset of the
-  // first byte that is wrong: these bytes are not a whole tuple in its one encoding; do not use a
-  // part.
+  // first wrong byte: these bytes are not a whole tuple in its one encoding; do not use a part of
+  // them.
   static Result<Tuple> unpack(BytesView bytes);
 
   std::size_t size() const noexcept;
@@ -85,8 +85,8 @@ class Tuple {
   Tuple& append_all(const Tuple& other);
 
   // The element at `index` as one of TupleElement's alternatives (integers also as std::uint64_t or
-  // BigInteger). `corrupt` where there is no such element, it has another type or does not fit: the
-  // key has not the shape that the caller wrote.
+  // BigInteger). `corrupt` if there is no such element, or it has another type or does not fit: the
+  // key does not have the shape that the caller wrote.
   template <class T>
   Result<T> get(std::size_t index) const;
 
@@ -124,10 +124,10 @@ class TupleElement {
   template <std::unsigned_integral Integer>
   requires(!std::same_as<Integer, bool>) TupleElement(Integer integer)
       : TupleElement(BigInteger(integer)) {}
-  // NOLINTEND(google-explicit-constructor)
-  // Only on purpose, see nested_tuple(): Tuple{t} is then a copy of t for every compiler.
+  // NOLINTEND(google-explicit-constructor) Explicit, see nested_tuple(): so Tuple{t} is a copy of t
+  // with every compiler.
   explicit TupleElement(Tuple nested) : value_(std::move(nested)) {}
-  TupleElement(char) = delete;  // a character is neither text nor a number: write which
+  TupleElement(char) = delete;  // a character is neither text nor a number: say which
 
   TupleType type() const noexcept;
   const Value& value() const noexcept { return value_; }
@@ -138,7 +138,7 @@ class TupleElement {
     return std::get_if<T>(&value_);
   }
 
-  // A copy of the alternative T, integers also as std::uint64_t or BigInteger; nothing where the
+  // A copy of the alternative T, integers also as std::uint64_t or BigInteger; nothing if the
   // element has another type or does not fit.
   template <class T>
   std::optional<T> as() const;

@@ -58,13 +58,13 @@ class TupleWriter {
   TupleWriter& add_nested(const Tuple& tuple);  // as one element
   TupleWriter& add_all(const Tuple& tuple);     // its elements
 
-  // What is added in between is one nested tuple. Preconditions: as many ends as begins, nesting at
-  // most kTupleDepthMaximum. Nulls inside are written differently: use the same writer.
+  // Everything added in between is one nested tuple. Preconditions: as many ends as begins, nesting
+  // at most kTupleDepthMaximum. Nulls inside are written differently: use the same writer.
   TupleWriter& begin_nested();
   TupleWriter& end_nested();
 
-  // Where in the whole string the one incomplete versionstamp of this writer is.
-  // invalid_argument where it has written none or more than one.
+  // The offset, in the whole string, of the one incomplete versionstamp of this writer.
+  // invalid_argument if it has written none or more than one.
   Result<std::size_t> stamp_offset() const;
 
  private:
@@ -93,8 +93,8 @@ class TupleReader {
   Result<TupleType> peek() const;
 
   Status read_null();
-  // Views into the bytes given at construction where nothing is escaped, else into `scratch`, which
-  // is overwritten; valid until either of them changes.
+  // Views into the bytes given at construction if nothing is escaped, otherwise into `scratch`,
+  // which is overwritten; valid until either of them changes.
   Result<BytesView> read_bytes(Bytes& scratch);
   Result<std::string_view> read_text(Bytes& scratch);
   Result<std::int64_t> read_int64();
@@ -107,17 +107,17 @@ class TupleReader {
   Result<Versionstamp> read_versionstamp();
 
   Result<TupleElement> read_element();
-  // Checks the next element as read_element does, without making it.
+  // Checks the next element as read_element does, without constructing it.
   Status skip();
 
-  // Into the nested tuple that is next; out of it, at its end.
+  // Enters the nested tuple that is next; leaves it, at its end.
   Status enter_nested();
   Status leave_nested();
 
-  // Success where everything was read.
+  // Success if everything was read.
   Status expect_end() const;
 
-  // How many bytes were read, and the bytes that were not.
+  // The number of bytes that were read, and the remaining bytes.
   std::size_t offset() const noexcept { return at_; }
   BytesView rest() const noexcept { return bytes_.substr(at_); }
 

@@ -1,4 +1,4 @@
-// Tuples as text that a person reads and types: for the command line, logs and tests.
+// Tuples as text that people read and type: for the command line, logs and tests.
 //
 // What for: showing keys, and taking them from an argument. When not: storing or sending them; that
 // is what the encoding is for.
@@ -35,12 +35,12 @@ std::string to_text(const TupleElement& element);
 // (counted in bytes from 0) and what was expected there: correct the text.
 Result<Tuple> parse_tuple_text(std::string_view text);
 
-// A key for people: its tuple's text where the whole key is one, else to_printable() of all of it
-// (a '(' in front as \x28, so that the two are told apart).
+// A key for people to read: the text of the tuple if the whole key is one, otherwise to_printable()
+// of the whole key (with a leading '(' as \x28, so that the two can be told apart).
 std::string printable_key(BytesView key);
 
-// The key of what printable_key() shows: a tuple's text, or bytes with \\ and \xHH.
-// invalid_argument, with the position: correct the text.
+// Parses what printable_key() shows: a tuple's text, or bytes with \\ and \xHH. invalid_argument,
+// with the position: correct the text.
 Result<Bytes> parse_key_text(std::string_view text);
 
 }  // namespace semper

@@ -1,6 +1,6 @@
 // TupleType: the types of the elements of tuples (store/tuple.h), in the order in which they sort.
 //
-// When not: what an element holds is asked with TupleElement::get_if and as.
+// When not: to get the value of an element, use TupleElement::get_if and as.
 #pragma once
 
 #include <cstddef>

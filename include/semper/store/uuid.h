@@ -1,7 +1,7 @@
 // Uuid: the sixteen bytes of RFC 4122, as tuple keys hold them.
 //
-// What for: reading and writing uuid elements of keys. When not: making new ones; draw sixteen
-// bytes from Random and set the version bits where a reader wants them.
+// What for: reading and writing uuid elements of keys. When not: creating new ones; draw sixteen
+// bytes from Random, and set the version bits if a reader needs them.
 //
 //   auto id = semper::Uuid::from_string("00112233-4455-6677-8899-aabbccddeeff").value();
 //
@@ -25,7 +25,7 @@ struct Uuid {
 
   std::array<std::uint8_t, size> octets{};  // network order
 
-  // Precisely 16 bytes, else invalid_argument.
+  // Exactly 16 bytes, otherwise invalid_argument.
   static Result<Uuid> from_bytes(BytesView bytes);
 
   // 32 hexadecimal digits, either case, with hyphens after the 8th, 12th, 16th and 20th, or with

@@ -1,8 +1,8 @@
 // Versionstamp: the unique, globally ordered number that a store gives to a commit.
 //
 // What for: keys and values whose order must be the order of commits (queues, logs, cache checks),
-// without a counter that every transaction would fight over. When not: as a time (versions only
-// grow, at no stated rate), or where a number must have no gaps.
+// without a counter that every transaction would contend for. When not: as a time (versions only
+// grow, at no stated rate), or if numbers must have no gaps.
 //
 //   auto first = semper::Versionstamp::complete(12, 0, 7);   // version, batch order, user version
 //   first.to_string();                                       // "000000000000000c-0000-0007"
@@ -10,13 +10,12 @@
 //
 // Layout, 12 bytes, FoundationDB's exactly, so that bytewise order is commit order:
 //
-//   8 bytes  commit version, big endian     written by the store at commit
-//   2 bytes  batch order, big endian        written by the store: order among commits of one
-//   version 2 bytes  user version, big endian       written by the caller: order within one
-//   transaction
+//   8 bytes  commit version, big endian    written by the store at commit
+//   2 bytes  batch order, big endian       written by the store: order among commits of one version
+//   2 bytes  user version, big endian      written by the caller: order within one transaction
 //
-// An incomplete stamp has ten 0xff bytes where the store will write; it sorts after every complete
-// one, as what is not yet committed comes after what is.
+// An incomplete stamp has ten 0xff bytes where the store will write. It sorts after every complete
+// stamp, as uncommitted data comes after committed data.
 //
 // Threads: a value, freely copied and moved between threads. Nothing here is durable by itself.
 #pragma once
@@ -47,11 +46,11 @@ class Versionstamp {
   // both all-ones, which is how an incomplete stamp is written.
   static Versionstamp complete(std::uint64_t version, std::uint16_t batch, std::uint16_t user);
 
-  // A stamp that the store fills at commit (see Transaction). User versions order the stamps that
-  // one transaction writes; two equal ones in one transaction are two equal stamps.
+  // A stamp that the store fills in at the commit (see Transaction). User versions order the stamps
+  // that one transaction writes; equal user versions in one transaction give equal stamps.
   static Versionstamp incomplete(std::uint16_t user) noexcept;
 
-  // Reads the 12 bytes. invalid_argument where there are more or fewer: pass exactly the stamp.
+  // Reads the 12 bytes. invalid_argument if there are more or fewer: pass exactly the stamp.
   static Result<Versionstamp> from_bytes(BytesView bytes);
 
   // Reads what to_string writes, in either case, and also 24 digits without hyphens.

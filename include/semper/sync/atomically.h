@@ -1,7 +1,7 @@
-// sync::atomically: several entities change in one transaction, for threads.
+// sync::atomically: changes several entities in one transaction, for programs with threads.
 //
-// What for: server/atomically.h without coroutines. When not: on a thread that runs coroutines, so also in
-// a callback (there is none there), and for one entity (sync/ref.h).
+// What for: server/atomically.h without coroutines. When not: on a thread that runs coroutines,
+// which includes callbacks, and for a single entity (sync/ref.h).
 //
 //   auto move = [&](semper::Atomic& tx, Account::State& from, Account::State& to) -> semper::Status {
 //     if (from.balance < cents) return semper::fail(semper::ErrorKind::exhausted, "no cover");
@@ -11,11 +11,12 @@
 //   };
 //   SEMPER_TRY_STATUS(semper::sync::atomically(store, std::tuple(ann, ben), move));
 //
-// What is durable when, whose turn it is, and the errors: as there. The function returns a Result or a
-// Status and runs on the calling thread, once for each attempt; reads of keys in tx.transaction() are
-// semper::sync::wait's to wait for. Nobody cancels it: what takes longer than a transaction lasts meets
-// `timeout` at its commit, after some attempts. No answer of the store until AtomicallyOptions::timeout and
-// kAnswerTime: `timeout` before the commit, `outcome_unknown` from it. Threads and forks: sync/wait.h.
+// Durability, turns and errors: as there. The function returns a Result or a Status, and runs on
+// the calling thread, once for each attempt; use semper::sync::wait to read keys in
+// tx.transaction(). The function is never cancelled: if it takes longer than a transaction may, the
+// call gets `timeout` at its commit, after several attempts. If the store does not answer within
+// AtomicallyOptions::timeout plus kAnswerTime: `timeout` before the commit, `outcome_unknown` from
+// it. Threads and forks: sync/wait.h.
 #pragma once
 
 #include <span>

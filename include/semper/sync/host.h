@@ -1,6 +1,6 @@
-// sync::Host and sync::Termination: serve durable servers from a program without coroutines.
+// sync::Host and sync::Termination: run durable servers in a program without coroutines.
 //
-// What for: main() of a server, in five lines. When not: a program that has coroutines
+// What for: the main() of a server in five lines. When not: a program that has coroutines
 // (semper/server/host.h, semper/env/termination.h).
 //
 //   semper::sync::Termination end;              // first: from here on SIGTERM is kept
@@ -10,10 +10,10 @@
 //   SEMPER_TRY_STATUS(end.wait());               // until Ctrl-C or SIGTERM
 //   SEMPER_TRY_STATUS(host.stop());
 //
-// Everything as of Host. Its callbacks are plain functions already; those of messages from the queue
-// run on the host's threads, those of this process's own sync calls on semper::sync's. They may not
-// call this face (`unsupported`); handle_locked may, where the host has threads of its own.
-// Threads and forks: see semper/sync/wait.h.
+// Everything is as for Host. Callbacks of queued messages run on the host's threads, those of this
+// process's own sync calls on semper::sync's thread. They may not call semper::sync
+// (`unsupported`); handle_locked may, if the host has its own threads. Threads and forks: see
+// semper/sync/wait.h.
 #pragma once
 
 #include <memory>
@@ -41,10 +41,11 @@ class Host {
     host_->serve(std::move(behaviour), options);
   }
 
-  // No answer until `timeout`: `outcome_unknown`; what was begun ends, or goes on, without you.
+  // If there is no answer within `timeout`: `outcome_unknown`; work that has begun ends, or
+  // continues, without you.
   Status start(Duration timeout = kForever) { return wait(start_of(host_), timeout); }
   Status stop(Duration timeout = kForever) { return wait(stop_of(host_), timeout); }
-  // Waits until the host has ended (Host::join). Not until `timeout`: `timeout`.
+  // Waits until the host has ended (Host::join). If that is not within `timeout`: `timeout`.
   Status join(Duration timeout = kForever) {
     return wait(join_of(host_), timeout, Late::had_no_effect);
   }
@@ -62,7 +63,8 @@ class Host {
   Shared host_;
 };
 
-// A wait for SIGINT or SIGTERM (semper/env/termination.h), from its making to its destruction.
+// Waits for SIGINT or SIGTERM (semper/env/termination.h). Signals are caught from its construction
+// to its destruction.
 class Termination {
  public:
   explicit Termination(Hangup hangup = Hangup::is_left_alone);
@@ -70,8 +72,8 @@ class Termination {
   Termination(const Termination&) = delete;
   Termination& operator=(const Termination&) = delete;
 
-  // The signal's number; again and again, from any number of threads. Errors: timeout (none came),
-  // already_exists (somebody else's handler), unsupported.
+  // The signal's number. May be called repeatedly, from any number of threads. Errors: timeout (no
+  // signal came), already_exists (another handler is installed), unsupported.
   Result<int> wait(Duration timeout = kForever) const;
 
  private:

@@ -1,7 +1,7 @@
-// sync::Journal: work that is written down first and done afterwards, for threads.
+// sync::Journal: makes work durable first and does it afterwards, for programs with threads.
 //
-// What for: accepting work faster, or more surely, than it can be done. When not: work that must not
-// be done twice (semper/journal_drain.h).
+// What for: accepting work faster or more reliably than it can be done. When not: work that must
+// not be done twice (semper/journal_drain.h).
 //
 //   auto perform = [&](const std::vector<semper::ring::Item>& batch) -> semper::Status {
 //     for (const auto& item : batch) SEMPER_TRY_STATUS(send(item.bytes));
@@ -12,11 +12,11 @@
 //   SEMPER_TRY_STATUS(written.sync());                        // performed
 //   SEMPER_TRY_STATUS(journal.shutdown());
 //
-// What is durable when, errors, limits: as of ring::Journal. `perform` runs on a thread of its own
+// Durability, errors and limits: as for ring::Journal. `perform` runs on a separate thread
 // (run_blocking), one batch at a time: it may block and may call semper::sync.
-// Ownership: the journal owns its device, or shares the one that it was given. Destroyed without
-// shutdown() it ends as a killed process does; a perform that is under way goes on to its end, so
-// what it uses must outlive it. Threads and forks: see semper/sync/wait.h.
+// Ownership: the journal owns its device, or shares the one it was given. If it is destroyed
+// without shutdown(), it stops like a killed process. A perform that is in progress runs to its
+// end, so anything it uses must live until then. Threads and forks: see semper/sync/wait.h.
 #pragma once
 
 #include <functional>
@@ -37,7 +37,7 @@ class Journal {
   class Waiter {
    public:
     void flush() const { waiter_.flush(); }
-    // Not performed until `timeout`: `timeout`; it will be.
+    // If it is not performed within `timeout`: `timeout`; it will be performed later.
     Status sync(Duration timeout = kForever) const;
     ring::Position position() const { return waiter_.position(); }
 
@@ -51,11 +51,11 @@ class Journal {
 
   static Result<Journal> start(std::shared_ptr<BlockDevice> device, Perform perform,
                                ring::JournalOptions options = {});
-  // Errors besides: those of open_block_device.
+  // Additional errors: those of open_block_device.
   static Result<Journal> start(const std::string& path, Perform perform,
                                ring::JournalOptions options = {});
 
-  // Waits for room until `timeout`; zero: does not wait. The operation is copied.
+  // Waits for room for at most `timeout`; zero: does not wait. The operation is copied.
   Result<Waiter> push(BytesView operation, Duration timeout = kForever);
   Status replayed(Duration timeout = kForever);
   Status shutdown(Duration timeout = kForever);

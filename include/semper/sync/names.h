@@ -1,7 +1,7 @@
 // sync::NameRegistry: names that at most one live owner holds, for programs without coroutines.
 //
-// What for: a daemon with threads of which one in the whole cluster works. When not: a program that
-// has coroutines (semper/server/name_registry.h).
+// What for: a threaded daemon of which only one in the whole cluster does the work. When not: a
+// program that has coroutines (semper/server/name_registry.h).
 //
 //   semper::sync::NameRegistry names(store);
 //   auto leader = names.campaign("billing/leader");              // waits for its turn
@@ -14,8 +14,9 @@
 //   }
 //   names.close();
 //
-// Everything as of NameRegistry and Holding, errors included. No answer in time: `outcome_unknown`;
-// what the call comes to have all the same is given back. Threads and forks: see semper/sync/wait.h.
+// Everything is as for NameRegistry and Holding, including errors. If there is no answer in time:
+// `outcome_unknown`; if the call still acquires the name, it releases it. Threads and forks: see
+// semper/sync/wait.h.
 #pragma once
 
 #include <memory>
@@ -30,7 +31,7 @@
 
 namespace semper::sync {
 
-// Copies are of one holding; the end of the last one gives the name back.
+// Copies share one holding; destroying the last one releases the name.
 class Holding {
  public:
   explicit Holding(semper::Holding holding)
@@ -70,7 +71,7 @@ class NameRegistry {
     return wait(acquire_of(names_, std::move(name), std::move(metadata)), timeout)
         .map([](semper::Holding got) { return Holding(std::move(got)); });
   }
-  // How long it waits is in the options.
+  // The options say how long it waits.
   Result<Holding> campaign(std::string name, CampaignOptions options = {}) {
     const Duration timeout = with_answer_time(options.timeout);
     return wait(campaign_of(names_, std::move(name), std::move(options)), timeout)

@@ -1,16 +1,17 @@
-// sync::Ref<B>: sends messages to one durable server and waits for what comes of them.
+// sync::Ref<B>: sends messages to one durable server and waits for the results.
 //
-// What for: threads, tests and tools that talk to durable servers. When not: thousands of calls at
-// once (semper/server/ref.h), and in a callback (Context::cast, or co_await in handle_locked).
+// What for: threads, tests and tools that talk to durable servers. When not: thousands of
+// concurrent calls (semper/server/ref.h), and in a callback (Context::cast, or co_await in
+// handle_locked).
 //
 //   auto hits = semper::sync::ref<Counter>(store, "page/home");
 //   semper::Result<std::int64_t> n = hits.call<Counter::Add>(2);
 //   SEMPER_TRY_STATUS(hits.cast<Counter::Add>(2));
 //
-// What is durable when, and the errors: as of Ref. Braces are safe here, for nothing is awaited:
-// hits.call(Counter::Add{2}). Where a Host of this process serves the type, callbacks of these calls
-// run on semper::sync's one thread: one that computes for long holds up the other calls of this face.
-// Threads and forks: see semper/sync/wait.h; a Ref is a cheap value.
+// Durability and errors: as for Ref. Braces are safe here, because nothing is awaited:
+// hits.call(Counter::Add{2}). If a Host of this process serves the type, the callbacks of these
+// calls run on semper::sync's one thread: a callback that computes for a long time holds up the
+// other calls. Threads and forks: see semper/sync/wait.h; a Ref is a cheap value.
 #pragma once
 
 #include <optional>
@@ -28,7 +29,8 @@ class Ref {
   Ref(Tenant tenant, std::string id) : ref_(std::move(tenant), std::move(id)) {}
   explicit Ref(semper::Ref<B> ref) : ref_(std::move(ref)) {}
 
-  // `timeout` as CallOptions::timeout. No answer at all until kAnswerTime later: `outcome_unknown`.
+  // `timeout` is CallOptions::timeout. If there is no answer at all for another kAnswerTime:
+  // `outcome_unknown`.
   template <class M>
   requires HandlesCall<B, M> Result<typename M::Reply> call(
       M message, Duration timeout = CallOptions().timeout)
@@ -50,7 +52,7 @@ class Ref {
       std::string key, Duration timeout = kForever)
   const { return wait(result_in<M>(ref_, std::move(key)), timeout, Late::had_no_effect); }
 
-  // No answer until `timeout`: `outcome_unknown`.
+  // If there is no answer within `timeout`: `outcome_unknown`.
   template <class M>
   requires HandlesCast<B, M> Status cast(M message, const CastOptions& options,
                                          Duration timeout = kForever)
@@ -99,7 +101,7 @@ class Ref {
   const semper::Ref<B>& asynchronous() const { return ref_; }
 
  private:
-  // Coroutines with copies of their own: they may outlast the Ref where nobody waits any more.
+  // Coroutines with their own copies: they may outlive the Ref if nobody waits any more.
   using Whole = semper::Ref<B>;
   template <class M>
   static Async<typename M::Reply> call_of(Whole ref, M message, Duration timeout) {

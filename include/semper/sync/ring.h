@@ -1,7 +1,7 @@
 // sync::Producer and sync::Consumer: the two sides of a ring, for threads.
 //
-// What for: a program with threads that hands work to another one through a file or a disk. When not:
-// many rings or deep batches at once (semper/ring/ring.h).
+// What for: a threaded program that hands work to another one through a file or a disk. When not:
+// many rings or deep concurrent batches (semper/ring/ring.h).
 //
 //   SEMPER_TRY_STATUS(semper::create_block_file("queue.ring", {.size = 64 << 20}));
 //   SEMPER_TRY_STATUS(semper::sync::create_ring("queue.ring"));
@@ -11,14 +11,15 @@
 //   SEMPER_TRY(const auto item, consumer.pop(5s));
 //   SEMPER_TRY_STATUS(consumer.advance(item.after));
 //
-// What is durable when, errors, limits: as of semper::ring. A `timeout` is how long a call waits for
-// room or for an item: zero, the default, does not wait (`retry`, `suspended`). A device that does not
-// answer until kAnswerTime after that gives `outcome_unknown`; so the handle stays, and may still get
-// through. Items are copied, so that they outlive the caller.
+// Durability, errors and limits: as for semper::ring. A `timeout` is how long a call waits for room
+// or for an item: zero, the default, does not wait (`retry`, `suspended`). If the device does not
+// answer for kAnswerTime after that, the error is `outcome_unknown`; the handle stays usable, and
+// the operation may still succeed. Items are copied, so they outlive the caller.
 //
-// Ownership: a handle owns its device, or shares the one that it was given. Destroyed without detach()
-// it frees all it holds, as if its process had died. Threads and forks: see semper/sync/wait.h; calls
-// of one handle from several threads run one after another, in the order of the calls.
+// Ownership: a handle owns its device, or shares the one it was given. If it is destroyed without
+// detach(), it frees everything it holds, as if its process had died. Threads and forks: see
+// semper/sync/wait.h; calls of one handle from several threads run one after another, in the order
+// of the calls.
 #pragma once
 
 #include <memory>
@@ -40,7 +41,7 @@ class Producer {
  public:
   static Result<Producer> attach(std::shared_ptr<BlockDevice> device,
                                  ring::AttachOptions options = {});
-  // Errors besides: those of open_block_device.
+  // Additional errors: those of open_block_device.
   static Result<Producer> attach(const std::string& path, ring::AttachOptions options = {});
 
   Result<ring::Position> push(BytesView item, Duration timeout = Duration::zero());
@@ -70,7 +71,7 @@ class Consumer {
                                  ring::AttachOptions options = {});
   static Result<Consumer> attach(const std::string& path, ring::AttachOptions options = {});
 
-  // The first item that was not removed, or the one at `from`.
+  // The first item that is not removed, or the one at `from`.
   Result<ring::Item> pop(Duration timeout = Duration::zero(),
                          std::optional<ring::Position> from = {});
   Result<std::vector<ring::Item>> pop_many(Duration timeout = Duration::zero(),

@@ -1,6 +1,6 @@
 // sync::Store: transactions without coroutines.
 //
-// What for: tests, tools and programs with threads. When not: thousands of transactions at once
+// What for: tests, tools and programs with threads. When not: thousands of concurrent transactions
 // (semper/store/store.h: a waiting coroutine costs a few hundred bytes, a waiting thread a stack).
 //
 //   auto store = semper::sync::open_store("sqlite:./data.db").value();
@@ -11,7 +11,7 @@
 //     return old.value_or("");
 //   });
 //
-// What is durable when, errors, limits: as of Store and Transaction. The function runs on the calling
+// Durability, errors and limits: as for Store and Transaction. The function runs on the calling
 // thread, once for each attempt; only its reads and the commit go through semper::sync's thread. A
 // Store is a cheap handle; copies share one backend. Threads and forks: see semper/sync/wait.h.
 #pragma once
@@ -32,10 +32,10 @@ class Store {
  public:
   explicit Store(semper::Store store) : store_(std::move(store)) {}
 
-  // Runs `fn(sync::Transaction&)`, which returns a Result or a Status, and commits; on `conflict` runs
-  // it again, so it must have no effect besides the transaction. On its error nothing is applied.
-  // No answer until TransactOptions::timeout and kAnswerTime: `timeout` from reads,
-  // `outcome_unknown` from the commit.
+  // Runs `fn(sync::Transaction&)`, which returns a Result or a Status, and commits. On `conflict`
+  // it runs fn again, so fn must have no effect apart from the transaction. If fn returns an error,
+  // nothing is applied. If there is no answer within TransactOptions::timeout plus kAnswerTime:
+  // `timeout` from reads, `outcome_unknown` from the commit.
   template <class F>
   std::invoke_result_t<F&, Transaction&> transact(F fn, TransactOptions options = {}) const {
     using ResultType = std::invoke_result_t<F&, Transaction&>;
@@ -61,7 +61,7 @@ class Store {
   const Limits& limits() const { return store_.limits(); }
   std::string url() const { return store_.url(); }
 
-  // The same store for coroutines, and for whatever has no blocking form: see wait().
+  // The same store for coroutines, and for operations without a blocking form: see wait().
   const semper::Store& asynchronous() const { return store_; }
   operator Tenant() const { return store_; }  // NOLINT: a store is a tenant
 

@@ -1,7 +1,7 @@
-// sync::Transaction: what the function of sync::Store::transact works with.
+// sync::Transaction: the transaction that sync::Store::transact passes to its function.
 //
-// What for: reads and writes without coroutines. When not: to be made by hand; transact() makes it, runs
-// the function again after a conflict, and commits.
+// What for: reads and writes without coroutines. When not: do not create one yourself; transact()
+// creates it, runs the function again after a conflict, and commits.
 //
 //   auto done = store.transact([&](semper::sync::Transaction& tx) -> semper::Status {
 //     SEMPER_TRY(const auto old, tx.get("visits"));
@@ -22,7 +22,7 @@
 
 namespace semper::sync {
 
-// As semper::Transaction. After a read that came too late everything gives that error.
+// As semper::Transaction. After a read that timed out, every operation gives that error.
 class Transaction {
  public:
   Transaction(semper::Transaction transaction, MonotonicTime deadline);
@@ -31,7 +31,7 @@ class Transaction {
   Result<RangePage> get_range(KeyRange range, RangeOptions options = {});
   Result<Version> read_version();
   Status add_read_conflict_range(KeyRange range);
-  // For what has no form of its own here; it reads, and buffers writes.
+  // For operations that have no blocking form here; `use` may read, and buffer writes.
   Status run(std::function<Async<void>(semper::Transaction&)> use);
 
   void set(BytesView key, BytesView value) { transaction_->set(key, value); }
@@ -57,7 +57,7 @@ class Transaction {
   template <class T>
   Result<T> finish(Async<T> operation, Late late);
 
-  // Shared with the operation under way, which goes on where nobody waits any more.
+  // Shared with the operation in progress, which continues even if nobody waits any more.
   std::shared_ptr<semper::Transaction> transaction_;
   MonotonicTime deadline_;
   std::optional<Error> given_up_;

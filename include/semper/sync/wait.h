@@ -1,22 +1,23 @@
-// wait: makes a plain thread wait for an asynchronous operation, no longer than its time.
+// wait: blocks a plain thread until an asynchronous operation ends, or a time has passed.
 //
-// What for: the door between threads and coroutines that everything in semper::sync goes through; and
-// for operations that have no blocking form here. When not: in a coroutine (co_await it), and in a
+// What for: operations that have no blocking form here. Everything in semper::sync uses it to get
+// from threads to coroutines. When not: in a coroutine (co_await the operation), and in a
 // simulation (it waits in real time).
 //
 //   semper::Store store = ...;
 //   semper::Result<bool> there = semper::sync::wait(semper::inspect::exists(store, id), 2s);
 //
-// The operation runs on a scheduler of this face's own, one for the process, with one thread
-// (`semper-sync`), which is started by the first call and never joined. Whatever it uses must live
-// until it has ended, and that may be after wait() has returned for want of time: give it copies.
+// The operation runs on semper::sync's own scheduler, one per process, with one thread
+// (`semper-sync`), which the first call starts and which is never joined. Everything that the
+// operation uses must live until it has ended, which may be after wait() has timed out: give it
+// copies.
 //
-// Forked children get a scheduler of their own. What the parent opened is `unsupported` there.
+// A forked child gets its own scheduler. Objects that the parent opened return `unsupported` there.
 //
-// Threads: any that runs no coroutines. On one that does (a Scheduler's, an io_context's, so also in
-// a callback of a durable server) every function here returns `unsupported` at once, because what it
-// waits for might need that very thread. Exceptions are handle_locked, in a host with threads of its
-// own, and Journal's perform: they may block, and may call everything here.
+// Threads: any thread that runs no coroutines. On a thread that does (a Scheduler's or an
+// io_context's, and so in a callback of a durable server) every function here returns `unsupported`
+// at once, because the operation might need that very thread. The exceptions are handle_locked, in
+// a host with its own threads, and Journal's perform: they may block, and may call everything here.
 #pragma once
 
 #include <cstdint>
@@ -30,16 +31,17 @@
 
 namespace semper::sync {
 
-// What it means that an operation has not ended in time.
+// What it means if an operation has not ended in time.
 enum class Late : std::uint8_t {
-  // `timeout`: it only looks.
+  // `timeout`: it only reads.
   had_no_effect,
   // `outcome_unknown`: it was cancelled, and may or may not take effect.
   may_have_effect,
 };
 
-// Returns what the operation returns, throws what it throws. Errors besides: unsupported (this thread
-// runs coroutines: nothing was begun), exhausted (no thread can be started), and what `late` says.
+// Returns what the operation returns, and throws what it throws. Additional errors: unsupported
+// (this thread runs coroutines: nothing was begun), exhausted (no thread can be started), and the
+// error that `late` selects.
 template <class T>
 Result<T> wait(Async<T> operation, Duration timeout = kForever, Late late = Late::may_have_effect) {
   SEMPER_TRY(const Executor executor, internal::background("semper::sync"));
@@ -61,8 +63,7 @@ Result<T> wait(Async<T> operation, Duration timeout = kForever, Late late = Late
   return std::move(*waiting->result);
 }
 
-// For operations with a deadline of their own, which is `timeout`: they get this much more to say what
-// became of them.
+// Operations whose own deadline is `timeout` get this much more time to report their outcome.
 inline constexpr Duration kAnswerTime = std::chrono::seconds(10);
 constexpr Duration with_answer_time(Duration timeout) {
   return timeout >= kForever - kAnswerTime ? kForever : timeout + kAnswerTime;

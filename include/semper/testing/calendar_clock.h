@@ -1,7 +1,8 @@
-// CalendarClock: the clock of one machine in a simulation: everybody's time, a calendar of its own.
+// CalendarClock: the clock of one machine in a simulation: shared monotonic time, but its own wall
+// clock.
 //
-// What for: processes of one simulated world whose calendars differ and jump. When not: one process;
-// SimulatedClock::jump_wall_time does it for all.
+// What for: processes of one simulated world whose wall clocks differ and jump. When not: a single
+// process; SimulatedClock::jump_wall_time affects all.
 //
 //   SimulatedClock time;
 //   CalendarClock here(time), there(time, 3h);     // there it is three hours later
@@ -30,7 +31,7 @@ class CalendarClock final : public Clock {
   }
   bool cancel(TimerId timer) noexcept override { return clock_.cancel(timer); }
 
-  // The calendar goes forth, or back, at once.
+  // The wall clock jumps forward or back at once.
   void jump(Duration by) { ahead_.store(ahead_.load() + by); }
 
  private:

@@ -1,7 +1,7 @@
-// A process of a test: another program, or this one again in another role.
+// A process in a test: another program, or this one again in a different role.
 //
-// What for: what processes do to each other, real servers, SIGKILL. When not: what one process shows; a
-// simulated store, disk and clock do it in no time, and the same way each time.
+// What for: interactions between processes, real servers, SIGKILL. When not: tests that need only
+// one process; a simulated store, disk and clock are faster, and repeatable.
 //
 //   SEMPER_CHILD(keeps_the_lock) {                        // a test that only a child runs
 //     take_lock(child_argument());
@@ -12,8 +12,9 @@
 //   ASSERT_EQ(child.read_line(), "taken");
 //   child.kill_hard();
 //
-// A process that is alive when its ChildProcess goes is killed. All aborts the test program where no process
-// can be started: nothing can be tested then. Threads: a value, for one at a time.
+// A process that is still alive when its ChildProcess is destroyed is killed. If no process can be
+// started, the test program aborts, because nothing can be tested then. Threads: a value, used by
+// one thread at a time.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -29,33 +30,33 @@
 
 namespace semper::testing {
 
-// Polls until `condition` holds; false when it did not within `limit`. The tests' only way to wait.
+// Polls until `condition` holds; false if it does not within `limit`. The tests' only way to wait.
 bool wait_until(const std::function<bool()>& condition,
                 std::chrono::milliseconds limit = std::chrono::seconds(30));
 
-// A program to start. What is not said is as in this process.
+// A program to start. Defaults are as in this process.
 struct ProgramToStart {
   std::string path = "/proc/self/exe";        // this program
   std::vector<std::string> arguments = {};    // without the program's name
-  std::vector<std::string> environment = {};  // NAME=VALUE, besides what this process has
-  // All that its standard input holds. Default: a pipe that ends with finish().
+  std::vector<std::string> environment = {};  // NAME=VALUE, in addition to this process's
+  // The whole of its standard input. Default: a pipe that finish() closes.
   std::optional<std::string> input = std::nullopt;
-  // Where both its outputs are appended, "/dev/null" too. Default: they are caught.
+  // The file to which both outputs are appended; may be "/dev/null". Default: they are captured.
   std::string log = {};
-  // Where root starts it: the user that it runs as, for servers that refuse to be root's.
+  // If root starts it: the user as which it runs, for servers that refuse to run as root.
   std::string as_user = {};
-  // Killed when this process ends, however it does: for servers, which nothing else tells.
+  // Killed when this process ends, in whatever way: for servers, which would not notice otherwise.
   bool ends_with_parent = false;
 };
 
 class ChildProcess {
  public:
-  // Its standard output and error are caught.
+  // Its standard output and error are captured.
   explicit ChildProcess(ProgramToStart program);
   // This program with these arguments. Its standard error is this process's.
   explicit ChildProcess(std::vector<std::string> arguments);
-  // This program in a role, SEMPER_CHILD(role). Its standard streams are this process's: output() and
-  // read_line() have what it has said.
+  // This program in a role, SEMPER_CHILD(role). It shares the standard streams of this process;
+  // output() and read_line() return what it passed to say().
   ChildProcess(const std::string& role, const std::string& argument);
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&& other) noexcept;
@@ -63,27 +64,29 @@ class ChildProcess {
 
   pid_t pid() const { return pid_; }
 
-  // Everything that it has written to standard output so far, whether read_line() has given it out or not.
+  // Everything that it has written to standard output so far, whether or not read_line() has
+  // returned it.
   const std::string& output();
   bool has_written(const std::string& text);
-  // The same of its standard error; empty where that is shared with this process.
+  // The same for its standard error; empty if that is shared with this process.
   const std::string& errors();
-  // The next line of its output, without its end. Waits for it; nothing where it has ended before, or
-  // says none within `limit`.
+  // The next line of its output, without the line end. Waits for it; nothing if the process has
+  // ended, or writes none within `limit`.
   std::optional<std::string> read_line(std::chrono::milliseconds limit = std::chrono::seconds(60));
 
-  // Writes to its standard input; in a role, hear() returns for each byte. False: it has ended, or takes no
-  // more.
+  // Writes to its standard input; in a role, hear() returns for each byte. False: it has ended, or
+  // accepts no more input.
   bool tell(const std::string& text);
   void send_signal(int number);
-  // SIGSTOP, and waits until it stands still: what it has done by then stays as it is until SIGCONT.
-  // False: it had ended before.
+  // Sends SIGSTOP, and waits until the process has stopped: nothing changes until SIGCONT. False:
+  // it had already ended.
   bool freeze();
-  // SIGKILL, and waits for the end.
+  // Sends SIGKILL, and waits for the end.
   void kill_hard();
-  // Waits until it ends by itself: the exit code, 128 + N for signal N, -1 for neither in time.
+  // Waits until it ends by itself. Returns the exit code, 128 + N for signal N, or -1 if it has not
+  // ended in time.
   int wait(std::chrono::milliseconds limit = std::chrono::seconds(60));
-  // Ends its input, and waits.
+  // Closes its input, and waits.
   int finish(std::chrono::milliseconds limit = std::chrono::seconds(30));
   bool is_running();
 
@@ -103,7 +106,7 @@ class ChildProcess {
   std::string error_text_;
 };
 
-// In a child that plays a role. These two throw where the parent has gone.
+// For a child in a role. These two throw if the parent is gone.
 std::string child_argument();
 void say(const std::string& line);
 void hear();

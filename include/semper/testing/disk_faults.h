@@ -1,7 +1,7 @@
-// What a SimulatedDisk does to those who use it.
+// The faults of a SimulatedDisk.
 //
-// What for: its options, and tests that choose which sectors a power loss keeps. When not: everything else;
-// see simulated_disk.h, which has an example.
+// What for: its options, and tests that choose which sectors a power loss keeps. When not:
+// everything else. See simulated_disk.h for an example.
 //
 // The fault model. A write is visible to every reader at once and is split into its sectors; each is
 // unsynced until a flush that was called after the write completed has succeeded.
@@ -59,7 +59,7 @@ enum class SectorFate : std::uint8_t { dropped, kept, garbage };
 // One sector of a write that no flush has made durable.
 struct SectorWrite {
   std::uint64_t sector = 0;
-  // The number of the write() that it belongs to, counted from 1.
+  // The number of the write() to which it belongs, counted from 1.
   std::uint64_t write = 0;
   std::shared_ptr<const Bytes> content;
 };
@@ -68,8 +68,8 @@ struct SimulatedDiskOptions {
   std::uint64_t size = std::uint64_t{1} << 20;
   std::uint32_t sector_size = 4096;
   DiskFaults faults = {};
-  // Keeps what was written between any two flushes, so that one run of a workload serves crashes in
-  // all of its intervals. Costs memory for each write.
+  // Keeps everything written between any two flushes, so that one run of a workload can be crashed
+  // in all of its intervals. Costs memory for each write.
   bool keep_history = false;
 };
 

@@ -1,8 +1,8 @@
-// FaultyBackend: a store that does what networks and disks do, from a seed.
+// FaultyBackend: a store with the faults of networks and disks, from a seed.
 //
-// What for: proving that code above a store survives conflicts, lost answers and late wake-ups.
-// It stands before any backend, mostly memory:. When not: performance; and no fault here damages
-// stored bytes or breaks a promise of Backend, it only uses the freedom that the promise leaves.
+// What for: proving that code above a store survives conflicts, lost answers and late wake-ups. It
+// wraps any backend, usually memory:. When not: measuring performance. No fault here damages stored
+// bytes or breaks a promise of Backend; faults only use the freedom that the promises leave.
 //
 //   auto faulty = std::make_shared<FaultyBackend>(memory, Env{&clock, &random},
 //                                                 StoreFaults{.unknown_applied = 0.05});
@@ -28,19 +28,19 @@ namespace semper::testing {
 
 // Each probability is from 0 to 1, by default 0; each time is drawn evenly from 0 up to its value.
 struct StoreFaults {
-  // commit() answers `conflict` although there was none; nothing is applied.
+  // commit() returns `conflict` although there was none; nothing is applied.
   double conflict = 0;
-  // commit() answers `outcome_unknown`; the writes were applied,
+  // commit() returns `outcome_unknown`; the writes were applied,
   double unknown_applied = 0;
   // ... are never applied,
   double unknown_lost = 0;
-  // ... or are still on their way, for up to late_by; if what they read has changed when they
+  // ... or are still on their way, for up to late_by; if anything they read has changed when they
   // arrive, they are not applied.
   double unknown_late = 0;
   Duration late_by = std::chrono::milliseconds(50);
-  // snapshot() answers `retry`.
+  // snapshot() returns `retry`.
   double snapshot_refused = 0;
-  // A read, or a commit before it is tried or after it was done, waits up to delay_by.
+  // A read, or a commit before or after it is applied, waits up to delay_by.
   double delay = 0;
   Duration delay_by = std::chrono::milliseconds(5);
   // A commit is stuck for up to slow_by before it is tried.
@@ -66,19 +66,19 @@ class FaultyBackend final : public Backend {
   FaultyBackend(std::shared_ptr<Backend> backend, Env env, StoreFaults faults = {});
   ~FaultyBackend() override;
 
-  // From now on. FaultyBackend::calm() ends all faults but those on their way.
+  // Applies from now on. FaultyBackend::calm() ends all faults except those already on their way.
   void set_faults(StoreFaults faults);
   void calm() { set_faults({}); }
 
-  // What the next commits meet, whatever the probabilities say; also the fences by which
-  // Transaction learns the outcome of an earlier commit.
+  // The faults of the next commits, whatever the probabilities say; this includes the fences by
+  // which Transaction learns the outcome of an earlier commit.
   void script(std::initializer_list<CommitFault> next_commits);
 
-  // Where late commits travel: they arrive although the loop of who sent them has gone. By default they
-  // go with that loop. The executor must outlive them.
+  // Where late commits travel: they then arrive even if their sender's loop is gone. By default
+  // they are lost with that loop. The executor must outlive them.
   void set_network(Executor network);
 
-  // How many faults of each name happened: a test that saw none has tested none.
+  // How many faults of each kind have happened: a test that saw none has tested none.
   std::map<std::string, std::uint64_t> happened() const;
 
   // Late commits that have not arrived yet.

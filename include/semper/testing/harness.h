@@ -1,13 +1,13 @@
-// Harness: tests of your own behaviours, in simulated time, and at every point where things may
+// Harness: tests your behaviours in simulated time, with faults at every point where things may
 // break.
 //
-// What for: whoever writes behaviours (server/behaviour.h). A test without faults has three lines:
+// What for: testing your behaviours (server/behaviour.h). A test without faults has three lines:
 //
 //   Harness harness;
 //   harness.serve<Account>();
 //   EXPECT_EQ(harness.call<Account::Open>(harness.ref<Account>("a"), 50).value(), 50);
 //
-// and one with all of them says what a program does and what must be true of it whatever happens:
+// and a test with all faults says what a program does, and what must be true whatever happens:
 //
 //   harness.invariant<Account>([](const auto& account) -> semper::Status { ... });   // of one
 //   harness.check("the sum", [](Harness& h) -> semper::Status { ... });              // of all
@@ -16,29 +16,29 @@
 //   });
 //   EXPECT_TRUE(report.passed()) << report;
 //
-// explore() runs the scenario without a fault, twice, and counts its points: what the processes ask
-// of the store (before each read and commit, after each commit) and the timers that handle_locked
-// awaits. Then it runs it anew for each point and fault:
+// explore() first runs the scenario twice without a fault, and counts its points: the processes'
+// requests to the store (before each read and commit, after each commit) and the timers that
+// handle_locked awaits. Then it runs the scenario again for each point and fault:
 //
-//   crash            the process is lost at that point, and a new one takes its place
-//   cancel           what the scenario waits for is cancelled there
-//   conflict         that commit loses against another one
+//   crash            the process crashes at that point, and a new one takes its place
+//   cancel           whatever the scenario waits for is cancelled there
+//   conflict         that commit loses to another one
 //   unknown_applied  its answer is lost, and it was applied
 //   unknown_lost     its answer is lost, and it was not
 //
-// After each run the faults are over, the world comes to rest, and all is looked at: no message
+// At the end of each run, faults stop, everything settles, and the harness checks that no message
 // waits, no lock is held, nothing was set aside, no call was answered twice, the invariants (also
-// after each callback) and checks hold, and no EXPECT_ of the scenario failed. What fails has a
-// name, "queued:crash@17", that makes the same run again: HARNESS_ONLY=queued:crash@17, or only().
+// after each callback) and checks hold, and no EXPECT_ in the scenario failed. A failure has a
+// name, such as "queued:crash@17", which repeats the same run: HARNESS_ONLY=queued:crash@17, or
+// only().
 //
-// In a run with a fault an answer may be an error, as in a program: outcome_unknown where the
-// process was lost or the answer was, cancelled. So a scenario checks only what is true in spite of
-// that.
+// In a run with a fault, an answer may be an error, as in a program: outcome_unknown if the process
+// crashed or the answer was lost, or cancelled. So a scenario checks only what must be true anyway.
 //
-// When not: threads, real networks and other stores than memory; code that reads the system's
-// clock, sleeps or draws by itself (two runs differ, which is a finding); one fault a run. Inside a
-// callback, or a handle_locked that blocks, no fault strikes. It replaces the log sink while it
-// lives.
+// When not: threads, real networks and stores other than memory, and code that reads the system
+// clock, sleeps or draws its own random numbers (two runs differ, which is a finding). There is one
+// fault per run, and no fault strikes inside a callback or a handle_locked that blocks. The harness
+// replaces the log sink while it exists.
 // Threads: one. Ideas: FoundationDB's simulation, Akka's persistence test kit, CHESS.
 #pragma once
 
@@ -58,7 +58,7 @@
 
 namespace semper::testing {
 
-// A call under way: Harness::begin_call.
+// A call in progress: Harness::begin_call.
 template <class T>
 class HarnessCall {
  public:
@@ -77,8 +77,8 @@ class Harness {
  public:
   explicit Harness(HarnessOptions options = {}) : engine_(std::move(options)) {}
 
-  // Before anything is sent. Each process of each run gets a behaviour of its own from `make`, as a
-  // program that starts would: what it kept in its members is lost with its process.
+  // Call it before anything is sent. Each process of each run gets its own behaviour from `make`,
+  // as a starting program would: data in its members is lost with its process.
   template <BehaviourType B>
   void serve() {
     serve<B>([] { return std::make_shared<B>(); });
@@ -91,44 +91,46 @@ class Harness {
     return semper::ref<B>(engine_.tenant(), std::move(id));
   }
 
-  // By a handle on the store that is never lost.
+  // Uses a handle on the store that never crashes.
   Tenant tenant() { return engine_.tenant(); }
 
-  // Return when they have their answer, and move time as far as that takes; a Ref may be of an
-  // earlier run. Errors: as those of Ref; outcome_unknown too where the process was lost.
+  // These return when they have their answer, and move time as far as that takes; a Ref may come
+  // from an earlier run. Errors: those of Ref; also outcome_unknown if the process crashed.
   template <class M, class B, class... Parts>
   requires HandlesCall<B, M> Result<typename M::Reply> call(const Ref<B>& to, Parts&&... parts) {
     return wait(begin_call<M>(to, std::forward<Parts>(parts)...));
   }
   template <class M, class B, class... Parts>
   requires HandlesCast<B, M> Status cast(const Ref<B>& to, Parts&&... parts);
-  // Past queue and lock, in the host's process.
+  // Bypasses queue and lock, in the host's process.
   template <class M, class B, class... Parts>
   requires HandlesInfo<B, M> Status info(const Ref<B>& to, Parts&&... parts);
-  // For a callback that replies later: is_answered() says whether it has, wait() until it has.
+  // For a callback that replies later: is_answered() says whether it has, and wait() waits until it
+  // has.
   template <class M, class B, class... Parts>
   requires HandlesCall<B, M> HarnessCall<typename M::Reply> begin_call(const Ref<B>& to,
                                                                        Parts&&... parts);
   template <class T>
   Result<T> wait(HarnessCall<T> call);
 
-  // Part of your program, in the process of the caller, which may be lost while it runs:
-  // work(Tenant) -> Async<T>. What it keeps must not be borrowed from it.
+  // Runs a part of your program in the caller's process, which may crash meanwhile: work(Tenant) ->
+  // Async<T>. It must not hand out references to its own data.
   template <class Work>
   auto run(std::string what, Work work) -> typename std::invoke_result_t<Work&, Tenant>::value_type;
 
-  // Lets simulated time pass, and all that it brings happen.
+  // Lets simulated time pass, and everything due in it happen.
   void advance(Duration span) { engine_.advance(span); }
-  // Until nothing moves: no message waits, no lock is held. Error: timeout, and what still does.
+  // Waits until everything has settled: no message waits, and no lock is held. Error: timeout,
+  // which names what has not settled.
   Status settle() { return engine_.settle(); }
-  // The process of the host is lost now (and the caller's, where that is the same), and begun anew.
+  // The host's process (and the caller's, if it is the same) crashes now and is started again.
   void crash() { engine_.crash(); }
   WallTime now() { return engine_.now(); }
-  // Puts what `semper record` has written into the store; for explore(), call it before, or in the
+  // Loads the output of `semper record` into the store; for explore(), call it before, or in the
   // scenario. Errors: not_found, corrupt, unsupported, already_exists.
   Status load(const std::string& file) { return engine_.load(file); }
 
-  // Looking, while the world stands still. Error not_found: it has no state yet.
+  // Reads the state without anything else happening. Error not_found: it has no state yet.
   template <class B>
   Result<typename B::State> state(const Ref<B>& of);
   // By their ids.
@@ -143,22 +145,23 @@ class Harness {
     return looked(list_dead_letters(engine_.tenant(), of.entity(), kLookedAt));
   }
 
-  // Messages of this type that were put into the queue of that entity in this run, handled or not:
-  // what callbacks send to other entities, and, through the queue, what callers send. Served or
-  // not.
+  // Messages of this type that were put into that entity's queue in this run, handled or not: those
+  // that callbacks send to other entities, and those that callers send through the queue. The type
+  // need not be served.
   template <class M, class B>
   std::vector<M> sent(const Ref<B>& to);
   // Actions that ran after their commits, in order: "Account/a Transfer", the entity and the
   // message.
   std::vector<std::string> actions() { return engine_.actions(); }
 
-  // The world outside, which no crash takes back: a pretended payment provider says
-  // harness.happened("charged 17"), a check looks at harness.times("charged 17"). In a callback
-  // that is part of a transaction it is a finding: such a callback runs again after a conflict.
+  // The outside world, which no crash undoes: a fake payment provider calls
+  // harness.happened("charged 17"), and a check uses harness.times("charged 17"). In a callback
+  // that is part of a transaction it is a finding, because such a callback runs again after a
+  // conflict.
   void happened(const std::string& what) { engine_.happened(what); }
   std::size_t times(const std::string& what) { return engine_.times(what); }
 
-  // Of each state of B that a callback leaves, and of those that are left at the end.
+  // Checked for each state of B that a callback leaves, and for those that are left at the end.
   // Precondition: B is served (std::logic_error).
   template <BehaviourType B>
   void invariant(std::function<Status(const typename B::State&)> holds) {
@@ -166,21 +169,21 @@ class Harness {
       return holds(*static_cast<const typename B::State*>(state));
     });
   }
-  // At the end of each run, when nothing moves.
+  // Checked at the end of each run, when everything has settled.
   void check(std::string name, std::function<Status(Harness&)> holds) {
     engine_.add_check(std::move(name), std::move(holds));
   }
-  // What a scenario keeps outside of the harness begins anew with each run.
+  // Resets data that a scenario keeps outside the harness, before each run.
   void before_each(std::function<void()> hook) { engine_.before_each(std::move(hook)); }
 
   HarnessReport explore(const std::function<void()>& scenario) {
     return engine_.explore(*this, scenario);
   }
-  // explore() makes this run alone: "queued:crash@17", or "crash@17" on each path. The environment
-  // variable HARNESS_ONLY comes before it.
+  // explore() makes only this run: "queued:crash@17", or "crash@17" on each path. The environment
+  // variable HARNESS_ONLY takes precedence.
   void only(std::string run) { engine_.only(std::move(run)); }
 
-  // What has happened so far, a line each.
+  // What has happened so far, one line per event.
   std::vector<std::string> history() { return engine_.history(); }
 
  private:

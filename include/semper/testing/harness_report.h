@@ -1,10 +1,10 @@
-// HarnessOptions, HarnessReport: how a Harness (testing/harness.h) works, and what came of its
-// runs.
+// HarnessOptions, HarnessReport: the settings of a Harness (testing/harness.h), and the results of
+// its runs.
 //
 //   const semper::testing::HarnessReport report = harness.explore(scenario);
 //   EXPECT_TRUE(report.passed()) << report;         // "214 runs, 0 findings", or what went wrong
 //
-// When not: tests without faults look at the Harness itself. Threads: plain values.
+// When not: tests without faults use the Harness itself. Threads: plain values.
 #pragma once
 
 #include <chrono>
@@ -20,45 +20,45 @@ namespace semper::testing {
 
 // How the messages of a scenario reach the host.
 enum class HarnessPath : std::uint8_t {
-  // The caller lives in the host's process, as a program that serves what it calls: what finds the
-  // queue empty runs in the caller's own transaction. A crash takes both.
+  // The caller lives in the host's process, as in a program that serves what it calls: if the queue
+  // is empty, a message runs in the caller's own transaction. Both crash together.
   direct,
-  // The caller is a process of its own, without a host: everything goes through the durable queue.
+  // The caller is a separate process without a host: everything goes through the durable queue.
   // Caller and host crash one at a time.
   queued,
 };
 
 struct HarnessOptions {
-  // Paths that explore() takes, one after the other. Outside of explore() it is the first one.
+  // The paths that explore() takes, one after the other. Outside explore(), the first one is used.
   std::vector<HarnessPath> paths = {HarnessPath::direct, HarnessPath::queued};
 
-  // Of the host. Its executor and name are the harness's own.
+  // Options of the host. The harness sets its executor and name.
   HostOptions host = {};
 
-  // Runs of one explore() at most, those that count the points included. Where there would be more,
-  // every n-th of them is made, and the report says so. Default: some seconds.
+  // The maximum number of runs of one explore(), including those that count the points. If there
+  // would be more, only every n-th is made, and the report says so. The default takes some seconds.
   std::size_t runs_maximum = 2'000;
 
-  // explore() ends after so many runs with findings.
+  // explore() ends after this many runs with findings.
   std::size_t findings_maximum = 3;
 
-  // Simulated time after which a call without an answer, or a world that does not come to rest, is
-  // given up: longer than any lease, back-off or retry of Semper. Raise it where handle_locked
-  // waits for longer.
+  // Simulated time after which the harness gives up on a call without an answer, or on settling:
+  // longer than any lease, back-off or retry of Semper. Raise it if handle_locked waits for longer.
   Duration patience = std::chrono::minutes(10);
 
-  // Messages that fail, and are set aside, are a finding; true: the scenario sends such on purpose.
+  // Messages that fail and are set aside are a finding; true: the scenario sends such messages on
+  // purpose.
   bool dead_letters_are_expected = false;
 
-  // Of everything that is drawn. The same seed gives the same runs.
+  // The seed of all random numbers. The same seed gives the same runs.
   std::uint64_t seed = 1;
 };
 
 struct HarnessFinding {
-  // "queued:crash@17": through the queue, the process that came to point 17 was lost there.
+  // "queued:crash@17": on the path `queued`, the process that reached point 17 crashed there.
   std::string run;
   std::string what;
-  // The command that makes this run alone.
+  // The command that repeats only this run.
   std::string repeat;
   // What happened before, oldest first; at most kHarnessHistory lines of it.
   std::vector<std::string> history;
@@ -67,11 +67,11 @@ struct HarnessFinding {
 inline constexpr std::size_t kHarnessHistory = 200;
 
 struct HarnessReport {
-  std::size_t runs = 0;      // that were made
-  std::size_t possible = 0;  // that there are; more than `runs` where a bound was met
-  std::size_t points = 0;    // of the runs without a fault, all paths together
+  std::size_t runs = 0;      // made
+  std::size_t possible = 0;  // in total; more than `runs` if a bound was reached
+  std::size_t points = 0;    // in the runs without a fault, on all paths together
   std::vector<HarnessFinding> findings = {};
-  // Where the enumeration could not go, and other things to know. Each a sentence.
+  // What the enumeration could not cover, and other remarks. Each is a sentence.
   std::vector<std::string> remarks = {};
 
   bool passed() const { return findings.empty(); }

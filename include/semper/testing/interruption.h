@@ -1,8 +1,8 @@
-// InterruptibleLoop: cuts an operation off at its n-th await, so that a test can try them all.
+// InterruptibleLoop: interrupts an operation at its n-th await, so that a test can try all of them.
 //
-// What for: the promise that an operation which is cancelled, or whose io_context is destroyed, leaves
-// everything in order: nothing is written into memory that has gone, and the handle goes on. When not:
-// operations whose work is done by other threads; their awaits do not come in an order of their own.
+// What for: the promise that an operation which is cancelled, or whose io_context is destroyed,
+// leaves everything in order: nothing is written into freed memory, and the handle stays usable.
+// When not: operations whose work is done by other threads; their awaits have no fixed order.
 //
 //   const auto tried = at_each_await([&](std::size_t steps) {
 //     World world;                                            // a fresh one
@@ -13,11 +13,11 @@
 //   });
 //   EXPECT_GT(tried, 3);                                      // otherwise nothing was tried
 //
-// A step is one handler that the loop runs, or one timer of the clock; an operation that cannot go on
-// by itself (it waits for a stuck disk) is interrupted there. An operation that throws,
-// whether or not it was cancelled, makes interrupt() throw: Semper's report it as an Error. One that
-// does not end within an hour of simulated time after its cancellation throws SimulationStuck.
-// Threads: one.
+// A step is one handler that the loop runs, or one timer of the clock; an operation that cannot
+// continue by itself (because it waits for a stuck disk) is interrupted there. If an operation
+// throws, cancelled or not, interrupt() throws: Semper's operations report a cancellation as an
+// Error. If an operation does not end within an hour of simulated time after its cancellation,
+// interrupt() throws SimulationStuck. Threads: one.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +35,7 @@
 namespace semper::testing {
 
 enum class Interruption : std::uint8_t {
-  // The coroutine is cancelled and goes on to its end.
+  // The coroutine is cancelled and runs to its end.
   cancel,
   // The io_context is destroyed, and the coroutine with it; a new one takes its place.
   destroy_loop,
@@ -43,9 +43,9 @@ enum class Interruption : std::uint8_t {
 
 template <class T>
 struct Interrupted {
-  // False: the operation ended before its step had come.
+  // False: the operation ended before this step.
   bool interrupted = false;
-  // What it returned; nothing where its loop was destroyed.
+  // What it returned; nothing if its loop was destroyed.
   std::optional<T> result;
 };
 
@@ -74,7 +74,7 @@ class InterruptibleLoop {
     return {true, take(*state)};
   }
 
-  // Runs an operation to its end, on the loop where the one before was interrupted.
+  // Runs an operation to its end, on the loop where the previous one was interrupted.
   template <class T>
   T run(Task<T> operation) {
     auto state = std::make_shared<State<T>>();
@@ -83,7 +83,7 @@ class InterruptibleLoop {
     return take(*state);
   }
 
-  // Lets so much time pass, and what is ready run.
+  // Lets this much time pass, and runs whatever is ready.
   void pass(Duration span) {
     static_cast<void>(run(sleep_for(clock_, span)));
   }
@@ -135,8 +135,9 @@ class InterruptibleLoop {
   std::unique_ptr<asio::io_context> context_;
 };
 
-// Calls `round` with 0, 1, ... until it says that there was nothing left to interrupt. Returns how many
-// times there was. `most` bounds an operation that never ends (throws SimulationStuck).
+// Calls `round` with 0, 1, ... until it reports that there was nothing left to interrupt. Returns
+// how many rounds interrupted something. `most` bounds an operation that never ends (throws
+// SimulationStuck).
 inline std::size_t at_each_await(const std::function<bool(std::size_t steps)>& round,
                                  std::size_t most = 10'000) {
   for (std::size_t steps = 0; steps < most; ++steps) {

@@ -9,9 +9,9 @@
 //
 //   auto slept = simulated_run(clock, sleep_for(clock, 1h));   // simulated_run.h: returns at once
 //
-// Timers run in the order of their times, those of one time in the order they were made, on the
-// thread that moves the clock; a callback may add and cancel timers. A timer whose time has come
-// already runs at the next move, even one by zero, never inside call_at. Threads: any; one thread
+// Timers run in the order of their times, and timers of the same time in the order of creation, on
+// the thread that moves the clock. A callback may add and cancel timers. A timer that is already
+// due runs at the next move, even one by zero, but never inside call_at. Threads: any; one thread
 // moves the clock at a time. Source of the idea: FoundationDB's simulator.
 #pragma once
 
@@ -28,8 +28,8 @@ namespace semper::testing {
 
 class SimulatedClock final : public Clock {
  public:
-  // Where every simulated clock begins: monotonic time an hour after its zero, 2030-01-01 00:00
-  // UTC on the wall.
+  // Where every simulated clock begins: monotonic time one hour after its zero, wall-clock time
+  // 2030-01-01 00:00 UTC.
   static constexpr MonotonicTime kStart{std::chrono::hours(1)};
   static constexpr WallTime kWallStart{std::chrono::seconds(1'893'456'000)};
 
@@ -38,15 +38,15 @@ class SimulatedClock final : public Clock {
   TimerId call_at(MonotonicTime when, std::function<void()> callback) override;
   bool cancel(TimerId timer) noexcept override;
 
-  // Moves time forward by `span` (not negative: asserted) and runs every timer on the way, also
-  // those that callbacks add on the way.
+  // Moves time forward by `span` (not negative: asserted) and runs every timer on the way,
+  // including those that callbacks add.
   void advance(Duration span);
 
-  // Moves time to the first timer and runs that one alone. False: there is none, or it is later
-  // than `latest`; then nothing happened. A timer for kNever is never reached.
+  // Moves time to the first timer and runs only that one. False: there is none, or it is later than
+  // `latest`; then nothing happens. A timer for kNever is never reached.
   bool advance_to_next_timer(MonotonicTime latest = kNever);
 
-  // Lets the calendar jump, as an administrator would; monotonic time goes on as before.
+  // Makes the wall clock jump, as an administrator would; monotonic time is not affected.
   void jump_wall_time(Duration by);
 
   std::optional<MonotonicTime> next_timer() const;

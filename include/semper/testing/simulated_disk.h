@@ -1,7 +1,7 @@
-// SimulatedDisk: a disk that does what disks do when the power goes, from a seed.
+// SimulatedDisk: a disk that simulates power loss and other faults, from a seed.
 //
-// What for: crash tests of whatever owns its on-disk format. When not: speed, and data that is to be
-// kept (memory_block_device.h, file_block_device.h).
+// What for: crash tests of code that owns its on-disk format. When not: speed, and data that must
+// be kept (memory_block_device.h, file_block_device.h).
 //
 //   SimulatedDisk disk({.size = 1 << 20}, Env{&clock, &random});
 //   auto device = disk.open();
@@ -44,19 +44,19 @@ class SimulatedDisk {
 
   // Errors: not_found (unplugged).
   Result<std::unique_ptr<BlockDevice>> try_open(SimulatedHandleOptions options = {}) const;
-  // The same where it cannot fail (asserted).
+  // The same if it cannot fail (asserted).
   std::unique_ptr<BlockDevice> open(SimulatedHandleOptions options = {}) const;
 
-  // What happens from now on by chance.
+  // The random faults from now on.
   void set_faults(DiskFaults faults);
   void calm() { set_faults({}); }
 
-  // What happens for certain to the nth such operation from now; 1 is the next one.
+  // The fault of the nth such operation from now; 1 is the next one.
   void fail_read(std::uint64_t nth, ReadFault fault);
   void fail_write(std::uint64_t nth, WriteFault fault);
   void fail_flush(std::uint64_t nth, FlushFault fault);
 
-  // Stuck operations go on.
+  // Lets stuck operations continue.
   void release();
 
   void flip_bit(std::uint64_t sector, std::uint64_t bit);
@@ -65,28 +65,29 @@ class SimulatedDisk {
   void plug_in();
   void resize(std::uint64_t size);
 
-  // Crashes. Intervals are what lies between two flushes: the first has number 0, the last, which no
-  // flush has ended yet, interval(). Earlier ones only with keep_history.
+  // Crashes. An interval is the time between two flushes: the first has number 0; the last, which
+  // no flush has ended yet, is interval(). Earlier ones are available only with keep_history.
   std::size_t interval() const;
   std::vector<SectorWrite> unsynced() const { return unsynced(interval()); }
   std::vector<SectorWrite> unsynced(std::size_t interval) const;
 
-  // How many subsets of unsynced sectors there are; all ones where 64 bits cannot hold it.
+  // The number of subsets of unsynced sectors; all ones if 64 bits cannot hold it.
   std::uint64_t crash_count() const { return crash_count(interval()); }
   std::uint64_t crash_count(std::size_t interval) const;
 
-  // A new disk without faults, as a power loss leaves it that keeps the sector writes whose bit in
-  // `kept` is set (bit 0: unsynced()[0]; those from the 65th on are dropped), or gives each its fate.
+  // A new disk without faults, as after a power loss that keeps the sector writes whose bit in
+  // `kept` is set (bit 0: unsynced()[0]; those from the 65th on are dropped), or gives each one the
+  // given fate.
   SimulatedDisk crash_image(std::uint64_t kept) const { return crash_image(interval(), kept); }
   SimulatedDisk crash_image(std::size_t interval, std::uint64_t kept) const;
   SimulatedDisk crash_image(std::size_t interval, const std::vector<SectorFate>& fates) const;
 
-  // A power loss on this very disk: with fates drawn as the faults say, or with these.
+  // A power loss on this disk: with random fates according to the faults, or with the given ones.
   void power_cycle();
   void power_cycle(const std::vector<SectorFate>& fates);
 
-  // What a reader would see now, any alignment, also while it is unplugged (precondition: inside the
-  // disk, asserted), and how to put an image there, durably.
+  // What a reader would see now, at any alignment, even while the disk is unplugged (precondition:
+  // inside the disk, asserted); and a way to write an image, durably.
   Bytes contents(std::uint64_t offset, std::size_t length) const;
   void overwrite(std::uint64_t offset, BytesView bytes);
 
@@ -96,7 +97,7 @@ class SimulatedDisk {
   std::uint64_t writes() const;
   std::uint64_t flushes() const;
 
-  // How many faults of each name happened: a test that saw none has tested none.
+  // How many faults of each kind have happened: a test that saw none has tested none.
   std::map<std::string, std::uint64_t> happened() const;
 
  private:

@@ -1,15 +1,15 @@
 // simulated_run: runs a coroutine to its end in simulated time, on the calling thread.
 //
 // What for: tests of anything that waits. Whenever nothing is ready to run, the clock jumps to its
-// next timer, so that hours pass in no time and the same seed gives the same run. When not: code
-// that waits for real input or whose clock is the system's; use Scheduler::block_on.
+// next timer, so hours pass instantly, and the same seed gives the same run. When not: code that
+// waits for real input or uses the system clock; use Scheduler::block_on.
 //
 //   SimulatedClock clock;
 //   Result<int> answer = simulated_run(clock, ask(clock));      // Async<int> ask(Clock&);
 //
-// Returns what the coroutine returns and throws what it throws. What the coroutine spawned on its
-// executor and left behind is destroyed when simulated_run returns. Throws SimulationStuck where
-// the coroutine waits for something that cannot come any more: nothing is ready and no timer is
+// Returns what the coroutine returns, and throws what it throws. Anything the coroutine has spawned
+// on its executor and left behind is destroyed when simulated_run returns. Throws SimulationStuck
+// if the coroutine waits for something that can no longer happen: nothing is ready and no timer is
 // left, or the time limit has passed.
 #pragma once
 
@@ -29,7 +29,7 @@ struct SimulatedRunOptions {
   // Simulated time after which the run counts as stuck. Raise it for simulations of days.
   Duration time_limit = std::chrono::hours(48);
   // Real time to wait for other threads (a backend's committer) before the clock moves. Default:
-  // none, everything happens on this thread. With threads a run does not repeat exactly.
+  // none; everything happens on this thread. With other threads, a run does not repeat exactly.
   std::chrono::milliseconds wait_for_threads{0};
 };
 

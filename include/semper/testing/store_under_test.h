@@ -1,7 +1,7 @@
-// StoreUnderTest: a storage engine as the conformance suite meets it.
+// StoreUnderTest: describes a storage engine to the conformance suite.
 //
-// What for: a backend's author describes the engine by one. When not: anything but the suite; see
-// store_conformance.h, which has an example.
+// What for: authors of a backend. When not: anything except the suite. See store_conformance.h for
+// an example.
 #pragma once
 
 #include <cstdint>
@@ -23,33 +23,33 @@ struct ConformancePlace {
 
 // Who keeps time while a case runs.
 enum class ConformanceTime : std::uint8_t {
-  // The machine's clock and several threads. For engines with threads or files of their own.
+  // The machine's clock and several threads. For engines with their own threads or files.
   real,
-  // A SimulatedClock that jumps whenever nothing is ready, one thread. For engines that do
-  // everything on the caller's executor and wait by the Env's clock alone.
+  // A SimulatedClock that jumps whenever nothing is ready, and one thread. For engines that do
+  // everything on the caller's executor and wait only with the Env's clock.
   simulated
 };
 
-// Who can have the store open at once. Cases that need several processes are there only for
-// `several`.
+// How many processes can have the store open at once. Cases that need several processes exist only
+// for `several`.
 enum class Processes : std::uint8_t { one, several };
 
-// What is left when the last handle is closed. Cases that open a store again are there only for
+// What is left when the last handle is closed. Cases that open a store again exist only for
 // `persistent`.
 enum class Lifetime : std::uint8_t { while_open, persistent };
 
 struct StoreUnderTest {
-  // First part of the names of its cases: letters, digits and underscores.
+  // The first part of the names of its cases: letters, digits and underscores.
   std::string name;
-  // The URL of a store that is not there yet; every call for one place gives the same.
+  // The URL of a store that does not exist yet; every call for one place returns the same.
   std::function<std::string(const ConformancePlace& place)> url;
   // Opens the store, or another handle on it. Left empty: open_backend.
   std::function<Async<std::shared_ptr<Backend>>(std::string url, Env env)> open = {};
   ConformanceTime time = ConformanceTime::real;
   Processes processes = Processes::one;
   Lifetime lifetime = Lifetime::while_open;
-  // How often a case is run again because a commit met a conflict that nothing accounts for. 1
-  // where every conflict has a cause; more for an engine that may refuse without one.
+  // How often a case is run because a commit got a conflict without a cause. 1 if every conflict
+  // has a cause; more for an engine that may refuse a commit without cause.
   int attempts = 1;
 };
 

@@ -1,4 +1,4 @@
-// A folder of a test's own, removed with all that is in it when the test ends.
+// A temporary folder for a test, removed with its contents when the test ends.
 //
 // What for: tests with real files. When not: a store that need not be a file (memory:), or a device in
 // simulated time (semper/testing/simulated_disk.h).
@@ -6,9 +6,10 @@
 //   const semper::testing::TemporaryFolder folder;
 //   auto store = open_store("sqlite:" + folder.path("data.db"));
 //
-// It lies where GoogleTest puts a test's files ($TEST_TMPDIR, else /tmp) or, as Place::beside_program, in
-// the folder of the program: /tmp may be in memory, where direct I/O does not work and a flush proves nothing.
-// Throws std::system_error where it cannot be made. Threads: a value that is not copied.
+// It is where GoogleTest puts a test's files ($TEST_TMPDIR, else /tmp) or, with
+// Place::beside_program, in the folder of the program: /tmp may be in memory, where direct I/O does
+// not work and a flush proves nothing. Throws std::system_error if it cannot be created. Threads: a
+// value that is not copied.
 #pragma once
 
 #include <cstdint>
@@ -23,17 +24,17 @@ class TemporaryFolder {
   enum class Place : std::uint8_t { for_tests, beside_program };
 
   explicit TemporaryFolder(Place place = Place::for_tests);
-  // In a folder that is there.
+  // In an existing folder.
   explicit TemporaryFolder(const std::filesystem::path& parent);
   ~TemporaryFolder();
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
-  // Without a slash at its end.
+  // Without a trailing slash.
   std::string path() const { return path_.string(); }
   std::string path(std::string_view name) const { return (path_ / name).string(); }
 
-  // It stays: for a person to look at what a test that failed has left.
+  // Keeps the folder, so that a person can look at what a failed test has left.
   void keep() { is_kept_ = true; }
 
  private:
