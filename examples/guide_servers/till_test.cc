@@ -13,7 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 using semper::Task;
 
-TEST(TillTest, a_till_closes_at_another_time_or_on_holidays) {
+TEST(TillTest, a_till_closes_on_time_and_not_on_holidays) {
   semper::testing::SimulatedClock clock;
   const auto whole = [&]() -> Task<void> {
     semper::StoreOptions in_simulated_time;

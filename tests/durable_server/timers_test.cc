@@ -560,7 +560,7 @@ SERVER_TEST(SimulatedTimers, hosts_with_other_calendars_double_a_tick) {
   }
 }
 
-SERVER_TEST(DurableTimers, a_schedule_that_is_none_is_set_or_not_explained) {
+SERVER_TEST(DurableTimers, a_schedule_that_is_none_is_refused_in_words) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const auto bad = cron("t", "61 * * * *");
@@ -574,7 +574,7 @@ SERVER_TEST(DurableTimers, a_schedule_that_is_none_is_set_or_not_explained) {
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(SimulatedTimers, hosts_with_other_calendars_double_a_tick_of_a_schedule_or_lose_one) {
+SERVER_TEST(SimulatedTimers, hosts_with_other_calendars_send_each_tick_of_a_schedule_once) {
   co_await world.serve<Watchman>(std::make_shared<Watchman>(), quick_options(), {}, 3s);
   co_await world.serve<Watchman>(std::make_shared<Watchman>(), quick_options(), {}, -3s);
   co_await world.serve<Watchman>();
@@ -603,7 +603,7 @@ SERVER_TEST(SimulatedTimers, hosts_with_other_calendars_double_a_tick_of_a_sched
   }
 }
 
-SERVER_TEST(SimulatedTimers, a_schedule_is_kept_without_its_zone_or_its_next_time) {
+SERVER_TEST(SimulatedTimers, a_schedule_keeps_its_zone_and_its_next_time) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   auto set = cron("t", "30 2 * * *", 7);
@@ -652,7 +652,7 @@ Task<void> fire_behind(World& world, std::string id, std::function<void(Bytes&)>
 }
 
 SERVER_TEST(SimulatedTimers,
-            a_timer_that_is_beyond_a_host_stops_the_others_of_its_shard_or_is_lost) {
+            a_timer_that_is_beyond_a_host_stops_no_other_of_its_shard_and_is_not_lost) {
   co_await world.serve<Watchman>();
   co_await fire_behind(world, "newer", [](Bytes& row) { row[Versionstamp::size + 1] = 9; });
   co_await fire_behind(world, "elsewhere", [](Bytes& row) {
@@ -660,7 +660,7 @@ SERVER_TEST(SimulatedTimers,
   });
 }
 
-SERVER_TEST(SimulatedTimers, a_paused_timer_sends_ticks_or_makes_up_for_them) {
+SERVER_TEST(SimulatedTimers, a_paused_timer_sends_no_tick_and_makes_up_for_none) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const auto set = every("t", 1'000);
@@ -683,7 +683,7 @@ SERVER_TEST(SimulatedTimers, a_paused_timer_sends_ticks_or_makes_up_for_them) {
 }
 
 // As cancel_a_queued_tick.
-SERVER_TEST(DurableTimers, a_queued_tick_is_handled_while_its_timer_is_paused_or_lost_for_it) {
+SERVER_TEST(DurableTimers, a_queued_tick_waits_while_its_timer_is_paused) {
   auto behaviour = std::make_shared<Watchman>();
   Process* server = co_await world.serve<Watchman>(behaviour);
   auto ref = world.ref<Watchman>("w");
@@ -706,7 +706,7 @@ SERVER_TEST(DurableTimers, a_queued_tick_is_handled_while_its_timer_is_paused_or
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(DurableTimers, a_triggered_timer_does_not_fire_or_moves_its_schedule) {
+SERVER_TEST(DurableTimers, a_triggered_timer_fires_and_keeps_its_schedule) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const Tenant tenant(world.store());

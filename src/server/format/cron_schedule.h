@@ -2,7 +2,7 @@
 // What time zones make of it: cron_times.h.
 //
 // Such a clock counts seconds since 1970 of its own calendar. Bounds: kCronScheduleBytes; kCronSearchDays, as there
-// are at most eight years between two days of a schedule (29 February, around 1900 or 2100).
+// are at most 40 years between two days of a schedule (29 February on a given weekday, around 1900 or 2100).
 #pragma once
 
 #include <bitset>
@@ -14,7 +14,7 @@
 
 namespace semper::internal {
 
-inline constexpr std::int64_t kCronSearchDays = 3'000;
+inline constexpr std::int64_t kCronSearchDays = 15'000;
 
 class CronSchedule {
  public:

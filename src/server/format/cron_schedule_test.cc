@@ -37,7 +37,7 @@ std::string refusal(std::string_view text) {
 // A Wednesday.
 const std::int64_t kNow = at(2026, 11, 25, 12, 34, 56);
 
-TEST(CronSchedule, a_schedule_comes_at_another_time) {
+TEST(CronSchedule, a_schedule_comes_at_the_times_it_names) {
   const auto next = [](std::string_view text) { return must_parse(text).first_from(kNow); };
   EXPECT_EQ(next("* * * * *"), at(2026, 11, 25, 12, 35));
   EXPECT_EQ(next("* * * * * *"), kNow) << "six fields, the second in front";
@@ -65,7 +65,7 @@ TEST(CronSchedule, a_schedule_comes_at_another_time) {
   EXPECT_EQ(next("@annually"), at(2027, 1, 1));
 }
 
-TEST(CronSchedule, two_day_fields_are_joined_the_wrong_way) {
+TEST(CronSchedule, two_day_fields_fit_either_and_one_with_a_star_fits_both) {
   const auto next = [](std::string_view text) { return must_parse(text).first_from(kNow); };
   EXPECT_EQ(next("0 0 13 * fri"), at(2026, 11, 27)) << "either of them";
   EXPECT_EQ(next("0 0 26 * fri"), at(2026, 11, 26));
@@ -73,7 +73,7 @@ TEST(CronSchedule, two_day_fields_are_joined_the_wrong_way) {
   EXPECT_EQ(next("0 0 */2 * thu"), at(2026, 12, 3));
 }
 
-TEST(CronSchedule, what_is_no_schedule_is_taken_or_refused_without_a_word) {
+TEST(CronSchedule, what_is_no_schedule_is_refused_in_words) {
   EXPECT_NE(refusal("").find("0 fields"), std::string::npos);
   EXPECT_NE(refusal("* * * *").find("4 fields"), std::string::npos);
   EXPECT_NE(refusal("* * * * * * *").find("7 fields"), std::string::npos);
@@ -121,13 +121,28 @@ TEST(CronSchedule, what_is_no_schedule_is_taken_or_refused_without_a_word) {
   EXPECT_FALSE(refusal(std::string("* * * * *\0", 10)).empty());
 }
 
-TEST(CronSchedule, a_weekly_leap_day_of_a_century_is_looked_for_without_end_or_not_found) {
+TEST(CronSchedule, a_leap_day_is_found_across_a_century_without_one) {
   EXPECT_EQ(must_parse("0 0 29 2 *").first_from(at(2096, 3, 1)), at(2104, 2, 29));
   EXPECT_EQ(must_parse("0 0 29 2 *").last_until(at(2104, 2, 28)), at(2096, 2, 29));
 }
 
+// Wherever one starts: a schedule that was taken at one time is not one that ends its process at another.
+TEST(CronSchedule, leap_days_of_a_weekday_are_found_from_every_year) {
+  const auto sunday = must_parse("0 0 29 2 */7");
+  EXPECT_EQ(sunday.first_from(at(2088, 3, 1)), at(2128, 2, 29));
+  EXPECT_EQ(sunday.last_until(at(2128, 2, 28)), at(2088, 2, 29));
+  for (const auto* text : {"0 0 29 2 */2", "0 0 29 2 */3", "0 0 29 2 */4", "0 0 29 2 */5",
+                           "0 0 29 2 */6", "0 0 29 2 */7", "0 0 */30 2 mon", "0 0 */28 2 tue"}) {
+    const auto schedule = must_parse(text);
+    for (int year = 1970; year < 2260; ++year) {
+      const auto found = schedule.first_from(at(year, 1, 1));
+      EXPECT_EQ(schedule.last_until(found), found) << text << " from " << year;
+    }
+  }
+}
+
 // What is counted, and what lies before, is what one finds by going from one to the next.
-TEST(CronSchedule, times_are_counted_or_found_backwards_as_others) {
+TEST(CronSchedule, times_are_counted_and_found_backwards_as_they_come) {
   for (const auto* text : {"* * * * * *", "*/7 3-50/9 */5 * * *", "0 12 29 2 *", "@weekly",
                            "59 59 23 31 12 *", "0 0 0 * * *", "30 17 * * mon-fri"}) {
     const CronSchedule schedule = must_parse(text);

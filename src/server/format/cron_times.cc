@@ -61,7 +61,7 @@ CronTimes::Due CronTimes::next(Due after) const {
     if (stretch.fills_gap && stretch.even.begin == moment) return {moment * kSecond, now};
     const std::int64_t shown = schedule_.first_from(std::max(stretch.first, now));
     const std::int64_t due = shown - stretch.even.ahead;
-    // There is a stretch that it is in: a schedule comes every eight years.
+    // There is a stretch that it is in: a schedule comes within kCronSearchDays.
     if (due < stretch.even.end) return {due * kSecond, shown};
     moment = stretch.even.end;
   }

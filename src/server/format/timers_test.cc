@@ -219,7 +219,7 @@ ByCalendar cron(const CronOptions& options) {
   return made;
 }
 
-TEST(Timers, one_by_the_calendar_comes_at_another_time_or_miscounts) {
+TEST(Timers, one_by_the_calendar_comes_on_time_and_counts_what_it_missed) {
   auto hourly = cron({.schedule = "@hourly"});
   EXPECT_EQ(hourly.timer.next_ms, kSetAt + 26 * kMinute);
   const Firing first = hourly.fire(hourly.timer.next_ms + 5);
@@ -254,7 +254,7 @@ TEST(Timers, one_by_the_calendar_comes_at_another_time_or_miscounts) {
 }
 
 // The data of two zones stand for two versions of those of one, in which a country has done away with summer time.
-TEST(Timers, hosts_with_other_data_of_a_zone_send_two_ticks_of_a_day_or_none) {
+TEST(Timers, hosts_with_other_data_of_a_zone_send_one_tick_of_a_day) {
   const CronTimes hosts[] = {*CronTimes::make("30 17 * * *", "Europe/Berlin"),
                              *CronTimes::make("30 17 * * *", "Europe/London")};
   for (const std::uint64_t pattern : {0x0000u, 0x5555u, 0x3333u, 0xf0f1u, 0x1248u, 0xffffu}) {
@@ -275,7 +275,7 @@ TEST(Timers, hosts_with_other_data_of_a_zone_send_two_ticks_of_a_day_or_none) {
 }
 
 // As this program wrote it before it knew schedules.
-TEST(Timers, a_row_of_before_is_read_otherwise) {
+TEST(Timers, a_row_of_before_is_read_as_it_was) {
   Bytes row(Versionstamp::complete(7, 0, 0).bytes());
   row += "\x8f\x01\x02\x18\x64\xf6\x00\x00\xf6\x09"sv;
   row += "\x64Ring\x41\xf6\x19\x04\x4c\x04\x03\x02\x03"sv;
@@ -293,7 +293,7 @@ TEST(Timers, a_row_of_before_is_read_otherwise) {
   EXPECT_EQ(read->encode(), row);
 }
 
-TEST(Timers, one_by_the_calendar_does_not_end) {
+TEST(Timers, one_by_the_calendar_ends_when_it_was_told_to) {
   CronOptions options{.schedule = "@hourly"};
   options.until = timer_time(kSetAt + 2 * kHour);
   auto ending = cron(options);
@@ -306,7 +306,7 @@ TEST(Timers, one_by_the_calendar_does_not_end) {
   EXPECT_FALSE(go_on(counted.timer, counted.timer.next_ms));
 }
 
-TEST(Timers, one_by_the_calendar_is_read_as_another_or_by_a_program_that_knows_none) {
+TEST(Timers, one_by_the_calendar_is_refused_by_a_program_that_knows_none) {
   CronOptions options{.schedule = "30 17 * * mon-fri", .zone = "Europe/Berlin"};
   options.jitter = 90s;
   options.until = timer_time(kSetAt * 2);
@@ -336,7 +336,7 @@ TEST(Timers, one_by_the_calendar_is_read_as_another_or_by_a_program_that_knows_n
                              *timer_cron({.schedule = "30 17 * * mon-fri"}, message(), kLimits)));
 }
 
-TEST(Timers, jitter_is_too_long_or_shifts_the_schedule) {
+TEST(Timers, jitter_has_a_bound_and_shifts_no_schedule) {
   auto spec = timer_every({.period = 100ms, .jitter = 60ms}, message(), kLimits);
   ASSERT_TRUE(spec);
   TimerRequest request;
@@ -358,7 +358,7 @@ TEST(Timers, jitter_is_too_long_or_shifts_the_schedule) {
   EXPECT_GT(seen.size(), 20u) << "each tick has a chance of its own";
 }
 
-TEST(Timers, one_that_is_paused_goes_on_or_makes_up_for_it) {
+TEST(Timers, one_that_is_paused_stands_still_and_makes_up_for_nothing) {
   TimerRecord timer = every({.period = 100ms});
   const Firing first = fire_timer(timer, "t", 1'250);
   EXPECT_EQ(first.tick.missed, 1u);
@@ -382,7 +382,7 @@ TEST(Timers, one_that_is_paused_goes_on_or_makes_up_for_it) {
   EXPECT_GT(daily.timer.next_ms, kSetAt + 75 * kHour);
 }
 
-TEST(Timers, one_of_a_single_tick_is_lost_while_it_is_paused) {
+TEST(Timers, one_of_a_single_tick_keeps_it_while_it_is_paused) {
   TimerRecord timer = begin_timer(*timer_after(5ms, message(), kLimits), 1'000);
   timer.stamp = Versionstamp::complete(7, 0, 0);
   const Firing first = fire_timer(timer, "t", 1'005);
@@ -395,7 +395,7 @@ TEST(Timers, one_of_a_single_tick_is_lost_while_it_is_paused) {
   EXPECT_FALSE(go_on(timer, 9'000));
 }
 
-TEST(Timers, a_triggered_tick_moves_the_schedule_or_comes_beside_another) {
+TEST(Timers, a_triggered_tick_moves_no_schedule_and_comes_alone) {
   TimerRecord timer = every({.period = 100ms});
   const auto now = trigger_timer(timer, "t", 1'042);
   ASSERT_TRUE(now);
