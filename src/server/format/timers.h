@@ -14,7 +14,7 @@
 #include "semper/server/internal/timer_request.h"
 #include "semper/store/limits.h"
 #include "semper/store/versionstamp.h"
-#include "server/format/cron_times.h"
+#include "server/calendar/cron_times.h"
 #include "server/format/records.h"
 
 namespace semper::internal {

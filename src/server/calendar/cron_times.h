@@ -18,7 +18,7 @@
 #include <string_view>
 
 #include "semper/base/result.h"
-#include "server/format/cron_schedule.h"
+#include "server/calendar/cron_schedule.h"
 
 namespace semper::internal {
 

@@ -1,4 +1,4 @@
-#include "server/format/cron_schedule.h"
+#include "server/calendar/cron_schedule.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Schedules on the clocks of real zones, on the days on which they are changed.
-#include "server/format/cron_times.h"
+#include "server/calendar/cron_times.h"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "server/format/zone_clock.h"
+#include "server/calendar/zone_clock.h"
 
 #include <cctz/civil_time.h>
 #include <cctz/time_zone.h>

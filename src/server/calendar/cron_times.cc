@@ -1,10 +1,10 @@
-#include "server/format/cron_times.h"
+#include "server/calendar/cron_times.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
-#include "server/format/zone_clock.h"
+#include "server/calendar/zone_clock.h"
 
 namespace semper::internal {
 namespace {
