@@ -27,7 +27,7 @@ semper::Async<void> order_payments(semper::Store store, std::size_t accounts,
 // What one clerk did.
 struct Work {
   std::uint64_t done = 0;
-  std::uint64_t refused = 0;   // for want of money
+  std::uint64_t refused = 0;   // for insufficient funds
   std::uint64_t repeated = 0;  // requests sent again, for want of an answer
   std::uint64_t unknown =
       0;  // the clerk went home without an answer: may have happened, and may still

@@ -83,7 +83,7 @@ class Clerks {
 };
 
 void report(const bank::Work& work) {
-  std::cout << work.done << " transfers, " << work.refused << " refused for want of money, "
+  std::cout << work.done << " transfers, " << work.refused << " refused for insufficient funds, "
             << work.repeated << " sent again, " << work.unknown << " without an answer, "
             << work.failed << " failed\n";
   if (!work.last_error.empty()) std::cout << "the last error was " << work.last_error << '\n';

@@ -109,11 +109,11 @@ SERVER_TEST(Atomically, what_the_function_refuses_or_throws_leaves_nothing_behin
     a = b = 1000;
     tx.cast(ben, Counter::Add{500});
     tx.transaction().set("note", "of it");
-    co_return fail(ErrorKind::exhausted, "no cover");
+    co_return fail(ErrorKind::exhausted, "insufficient funds");
   };
   const auto error = must_fail(co_await atomically(world.store(), std::tuple(ann, ben), refuse));
   EXPECT_EQ(error.kind(), ErrorKind::exhausted);
-  EXPECT_EQ(error.message(), "no cover");
+  EXPECT_EQ(error.message(), "insufficient funds");
   const auto throws = [&](Atomic& tx, std::int64_t& a, std::int64_t& b) -> Async<void> {
     a = b = 1000;
     tx.cast(ben, Counter::Add{500});

@@ -8,7 +8,7 @@
 //
 //   auto move = [cents](semper::Atomic& tx, Account::State& from, Account::State& to)
 //       -> semper::Async<std::int64_t> {
-//     if (from.balance < cents) co_return semper::fail(semper::ErrorKind::exhausted, "no cover");
+//     if (from.balance < cents) co_return semper::fail(semper::ErrorKind::exhausted, "insufficient funds");
 //     from.balance -= cents;
 //     to.balance += cents;
 //     tx.cast(ledger, Ledger::Moved{cents});                  // goes out with the commit

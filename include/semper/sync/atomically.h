@@ -4,7 +4,7 @@
 // which includes callbacks, and for a single entity (sync/ref.h).
 //
 //   auto move = [&](semper::Atomic& tx, Account::State& from, Account::State& to) -> semper::Status {
-//     if (from.balance < cents) return semper::fail(semper::ErrorKind::exhausted, "no cover");
+//     if (from.balance < cents) return semper::fail(semper::ErrorKind::exhausted, "insufficient funds");
 //     from.balance -= cents;
 //     to.balance += cents;
 //     return {};

@@ -190,7 +190,7 @@ class AtomicallyWorkload final : public Workload {
         states[i]->in.push_back(first + i - 1);
         states[i]->balance += amount;
       }
-      if (from.balance < 0) co_return fail(ErrorKind::exhausted, "no cover");
+      if (from.balance < 0) co_return fail(ErrorKind::exhausted, "insufficient funds");
       ++from.sent;
       simulation_.surface().drawn("Atomic::cast");
       tx.cast(refs.back(), Purse::Came{});
