@@ -55,7 +55,7 @@ std::vector<std::string> packages_of(const DpkgLog& log) {
   return packages;
 }
 
-TEST_F(DpkgLogTest, ReadsStatusEventsAndNothingElse) {
+TEST_F(DpkgLogTest, it_reads_status_events_and_nothing_else) {
   const auto log = read({write("dpkg.log",
                                "2025-06-24 14:36:25 startup archives unpack\n"
                                "2025-06-24 14:36:25 upgrade libc6:amd64 2.36-9 2.36-10\n"
@@ -73,7 +73,7 @@ TEST_F(DpkgLogTest, ReadsStatusEventsAndNothingElse) {
   EXPECT_EQ(log->events[1].entry.version, "<none>");
 }
 
-TEST_F(DpkgLogTest, EventsOfOneSecondAreNumberedInTheirOrder) {
+TEST_F(DpkgLogTest, events_of_one_second_are_numbered_in_their_order) {
   const auto log =
       read({write("dpkg.log", status_line("10:00:00", "a:all") + status_line("10:00:00", "b:all") +
                                   status_line("10:00:01", "c:all"))});
@@ -84,7 +84,7 @@ TEST_F(DpkgLogTest, EventsOfOneSecondAreNumberedInTheirOrder) {
   EXPECT_EQ(log->events[2].entry.position, (Position{second + 1, 0}));
 }
 
-TEST_F(DpkgLogTest, PositionsRiseWhereTheLogsTimeGoesBack) {
+TEST_F(DpkgLogTest, positions_rise_where_the_logs_time_goes_back) {
   const auto log = read(
       {write("dpkg.log", status_line("02:59:59", "a:all") + status_line("02:00:01", "b:all") +
                              status_line("02:59:59", "c:all") + status_line("03:00:00", "d:all"))});
@@ -98,7 +98,7 @@ TEST_F(DpkgLogTest, PositionsRiseWhereTheLogsTimeGoesBack) {
 
 // What the second run relies on: rotation and compression rename files, and events keep their
 // positions.
-TEST_F(DpkgLogTest, RotationCompressionAndGrowthKeepPositions) {
+TEST_F(DpkgLogTest, rotation_compression_and_growth_keep_positions) {
   const std::string first = status_line("10:00:00", "a:all") + status_line("10:00:05", "b:all");
   const std::string second = status_line("10:00:05", "c:all") + status_line("10:00:06", "d:all");
   write("dpkg.log.1", first);
@@ -123,7 +123,7 @@ TEST_F(DpkgLogTest, RotationCompressionAndGrowthKeepPositions) {
 
 // The second in which the oldest file was cut off: its other events count from 0 again, and so are
 // never after what an entity has seen.
-TEST_F(DpkgLogTest, DeletingTheOldestFileNeverRaisesAPosition) {
+TEST_F(DpkgLogTest, deleting_the_oldest_file_never_raises_a_position) {
   write("dpkg.log.2", status_line("10:00:00", "a:all"));
   write("dpkg.log.1", status_line("10:00:00", "b:all") + status_line("10:00:01", "c:all"));
   const auto before = find_and_read();
@@ -135,7 +135,7 @@ TEST_F(DpkgLogTest, DeletingTheOldestFileNeverRaisesAPosition) {
   EXPECT_EQ(after->events[1].entry.position, before->events[2].entry.position);
 }
 
-TEST_F(DpkgLogTest, AFileNamedTwiceIsReadOnce) {
+TEST_F(DpkgLogTest, a_file_named_twice_is_read_once) {
   const auto file = write("dpkg.log", status_line("10:00:00", "a:all"));
   std::filesystem::create_symlink(file, path("link"));
   const auto log = read({file, path("link")});
@@ -145,7 +145,7 @@ TEST_F(DpkgLogTest, AFileNamedTwiceIsReadOnce) {
   EXPECT_NE(log->notes[0].find("link was named before"), std::string::npos);
 }
 
-TEST_F(DpkgLogTest, AGzippedFileBesideItsPlainOneIsLeftOut) {
+TEST_F(DpkgLogTest, a_gzipped_file_next_to_its_plain_one_is_left_out) {
   write("dpkg.log.2", status_line("10:00:00", "a:all"));
   write_gzip("dpkg.log.2.gz", status_line("10:00:00", "a:all"));
   const auto log = find_and_read();
@@ -154,7 +154,7 @@ TEST_F(DpkgLogTest, AGzippedFileBesideItsPlainOneIsLeftOut) {
   EXPECT_EQ(log->notes.size(), 1u);
 }
 
-TEST_F(DpkgLogTest, AFileOfAnotherCompressionIsLeftOutAndNamed) {
+TEST_F(DpkgLogTest, a_file_of_another_compression_is_left_out_and_named) {
   write("dpkg.log", status_line("10:00:00", "a:all"));
   write("dpkg.log.2.xz", "?");
   const auto log = find_and_read();
@@ -164,33 +164,33 @@ TEST_F(DpkgLogTest, AFileOfAnotherCompressionIsLeftOutAndNamed) {
   EXPECT_NE(log->notes[0].find("dpkg.log.2.xz"), std::string::npos);
 }
 
-TEST_F(DpkgLogTest, AFolderWithoutALogSaysWhatToDo) {
+TEST_F(DpkgLogTest, a_folder_without_a_log_says_what_to_do) {
   const auto log = find_dpkg_logs({folder_});
   ASSERT_FALSE(log.has_value());
   EXPECT_EQ(log.error().kind(), ErrorKind::not_found);
   EXPECT_NE(log.error().message().find("--log FILE"), std::string::npos);
 }
 
-TEST_F(DpkgLogTest, AMissingFolderSaysWhy) {
+TEST_F(DpkgLogTest, a_missing_folder_says_why) {
   const auto log = find_dpkg_logs({folder_ + "/absent"});
   ASSERT_FALSE(log.has_value());
   EXPECT_NE(log.error().message().find("No such file"), std::string::npos);
 }
 
-TEST_F(DpkgLogTest, AMissingFileIsNamed) {
+TEST_F(DpkgLogTest, a_missing_file_is_named) {
   const auto log = read({path("absent.log")});
   ASSERT_FALSE(log.has_value());
   EXPECT_EQ(log.error().kind(), ErrorKind::not_found);
   EXPECT_NE(log.error().message().find("absent.log"), std::string::npos);
 }
 
-TEST_F(DpkgLogTest, AFolderInsteadOfAFileIsAnError) {
+TEST_F(DpkgLogTest, a_folder_instead_of_a_file_is_an_error) {
   const auto log = read({folder_});
   ASSERT_FALSE(log.has_value());
   EXPECT_NE(log.error().message().find(folder_), std::string::npos);
 }
 
-TEST_F(DpkgLogTest, ACutOffGzipFileIsCorrupt) {
+TEST_F(DpkgLogTest, a_cut_off_gzip_file_is_corrupt) {
   std::string text;
   for (int i = 0; i < 1000; ++i)
     text += status_line("10:00:00", "p" + std::to_string(i * 7919) + ":all");
@@ -202,7 +202,7 @@ TEST_F(DpkgLogTest, ACutOffGzipFileIsCorrupt) {
   EXPECT_NE(log.error().message().find("dpkg.log.1.gz"), std::string::npos);
 }
 
-TEST_F(DpkgLogTest, ADamagedGzipFileIsCorrupt) {
+TEST_F(DpkgLogTest, a_damaged_gzip_file_is_corrupt) {
   const auto file = write_gzip("dpkg.log.1.gz", status_line("10:00:00", "a:all"));
   std::fstream damaged(file, std::ios::in | std::ios::out | std::ios::binary);
   damaged.seekp(-6, std::ios::end);
@@ -213,7 +213,7 @@ TEST_F(DpkgLogTest, ADamagedGzipFileIsCorrupt) {
   EXPECT_EQ(log.error().kind(), ErrorKind::corrupt) << log.error().to_string();
 }
 
-TEST_F(DpkgLogTest, ALineThatIsStillBeingWrittenIsLeftForLater) {
+TEST_F(DpkgLogTest, a_line_that_is_still_being_written_is_left_for_later) {
   const std::string line = status_line("10:00:01", "b:all");
   const auto log =
       read({write("dpkg.log", status_line("10:00:00", "a:all") + line.substr(0, line.size() - 1))});
@@ -221,7 +221,7 @@ TEST_F(DpkgLogTest, ALineThatIsStillBeingWrittenIsLeftForLater) {
   EXPECT_EQ(log->events.size(), 1u);
 }
 
-TEST_F(DpkgLogTest, LinesOfAnotherFormAreCountedAndTheFirstIsNamed) {
+TEST_F(DpkgLogTest, lines_of_another_form_are_counted_and_the_first_is_named) {
   const auto log = read({write(
       "dpkg.log", status_line("10:00:00", "a:all") +
                       "2026-03-01 10:00:00 status installed\n"          // too short
@@ -236,7 +236,7 @@ TEST_F(DpkgLogTest, LinesOfAnotherFormAreCountedAndTheFirstIsNamed) {
   EXPECT_EQ(log->first_not_understood, path("dpkg.log") + ":2");
 }
 
-TEST_F(DpkgLogTest, AnEndlessLineTakesBoundedMemoryAndIsNotUnderstood) {
+TEST_F(DpkgLogTest, an_endless_line_takes_bounded_memory_and_is_not_understood) {
   const auto log = read(
       {write("dpkg.log",
              status_line("10:00:00", "a:all") + "2026-03-01 10:00:00 status installed a:all 1" +
@@ -245,12 +245,12 @@ TEST_F(DpkgLogTest, AnEndlessLineTakesBoundedMemoryAndIsNotUnderstood) {
   EXPECT_EQ(packages_of(*log).back(), "b:all");
 }
 
-TEST(ParseTime, CountsSecondsOfTheCalendar) {
+TEST(ParseTime, it_counts_seconds_of_the_calendar) {
   EXPECT_EQ(parse_time("1970-01-02", "00:00:01").value(), 86'401);
   EXPECT_EQ(parse_time("2024-02-29", "23:59:59").value(), 1'709'251'199);
 }
 
-TEST(ParseTime, RefusesWhatIsNoTime) {
+TEST(ParseTime, it_refuses_what_is_no_time) {
   for (const auto& [date, time] :
        std::vector<std::pair<std::string, std::string>>{{"2023-02-29", "10:00:00"},
                                                         {"2023-2-9", "10:00:00"},
@@ -262,7 +262,7 @@ TEST(ParseTime, RefusesWhatIsNoTime) {
   }
 }
 
-TEST(CutAfter, KeepsEventsUntilThePosition) {
+TEST(CutAfter, it_keeps_events_until_the_position) {
   std::vector<StatusEvent> events(3);
   for (int i = 0; i < 3; ++i) events[i].entry.position = {10, i};
   cut_after(events, {10, 1});

@@ -8,7 +8,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(Options, DefaultsAreThreeConsumersAndThisMachinesLog) {
+TEST(Options, the_defaults_are_three_consumers_and_this_machines_log) {
   const auto options = parse_options({});
   ASSERT_TRUE(options.has_value());
   EXPECT_EQ(options->role, Role::coordinator);
@@ -16,7 +16,7 @@ TEST(Options, DefaultsAreThreeConsumersAndThisMachinesLog) {
   EXPECT_TRUE(options->logs.empty());
 }
 
-TEST(Options, TakeValuesBesideOrBehindAnEqualsSign) {
+TEST(Options, they_take_values_next_to_them_or_behind_an_equals_sign) {
   const auto options =
       parse_options({"--store", "sqlite:a=b.db", "--consumers=6", "--log", "x", "--log=y"});
   ASSERT_TRUE(options.has_value()) << options.error().to_string();
@@ -25,7 +25,7 @@ TEST(Options, TakeValuesBesideOrBehindAnEqualsSign) {
   EXPECT_EQ(options->logs, (std::vector<std::string>{"x", "y"}));
 }
 
-TEST(Options, TheRolesAreTheFirstArgument) {
+TEST(Options, the_roles_are_the_first_argument) {
   EXPECT_EQ(parse_options({"consumer", "--name", "c"})->role, Role::consumer);
   EXPECT_EQ(parse_options({"publisher", "--until", "5:7"})->until, (Position{5, 7}));
 }
@@ -35,7 +35,7 @@ struct Wrong {
   std::string in_message;
 };
 class WrongOptions : public ::testing::TestWithParam<Wrong> {};
-TEST_P(WrongOptions, AreRefusedByName) {
+TEST_P(WrongOptions, they_are_refused_by_name) {
   const auto options = parse_options(GetParam().arguments);
   ASSERT_FALSE(options.has_value());
   EXPECT_EQ(options.error().kind(), semper::ErrorKind::invalid_argument);
@@ -51,25 +51,25 @@ INSTANTIATE_TEST_SUITE_P(
                       Wrong{{"--store", "memory:"}, "sqlite:PATH"},
                       Wrong{{"--until", "7"}, "SECOND:INDEX"}, Wrong{{"all"}, "'all'"}));
 
-TEST(Progress, ShowsCountShareRateAndRemainingTime) {
+TEST(Progress, it_shows_count_share_rate_and_remaining_time) {
   const auto text = render_progress({500, 2000, 5s}, 80);
   EXPECT_EQ(text.substr(text.find(']')), "] 500/2000  25 %  100 events/s  0:15 left");
 }
 
-TEST(Progress, TheBarIsFilledByShare) {
+TEST(Progress, the_bar_is_filled_by_share) {
   EXPECT_EQ(render_progress({0, 10, 1s}, 100).substr(0, 3), "[> ");
   const auto full = render_progress({10, 10, 1s}, 100);
   EXPECT_EQ(full.find('>'), std::string::npos);
   EXPECT_EQ(full.find("left"), std::string::npos);
 }
 
-TEST(Progress, FitsIntoEveryWidth) {
+TEST(Progress, it_fits_into_every_width) {
   for (std::size_t columns = 0; columns <= 200; ++columns) {
     EXPECT_LE(render_progress({123'456, 1'000'000, 61s}, columns).size(), columns);
   }
 }
 
-TEST(Progress, HasNoRateWithoutTimeAndNoDivisionByZero) {
+TEST(Progress, it_has_no_rate_without_time_and_divides_by_no_zero) {
   EXPECT_NE(render_progress({0, 10, 0s}, 80).find("waiting"), std::string::npos);
   EXPECT_NE(render_progress({0, 0, 0s}, 80).find("100 %"), std::string::npos);
 }

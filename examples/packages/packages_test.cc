@@ -95,7 +95,7 @@ class PackagesTest : public ::testing::Test {
   std::string store_;
 };
 
-TEST_F(PackagesTest, AKilledConsumerChangesNothingAndASecondRunAppliesNothingTwice) {
+TEST_F(PackagesTest, a_killed_consumer_changes_nothing_and_a_second_run_applies_nothing_twice) {
   const auto log = write("dpkg.log", events(0, 2'000));
   const auto first = run(with_log({log}));
   expect_good(first);
@@ -117,7 +117,7 @@ TEST_F(PackagesTest, AKilledConsumerChangesNothingAndASecondRunAppliesNothingTwi
       << third.output << third.errors;
 }
 
-TEST_F(PackagesTest, OnlyWhatIsNewIsAppliedAfterRotation) {
+TEST_F(PackagesTest, only_what_is_new_is_applied_after_rotation) {
   const auto log = write("dpkg.log", events(0, 1'003));
   expect_good(run(with_log({log})));
   std::filesystem::rename(log, path("dpkg.log.1"));
@@ -128,7 +128,7 @@ TEST_F(PackagesTest, OnlyWhatIsNewIsAppliedAfterRotation) {
   EXPECT_EQ(outcome.json()["refused"], 1'003);
 }
 
-TEST_F(PackagesTest, FreshForgetsEarlierRuns) {
+TEST_F(PackagesTest, fresh_forgets_earlier_runs) {
   const auto log = write("dpkg.log", events(0, 500));
   expect_good(run(with_log({log})));
   auto arguments = with_log({log});
@@ -138,7 +138,7 @@ TEST_F(PackagesTest, FreshForgetsEarlierRuns) {
   EXPECT_EQ(outcome.json()["new"], 500);
 }
 
-TEST_F(PackagesTest, ThroughAJournalNothingIsLostOrAppliedTwiceEither) {
+TEST_F(PackagesTest, through_a_journal_nothing_is_lost_or_applied_twice_either) {
   const auto log = write("dpkg.log", events(0, 2'000));
   auto arguments = with_log({log});
   arguments.insert(arguments.end(), {"--journal", path("packages.ring")});
@@ -150,19 +150,19 @@ TEST_F(PackagesTest, ThroughAJournalNothingIsLostOrAppliedTwiceEither) {
   EXPECT_EQ(second.json()["new"], 0) << second.output;
 }
 
-TEST_F(PackagesTest, OneConsumerIsEnoughAlsoWhenItIsKilled) {
+TEST_F(PackagesTest, one_consumer_is_enough_also_when_it_is_killed) {
   auto arguments = with_log({write("dpkg.log", events(0, 500))});
   arguments.insert(arguments.end(), {"--consumers", "1"});
   expect_good(run(arguments));
 }
 
-TEST_F(PackagesTest, ALogOfOneEventIsEnough) {
+TEST_F(PackagesTest, a_log_of_one_event_is_enough) {
   const auto outcome = run(with_log({write("dpkg.log", events(0, 1))}));
   expect_good(outcome);
   EXPECT_EQ(outcome.json()["new"], 1);
 }
 
-TEST_F(PackagesTest, AStoppedRunSaysSoAndTheNextOneGoesOn) {
+TEST_F(PackagesTest, a_stopped_run_says_so_and_the_next_one_goes_on) {
   const auto log = write("dpkg.log", events(0, 20'000));
   auto child = start(with_log({log}));
   ASSERT_TRUE(child.has_value());
@@ -182,34 +182,34 @@ TEST_F(PackagesTest, AStoppedRunSaysSoAndTheNextOneGoesOn) {
   EXPECT_EQ(next.json()["events"], 20'000);
 }
 
-TEST_F(PackagesTest, AMissingLogIsNamed) {
+TEST_F(PackagesTest, a_missing_log_is_named) {
   const auto outcome = run(with_log({path("absent.log")}));
   EXPECT_EQ(outcome.end, "exit code 1");
   EXPECT_NE(outcome.errors.find("absent.log"), std::string::npos) << outcome.errors;
   EXPECT_FALSE(std::filesystem::exists(path("packages.db")));
 }
 
-TEST_F(PackagesTest, ALogWithoutEventsSaysSo) {
+TEST_F(PackagesTest, a_log_without_events_says_so) {
   const auto outcome =
       run(with_log({write("dpkg.log", "2026-01-01 00:00:00 startup archives unpack\n")}));
   EXPECT_EQ(outcome.end, "exit code 1");
   EXPECT_NE(outcome.errors.find("no status event"), std::string::npos) << outcome.errors;
 }
 
-TEST_F(PackagesTest, AStoreThatCanNotBeOpenedSaysWhy) {
+TEST_F(PackagesTest, a_store_that_cannot_be_opened_says_why) {
   const auto log = write("dpkg.log", events(0, 10));
   const auto outcome = run({"--store", "sqlite:" + path("absent/packages.db"), "--log", log});
   EXPECT_EQ(outcome.end, "exit code 1");
   EXPECT_NE(outcome.errors.find("absent"), std::string::npos) << outcome.errors;
 }
 
-TEST_F(PackagesTest, WrongUsageIsExitCodeTwo) {
+TEST_F(PackagesTest, wrong_usage_is_exit_code_two) {
   const auto outcome = run({"--colour"});
   EXPECT_EQ(outcome.end, "exit code 2");
   EXPECT_NE(outcome.errors.find("--help"), std::string::npos);
 }
 
-TEST_F(PackagesTest, HelpNamesEveryOption) {
+TEST_F(PackagesTest, help_names_every_option) {
   const auto outcome = run({"--help"});
   EXPECT_EQ(outcome.end, "");
   for (const char* option :

@@ -19,7 +19,7 @@ PackageState state_of(const std::string& status, const std::string& version) {
   return state;
 }
 
-TEST(Replay, KeepsTheLastWordOnEachPackage) {
+TEST(Replay, it_keeps_the_last_word_on_each_package) {
   const auto packages =
       replay({event("a:all", "unpacked", "1", 1), event("b:all", "installed", "7", 2),
               event("a:all", "installed", "2", 3)});
@@ -30,7 +30,7 @@ TEST(Replay, KeepsTheLastWordOnEachPackage) {
   EXPECT_EQ(packages.at("a:all").last_position, (Position{3, 0}));
 }
 
-TEST(Replay, BoundsTheHistory) {
+TEST(Replay, it_bounds_the_history) {
   std::vector<StatusEvent> events;
   for (int i = 0; i < 100; ++i) events.push_back(event("a:all", "installed", std::to_string(i), i));
   const auto packages = replay(events);
@@ -39,12 +39,12 @@ TEST(Replay, BoundsTheHistory) {
   EXPECT_EQ(packages.at("a:all").history.back().version, "99");
 }
 
-TEST(Differences, FindsNoneInEqualStates) {
+TEST(Differences, there_are_none_in_equal_states) {
   const auto packages = replay({event("a:all", "installed", "2", 3)});
   EXPECT_TRUE(differences(packages.at("a:all"), packages.at("a:all"), Counting::from_zero).empty());
 }
 
-TEST(Differences, NamesEachFieldThatDiffers) {
+TEST(Differences, each_field_that_differs_is_named) {
   const auto expected = replay({event("a:all", "installed", "2", 3)}).at("a:all");
   const auto found = differences(expected, PackageState{}, Counting::from_zero);
   ASSERT_EQ(found.size(), 5u);
@@ -52,7 +52,7 @@ TEST(Differences, NamesEachFieldThatDiffers) {
   EXPECT_EQ(found[4], "history differs");
 }
 
-TEST(Differences, AnEventAppliedTwiceShows) {
+TEST(Differences, an_event_applied_twice_shows) {
   const auto first = event("a:all", "unpacked", "2", 3);
   const auto second = event("a:all", "installed", "2", 4);
   const auto expected = replay({first, second}).at("a:all");
@@ -60,7 +60,7 @@ TEST(Differences, AnEventAppliedTwiceShows) {
   EXPECT_FALSE(differences(expected, twice, Counting::from_zero).empty());
 }
 
-TEST(Differences, AnEventLostInTheMiddleShows) {
+TEST(Differences, an_event_lost_in_the_middle_shows) {
   const auto expected =
       replay({event("a:all", "unpacked", "2", 3), event("a:all", "half-configured", "2", 4),
               event("a:all", "installed", "2", 5)})
@@ -70,7 +70,7 @@ TEST(Differences, AnEventLostInTheMiddleShows) {
   EXPECT_FALSE(differences(expected, lost, Counting::at_least).empty());
 }
 
-TEST(Differences, EventsOfDeletedLogsMayBeThereOnTop) {
+TEST(Differences, events_of_deleted_logs_may_be_there_on_top) {
   const auto expected = replay({event("a:all", "installed", "2", 5)}).at("a:all");
   const auto longer =
       replay({event("a:all", "unpacked", "2", 3), event("a:all", "installed", "2", 5)}).at("a:all");
@@ -78,7 +78,7 @@ TEST(Differences, EventsOfDeletedLogsMayBeThereOnTop) {
   EXPECT_FALSE(differences(expected, longer, Counting::from_zero).empty());
 }
 
-TEST(ParseDpkgQuery, ReadsStatusAndVersion) {
+TEST(ParseDpkgQuery, it_reads_status_and_version) {
   const auto database = parse_dpkg_query(
       "adduser:all install ok installed 3.134\nold:amd64 deinstall ok config-files 1\n"
       "never:amd64 unknown ok not-installed \n");
@@ -89,7 +89,7 @@ TEST(ParseDpkgQuery, ReadsStatusAndVersion) {
   EXPECT_EQ(database->at("never:amd64").version, "");
 }
 
-TEST(ParseDpkgQuery, RefusesLinesOfAnotherForm) {
+TEST(ParseDpkgQuery, it_refuses_lines_of_another_form) {
   const auto database = parse_dpkg_query("adduser:all installed\n");
   ASSERT_FALSE(database.has_value());
   EXPECT_NE(database.error().message().find("adduser:all installed"), std::string::npos);
@@ -103,40 +103,40 @@ class CompareTest : public ::testing::Test {
   const DpkgDatabase dpkg_{{"here:amd64", {"installed", "2"}}, {"rest:all", {"config-files", "1"}}};
 };
 
-TEST_F(CompareTest, CountsWhatIsEqual) {
+TEST_F(CompareTest, it_counts_what_is_equal) {
   EXPECT_EQ(compare_with("here:amd64", state_of("installed", "2")).installed_equal, 1u);
   EXPECT_EQ(compare_with("rest:all", state_of("config-files", "1")).others_equal, 1u);
   EXPECT_EQ(compare_with("gone:all", state_of("not-installed", "<none>")).others_equal, 1u);
 }
 
-TEST_F(CompareTest, AnotherVersionIsAMismatch) {
+TEST_F(CompareTest, another_version_is_a_mismatch) {
   const auto result = compare_with("here:amd64", state_of("installed", "1"));
   ASSERT_EQ(result.mismatches.size(), 1u);
   EXPECT_EQ(result.mismatches[0],
             "here:amd64 is 'installed 1' in the log, and 'installed 2' says dpkg-query");
 }
 
-TEST_F(CompareTest, AnotherStatusIsAMismatch) {
+TEST_F(CompareTest, another_status_is_a_mismatch) {
   EXPECT_EQ(compare_with("here:amd64", state_of("unpacked", "2")).mismatches.size(), 1u);
 }
 
-TEST_F(CompareTest, InstalledInTheLogAndUnknownToDpkgIsAMismatch) {
+TEST_F(CompareTest, one_installed_in_the_log_and_unknown_to_dpkg_is_a_mismatch) {
   EXPECT_EQ(compare_with("gone:all", state_of("installed", "2")).mismatches.size(), 1u);
   EXPECT_EQ(compare_with("here:all", state_of("installed", "2")).mismatches.size(), 1u);
 }
 
-TEST_F(CompareTest, ReplacedByAnotherArchitectureIsToldApart) {
+TEST_F(CompareTest, one_replaced_by_another_architecture_is_told_apart) {
   const auto result = compare_with("here:all", state_of("half-installed", "1"));
   EXPECT_EQ(result.other_architecture, 1u);
   EXPECT_TRUE(result.mismatches.empty());
 }
 
-TEST_F(CompareTest, ALogWithoutArchitecturesIsComparedByName) {
+TEST_F(CompareTest, a_log_without_architectures_is_compared_by_name) {
   EXPECT_EQ(compare_with("here", state_of("installed", "2")).installed_equal, 1u);
   EXPECT_EQ(compare_with("here", state_of("installed", "3")).mismatches.size(), 1u);
 }
 
-TEST_F(CompareTest, WhatIsOlderThanTheLogIsCounted) {
+TEST_F(CompareTest, what_is_older_than_the_log_is_counted) {
   EXPECT_EQ(compare({}, dpkg_).older_than_log, 1u);
   EXPECT_EQ(compare_with("here:amd64", state_of("installed", "2")).older_than_log, 0u);
 }

@@ -136,7 +136,7 @@ static_assert(internal::has_array<WithLastArray>(std::make_index_sequence<3>()))
 static_assert(!internal::has_array<Nested>(std::make_index_sequence<3>()));
 static_assert(internal::most_initialisers<TooMany>() > kMaxFields);
 
-TEST(AggregateTest, FieldsAreVisitedOutOfOrderOrAsCopies) {
+TEST(AggregateTest, fields_are_visited_in_order_and_by_reference) {
   Three<std::string> value{"a", 2, "c"};
   visit_fields(value, [](std::string& first, int& between, std::string& last) {
     first += "1";
@@ -148,7 +148,7 @@ TEST(AggregateTest, FieldsAreVisitedOutOfOrderOrAsCopies) {
   EXPECT_EQ(value.last, "c3");
 }
 
-TEST(AggregateTest, ConstFieldsCanBeChanged) {
+TEST(AggregateTest, fields_of_a_const_object_are_const) {
   const Point point{1, 2};
   const int sum = visit_fields(point, [](auto& x, auto& y) {
     static_assert(std::is_const_v<std::remove_reference_t<decltype(x)>>);
@@ -157,12 +157,12 @@ TEST(AggregateTest, ConstFieldsCanBeChanged) {
   EXPECT_EQ(sum, 3);
 }
 
-TEST(AggregateTest, EmptyAggregateIsVisitedWithAField) {
+TEST(AggregateTest, an_empty_aggregate_is_visited_with_no_fields) {
   const Empty empty;
   EXPECT_EQ(visit_fields(empty, [](auto&... fields) { return sizeof...(fields); }), 0u);
 }
 
-TEST(AggregateTest, LargestAggregateLosesAField) {
+TEST(AggregateTest, the_largest_aggregate_is_visited_with_all_its_fields) {
   ThirtyTwo value{};
   value.ae = 31;
   value.last = "last";

@@ -77,14 +77,14 @@ const Example kExamples[] = {
     {"c1c2a10102", R"({"$tag":[1,{"$tag":[2,{"$map":[[1,2]]}]}]})"},
 };
 
-TEST(CborJsonTest, ItemAndTextDoNotMatchInSomeDirection) {
+TEST(CborJsonTest, item_and_text_match_in_both_directions) {
   for (const Example& example : kExamples) {
     EXPECT_EQ(shown(example.hex), example.json);
     EXPECT_EQ(typed(example.json), example.hex) << example.json;
   }
 }
 
-TEST(CborJsonTest, TextIsNotEscapedOrSteersATerminal) {
+TEST(CborJsonTest, text_is_escaped_and_steers_no_terminal) {
   Bytes item;
   cbor::Writer(item).text("\"\\/\n\t\r\x01\x1b[31m\x7f\xc2\x9b\xc2\xa0\xf0\x9f\x98\x80");
   const auto text = cbor_to_json(item);
@@ -94,14 +94,14 @@ TEST(CborJsonTest, TextIsNotEscapedOrSteersATerminal) {
   EXPECT_EQ(json_to_cbor(*text), item);
 }
 
-TEST(CborJsonTest, HalfAndSingleFloatsShowDigitsTheyDoNotHave) {
+TEST(CborJsonTest, half_and_single_floats_show_only_digits_they_have) {
   EXPECT_EQ(shown("fa3dcccccd"), "0.1");
   EXPECT_EQ(shown("fa47c35000"), "1e+05");
   EXPECT_EQ(shown("f93e00"), "1.5");
   EXPECT_EQ(shown("f97e00"), R"({"$float":"NaN"})");
 }
 
-TEST(CborJsonTest, IndentedTextIsNotTheSameValue) {
+TEST(CborJsonTest, indented_text_is_the_same_value) {
   const std::string text = shown(
       "a3616182018061628061"
       "63a10102",
@@ -112,7 +112,7 @@ TEST(CborJsonTest, IndentedTextIsNotTheSameValue) {
   EXPECT_EQ(typed(text), "a361618201806162806163a10102");
 }
 
-TEST(CborJsonTest, DamagedItemIsShown) {
+TEST(CborJsonTest, a_damaged_item_is_refused_with_its_place) {
   EXPECT_EQ(shown(""), "error: the input ends at byte 0 where an item should start");
   EXPECT_EQ(shown("8201"), "error: found an array longer than the input at byte 0");
   EXPECT_EQ(shown("0102"), "error: 1 bytes too many after the item that ends at byte 1");
@@ -124,7 +124,7 @@ TEST(CborJsonTest, DamagedItemIsShown) {
             "error: found an indefinite length or a break, neither of which is accepted at byte 0");
 }
 
-TEST(CborJsonTest, WrongJsonIsTyped) {
+TEST(CborJsonTest, wrong_json_is_refused_in_words) {
   EXPECT_EQ(typed("").find("error: not JSON: parse error at line 1, column 1: "), 0u) << typed("");
   EXPECT_EQ(typed("{\n \"a\" 1}").find("error: not JSON: parse error at line 2, column 6: "), 0u)
       << typed("{\n \"a\" 1}");
@@ -141,7 +141,7 @@ TEST(CborJsonTest, WrongJsonIsTyped) {
   EXPECT_EQ(typed(R"({"a":1,"a":2})"), "error: the key \"a\" is repeated");
 }
 
-TEST(CborJsonTest, DollarKeyIsTakenForAName) {
+TEST(CborJsonTest, a_dollar_key_is_not_taken_for_a_name) {
   EXPECT_EQ(typed(R"({"$byte":"00"})"),
             "error: the key \"$byte\" is unknown; known with a dollar sign are $bytes, $float, "
             "$simple, $tag and $map");
@@ -152,7 +152,7 @@ TEST(CborJsonTest, DollarKeyIsTakenForAName) {
             "error: the key \"a\" is beside \"$bytes\", which has to be alone");
 }
 
-TEST(CborJsonTest, WrongValueOfADollarKeyIsTyped) {
+TEST(CborJsonTest, a_wrong_value_of_a_dollar_key_is_refused) {
   for (const char* value : {"\"0\"", "\"0x\"", "\"+1\"", "\" 1\"", "1", "[]", "null"}) {
     EXPECT_EQ(typed(std::string(R"({"$bytes":)") + value + "}"),
               "error: \"$bytes\" needs hexadecimal digits, two a byte")
@@ -177,7 +177,7 @@ TEST(CborJsonTest, WrongValueOfADollarKeyIsTyped) {
   }
 }
 
-TEST(CborJsonTest, NestingPastTheBoundExhaustsTheStack) {
+TEST(CborJsonTest, nesting_past_the_bound_is_refused) {
   const auto nested_arrays = [](std::size_t levels) {
     return std::string(levels, '[') + std::string(levels, ']');
   };
@@ -195,7 +195,7 @@ TEST(CborJsonTest, NestingPastTheBoundExhaustsTheStack) {
   EXPECT_EQ(json_to_cbor(*text), maps);
 }
 
-TEST(CborJsonTest, RandomItemsDoNotComeBack) {
+TEST(CborJsonTest, random_items_come_back_from_their_text) {
   constexpr std::uint64_t kSeed = 4;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   std::mt19937_64 random(kSeed);
@@ -222,7 +222,7 @@ TEST(CborJsonTest, RandomItemsDoNotComeBack) {
   EXPECT_GT(accepted, 1000);
 }
 
-TEST(CborJsonTest, RandomTextCrashesTheParser) {
+TEST(CborJsonTest, random_text_is_refused_or_gives_an_item_that_can_be_shown) {
   constexpr std::uint64_t kSeed = 5;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   std::mt19937_64 random(kSeed);

@@ -35,7 +35,7 @@ std::string double_as_hex(double value) {
 }
 
 // RFC 8949, appendix A.
-TEST(CborWriterTest, IntegerIsNotInItsShortestForm) {
+TEST(CborWriterTest, integers_are_written_in_their_shortest_form) {
   EXPECT_EQ(unsigned_as_hex(0), "00");
   EXPECT_EQ(unsigned_as_hex(23), "17");
   EXPECT_EQ(unsigned_as_hex(24), "1818");
@@ -58,7 +58,7 @@ TEST(CborWriterTest, IntegerIsNotInItsShortestForm) {
   EXPECT_EQ(written([](Writer& w) { w.minus_one_minus(UINT64_MAX); }), "3bffffffffffffffff");
 }
 
-TEST(CborWriterTest, FloatIsNotInTheWidthItWasGiven) {
+TEST(CborWriterTest, floats_are_written_in_the_width_they_are_given) {
   EXPECT_EQ(double_as_hex(1.1), "fb3ff199999999999a");
   EXPECT_EQ(double_as_hex(-4.1), "fbc010666666666666");
   EXPECT_EQ(double_as_hex(1.0e+300), "fb7e37e43c8800759c");
@@ -68,7 +68,7 @@ TEST(CborWriterTest, FloatIsNotInTheWidthItWasGiven) {
             "fa7f800000");
 }
 
-TEST(CborWriterTest, StringsContainersTagsAndSimpleValuesDifferFromTheStandard) {
+TEST(CborWriterTest, strings_containers_tags_and_simple_values_are_those_of_the_standard) {
   EXPECT_EQ(written([](Writer& w) { w.bytes(bytes_of({1, 2, 3, 4})); }), "4401020304");
   EXPECT_EQ(written([](Writer& w) { w.text(""); }), "60");
   EXPECT_EQ(written([](Writer& w) { w.text("IETF"); }), "6449455446");
@@ -106,7 +106,7 @@ TEST(CborWriterTest, StringsContainersTagsAndSimpleValuesDifferFromTheStandard) 
   EXPECT_EQ(written([](Writer& w) { w.array(25); }), "9819");
 }
 
-TEST(CborWriterDeathTest, ReservedSimpleValueIsWritten) {
+TEST(CborWriterDeathTest, a_reserved_simple_value_aborts) {
   Bytes out;
   Writer writer(out);
   EXPECT_DEATH(writer.simple(24), "reserved");
@@ -122,7 +122,7 @@ Item read_one(std::string_view hex) {
   return item;
 }
 
-TEST(CborReaderTest, HalfAndSingleFloatsOfOtherWritersChangeValue) {
+TEST(CborReaderTest, half_and_single_floats_of_other_writers_keep_their_value) {
   EXPECT_EQ(read_one("f90000").number, 0.0);
   EXPECT_TRUE(std::signbit(read_one("f98000").number));
   EXPECT_EQ(read_one("f93c00").number, 1.0);
@@ -140,12 +140,12 @@ TEST(CborReaderTest, HalfAndSingleFloatsOfOtherWritersChangeValue) {
   EXPECT_FALSE(read_one("fbc010666666666666").is_single);
 }
 
-TEST(CborReaderTest, LongerThanShortestIntegerIsRefused) {
+TEST(CborReaderTest, an_integer_longer_than_its_shortest_form_is_accepted) {
   EXPECT_EQ(read_one("1b0000000000000005").argument, 5u);
   EXPECT_EQ(read_one("1805").argument, 5u);
 }
 
-TEST(CborReaderTest, SignedBordersComeBackWrong) {
+TEST(CborReaderTest, signed_integers_come_back_at_their_borders) {
   for (const std::int64_t value :
        {std::int64_t{0}, std::int64_t{-1}, std::int64_t{23}, std::int64_t{-24}, std::int64_t{-25},
         std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()}) {
@@ -173,7 +173,7 @@ std::string item_failure(std::string_view hex) {
   });
 }
 
-TEST(CborReaderTest, DamagedItemIsReadOrNamedWrongly) {
+TEST(CborReaderTest, a_damaged_item_is_refused_and_named_with_its_place) {
   EXPECT_EQ(item_failure(""), "the input ends at byte 0 where an item should start");
   EXPECT_EQ(item_failure("18"), "found an item that is cut short at byte 0");
   EXPECT_EQ(item_failure("1b00000000000000"), "found an item that is cut short at byte 0");
@@ -194,7 +194,7 @@ TEST(CborReaderTest, DamagedItemIsReadOrNamedWrongly) {
   EXPECT_EQ(item_failure("f817"), "found a simple value in a form CBOR forbids at byte 0");
 }
 
-TEST(CborReaderTest, WrongKindIsReadOrNamedWrongly) {
+TEST(CborReaderTest, an_item_of_another_kind_is_refused_and_named) {
   std::uint64_t number = 0;
   std::int64_t signed_number = 0;
   double floating = 0;
@@ -229,7 +229,7 @@ TEST(CborReaderTest, WrongKindIsReadOrNamedWrongly) {
             "expected a tag, found an integer at byte 0");
 }
 
-TEST(CborReaderTest, LaterFailureHidesTheFirst) {
+TEST(CborReaderTest, the_first_failure_stays) {
   const Bytes bytes = from_hex("8201f6");
   Reader reader(bytes);
   std::uint64_t number = 0;
@@ -245,7 +245,7 @@ TEST(CborReaderTest, LaterFailureHidesTheFirst) {
             "element 2: expected an integer from 0, found null at byte 2");
 }
 
-TEST(CborReaderTest, BytesAfterTheItemGoUnseen) {
+TEST(CborReaderTest, bytes_after_the_item_are_refused) {
   const Bytes bytes = from_hex("010203");
   Reader reader(bytes);
   std::uint64_t number = 0;
@@ -254,7 +254,7 @@ TEST(CborReaderTest, BytesAfterTheItemGoUnseen) {
   EXPECT_EQ(reader.error().message(), "2 bytes too many after the item that ends at byte 1");
 }
 
-TEST(CborReaderTest, PeekDisagreesWithRead) {
+TEST(CborReaderTest, peek_tells_the_kind_that_read_gives) {
   for (int initial = 0; initial < 256; ++initial) {
     Bytes bytes(1, static_cast<char>(initial));
     bytes.append(300, '\x40');  // enough valid items or string bytes for any one-byte argument
@@ -267,7 +267,7 @@ TEST(CborReaderTest, PeekDisagreesWithRead) {
   }
 }
 
-TEST(CborReaderTest, SkipStopsTooEarlyOrTooLate) {
+TEST(CborReaderTest, skip_ends_where_the_item_ends) {
   // [1, {"a": [2, h'00']}, tag 1 (1.5), "x"] and then 7
   const Bytes bytes = from_hex(
       "8401a16161820241"
@@ -282,14 +282,14 @@ TEST(CborReaderTest, SkipStopsTooEarlyOrTooLate) {
   EXPECT_EQ(number, 7u);
 }
 
-TEST(CborReaderTest, SkipOfDeepNestingExhaustsTheStack) {
+TEST(CborReaderTest, skip_passes_over_nesting_of_any_depth) {
   Bytes bytes(1000000, '\x81');
   bytes.push_back('\0');
   Reader reader(bytes);
   EXPECT_TRUE(reader.skip() && reader.finish());
 }
 
-TEST(CborReaderTest, SkipOfPromisesThatTheInputCanNotHoldRunsLong) {
+TEST(CborReaderTest, skip_refuses_more_items_than_the_input_can_hold) {
   // Arrays that each announce almost all that is left: together far more than the input holds.
   EXPECT_EQ(failure("84838200", [](Reader& r) { return r.skip(); }),
             "found an array longer than the input at byte 0");
@@ -299,7 +299,7 @@ TEST(CborReaderTest, SkipOfPromisesThatTheInputCanNotHoldRunsLong) {
             "found more items than the input holds at byte 1");
 }
 
-TEST(CborReaderTest, NestingPastTheBoundIsEntered) {
+TEST(CborReaderTest, nesting_past_the_bound_is_not_entered) {
   const Bytes bytes(kMaxDepth + 1, '\x81');
   Reader reader(bytes);
   std::uint64_t elements = 0;
@@ -311,7 +311,7 @@ TEST(CborReaderTest, NestingPastTheBoundIsEntered) {
   EXPECT_EQ(reader.error().message(), "nested deeper than 64 levels at byte 64");
 }
 
-TEST(CborReaderTest, RandomBytesCrashTheReaderOrMakeItStandStill) {
+TEST(CborReaderTest, random_bytes_are_read_to_an_end_or_an_error) {
   constexpr std::uint64_t kSeed = 8949;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   std::mt19937_64 random(kSeed);

@@ -71,7 +71,7 @@ std::string failure(std::string_view hex) {
   return result.error().message();
 }
 
-TEST(CodecJsonTest, TypeWithBothFormsIsStoredByPosition) {
+TEST(CodecJsonTest, a_type_with_both_forms_is_stored_by_name) {
   EXPECT_EQ(to_hex(encode(shop::Order{"tea", 2})), "a265636f756e7402646974656d63746561");
   const auto order = decode<shop::Order>(encode(shop::Order{"tea", 2}));
   ASSERT_TRUE(order.has_value()) << order.error().to_string();
@@ -79,14 +79,14 @@ TEST(CodecJsonTest, TypeWithBothFormsIsStoredByPosition) {
   EXPECT_EQ(order->count, 2);
 }
 
-TEST(CodecJsonTest, FriendsOrTemplatesAreNotFound) {
+TEST(CodecJsonTest, functions_that_are_friends_or_templates_are_found) {
   EXPECT_EQ(to_hex(encode(shop::Account(-1))), "a16862616c616e63655f20");
   EXPECT_EQ(decode<shop::Account>(encode(shop::Account(7)))->balance(), 7);
   EXPECT_EQ(to_hex(encode(shop::State::paid)), "6470616964");
   EXPECT_EQ(decode<shop::State>(from_hex("6470616964")), shop::State::paid);
 }
 
-TEST(CodecJsonTest, JsonTypeInsideAnAggregateLosesItsNames) {
+TEST(CodecJsonTest, a_json_type_inside_an_aggregate_keeps_its_names) {
   const shop::Invoice invoice{{"cup", 3}, shop::State::paid, {shop::Account(5)}};
   const Bytes bytes = encode(invoice);
   EXPECT_EQ(bytes.front(), '\x83') << "an array of three fields";
@@ -98,11 +98,11 @@ TEST(CodecJsonTest, JsonTypeInsideAnAggregateLosesItsNames) {
   EXPECT_EQ(back->accounts.at(0).balance(), 5);
 }
 
-TEST(CodecJsonTest, OneFunctionAloneChangesHowATypeIsStored) {
+TEST(CodecJsonTest, one_function_alone_does_not_change_how_a_type_is_stored) {
   EXPECT_EQ(to_hex(encode(shop::OnlyWritten{5})), "8105");
 }
 
-TEST(CodecJsonTest, UnknownOrMissingFieldIsNotLeftToFromJson) {
+TEST(CodecJsonTest, unknown_and_missing_fields_are_left_to_from_json) {
   const auto order =
       decode<shop::Order>(from_hex("a2"
                                    "646974656d"
@@ -117,7 +117,7 @@ TEST(CodecJsonTest, UnknownOrMissingFieldIsNotLeftToFromJson) {
             std::string::npos);
 }
 
-TEST(CodecJsonTest, ExceptionOfFromJsonLosesThePath) {
+TEST(CodecJsonTest, an_exception_of_from_json_is_an_error_with_its_path) {
   const std::string message = failure<std::vector<shop::Order>>(
       "82a0a165636f756e74"
       "6178");
@@ -125,11 +125,11 @@ TEST(CodecJsonTest, ExceptionOfFromJsonLosesThePath) {
       << message;
 }
 
-TEST(CodecJsonTest, ExceptionOfToJsonIsSwallowed) {
+TEST(CodecJsonTest, an_exception_of_to_json_reaches_the_caller) {
   EXPECT_THROW(encode(shop::Throws()), std::runtime_error);
 }
 
-TEST(CodecJsonTest, DocumentDoesNotComeBack) {
+TEST(CodecJsonTest, a_document_comes_back_as_it_was) {
   const json document = {
       {"null", nullptr},
       {"true", true},
@@ -147,7 +147,7 @@ TEST(CodecJsonTest, DocumentDoesNotComeBack) {
   EXPECT_TRUE((*back)["numbers"][4].is_number_float());
 }
 
-TEST(CodecJsonTest, StringThatIsNotUtf8ComesBackAsBinary) {
+TEST(CodecJsonTest, a_string_that_is_not_utf8_comes_back_as_a_string) {
   const json document = {{"a", "\xff"}, {"\xfe", 1}};
   EXPECT_EQ(to_hex(encode(document)),
             "a26161da5350423241ff"
@@ -157,7 +157,7 @@ TEST(CodecJsonTest, StringThatIsNotUtf8ComesBackAsBinary) {
   EXPECT_EQ(*back, document);
 }
 
-TEST(CodecJsonTest, WhatJsonHasNoWordForIsTakenForSomethingElse) {
+TEST(CodecJsonTest, what_has_no_form_in_json_is_refused_with_its_place) {
   EXPECT_EQ(failure<json>("c101"), "found tag 1, which has no form in JSON, at byte 0");
   EXPECT_EQ(failure<json>("f7"), "expected null, found a simple value at byte 0");
   EXPECT_EQ(failure<json>("a10102"), "key of entry 1: expected text, found an integer at byte 1");
@@ -171,7 +171,7 @@ TEST(CodecJsonTest, WhatJsonHasNoWordForIsTakenForSomethingElse) {
   EXPECT_EQ(failure<json>("5a"), "found an item that is cut short at byte 0");
 }
 
-TEST(CodecJsonTest, DeepDocumentExhaustsTheStack) {
+TEST(CodecJsonTest, a_document_nested_too_deep_is_refused_both_ways) {
   json document;
   for (int level = 0; level < 1000; ++level) document = json::array({std::move(document)});
   EXPECT_THROW(encode(document), std::length_error);

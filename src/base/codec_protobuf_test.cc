@@ -16,13 +16,13 @@ struct Envelope {
   codec_test::Order order;
 };
 
-TEST(CodecProtobufTest, MessageIsTakenForAnotherKindOfType) {
+TEST(CodecProtobufTest, a_message_is_taken_for_no_other_kind_of_type) {
   static_assert(internal::codec::IsProtobuf<codec_test::Order>);
   static_assert(!internal::codec::IsStandard<codec_test::Order>);
   static_assert(!internal::codec::HasJsonFunctions<codec_test::Order>);
 }
 
-TEST(CodecProtobufTest, MessageDoesNotComeBack) {
+TEST(CodecProtobufTest, a_message_comes_back_alone_and_inside_an_aggregate) {
   codec_test::Order order;
   order.set_item("tea");
   order.set_count(2);
@@ -41,7 +41,7 @@ TEST(CodecProtobufTest, MessageDoesNotComeBack) {
   EXPECT_EQ(back_inside->order.item(), "tea");
 }
 
-TEST(CodecProtobufTest, UnknownFieldIsDroppedOnTheWayThroughAnOlderProgram) {
+TEST(CodecProtobufTest, an_unknown_field_survives_the_way_through_an_older_program) {
   codec_test::LaterOrder later;
   later.set_item("tea");
   later.set_note("fragile");
@@ -53,7 +53,7 @@ TEST(CodecProtobufTest, UnknownFieldIsDroppedOnTheWayThroughAnOlderProgram) {
   EXPECT_EQ(back->count(), 0);
 }
 
-TEST(CodecProtobufTest, DamagedMessageIsAccepted) {
+TEST(CodecProtobufTest, a_damaged_message_is_refused) {
   const auto damaged =
       decode<codec_test::Order>(testing::from_hex("da53504231"
                                                   "42"

@@ -114,7 +114,7 @@ void expect_bounded_for_all(BytesView bytes) {
   expect_bounded<std::string>(bytes);
 }
 
-TEST(CodecRandomTest, RandomBytesCrashOrTakeMemory) {
+TEST(CodecRandomTest, random_bytes_are_decoded_in_bounded_memory) {
   constexpr std::uint64_t kSeed = 1;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   std::mt19937_64 random(kSeed);
@@ -126,7 +126,7 @@ TEST(CodecRandomTest, RandomBytesCrashOrTakeMemory) {
 }
 
 // Bytes that are mostly well-formed get much deeper than random ones.
-TEST(CodecRandomTest, RandomWellFormedItemsCrashOrTakeMemory) {
+TEST(CodecRandomTest, random_well_formed_items_are_decoded_in_bounded_memory) {
   constexpr std::uint64_t kSeed = 2;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   std::mt19937_64 random(kSeed);
@@ -144,7 +144,7 @@ TEST(CodecRandomTest, RandomWellFormedItemsCrashOrTakeMemory) {
   }
 }
 
-TEST(CodecRandomTest, DamagedValueCrashesOrTakesMemory) {
+TEST(CodecRandomTest, damaged_values_are_decoded_in_bounded_memory) {
   constexpr std::uint64_t kSeed = 3;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   std::mt19937_64 random(kSeed);
@@ -160,14 +160,14 @@ TEST(CodecRandomTest, DamagedValueCrashesOrTakesMemory) {
   }
 }
 
-TEST(CodecRandomTest, ValueCutShortAnywhereIsAccepted) {
+TEST(CodecRandomTest, a_value_cut_short_anywhere_is_refused) {
   const Bytes whole = encode(example());
   for (std::size_t size = 0; size < whole.size(); ++size) {
     EXPECT_FALSE(decode<Everything>(BytesView(whole).substr(0, size)).has_value()) << size;
   }
 }
 
-TEST(CodecRandomTest, LengthOfAnArrayIsBelieved) {
+TEST(CodecRandomTest, no_memory_is_taken_on_the_word_of_an_arrays_length) {
   // One mebibyte that says it holds as many elements, the first of which is of the wrong kind.
   Bytes bytes = encode(std::vector<std::uint8_t>(1 << 20));
   bytes[0] = '\x9a';
@@ -177,7 +177,7 @@ TEST(CodecRandomTest, LengthOfAnArrayIsBelieved) {
   EXPECT_LE(allocated_bytes - before, internal::codec::kMaxReservedBytes + 4096);
 }
 
-TEST(CodecRandomTest, EncodeTakesMemoryBesidesTheOutput) {
+TEST(CodecRandomTest, encode_takes_no_memory_but_its_output) {
   struct Message {
     std::int64_t by = 5;
     std::string text = std::string(100, 'x');

@@ -65,7 +65,7 @@ std::string failure(std::string_view hex, DecodeOptions options = {}) {
 
 // --- numbers ---
 
-TEST(CodecTest, IntegerBordersDoNotComeBack) {
+TEST(CodecTest, integers_come_back_at_their_borders) {
   EXPECT_EQ(returned(std::numeric_limits<std::int8_t>::min()), -128);
   EXPECT_EQ(returned(std::numeric_limits<std::uint8_t>::max()), 255);
   EXPECT_EQ(returned(std::numeric_limits<std::int16_t>::min()), -32768);
@@ -81,7 +81,7 @@ TEST(CodecTest, IntegerBordersDoNotComeBack) {
   EXPECT_EQ(hex_of(-1), "20");
 }
 
-TEST(CodecTest, IntegerOutsideItsTypeIsCutShort) {
+TEST(CodecTest, an_integer_outside_its_type_is_refused) {
   EXPECT_EQ(failure<std::int8_t>("1880"),
             "expected an integer from -128 to 127, found 128 at byte 0");
   EXPECT_EQ(failure<std::int8_t>("3880"),
@@ -100,7 +100,7 @@ TEST(CodecTest, IntegerOutsideItsTypeIsCutShort) {
   EXPECT_EQ(failure<bool>("01"), "expected a boolean, found an integer at byte 0");
 }
 
-TEST(CodecTest, FloatChangesWidthOrBits) {
+TEST(CodecTest, floats_keep_their_width_and_bits) {
   EXPECT_EQ(hex_of(1.5), "fb3ff8000000000000");
   EXPECT_EQ(hex_of(1.5f), "fa3fc00000");
   EXPECT_EQ(returned(0.1), 0.1);
@@ -111,7 +111,7 @@ TEST(CodecTest, FloatChangesWidthOrBits) {
   EXPECT_TRUE(std::signbit(returned(-0.0)));
 }
 
-TEST(CodecTest, FloatRefusesAnExactIntegerOrTakesARoundedOne) {
+TEST(CodecTest, a_float_takes_an_exact_integer_and_refuses_a_rounded_one) {
   EXPECT_EQ(decode<double>(from_hex("01")), 1.0);
   EXPECT_EQ(decode<double>(from_hex("20")), -1.0);
   EXPECT_EQ(decode<double>(from_hex("1b0020000000000000")), 9007199254740992.0);
@@ -130,7 +130,7 @@ TEST(CodecTest, FloatRefusesAnExactIntegerOrTakesARoundedOne) {
 
 enum class Colour : std::uint8_t { red, green = 7 };
 
-TEST(CodecTest, EnumIsNotItsNumber) {
+TEST(CodecTest, an_enum_is_stored_as_its_number) {
   EXPECT_EQ(hex_of(Colour::green), "07");
   EXPECT_EQ(returned(Colour::green), Colour::green);
   EXPECT_EQ(failure<Colour>("190100"), "expected an integer from 0 to 255, found 256 at byte 0");
@@ -138,7 +138,7 @@ TEST(CodecTest, EnumIsNotItsNumber) {
 
 // --- strings ---
 
-TEST(CodecTest, StringThatIsNotUtf8IsStoredAsText) {
+TEST(CodecTest, a_string_that_is_not_utf8_is_stored_as_bytes) {
   EXPECT_EQ(hex_of(std::string("IETF")), "6449455446");
   EXPECT_EQ(hex_of(std::string("\xff\x00", 2)), "42ff00");
   EXPECT_EQ(hex_of(std::string_view("ab")), "626162");
@@ -148,7 +148,7 @@ TEST(CodecTest, StringThatIsNotUtf8IsStoredAsText) {
   EXPECT_EQ(failure<std::string>("01"), "expected text, found an integer at byte 0");
 }
 
-TEST(CodecTest, BytesAreTakenForText) {
+TEST(CodecTest, bytes_are_not_taken_for_text) {
   EXPECT_EQ(hex_of(ByteString{"ab"}), "426162");
   EXPECT_EQ(returned(ByteString{"ab"}), ByteString{"ab"});
   EXPECT_EQ(failure<ByteString>("626162"), "expected a byte string, found text at byte 0");
@@ -168,7 +168,7 @@ TEST(CodecTest, BytesAreTakenForText) {
 
 // --- containers ---
 
-TEST(CodecTest, SequenceDoesNotComeBack) {
+TEST(CodecTest, sequences_come_back_as_they_were) {
   const std::vector<int> numbers = {1, -1, 1000};
   EXPECT_EQ(hex_of(numbers), "8301201903e8");
   EXPECT_EQ(returned(numbers), numbers);
@@ -183,7 +183,7 @@ TEST(CodecTest, SequenceDoesNotComeBack) {
   EXPECT_EQ(returned(three), three);
 }
 
-TEST(CodecTest, SequenceFailureDoesNotSayWhichElement) {
+TEST(CodecTest, a_failure_in_a_sequence_names_the_element) {
   EXPECT_EQ(failure<std::vector<int>>("820160"),
             "element 2: expected an integer, found text at byte 2");
   EXPECT_EQ(failure<std::vector<bool>>("8101"),
@@ -194,7 +194,7 @@ TEST(CodecTest, SequenceFailureDoesNotSayWhichElement) {
             "element 1: expected an integer, found null at byte 1");
 }
 
-TEST(CodecTest, MapOrSetDoesNotComeBack) {
+TEST(CodecTest, maps_and_sets_come_back_as_they_were) {
   const std::map<std::string, int> by_name = {{"a", 1}, {"b", 2}};
   EXPECT_EQ(hex_of(by_name), "a2616101616202");
   EXPECT_EQ(returned(by_name), by_name);
@@ -211,7 +211,7 @@ TEST(CodecTest, MapOrSetDoesNotComeBack) {
   EXPECT_EQ(*decode<std::unordered_set<int>>(encode(numbers)), numbers);
 }
 
-TEST(CodecTest, RepeatedKeyIsDropped) {
+TEST(CodecTest, a_repeated_key_is_refused) {
   using Map = std::map<std::string, int>;
   EXPECT_EQ(failure<Map>("a2616101616102"),
             "key of entry 2: found the same as an earlier one at byte 4");
@@ -223,7 +223,7 @@ TEST(CodecTest, RepeatedKeyIsDropped) {
   EXPECT_EQ(failure<Map>("a1616160"), "entry 1: expected an integer, found text at byte 3");
 }
 
-TEST(CodecTest, PairOrTupleOfAnotherLengthIsTaken) {
+TEST(CodecTest, a_pair_or_tuple_comes_back_and_one_of_another_length_is_refused) {
   const std::tuple<int, std::string, bool> tuple = {1, "a", true};
   EXPECT_EQ(hex_of(tuple), "83016161f5");
   EXPECT_EQ(returned(tuple), tuple);
@@ -238,7 +238,7 @@ TEST(CodecTest, PairOrTupleOfAnotherLengthIsTaken) {
 
 // --- alternatives and times ---
 
-TEST(CodecTest, OptionalLosesItsAbsence) {
+TEST(CodecTest, an_optional_keeps_its_absence) {
   EXPECT_EQ(hex_of(std::optional<int>()), "f6");
   EXPECT_EQ(hex_of(std::optional<int>(5)), "05");
   EXPECT_EQ(returned(std::optional<std::string>()), std::nullopt);
@@ -247,7 +247,7 @@ TEST(CodecTest, OptionalLosesItsAbsence) {
   EXPECT_NE(failure<std::optional<int>>(""), "decoded without a failure");
 }
 
-TEST(CodecTest, VariantLosesItsAlternative) {
+TEST(CodecTest, a_variant_keeps_its_alternative) {
   using Variant = std::variant<std::monostate, int, std::string, int>;
   EXPECT_EQ(hex_of(Variant()), "820080");
   EXPECT_EQ(hex_of(Variant(std::in_place_index<3>, 5)), "820305");
@@ -261,7 +261,7 @@ TEST(CodecTest, VariantLosesItsAlternative) {
   EXPECT_EQ(failure<std::monostate>("8101"), "expected an array of 0 elements, found 1 at byte 0");
 }
 
-TEST(CodecTest, TimesChangeTheirUnit) {
+TEST(CodecTest, times_keep_their_unit) {
   using std::chrono::system_clock;
   EXPECT_EQ(hex_of(std::chrono::milliseconds(-5)), "24");
   EXPECT_EQ(returned(std::chrono::nanoseconds::max()), std::chrono::nanoseconds::max());
@@ -285,7 +285,7 @@ struct Order {
   std::map<std::string, Line> extras;
 };
 
-TEST(CodecTest, AggregateIsNotTheArrayOfItsFields) {
+TEST(CodecTest, an_aggregate_is_the_array_of_its_fields) {
   EXPECT_EQ(hex_of(Counter::Add{2, "hello"}), "82026568656c6c6f");
   EXPECT_EQ(hex_of(Counter::Read{}), "80");
   const Counter::Add add = returned(Counter::Add{-3, ""});
@@ -297,7 +297,7 @@ TEST(CodecTest, AggregateIsNotTheArrayOfItsFields) {
   EXPECT_EQ(order.extras.at("k").count, 3);
 }
 
-TEST(CodecTest, MissingFieldsLoseTheirDefaults) {
+TEST(CodecTest, missing_fields_keep_their_defaults) {
   const auto none = decode<Counter::Add>(from_hex("80"));
   ASSERT_TRUE(none.has_value());
   EXPECT_EQ(none->by, 1);
@@ -314,7 +314,7 @@ TEST(CodecTest, MissingFieldsLoseTheirDefaults) {
   EXPECT_EQ(nested->at(0).count, 1);
 }
 
-TEST(CodecTest, SurplusFieldsAreAnErrorOrAcceptedWhenStrict) {
+TEST(CodecTest, surplus_fields_are_ignored_and_refused_when_strict) {
   const auto add =
       decode<Counter::Add>(from_hex("84026161a10102"
                                     "820304"));
@@ -326,7 +326,7 @@ TEST(CodecTest, SurplusFieldsAreAnErrorOrAcceptedWhenStrict) {
   EXPECT_TRUE(decode<Counter::Add>(from_hex("8102"), {.strict = true}).has_value());
 }
 
-TEST(CodecTest, FailureDoesNotSayTheWholePath) {
+TEST(CodecTest, a_failure_names_the_whole_path) {
   EXPECT_EQ(failure<Counter::Add>("820201"),
             "field 2 of Counter::Add: expected text, found an integer at byte 2");
   EXPECT_EQ(failure<Order>("8207818163746561"
@@ -343,12 +343,12 @@ TEST(CodecTest, FailureDoesNotSayTheWholePath) {
   EXPECT_EQ(failure<Counter::Add>("8201"), "found an array longer than the input at byte 0");
 }
 
-TEST(CodecTest, BytesAfterTheValueAreIgnored) {
+TEST(CodecTest, bytes_after_the_value_are_refused) {
   EXPECT_EQ(failure<int>("0102"), "1 bytes too many after the item that ends at byte 1");
   EXPECT_EQ(failure<Counter::Read>("8000"), "1 bytes too many after the item that ends at byte 1");
 }
 
-TEST(CodecTest, OldContentsSurviveUnderAContainerThatIsRead) {
+TEST(CodecTest, a_container_that_is_read_keeps_none_of_its_old_contents) {
   struct WithDefaults {
     std::vector<int> numbers = {1, 2};
     std::map<int, int> map = {{1, 1}};
@@ -376,7 +376,7 @@ Tree tree_of_depth(int levels) {
   return tree;
 }
 
-TEST(CodecTest, NestingPastTheBoundIsWrittenOrRead) {
+TEST(CodecTest, nesting_past_the_bound_is_neither_written_nor_read) {
   // Each level is an array of fields and an array of children.
   const int most = cbor::kMaxDepth / 2;
   EXPECT_NO_THROW(returned(tree_of_depth(most)));
@@ -391,7 +391,7 @@ TEST(CodecTest, NestingPastTheBoundIsWrittenOrRead) {
   EXPECT_LT(message.size(), 600u);
 }
 
-TEST(CodecTest, EncodeAfterAnEncodeThatThrewStartsWithItsRests) {
+TEST(CodecTest, an_encode_that_threw_leaves_nothing_for_the_next) {
   EXPECT_THROW(encode(tree_of_depth(cbor::kMaxDepth)), std::length_error);
   EXPECT_EQ(hex_of(1), "01");
 }
@@ -424,7 +424,7 @@ struct Codec<Money> {
 
 namespace {
 
-TEST(CodecTest, CodecOfTheUsersIsNotUsedInsideOtherTypes) {
+TEST(CodecTest, a_users_codec_is_used_inside_other_types) {
   EXPECT_EQ(hex_of(Money(12)), "623132");
   EXPECT_EQ(decode<Money>(from_hex("623132")), Money(12));
   const std::vector<Money> purse = {Money(1), Money(22)};
@@ -471,7 +471,7 @@ class Message {
   std::string text_;
 };
 
-TEST(CodecTest, MessageIsNotATaggedByteString) {
+TEST(CodecTest, a_message_is_a_tagged_byte_string) {
   EXPECT_EQ(hex_of(Message("ab")), "da53504231426162");
   EXPECT_EQ(returned(Message("ab")).text(), "ab");
   EXPECT_EQ(returned(std::vector<Message>{Message("a"), Message("b")}).at(1).text(), "b");
@@ -483,7 +483,7 @@ TEST(CodecTest, MessageIsNotATaggedByteString) {
   EXPECT_THROW(encode(Message("incomplete")), std::logic_error);
 }
 
-TEST(CodecTest, EncodeToReplacesWhatIsThere) {
+TEST(CodecTest, encode_to_appends_to_what_is_there) {
   Bytes out = "before";
   encode_to(5, out);
   EXPECT_EQ(out, std::string("before\x05"));

@@ -49,14 +49,14 @@ Bytes random_bytes(std::mt19937_64& random, std::size_t size) {
   return bytes;
 }
 
-TEST(Crc32cTest, PublishedVectorsDiffer) {
+TEST(Crc32cTest, checksums_are_those_of_the_published_vectors) {
   for (const Vector& vector : published_vectors()) {
     EXPECT_EQ(crc32c(vector.bytes), vector.checksum) << vector.name;
     EXPECT_EQ(crc32c_paths::by_table(vector.bytes, 0), vector.checksum) << vector.name << ", table";
   }
 }
 
-TEST(Crc32cTest, PathsDisagreeOnSomeLengthAlignmentOrSeed) {
+TEST(Crc32cTest, both_paths_agree_on_every_length_alignment_and_seed) {
   if (!crc32c_paths::has_instruction()) {
     GTEST_SKIP() << "this processor has no CRC32C instruction: only the table path exists here";
   }
@@ -80,7 +80,7 @@ TEST(Crc32cTest, PathsDisagreeOnSomeLengthAlignmentOrSeed) {
   }
 }
 
-TEST(Crc32cTest, PieceByPieceDiffersFromTheWhole) {
+TEST(Crc32cTest, a_checksum_made_in_two_pieces_is_that_of_the_whole) {
   constexpr std::uint64_t kSeed = 7;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   std::mt19937_64 random(kSeed);
@@ -92,7 +92,7 @@ TEST(Crc32cTest, PieceByPieceDiffersFromTheWhole) {
   }
 }
 
-TEST(Crc32cTest, OneFlippedBitAnywhereGoesUnseen) {
+TEST(Crc32cTest, one_flipped_bit_anywhere_changes_the_checksum) {
   Bytes bytes = octets_from_to(0, 99);
   const std::uint32_t before = crc32c(bytes);
   for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {

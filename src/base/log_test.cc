@@ -30,7 +30,7 @@ class LogTest : public ::testing::Test {
   LogLevel level_before_ = LogLevel::info;
 };
 
-TEST_F(LogTest, LineDoesNotReachTheSinkAsItWas) {
+TEST_F(LogTest, a_line_reaches_the_sink_as_it_was) {
   log_info("host", "serving Counter");
   log_warning("sqlite", std::string("checkpoint is late"));
   log_error("queue", [] { return "parked"; });
@@ -39,7 +39,7 @@ TEST_F(LogTest, LineDoesNotReachTheSinkAsItWas) {
                                       "warning|sqlite|checkpoint is late", "error|queue|parked"}));
 }
 
-TEST_F(LogTest, LineBelowTheLevelIsShownOrItsMessageMade) {
+TEST_F(LogTest, a_line_below_the_level_is_not_shown_nor_its_message_made) {
   bool was_made = false;
   log_debug("host", [&] {
     was_made = true;
@@ -54,21 +54,21 @@ TEST_F(LogTest, LineBelowTheLevelIsShownOrItsMessageMade) {
   EXPECT_EQ(lines_, std::vector<std::string>{"trace|host|step"});
 }
 
-TEST_F(LogTest, OffStillShowsErrors) {
+TEST_F(LogTest, off_shows_not_even_errors) {
   set_log_level(LogLevel::off);
   log_error("host", "stopped");
   log(LogLevel::off, "host", "no line has this level");
   EXPECT_TRUE(lines_.empty());
 }
 
-TEST_F(LogTest, SinkThatThrowsStopsTheCaller) {
+TEST_F(LogTest, a_sink_that_throws_does_not_stop_the_caller) {
   set_log_sink(
       [](LogLevel, std::string_view, std::string_view) { throw std::runtime_error("disk full"); });
   EXPECT_NO_THROW(log_info("host", "one"));
   EXPECT_NO_THROW(log_info("host", "two"));
 }
 
-TEST_F(LogTest, SinkThatLogsRecursesForEver) {
+TEST_F(LogTest, a_sink_that_logs_does_not_recurse) {
   std::atomic<int> calls{0};
   set_log_sink([&](LogLevel, std::string_view, std::string_view) {
     ++calls;
@@ -79,7 +79,7 @@ TEST_F(LogTest, SinkThatLogsRecursesForEver) {
   EXPECT_EQ(calls, 2);
 }
 
-TEST_F(LogTest, SinkIsReplacedUnderALineThatIsBeingWritten) {
+TEST_F(LogTest, a_sink_can_be_replaced_while_another_thread_logs) {
   std::atomic<int> seen{0};
   std::atomic<bool> done{false};
   std::thread writer([&] {
@@ -94,7 +94,7 @@ TEST_F(LogTest, SinkIsReplacedUnderALineThatIsBeingWritten) {
   EXPECT_GT(seen, 0);
 }
 
-TEST_F(LogTest, DefaultSinkLosesThePartsOfALine) {
+TEST_F(LogTest, the_default_sink_writes_every_part_of_a_line) {
   set_log_sink(nullptr);
   ::testing::internal::CaptureStderr();
   log_warning("host", "braces {} and % stay");
@@ -102,7 +102,7 @@ TEST_F(LogTest, DefaultSinkLosesThePartsOfALine) {
   EXPECT_NE(shown.find("warning host: braces {} and % stay\n"), std::string::npos) << shown;
 }
 
-TEST(LogLevelTest, NameDoesNotComeBack) {
+TEST(LogLevelTest, every_level_comes_back_from_its_name) {
   for (const char* name : {"trace", "debug", "info", "warning", "error", "off"}) {
     const auto level = log_level_from(name);
     ASSERT_TRUE(level.has_value()) << name;

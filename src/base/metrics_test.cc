@@ -18,7 +18,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-TEST(HistogramTest, BucketsOverlapOrLeaveGaps) {
+TEST(HistogramTest, buckets_neither_overlap_nor_leave_gaps) {
   std::uint64_t next = 0;
   for (std::size_t bucket = 0; bucket < Histogram::kBuckets; ++bucket) {
     const std::uint64_t largest = Histogram::largest_in(bucket);
@@ -31,7 +31,7 @@ TEST(HistogramTest, BucketsOverlapOrLeaveGaps) {
   EXPECT_EQ(next, 0u) << "the last bucket ends with the largest number";
 }
 
-TEST(HistogramTest, QuantileIsTooLowOrMoreThanASixteenthTooHigh) {
+TEST(HistogramTest, a_quantile_is_never_too_low_and_at_most_a_sixteenth_too_high) {
   constexpr std::uint64_t kSeed = 6;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   std::mt19937_64 random(kSeed);
@@ -52,7 +52,7 @@ TEST(HistogramTest, QuantileIsTooLowOrMoreThanASixteenthTooHigh) {
   }
 }
 
-TEST(HistogramTest, EmptyOrExtremeValuesGiveNonsense) {
+TEST(HistogramTest, an_empty_histogram_and_extreme_values_give_sensible_numbers) {
   Histogram histogram;
   EXPECT_EQ(histogram.quantile(0.5), 0u);
   EXPECT_EQ(histogram.count(), 0u);
@@ -66,7 +66,7 @@ TEST(HistogramTest, EmptyOrExtremeValuesGiveNonsense) {
   EXPECT_EQ(histogram.count_below_power_of_two(64), 2u);
 }
 
-TEST(HistogramTest, PowerOfTwoItselfIsCountedBelow) {
+TEST(HistogramTest, a_power_of_two_is_not_counted_below_itself) {
   Histogram histogram;
   histogram.record(std::uint64_t{1023});
   histogram.record(std::uint64_t{1024});
@@ -74,7 +74,7 @@ TEST(HistogramTest, PowerOfTwoItselfIsCountedBelow) {
   EXPECT_EQ(histogram.count_below_power_of_two(11), 2u);
 }
 
-TEST(RegistryTest, SameFamilyAndLabelsGiveAnotherMetric) {
+TEST(RegistryTest, the_same_family_and_labels_give_the_same_metric) {
   Registry registry;
   Counter& first = registry.counter({"calls_total", "Calls"}, {{"a", "1"}, {"b", "2"}});
   Counter& same = registry.counter({"calls_total", ""}, {{"b", "2"}, {"a", "1"}});
@@ -87,7 +87,7 @@ TEST(RegistryTest, SameFamilyAndLabelsGiveAnotherMetric) {
   EXPECT_EQ(registry.series(), 1002u);
 }
 
-TEST(RegistryTest, PageDiffersFromPrometheusFormat) {
+TEST(RegistryTest, the_page_has_the_format_of_prometheus) {
   Registry registry;
   registry.counter({"calls_total", "Calls, \"all\"\nof \\ them"}, {{"type", "a\"b\\c\nd"}}).add(7);
   registry.counter({"calls_total", ""}, {}).add();
@@ -118,7 +118,7 @@ TEST(RegistryTest, PageDiffersFromPrometheusFormat) {
       "size_bytes_count{x=\"y\"} 5\n");
 }
 
-TEST(RegistryTest, DurationsAreNotShownInSeconds) {
+TEST(RegistryTest, durations_are_shown_in_seconds) {
   Registry registry;
   registry.histogram({"call_seconds", "Time"}).record(std::chrono::milliseconds(1500));
   const std::string page = registry.to_prometheus();
@@ -128,13 +128,13 @@ TEST(RegistryTest, DurationsAreNotShownInSeconds) {
   EXPECT_THAT(page, HasSubstr("call_seconds_bucket{le=\"2.147483647\"} 1\n"));
 }
 
-TEST(RegistryTest, LabelValueThatIsNotUtf8BreaksThePage) {
+TEST(RegistryTest, a_label_value_that_is_not_utf8_is_escaped) {
   Registry registry;
   registry.counter({"c", ""}, {{"v", "\xff"}}).add();
   EXPECT_THAT(registry.to_prometheus(), HasSubstr("c{v=\"\\\\xff\"} 1\n"));
 }
 
-TEST(RegistryTest, FloodOfSeriesGrowsWithoutBound) {
+TEST(RegistryTest, a_flood_of_series_stops_at_the_bounds_and_is_counted) {
   Registry registry({.max_series = 3, .max_histograms = 1});
   registry.counter({"c", ""}, {{"i", "0"}});
   registry.histogram({"h", ""}, {{"i", "0"}});
@@ -152,7 +152,7 @@ TEST(RegistryTest, FloodOfSeriesGrowsWithoutBound) {
   EXPECT_EQ(page.find("late"), std::string::npos);
 }
 
-TEST(RegistryTest, WrongNameOrKindIsAccepted) {
+TEST(RegistryTest, a_wrong_name_or_kind_is_refused) {
   Registry registry;
   for (const char* name : {"", "1a", "a-b", "a b", "\xff", "semper_metrics_refused_total"}) {
     EXPECT_THROW(registry.counter({name, ""}), std::invalid_argument) << name;
@@ -169,7 +169,7 @@ TEST(RegistryTest, WrongNameOrKindIsAccepted) {
   EXPECT_EQ(registry.series(), 1u);
 }
 
-TEST(RegistryTest, CountsOfSeveralThreadsAreLost) {
+TEST(RegistryTest, no_count_of_several_threads_is_lost) {
   constexpr int kThreads = 4;
   constexpr int kRounds = 2000;
   Registry registry;

@@ -10,7 +10,7 @@
 namespace semper {
 namespace {
 
-TEST(ErrorTest, EveryKindComesBackFromItsName) {
+TEST(ErrorTest, every_kind_comes_back_from_its_name) {
   for (int number = 1; number <= static_cast<int>(ErrorKind::internal); ++number) {
     const auto kind = static_cast<ErrorKind>(number);
     EXPECT_FALSE(to_string(kind).empty());
@@ -20,19 +20,19 @@ TEST(ErrorTest, EveryKindComesBackFromItsName) {
   EXPECT_EQ(to_string(ErrorKind::exhausted), "exhausted");
 }
 
-TEST(ErrorTest, UnknownNameOrNumberIsInternal) {
+TEST(ErrorTest, an_unknown_name_or_number_is_internal) {
   EXPECT_EQ(error_kind_from("no such kind"), ErrorKind::internal);
   EXPECT_EQ(error_kind_from(""), ErrorKind::internal);
   EXPECT_EQ(to_string(static_cast<ErrorKind>(0)), "internal");
   EXPECT_EQ(to_string(static_cast<ErrorKind>(200)), "internal");
 }
 
-TEST(ErrorTest, PlaceIsPutInFrontAndTheKindStays) {
+TEST(ErrorTest, a_place_is_put_in_front_and_the_kind_stays) {
   const Error error = Error(ErrorKind::corrupt, "checksum differs").in("sector 7").in("ring a");
   EXPECT_EQ(error.to_string(), "corrupt: ring a: sector 7: checksum differs");
 }
 
-TEST(ErrorTest, OnlyKindsThatMaySucceedUnchangedAreRetryable) {
+TEST(ErrorTest, only_kinds_that_may_succeed_unchanged_are_retryable) {
   EXPECT_TRUE(Error(ErrorKind::retry, "").is_retryable());
   EXPECT_TRUE(Error(ErrorKind::suspended, "").is_retryable());
   EXPECT_TRUE(Error(ErrorKind::conflict, "").is_retryable());
@@ -41,7 +41,7 @@ TEST(ErrorTest, OnlyKindsThatMaySucceedUnchangedAreRetryable) {
   EXPECT_FALSE(Error(ErrorKind::io, "").is_retryable());
 }
 
-TEST(ErrorTest, which_limit_was_hit_is_a_field_that_stays_when_a_place_is_added) {
+TEST(ErrorTest, the_limit_that_was_hit_is_a_field_that_stays_when_a_place_is_added) {
   const Error full(ErrorKind::retry, Limit{"max_waiting", 12}, "12 calls wait already");
   const Error placed = full.in("the ring");
   ASSERT_TRUE(placed.limit());
@@ -84,7 +84,7 @@ TEST(ResultTest, value_gives_what_there_is_or_throws_the_error) {
   }
 }
 
-TEST(ErrorTest, ErrnoGivesTheKindTheTextAndTheNumber) {
+TEST(ErrorTest, errno_gives_the_kind_the_text_and_the_number) {
   const Error error = error_from_errno(ENOENT, "open data.db");
   EXPECT_EQ(error.kind(), ErrorKind::not_found);
   EXPECT_EQ(error.message(), "open data.db: No such file or directory (errno 2)");
@@ -114,13 +114,13 @@ Result<int> sum(int left, int right) {
   return *first + *second;
 }
 
-TEST(ResultTest, TryReturnsTheFirstErrorAndMovesValues) {
+TEST(ResultTest, try_returns_the_first_error_and_moves_values) {
   EXPECT_EQ(sum(1, 2).value(), 3);
   EXPECT_EQ(sum(1, 0).error(), Error(ErrorKind::invalid_argument, "not positive"));
   EXPECT_EQ(sum(0, 1).error().message(), "not positive");
 }
 
-TEST(ResultTest, TryStatusReturnsTheErrorOfAnyResult) {
+TEST(ResultTest, try_status_returns_the_error_of_any_result) {
   EXPECT_TRUE(check(1).has_value());
   EXPECT_EQ(check(0).error().kind(), ErrorKind::invalid_argument);
 }

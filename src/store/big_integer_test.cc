@@ -13,7 +13,7 @@ BigInteger number(std::string_view decimal) {
   return BigInteger::from_string(decimal).value();
 }
 
-TEST(BigInteger, MachineIntegersKeepTheirValueAtEveryEdge) {
+TEST(BigInteger, machine_integers_keep_their_value_at_every_edge) {
   for (const std::int64_t value :
        {std::int64_t{0}, std::int64_t{1}, std::int64_t{-1}, std::int64_t{255}, std::int64_t{-256},
         std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::min()}) {
@@ -26,7 +26,7 @@ TEST(BigInteger, MachineIntegersKeepTheirValueAtEveryEdge) {
   EXPECT_EQ(BigInteger(-1).to_uint64(), std::nullopt);
 }
 
-TEST(BigInteger, NumbersJustPastSixtyFourBitsDoNotWrapIntoThem) {
+TEST(BigInteger, numbers_just_past_sixty_four_bits_do_not_wrap_into_them) {
   EXPECT_EQ(number("9223372036854775808").to_int64(), std::nullopt);
   EXPECT_EQ(number("-9223372036854775808").to_int64(), std::numeric_limits<std::int64_t>::min());
   EXPECT_EQ(number("-9223372036854775809").to_int64(), std::nullopt);
@@ -35,7 +35,7 @@ TEST(BigInteger, NumbersJustPastSixtyFourBitsDoNotWrapIntoThem) {
   EXPECT_EQ(to_hex(number("18446744073709551616").magnitude()), "010000000000000000");
 }
 
-TEST(BigInteger, ThereIsOneZero) {
+TEST(BigInteger, there_is_one_zero) {
   EXPECT_EQ(number("-0"), BigInteger());
   EXPECT_EQ(number("000"), BigInteger(0));
   EXPECT_EQ(BigInteger::from_magnitude(Sign::negative, BytesView("\0\0", 2)).value(), BigInteger());
@@ -43,14 +43,14 @@ TEST(BigInteger, ThereIsOneZero) {
   EXPECT_TRUE(BigInteger().magnitude().empty());
 }
 
-TEST(BigInteger, LeadingZeroBytesDoNotMakeAnotherNumber) {
+TEST(BigInteger, leading_zero_bytes_do_not_make_another_number) {
   EXPECT_EQ(BigInteger::from_magnitude(Sign::positive, BytesView("\0\0\x07", 3)).value(),
             BigInteger(7));
   const Bytes padded = Bytes(300, '\0') + Bytes(255, '\xff');
   EXPECT_EQ(BigInteger::from_magnitude(Sign::positive, padded).value().magnitude().size(), 255U);
 }
 
-TEST(BigInteger, A256thByteIsRefusedAsBytesAndAsText) {
+TEST(BigInteger, a_256th_byte_is_refused_as_bytes_and_as_text) {
   const auto largest = BigInteger::from_magnitude(Sign::negative, Bytes(255, '\xff')).value();
   EXPECT_EQ(BigInteger::from_string(largest.to_string()).value(), largest);
 
@@ -65,7 +65,7 @@ TEST(BigInteger, A256thByteIsRefusedAsBytesAndAsText) {
   EXPECT_EQ(BigInteger::from_string(std::string(5000, '0') + "5").value(), BigInteger(5));
 }
 
-TEST(BigInteger, TextThatIsNotAnIntegerIsRefused) {
+TEST(BigInteger, text_that_is_not_an_integer_is_refused) {
   for (const char* text : {"", "-", "+1", "1.0", "0x10", " 1", "1 ", "--1", "1e3"}) {
     const auto result = BigInteger::from_string(text);
     ASSERT_FALSE(result) << text;
@@ -73,7 +73,7 @@ TEST(BigInteger, TextThatIsNotAnIntegerIsRefused) {
   }
 }
 
-TEST(BigInteger, RandomMagnitudesSurviveDecimalText) {
+TEST(BigInteger, random_magnitudes_survive_decimal_text) {
   constexpr unsigned seed = 20240501;
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
@@ -88,7 +88,7 @@ TEST(BigInteger, RandomMagnitudesSurviveDecimalText) {
   }
 }
 
-TEST(BigInteger, OrderIsNumericAcrossSignsAndLengths) {
+TEST(BigInteger, the_order_is_numeric_across_signs_and_lengths) {
   const BigInteger ascending[] = {number("-18446744073709551617"),
                                   number("-18446744073709551616"),
                                   number("-256"),

@@ -72,7 +72,7 @@ class DirectoriesAtOnce : public ::testing::Test {
   DirectoryLayer layer_{env_};
 };
 
-TEST_F(DirectoriesAtOnce, HundredsMadeAtOnceAllGetPrefixesOfTheirOwn) {
+TEST_F(DirectoriesAtOnce, hundreds_made_at_once_all_get_prefixes_of_their_own) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   constexpr int count = 300;
   std::vector<Directory> made(count);
@@ -103,7 +103,7 @@ TEST_F(DirectoriesAtOnce, HundredsMadeAtOnceAllGetPrefixesOfTheirOwn) {
   EXPECT_EQ(names.value().size(), static_cast<std::size_t>(count));
 }
 
-TEST_F(DirectoriesAtOnce, OneNameOpenedOrCreatedByAllIsOneDirectory) {
+TEST_F(DirectoriesAtOnce, one_name_opened_or_created_by_all_is_one_directory) {
   constexpr int count = 50;
   std::vector<Directory> opened(count);
   auto opener = [&](int i) {

@@ -81,7 +81,7 @@ class Directories : public ::testing::Test {
   DirectoryLayer layer_{env_};
 };
 
-TEST_F(Directories, CreatedOnesOpenWithTheSamePrefix) {
+TEST_F(Directories, created_ones_open_with_the_same_prefix) {
   const auto created = create({"tenants", "ann"}, "app").value();
   EXPECT_EQ(created.path, (DirectoryPath{"tenants", "ann"}));
   EXPECT_EQ(created.layer, "app");
@@ -91,7 +91,7 @@ TEST_F(Directories, CreatedOnesOpenWithTheSamePrefix) {
   EXPECT_EQ(create_or_open({"tenants", "ann"}, "app").value(), created);
 }
 
-TEST_F(Directories, CreatingMakesMissingParentsWithoutALayer) {
+TEST_F(Directories, creating_makes_missing_parents_without_a_layer) {
   create({"a", "b", "c"}, "app").value();
   EXPECT_EQ(open({"a"}).value().layer, "");
   EXPECT_EQ(open({"a", "b"}).value().layer, "");
@@ -99,7 +99,7 @@ TEST_F(Directories, CreatingMakesMissingParentsWithoutALayer) {
   EXPECT_EQ(list({"a", "b"}).value(), Names{"c"});
 }
 
-TEST_F(Directories, PrefixesAreShortAndNoneBeginsWithAnother) {
+TEST_F(Directories, prefixes_are_short_and_none_begins_with_another) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::set<Bytes> prefixes;
   for (int i = 0; i < 120; ++i) {
@@ -112,7 +112,7 @@ TEST_F(Directories, PrefixesAreShortAndNoneBeginsWithAnother) {
   }
 }
 
-TEST_F(Directories, KeysAreWhereFoundationDBsToolsLookForThem) {
+TEST_F(Directories, keys_are_where_foundationdbs_tools_look_for_them) {
   const auto directory = create({"a"}, "app").value();
   const Bytes prefix = directory.contents.prefix();
   const auto nodes = Subspace::from_prefix("\xfe");
@@ -128,13 +128,13 @@ TEST_F(Directories, KeysAreWhereFoundationDBsToolsLookForThem) {
   EXPECT_EQ(rows.size(), 5u);
 }
 
-TEST_F(Directories, AnExistingOneIsNotCreatedAgain) {
+TEST_F(Directories, an_existing_one_is_not_created_again) {
   create({"a", "b"}).value();
   expect_refused([&] { return create({"a", "b"}); }, ErrorKind::already_exists, "a/b");
   expect_refused([&] { return create({"a"}); }, ErrorKind::already_exists, "a");
 }
 
-TEST_F(Directories, AMissingOneIsNotFound) {
+TEST_F(Directories, a_missing_one_is_not_found) {
   expect_refused([&] { return open({"a"}); }, ErrorKind::not_found, "a");
   create({"a"}).value();
   expect_refused([&] { return open({"a", "b"}); }, ErrorKind::not_found, "a/b");
@@ -145,14 +145,14 @@ TEST_F(Directories, AMissingOneIsNotFound) {
   EXPECT_FALSE(remove_if_exists({"b"}).value());
 }
 
-TEST_F(Directories, AnotherLayerIsRefused) {
+TEST_F(Directories, another_layer_is_refused) {
   create({"a"}, "app").value();
   expect_refused([&] { return open({"a"}, "other"); }, ErrorKind::invalid_argument, "\"app\"");
   expect_refused([&] { return create_or_open({"a"}, "other"); }, ErrorKind::invalid_argument,
                  "\"other\"");
 }
 
-TEST_F(Directories, TheRootIsListedButNothingElse) {
+TEST_F(Directories, the_root_can_be_listed_and_nothing_else_done_to_it) {
   const auto kind = ErrorKind::invalid_argument;
   EXPECT_EQ(list().value(), Names{});
   EXPECT_TRUE(exists({}).value());
@@ -166,7 +166,7 @@ TEST_F(Directories, TheRootIsListedButNothingElse) {
   expect_refused([&] { return move({{"a"}, {}}); }, kind, "root");
 }
 
-TEST_F(Directories, NamesThatAreEmptyOrNoUtf8OrTooDeepAreRefused) {
+TEST_F(Directories, names_that_are_empty_or_no_utf8_or_too_deep_are_refused) {
   const auto kind = ErrorKind::invalid_argument;
   expect_refused([&] { return create({"a", ""}); }, kind, "empty");
   expect_refused([&] { return create({"\xff"}); }, kind, "UTF-8");
@@ -177,13 +177,13 @@ TEST_F(Directories, NamesThatAreEmptyOrNoUtf8OrTooDeepAreRefused) {
   EXPECT_TRUE(create(DirectoryPath(kDirectoryDepthMaximum, "d")));
 }
 
-TEST_F(Directories, ListGivesTheNamesDirectlyUnderItInOrder) {
+TEST_F(Directories, list_gives_the_names_directly_under_it_in_order) {
   for (const char* name : {"b", "a", "é", "B"}) create({"top", name, "inner"}).value();
   EXPECT_EQ(list({"top"}).value(), (Names{"B", "a", "b", "é"}));
   EXPECT_EQ(list({"top", "a", "inner"}).value(), Names{});
 }
 
-TEST_F(Directories, MovingRenamesAndKeepsThePrefixAndWhatIsUnderIt) {
+TEST_F(Directories, moving_renames_and_keeps_the_prefix_and_what_is_under_it) {
   const auto before = create({"a", "x"}, "app").value();
   const auto inner = create({"a", "x", "inner"}).value();
   create({"b"}).value();
@@ -197,7 +197,7 @@ TEST_F(Directories, MovingRenamesAndKeepsThePrefixAndWhatIsUnderIt) {
   EXPECT_EQ(list({"a"}).value(), Names{});
 }
 
-TEST_F(Directories, MovingIntoItselfIsRefused) {
+TEST_F(Directories, moving_into_itself_is_refused) {
   create({"a", "b"}).value();
   const auto kind = ErrorKind::invalid_argument;
   expect_refused([&] { return move({{"a"}, {"a"}}); }, kind, "itself");
@@ -205,7 +205,7 @@ TEST_F(Directories, MovingIntoItselfIsRefused) {
   EXPECT_TRUE(move({{"a"}, {"ab"}}));  // no prefix of names, only of letters
 }
 
-TEST_F(Directories, MovingNeedsASourceAFreeNameAndAParent) {
+TEST_F(Directories, moving_needs_a_source_a_free_name_and_a_parent) {
   create({"a"}).value();
   create({"b"}).value();
   expect_refused([&] { return move({{"c"}, {"d"}}); }, ErrorKind::not_found, "c");
@@ -218,7 +218,7 @@ TEST_F(Directories, MovingNeedsASourceAFreeNameAndAParent) {
       ErrorKind::not_found, "parent x/y");
 }
 
-TEST_F(Directories, RemovingTakesEverythingUnderItAndNothingBesideIt) {
+TEST_F(Directories, removing_takes_everything_under_it_and_nothing_next_to_it) {
   const auto kept = create({"kept"}).value();
   const auto top = create({"gone"}).value();
   const auto inner = create({"gone", "inner", "deep"}).value();
@@ -239,7 +239,7 @@ TEST_F(Directories, RemovingTakesEverythingUnderItAndNothingBesideIt) {
   EXPECT_EQ(list().value(), Names{});
 }
 
-TEST_F(Directories, ARemovedNameMadeAgainIsAnotherDirectory) {
+TEST_F(Directories, a_removed_name_made_again_is_another_directory) {
   const auto first = create({"a"}).value();
   set(first.contents.pack({1}), "old");
   EXPECT_TRUE(remove_if_exists({"a"}).value());
@@ -247,7 +247,7 @@ TEST_F(Directories, ARemovedNameMadeAgainIsAnotherDirectory) {
   EXPECT_NE(first.contents, second.contents);
 }
 
-TEST_F(Directories, SeveralStepsInOneTransactionSeeEachOther) {
+TEST_F(Directories, several_steps_in_one_transaction_see_each_other) {
   const auto done = run([&](Transaction& tx) -> Async<void> {
     DirectoryPath a{"a"};
     DirectoryPath b{"a", "b"};
@@ -264,7 +264,7 @@ TEST_F(Directories, SeveralStepsInOneTransactionSeeEachOther) {
   EXPECT_EQ(list().value(), Names{"c"});
 }
 
-TEST_F(Directories, CreatingBesideOthersConflictsOnTheSameNameOnly) {
+TEST_F(Directories, creating_next_to_others_conflicts_on_the_same_name_only) {
   create({"first"}).value();
   const auto in_two = [&](DirectoryPath one, DirectoryPath other) {
     Transaction first = store_.begin();
@@ -279,7 +279,7 @@ TEST_F(Directories, CreatingBesideOthersConflictsOnTheSameNameOnly) {
   EXPECT_TRUE(in_two({"first", "c"}, {"first", "d"}));
 }
 
-TEST_F(Directories, TwoMovesThatWouldMakeACircleConflict) {
+TEST_F(Directories, two_moves_that_would_make_a_circle_conflict) {
   create({"a"}).value();
   create({"b"}).value();
   Transaction first = store_.begin();
@@ -290,7 +290,7 @@ TEST_F(Directories, TwoMovesThatWouldMakeACircleConflict) {
   EXPECT_EQ(simulated_run(clock_, second.commit()).error().kind(), ErrorKind::conflict);
 }
 
-TEST_F(Directories, AChildMadeWhileItsParentIsRemovedIsNotLeftBehind) {
+TEST_F(Directories, a_child_made_while_its_parent_is_removed_is_not_left_behind) {
   create({"a"}).value();
   Transaction remover = store_.begin();
   Transaction maker = store_.begin();
@@ -300,7 +300,7 @@ TEST_F(Directories, AChildMadeWhileItsParentIsRemovedIsNotLeftBehind) {
   EXPECT_EQ(simulated_run(clock_, remover.commit()).error().kind(), ErrorKind::conflict);
 }
 
-TEST_F(Directories, PrefixesThatHoldOtherKeysAreSkipped) {
+TEST_F(Directories, prefixes_that_hold_other_keys_are_skipped) {
   for (int number = 0; number < 64; number += 2) set(Tuple{number, "other"}.pack(), "x");
   for (int i = 0; i < 20; ++i) {
     const auto directory = create({"d" + std::to_string(i)}).value();
@@ -309,7 +309,7 @@ TEST_F(Directories, PrefixesThatHoldOtherKeysAreSkipped) {
   }
 }
 
-TEST_F(Directories, AStoreFullOfOtherKeysIsAnErrorNotAnEndlessSearch) {
+TEST_F(Directories, a_store_full_of_other_keys_is_an_error_not_an_endless_search) {
   set(bytes_of({0x14}), "x");
   for (int number = 1; number < 256; ++number) {
     set(bytes_of({0x15, static_cast<std::uint8_t>(number)}), "x");
@@ -317,7 +317,7 @@ TEST_F(Directories, AStoreFullOfOtherKeysIsAnErrorNotAnEndlessSearch) {
   expect_refused([&] { return create({"a"}); }, ErrorKind::exhausted, "content_prefix");
 }
 
-TEST_F(Directories, TreesWithTheirOwnPrefixesDoNotMeet) {
+TEST_F(Directories, trees_with_their_own_prefixes_do_not_meet) {
   DirectoryLayer other(env_, {.node_prefix = "nodes", .content_prefix = "data"});
   create({"a"}).value();
   const auto theirs = run([&](Transaction& tx) { return other.create(tx, {"b"}); }).value();
@@ -326,7 +326,7 @@ TEST_F(Directories, TreesWithTheirOwnPrefixesDoNotMeet) {
   EXPECT_EQ(run([&](Transaction& tx) { return other.list(tx); }).value(), Names{"b"});
 }
 
-TEST_F(Directories, ATreeOfANewerVersionIsLeftAlone) {
+TEST_F(Directories, a_tree_of_a_newer_version_is_left_alone) {
   const Bytes key = Subspace::from_prefix("\xfe").pack({ByteString{"\xfe"}, ByteString{"version"}});
   for (const Bytes& version : {bytes_of({2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}),
                                bytes_of({1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0})}) {
@@ -341,7 +341,7 @@ TEST_F(Directories, ATreeOfANewerVersionIsLeftAlone) {
   expect_refused([&] { return open({"a"}); }, ErrorKind::corrupt, "version");
 }
 
-TEST_F(Directories, PartitionsAreRefusedAndLeftAlone) {
+TEST_F(Directories, partitions_are_refused_and_left_alone) {
   expect_refused([&] { return create({"p"}, "partition"); }, ErrorKind::unsupported, "p");
   const auto directory = create({"p"}).value();
   set(Subspace::from_prefix("\xfe").pack(
@@ -352,7 +352,7 @@ TEST_F(Directories, PartitionsAreRefusedAndLeftAlone) {
   expect_refused([&] { return remove({"p"}); }, ErrorKind::unsupported, "partition");
 }
 
-TEST_F(Directories, ADamagedPrefixNeverClearsWhatIsNotItsOwn) {
+TEST_F(Directories, a_damaged_prefix_never_clears_what_is_not_its_own) {
   create({"a", "b"}).value();
   const auto parent = open({"a"}).value().contents.prefix();
   set("unrelated", "x");
@@ -365,14 +365,14 @@ TEST_F(Directories, ADamagedPrefixNeverClearsWhatIsNotItsOwn) {
   EXPECT_TRUE(backend_->rows().contains("unrelated"));
 }
 
-TEST_F(Directories, MoreThanATransactionCanRemoveAreRefusedEarly) {
+TEST_F(Directories, more_than_a_transaction_can_remove_are_refused_early) {
   for (int i = 0; i < 30; ++i) create({"a", std::to_string(i)}).value();
   backend_->offered.transaction_operations = 40;
   expect_refused([&] { return remove({"a"}); }, ErrorKind::exhausted, "under it first");
   EXPECT_TRUE(remove({"a", "7"}));
 }
 
-TEST_F(Directories, OfATreeMakesListsAndRemovesLikeASetOfPaths) {
+TEST_F(Directories, a_tree_makes_lists_and_removes_like_a_set_of_paths) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   SeededRandom random(seed);
   std::map<DirectoryPath, Bytes> model;  // path to prefix
@@ -436,7 +436,7 @@ TEST_F(Directories, OfATreeMakesListsAndRemovesLikeASetOfPaths) {
   }
 }
 
-TEST(DirectoryPathText, ShowsNamesApart) {
+TEST(DirectoryPathText, it_shows_names_apart) {
   EXPECT_EQ(directory_path_text({}), "/");
   EXPECT_EQ(directory_path_text({"a", "b\n"}), "a/b\\x0a");
 }

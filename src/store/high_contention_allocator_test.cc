@@ -64,7 +64,7 @@ class Allocations : public ::testing::Test {
   HighContentionAllocator allocator_{space_, random_};
 };
 
-TEST_F(Allocations, NumbersOneAfterAnotherAreUniqueAndShort) {
+TEST_F(Allocations, numbers_one_after_another_are_unique_and_short) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::set<std::int64_t> seen;
   for (int i = 0; i < 600; ++i) EXPECT_TRUE(seen.insert(allocate_and_commit()).second) << i;
@@ -73,12 +73,12 @@ TEST_F(Allocations, NumbersOneAfterAnotherAreUniqueAndShort) {
   EXPECT_EQ(backend_->conflicts, 0);
 }
 
-TEST_F(Allocations, TheRecordsOfOldWindowsAreRemoved) {
+TEST_F(Allocations, the_records_of_old_windows_are_removed) {
   for (int i = 0; i < 600; ++i) allocate_and_commit();
   EXPECT_LE(backend_->rows().size(), 1024 / 2 + 1);
 }
 
-TEST_F(Allocations, ManyInOneTransactionAreUniqueAcrossWindows) {
+TEST_F(Allocations, many_in_one_transaction_are_unique_across_windows) {
   Transaction transaction(backend_, env_);
   std::set<std::int64_t> seen;
   for (int i = 0; i < 300; ++i) {
@@ -88,7 +88,7 @@ TEST_F(Allocations, ManyInOneTransactionAreUniqueAcrossWindows) {
   for (int i = 0; i < 300; ++i) EXPECT_TRUE(seen.insert(allocate_and_commit()).second) << i;
 }
 
-TEST_F(Allocations, TransactionsSideBySideSeldomConflict) {
+TEST_F(Allocations, transactions_side_by_side_seldom_conflict) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   for (int i = 0; i < 600; ++i) allocate_and_commit();  // into windows of 1024
   std::vector<Open> side_by_side;
@@ -98,7 +98,7 @@ TEST_F(Allocations, TransactionsSideBySideSeldomConflict) {
   EXPECT_GE(committed, 17);  // only equal draws conflict: 20 of some 900 numbers
 }
 
-TEST_F(Allocations, TheSameNumberDrawnTwiceIsGivenOnce) {
+TEST_F(Allocations, the_same_number_drawn_twice_is_given_once) {
   SeededRandom one(7);
   SeededRandom other(7);
   Transaction first(backend_, env_);
@@ -113,7 +113,7 @@ TEST_F(Allocations, TheSameNumberDrawnTwiceIsGivenOnce) {
 
 // The engine below sees no conflict in a record that was made and removed again: a transaction that
 // slept through a whole window must still not commit the number that another one got meanwhile.
-TEST_F(Allocations, TransactionsThatSleptThroughWindowsCommitNoNumberTwice) {
+TEST_F(Allocations, transactions_that_slept_through_windows_commit_no_number_twice) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::set<std::int64_t> given;
   int given_in_all = 0;
@@ -133,13 +133,13 @@ TEST_F(Allocations, TransactionsThatSleptThroughWindowsCommitNoNumberTwice) {
   EXPECT_GT(backend_->conflicts, 0);
 }
 
-TEST_F(Allocations, ACounterOfAnotherLengthIsReportedNotGuessed) {
+TEST_F(Allocations, a_counter_of_another_length_is_reported_and_not_guessed) {
   set(space_.pack({0, 0}), "12345");
   Transaction transaction(backend_, env_);
   EXPECT_EQ(allocate(transaction).error().kind(), ErrorKind::corrupt);
 }
 
-TEST_F(Allocations, AWindowThatIsNoNumberIsReported) {
+TEST_F(Allocations, a_window_that_is_no_number_is_reported) {
   for (const TupleElement& start : {TupleElement("x"), TupleElement(-64),
                                     TupleElement(std::numeric_limits<std::int64_t>::max())}) {
     SCOPED_TRACE(to_hex(Tuple{start}.pack()));
@@ -149,7 +149,7 @@ TEST_F(Allocations, AWindowThatIsNoNumberIsReported) {
   }
 }
 
-TEST_F(Allocations, AFullWindowWhoseCounterSaysOtherwiseEndsTheSearch) {
+TEST_F(Allocations, a_full_window_whose_counter_says_otherwise_ends_the_search) {
   for (int number = 0; number < 64; ++number) set(space_.pack({1, number}), "");
   Transaction transaction(backend_, env_);
   const auto result = allocate(transaction);

@@ -5,7 +5,7 @@
 namespace semper {
 namespace {
 
-TEST(Subspace, KeysArePrefixThenTuple) {
+TEST(Subspace, keys_are_the_prefix_and_then_the_tuple) {
   const Subspace users({"users"});
   EXPECT_EQ(users.prefix(), Tuple{"users"}.pack());
   EXPECT_EQ(users.pack({42, "name"}), Tuple({"users", 42, "name"}).pack());
@@ -14,7 +14,7 @@ TEST(Subspace, KeysArePrefixThenTuple) {
   EXPECT_EQ(Subspace::from_prefix("\xfe").pack({1}), "\xfe" + Tuple{1}.pack());
 }
 
-TEST(Subspace, InnerOnesAddElementsOneByOneOrTogether) {
+TEST(Subspace, inner_ones_add_elements_one_by_one_or_together) {
   const auto root = Subspace::from_prefix("raw");
   EXPECT_EQ(root["a"][1], root.at({"a", 1}));
   const auto nested = nested_tuple({1, 2});
@@ -22,14 +22,14 @@ TEST(Subspace, InnerOnesAddElementsOneByOneOrTogether) {
   EXPECT_NE(root["a"], root[ByteString{"a"}]);
 }
 
-TEST(Subspace, UnpackGivesBackWhatPackTook) {
+TEST(Subspace, unpack_gives_back_what_pack_took) {
   const auto subspace = Subspace::from_prefix("raw")["a"];
   const Tuple tuple{42, nullptr, nested_tuple({nullptr})};
   EXPECT_EQ(subspace.unpack(subspace.pack(tuple)).value(), tuple);
   EXPECT_EQ(subspace.unpack(subspace.pack()).value(), Tuple());
 }
 
-TEST(Subspace, AKeyOfAnotherSubspaceIsRefused) {
+TEST(Subspace, a_key_of_another_subspace_is_refused) {
   const Subspace users({"users"});
   const auto result = users.unpack(Tuple{"user", "s"}.pack());
   ASSERT_FALSE(result);
@@ -37,14 +37,14 @@ TEST(Subspace, AKeyOfAnotherSubspaceIsRefused) {
   EXPECT_FALSE(users.unpack(""));
 }
 
-TEST(Subspace, AKeyThatIsNoTupleAfterThePrefixIsCorrupt) {
+TEST(Subspace, a_key_that_is_no_tuple_after_the_prefix_is_corrupt) {
   const Subspace users({"users"});
   const auto result = users.unpack(users.pack() + "\x15");
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().kind(), ErrorKind::corrupt);
 }
 
-TEST(Subspace, RangeHoldsItsTuplesAndNothingOfItsNeighbours) {
+TEST(Subspace, a_range_holds_its_tuples_and_nothing_of_its_neighbours) {
   const Subspace users({"users"});
   const auto range = users.range();
   EXPECT_TRUE(range.contains(users.pack({nullptr})));
@@ -56,7 +56,7 @@ TEST(Subspace, RangeHoldsItsTuplesAndNothingOfItsNeighbours) {
   EXPECT_EQ(users.range(), tuple_range({"users"}));
 }
 
-TEST(Subspace, ContainsIsByPrefix) {
+TEST(Subspace, contains_goes_by_the_prefix) {
   const Subspace users({"users"});
   EXPECT_TRUE(users.contains(users.pack()));
   EXPECT_TRUE(users.contains(users.pack({1})));
@@ -65,7 +65,7 @@ TEST(Subspace, ContainsIsByPrefix) {
   EXPECT_TRUE(Subspace().contains(""));
 }
 
-TEST(Subspace, VersionstampOffsetCountsThePrefix) {
+TEST(Subspace, the_versionstamp_offset_counts_the_prefix) {
   const auto queue = Subspace::from_prefix("raw")["queue"];
   const auto stamped = queue.pack_with_versionstamp({Versionstamp::incomplete(3)}).value();
   EXPECT_EQ(stamped.bytes.substr(stamped.stamp_offset), Versionstamp::incomplete(3).bytes());
@@ -73,26 +73,26 @@ TEST(Subspace, VersionstampOffsetCountsThePrefix) {
   EXPECT_EQ(queue.pack_with_versionstamp({1}).error().kind(), ErrorKind::invalid_argument);
 }
 
-TEST(PrefixEnd, IsTheFirstKeyAfterAllKeysWithThePrefix) {
+TEST(PrefixEnd, it_is_the_first_key_after_all_keys_with_the_prefix) {
   EXPECT_EQ(prefix_end("user/"), "user0");
   EXPECT_EQ(prefix_end(bytes_of({0x00})), bytes_of({0x01}));
   EXPECT_EQ(prefix_end(bytes_of({0x7f})), bytes_of({0x80}));
   EXPECT_EQ(prefix_end(bytes_of({0x01, 0xfe})), bytes_of({0x01, 0xff}));
 }
 
-TEST(PrefixEnd, DropsTrailingBytesThatCanNotBeHigher) {
+TEST(PrefixEnd, it_drops_trailing_bytes_that_cannot_be_higher) {
   EXPECT_EQ(prefix_end(bytes_of({0x01, 0xff, 0xff})), bytes_of({0x02}));
   EXPECT_EQ(prefix_end(bytes_of({0xff, 0x00, 0xff})), bytes_of({0xff, 0x01}));
 }
 
-TEST(PrefixEnd, NothingFollowsAnEmptyOrAllOnesPrefix) {
+TEST(PrefixEnd, nothing_follows_an_empty_or_all_ones_prefix) {
   EXPECT_EQ(prefix_end(""), std::nullopt);
   EXPECT_EQ(prefix_end(bytes_of({0xff, 0xff})), std::nullopt);
   EXPECT_EQ(prefix_range(""), std::nullopt);
   EXPECT_EQ(prefix_range(bytes_of({0xff})), std::nullopt);
 }
 
-TEST(PrefixRange, HoldsThePrefixAndItsExtensionsButNoNeighbour) {
+TEST(PrefixRange, it_holds_the_prefix_and_its_extensions_but_no_neighbour) {
   const Bytes prefix = bytes_of({0x05, 0xff});
   const auto range = prefix_range(prefix).value();
   EXPECT_TRUE(range.contains(prefix));

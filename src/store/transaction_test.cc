@@ -162,7 +162,7 @@ TEST_F(TransactionTest, lost_answers_to_the_fence_are_resolved_too) {
   EXPECT_EQ(n(), 0u);
 }
 
-TEST_F(TransactionTest, a_store_that_can_not_be_asked_leaves_the_outcome_unknown) {
+TEST_F(TransactionTest, a_store_that_cannot_be_asked_leaves_the_outcome_unknown) {
   simulated_run(clock_, [&]() -> Task<void> {
     auto transaction = begin();
     EXPECT_TRUE(co_await transaction.read_version());

@@ -21,7 +21,7 @@ Bytes unhex(std::string_view hex) {
   return bytes;
 }
 
-TEST(TupleWriter, WritesWhatTupleWrites) {
+TEST(TupleWriter, it_writes_what_tuple_writes) {
   const auto uuid = Uuid::from_string("00112233-4455-6677-8899-aabbccddeeff").value();
   const auto stamp = Versionstamp::complete(1, 2, 3);
   Bytes written = "prefix";
@@ -63,7 +63,7 @@ TEST(TupleWriter, WritesWhatTupleWrites) {
   EXPECT_EQ(written, "prefix" + tuple.pack());
 }
 
-TEST(TupleWriter, StampOffsetCountsFromTheBeginningOfTheString) {
+TEST(TupleWriter, the_stamp_offset_counts_from_the_beginning_of_the_string) {
   Bytes written = "prefix";
   TupleWriter writer(written);
   EXPECT_FALSE(writer.stamp_offset());
@@ -74,7 +74,7 @@ TEST(TupleWriter, StampOffsetCountsFromTheBeginningOfTheString) {
   EXPECT_EQ(writer.stamp_offset().error().kind(), ErrorKind::invalid_argument);
 }
 
-TEST(TupleReader, ReadsElementByElement) {
+TEST(TupleReader, it_reads_element_by_element) {
   const Bytes key = Tuple{"queue",        7,
                           nullptr,        nested_tuple({nullptr, "in", nullptr}),
                           Versionstamp(), 2.5f,
@@ -106,7 +106,7 @@ TEST(TupleReader, ReadsElementByElement) {
   EXPECT_EQ(reader.offset(), key.size());
 }
 
-TEST(TupleReader, StringsWithoutEscapesAreViewsIntoTheKey) {
+TEST(TupleReader, strings_without_escapes_are_views_into_the_key) {
   const Bytes key = Tuple{ByteString{"plain"}, ByteString{Bytes("a\0\0b", 4)}}.pack();
   TupleReader reader(key);
   Bytes scratch = "untouched";
@@ -119,7 +119,7 @@ TEST(TupleReader, StringsWithoutEscapesAreViewsIntoTheKey) {
   EXPECT_EQ(escaped.data(), scratch.data());
 }
 
-TEST(TupleReader, AnotherTypeThanAskedForIsAnErrorAndMovesNothing) {
+TEST(TupleReader, another_type_than_asked_for_is_an_error_and_moves_nothing) {
   const Bytes key = Tuple{1, "text"}.pack();
   TupleReader reader(key);
   Bytes scratch;
@@ -137,7 +137,7 @@ TEST(TupleReader, AnotherTypeThanAskedForIsAnErrorAndMovesNothing) {
   EXPECT_NE(reader.read_versionstamp().error().message().find("at byte 2"), std::string::npos);
 }
 
-TEST(TupleReader, IntegersThatDoNotFitAreRefusedNotCut) {
+TEST(TupleReader, integers_that_do_not_fit_are_refused_not_cut) {
   const auto reads_int64 = [](const TupleElement& element) {
     const Bytes key = Tuple{element}.pack();
     return TupleReader(key).read_int64().has_value();
@@ -156,7 +156,7 @@ TEST(TupleReader, IntegersThatDoNotFitAreRefusedNotCut) {
   EXPECT_FALSE(reads_uint64(BigInteger::from_string("18446744073709551616").value()));
 }
 
-TEST(TupleReader, SkipGoesPreciselyOneElementFurther) {
+TEST(TupleReader, skip_goes_exactly_one_element_further) {
   constexpr std::uint64_t seed = 11;
   SCOPED_TRACE("seed " + std::to_string(seed));
   TupleSource source(seed);
@@ -236,7 +236,7 @@ const Malformed malformed[] = {
     {"escape outside of a nested tuple", "00ff", 1},
 };
 
-TEST(TupleUnpack, EveryMalformedInputNamesTheByte) {
+TEST(TupleUnpack, every_malformed_input_names_the_byte) {
   for (const auto& [name, hex, offset] : malformed) {
     const auto result = Tuple::unpack(unhex(hex));
     ASSERT_FALSE(result) << name;
@@ -247,7 +247,7 @@ TEST(TupleUnpack, EveryMalformedInputNamesTheByte) {
   }
 }
 
-TEST(TupleUnpack, SkipRefusesWhatReadRefuses) {
+TEST(TupleUnpack, skip_refuses_what_read_refuses) {
   for (const auto& [name, hex, offset] : malformed) {
     const Bytes key = unhex(hex);
     TupleReader reader(key);
@@ -258,7 +258,7 @@ TEST(TupleUnpack, SkipRefusesWhatReadRefuses) {
   }
 }
 
-TEST(TupleUnpack, NestingPastTheBoundIsRefusedNotFollowed) {
+TEST(TupleUnpack, nesting_past_the_bound_is_refused_not_followed) {
   const std::size_t too_deep = kTupleDepthMaximum + 1;
   const auto result = Tuple::unpack(Bytes(too_deep, '\x05') + Bytes(too_deep, '\0'));
   ASSERT_FALSE(result);
@@ -268,7 +268,7 @@ TEST(TupleUnpack, NestingPastTheBoundIsRefusedNotFollowed) {
   EXPECT_FALSE(Tuple::unpack(Bytes(1 << 20, '\x05')));
 }
 
-TEST(TupleUnpack, AnyCutOfAnEncodingIsAShorterTupleOrAnError) {
+TEST(TupleUnpack, any_cut_of_an_encoding_is_a_shorter_tuple_or_an_error) {
   constexpr std::uint64_t seed = 21;
   SCOPED_TRACE("seed " + std::to_string(seed));
   TupleSource source(seed);
@@ -282,7 +282,7 @@ TEST(TupleUnpack, AnyCutOfAnEncodingIsAShorterTupleOrAnError) {
   }
 }
 
-TEST(TupleUnpack, WhateverBytesItAcceptsAreTheOneEncodingOfTheResult) {
+TEST(TupleUnpack, whatever_bytes_it_accepts_are_the_one_encoding_of_the_result) {
   constexpr std::uint64_t seed = 31;
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
@@ -308,7 +308,7 @@ TEST(TupleUnpack, WhateverBytesItAcceptsAreTheOneEncodingOfTheResult) {
   EXPECT_GT(accepted, 1000);
 }
 
-TEST(TupleWriterDeathTest, AnEndWithoutABeginIsABugInTheCaller) {
+TEST(TupleWriterDeathTest, an_end_without_a_begin_is_a_bug_in_the_caller) {
   Bytes out;
   EXPECT_DEATH(TupleWriter(out).end_nested(), "begin_nested");
 }

@@ -96,11 +96,11 @@ const Vector vectors[] = {
     {{Versionstamp::incomplete(1)}, "33ffffffffffffffffffff0001"},
 };
 
-TEST(TupleVectors, PackAsThePublishedEncodingSays) {
+TEST(TupleVectors, they_pack_as_the_published_encoding_says) {
   for (const auto& [tuple, hex] : vectors) EXPECT_EQ(to_hex(tuple.pack()), hex);
 }
 
-TEST(TupleVectors, UnpackToTheSameValue) {
+TEST(TupleVectors, they_unpack_to_the_same_value) {
   for (const auto& [tuple, hex] : vectors) {
     const auto unpacked = Tuple::unpack(tuple.pack());
     ASSERT_TRUE(unpacked) << hex << " " << unpacked.error().to_string();
@@ -112,7 +112,7 @@ TEST(TupleVectors, UnpackToTheSameValue) {
   }
 }
 
-TEST(TupleVectors, EncodingsOfNeighboursJoinWithoutASeparator) {
+TEST(TupleVectors, encodings_of_neighbours_join_without_a_separator) {
   for (const auto& [first, first_hex] : vectors) {
     for (const auto& [second, second_hex] : vectors) {
       Tuple both = first;
@@ -123,7 +123,7 @@ TEST(TupleVectors, EncodingsOfNeighboursJoinWithoutASeparator) {
   }
 }
 
-TEST(TupleOrder, OfEncodingsIsOrderOfValuesForAllPairsOfEdges) {
+TEST(TupleOrder, the_order_of_encodings_is_that_of_values_for_all_pairs_of_edges) {
   const auto edges = testing::edge_elements();
   for (const auto& a : edges) {
     const Bytes packed_a = Tuple{a}.pack();
@@ -139,7 +139,7 @@ TEST(TupleOrder, OfEncodingsIsOrderOfValuesForAllPairsOfEdges) {
   }
 }
 
-TEST(TupleOrder, OfEncodingsIsOrderOfValuesForRandomTuples) {
+TEST(TupleOrder, the_order_of_encodings_is_that_of_values_for_random_tuples) {
   for (const std::uint64_t seed : {1u, 2u, 3u, 4u}) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     TupleSource source(seed);
@@ -153,7 +153,7 @@ TEST(TupleOrder, OfEncodingsIsOrderOfValuesForRandomTuples) {
   }
 }
 
-TEST(TupleOrder, FloatsSortInTotalOrderFromNegativeToPositiveNaN) {
+TEST(TupleOrder, floats_sort_in_total_order_from_negative_to_positive_nan) {
   const double infinity = std::numeric_limits<double>::infinity();
   const double nan = std::bit_cast<double>(0x7ff8000000000000u);
   const double ascending[] = {-nan, -infinity, -1e300, -1.0,  -5e-324,  -0.0,
@@ -165,7 +165,7 @@ TEST(TupleOrder, FloatsSortInTotalOrderFromNegativeToPositiveNaN) {
   EXPECT_EQ(Tuple{nan}, Tuple{nan});
 }
 
-TEST(TupleOrder, IntegersSortByNumberAcrossEveryLength) {
+TEST(TupleOrder, integers_sort_by_number_across_every_length) {
   std::vector<BigInteger> integers;
   for (const auto& element : testing::edge_integers()) {
     integers.push_back(element.as<BigInteger>().value());
@@ -178,13 +178,13 @@ TEST(TupleOrder, IntegersSortByNumberAcrossEveryLength) {
   }
 }
 
-TEST(TupleOrder, ATupleComesBeforeItsExtensions) {
+TEST(TupleOrder, a_tuple_comes_before_its_extensions) {
   EXPECT_LT(Tuple({1}), Tuple({1, nullptr}));
   EXPECT_LT(Tuple({1}).pack(), Tuple({1, nullptr}).pack());
   EXPECT_LT(Tuple({nested_tuple({}), "z"}).pack(), Tuple({nested_tuple({nullptr}), "a"}).pack());
 }
 
-TEST(TupleRoundTrip, RandomTuplesComeBackBitForBit) {
+TEST(TupleRoundTrip, random_tuples_come_back_bit_for_bit) {
   constexpr std::uint64_t seed = 77;
   SCOPED_TRACE("seed " + std::to_string(seed));
   TupleSource source(seed);
@@ -197,14 +197,14 @@ TEST(TupleRoundTrip, RandomTuplesComeBackBitForBit) {
   }
 }
 
-TEST(Tuple, BracesAroundATupleAloneCopyIt) {
+TEST(Tuple, braces_around_a_tuple_alone_copy_it) {
   const Tuple tuple{1, 2};
   EXPECT_EQ(Tuple{tuple}, tuple);
   EXPECT_EQ(Tuple{nested_tuple(tuple)}.size(), 1u);
   EXPECT_EQ(Tuple{nested_tuple(tuple)}.get<Tuple>(0).value(), tuple);
 }
 
-TEST(TupleElement, AnIntegerHasOneFormWhateverItWasMadeFrom) {
+TEST(TupleElement, an_integer_has_one_form_whatever_it_was_made_from) {
   EXPECT_EQ(TupleElement(5).value().index(), TupleElement(BigInteger(5u)).value().index());
   EXPECT_EQ(TupleElement(std::uint8_t{5}), TupleElement(std::int64_t{5}));
   EXPECT_EQ(TupleElement(std::uint64_t{5}), TupleElement(5));
@@ -213,7 +213,7 @@ TEST(TupleElement, AnIntegerHasOneFormWhateverItWasMadeFrom) {
   EXPECT_NE(TupleElement(1), TupleElement(true));
 }
 
-TEST(TupleGet, GivesTheValueOrSaysWhatIsThereInstead) {
+TEST(TupleGet, it_gives_the_value_or_says_what_is_there_instead) {
   const Tuple tuple{"users", 42, ByteString{"b"}, std::numeric_limits<std::uint64_t>::max(), -1};
   EXPECT_EQ(tuple.get<std::string>(0).value(), "users");
   EXPECT_EQ(tuple.get<std::int64_t>(1).value(), 42);
@@ -237,7 +237,7 @@ TEST(TupleGet, GivesTheValueOrSaysWhatIsThereInstead) {
   EXPECT_NE(message(tuple.get<bool>(5)).find("has 5 elements"), std::string::npos);
 }
 
-TEST(TupleVersionstamp, OffsetPointsAtTheTenBytesTheStoreFills) {
+TEST(TupleVersionstamp, the_offset_points_at_the_ten_bytes_the_store_fills) {
   const Tuple inner{nullptr, Versionstamp::incomplete(9)};
   for (const Tuple& tuple :
        {Tuple{Versionstamp::incomplete(9)}, Tuple{"q", 7, nested_tuple(inner), "tail"},
@@ -257,7 +257,7 @@ TEST(TupleVersionstamp, OffsetPointsAtTheTenBytesTheStoreFills) {
   }
 }
 
-TEST(TupleVersionstamp, NoneOrTwoIncompleteOnesAreRefused) {
+TEST(TupleVersionstamp, none_or_two_incomplete_ones_are_refused) {
   const auto open = Versionstamp::incomplete(1);
   for (const Tuple& tuple :
        {Tuple{}, Tuple{"a", Versionstamp::complete(1, 1, 1)}, Tuple{open, open},
@@ -268,7 +268,7 @@ TEST(TupleVersionstamp, NoneOrTwoIncompleteOnesAreRefused) {
   }
 }
 
-TEST(TupleRange, HoldsLongerTuplesOnly) {
+TEST(TupleRange, it_holds_longer_tuples_only) {
   const auto range = tuple_range({"users", 42});
   EXPECT_TRUE(range.contains(Tuple({"users", 42, nullptr}).pack()));
   EXPECT_TRUE(range.contains(Tuple({"users", 42, Versionstamp::incomplete(0xffff)}).pack()));
@@ -278,7 +278,7 @@ TEST(TupleRange, HoldsLongerTuplesOnly) {
   EXPECT_EQ(tuple_range({}), (KeyRange{Bytes(1, '\0'), "\xff"}));
 }
 
-TEST(TupleRange, OfARandomTupleHoldsItsExtensions) {
+TEST(TupleRange, the_range_of_a_random_tuple_holds_its_extensions) {
   constexpr std::uint64_t seed = 5;
   SCOPED_TRACE("seed " + std::to_string(seed));
   TupleSource source(seed);
@@ -290,11 +290,11 @@ TEST(TupleRange, OfARandomTupleHoldsItsExtensions) {
   }
 }
 
-TEST(TupleDeathTest, TextThatIsNotUtf8IsABugInTheCaller) {
+TEST(TupleDeathTest, text_that_is_not_utf8_is_a_bug_in_the_caller) {
   EXPECT_DEATH(Tuple{"\xff"}.pack(), "UTF-8");
 }
 
-TEST(TupleDeathTest, NestingThatCouldNotBeReadAgainIsABugInTheCaller) {
+TEST(TupleDeathTest, nesting_that_could_not_be_read_again_is_a_bug_in_the_caller) {
   Tuple tuple;
   for (std::size_t depth = 0; depth < kTupleDepthMaximum; ++depth) {
     tuple = Tuple().append(nested_tuple(std::move(tuple)));
@@ -304,7 +304,7 @@ TEST(TupleDeathTest, NestingThatCouldNotBeReadAgainIsABugInTheCaller) {
   EXPECT_DEATH(tuple.pack(), "nested");
 }
 
-TEST(TupleDeathTest, AnElementPastTheEndIsABugInTheCaller) {
+TEST(TupleDeathTest, an_element_past_the_end_is_a_bug_in_the_caller) {
   const Tuple tuple{1};
   EXPECT_DEATH(tuple[1], "size");
 }

@@ -13,7 +13,7 @@ namespace {
 
 const Uuid uuid = Uuid::from_string("00112233-4455-6677-8899-aabbccddeeff").value();
 
-TEST(TupleText, ShowsEveryType) {
+TEST(TupleText, it_shows_every_type) {
   const Tuple tuple{"users",
                     42,
                     -1.5,
@@ -34,7 +34,7 @@ TEST(TupleText, ShowsEveryType) {
   EXPECT_EQ(parse_tuple_text(text).value(), tuple);
 }
 
-TEST(TupleText, NumbersThatHaveNoDigitsAreNamed) {
+TEST(TupleText, numbers_that_have_no_digits_are_named) {
   const double infinity = std::numeric_limits<double>::infinity();
   EXPECT_EQ(to_text(TupleElement(infinity)), R"(double"inf")");
   EXPECT_EQ(to_text(TupleElement(-std::numeric_limits<float>::infinity())), R"(float"-inf")");
@@ -46,7 +46,7 @@ TEST(TupleText, NumbersThatHaveNoDigitsAreNamed) {
             Tuple{std::numeric_limits<float>::infinity()});
 }
 
-TEST(TupleText, CharactersThatWouldMoveOrHideTextAreEscaped) {
+TEST(TupleText, characters_that_would_move_or_hide_text_are_escaped) {
   EXPECT_EQ(to_text(TupleElement("é\xf0\x9f\x94\xa5")), "\"é\xf0\x9f\x94\xa5\"");
   EXPECT_EQ(to_text(TupleElement(std::string("\0\x1b[2J\n\r\t\x7f\"\\", 11))),
             R"("\u{0}\u{1b}[2J\n\r\t\u{7f}\"\\")");
@@ -54,7 +54,7 @@ TEST(TupleText, CharactersThatWouldMoveOrHideTextAreEscaped) {
             R"("\u{85}\u{202e}\u{2028}\u{feff}")");
 }
 
-TEST(TupleText, EveryEdgeReadsBackBitForBit) {
+TEST(TupleText, every_edge_reads_back_bit_for_bit) {
   for (const auto& element : testing::edge_elements()) {
     const Tuple tuple{element, nested_tuple({element})};
     const auto parsed = parse_tuple_text(to_text(tuple));
@@ -63,7 +63,7 @@ TEST(TupleText, EveryEdgeReadsBackBitForBit) {
   }
 }
 
-TEST(TupleText, RandomTuplesReadBackBitForBit) {
+TEST(TupleText, random_tuples_read_back_bit_for_bit) {
   constexpr std::uint64_t seed = 41;
   SCOPED_TRACE("seed " + std::to_string(seed));
   testing::TupleSource source(seed);
@@ -75,7 +75,7 @@ TEST(TupleText, RandomTuplesReadBackBitForBit) {
   }
 }
 
-TEST(TupleText, WhatPeopleTypeIsTaken) {
+TEST(TupleText, what_people_type_is_taken) {
   const auto parsed = [](std::string_view text) { return parse_tuple_text(text).value(); };
   EXPECT_EQ(parsed("()"), Tuple());
   EXPECT_EQ(parsed(" ( ) "), Tuple());
@@ -93,7 +93,7 @@ struct BadText {
   std::size_t position;
 };
 
-TEST(TupleText, BadTextNamesThePosition) {
+TEST(TupleText, bad_text_names_the_position) {
   const std::string deep(kTupleDepthMaximum + 2, '(');
   const BadText bad[] = {
       {"", 0},
@@ -145,13 +145,13 @@ TEST(TupleText, BadTextNamesThePosition) {
   }
 }
 
-TEST(TupleText, AnIntegerPastTheBoundIsRefused) {
+TEST(TupleText, an_integer_past_the_bound_is_refused) {
   const auto result = parse_tuple_text("(" + std::string(616, '9') + ")");
   ASSERT_FALSE(result);
   EXPECT_NE(result.error().message().find("255 bytes"), std::string::npos);
 }
 
-TEST(TupleText, AnythingParsedCanBePacked) {
+TEST(TupleText, anything_parsed_can_be_packed) {
   std::string text;
   for (std::size_t i = 0; i <= kTupleDepthMaximum; ++i) text += '(';
   for (std::size_t i = 0; i <= kTupleDepthMaximum; ++i) text += ')';
@@ -159,7 +159,7 @@ TEST(TupleText, AnythingParsedCanBePacked) {
   EXPECT_EQ(Tuple::unpack(tuple.pack()).value(), tuple);
 }
 
-TEST(TupleText, RandomDamageToTextIsAnErrorOrAnotherTuple) {
+TEST(TupleText, random_damage_to_text_is_an_error_or_another_tuple) {
   constexpr unsigned seed = 51;
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
@@ -176,7 +176,7 @@ TEST(TupleText, RandomDamageToTextIsAnErrorOrAnotherTuple) {
   }
 }
 
-TEST(PrintableKey, ShowsATupleWhereTheWholeKeyIsOneElseBytes) {
+TEST(PrintableKey, it_shows_a_tuple_where_the_whole_key_is_one_and_bytes_elsewhere) {
   EXPECT_EQ(printable_key(Tuple{"users", 42}.pack()), R"(("users", 42))");
   EXPECT_EQ(printable_key(""), "()");
   EXPECT_EQ(printable_key("plain"), "plain");
@@ -184,7 +184,7 @@ TEST(PrintableKey, ShowsATupleWhereTheWholeKeyIsOneElseBytes) {
   EXPECT_EQ(printable_key("(1)"), "\\x281)");
 }
 
-TEST(PrintableKey, ReadsBackAsTheSameKey) {
+TEST(PrintableKey, it_reads_back_as_the_same_key) {
   constexpr std::uint64_t seed = 61;
   SCOPED_TRACE("seed " + std::to_string(seed));
   testing::TupleSource source(seed);
@@ -197,7 +197,7 @@ TEST(PrintableKey, ReadsBackAsTheSameKey) {
   }
 }
 
-TEST(PrintableKey, BadKeyTextIsRefused) {
+TEST(PrintableKey, bad_key_text_is_refused) {
   for (const char* text : {"a\\", "a\\x1", "a\\xgg", "a\\n", "(1"}) {
     const auto result = parse_key_text(text);
     ASSERT_FALSE(result) << text;

@@ -10,7 +10,7 @@
 namespace semper {
 namespace {
 
-TEST(Versionstamp, LayoutIsVersionThenBatchThenUserBigEndian) {
+TEST(Versionstamp, the_layout_is_version_then_batch_then_user_big_endian) {
   const auto stamp = Versionstamp::complete(0x0102030405060708U, 0x090a, 0x0b0c);
   EXPECT_EQ(to_hex(stamp.bytes()), "0102030405060708090a0b0c");
   EXPECT_EQ(stamp.version(), 0x0102030405060708U);
@@ -19,26 +19,26 @@ TEST(Versionstamp, LayoutIsVersionThenBatchThenUserBigEndian) {
   EXPECT_TRUE(stamp.is_complete());
 }
 
-TEST(Versionstamp, IncompleteIsTenAllOnesBytesAndTheUserVersion) {
+TEST(Versionstamp, an_incomplete_one_is_ten_all_ones_bytes_and_the_user_version) {
   const auto stamp = Versionstamp::incomplete(0x0102);
   EXPECT_EQ(to_hex(stamp.bytes()), "ffffffffffffffffffff0102");
   EXPECT_FALSE(stamp.is_complete());
   EXPECT_EQ(Versionstamp(), Versionstamp::incomplete(0));
 }
 
-TEST(Versionstamp, OneByteThatIsNotAllOnesIsEnoughToBeComplete) {
+TEST(Versionstamp, one_byte_that_is_not_all_ones_is_enough_to_be_complete) {
   EXPECT_TRUE(Versionstamp::complete(std::numeric_limits<std::uint64_t>::max(), 0xfffe, 0xffff)
                   .is_complete());
   EXPECT_TRUE(Versionstamp::complete(std::numeric_limits<std::uint64_t>::max() - 1, 0xffff, 0)
                   .is_complete());
 }
 
-TEST(VersionstampDeathTest, CompletingWithAllOnesIsABugInTheCaller) {
+TEST(VersionstampDeathTest, completing_with_all_ones_is_a_bug_in_the_caller) {
   EXPECT_DEATH(Versionstamp::complete(std::numeric_limits<std::uint64_t>::max(), 0xffff, 0),
                "not complete");
 }
 
-TEST(Versionstamp, OrderOfStampsIsOrderOfTheirBytes) {
+TEST(Versionstamp, the_order_of_stamps_is_that_of_their_bytes) {
   constexpr unsigned seed = 1789;
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
@@ -58,7 +58,7 @@ TEST(Versionstamp, OrderOfStampsIsOrderOfTheirBytes) {
   }
 }
 
-TEST(Versionstamp, BytesAndTextReadBackTheSame) {
+TEST(Versionstamp, bytes_and_text_read_back_the_same) {
   for (const auto& stamp : {Versionstamp::complete(0, 0, 0), Versionstamp::complete(12, 0, 7),
                             Versionstamp::complete(0xfedcba9876543210U, 0x89ab, 0xcdef),
                             Versionstamp::incomplete(0xffff)}) {
@@ -71,7 +71,7 @@ TEST(Versionstamp, BytesAndTextReadBackTheSame) {
             Versionstamp::complete(0xab, 0xcd00, 7));
 }
 
-TEST(Versionstamp, AnyOtherLengthThanTwelveBytesIsRefused) {
+TEST(Versionstamp, any_other_length_than_twelve_bytes_is_refused) {
   for (std::size_t length : {0U, 1U, 10U, 11U, 13U, 24U}) {
     const auto result = Versionstamp::from_bytes(Bytes(length, '\x01'));
     ASSERT_FALSE(result) << length;
@@ -80,7 +80,7 @@ TEST(Versionstamp, AnyOtherLengthThanTwelveBytesIsRefused) {
   }
 }
 
-TEST(Versionstamp, TextThatIsNotAStampIsRefused) {
+TEST(Versionstamp, text_that_is_not_a_stamp_is_refused) {
   for (const char* text :
        {"", "0", "000000000000000c-0000", "000000000000000c-0000-000", "000000000000000c-00000007",
         "000000000000000c0000-0007", "000000000000000c-0000-00071", "000000000000000g-0000-0007",
@@ -92,7 +92,7 @@ TEST(Versionstamp, TextThatIsNotAStampIsRefused) {
   }
 }
 
-TEST(Versionstamp, HashTellsStampsApartAndEqualOnesTogether) {
+TEST(Versionstamp, equal_stamps_are_one_in_a_set_and_others_are_told_apart) {
   std::unordered_set<Versionstamp> seen;
   for (std::uint16_t user = 0; user < 1000; ++user) {
     seen.insert(Versionstamp::complete(5, 0, user));

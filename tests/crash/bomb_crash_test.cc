@@ -63,7 +63,7 @@ class BombCrash : public CrashTest {
   }
 };
 
-TEST_F(BombCrash, AMessageThatEndsEachProcessIsSetAsideHoweverItDoes) {
+TEST_F(BombCrash, a_message_that_ends_each_process_is_set_aside_however_it_does_so) {
   for (const std::string how : {"abort", "exit", "kill", "stack"}) {
     SCOPED_TRACE(how);
     std::filesystem::remove(folder_ + "/runs");
@@ -80,7 +80,7 @@ TEST_F(BombCrash, AMessageThatEndsEachProcessIsSetAsideHoweverItDoes) {
   }
 }
 
-TEST_F(BombCrash, AFleetSurvivesItAndLosesNoMessageOfOthers) {
+TEST_F(BombCrash, a_fleet_survives_it_and_loses_no_message_of_others) {
   std::vector<std::string> ids;
   for (int i = 0; i < 20; ++i) {
     ids.push_back("b" + std::to_string(i));

@@ -162,7 +162,7 @@ class CrashRounds : public CrashTest {
   std::uint64_t open_applied_ = 0;
 };
 
-TEST_F(CrashRounds, KilledProcessesLoseNothingAndApplyNothingTwice) {
+TEST_F(CrashRounds, killed_processes_lose_nothing_and_apply_nothing_twice) {
   const auto rounds = number_from_environment("SEMPER_CRASH_ROUNDS", kDefaultRounds);
   const auto seed =
       number_from_environment("SEMPER_CRASH_SEED", system_random().next() % 1'000'000);

@@ -56,7 +56,8 @@ class LockCrash : public CrashTest {
   Ref<Vault> vault_ = ref<Vault>(Tenant(Result<Store>(fail(ErrorKind::closed, "not open"))), "v");
 };
 
-TEST_F(LockCrash, AnotherHostTakesTheLockOverFromAKilledHolderAndHandlesTheSameMessage) {
+TEST_F(LockCrash,
+       another_host_takes_the_lock_over_from_a_killed_holder_and_handles_the_same_message) {
   auto first = start_host();
   auto reply = call_work();
   ASSERT_TRUE(wait_held(first));
@@ -82,7 +83,7 @@ TEST_F(LockCrash, AnotherHostTakesTheLockOverFromAKilledHolderAndHandlesTheSameM
   EXPECT_EQ(second.finish(), 0);
 }
 
-TEST_F(LockCrash, ALateWriteOfAStoppedHolderIsRefused) {
+TEST_F(LockCrash, a_late_write_of_a_stopped_holder_is_refused) {
   auto first = start_host();
   auto reply = call_work();
   ASSERT_TRUE(wait_held(first));
@@ -105,7 +106,7 @@ TEST_F(LockCrash, ALateWriteOfAStoppedHolderIsRefused) {
   EXPECT_EQ(second.finish(), 0);
 }
 
-TEST_F(LockCrash, ALateWriteIsRefusedWhileTheNewHolderStillWorks) {
+TEST_F(LockCrash, a_late_write_is_refused_while_the_new_holder_still_works) {
   auto first = start_host();
   auto reply = call_work();
   ASSERT_TRUE(wait_held(first));
@@ -129,7 +130,7 @@ TEST_F(LockCrash, ALateWriteIsRefusedWhileTheNewHolderStillWorks) {
   EXPECT_EQ(second.finish(), 0);
 }
 
-TEST_F(LockCrash, AMessageOutlivesEveryHolderInTurn) {
+TEST_F(LockCrash, a_message_outlives_every_holder_in_turn) {
   constexpr int kHolders = 5;
   auto reply = call_work();
   std::uint64_t last_token = 0;

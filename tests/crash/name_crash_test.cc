@@ -54,7 +54,7 @@ class NameCrash : public CrashTest {
   }
 };
 
-TEST_F(NameCrash, TheNameOfAKilledOwnerGoesToTheNextOne) {
+TEST_F(NameCrash, the_name_of_a_killed_owner_goes_to_the_next_one) {
   std::vector<ChildProcess> owners;
   owners.push_back(start_owner());
   for (int i = 0; i < 3; ++i) {
@@ -69,7 +69,7 @@ TEST_F(NameCrash, TheNameOfAKilledOwnerGoesToTheNextOne) {
   EXPECT_GT(count_writes(), 0u);
 }
 
-TEST_F(NameCrash, AStoppedOwnerHearsThatItLostAndWritesNothingMore) {
+TEST_F(NameCrash, a_stopped_owner_hears_that_it_lost_and_writes_nothing_more) {
   auto first = start_owner();
   ASSERT_TRUE(wait_held(first));
   auto second = start_owner();

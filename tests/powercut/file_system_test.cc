@@ -64,7 +64,8 @@ class PowerCutFileSystem : public ::testing::Test {
   std::unique_ptr<Disk> disk_;
 };
 
-TEST_F(PowerCutFileSystem, WhatWasFlushedSurvivesEveryCutAndWhatWasNotIsLostUnderSome) {
+TEST_F(PowerCutFileSystem,
+       what_was_flushed_survives_every_cut_and_what_was_not_is_lost_under_some) {
   std::set<bool> kept;
   std::set<bool> torn;
   const std::string old_text(2 * kPageBytes, 'a');
@@ -90,7 +91,7 @@ TEST_F(PowerCutFileSystem, WhatWasFlushedSurvivesEveryCutAndWhatWasNotIsLostUnde
   EXPECT_TRUE(torn.contains(true)) << "a page is torn at times";
 }
 
-TEST_F(PowerCutFileSystem, EachWayOfFlushingMakesItsOwnBytesDurable) {
+TEST_F(PowerCutFileSystem, each_way_of_flushing_makes_its_own_bytes_durable) {
   const std::string text(kPageBytes, 'x');
   for (std::uint64_t seed = 0; seed < 8; ++seed) {
     begin(seed);
@@ -129,7 +130,7 @@ TEST_F(PowerCutFileSystem, EachWayOfFlushingMakesItsOwnBytesDurable) {
 }
 
 // Neither is a flush of the whole file taken for the kernel's one behind a durable write.
-TEST_F(PowerCutFileSystem, ADurableWriteFlushesItsOwnRangeAndAFlushBehindItEverything) {
+TEST_F(PowerCutFileSystem, a_durable_write_flushes_its_own_range_and_a_flush_behind_it_everything) {
   const std::string text(kPageBytes, 'x');
   iovec part{const_cast<char*>(text.data()), text.size()};
   int lost = 0;
@@ -159,7 +160,7 @@ TEST_F(PowerCutFileSystem, ADurableWriteFlushesItsOwnRangeAndAFlushBehindItEvery
   EXPECT_GT(lost, 0) << "a durable write made others durable";
 }
 
-TEST_F(PowerCutFileSystem, SyncFileRangeAndSyncMakeNothingDurable) {
+TEST_F(PowerCutFileSystem, sync_file_range_and_sync_make_nothing_durable) {
   int lost = 0;
   for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
     begin(seed);
@@ -179,7 +180,7 @@ TEST_F(PowerCutFileSystem, SyncFileRangeAndSyncMakeNothingDurable) {
   EXPECT_GT(lost, 0);
 }
 
-TEST_F(PowerCutFileSystem, NamesAreLostKeptOrReorderedUnlessTheirFolderWasFlushed) {
+TEST_F(PowerCutFileSystem, names_are_lost_kept_or_reordered_unless_their_folder_was_flushed) {
   std::set<std::string> seen;
   for (const auto names : {Names::posix, Names::journaled}) {
     for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
@@ -214,7 +215,7 @@ TEST_F(PowerCutFileSystem, NamesAreLostKeptOrReorderedUnlessTheirFolderWasFlushe
       << "a later change is at times there without an earlier one";
 }
 
-TEST_F(PowerCutFileSystem, AFlushOfAFileMakesItsNameDurableOnlyInTheJournaledWorld) {
+TEST_F(PowerCutFileSystem, a_flush_of_a_file_makes_its_name_durable_only_in_the_journaled_world) {
   int lost = 0;
   for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
     for (const auto names : {Names::posix, Names::journaled}) {
@@ -233,7 +234,7 @@ TEST_F(PowerCutFileSystem, AFlushOfAFileMakesItsNameDurableOnlyInTheJournaledWor
   EXPECT_GT(lost, 0);
 }
 
-TEST_F(PowerCutFileSystem, ARemovedNameComesBackWithWhatWasFlushed) {
+TEST_F(PowerCutFileSystem, a_removed_name_comes_back_with_what_was_flushed) {
   int back = 0;
   for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
     begin(seed);
@@ -254,7 +255,7 @@ TEST_F(PowerCutFileSystem, ARemovedNameComesBackWithWhatWasFlushed) {
 }
 
 // What was cut off does not come back by growing again, here or behind a cut.
-TEST_F(PowerCutFileSystem, AFileThatWasCutShortAndGrowsAgainIsZeroThere) {
+TEST_F(PowerCutFileSystem, a_file_that_was_cut_short_and_grows_again_is_zero_there) {
   for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
     begin(seed);
     const int file = open_file("f");
@@ -282,7 +283,7 @@ TEST_F(PowerCutFileSystem, AFileThatWasCutShortAndGrowsAgainIsZeroThere) {
   }
 }
 
-TEST_F(PowerCutFileSystem, SharedMappingsOfTwoOpenFilesAreOneMemory) {
+TEST_F(PowerCutFileSystem, shared_mappings_of_two_open_files_are_one_memory) {
   begin(1);
   const int one = open_file("m");
   ASSERT_EQ(::ftruncate(one, 64 << 10), 0);
@@ -306,7 +307,8 @@ TEST_F(PowerCutFileSystem, SharedMappingsOfTwoOpenFilesAreOneMemory) {
   ::close(two);
 }
 
-TEST_F(PowerCutFileSystem, AFailedFlushIsReportedOnceToEachAndItsPagesAreTakenForClean) {
+TEST_F(PowerCutFileSystem,
+       a_failed_flush_is_reported_once_to_each_and_its_pages_are_taken_for_clean) {
   int lost = 0;
   for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
     begin(seed);
@@ -335,7 +337,8 @@ TEST_F(PowerCutFileSystem, AFailedFlushIsReportedOnceToEachAndItsPagesAreTakenFo
   EXPECT_GT(lost, 0) << "the flushes behind the failed one made good what was lost";
 }
 
-TEST_F(PowerCutFileSystem, TheCutComesWithTheOperationItIsSetToAndNothingIsAnsweredAfterIt) {
+TEST_F(PowerCutFileSystem,
+       the_cut_comes_with_the_operation_it_is_set_to_and_nothing_is_answered_after_it) {
   for (const bool before : {false, true}) {
     begin(3);
     const int file = open_file("f");

@@ -33,7 +33,7 @@ class PowerCut : public ::testing::TestWithParam<const char*> {
   }
 };
 
-TEST_P(PowerCut, NothingAcknowledgedIsLostOrThereTwiceAndAllThatIsLeftOpens) {
+TEST_P(PowerCut, nothing_acknowledged_is_lost_or_there_twice_and_all_that_is_left_opens) {
   const auto result = attack(GetParam(), kRounds, kLimit);
   for (const auto& sentence : result.wrong) ADD_FAILURE() << sentence;
   if (!result.wrong.empty()) ADD_FAILURE() << "again: " << result.repeat;
@@ -54,7 +54,7 @@ INSTANTIATE_TEST_SUITE_P(Victims, PowerCut,
 
 class PowerCutControl : public PowerCut {};
 
-TEST_P(PowerCutControl, WhoAcknowledgesBeforeFlushingIsCaught) {
+TEST_P(PowerCutControl, who_acknowledges_before_flushing_is_caught) {
   const auto result = attack(GetParam(), kControlRounds, std::chrono::minutes(2));
   EXPECT_FALSE(result.wrong.empty())
       << "the attacker has no teeth: " << result.judged << " acknowledgements were all kept";
