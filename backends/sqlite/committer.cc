@@ -85,6 +85,11 @@ Async<CommitReceipt> Committer::commit(CommitRequest request, Version floor) {
                  "not at all");
 }
 
+void Committer::check() const {
+  SEMPER_ASSERT(queue_.size() <= kQueueRequests, "the queue has a bound");
+  SEMPER_ASSERT(!queue_.empty() || queue_bytes_ == 0, "what is taken is no longer counted");
+}
+
 Status Committer::enqueue(std::shared_ptr<Pending> pending) {
   {
     std::lock_guard lock(mutex_);
@@ -97,6 +102,7 @@ Status Committer::enqueue(std::shared_ptr<Pending> pending) {
     }
     queue_bytes_ += pending->bytes;
     queue_.push_back(std::move(pending));
+    check();
     if (!sleeping_) return {};
     sleeping_ = false;
   }
@@ -131,6 +137,7 @@ Committer::Batch Committer::take_batch() {
     queue_.pop_front();
   }
   queue_bytes_ -= bytes;
+  check();
   return batch;
 }
 

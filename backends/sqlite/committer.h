@@ -110,6 +110,8 @@ class Committer {
   };
 
   Status enqueue(std::shared_ptr<Pending> pending);
+  // The queue's invariants, with the lock held.
+  void check() const;
   void run();
   bool wait_for_work();
   Batch take_batch();

@@ -12,6 +12,14 @@ ReadPool::~ReadPool() {
   }
 }
 
+void ReadPool::check() const {
+  SEMPER_ASSERT(views_.size() <= context_.options->readers, "connections have a bound");
+  SEMPER_ASSERT(waiters_.size() <= kSnapshotWaitersMaximum, "and so have those that wait");
+  for (const auto& view : views_) {
+    SEMPER_ASSERT(!view->busy_ || view->users_ == 0, "nobody reads a view that is being opened");
+  }
+}
+
 Async<std::shared_ptr<ReadView>> ReadPool::acquire() {
   Statistics::add(context_.statistics->snapshots, 1);
   std::optional<MonotonicTime> deadline;
@@ -29,6 +37,7 @@ Async<std::shared_ptr<ReadView>> ReadPool::acquire() {
                            "raise ?readers=");
       }
       waiters_.push_back(released);
+      check();
     }
     // Something may have been released just before.
     view = try_acquire();
@@ -56,6 +65,7 @@ Result<ReadPool::ViewPtr> ReadPool::try_acquire() {
     view = choose(SEMPER_MUTANT("sqlite_reads_go_back_in_time")
                       ? context_.sidecar->shared().durable.load()
                       : context_.sidecar->newest());
+    check();
     if (!view) return ViewPtr();
     if (!view->busy_) {
       Statistics::add(context_.statistics->snapshots_shared, 1);
@@ -123,6 +133,7 @@ Result<ReadPool::ViewPtr> ReadPool::open_view(ViewPtr view) {
     view->users_ = version ? 1 : 0;
     view->last_use_ = context_.env.clock->now();
     wake_waiters(1);
+    check();
   }
   not_busy_.notify_all();
   if (!version) return fail(version.error());

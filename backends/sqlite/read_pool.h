@@ -108,6 +108,8 @@ class ReadPool {
   Result<ViewPtr> open_view(ViewPtr view);
   void take_away(ViewPtr& view, const Error& reason);
   void wake_waiters(std::size_t count);
+  // The invariants, with the lock held.
+  void check() const;
 
   Context context_;
   mutable std::mutex mutex_;

@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
 #include "semper/server/message.h"
 #include "server/format/enqueue.h"
@@ -90,6 +91,7 @@ Async<void> Outbox::publish(Publication publication) {
     if (running_ && loop == runner_loop_) ++waiting_there_;
     if (!running_) runner = next_runner(Loop());
     beside = !(loop == runner_loop_);
+    check();
   }
   if (runner && !beside) {
     asio::co_spawn(runner->loop().executor(), run(runner), asio::detached);
@@ -101,6 +103,13 @@ Async<void> Outbox::publish(Publication publication) {
   auto sent = co_await done.wait();
   if (!sent) co_return fail(sent.error());
   co_return std::move(*sent);
+}
+
+void Outbox::check() const {
+  SEMPER_ASSERT(waiting_bytes_ <= kOutboxBytes, "what waits has a bound");
+  SEMPER_ASSERT(!waiting_.empty() || waiting_bytes_ == 0, "what is taken is no longer counted");
+  SEMPER_ASSERT(!running_ || waiting_there_ <= waiting_.size(), "a loop's are among all");
+  SEMPER_ASSERT(running_ || !current_, "what is being committed has a runner");
 }
 
 // Waits for what another loop sends, and looks whether that one runs.
@@ -194,6 +203,7 @@ std::shared_ptr<Outbox::Publications> Outbox::take(Runner& runner) {
     if (turn_ == runner.turn() && waiting_there_ > 0) {
       current_ = std::make_shared<Publications>();
       take_some(*current_);
+      check();
       return current_;
     }
     runner.finished();

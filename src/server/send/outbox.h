@@ -88,6 +88,8 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   // The turn has ended before its work: the loop is gone, or does not run.
   void pass_on(std::uint64_t turn, const char* why);
   Async<void> wait_beside(OneShot<Status> done);
+  // The invariants, with the lock held.
+  void check() const;
 
   const Store store_;
   std::mutex mutex_;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
 
 namespace semper::internal {
@@ -87,7 +88,14 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
     SEMPER_CO_TRY_STATUS(co_await load_state(transaction, behaviour));
   }
   known_ = true;
+  check();
   co_return Status{};
+}
+
+void Entity::check() const {
+  SEMPER_ASSERT(header_exists_ == !header_raw_.empty(), "a header is there, or it is not");
+  SEMPER_ASSERT(!known_ || !unreadable_, "what cannot be read is not known");
+  SEMPER_ASSERT(!saved_ || !saved_header_.empty(), "what was saved has a header");
 }
 
 Status Entity::refuse_newer(const Behaviour& behaviour) {
@@ -251,6 +259,7 @@ Result<bool> Entity::save(Transaction& transaction, Behaviour& behaviour) {
   saved_encoding_ = std::move(encoded);
   saved_header_ = std::move(record);
   saved_ = true;
+  check();
   return true;
 }
 
@@ -313,6 +322,7 @@ void Entity::committed(const Versionstamp& stamp, bool queue_claimed) {
   segments_.clear();
   as_of_ = stamp.version();
   known_ = queue_claimed;
+  check();
 }
 
 void Entity::spoil() {

@@ -112,6 +112,8 @@ class Entity {
   Async<void> load_state(Transaction& transaction, Behaviour& behaviour);
   Status decode(Behaviour& behaviour);
   Status refuse_newer(const Behaviour& behaviour);
+  // What must agree whatever lies in the store; that is judged by load().
+  void check() const;
   // `before`: the chunks that are stored.
   void write_chunks(Transaction& transaction, BytesView encoded, std::uint32_t before) const;
   // Returns the order beside the header, if there is one.
