@@ -130,7 +130,7 @@ TEST(FoundationDbBackend, check_reads_everything_and_says_how_much) {
   EXPECT_TRUE(std::stoi(*checked) >= 10) << *checked;
 }
 
-TEST(FoundationDbBackend, url_is_the_one_it_was_opened_by) {
+TEST(FoundationDbBackend, the_url_is_the_one_it_was_opened_by) {
   FdbWorld world;
   EXPECT_EQ(world.backend()->url(), "fdb:" + world.cluster_file());
 }

@@ -126,7 +126,7 @@ TEST(FoundationDbWatch, a_change_while_the_cluster_has_given_it_up_is_not_lost) 
   }));
 }
 
-TEST(FoundationDbWatch, keys_beyond_foundationdbs_limit_are_looked_at) {
+TEST(FoundationDbWatch, keys_beyond_foundationdbs_limit_are_polled) {
   testing::SimulatedClock clock;
   FdbWorld world;
   auto connection = world.connection({.clock = &clock});
@@ -149,7 +149,7 @@ TEST(FoundationDbWatch, keys_beyond_foundationdbs_limit_are_looked_at) {
   hub->close();
 }
 
-TEST(FoundationDbWatch, a_cluster_that_refuses_more_watches_is_looked_at_too) {
+TEST(FoundationDbWatch, keys_are_polled_too_where_the_cluster_refuses_more_watches) {
   testing::SimulatedClock clock;
   FdbWorld world;
   world.fdb().set_watches_maximum(0);

@@ -217,7 +217,7 @@ TEST(VersionedMap, a_forgotten_removal_is_found_by_counting) {
   EXPECT_TRUE(map.check());
 }
 
-TEST(VersionedMap, a_forgotten_write_conflict_counts_as_one) {
+TEST(VersionedMap, a_forgotten_write_conflict_still_counts_as_a_conflict) {
   VersionedMap map;
   const auto read_version = commit(map, {setting("key", "")});
   commit(map, {}, {{"a", "b"}});

@@ -37,7 +37,7 @@ void watch_the_money(Harness& harness) {
   });
 }
 
-TEST(AccountTest, a_fault_at_some_point_of_two_transfers_makes_or_loses_money) {
+TEST(AccountTest, a_fault_at_any_point_of_two_transfers_neither_makes_nor_loses_money) {
   Harness harness;
   watch_the_money(harness);
   const auto report = harness.explore([&] {
@@ -50,7 +50,7 @@ TEST(AccountTest, a_fault_at_some_point_of_two_transfers_makes_or_loses_money) {
   EXPECT_GT(report.runs, 100u);
 }
 
-TEST(AccountTest, a_standing_order_pays_less_or_more_often_than_it_says) {
+TEST(AccountTest, a_standing_order_pays_as_often_as_it_says_whatever_fails) {
   Harness harness;
   watch_the_money(harness);
   const auto report = harness.explore([&] {
@@ -69,7 +69,7 @@ TEST(AccountTest, a_standing_order_pays_less_or_more_often_than_it_says) {
 }
 
 // Open may be asked for again: that is how open_accounts answers an unknown outcome.
-TEST(AccountTest, an_account_that_is_opened_until_somebody_answers_is_paid_in_twice) {
+TEST(AccountTest, an_account_that_is_opened_until_somebody_answers_is_paid_into_once) {
   Harness harness;
   harness.serve<Account>();
   const auto report = harness.explore([&] {

@@ -39,7 +39,7 @@ class BankTest : public ::testing::Test {
   std::optional<semper::Host> host_;
 };
 
-TEST_F(BankTest, more_is_sent_than_there_is) {
+TEST_F(BankTest, no_more_is_sent_than_there_is) {
   EXPECT_TRUE(transfer("000", {"001", 50}).done);
   EXPECT_FALSE(transfer("000", {"001", 1}).done);
   EXPECT_FALSE(transfer("001", {"002", -5}).done) << "a negative amount takes from the receiver";
@@ -49,12 +49,12 @@ TEST_F(BankTest, more_is_sent_than_there_is) {
   EXPECT_EQ(found.sent, 1u);
 }
 
-TEST_F(BankTest, an_account_is_paid_in_twice) {
+TEST_F(BankTest, an_account_that_is_opened_again_is_not_paid_into_again) {
   ASSERT_TRUE(scheduler_.block_on(open_accounts(*store_, kAccounts, kAmount)));
   EXPECT_EQ(audited().balances, kPaidIn);
 }
 
-TEST_F(BankTest, clerks_at_once_lose_money) {
+TEST_F(BankTest, clerks_at_once_lose_no_money) {
   constexpr int kClerks = 8;
   constexpr std::uint64_t kTransfers = 300;
   std::stop_source stop;
@@ -80,7 +80,7 @@ TEST_F(BankTest, clerks_at_once_lose_money) {
   EXPECT_EQ(found.sent, done);
 }
 
-TEST_F(BankTest, standing_orders_stop_early_or_never) {
+TEST_F(BankTest, standing_orders_pay_as_often_as_they_say) {
   constexpr std::uint64_t kTimes = 4;
   const std::chrono::milliseconds period(1);
   ASSERT_TRUE(scheduler_.block_on(order_payments(*store_, kAccounts, period, kTimes)));
@@ -90,7 +90,7 @@ TEST_F(BankTest, standing_orders_stop_early_or_never) {
   EXPECT_EQ(found.sent, kAccounts * kTimes);
 }
 
-TEST_F(BankTest, an_order_that_was_ended_pays) {
+TEST_F(BankTest, an_order_that_was_ended_pays_nothing) {
   const auto account = semper::ref<Account>(*store_, "000");
   const Account::StandingOrder never{"rent", "001", 1, 3'600'000, 12};
   ASSERT_TRUE(scheduler_.block_on(account.call(never)).value());
@@ -102,7 +102,7 @@ TEST_F(BankTest, an_order_that_was_ended_pays) {
       scheduler_.block_on(account.call(Account::StandingOrder{"x", "000", 1, 1, 1})).value());
 }
 
-TEST_F(BankTest, a_statement_lacks_a_line_or_lists_them_in_another_order) {
+TEST_F(BankTest, a_statement_has_every_line_and_lists_the_last_ones_first) {
   EXPECT_TRUE(transfer("000", {"001", 20}).done);
   EXPECT_TRUE(transfer("000", {"002", 5}).done);
   const Audit found = audited();
@@ -112,7 +112,7 @@ TEST_F(BankTest, a_statement_lacks_a_line_or_lists_them_in_another_order) {
               ElementsAre("3  002  -5  25", "2  001  -20  30"));
 }
 
-TEST_F(BankTest, an_audit_overlooks_money_that_was_made) {
+TEST_F(BankTest, an_audit_notices_money_that_was_made) {
   const auto account = semper::ref<Account>(*store_, "000");
   ASSERT_TRUE(scheduler_.block_on(account.cast(Account::Receive{"nobody", 1, 10})));
   const auto lost = scheduler_.block_on(audit(*store_, kPaidIn, std::chrono::seconds(0)));
@@ -120,12 +120,12 @@ TEST_F(BankTest, an_audit_overlooks_money_that_was_made) {
   EXPECT_THAT(lost.error().message(), HasSubstr("1 of 0 transfers have come"));
 }
 
-TEST_F(BankTest, an_audit_overlooks_a_wrong_sum) {
+TEST_F(BankTest, an_audit_notices_a_wrong_sum) {
   const auto found = scheduler_.block_on(audit(*store_, kPaidIn + 1, kLimit)).value();
   EXPECT_THAT(found.wrong, ElementsAre("the balances are 250, and 251 were paid in"));
 }
 
-TEST_F(BankTest, an_audit_overlooks_disorder) {
+TEST_F(BankTest, an_audit_notices_transfers_out_of_order) {
   const auto account = semper::ref<Account>(*store_, "000");
   ASSERT_TRUE(scheduler_.block_on(account.cast(Account::Receive{"001", 2, 0})));
   const auto found = scheduler_.block_on(add_up(*store_)).value();

@@ -46,7 +46,7 @@ class GuideRingsTest : public ::testing::Test {
   std::unique_ptr<semper::BlockDevice> device_;
 };
 
-TEST_F(GuideRingsTest, readings_come_out_in_order_and_once_they_are_removed) {
+TEST_F(GuideRingsTest, readings_come_out_in_order_and_only_once) {
   ASSERT_TRUE(record_one("a"));
   ASSERT_TRUE(scheduler_.block_on(record_in_two_steps(*device_, "b")));
   EXPECT_THAT(forwarded(), ElementsAre("a", "b"));

@@ -221,12 +221,12 @@ TEST_F(GuideServersTest, a_request_that_is_repeated_is_carried_out_once) {
   EXPECT_EQ(other.error().kind(), semper::ErrorKind::invalid_argument);
 }
 
-TEST_F(GuideServersTest, one_after_the_other_takes_stock) {
+TEST_F(GuideServersTest, stocktakings_are_numbered_one_after_the_other) {
   EXPECT_EQ(scheduler_.block_on(take_stock(*shop_, "ann")).value(), 1);
   EXPECT_EQ(scheduler_.block_on(take_stock(*shop_, "bob")).value(), 2);
 }
 
-TEST_F(GuideServersTest, what_a_customer_bought_lies_beside_the_state_entry_by_entry) {
+TEST_F(GuideServersTest, what_a_customer_bought_lies_next_to_the_state_entry_by_entry) {
   host_->serve<Customer>();
   auto customer = semper::ref<Customer>(*shop_, "ann");
   for (std::int64_t i = 1; i <= 250; ++i) {

@@ -45,7 +45,7 @@ class OfferTest : public ::testing::Test {
   SimulatedClock clock_;
 };
 
-TEST_F(OfferTest, an_offer_that_nobody_accepts_stays_open) {
+TEST_F(OfferTest, an_offer_that_nobody_accepts_reminds_and_expires) {
   run([this](semper::Store shop) -> Task<void> {
     auto offer = semper::ref<Offer>(shop, "17");
     const Offer::Make make{4900, 24};
@@ -62,7 +62,7 @@ TEST_F(OfferTest, an_offer_that_nobody_accepts_stays_open) {
   });
 }
 
-TEST_F(OfferTest, an_offer_that_was_accepted_expires_or_reminds) {
+TEST_F(OfferTest, an_accepted_offer_neither_reminds_nor_expires) {
   run([this](semper::Store shop) -> Task<void> {
     auto offer = semper::ref<Offer>(shop, "17");
     const Offer::Make make{4900, 24};
@@ -77,7 +77,7 @@ TEST_F(OfferTest, an_offer_that_was_accepted_expires_or_reminds) {
   });
 }
 
-TEST_F(OfferTest, a_delayed_cast_comes_at_once) {
+TEST_F(OfferTest, a_delayed_cast_comes_when_it_is_due) {
   run([this](semper::Store shop) -> Task<void> {
     EXPECT_TRUE(co_await offer_tomorrow(shop, "18"));
     EXPECT_TRUE(co_await semper::sleep_for(clock_, 23h));

@@ -25,7 +25,7 @@ class KnowingProvider : public PaymentProvider {
   Harness& harness_;
 };
 
-TEST(OrderTest, a_fault_at_some_point_charges_twice_or_loses_goods) {
+TEST(OrderTest, no_fault_at_any_point_charges_twice_or_loses_goods) {
   Harness harness;
   harness.serve<Stock>();
   harness.serve<Order>([&harness] {

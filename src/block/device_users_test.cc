@@ -80,7 +80,7 @@ TEST_F(DeviceUsers, owner_group_and_root_share_its_memory_whoever_comes_first) {
   }
 }
 
-TEST_F(DeviceUsers, who_may_not_write_it_does_not_get_its_memory) {
+TEST_F(DeviceUsers, whoever_may_not_write_it_does_not_get_its_memory) {
   ASSERT_EQ(::chmod(file_.c_str(), 0664), 0);
   const auto owner = open_as(kOwner, kGroup);
   ASSERT_EQ(owner->read_line(), "word 0 is 1");

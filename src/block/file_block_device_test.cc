@@ -77,7 +77,7 @@ TEST_F(FileBlockDeviceTest, a_size_of_broken_sectors_is_rounded_down) {
   EXPECT_EQ(device->size(), (1u << 20) + 512u);
 }
 
-TEST_F(FileBlockDeviceTest, a_sector_size_may_be_asked_for_but_not_any) {
+TEST_F(FileBlockDeviceTest, a_sector_size_may_be_asked_for_and_one_that_is_none_is_refused) {
   EXPECT_EQ(open({.sector_size = 4096})->sector_size(), 4096u);
   EXPECT_EQ(open({.cache = DeviceCache::page_cache, .sector_size = 512})->sector_size(), 512u);
   EXPECT_EQ(open_error(path_, {.sector_size = 1000}).kind(), ErrorKind::invalid_argument);
@@ -333,7 +333,7 @@ TEST_F(FileBlockDeviceTest, a_read_only_raw_device_is_opened_only_for_reading) {
 }
 
 // Where a device is, told by who only waits.
-TEST_F(FileBlockDeviceTest, a_place_that_is_lost_is_not_noticed_or_one_that_is_not_is_called_lost) {
+TEST_F(FileBlockDeviceTest, a_lost_place_is_noticed_and_one_out_of_sight_is_not_called_lost) {
   const auto device = open();
   EXPECT_TRUE(device->check_place());
   const auto folder = std::filesystem::current_path();

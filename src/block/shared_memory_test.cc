@@ -100,7 +100,7 @@ TEST_F(SharedMemoryTest, what_a_stranger_left_of_a_device_keeps_root_out) {
   EXPECT_EQ(status.st_uid, 0u);
 }
 
-TEST_F(SharedMemoryTest, what_killed_processes_left_stays_for_ever_or_what_is_in_use_goes) {
+TEST_F(SharedMemoryTest, what_killed_processes_left_is_removed_and_what_is_in_use_stays) {
   const std::string left = leave_memory_of(path_);
   const std::string used_path = folder_.path("used");
   ASSERT_TRUE(create_block_file(used_path, {.size = 1 << 20}));

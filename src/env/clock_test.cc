@@ -81,7 +81,7 @@ TEST(SystemClock, timers_of_one_time_run_in_the_order_they_were_made) {
   EXPECT_EQ(order, "abcde");
 }
 
-TEST(SystemClock, a_cancelled_timer_does_not_run_and_one_that_ran_can_not_be_cancelled) {
+TEST(SystemClock, a_cancelled_timer_does_not_run_and_one_that_ran_cannot_be_cancelled) {
   bool wrong = false;
   const auto cancelled = system_clock().call_at(system_clock().now() + 1ms, [&] { wrong = true; });
   const bool in_time = system_clock().cancel(cancelled);

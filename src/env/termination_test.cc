@@ -151,7 +151,7 @@ TEST(Termination, the_second_signal_ends_a_process_that_does_not_end_by_itself) 
   EXPECT_EQ(child.end(), killed_by(SIGTERM));
 }
 
-TEST(Termination, every_waiter_is_told_and_who_comes_after_the_signal_too) {
+TEST(Termination, every_waiter_is_told_and_so_is_one_that_comes_after_the_signal) {
   Child child([](const Child::Line& line) {
     Scheduler scheduler({.threads = 2});
     Scheduler other;

@@ -177,7 +177,7 @@ TEST(RingBelief, a_lone_consumer_returns_only_what_is_durable_after_a_failed_flu
   EXPECT_EQ(all_items(ring.world, *later.consumer), returned);
 }
 
-TEST(RingBelief, a_consumer_beside_a_producer_whose_flush_failed_sees_what_is_durable_only) {
+TEST(RingBelief, a_consumer_alongside_a_producer_whose_flush_failed_sees_only_what_is_durable) {
   SimulatedRing ring;
   const auto device = ring.disk.open();
   auto producer = ring.world.producer(*device);

@@ -9,7 +9,7 @@
 namespace semper::ring {
 namespace {
 
-TEST(RingEpochs, a_producer_writes_with_the_epoch_of_the_one_before) {
+TEST(RingEpochs, each_producer_writes_with_a_higher_epoch_than_the_one_before) {
   MemoryDisk disk({.size = 16 * 4096, .sector_size = 4096});
   testing::World world({[&] { return disk.open(); }});
   const auto device = world.open();

@@ -322,7 +322,7 @@ TEST_P(JournalAdversityTest, sync_does_not_wait_for_what_was_pushed_at_the_same_
   }());
 }
 
-TEST_P(JournalAdversityTest, one_that_can_not_be_performed_does_not_keep_those_before_it_back) {
+TEST_P(JournalAdversityTest, one_that_cannot_be_performed_does_not_keep_those_before_it_back) {
   auto device = disk_.open();
   bad_ = "bad";
   const Texts all = {"1", "2", "3", "4", "5", "bad", "7"};

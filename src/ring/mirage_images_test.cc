@@ -211,7 +211,7 @@ TEST(MirageDamage, a_length_that_reaches_too_far_is_an_error_and_not_believed) {
   }
 }
 
-TEST(MirageDamage, positions_that_can_not_be_right_are_an_error) {
+TEST(MirageDamage, positions_that_cannot_be_right_are_an_error) {
   for (const std::uint64_t position : {std::uint64_t{1}, std::uint64_t{1} << 63, ~std::uint64_t{0},
                                        ~std::uint64_t{3}, std::uint64_t{100'000}}) {
     for (const std::uint64_t sector : {1u, 2u}) {

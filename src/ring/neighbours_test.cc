@@ -167,7 +167,7 @@ TEST_P(SemperNeighbours, a_second_consumer_is_refused_while_the_first_one_works)
   EXPECT_EQ(kind_of(*second), ErrorKind::conflict);
 }
 
-TEST_P(SemperNeighbours, who_died_with_the_memory_that_it_shared_is_followed_at_once) {
+TEST_P(SemperNeighbours, one_that_died_with_the_memory_that_it_shared_is_followed_at_once) {
   {
     auto producer = world_.producer(*there_);
     ASSERT_OK(producer);

@@ -94,7 +94,7 @@ TEST_F(RingSuperblock, a_ring_made_anew_is_found_again_where_an_earlier_one_ende
 }
 
 TEST_F(RingSuperblock,
-       a_copy_of_the_superblock_is_written_over_items_of_a_device_that_was_cut_short) {
+       no_copy_of_the_superblock_is_written_over_items_of_a_device_that_was_cut_short) {
   // To the last byte of the data area.
   const Bytes large(60'000, 'x');
   std::vector<Bytes> whole;
@@ -146,7 +146,7 @@ TEST_F(RingSuperblock, a_block_that_the_power_spoilt_at_creation_is_no_loss) {
   EXPECT_EQ(kind_of(inspect()), ErrorKind::corrupt);
 }
 
-TEST(RingMark, a_mirage_ring_that_lost_its_mark_is_taken_for_a_free_device) {
+TEST(RingMark, a_mirage_ring_that_lost_its_mark_is_not_taken_for_a_free_device) {
   for (const std::uint32_t sector_size : {512u, 4096u}) {
     MemoryDisk memory({.size = std::size_t{64} << 10, .sector_size = sector_size});
     testing::World world({[&] { return memory.open(); }}, Format::mirage_1_0);

@@ -10,7 +10,7 @@ namespace {
 using testing::simulated_run;
 using testing::SimulatedClock;
 
-TEST(Turn, who_finds_the_line_full_is_told_to_come_later_and_which_limit_it_is) {
+TEST(Turn, whoever_finds_the_line_full_is_told_to_come_later_and_which_limit_it_is) {
   SimulatedClock clock;
   simulated_run(clock, [&]() -> Task<void> {
     Turn turn(0);
@@ -38,7 +38,7 @@ Task<void> hold_with_signs(Turn& turn, SimulatedClock& clock, int seconds) {
   }
 }
 
-TEST(Turn, is_taken_from_who_does_not_say_that_it_is_there_and_from_nobody_else) {
+TEST(Turn, it_is_taken_from_a_holder_that_gives_no_sign_and_from_nobody_else) {
   SimulatedClock clock;
   simulated_run(clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;

@@ -54,7 +54,7 @@ INSTANTIATE_TEST_SUITE_P(Victims, PowerCut,
 
 class PowerCutControl : public PowerCut {};
 
-TEST_P(PowerCutControl, who_acknowledges_before_flushing_is_caught) {
+TEST_P(PowerCutControl, whoever_acknowledges_before_flushing_is_caught) {
   const auto result = attack(GetParam(), kControlRounds, std::chrono::minutes(2));
   EXPECT_FALSE(result.wrong.empty())
       << "the attacker has no teeth: " << result.judged << " acknowledgements were all kept";
