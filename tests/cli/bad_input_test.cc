@@ -38,7 +38,7 @@ class CliBadInput : public CliTest {
   }
 };
 
-TEST_F(CliBadInput, an_unknown_store_is_not_named_with_what_there_is) {
+TEST_F(CliBadInput, an_unknown_store_is_named_with_what_there_is) {
   const Ran unknown = tool_refuses({"--store", "postgres:x", "types"});
   EXPECT_THAT(unknown.err, HasSubstr("postgres"));
   EXPECT_THAT(unknown.err, HasSubstr("sqlite:"));
@@ -49,7 +49,7 @@ TEST_F(CliBadInput, an_unknown_store_is_not_named_with_what_there_is) {
               HasSubstr("nonsense"));
 }
 
-TEST_F(CliBadInput, a_store_that_is_not_there_is_made_by_mistake) {
+TEST_F(CliBadInput, a_store_that_is_not_there_is_refused_and_not_made) {
   refused(3, "there is no store at", {"types"});
   refused(3, "store create", {"store", "set", "k", "1"});
   refused(3, "there is no store at", {"bench"});
@@ -61,14 +61,14 @@ TEST_F(CliBadInput, a_store_that_is_not_there_is_made_by_mistake) {
   EXPECT_FALSE(std::filesystem::exists(path("missing")));
 }
 
-TEST_F(CliBadInput, a_file_that_is_no_store_is_opened_or_changed) {
+TEST_F(CliBadInput, a_file_that_is_no_store_is_refused_and_left_unchanged) {
   write_whole_file(path("store.db"), "These are the notes of a person, and no store.\n");
   refused_untouched(6, "store.db");
   write_whole_file(path("store.db"), std::string(8192, '\xaa'));
   refused_untouched(6, "store.db");
 }
 
-TEST_F(CliBadInput, a_store_of_a_newer_version_is_opened_or_changed) {
+TEST_F(CliBadInput, a_store_of_a_newer_version_is_refused_and_left_unchanged) {
   create_store();
   std::string contents = read_whole_file(path("store.db"));
   contents.replace(kApplicationVersionAt, 4, std::string("\0\0\0\x63", 4));
@@ -76,7 +76,7 @@ TEST_F(CliBadInput, a_store_of_a_newer_version_is_opened_or_changed) {
   refused_untouched(1, "99");
 }
 
-TEST_F(CliBadInput, a_damaged_store_is_read_as_if_it_were_whole) {
+TEST_F(CliBadInput, a_damaged_store_is_refused_and_check_says_where_the_damage_is) {
   create_store();
   for (int i = 0; i < 20; ++i) {
     must({"store", "set", "(\"n\", " + std::to_string(i) + ")",
@@ -97,7 +97,7 @@ TEST_F(CliBadInput, a_damaged_store_is_read_as_if_it_were_whole) {
   refused(6, "store.db", {"types"});
 }
 
-TEST_F(CliBadInput, an_unknown_command_or_option_is_called_something_else) {
+TEST_F(CliBadInput, what_is_unknown_or_missing_in_a_command_line_is_named) {
   EXPECT_THAT(tool_refuses({"frobnicate"}).err, HasSubstr("no command frobnicate"));
   EXPECT_THAT(tool_refuses({"store", "frobnicate"}).err, HasSubstr("no command frobnicate"));
   EXPECT_THAT(tool_refuses({}).err, HasSubstr("a command is missing"));
@@ -111,7 +111,7 @@ TEST_F(CliBadInput, an_unknown_command_or_option_is_called_something_else) {
   EXPECT_THAT(tool_refuses({"completion", "tcsh"}).err, HasSubstr("tcsh"));
 }
 
-TEST_F(CliBadInput, a_count_or_a_time_of_the_wrong_shape_is_taken_for_another) {
+TEST_F(CliBadInput, a_count_or_a_time_of_the_wrong_shape_is_refused) {
   create_store();
   for (const char* count :
        {"-1", "+1", "1x", "0x10", "1.5", "", " 1", "ten", "18446744073709551616"}) {
@@ -136,7 +136,7 @@ TEST_F(CliBadInput, a_count_or_a_time_of_the_wrong_shape_is_taken_for_another) {
   EXPECT_EQ(must({"store", "range"}), "") << "something was sent";
 }
 
-TEST_F(CliBadInput, an_output_that_can_not_be_written_is_called_a_success) {
+TEST_F(CliBadInput, an_output_that_cannot_be_written_is_reported_as_a_failure) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full here";
   create_store();
   for (const char* command : {"types --json", "store info", "stats --count 1 --interval 10ms",

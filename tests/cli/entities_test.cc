@@ -24,7 +24,7 @@ class CliEntities : public CliTest {
   }
 };
 
-TEST_F(CliEntities, types_leaves_out_a_message_or_a_way_to_send_it) {
+TEST_F(CliEntities, types_shows_each_message_and_how_it_can_be_sent) {
   const HostedStore host(url());
   const auto types = must_json({"types"});
   ASSERT_EQ(types.size(), 4u) << types;
@@ -38,7 +38,7 @@ TEST_F(CliEntities, types_leaves_out_a_message_or_a_way_to_send_it) {
   EXPECT_THAT(must({"types"}), HasSubstr("Add (call, cast)  Read (call)"));
 }
 
-TEST_F(CliEntities, ls_is_out_of_order_or_ignores_its_bounds) {
+TEST_F(CliEntities, ls_is_in_order_and_keeps_to_its_bounds) {
   create_store();
   for (const char* id : {"page/b", "page/a", "other", "page/c"}) {
     queue(std::string("Counter/") + id, "[1]");
@@ -56,7 +56,7 @@ TEST_F(CliEntities, ls_is_out_of_order_or_ignores_its_bounds) {
   EXPECT_THAT(run({"ls", "Counter", "--limit", "2"}).err, HasSubstr("--after 'page/a'"));
 }
 
-TEST_F(CliEntities, a_queue_that_nobody_consumes_is_not_shown) {
+TEST_F(CliEntities, a_queue_that_nobody_consumes_is_shown) {
   create_store();
   queue("Counter/page/home", "[1]");
   queue("Counter/page/home", R"([{"$bytes": "00ff"}])");
@@ -80,7 +80,7 @@ TEST_F(CliEntities, a_queue_that_nobody_consumes_is_not_shown) {
   EXPECT_THAT(must({"types"}), HasSubstr("no host registered it"));
 }
 
-TEST_F(CliEntities, stored_text_steers_the_terminal) {
+TEST_F(CliEntities, stored_text_cannot_steer_the_terminal) {
   create_store();
   queue("Counter/x", R"(["\u001b[2J\u009b"])");
   const std::string out = must({"queue", "Counter/x"});
@@ -88,7 +88,7 @@ TEST_F(CliEntities, stored_text_steers_the_terminal) {
   EXPECT_THAT(out, Not(HasSubstr("\xc2\x9b")));
 }
 
-TEST_F(CliEntities, a_call_does_not_reach_a_running_host_or_its_reply_not_the_caller) {
+TEST_F(CliEntities, a_call_reaches_a_running_host_and_its_reply_the_caller) {
   const HostedStore host(url());
   EXPECT_EQ(must({"call", "Counter/page/home", "Add", "[2]"}), "2\n");
   EXPECT_EQ(must_json({"call", "Counter/page/home", "Add", "[40]", "--timeout", "30s"}), 42);
@@ -100,7 +100,7 @@ TEST_F(CliEntities, a_call_does_not_reach_a_running_host_or_its_reply_not_the_ca
   EXPECT_TRUE(shown["versionstamp"].is_string());
 }
 
-TEST_F(CliEntities, a_cast_is_lost_or_its_answer_wrong) {
+TEST_F(CliEntities, a_cast_is_queued_and_applied_before_a_later_call) {
   const HostedStore host(url());
   const auto sent = must_json({"cast", "Counter/x", "Add", "[2]"});
   EXPECT_EQ(sent["queued"], true);
@@ -109,7 +109,7 @@ TEST_F(CliEntities, a_cast_is_lost_or_its_answer_wrong) {
   EXPECT_EQ(must({"call", "Counter/x", "Read"}), "5\n") << "a call overtook a cast";
 }
 
-TEST_F(CliEntities, a_call_without_a_host_hangs_or_does_not_say_that_it_is_still_queued) {
+TEST_F(CliEntities, a_call_without_a_host_times_out_and_stays_in_the_queue) {
   { const HostedStore host(url()); }  // registers the type, and is gone
   refused(4, "no host serves Counter", {"call", "Counter/x", "Add", "[1]", "--timeout", "100ms"});
   const auto waiting = must_json({"queue", "Counter/x"});
@@ -118,7 +118,7 @@ TEST_F(CliEntities, a_call_without_a_host_hangs_or_does_not_say_that_it_is_still
   EXPECT_EQ(must_json({"show", "Counter/x"})["queue_length"], 1);
 }
 
-TEST_F(CliEntities, an_unknown_type_or_message_is_sent_all_the_same) {
+TEST_F(CliEntities, an_unknown_type_or_message_is_refused_with_what_there_is) {
   const HostedStore host(url());
   refused(3, "no host has ever served type Conter", {"cast", "Conter/x", "Add"});
   refused(3, "has no message Ad to call; it has Add, Read", {"call", "Counter/x", "Ad"});
@@ -127,7 +127,7 @@ TEST_F(CliEntities, an_unknown_type_or_message_is_sent_all_the_same) {
   refused(3, "there is no Counter/x", {"show", "Counter/x"});
 }
 
-TEST_F(CliEntities, content_of_the_wrong_shape_changes_the_entity) {
+TEST_F(CliEntities, content_of_the_wrong_shape_is_refused_and_changes_nothing) {
   const HostedStore host(url());
   must({"call", "Counter/x", "Add", "[2]"});
   refused(2, "line 1, column", {"call", "Counter/x", "Add", "[2"});
@@ -140,7 +140,7 @@ TEST_F(CliEntities, content_of_the_wrong_shape_changes_the_entity) {
   EXPECT_EQ(must_json({"dead", "Counter/x"}).size(), 0u) << "kept what was refused to its sender";
 }
 
-TEST_F(CliEntities, fields_by_name_are_not_taken_for_those_by_position) {
+TEST_F(CliEntities, fields_can_be_given_by_name_and_those_left_out_have_their_defaults) {
   const HostedStore host(url());
   EXPECT_EQ(must({"call", "Counter/x", "Add", R"({"by": 2})"}), "2\n");
   EXPECT_EQ(must({"call", "Counter/x", "Add", "{}"}), "3\n") << "left out: its default, 1";
@@ -154,7 +154,7 @@ TEST_F(CliEntities, fields_by_name_are_not_taken_for_those_by_position) {
   ASSERT_TRUE(wait_until([&] { return must_json({"show", "Counter/x"})["dead_letters"] == 1; }));
 }
 
-TEST_F(CliEntities, a_script_that_frees_a_lock_fails_where_there_is_none) {
+TEST_F(CliEntities, unlock_if_locked_succeeds_where_there_is_no_lock) {
   { const HostedStore host(url()); }
   queue("Counter/x", "[1]");
   refused(3, "is not locked", {"unlock", "Counter/x", "--yes"});
@@ -162,7 +162,7 @@ TEST_F(CliEntities, a_script_that_frees_a_lock_fails_where_there_is_none) {
   refused(3, "there is no Counter/y", {"unlock", "Counter/y", "--yes", "--if-locked"});
 }
 
-TEST_F(CliEntities, messages_set_aside_are_not_shown_or_can_not_be_put_back) {
+TEST_F(CliEntities, messages_set_aside_are_shown_and_can_be_put_back) {
   const HostedStore host(url());
   must({"cast", "Fragile/glass", "Break", R"(["loudly"])"});
   ASSERT_TRUE(wait_until([&] {
@@ -182,7 +182,7 @@ TEST_F(CliEntities, messages_set_aside_are_not_shown_or_can_not_be_put_back) {
   EXPECT_THAT(run({"dead", "Counter/nobody"}).code, 3);
 }
 
-TEST_F(CliEntities, single_dead_letters_are_not_put_back_or_deleted_as_they_are_named) {
+TEST_F(CliEntities, dead_letters_that_are_named_are_deleted_together_or_not_at_all) {
   const HostedStore host(url());
   for (const char* how : {R"(["a"])", R"(["b"])", R"(["c"])"}) {
     must({"cast", "Fragile/glass", "Break", how});
@@ -212,7 +212,7 @@ TEST_F(CliEntities, single_dead_letters_are_not_put_back_or_deleted_as_they_are_
   refused(2, "versionstamp", {"dead", "Fragile/glass", "--redrive", "--letter", "x"});
 }
 
-TEST_F(CliEntities, why_an_entity_stands_still_is_not_explained) {
+TEST_F(CliEntities, why_an_entity_stands_still_is_explained) {
   {
     HostedStore host(url());
     EXPECT_EQ(must_json({"explain", "Counter/nobody"})["why"], "absent");
@@ -235,7 +235,7 @@ TEST_F(CliEntities, why_an_entity_stands_still_is_not_explained) {
               HasSubstr("1 message waits, and no host serves Counter"));
 }
 
-TEST_F(CliEntities, a_lock_is_not_shown_or_can_not_be_taken_away) {
+TEST_F(CliEntities, a_lock_is_shown_and_can_be_taken_away) {
   HostedStore host(url());
   auto caller = start({"call", "Keeper/k", "Hold", "--timeout", "forever"});
   ASSERT_TRUE(wait_until([&] {
@@ -254,7 +254,7 @@ TEST_F(CliEntities, a_lock_is_not_shown_or_can_not_be_taken_away) {
   refused(3, "is not locked", {"unlock", "Keeper/k", "--yes"});
 }
 
-TEST_F(CliEntities, kill_or_reset_forgets_too_little_or_does_not_ask) {
+TEST_F(CliEntities, kill_and_reset_ask_first_and_then_delete_what_they_name) {
   const HostedStore host(url());
   must({"call", "Counter/x", "Add", "[2]"});
   refused(2, "this deletes Counter/x: its state, 0 waiting messages", {"kill", "Counter/x"});
@@ -269,7 +269,7 @@ TEST_F(CliEntities, kill_or_reset_forgets_too_little_or_does_not_ask) {
   refused(3, "there is no Counter/x", {"reset", "Counter/x", "--yes"});
 }
 
-TEST_F(CliEntities, a_state_that_does_not_decode_is_overwritten_or_not_explained) {
+TEST_F(CliEntities, a_state_that_does_not_decode_is_kept_and_its_entity_shown_as_parked) {
   {
     const HostedStore host(url(), HostedStore::Shapes::old_ones);
     must({"cast", "Shape/s", "Touch"});
@@ -288,7 +288,7 @@ TEST_F(CliEntities, a_state_that_does_not_decode_is_overwritten_or_not_explained
   refused(6, "parked", {"call", "Shape/s", "Touch", "--timeout", "30s"});
 }
 
-TEST_F(CliEntities, hosts_are_not_shown_with_what_they_serve) {
+TEST_F(CliEntities, hosts_are_shown_with_what_they_serve) {
   create_store();
   EXPECT_THAT(run({"hosts"}).err, HasSubstr("no host is running"));
   const HostedStore host(url());
@@ -300,7 +300,7 @@ TEST_F(CliEntities, hosts_are_not_shown_with_what_they_serve) {
   EXPECT_THAT(must({"hosts"}), HasSubstr("Counter, Fragile"));
 }
 
-TEST_F(CliEntities, names_are_not_shown_with_who_holds_them) {
+TEST_F(CliEntities, names_are_shown_with_who_holds_them) {
   create_store();
   EXPECT_THAT(run({"names"}).err, HasSubstr("no name is held"));
   Scheduler scheduler;
@@ -339,7 +339,7 @@ struct Idle {
   void handle_cast(const Ping&, State&, Context&) {}
 };
 
-TEST_F(CliEntities, a_host_is_judged_by_calendars) {
+TEST_F(CliEntities, a_host_whose_row_is_not_renewed_is_silent_whatever_time_the_row_shows) {
   Scheduler scheduler;
   const auto store = scheduler.block_on(open_store(url()));
   ASSERT_TRUE(store);
@@ -373,7 +373,7 @@ TEST_F(CliEntities, a_host_is_judged_by_calendars) {
   EXPECT_THAT(must({"hosts"}), HasSubstr("(died?)"));
 }
 
-TEST_F(CliEntities, an_entity_of_no_valid_name_is_looked_for) {
+TEST_F(CliEntities, an_entity_of_no_valid_name_is_refused) {
   create_store();
   refused(2, "not of the form TYPE/ID", {"show", "Counter"});
   refused(2, "id is empty", {"show", "Counter/"});
@@ -385,7 +385,7 @@ TEST_F(CliEntities, an_entity_of_no_valid_name_is_looked_for) {
   refused(2, "id is empty", {"stats", "Counter/"});
 }
 
-TEST_F(CliEntities, a_tenant_that_is_not_there_is_made) {
+TEST_F(CliEntities, a_tenant_that_is_not_there_is_refused_and_not_made) {
   create_store();
   refused(3, "tenant shops/north", {"--tenant", "shops/north", "types"});
   EXPECT_EQ(must({"store", "range"}), "") << "something was written";

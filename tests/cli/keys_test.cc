@@ -31,7 +31,7 @@ class CliKeys : public CliTest {
   std::optional<Store> store_;
 };
 
-TEST_F(CliKeys, a_key_is_not_listed_or_cannot_be_forgotten) {
+TEST_F(CliKeys, keys_are_listed_and_can_be_forgotten) {
   EXPECT_THAT(run({"keys", "Order/a"}).err, HasSubstr("no idempotency keys"));
   cast("one");
   cast("two");
@@ -48,7 +48,7 @@ TEST_F(CliKeys, a_key_is_not_listed_or_cannot_be_forgotten) {
   refused(3, "knows no key", {"key", "forget", "Order/a", "Pay", "one", "--yes"});
 }
 
-TEST_F(CliKeys, a_cast_that_is_repeated_with_its_key_is_queued_twice) {
+TEST_F(CliKeys, a_cast_that_is_repeated_with_its_key_is_queued_once) {
   for (int i = 0; i < 3; ++i) {
     must({"cast", "Order/a", "Pay", "[7]", "--force", "--key", "one"});
   }

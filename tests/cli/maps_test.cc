@@ -22,7 +22,7 @@ struct Drawer {
 
 using CliMaps = CliTest;
 
-TEST_F(CliMaps, are_not_shown_or_counted_wrong) {
+TEST_F(CliMaps, maps_are_shown_with_the_number_of_their_entries) {
   create_store();
   Scheduler scheduler;
   const Store store = scheduler.block_on(open_store(url())).value();

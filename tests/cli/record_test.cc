@@ -22,7 +22,7 @@ class CliRecord : public CliTest {
   std::string file() const { return path("home.jsonl"); }
 };
 
-TEST_F(CliRecord, a_recording_cannot_be_read_again) {
+TEST_F(CliRecord, a_recording_can_be_read_again_and_is_private_to_its_owner) {
   EXPECT_THAT(must({"record", "Counter/page/home", "--output", file()}),
               HasSubstr("Counter/page/home is recorded in"));
   const auto recording = recording_from_text(read_whole_file(file()));
@@ -34,7 +34,7 @@ TEST_F(CliRecord, a_recording_cannot_be_read_again) {
   EXPECT_EQ(made.st_mode & 0777, 0600u) << "others can read what states say";
 }
 
-TEST_F(CliRecord, without_a_file_it_does_not_go_to_the_standard_output) {
+TEST_F(CliRecord, without_a_file_it_goes_to_the_standard_output) {
   const std::string text = must({"record", "Counter/page/home"});
   EXPECT_TRUE(recording_from_text(text));
   EXPECT_THAT(text, HasSubstr(R"("content":[2])"));
@@ -44,7 +44,7 @@ TEST_F(CliRecord, without_a_file_it_does_not_go_to_the_standard_output) {
   EXPECT_EQ(lines.back()["end"], lines.size() - 2);
 }
 
-TEST_F(CliRecord, a_file_that_is_there_is_replaced_without_force) {
+TEST_F(CliRecord, a_file_that_is_there_is_replaced_only_with_force) {
   write_whole_file(file(), "mine");
   refused(1, "--force", {"record", "Counter/page/home", "--output", file()});
   EXPECT_EQ(read_whole_file(file()), "mine");
@@ -53,7 +53,7 @@ TEST_F(CliRecord, a_file_that_is_there_is_replaced_without_force) {
   refused(2, "is not a file", {"record", "Counter/page/home", "--output", folder_, "--force"});
 }
 
-TEST_F(CliRecord, a_long_queue_is_cut_without_a_word) {
+TEST_F(CliRecord, a_queue_that_is_cut_short_is_reported) {
   const Ran ran = run({"record", "Counter/page/home", "--output", file(), "--limit", "1"});
   EXPECT_EQ(ran.code, 0) << ran;
   EXPECT_THAT(ran.err, HasSubstr("1 messages at the end of the queue were left out"));
@@ -62,14 +62,14 @@ TEST_F(CliRecord, a_long_queue_is_cut_without_a_word) {
             0);
 }
 
-TEST_F(CliRecord, a_store_that_may_only_be_read_is_not_recorded) {
+TEST_F(CliRecord, a_store_that_may_only_be_read_can_be_recorded) {
   const Ran ran = run_tool(
       {"--store", url() + "?access=read", "record", "Counter/page/home", "--output", file()});
   EXPECT_EQ(ran.code, 0) << ran;
   EXPECT_TRUE(recording_from_text(read_whole_file(file())));
 }
 
-TEST_F(CliRecord, what_is_not_there_leaves_a_file) {
+TEST_F(CliRecord, what_is_not_there_leaves_no_file) {
   refused(3, "`semper ls Counter`", {"record", "Counter/other", "--output", file()});
   EXPECT_NE(::access(file().c_str(), F_OK), 0);
   refused(2, "TYPE/ID", {"record", "Counter", "--output", file()});

@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using nlohmann::json;
 
-TEST_F(CliRing, items_are_lost_reordered_or_delivered_twice) {
+TEST_F(CliRing, items_are_delivered_once_and_in_order) {
   create_ring();
   produce("one\n\nthree");
   produce("four\n");
@@ -24,7 +24,7 @@ TEST_F(CliRing, items_are_lost_reordered_or_delivered_twice) {
   EXPECT_EQ(info()["used"], 0);
 }
 
-TEST_F(CliRing, items_that_are_only_shown_are_removed) {
+TEST_F(CliRing, items_that_are_only_shown_stay_in_the_ring) {
   create_ring();
   produce("one\ntwo\n");
   EXPECT_EQ(consume({"--keep"}), "one\ntwo\n");
@@ -38,7 +38,7 @@ TEST_F(CliRing, items_that_are_only_shown_are_removed) {
   EXPECT_EQ(consume(), "one\ntwo\n");
 }
 
-TEST_F(CliRing, framed_records_with_any_bytes_do_not_come_back) {
+TEST_F(CliRing, framed_records_with_any_bytes_come_back) {
   create_ring();
   const std::string records("\x03\0\0\0a\n\0\0\0\0\0\x01\0\0\0\xff", 16);
   produce(records, {"--framed"});
@@ -48,7 +48,7 @@ TEST_F(CliRing, framed_records_with_any_bytes_do_not_come_back) {
   EXPECT_EQ(consume({"--framed"}), records);
 }
 
-TEST_F(CliRing, a_long_input_does_not_pass_through_a_small_ring) {
+TEST_F(CliRing, a_long_input_passes_through_a_small_ring) {
   create_ring({"--size", "64KiB"});
   std::string input;
   for (int i = 0; i < 20'000; ++i) input += "line " + std::to_string(i) + "\n";
@@ -60,7 +60,7 @@ TEST_F(CliRing, a_long_input_does_not_pass_through_a_small_ring) {
   EXPECT_THAT(producer.errors(), HasSubstr("20000 items"));
 }
 
-TEST_F(CliRing, a_full_ring_hangs_a_producer_that_gave_a_time) {
+TEST_F(CliRing, a_producer_with_a_timeout_gives_up_on_a_full_ring) {
   create_ring({"--size", "64KiB"});
   std::string input;
   for (int i = 0; i < 20'000; ++i) input += "line " + std::to_string(i) + "\n";
@@ -72,7 +72,7 @@ TEST_F(CliRing, a_full_ring_hangs_a_producer_that_gave_a_time) {
   EXPECT_THAT(ran.err, HasSubstr(" " + std::to_string(lines_of(out).size()) + " items"));
 }
 
-TEST_F(CliRing, a_record_that_does_not_fit_is_waited_for_or_cut) {
+TEST_F(CliRing, a_record_that_does_not_fit_or_is_incomplete_is_refused) {
   create_ring({"--size", "64KiB"});
   const Ran large = run_tool(on_ring({"produce"}), "ok\n" + std::string(200'000, 'x') + "\n");
   EXPECT_EQ(large.code, 2) << large;
@@ -84,7 +84,7 @@ TEST_F(CliRing, a_record_that_does_not_fit_is_waited_for_or_cut) {
   EXPECT_EQ(consume(), "ok\n");
 }
 
-TEST_F(CliRing, create_forgets_what_a_ring_holds) {
+TEST_F(CliRing, create_keeps_what_a_ring_holds) {
   create_ring();
   produce("one\n");
   const std::string before = read_whole_file(ring());
@@ -96,7 +96,7 @@ TEST_F(CliRing, create_forgets_what_a_ring_holds) {
   EXPECT_EQ(consume(), "one\n");
 }
 
-TEST_F(CliRing, create_destroys_what_is_no_ring_without_asking) {
+TEST_F(CliRing, create_destroys_what_is_no_ring_only_with_force) {
   const std::string notes(64u << 10, 'n');
   write_whole_file(ring(), notes);
   refused(2, "this destroys what is there", on_ring({"create"}));
@@ -106,7 +106,7 @@ TEST_F(CliRing, create_destroys_what_is_no_ring_without_asking) {
   EXPECT_EQ(consume(), "one\n");
 }
 
-TEST_F(CliRing, a_path_of_the_wrong_kind_is_used_or_made) {
+TEST_F(CliRing, a_path_of_the_wrong_kind_is_refused_and_nothing_is_made) {
   refused(3, "--size 64MiB", on_ring({"create"}));
   for (const char* command : {"info", "verify", "dump", "consume", "produce", "suspend"}) {
     refused(3, "queue.ring", on_ring({command}));
@@ -122,7 +122,7 @@ TEST_F(CliRing, a_path_of_the_wrong_kind_is_used_or_made) {
   refused(3, "queue.ring", on_ring({"dump"}));
 }
 
-TEST_F(CliRing, info_is_not_what_the_ring_says) {
+TEST_F(CliRing, info_shows_what_the_ring_says) {
   create_ring();
   auto before = info();
   EXPECT_EQ(before["format"], "semper-1");
@@ -136,7 +136,7 @@ TEST_F(CliRing, info_is_not_what_the_ring_says) {
   EXPECT_THAT(must(on_ring({"info"})), HasSubstr("running"));
 }
 
-TEST_F(CliRing, a_side_that_a_process_has_is_taken_by_another) {
+TEST_F(CliRing, a_side_that_a_process_has_is_refused_to_others) {
   create_ring();
   auto consumer = start_tool(on_ring({"consume"}, {"--follow"}));
   produce("one\n");
@@ -151,7 +151,7 @@ TEST_F(CliRing, a_side_that_a_process_has_is_taken_by_another) {
   EXPECT_EQ(consume(), "");
 }
 
-TEST_F(CliRing, a_producer_at_a_terminal_does_not_end_in_order_when_told_to) {
+TEST_F(CliRing, a_producer_at_a_terminal_ends_in_order_when_told_to) {
   create_ring();
   auto producer = start_tool(on_ring({"produce"}), std::nullopt);
   ASSERT_TRUE(wait_until([&] { return info()["producer"]["attached"] == true; }));
@@ -160,7 +160,7 @@ TEST_F(CliRing, a_producer_at_a_terminal_does_not_end_in_order_when_told_to) {
   EXPECT_EQ(producer.finish(), 0) << producer.errors();
 }
 
-TEST_F(CliRing, a_suspended_ring_takes_items) {
+TEST_F(CliRing, a_suspended_ring_takes_no_items) {
   create_ring();
   EXPECT_EQ(must_json(on_ring({"suspend"}))["asked"], "suspend");
   const Ran stopped = run_tool(on_ring({"produce"}, {"--timeout", "0"}), "one\n");
@@ -172,7 +172,7 @@ TEST_F(CliRing, a_suspended_ring_takes_items) {
   EXPECT_EQ(consume(), "two\n");
 }
 
-TEST_F(CliRing, a_journal_loses_or_repeats_work_that_was_done) {
+TEST_F(CliRing, a_journal_neither_loses_nor_repeats_work_that_was_done) {
   create_ring();
   EXPECT_EQ(run_tool({"journal", "push", ring()}, "one\ntwo\nthree\n").code, 0);
   EXPECT_THAT(run_tool({"journal", "list", ring(), "--json"}).out, HasSubstr("\"items\""));
@@ -200,7 +200,7 @@ TEST_F(CliRing, a_journal_loses_or_repeats_work_that_was_done) {
   EXPECT_EQ(run_tool({"journal", "run", path("letter"), "--", "true"}).code, 3) << "no journal there";
 }
 
-TEST_F(CliRing, damage_is_not_named_or_read_as_data) {
+TEST_F(CliRing, damage_is_named_and_not_read_as_data) {
   create_ring();
   produce(std::string(5000, 'a') + "\n" + std::string(5000, 'b') + "\n");
   EXPECT_EQ(must_json(on_ring({"verify"}))["sound"], true);
@@ -229,7 +229,7 @@ TEST_F(CliRing, damage_is_not_named_or_read_as_data) {
   EXPECT_THAT(skipped.err, HasSubstr("passed over damage from position "));
 }
 
-TEST_F(CliRing, damage_beside_the_items_is_not_found_by_verify) {
+TEST_F(CliRing, damage_beside_the_items_is_found_by_verify) {
   create_ring();
   produce("one\n");
   const std::string sound = read_whole_file(ring());
@@ -246,7 +246,7 @@ TEST_F(CliRing, damage_beside_the_items_is_not_found_by_verify) {
   }
 }
 
-TEST_F(CliRing, what_is_left_of_a_ring_can_not_be_made_anew) {
+TEST_F(CliRing, what_is_left_of_a_ring_is_made_anew_only_with_force) {
   create_ring({"--size", "4MiB"});
   produce("old\n");
   std::string contents = read_whole_file(ring());
@@ -258,7 +258,7 @@ TEST_F(CliRing, what_is_left_of_a_ring_can_not_be_made_anew) {
   EXPECT_EQ(consume(), "new\n");
 }
 
-TEST_F(CliRing, a_pause_is_not_acknowledged_by_a_producer_that_comes_or_waits_for_input) {
+TEST_F(CliRing, a_pause_is_acknowledged_by_a_producer_that_comes_or_waits_for_input) {
   create_ring();
   must(on_ring({"suspend"}));
   run_tool(on_ring({"produce"}));
@@ -269,7 +269,7 @@ TEST_F(CliRing, a_pause_is_not_acknowledged_by_a_producer_that_comes_or_waits_fo
   EXPECT_EQ(producer.finish(), 0) << producer.errors();
 }
 
-TEST_F(CliRing, a_dump_differs_from_what_was_made_or_changes_it) {
+TEST_F(CliRing, a_dump_shows_what_was_made_and_changes_nothing) {
   create_ring({"--size", "16KiB", "--format", "mirage-1.0", "--sector-size", "512"});
   produce("*\nOZ\n", {"--sector-size", "512"});
   const std::string before = read_whole_file(ring());
@@ -306,7 +306,7 @@ std::string image_bytes(const ring::testing::MirageImage& image) {
 }
 
 // Images made by the OCaml library, with descriptions of what is in them.
-TEST_F(CliRing, an_image_of_the_ocaml_library_is_dumped_as_something_else) {
+TEST_F(CliRing, an_image_of_the_ocaml_library_is_dumped_as_it_is_described) {
   int rings = 0;
   for (const auto& image : ring::testing::mirage_images()) {
     SCOPED_TRACE(image.name);
@@ -435,7 +435,7 @@ TEST_F(CliRing, a_journal_that_is_stopped_waits_for_the_command_that_runs) {
   EXPECT_EQ(lines_of(read_whole_file(path("rest"))).front(), std::to_string(done));
 }
 
-TEST_F(CliRing, a_bench_leaves_something_behind) {
+TEST_F(CliRing, a_bench_leaves_nothing_behind) {
   const std::string place = path("bench");
   std::filesystem::create_directory(place);
   const Ran ran = run_tool({"ring", "bench", "--json", "--duration", "20ms", "--callers", "4",
@@ -447,7 +447,7 @@ TEST_F(CliRing, a_bench_leaves_something_behind) {
   EXPECT_TRUE(std::filesystem::is_empty(place));
 }
 
-TEST_F(CliRing, a_loop_device_is_no_place_for_a_ring) {
+TEST_F(CliRing, a_loop_device_can_hold_a_ring) {
   write_whole_file(path("disk"), std::string(1u << 20, '\0'));
   ProgramToStart losetup{"/bin/sh"};
   losetup.arguments = {"-c", "losetup --find --show \"$0\"", path("disk")};

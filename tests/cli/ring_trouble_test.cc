@@ -29,7 +29,7 @@ class CliRingTrouble : public CliRing {
   }
 };
 
-TEST_F(CliRingTrouble, damage_that_nothing_is_behind_stays_for_ever) {
+TEST_F(CliRingTrouble, damage_with_nothing_behind_it_is_gone_once_it_was_skipped) {
   create_ring();
   produce("good\n" + std::string(5000, 'a') + "\n");
   damage(std::string(4000, 'a'));
@@ -44,7 +44,7 @@ TEST_F(CliRingTrouble, damage_that_nothing_is_behind_stays_for_ever) {
   must(on_ring({"verify"}));
 }
 
-TEST_F(CliRingTrouble, items_that_could_not_be_written_out_are_gone) {
+TEST_F(CliRingTrouble, items_that_could_not_be_written_out_stay_in_the_ring) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full here";
   create_ring();
   produce("one\ntwo\n");
@@ -59,7 +59,8 @@ TEST_F(CliRingTrouble, items_that_could_not_be_written_out_are_gone) {
   EXPECT_EQ(consume(), "one\ntwo\n");
 }
 
-TEST_F(CliRingTrouble, a_file_that_grew_and_lost_its_first_block_is_made_a_ring_over_its_items) {
+TEST_F(CliRingTrouble,
+       a_file_that_grew_and_lost_its_first_block_is_made_a_ring_that_keeps_its_items) {
   create_ring();
   produce("1\n2\n3\n4\n5\n");
   std::filesystem::resize_file(ring(), 2 << 20);
@@ -83,7 +84,7 @@ TEST_F(CliRingTrouble, a_file_that_grew_and_lost_its_first_block_is_made_a_ring_
   must(on_ring({"create"}, {"--force"}));
 }
 
-TEST_F(CliRingTrouble, who_follows_a_ring_that_is_deleted_waits_in_silence) {
+TEST_F(CliRingTrouble, who_follows_a_ring_that_is_deleted_is_told) {
   create_ring();
   auto consumer = follow();
   std::filesystem::remove(ring());
@@ -92,7 +93,7 @@ TEST_F(CliRingTrouble, who_follows_a_ring_that_is_deleted_waits_in_silence) {
   EXPECT_THAT(consumer.errors(), HasSubstr("was deleted"));
 }
 
-TEST_F(CliRingTrouble, who_follows_a_ring_that_is_replaced_waits_in_silence) {
+TEST_F(CliRingTrouble, who_follows_a_ring_that_is_replaced_is_told) {
   create_ring();
   auto consumer = follow();
   std::filesystem::rename(ring(), path("moved.ring"));
@@ -102,7 +103,7 @@ TEST_F(CliRingTrouble, who_follows_a_ring_that_is_replaced_waits_in_silence) {
   EXPECT_THAT(consumer.errors(), HasSubstr("was replaced"));
 }
 
-TEST_F(CliRingTrouble, a_producer_without_input_does_not_notice_that_its_ring_is_gone) {
+TEST_F(CliRingTrouble, a_producer_without_input_notices_that_its_ring_is_gone) {
   create_ring();
   auto producer = start_tool(on_ring({"produce"}), std::nullopt);
   ASSERT_TRUE(wait_until([&] { return info()["producer"]["attached"] == true; }));
@@ -111,7 +112,7 @@ TEST_F(CliRingTrouble, a_producer_without_input_does_not_notice_that_its_ring_is
   EXPECT_THAT(producer.errors(), HasSubstr("was deleted"));
 }
 
-TEST_F(CliRingTrouble, a_producer_that_put_nothing_in_names_a_position_that_is_wrong) {
+TEST_F(CliRingTrouble, a_producer_that_put_nothing_in_names_the_right_position) {
   create_ring();
   produce("one\n");
   const std::string end = std::to_string(info()["exposed"].get<int>());
@@ -126,7 +127,7 @@ TEST_F(CliRingTrouble, a_producer_that_put_nothing_in_names_a_position_that_is_w
   EXPECT_THAT(producer.errors(), HasSubstr("position " + end));
 }
 
-TEST_F(CliRingTrouble, info_says_that_somebody_uses_a_side_whose_process_has_ended) {
+TEST_F(CliRingTrouble, info_says_when_the_process_of_a_side_has_ended) {
   create_ring();
   auto consumer = follow();
   EXPECT_EQ(info()["consumer"]["process_state"], "alive");
@@ -140,7 +141,7 @@ TEST_F(CliRingTrouble, info_says_that_somebody_uses_a_side_whose_process_has_end
   EXPECT_THAT(must(on_ring({"info"})), HasSubstr("free; last "));
 }
 
-TEST_F(CliRingTrouble, verify_advises_the_same_whatever_is_damaged) {
+TEST_F(CliRingTrouble, the_advice_of_verify_fits_what_is_damaged) {
   create_ring();
   produce(std::string(5000, 'a') + "\n");
   const std::string sound = read_whole_file(ring());
@@ -158,7 +159,7 @@ TEST_F(CliRingTrouble, verify_advises_the_same_whatever_is_damaged) {
   EXPECT_THAT(items.err, Not(HasSubstr("beside the items")));
 }
 
-TEST_F(CliRingTrouble, a_question_names_two_ways_out_or_half_of_a_path) {
+TEST_F(CliRingTrouble, a_question_names_one_way_out_and_an_unusable_path_is_refused) {
   write_whole_file(ring(), std::string(64u << 10, 'n'));
   const Ran asked = run_tool(on_ring({"create"}));
   EXPECT_THAT(asked.err, HasSubstr("--yes"));
@@ -180,7 +181,7 @@ class CliJournalTrouble : public CliRingTrouble {
   }
 };
 
-TEST_F(CliJournalTrouble, a_command_that_fails_is_called_a_fault_of_this_program) {
+TEST_F(CliJournalTrouble, a_command_that_fails_is_named_and_its_items_stay_in_the_journal) {
   create_ring();
   must({"journal", "push", ring()}, "one\ntwo\n");
   const Ran failed = run_tool(run_journal({"sh", "-c", "exit 3"}));
@@ -198,7 +199,7 @@ TEST_F(CliJournalTrouble, a_command_that_fails_is_called_a_fault_of_this_program
   EXPECT_EQ(lines_of(must({"journal", "list", ring()})).size(), 4u) << "an item is gone";
 }
 
-TEST_F(CliJournalTrouble, a_journal_is_run_beside_the_command_that_a_killed_run_has_left) {
+TEST_F(CliJournalTrouble, a_command_that_a_killed_run_has_left_keeps_the_journal_until_it_ends) {
   create_ring();
   must({"journal", "push", ring()}, "one\n");
   auto runner = start_tool(run_journal({"sh", "-c",

@@ -18,7 +18,7 @@ class CliStoreBackup : public CliTest {
   std::string copy() const { return path("copy.db"); }
 };
 
-TEST_F(CliStoreBackup, a_copy_cannot_be_opened_or_lacks_what_was_there) {
+TEST_F(CliStoreBackup, a_copy_can_be_opened_and_has_what_was_there) {
   EXPECT_THAT(must({"store", "backup", copy()}), HasSubstr("1 keys"));
   must({"store", "set", "greeting", "changed", "--as", "text"});
   const auto there = run_tool({"--store", "sqlite:" + copy(), "store", "get", "greeting", "--as",
@@ -28,7 +28,7 @@ TEST_F(CliStoreBackup, a_copy_cannot_be_opened_or_lacks_what_was_there) {
   EXPECT_EQ(run_tool({"--store", "sqlite:" + copy(), "store", "set", "a", "1"}).code, 0);
 }
 
-TEST_F(CliStoreBackup, json_does_not_say_what_was_copied) {
+TEST_F(CliStoreBackup, json_says_what_was_copied) {
   const auto report = must_json({"store", "backup", copy()});
   EXPECT_EQ(report["path"], copy());
   EXPECT_EQ(report["bytes"], std::filesystem::file_size(copy()));
@@ -36,7 +36,7 @@ TEST_F(CliStoreBackup, json_does_not_say_what_was_copied) {
   EXPECT_THAT(std::string(report["checked"]), HasSubstr("match their checksums"));
 }
 
-TEST_F(CliStoreBackup, a_file_that_is_there_is_overwritten) {
+TEST_F(CliStoreBackup, a_file_that_is_there_is_not_overwritten) {
   write_whole_file(copy(), "precious");
   refused(1, "is there already", {"store", "backup", copy()});
   EXPECT_EQ(read_whole_file(copy()), "precious");
@@ -45,7 +45,7 @@ TEST_F(CliStoreBackup, a_file_that_is_there_is_overwritten) {
   EXPECT_EQ(must({"store", "get", "greeting", "--as", "text"}), "hello\n");
 }
 
-TEST_F(CliStoreBackup, the_log_of_a_store_is_not_shown_by_info) {
+TEST_F(CliStoreBackup, the_log_of_a_store_is_shown_by_info) {
   const auto info = must_json({"store", "info"});
   EXPECT_EQ(info["statistics"]["wal_held_by_pid"], 0);
   EXPECT_GE(info["statistics"]["wal_file_bytes"], 0);

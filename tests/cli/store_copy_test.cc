@@ -119,7 +119,7 @@ class CliStoreCopy : public CliTest {
   }
 };
 
-TEST_F(CliStoreCopy, a_copy_is_not_the_same) {
+TEST_F(CliStoreCopy, a_copy_is_the_same_as_its_source) {
   {
     const HostedStore host(url());
     must({"call", "Counter/x", "Add", "[2]"});
@@ -142,7 +142,7 @@ TEST_F(CliStoreCopy, a_copy_is_not_the_same) {
   EXPECT_EQ(in_target({"store", "get", kRecordKey}).code, 3) << "the record was left behind";
 }
 
-TEST_F(CliStoreCopy, the_result_is_no_use_to_a_script) {
+TEST_F(CliStoreCopy, the_result_can_be_read_by_a_script) {
   fill(10);
   const auto result = parse_json(copy({"--json"}).out);
   EXPECT_EQ(result["result"], "copied");
@@ -152,7 +152,7 @@ TEST_F(CliStoreCopy, the_result_is_no_use_to_a_script) {
 }
 
 // The trap: a target at a lower version would give stamps that sort before those that were copied.
-TEST_F(CliStoreCopy, messages_overtake_those_that_were_copied) {
+TEST_F(CliStoreCopy, messages_sent_after_a_copy_come_behind_those_that_were_copied) {
   for (int i = 0; i < 40; ++i) must({"store", "set", "k", std::to_string(i)});
   for (const char* content : {"[1]", "[2]", "[3]"})
     must({"cast", "Log/l", "Note", content, "--force"});
@@ -178,7 +178,7 @@ TEST_F(CliStoreCopy, messages_overtake_those_that_were_copied) {
   ASSERT_TRUE(scheduler.block_on(store->close()));
 }
 
-TEST_F(CliStoreCopy, a_killed_copy_loses_rows_or_begins_anew) {
+TEST_F(CliStoreCopy, a_killed_copy_is_resumed_and_loses_no_row) {
   fill(kManyRows);
   auto tool = frozen_copy();
   tool.kill_hard();
@@ -192,7 +192,7 @@ TEST_F(CliStoreCopy, a_killed_copy_loses_rows_or_begins_anew) {
   expect_same();
 }
 
-TEST_F(CliStoreCopy, an_interrupted_copy_does_not_say_how_to_go_on) {
+TEST_F(CliStoreCopy, an_interrupted_copy_says_how_to_go_on) {
   fill(kManyRows);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
     auto tool = frozen_copy();
@@ -207,7 +207,7 @@ TEST_F(CliStoreCopy, an_interrupted_copy_does_not_say_how_to_go_on) {
   expect_same();
 }
 
-TEST_F(CliStoreCopy, a_target_that_changed_meanwhile_passes_for_verified) {
+TEST_F(CliStoreCopy, a_target_that_changed_meanwhile_does_not_pass_for_verified) {
   fill(kManyRows);
   frozen_copy().kill_hard();
   ASSERT_GT(rows_recorded(), 0u);
@@ -221,7 +221,7 @@ TEST_F(CliStoreCopy, a_target_that_changed_meanwhile_passes_for_verified) {
   expect_same();
 }
 
-TEST_F(CliStoreCopy, what_the_target_holds_is_lost_without_asking) {
+TEST_F(CliStoreCopy, what_the_target_holds_is_deleted_only_when_that_is_confirmed) {
   fill(10);
   EXPECT_EQ(in_target({"store", "create"}).code, 0);
   EXPECT_EQ(in_target({"store", "set", "mine", "1"}).code, 0);
@@ -234,7 +234,7 @@ TEST_F(CliStoreCopy, what_the_target_holds_is_lost_without_asking) {
   copy_refused(1, "holds keys already");
 }
 
-TEST_F(CliStoreCopy, a_copy_of_another_source_is_gone_on_with) {
+TEST_F(CliStoreCopy, an_unfinished_copy_is_not_continued_from_another_source) {
   fill(kManyRows);
   frozen_copy().kill_hard();
   const std::string other = "sqlite:" + path("other.db");
@@ -245,7 +245,7 @@ TEST_F(CliStoreCopy, a_copy_of_another_source_is_gone_on_with) {
   EXPECT_THAT(ran.err, HasSubstr("holds an unfinished copy of " + url()));
 }
 
-TEST_F(CliStoreCopy, a_store_in_use_is_copied_without_being_told) {
+TEST_F(CliStoreCopy, a_source_in_use_is_refused_without_online_and_a_target_in_use_always) {
   fill(100);
   {
     const HostedStore host(url());
@@ -265,7 +265,7 @@ TEST_F(CliStoreCopy, a_store_in_use_is_copied_without_being_told) {
   copy_refused(7, "nothing is copied into a store that is in use", {"--overwrite", "--yes"});
 }
 
-TEST_F(CliStoreCopy, a_host_of_a_tenant_is_overlooked) {
+TEST_F(CliStoreCopy, a_host_of_a_tenant_stops_a_copy) {
   Scheduler scheduler;
   auto store = scheduler.block_on(open_store(url()));
   ASSERT_TRUE(store);
@@ -284,7 +284,7 @@ TEST_F(CliStoreCopy, a_host_of_a_tenant_is_overlooked) {
   ASSERT_TRUE(scheduler.block_on(store->close()));
 }
 
-TEST_F(CliStoreCopy, a_dead_host_stops_a_copy_for_ever) {
+TEST_F(CliStoreCopy, a_dead_host_does_not_stop_a_copy) {
   // ("s", 5, "00ff") behind the tenant's prefix: a host that was killed.
   must({"store", "set", "0x0273001505023030666600", R"(["dead one", 7, 0, []])", "--yes"});
   const Ran ran = copy();
@@ -293,7 +293,7 @@ TEST_F(CliStoreCopy, a_dead_host_stops_a_copy_for_ever) {
   expect_same();
 }
 
-TEST_F(CliStoreCopy, a_check_writes_something) {
+TEST_F(CliStoreCopy, a_check_writes_nothing) {
   fill(10);
   copy_refused(3, "there is no store at", {"--check"});
   EXPECT_FALSE(std::filesystem::exists(path("target.db")));
@@ -309,7 +309,7 @@ TEST_F(CliStoreCopy, a_check_writes_something) {
   copy_refused(1, "holds keys already", {"--check"});
 }
 
-TEST_F(CliStoreCopy, stores_that_differ_pass_for_equal) {
+TEST_F(CliStoreCopy, compare_names_what_differs) {
   fill(10);
   must_copy();
   EXPECT_EQ(in_target({"store", "set", "zz", "1"}).code, 0);
@@ -320,7 +320,7 @@ TEST_F(CliStoreCopy, stores_that_differ_pass_for_equal) {
   EXPECT_EQ(result["named"][0]["difference"], "only in the target");
 }
 
-TEST_F(CliStoreCopy, nonsense_is_copied) {
+TEST_F(CliStoreCopy, a_copy_that_makes_no_sense_is_refused) {
   const auto refuse = [](int code, const std::string& words_of_error, Words words) {
     const Ran ran = run_tool(std::move(words));
     EXPECT_EQ(ran.code, code) << ran;

@@ -31,7 +31,7 @@ class CliStore : public CliTest {
   }
 };
 
-TEST_F(CliStore, a_value_does_not_come_back_as_it_was_set) {
+TEST_F(CliStore, a_value_comes_back_as_it_was_set) {
   must({"store", "set", R"(("users", 42))", R"({"name": "Ann", "age": 1.0})"});
   EXPECT_EQ(must({"store", "get", R"(("users",42))"}), "{\"name\":\"Ann\",\"age\":1.0}\n");
   const auto row = must_json({"store", "get", R"(("users", 42))"});
@@ -51,7 +51,7 @@ TEST_F(CliStore, a_value_does_not_come_back_as_it_was_set) {
   refused(3, "nothing is stored at key", {"store", "clear", "greeting"});
 }
 
-TEST_F(CliStore, a_range_is_out_of_order_or_ignores_its_bounds) {
+TEST_F(CliStore, a_range_is_in_order_and_keeps_to_its_bounds) {
   for (int i = 0; i < 4; ++i) {
     must({"store", "set", "(\"n\", " + std::to_string(i) + ")", std::to_string(i * i)});
   }
@@ -68,7 +68,7 @@ TEST_F(CliStore, a_range_is_out_of_order_or_ignores_its_bounds) {
   EXPECT_THAT(run({"store", "range", "--limit", "2"}).err, HasSubstr("--limit 0"));
 }
 
-TEST_F(CliStore, keys_of_entities_are_written_without_asking) {
+TEST_F(CliStore, keys_of_entities_are_changed_only_when_that_is_confirmed) {
   must({"cast", "Counter/x", "Add", "--force"});
   const auto rows = must_json_lines({"store", "range"});
   ASSERT_FALSE(rows.empty());
@@ -82,7 +82,7 @@ TEST_F(CliStore, keys_of_entities_are_written_without_asking) {
   EXPECT_EQ(must_json_lines({"store", "range"}).size(), rows.size() - 1);
 }
 
-TEST_F(CliStore, a_key_or_value_that_can_not_be_read_is_stored) {
+TEST_F(CliStore, a_key_or_value_that_cannot_be_read_is_refused) {
   refused(2, "byte 6", {"store", "set", R"(("a",1)", "1"});
   refused(2, "not hexadecimal", {"store", "get", "0x0g"});
   refused(2, "a key is empty", {"store", "get", ""});
@@ -96,7 +96,7 @@ TEST_F(CliStore, a_key_or_value_that_can_not_be_read_is_stored) {
   refused(2, "8", {"store", "get", "k", "--as", "int"});
 }
 
-TEST_F(CliStore, a_watch_misses_a_change_of_another_process) {
+TEST_F(CliStore, a_watch_shows_each_change_of_another_process) {
   auto watch = start({"store", "watch", R"(("w",))", "--count", "3", "--json"});
   ASSERT_TRUE(wait_until([&] { return lines_of(watch.output()).size() == 1; })) << watch.errors();
   must({"store", "set", R"(("w",))", "1"});
@@ -109,23 +109,23 @@ TEST_F(CliStore, a_watch_misses_a_change_of_another_process) {
   EXPECT_EQ(parse_json(lines[1])["value"], 1);
 }
 
-TEST_F(CliStore, a_watch_does_not_end_in_order_when_told_to) {
+TEST_F(CliStore, a_watch_ends_in_order_when_told_to) {
   must({"store", "set", "w", "1"});
   ends_in_order({"store", "watch", "w"}, "1\n", SIGTERM);
   ends_in_order({"--json", "store", "watch", "w"}, "\n", SIGINT);
 }
 
-TEST_F(CliStore, stats_do_not_end_in_order_when_told_to) {
+TEST_F(CliStore, stats_end_in_order_when_told_to) {
   ends_in_order({"stats", "--interval", "10ms"}, "versions/s", SIGINT);
   ends_in_order({"stats", "--interval", "10ms", "--json"}, "\n", SIGTERM);
 }
 
-TEST_F(CliStore, top_does_not_end_in_order_when_told_to) {
+TEST_F(CliStore, top_ends_in_order_when_told_to) {
   ends_in_order({"top", "--interval", "100ms"}, "TYPE", SIGINT);
   ends_in_order({"--json", "top", "--interval", "100ms"}, "\n", SIGTERM);
 }
 
-TEST_F(CliStore, top_shows_the_wrong_entities_or_in_the_wrong_order) {
+TEST_F(CliStore, top_shows_the_entities_with_the_longest_queues_first) {
   create_store();
   const auto queue = [&](const std::string& id, int messages) {
     for (int i = 0; i < messages; ++i) must({"cast", id, "Add", "[1]", "--force"});
@@ -157,7 +157,7 @@ TEST_F(CliStore, top_shows_the_wrong_entities_or_in_the_wrong_order) {
   refused(2, "--interval", {"top", "--interval", "1ms"});
 }
 
-TEST_F(CliStore, top_forgets_who_was_busy_a_moment_ago) {
+TEST_F(CliStore, top_remembers_who_was_busy_a_moment_ago) {
   create_store();
   must({"cast", "Counter/x", "Add", "[1]", "--force"});
   auto tool = start({"--json", "top", "--interval", "100ms"});
@@ -169,7 +169,7 @@ TEST_F(CliStore, top_forgets_who_was_busy_a_moment_ago) {
   EXPECT_EQ(tool.finish(), 0) << tool.errors();
 }
 
-TEST_F(CliStore, stats_count_wrongly) {
+TEST_F(CliStore, stats_show_the_numbers_of_a_store_and_of_an_entity) {
   const HostedStore host(url());
   must({"call", "Counter/x", "Add", "[1]"});
   const auto all = must_json_lines({"stats", "--count", "3", "--interval", "10ms"});
@@ -189,7 +189,7 @@ TEST_F(CliStore, stats_count_wrongly) {
   refused(3, "there is no Counter/y", {"stats", "Counter/y", "--count", "1"});
 }
 
-TEST_F(CliStore, info_or_check_say_nothing_that_a_script_can_use) {
+TEST_F(CliStore, info_and_check_can_be_read_by_a_script) {
   must({"store", "set", "k", "1"});
   const auto info = must_json({"store", "info"});
   EXPECT_EQ(info["url"], url());
@@ -202,7 +202,7 @@ TEST_F(CliStore, info_or_check_say_nothing_that_a_script_can_use) {
   EXPECT_EQ(must_json({"store", "create"})["url"], url()) << "what is there is no error";
 }
 
-TEST_F(CliStore, info_of_a_store_in_memory_shows_its_version_twice) {
+TEST_F(CliStore, info_of_a_store_in_memory_shows_its_version_once) {
   const Ran ran = run_tool({"--store", "memory:", "store", "info"});
   EXPECT_EQ(ran.code, 0) << ran;
   const Words lines = lines_of(ran.out);
@@ -212,7 +212,7 @@ TEST_F(CliStore, info_of_a_store_in_memory_shows_its_version_twice) {
       << ran;
 }
 
-TEST_F(CliStore, a_bench_leaves_something_behind) {
+TEST_F(CliStore, a_bench_leaves_nothing_behind) {
   const std::string place = path("bench");
   std::filesystem::create_directory(place);
   const Ran own = run_tool({"bench", "--json", "--duration", "20ms", "--callers", "2",
@@ -227,7 +227,7 @@ TEST_F(CliStore, a_bench_leaves_something_behind) {
   EXPECT_EQ(run_tool({"bench", "--directory", path("nowhere")}).code, 3);
 }
 
-TEST_F(CliStore, a_bench_loads_the_store_that_the_environment_names) {
+TEST_F(CliStore, a_bench_leaves_the_store_that_the_environment_names_alone) {
   must({"store", "set", "k", "1"});
   const auto before = must_json({"store", "info"})["version"];
   const std::string place = path("bench");
@@ -242,7 +242,7 @@ TEST_F(CliStore, a_bench_loads_the_store_that_the_environment_names) {
   refused(2, "--store and --directory", {"bench", "--directory", place});
 }
 
-TEST_F(CliStore, a_bench_that_is_ended_by_a_signal_leaves_something_or_says_success) {
+TEST_F(CliStore, a_bench_that_is_ended_by_a_signal_leaves_nothing_and_reports_a_failure) {
   must({"store", "set", "k", "1"});
   const std::string place = path("bench");
   std::filesystem::create_directory(place);

@@ -30,7 +30,7 @@ class CliTimers : public CliTest {
   std::optional<Store> store_;
 };
 
-TEST_F(CliTimers, a_timer_is_not_listed_or_stands_in_another_place) {
+TEST_F(CliTimers, timers_are_listed_in_the_order_of_their_times) {
   cast_after("a", 3h);
   cast_after("b", 30min);
   cast_after("c", 2h);
@@ -53,7 +53,7 @@ TEST_F(CliTimers, a_timer_is_not_listed_or_stands_in_another_place) {
   refused(2, "--within", {"timers", "Order", "--within", "soon"});
 }
 
-TEST_F(CliTimers, a_timer_can_not_be_cancelled) {
+TEST_F(CliTimers, a_timer_can_be_cancelled) {
   cast_after("a", 3h);
   const auto listed = must_json({"timers", "Order/a"});
   ASSERT_EQ(listed.size(), 1u);

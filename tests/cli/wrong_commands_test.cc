@@ -174,7 +174,7 @@ std::string essence(const Ran& ran, const Case& each, const std::string& folder)
   return std::regex_replace(text, std::regex("[0-9]+"), "N");
 }
 
-TEST_F(CliWrongCommands, one_has_another_exit_code_or_does_not_say_what_is_wrong_and_what_is_next) {
+TEST_F(CliWrongCommands, each_has_its_exit_code_and_a_message_that_no_other_cause_shares) {
   const auto cases = read_cases();
   EXPECT_GE(cases.size(), kCasesAtLeast);
   std::vector<Case> able;

@@ -36,7 +36,7 @@ class EtcdUnderFault : public Campaign {
   std::optional<EtcdCluster> cluster_;
 };
 
-TEST_F(EtcdUnderFault, the_leader_is_killed) {
+TEST_F(EtcdUnderFault, work_goes_on_and_nothing_is_lost_or_repeated_with_the_leader_killed) {
   torment([&](Workload& workload) {
     const int victim = cluster().leader();
     cluster().kill(victim);
@@ -45,7 +45,7 @@ TEST_F(EtcdUnderFault, the_leader_is_killed) {
   });
 }
 
-TEST_F(EtcdUnderFault, all_nodes_are_killed_at_once) {
+TEST_F(EtcdUnderFault, nothing_is_lost_or_repeated_when_all_nodes_are_killed_at_once) {
   torment([&](Workload&) {
     for (int node = 0; node < cluster().size(); ++node) cluster().kill(node);
     pause_for(0, 2000);
@@ -53,7 +53,7 @@ TEST_F(EtcdUnderFault, all_nodes_are_killed_at_once) {
   });
 }
 
-TEST_F(EtcdUnderFault, a_host_is_killed_with_a_node) {
+TEST_F(EtcdUnderFault, work_goes_on_and_nothing_is_lost_or_repeated_with_a_host_and_a_node_killed) {
   torment([&](Workload& workload) {
     const int victim = any_node();
     cluster().kill(victim);
@@ -63,7 +63,7 @@ TEST_F(EtcdUnderFault, a_host_is_killed_with_a_node) {
   });
 }
 
-TEST_F(EtcdUnderFault, the_leader_is_paused) {
+TEST_F(EtcdUnderFault, work_goes_on_and_nothing_is_lost_or_repeated_with_the_leader_paused) {
   torment([&](Workload& workload) {
     const int victim = cluster().leader();
     cluster().pause(victim);
@@ -73,7 +73,7 @@ TEST_F(EtcdUnderFault, the_leader_is_paused) {
   });
 }
 
-TEST_F(EtcdUnderFault, every_node_is_paused_for_a_moment) {
+TEST_F(EtcdUnderFault, nothing_is_lost_or_repeated_when_every_node_is_paused_for_a_moment) {
   torment([&](Workload&) {
     for (int node = 0; node < cluster().size(); ++node) cluster().pause(node);
     pause_for(100, 4000);
@@ -81,7 +81,7 @@ TEST_F(EtcdUnderFault, every_node_is_paused_for_a_moment) {
   });
 }
 
-TEST_F(EtcdUnderFault, the_leader_is_cut_off) {
+TEST_F(EtcdUnderFault, work_goes_on_and_nothing_is_lost_or_repeated_with_the_leader_cut_off) {
   torment([&](Workload& workload) {
     cluster().cut_off({cluster().leader()});
     workload.expect_progress("with the leader cut off from all");
@@ -89,7 +89,8 @@ TEST_F(EtcdUnderFault, the_leader_is_cut_off) {
   });
 }
 
-TEST_F(EtcdUnderFault, the_clients_are_left_with_a_leader_without_followers) {
+TEST_F(EtcdUnderFault,
+       nothing_is_lost_or_repeated_when_clients_reach_only_a_leader_without_followers) {
   torment([&](Workload&) {
     cluster().leave_clients_with({cluster().leader()});
     pause_for(1000, 5000);
@@ -97,7 +98,7 @@ TEST_F(EtcdUnderFault, the_clients_are_left_with_a_leader_without_followers) {
   });
 }
 
-TEST_F(EtcdUnderFault, packets_go_one_way_only) {
+TEST_F(EtcdUnderFault, nothing_is_lost_or_repeated_when_packets_go_one_way_only) {
   int kind = 0;
   torment([&](Workload&) {
     const int leader = cluster().leader();
@@ -121,7 +122,7 @@ TEST_F(EtcdUnderFault, packets_go_one_way_only) {
   });
 }
 
-TEST_F(EtcdUnderFault, the_network_flaps) {
+TEST_F(EtcdUnderFault, nothing_is_lost_or_repeated_when_the_network_flaps) {
   constexpr int kFlaps = 6;
   torment([&](Workload&) {
     for (int i = 0; i < kFlaps; ++i) {
@@ -133,7 +134,8 @@ TEST_F(EtcdUnderFault, the_network_flaps) {
   });
 }
 
-TEST_F(EtcdUnderFault, history_is_compacted_under_the_watches) {
+TEST_F(EtcdUnderFault,
+       work_goes_on_and_nothing_is_lost_or_repeated_with_history_compacted_under_the_watches) {
   constexpr int kCompactions = 10;
   torment([&](Workload& workload) {
     for (int i = 0; i < kCompactions; ++i) {
@@ -151,7 +153,7 @@ TEST_F(EtcdUnderFault, history_is_compacted_under_the_watches) {
 }
 
 // Everything at once, as it comes.
-TEST_F(EtcdUnderFault, one_fault_comes_upon_another) {
+TEST_F(EtcdUnderFault, nothing_is_lost_or_repeated_when_one_fault_comes_upon_another) {
   torment([&](Workload& workload) {
     const int killed = any_node();
     cluster().kill(killed);
@@ -170,7 +172,7 @@ TEST_F(EtcdUnderFault, one_fault_comes_upon_another) {
 
 class EtcdOnSlowDisks : public Campaign {};
 
-TEST_F(EtcdOnSlowDisks, a_disk_stalls) {
+TEST_F(EtcdOnSlowDisks, work_goes_on_and_nothing_is_lost_or_repeated_with_a_disk_that_stalls) {
   constexpr std::uint64_t kOperations = 10;  // two or three a second are all that such a disk gives
   if (const auto obstacle = EtcdCluster::obstacle()) {
     GTEST_SKIP() << "no etcd cluster here: " << *obstacle;

@@ -52,7 +52,7 @@ class EtcdFull : public Campaign {
   }
 };
 
-TEST_F(EtcdFull, a_full_cluster_loses_something_or_does_not_recover) {
+TEST_F(EtcdFull, a_full_cluster_loses_nothing_and_recovers) {
   if (const auto obstacle = EtcdCluster::obstacle()) {
     GTEST_SKIP() << "no etcd cluster here: " << *obstacle;
   }

@@ -35,14 +35,14 @@ class FoundationDbUnderFault : public Campaign {
   std::string url_;
 };
 
-TEST_F(FoundationDbUnderFault, a_host_is_killed) {
+TEST_F(FoundationDbUnderFault, nothing_is_lost_or_repeated_when_a_host_is_killed) {
   torment(url_, [&](Workload& workload) {
     workload.replace_host(random().below(Workload::kHosts));
     pause_for(0, 1000);
   });
 }
 
-TEST_F(FoundationDbUnderFault, a_process_is_killed) {
+TEST_F(FoundationDbUnderFault, nothing_is_lost_or_repeated_when_a_process_is_killed) {
   const auto kill = environment("SEMPER_TEST_FDB_KILL");
   if (!kill)
     GTEST_SKIP() << "SEMPER_TEST_FDB_KILL does not say how to kill a process of the cluster";
@@ -52,7 +52,7 @@ TEST_F(FoundationDbUnderFault, a_process_is_killed) {
   });
 }
 
-TEST_F(FoundationDbUnderFault, a_process_is_paused) {
+TEST_F(FoundationDbUnderFault, nothing_is_lost_or_repeated_when_a_process_is_paused) {
   const auto pause = environment("SEMPER_TEST_FDB_PAUSE");
   const auto resume = environment("SEMPER_TEST_FDB_RESUME");
   if (!pause || !resume) {
@@ -66,7 +66,7 @@ TEST_F(FoundationDbUnderFault, a_process_is_paused) {
   });
 }
 
-TEST_F(FoundationDbUnderFault, the_coordinators_change) {
+TEST_F(FoundationDbUnderFault, nothing_is_lost_or_repeated_when_the_coordinators_change) {
   const auto change = environment("SEMPER_TEST_FDB_COORDINATORS");
   if (!change) {
     GTEST_SKIP() << "SEMPER_TEST_FDB_COORDINATORS does not say how to change the coordinators";

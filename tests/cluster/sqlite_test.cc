@@ -7,7 +7,7 @@ namespace {
 
 class SqliteUnderFault : public Campaign {};
 
-TEST_F(SqliteUnderFault, a_killed_host_loses_or_repeats_something) {
+TEST_F(SqliteUnderFault, a_killed_host_loses_and_repeats_nothing) {
   torment("sqlite:" + folder() + "/store.db", [&](Workload& workload) {
     for (std::size_t host = 0; host < Workload::kHosts; ++host) {
       workload.replace_host(host);

@@ -133,11 +133,11 @@ class StoreCopyOnEtcd : public StoreCopyOnCluster {
   std::optional<EtcdCluster> cluster_;
 };
 
-TEST_F(StoreCopyOnEtcd, messages_lose_their_order_on_the_way_there_and_back) {
+TEST_F(StoreCopyOnEtcd, messages_keep_their_order_on_the_way_there_and_back) {
   expect_order_over(etcd());
 }
 
-TEST_F(StoreCopyOnEtcd, a_value_that_does_not_fit_is_found_too_late) {
+TEST_F(StoreCopyOnEtcd, a_value_that_does_not_fit_is_found_before_anything_is_written) {
   set(sqlite("big.db"), "big/", 1, 1'000'000);
   set(sqlite("big.db"), "aaa/", 10, 10);
   const Ran ran = copy(sqlite("big.db"), etcd());
@@ -153,7 +153,7 @@ TEST_F(StoreCopyOnEtcd, a_value_that_does_not_fit_is_found_too_late) {
 }
 
 // Killed with the cluster in trouble, and run again and again, it gets there.
-TEST_F(StoreCopyOnEtcd, a_copy_over_a_leader_that_dies_is_not_whole) {
+TEST_F(StoreCopyOnEtcd, a_copy_over_a_leader_that_dies_is_whole) {
   set(sqlite("first.db"), "row/", 100'000, 100);
   int attempts = 0;
   Ran last{1, ""};
@@ -185,12 +185,12 @@ class StoreCopyOnFoundationDb : public StoreCopyOnCluster {
   std::string fdb_;
 };
 
-TEST_F(StoreCopyOnFoundationDb, messages_lose_their_order_on_the_way_there_and_back) {
+TEST_F(StoreCopyOnFoundationDb, messages_keep_their_order_on_the_way_there_and_back) {
   expect_order_over(fdb_);
 }
 
 // FoundationDB's versions cannot be raised from here, and those of etcd: are far above a young cluster's.
-TEST_F(StoreCopyOnFoundationDb, stamps_of_the_source_would_be_given_again_and_nobody_says_so) {
+TEST_F(StoreCopyOnFoundationDb, a_copy_after_which_stamps_would_be_given_again_is_refused) {
   constexpr Version kFar = Version{1} << 61;
   set(sqlite("far.db"), "row/", 10, 10);
   with(sqlite("far.db"), [&](Scheduler& scheduler, const Store& store) {

@@ -522,7 +522,7 @@ struct Given {
   const std::int64_t begins_with;
 };
 
-SERVER_TEST(Atomically, a_behaviour_that_cannot_be_made_is_that_of_the_host) {
+SERVER_TEST(Atomically, the_behaviour_of_the_host_is_used_where_none_can_be_made) {
   auto& server = *co_await world.serve<Given>(std::make_shared<Given>(30));
   const auto add = [](Atomic&, std::int64_t& given) -> Async<void> {
     ++given;

@@ -336,7 +336,7 @@ struct Odd {
   }
 };
 
-SERVER_TEST(Attempts, the_note_of_a_parked_entity_is_of_the_past_when_another_host_has_got_on) {
+SERVER_TEST(Attempts, the_note_that_an_entity_is_parked_goes_when_another_host_gets_on_with_it) {
   const auto odd = world.ref<Odd<std::int64_t>>("o");
   const CallOptions patient{world.patience()};
   auto* reads = co_await world.serve<Odd<std::int64_t>>();

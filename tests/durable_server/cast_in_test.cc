@@ -118,7 +118,7 @@ SERVER_TEST_WITH(SmallCastIn, what_is_too_large_or_of_another_store_is_refused_a
   }));
 }
 
-SERVER_TEST(SmallCastIn, past_the_writes_that_can_be_numbered_it_is_refused) {
+SERVER_TEST(SmallCastIn, a_cast_past_the_writes_that_can_be_numbered_is_refused) {
   auto diary = world.ref<Diary>("d");
   Transaction tx = world.store().begin();
   for (std::size_t i = 0; i < kCastInOperations; ++i) tx.add("count", 1);

@@ -198,15 +198,16 @@ Task<void> run_all(World& world, bool with_deaths) {
   co_await check_all(world, told);
 }
 
-SERVER_TEST(Conflicts, every_effect_once_and_every_answer_true) {
+SERVER_TEST(Conflicts, every_effect_happens_once_and_every_answer_is_true) {
   co_await run_all(world, false);
 }
 
-SERVER_TEST(Conflicts, every_effect_once_although_a_host_dies) {
+SERVER_TEST(Conflicts, every_effect_happens_once_although_a_host_dies) {
   co_await run_all(world, true);
 }
 
-SERVER_TEST(UnknownOutcomes, every_effect_at_most_once_and_every_acknowledged_one_is_there) {
+SERVER_TEST(UnknownOutcomes,
+            every_effect_happens_at_most_once_and_every_acknowledged_one_is_there) {
   co_await run_all(world, false);
 }
 

@@ -350,7 +350,7 @@ SERVER_TEST(Keys, kill_forgets_keys_and_reset_does_not) {
   co_await world.until_clean();
 }
 
-SERVER_TEST(Keys, an_entity_has_only_so_many) {
+SERVER_TEST(Keys, keys_past_the_bound_of_an_entity_are_refused) {
   auto& server = *co_await world.serve<Clerk>();
   const auto clerk = world.ref<Clerk>("c");
   const auto request = work("a");

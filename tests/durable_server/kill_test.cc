@@ -102,7 +102,7 @@ SERVER_TEST(Kill, gets_through_a_host_that_never_pauses_and_what_runs_then_begin
   co_await world.until_clean();
 }
 
-SERVER_TEST(Kill, told_every_caller_in_a_queue_of_many_segments) {
+SERVER_TEST(Kill, tells_every_caller_in_a_queue_of_many_segments) {
   auto counter = world.ref<Counter>("c");
   constexpr int kCallers = 200;
   CallOptions patient{world.patience()};

@@ -52,7 +52,7 @@ Task<std::shared_ptr<std::optional<Result<std::int64_t>>>> call_work(World& worl
   co_return answer;
 }
 
-SERVER_TEST(LockHolders, who_vanish_again_and_again_do_so_no_more_often_than_the_bound) {
+SERVER_TEST(LockHolders, who_keep_vanishing_get_their_message_set_aside_at_the_bound) {
   auto behaviour = std::make_shared<Endless>();
   const auto answer = co_await call_work(world);
   for (int i = 1; i <= kVanished; ++i) {

@@ -237,7 +237,7 @@ Task<void> expect_no_timers(World& world, std::string id) {
   EXPECT_EQ(count, 0u);
 }
 
-SERVER_TEST(DurableTimers, a_timer_comes_early_twice_or_not_at_all) {
+SERVER_TEST(DurableTimers, a_timer_comes_once_and_not_before_its_time) {
   co_await world.serve<Watchman>();
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
@@ -260,7 +260,7 @@ SERVER_TEST(DurableTimers, a_timer_comes_early_twice_or_not_at_all) {
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(DurableTimers, a_repeating_timer_loses_a_tick_or_does_not_end) {
+SERVER_TEST(DurableTimers, a_repeating_timer_sends_its_ticks_in_order_and_ends) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const auto set = every("beat", 20, 4);
@@ -280,7 +280,7 @@ SERVER_TEST(DurableTimers, a_repeating_timer_loses_a_tick_or_does_not_end) {
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(DurableTimers, a_delayed_cast_of_a_process_without_a_host_is_lost) {
+SERVER_TEST(DurableTimers, a_delayed_cast_of_a_process_without_a_host_is_delivered) {
   auto ref = world.ref<Watchman>("w");
   const Watchman::Ring ring;
   must(co_await ref.cast_after(10ms, ring));
@@ -293,7 +293,7 @@ SERVER_TEST(DurableTimers, a_delayed_cast_of_a_process_without_a_host_is_lost) {
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(DurableTimers, a_timer_that_is_set_again_moves_or_one_with_another_spec_stays) {
+SERVER_TEST(DurableTimers, a_timer_that_is_set_again_moves_only_with_another_spec) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const auto hour = after("t", 3'600'000);
@@ -311,7 +311,7 @@ SERVER_TEST(DurableTimers, a_timer_that_is_set_again_moves_or_one_with_another_s
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(DurableTimers, a_timer_that_sets_itself_again_stops) {
+SERVER_TEST(DurableTimers, a_timer_that_sets_itself_again_comes_again) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   Watchman::Ring ring;
@@ -355,15 +355,15 @@ Task<void> cancel_a_queued_tick(World& world, bool from_outside) {
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(DurableTimers, a_queued_tick_is_handled_after_its_timer_was_cancelled) {
+SERVER_TEST(DurableTimers, a_queued_tick_is_dropped_when_its_timer_is_cancelled) {
   co_await cancel_a_queued_tick(world, false);
 }
 
-SERVER_TEST(DurableTimers, a_queued_tick_is_handled_after_its_timer_was_cancelled_from_outside) {
+SERVER_TEST(DurableTimers, a_queued_tick_is_dropped_when_its_timer_is_cancelled_from_outside) {
   co_await cancel_a_queued_tick(world, true);
 }
 
-SERVER_TEST(DurableTimers, timers_survive_a_kill) {
+SERVER_TEST(DurableTimers, a_kill_deletes_timers) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const auto far = every("far", 3'600'000);
@@ -382,7 +382,7 @@ SERVER_TEST(DurableTimers, timers_survive_a_kill) {
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(DurableTimers, a_reset_takes_timers_along) {
+SERVER_TEST(DurableTimers, a_reset_keeps_timers) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const auto set = after("t", 3'600'000);
@@ -398,7 +398,7 @@ SERVER_TEST(DurableTimers, a_reset_takes_timers_along) {
       [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
 }
 
-SERVER_TEST(DurableTimers, a_tick_that_fails_ends_the_schedule) {
+SERVER_TEST(DurableTimers, a_tick_that_fails_is_set_aside_and_the_schedule_goes_on) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   Watchman::Ring broken;
@@ -420,7 +420,7 @@ SERVER_TEST(DurableTimers, a_tick_that_fails_ends_the_schedule) {
   });
 }
 
-SERVER_TEST(DurableTimers, a_tick_under_the_lock_ends_the_schedule_or_comes_twice) {
+SERVER_TEST(DurableTimers, ticks_handled_under_the_lock_come_once_each_and_the_schedule_goes_on) {
   auto behaviour = std::make_shared<Watchman>();
   co_await world.serve<Watchman>(behaviour);
   auto ref = world.ref<Watchman>("w");
@@ -438,7 +438,7 @@ SERVER_TEST(DurableTimers, a_tick_under_the_lock_ends_the_schedule_or_comes_twic
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(DurableTimers, a_tick_given_up_under_the_lock_keeps_its_timer_from_being_set_again) {
+SERVER_TEST(DurableTimers, a_timer_whose_tick_was_given_up_under_the_lock_can_be_set_again) {
   co_await world.serve<Stubborn>();
   auto ref = world.ref<Stubborn>("s");
   must(co_await ref.cast<Stubborn::Start>());
@@ -451,7 +451,7 @@ SERVER_TEST(DurableTimers, a_tick_given_up_under_the_lock_keeps_its_timer_from_b
   EXPECT_TRUE(left.empty());
 }
 
-SERVER_TEST(DurableTimers, an_info_sets_none) {
+SERVER_TEST(DurableTimers, an_info_can_set_a_timer) {
   Process* server = co_await world.serve<Watchman>();
   auto ref = server->ref<Watchman>("w");
   const auto set = after("t", 10);
@@ -460,7 +460,7 @@ SERVER_TEST(DurableTimers, an_info_sets_none) {
       [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 1; });
 }
 
-SERVER_TEST(SimulatedTimers, an_entity_sets_more_timers_than_it_may_have) {
+SERVER_TEST(SimulatedTimers, timers_past_the_bound_of_an_entity_are_refused) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const Watchman::Fill all{kTimersPerEntity};
@@ -480,7 +480,7 @@ SERVER_TEST(SimulatedTimers, an_entity_sets_more_timers_than_it_may_have) {
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(SimulatedTimers, what_was_missed_while_no_host_ran_comes_tick_by_tick) {
+SERVER_TEST(SimulatedTimers, ticks_missed_while_no_host_ran_come_as_one_that_counts_them) {
   Process* server = co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const auto set = every("t", 1'000);
@@ -499,7 +499,7 @@ SERVER_TEST(SimulatedTimers, what_was_missed_while_no_host_ran_comes_tick_by_tic
   EXPECT_EQ((seen[2].nominal_ms - seen[0].nominal_ms) % 1'000, 0);
 }
 
-SERVER_TEST(SimulatedTimers, a_row_that_cannot_be_read_stops_the_others_of_its_shard) {
+SERVER_TEST(SimulatedTimers, a_row_that_cannot_be_read_stops_no_other_of_its_shard) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const auto bad = after("bad", 5'000);
@@ -521,7 +521,7 @@ SERVER_TEST(SimulatedTimers, a_row_that_cannot_be_read_stops_the_others_of_its_s
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(SimulatedTimers, a_host_that_waits_for_the_first_timer_does_not_see_a_sooner_one) {
+SERVER_TEST(SimulatedTimers, a_host_that_waits_for_a_timer_notices_a_sooner_one) {
   co_await world.serve<Watchman>();
   auto ref = world.ref<Watchman>("w");
   const auto far = after("far", 3'600'000);
@@ -535,7 +535,7 @@ SERVER_TEST(SimulatedTimers, a_host_that_waits_for_the_first_timer_does_not_see_
   EXPECT_LT(world.clock().now() - began, world.is_steady() ? Duration(1s) : Duration(40s));
 }
 
-SERVER_TEST(SimulatedTimers, hosts_with_other_calendars_double_a_tick) {
+SERVER_TEST(SimulatedTimers, hosts_with_other_calendars_send_each_tick_of_a_repeating_timer_once) {
   co_await world.serve<Watchman>(std::make_shared<Watchman>(), quick_options(), {}, 3s);
   co_await world.serve<Watchman>(std::make_shared<Watchman>(), quick_options(), {}, -3s);
   co_await world.serve<Watchman>();
@@ -744,7 +744,7 @@ SERVER_TEST(DurableTimers, a_triggered_timer_fires_and_keeps_its_schedule) {
   co_await expect_no_timers(world, "w");
 }
 
-SERVER_TEST(SimulatedTimers, the_list_of_what_is_due_misses_one_or_shows_it_out_of_order) {
+SERVER_TEST(SimulatedTimers, the_list_of_what_is_due_is_complete_and_in_order) {
   co_await world.serve<Watchman>();
   const Tenant tenant(world.store());
   const std::string type(type_name<Watchman>());

@@ -105,7 +105,7 @@ struct Vigil {
 };
 
 // The callback that asked for the lock has survived each of its runs.
-SERVER_TEST(Unlock, a_message_whose_holders_are_killed_is_taken_for_one_that_ends_its_process) {
+SERVER_TEST(Unlock, a_message_whose_lock_holders_are_killed_is_not_set_aside) {
   auto vigil = std::make_shared<Vigil>();
   auto ref = world.ref<Vigil>("v");
   must(co_await ref.cast(Vigil::Keep{}));

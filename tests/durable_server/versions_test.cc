@@ -217,7 +217,7 @@ SERVER_TEST(Versions, a_message_that_a_host_does_not_know_waits_in_order_for_one
   co_await world.until_clean();
 }
 
-SERVER_TEST(Versions, two_hosts_each_of_which_knows_what_the_other_does_not_get_through) {
+SERVER_TEST(Versions, a_queue_that_no_one_host_knows_whole_is_processed_by_two_together) {
   // Talkative cannot read what New wrote, Old's messages both know: of one state each.
   auto& talkative = *co_await world.serve<Talkative>();
   co_await make_all<Talkative>(talkative);

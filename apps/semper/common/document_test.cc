@@ -14,7 +14,7 @@ std::string json(const Bytes& item) {
   return text.value_or("");
 }
 
-TEST(Document, an_item_becomes_other_json) {
+TEST(Document, items_become_the_json_that_they_stand_for) {
   EXPECT_EQ(json(number_item(~std::uint64_t{0})), "18446744073709551615");
   EXPECT_EQ(json(signed_item(-7)), "-7");
   EXPECT_EQ(json(real_item(2)), "2.0");
@@ -24,7 +24,7 @@ TEST(Document, an_item_becomes_other_json) {
   EXPECT_EQ(json(text_item("a\xff")), R"("a\\xff")") << "bytes that are no UTF-8";
 }
 
-TEST(Document, stored_bytes_break_the_document_they_are_put_into) {
+TEST(Document, stored_bytes_never_break_the_document_they_are_put_into) {
   EXPECT_EQ(json(stored_item(encode(std::string("x")))), R"("x")");
   EXPECT_EQ(json(stored_item("\xff\x00")), R"({"$bytes":"ff"})");
   EXPECT_EQ(json(stored_item("")), R"({"$bytes":""})");
@@ -32,7 +32,7 @@ TEST(Document, stored_bytes_break_the_document_they_are_put_into) {
   EXPECT_EQ(json(stored_item(deep)).substr(0, 12), R"({"$bytes":"8)");
 }
 
-TEST(Document, fields_change_their_order_or_lose_one) {
+TEST(Document, fields_keep_their_order_and_none_is_lost) {
   Fields fields;
   for (int i = 0; i < 30; ++i) fields.add("f" + std::to_string(29 - i), number_item(7));
   const std::string text = json(fields.item());

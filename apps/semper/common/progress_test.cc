@@ -17,7 +17,7 @@ using testing::SimulatedClock;
 
 constexpr Duration kSecond = std::chrono::seconds(1);
 
-TEST(Progress, a_line_says_too_little) {
+TEST(Progress, a_line_shows_the_share_the_items_the_bytes_the_rates_and_the_time_left) {
   SimulatedClock clock;
   std::ostringstream out;
   {
@@ -32,7 +32,7 @@ TEST(Progress, a_line_says_too_little) {
   EXPECT_THAT(out.str(), EndsWith("\r\x1b[K")) << "the line was left behind";
 }
 
-TEST(Progress, more_than_was_expected_breaks_the_bar) {
+TEST(Progress, more_than_was_expected_is_shown_as_100_percent) {
   SimulatedClock clock;
   std::ostringstream out;
   Progress progress(out, Progress::Show::yes, clock);
@@ -42,7 +42,7 @@ TEST(Progress, more_than_was_expected_breaks_the_bar) {
   EXPECT_THAT(out.str(), Not(HasSubstr("left")));
 }
 
-TEST(Progress, a_file_gets_lines_for_a_terminal) {
+TEST(Progress, progress_that_is_not_to_be_shown_writes_nothing) {
   SimulatedClock clock;
   std::ostringstream out;
   Progress progress(out, Progress::Show::no, clock);

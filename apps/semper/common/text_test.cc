@@ -10,13 +10,13 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-TEST(Text, a_control_character_reaches_the_terminal) {
+TEST(Text, control_characters_are_escaped) {
   EXPECT_EQ(shown("a\x1b[2J\nb\x7f"), "a\\u{1b}[2J\\u{a}b\\u{7f}");
   EXPECT_EQ(shown("caf\xc3\xa9 \xc2\x9b"), "caf\xc3\xa9 \\u{9b}");
   EXPECT_EQ(shown("\xff\n"), "\\xff\\x0a");
 }
 
-TEST(Text, a_span_is_read_as_another_one) {
+TEST(Text, a_span_is_read_as_it_is_written_or_refused) {
   EXPECT_EQ(parse_span("500ms"), milliseconds(500));
   EXPECT_EQ(parse_span("2s"), seconds(2));
   EXPECT_EQ(parse_span("2"), seconds(2));
@@ -33,7 +33,7 @@ TEST(Text, a_span_is_read_as_another_one) {
   }
 }
 
-TEST(Text, a_count_is_read_as_another_one) {
+TEST(Text, a_count_is_read_as_it_is_written_or_refused) {
   EXPECT_EQ(parse_count("0"), 0u);
   EXPECT_EQ(parse_count("010"), 10u);
   EXPECT_EQ(parse_count("18446744073709551615"), ~std::uint64_t{0});
@@ -43,7 +43,7 @@ TEST(Text, a_count_is_read_as_another_one) {
   }
 }
 
-TEST(Text, a_size_is_read_as_another_one) {
+TEST(Text, a_size_is_read_as_it_is_written_or_refused) {
   EXPECT_EQ(parse_size("4096"), 4096u);
   EXPECT_EQ(parse_size("64KiB"), 65536u);
   EXPECT_EQ(parse_size("8M"), 8u << 20);
@@ -57,7 +57,7 @@ TEST(Text, a_size_is_read_as_another_one) {
   EXPECT_EQ(shown_size(std::uint64_t{3} << 40), "3.0 TiB");
 }
 
-TEST(Text, a_span_or_a_latency_is_shown_with_the_wrong_unit) {
+TEST(Text, spans_and_latencies_are_shown_with_fitting_units) {
   EXPECT_EQ(shown_span(milliseconds(400)), "0.4 s");
   EXPECT_EQ(shown_span(seconds(12)), "12 s");
   EXPECT_EQ(shown_span(seconds(180)), "3 min");
@@ -70,13 +70,13 @@ TEST(Text, a_span_or_a_latency_is_shown_with_the_wrong_unit) {
   EXPECT_EQ(shown_time(WallTime(seconds(0))), "1970-01-01 00:00:00 UTC");
 }
 
-TEST(Text, columns_do_not_line_up_or_lines_end_in_spaces) {
+TEST(Text, columns_line_up_and_no_line_ends_in_spaces) {
   EXPECT_EQ(table({{"A", "LONG"}, {"caf\xc3\xa9", ""}, {"x", "y"}}),
             "A     LONG\ncaf\xc3\xa9\nx     y\n");
   EXPECT_EQ(table({}), "");
 }
 
-TEST(Text, a_value_does_not_come_back_in_the_form_it_was_typed) {
+TEST(Text, a_value_comes_back_in_the_form_it_was_typed) {
   const std::pair<ValueForm, const char*> typed[] = {{ValueForm::json, R"({"a":[1,2.5,null]})"},
                                                      {ValueForm::automatic, R"(["x"])"},
                                                      {ValueForm::text, "hello"},
@@ -97,7 +97,7 @@ TEST(Text, a_value_does_not_come_back_in_the_form_it_was_typed) {
   EXPECT_FALSE(parse_value_form("JSON"));
 }
 
-TEST(Text, a_key_is_taken_for_another_one) {
+TEST(Text, a_key_is_read_as_it_is_written_or_refused) {
   EXPECT_EQ(parse_key("0x6100"), Bytes("a\0", 2));
   EXPECT_EQ(parse_key("a\\x00"), Bytes("a\0", 2));
   EXPECT_EQ(parse_key("(\"a\",)"), Bytes("\x02"

@@ -45,7 +45,7 @@ void expect(const Seen& seen, const char* why, const std::string& words) {
   EXPECT_THAT(told.sentence, HasSubstr(words));
 }
 
-TEST(Verdicts, the_reason_why_an_entity_does_not_move_is_another) {
+TEST(Verdicts, the_reason_why_an_entity_does_not_move_is_named) {
   Seen seen = waiting();
   expect(seen, "waiting", "2 messages wait for packer 1: its first message, the call Ship,");
   seen.has_moved = true;
@@ -72,7 +72,7 @@ TEST(Verdicts, the_reason_why_an_entity_does_not_move_is_another) {
   expect(seen, "unserved", "no host serves Order");
 }
 
-TEST(Verdicts, a_lock_is_explained_without_its_holder_or_without_what_becomes_of_it) {
+TEST(Verdicts, a_lock_is_explained_with_its_holder_and_what_becomes_of_it) {
   Seen seen = waiting();
   seen.view->lock = LockView{"packer 1", at(40s)};
   expect(seen, "locked", "packer 1 has run its handle_locked for");
@@ -83,7 +83,7 @@ TEST(Verdicts, a_lock_is_explained_without_its_holder_or_without_what_becomes_of
   expect(seen, "locked", "not registered any more, and to take it over no host serves Order");
 }
 
-TEST(Verdicts, nothing_to_do_is_taken_for_standing_still) {
+TEST(Verdicts, an_entity_with_nothing_to_do_is_idle_or_absent) {
   Seen seen = waiting();
   seen.view->queue_length = 0;
   seen.first.reset();

@@ -35,7 +35,7 @@ std::vector<std::string> cut(RecordForm form, std::string_view input, std::size_
   return records;
 }
 
-TEST(Records, lines_depend_on_how_the_input_arrives) {
+TEST(Records, lines_are_the_same_however_the_input_arrives) {
   for (const std::size_t piece : {1u, 2u, 3u, 100u}) {
     EXPECT_THAT(cut(RecordForm::lines, "one\n\ntwo\r\nthree", piece),
                 ElementsAre("one", "", "two\r", "three"));
@@ -44,7 +44,7 @@ TEST(Records, lines_depend_on_how_the_input_arrives) {
   }
 }
 
-TEST(Records, framed_records_do_not_come_back) {
+TEST(Records, framed_records_come_back) {
   const std::vector<std::string> records = {"one", "", std::string(90, '\n'), std::string(1, '\0')};
   Bytes input;
   for (const auto& record : records) append_record(input, record, RecordForm::framed);
@@ -53,7 +53,7 @@ TEST(Records, framed_records_do_not_come_back) {
   }
 }
 
-TEST(Records, a_long_input_is_kept_in_memory_or_cut_at_the_wrong_place) {
+TEST(Records, a_long_input_is_cut_at_the_right_places) {
   Bytes input;
   for (int i = 0; i < 30'000; ++i) append_record(input, std::to_string(i), RecordForm::lines);
   const auto records = cut(RecordForm::lines, input, 4096);
@@ -61,7 +61,7 @@ TEST(Records, a_long_input_is_kept_in_memory_or_cut_at_the_wrong_place) {
   for (std::size_t i = 0; i < records.size(); ++i) ASSERT_EQ(records[i], std::to_string(i));
 }
 
-TEST(Records, a_record_without_an_end_is_waited_for) {
+TEST(Records, a_record_without_an_end_is_refused_and_its_place_is_named) {
   EXPECT_THAT(cut(RecordForm::lines, "ok\n" + std::string(101, 'x'), 7),
               ElementsAre("ok", HasSubstr("the record at byte 3 of the input has at least 101")));
   EXPECT_THAT(cut(RecordForm::framed, std::string("\x01\0\0\0a\xff\xff\xff\x7f", 9), 9),
@@ -73,7 +73,7 @@ TEST(Records, a_record_without_an_end_is_waited_for) {
               ElementsAre(HasSubstr("ends inside a record, that at byte 0")));
 }
 
-TEST(Records, a_reader_waits_for_input_although_it_was_stopped) {
+TEST(Records, a_reader_that_is_stopped_waits_for_no_more_input) {
   std::array<int, 2> ends{};
   ASSERT_EQ(::pipe(ends.data()), 0);
   std::stop_source stop;

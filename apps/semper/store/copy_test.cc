@@ -70,7 +70,7 @@ class StoreCopy : public ::testing::Test {
   std::optional<Store> source_;
 };
 
-TEST_F(StoreCopy, a_row_that_the_target_can_not_hold_is_found_when_others_are_written) {
+TEST_F(StoreCopy, a_row_that_the_target_cannot_hold_is_found_before_anything_is_written) {
   to_ += "?value_bytes=100&key_bytes=50";
   const Store target = open(to_);
   set(*source_, "a", "small");
@@ -86,7 +86,7 @@ TEST_F(StoreCopy, a_row_that_the_target_can_not_hold_is_found_when_others_are_wr
   EXPECT_EQ(copy({"--check"}).code, 1);
 }
 
-TEST_F(StoreCopy, a_batch_is_over_the_limits_of_the_target) {
+TEST_F(StoreCopy, batches_keep_to_the_limits_of_the_target) {
   to_ += "?transaction_operations=10&transaction_bytes=100000";
   const Store target = open(to_);
   for (int i = 0; i < 100; ++i) set(*source_, "k" + std::to_string(i), Bytes(i * 500, 'v'));
@@ -95,7 +95,7 @@ TEST_F(StoreCopy, a_batch_is_over_the_limits_of_the_target) {
   EXPECT_TRUE(rows(target) == rows(*source_));
 }
 
-TEST_F(StoreCopy, markers_of_commits_are_copied) {
+TEST_F(StoreCopy, markers_of_commits_are_not_copied) {
   const Store target = open(to_);
   set(*source_, "\xff/semper/marker/x", "of the source");
   set(*source_, "\xfe/directory", "of an application");
@@ -104,7 +104,7 @@ TEST_F(StoreCopy, markers_of_commits_are_copied) {
   EXPECT_EQ(rows(target).count("\xfe/directory"), 1u);
 }
 
-TEST_F(StoreCopy, stamps_of_the_target_do_not_go_on_from_those_of_the_source) {
+TEST_F(StoreCopy, stamps_of_the_target_go_on_from_those_of_the_source) {
   const Store target = open(to_);
   ASSERT_TRUE(scheduler_.block_on(source_->backend().raise_version(1'000'000)));
   set(*source_, "k", "v");
@@ -142,7 +142,7 @@ class Unraisable final : public Backend {
   std::shared_ptr<Backend> inner_;
 };
 
-TEST_F(StoreCopy, a_target_whose_stamps_would_repeat_is_written_to) {
+TEST_F(StoreCopy, a_target_whose_stamps_would_repeat_is_not_written_to) {
   const Store target = open(to_);
   set(target, "not", "empty");
   const auto inner = scheduler_.block_on(open_backend(to_, target.env())).value();
@@ -159,7 +159,7 @@ TEST_F(StoreCopy, a_target_whose_stamps_would_repeat_is_written_to) {
   EXPECT_EQ(rows(target).count("k"), 0u);
 }
 
-TEST_F(StoreCopy, two_copies_write_into_one_target) {
+TEST_F(StoreCopy, of_two_copies_into_one_target_only_the_newer_one_writes) {
   const Store store = open(to_);
   CopyTarget older(store);
   CopyTarget newer(store);
@@ -177,7 +177,7 @@ TEST_F(StoreCopy, two_copies_write_into_one_target) {
   EXPECT_EQ(rows(store).size(), 1u);
 }
 
-TEST_F(StoreCopy, a_record_of_a_newer_version_is_gone_on_with) {
+TEST_F(StoreCopy, a_copy_begun_by_a_newer_version_is_not_continued) {
   const Store store = open(to_);
   CopyTarget target(store);
   CopyRecord record;
