@@ -192,6 +192,23 @@ Findings visible_internals(const File& file) {
   return findings;
 }
 
+Findings unreadable_test_names(const File& file) {
+  static const std::regex begins(R"(^(?:[A-Z]+_)?TEST(?:_[A-Z]+)?\(\w+,\s*(\w*))");
+  static const std::regex name_form(R"((DISABLED_)?[a-z0-9]+(_[a-z0-9]+)*)");
+  static const std::regex word(R"(^\s*(\w+))");
+  Findings findings;
+  for (std::size_t i = 0; i < file.lines.size(); ++i) {
+    std::smatch found;
+    if (!std::regex_search(file.lines[i], found, begins)) continue;
+    std::string name = found[1];
+    const bool is_below = name.empty() && i + 1 < file.lines.size();
+    if (is_below && std::regex_search(file.lines[i + 1], found, word)) name = found[1];
+    if (std::regex_match(name, name_form)) continue;
+    findings.push_back({file.path, i + 1, name + " is not a test's name in snake_case"});
+  }
+  return findings;
+}
+
 Findings used_internals(const File& file) {
   // Mutants are the tests' own, in whatever they attack.
   static const std::regex includes(

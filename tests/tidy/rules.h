@@ -47,6 +47,9 @@ Findings visible_internals(const File& file);
 // A program, or an example, includes a header out of a folder internal/.
 Findings used_internals(const File& file);
 
+// A test whose name is not in snake_case: it is a sentence, and says what holds.
+Findings unreadable_test_names(const File& file);
+
 // Words that are not written: each kind of file has its own.
 Findings banned_words(const File& file);
 

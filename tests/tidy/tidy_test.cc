@@ -152,6 +152,10 @@ TEST_F(TidyTest, programs_and_examples_use_no_internals) {
   hold("used_internals", is_a_users, used_internals);
 }
 
+TEST_F(TidyTest, every_test_has_a_name_in_snake_case) {
+  hold("test_names", is_source, unreadable_test_names);
+}
+
 TEST_F(TidyTest, no_banned_word_is_written) {
   const Paths applies = [](const std::string& path) { return !is_about_rules(path); };
   hold("banned_words", applies, banned_words);
@@ -223,7 +227,8 @@ TEST_F(TidyTest, the_code_in_a_guide_is_code_that_is_built_and_run) {
 TEST_F(TidyTest, every_list_of_exceptions_belongs_to_a_rule) {
   const std::set<std::string> rules = {"wide_code",     "wide_prose",        "head_comment",
                                        "when_not",      "banned_words",      "broken_links",
-                                       "unquoted_code", "visible_internals", "used_internals"};
+                                       "unquoted_code", "visible_internals", "used_internals",
+                                       "test_names"};
   for (const auto& entry :
        fs::directory_iterator(std::string(SEMPER_SOURCES) + "/tests/tidy/exceptions")) {
     EXPECT_TRUE(rules.contains(entry.path().stem())) << entry.path();
@@ -281,6 +286,18 @@ TEST(TidyRules, internals_in_a_public_header_are_found) {
   EXPECT_THAT(used_internals(file_of("a.cc", "#include \"semper/base/internal/log.h\"")),
               SizeIs(1));
   EXPECT_THAT(used_internals(file_of("a.cc", "#include \"semper/base/log.h\"")), IsEmpty());
+}
+
+TEST(TidyRules, a_test_that_is_not_named_by_a_sentence_is_found) {
+  const std::string tests =
+      "TEST(A, ComesBack) {\nSERVER_TEST(B,\n            Halts) {\n"
+      "TEST_P(C, _holds) {\n";
+  EXPECT_THAT(lines_of(unreadable_test_names(file_of("a_test.cc", tests))),
+              ElementsAre(1u, 2u, 4u));
+  const std::string good =
+      "TEST(A, it_comes_back) {\nSERVER_TEST(B,\n     halts_in_2_s) {\n"
+      "TEST(C, DISABLED_waits) {\n#define TEST_OF(a, B)\n";
+  EXPECT_THAT(unreadable_test_names(file_of("a_test.cc", good)), IsEmpty());
 }
 
 TEST(TidyRules, banned_words_are_found_where_they_are_banned) {
