@@ -250,7 +250,7 @@ TEST(ParseTime, it_counts_seconds_of_the_calendar) {
   EXPECT_EQ(parse_time("2024-02-29", "23:59:59").value(), 1'709'251'199);
 }
 
-TEST(ParseTime, it_refuses_what_is_no_time) {
+TEST(ParseTime, it_refuses_what_is_not_a_time) {
   for (const auto& [date, time] :
        std::vector<std::pair<std::string, std::string>>{{"2023-02-29", "10:00:00"},
                                                         {"2023-2-9", "10:00:00"},

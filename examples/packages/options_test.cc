@@ -16,7 +16,7 @@ TEST(Options, the_defaults_are_three_consumers_and_this_machines_log) {
   EXPECT_TRUE(options->logs.empty());
 }
 
-TEST(Options, they_take_values_next_to_them_or_behind_an_equals_sign) {
+TEST(Options, they_take_values_as_the_next_argument_or_after_an_equals_sign) {
   const auto options =
       parse_options({"--store", "sqlite:a=b.db", "--consumers=6", "--log", "x", "--log=y"});
   ASSERT_TRUE(options.has_value()) << options.error().to_string();
@@ -69,7 +69,7 @@ TEST(Progress, it_fits_into_every_width) {
   }
 }
 
-TEST(Progress, it_has_no_rate_without_time_and_divides_by_no_zero) {
+TEST(Progress, it_shows_no_rate_without_time_and_never_divides_by_zero) {
   EXPECT_NE(render_progress({0, 10, 0s}, 80).find("waiting"), std::string::npos);
   EXPECT_NE(render_progress({0, 0, 0s}, 80).find("100 %"), std::string::npos);
 }

@@ -150,7 +150,7 @@ TEST_F(PackagesTest, through_a_journal_nothing_is_lost_or_applied_twice_either) 
   EXPECT_EQ(second.json()["new"], 0) << second.output;
 }
 
-TEST_F(PackagesTest, one_consumer_is_enough_also_when_it_is_killed) {
+TEST_F(PackagesTest, one_consumer_is_enough_even_when_it_is_killed) {
   auto arguments = with_log({write("dpkg.log", events(0, 500))});
   arguments.insert(arguments.end(), {"--consumers", "1"});
   expect_good(run(arguments));
@@ -203,7 +203,7 @@ TEST_F(PackagesTest, a_store_that_cannot_be_opened_says_why) {
   EXPECT_NE(outcome.errors.find("absent"), std::string::npos) << outcome.errors;
 }
 
-TEST_F(PackagesTest, wrong_usage_is_exit_code_two) {
+TEST_F(PackagesTest, wrong_usage_gives_exit_code_two) {
   const auto outcome = run({"--colour"});
   EXPECT_EQ(outcome.end, "exit code 2");
   EXPECT_NE(outcome.errors.find("--help"), std::string::npos);

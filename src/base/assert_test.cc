@@ -5,7 +5,7 @@
 namespace semper {
 namespace {
 
-TEST(AssertTest, a_true_invariant_goes_on_and_is_evaluated_once) {
+TEST(AssertTest, a_true_invariant_lets_the_program_go_on_and_is_evaluated_once) {
   int evaluations = 0;
   SEMPER_ASSERT(++evaluations > 0, "it was just incremented");
   EXPECT_EQ(evaluations, 1);

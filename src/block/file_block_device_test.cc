@@ -77,7 +77,7 @@ TEST_F(FileBlockDeviceTest, a_size_of_broken_sectors_is_rounded_down) {
   EXPECT_EQ(device->size(), (1u << 20) + 512u);
 }
 
-TEST_F(FileBlockDeviceTest, a_sector_size_may_be_asked_for_and_one_that_is_none_is_refused) {
+TEST_F(FileBlockDeviceTest, a_sector_size_may_be_asked_for_and_a_wrong_one_is_refused) {
   EXPECT_EQ(open({.sector_size = 4096})->sector_size(), 4096u);
   EXPECT_EQ(open({.cache = DeviceCache::page_cache, .sector_size = 512})->sector_size(), 512u);
   EXPECT_EQ(open_error(path_, {.sector_size = 1000}).kind(), ErrorKind::invalid_argument);

@@ -271,7 +271,7 @@ TEST_F(JournalDrainTest, a_power_cut_of_a_ring_that_is_never_flushed_makes_no_nu
   EXPECT_EQ(orders("shop"), Texts({"a", "b", "c", "d"}));
 }
 
-TEST_F(JournalDrainTest, starts_leave_no_rows_at_each_entity_that_they_sent_to) {
+TEST_F(JournalDrainTest, starts_leave_no_rows_at_the_entities_that_they_sent_to) {
   constexpr int kShops = 20;
   const auto send_to_all = [&] {
     auto device = disk_.open();
@@ -292,7 +292,7 @@ TEST_F(JournalDrainTest, starts_leave_no_rows_at_each_entity_that_they_sent_to) 
   EXPECT_LE(count_rows(), after_one + 2 * kStarts);
 }
 
-TEST_F(JournalDrainTest, what_0_1_0_left_in_a_ring_arrives_once_also_from_a_copy) {
+TEST_F(JournalDrainTest, what_0_1_0_left_in_a_ring_arrives_once_even_from_a_copy) {
   accept(disk_, {});
   for (const char* order : {"a", "b"}) {
     const Orders::Take message{order};
@@ -313,7 +313,7 @@ TEST_F(JournalDrainTest, what_0_1_0_left_in_a_ring_arrives_once_also_from_a_copy
 
 // Such items have a start and no order, and the store may hold a row of them at each entity.
 TEST_F(JournalDrainTest,
-       what_was_left_without_an_order_arrives_once_also_where_it_was_sent_before) {
+       what_was_left_without_an_order_arrives_once_even_where_it_was_sent_before) {
   accept(disk_, {});
   const auto device = disk_.open();
   const auto info = simulated_run(clock_, ring::inspect(*device));

@@ -10,7 +10,7 @@ namespace {
 using testing::simulated_run;
 using testing::SimulatedClock;
 
-TEST(Turn, whoever_finds_the_line_full_is_told_to_come_later_and_which_limit_it_is) {
+TEST(Turn, whoever_finds_the_line_full_is_told_to_come_later_and_which_limit_was_hit) {
   SimulatedClock clock;
   simulated_run(clock, [&]() -> Task<void> {
     Turn turn(0);

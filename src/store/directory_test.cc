@@ -166,7 +166,7 @@ TEST_F(Directories, the_root_can_be_listed_and_nothing_else_done_to_it) {
   expect_refused([&] { return move({{"a"}, {}}); }, kind, "root");
 }
 
-TEST_F(Directories, names_that_are_empty_or_no_utf8_or_too_deep_are_refused) {
+TEST_F(Directories, names_that_are_empty_or_not_utf8_or_too_deep_are_refused) {
   const auto kind = ErrorKind::invalid_argument;
   expect_refused([&] { return create({"a", ""}); }, kind, "empty");
   expect_refused([&] { return create({"\xff"}); }, kind, "UTF-8");
@@ -365,7 +365,7 @@ TEST_F(Directories, a_damaged_prefix_never_clears_what_is_not_its_own) {
   EXPECT_TRUE(backend_->rows().contains("unrelated"));
 }
 
-TEST_F(Directories, more_than_a_transaction_can_remove_are_refused_early) {
+TEST_F(Directories, more_than_a_transaction_can_remove_is_refused_early) {
   for (int i = 0; i < 30; ++i) create({"a", std::to_string(i)}).value();
   backend_->offered.transaction_operations = 40;
   expect_refused([&] { return remove({"a"}); }, ErrorKind::exhausted, "under it first");

@@ -139,7 +139,7 @@ TEST_F(Allocations, a_counter_of_another_length_is_reported_and_not_guessed) {
   EXPECT_EQ(allocate(transaction).error().kind(), ErrorKind::corrupt);
 }
 
-TEST_F(Allocations, a_window_that_is_no_number_is_reported) {
+TEST_F(Allocations, a_window_that_is_not_a_number_is_reported) {
   for (const TupleElement& start : {TupleElement("x"), TupleElement(-64),
                                     TupleElement(std::numeric_limits<std::int64_t>::max())}) {
     SCOPED_TRACE(to_hex(Tuple{start}.pack()));

@@ -37,7 +37,7 @@ TEST(Subspace, a_key_of_another_subspace_is_refused) {
   EXPECT_FALSE(users.unpack(""));
 }
 
-TEST(Subspace, a_key_that_is_no_tuple_after_the_prefix_is_corrupt) {
+TEST(Subspace, a_key_that_is_not_a_tuple_after_the_prefix_is_corrupt) {
   const Subspace users({"users"});
   const auto result = users.unpack(users.pack() + "\x15");
   ASSERT_FALSE(result);

@@ -75,7 +75,7 @@ TEST(TupleText, random_tuples_read_back_bit_for_bit) {
   }
 }
 
-TEST(TupleText, what_people_type_is_taken) {
+TEST(TupleText, what_people_type_is_accepted) {
   const auto parsed = [](std::string_view text) { return parse_tuple_text(text).value(); };
   EXPECT_EQ(parsed("()"), Tuple());
   EXPECT_EQ(parsed(" ( ) "), Tuple());
