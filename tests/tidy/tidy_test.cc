@@ -225,10 +225,9 @@ TEST_F(TidyTest, the_code_in_a_guide_is_code_that_is_built_and_run) {
 }
 
 TEST_F(TidyTest, every_list_of_exceptions_belongs_to_a_rule) {
-  const std::set<std::string> rules = {"wide_code",     "wide_prose",        "head_comment",
-                                       "when_not",      "banned_words",      "broken_links",
-                                       "unquoted_code", "visible_internals", "used_internals",
-                                       "test_names"};
+  const std::set<std::string> rules = {
+      "wide_code",    "wide_prose",    "head_comment",      "when_not",       "banned_words",
+      "broken_links", "unquoted_code", "visible_internals", "used_internals", "test_names"};
   for (const auto& entry :
        fs::directory_iterator(std::string(SEMPER_SOURCES) + "/tests/tidy/exceptions")) {
     EXPECT_TRUE(rules.contains(entry.path().stem())) << entry.path();
