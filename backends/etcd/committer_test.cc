@@ -335,7 +335,7 @@ TEST_F(EtcdCommitter, a_row_that_comes_into_a_range_that_was_read_is_a_conflict)
   });
 }
 
-TEST_F(EtcdCommitter, what_another_process_declares_as_written_conflicts_with_who_read_it_before) {
+TEST_F(EtcdCommitter, what_another_process_declares_as_written_conflicts_with_earlier_readers) {
   run([&](Process& process, Process& other) -> Task<void> {
     auto first = writing({set("a", "")});
     EXPECT_TRUE(co_await process.committer->commit(std::move(first)));

@@ -22,7 +22,7 @@ TEST(WatchIds, the_first_watcher_goes_alone_and_the_others_at_once_where_ids_are
   EXPECT_EQ(ids.forget(104), 104);
 }
 
-TEST(WatchIds, one_is_created_after_the_other_where_the_other_side_chooses) {
+TEST(WatchIds, watches_are_created_one_by_one_where_the_other_side_chooses_their_ids) {
   WatchIds ids;
   EXPECT_EQ(ids.want(101), Ids{101});
   EXPECT_EQ(ids.want(102), Ids());
@@ -43,7 +43,7 @@ TEST(WatchIds, one_is_created_after_the_other_where_the_other_side_chooses) {
   EXPECT_EQ(ids.id_of(1), std::nullopt);
 }
 
-TEST(WatchIds, one_that_is_forgotten_while_it_waits_is_not_created) {
+TEST(WatchIds, a_watch_that_is_forgotten_while_it_waits_is_not_created) {
   WatchIds ids;
   ids.want(101);
   ids.want(102);

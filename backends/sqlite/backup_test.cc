@@ -77,7 +77,7 @@ SEMPER_CHILD(moves_money) {
   teller.join();
 }
 
-TEST(Backup, one_of_a_store_that_two_processes_write_to_all_the_time_ends_and_is_one_state) {
+TEST(Backup, a_backup_ends_and_is_one_state_while_two_processes_write_all_the_time) {
   const TestPlace place;
   const Store store = must_open(place.url());
   for (int i = 0; i < kAccounts; ++i) {
@@ -111,7 +111,7 @@ TEST(Backup, one_of_a_store_that_two_processes_write_to_all_the_time_ends_and_is
   EXPECT_EQ(place.listing().find("-semper-part"), std::string::npos) << place.listing();
 }
 
-TEST(Backup, nobody_waits_for_one_although_the_log_grows_past_its_bound_meanwhile) {
+TEST(Backup, no_writer_waits_for_a_backup_although_the_log_grows_past_its_bound) {
   const TestPlace place;
   const Store store = must_open(place.url());
   fill(store, 4);
@@ -154,7 +154,7 @@ TEST(Backup, progress_grows_to_the_whole) {
   EXPECT_EQ(seen.back().step, BackupProgress::Step::verify);
 }
 
-TEST(Backup, one_that_is_told_to_stop_leaves_nothing) {
+TEST(Backup, a_backup_that_is_told_to_stop_leaves_nothing) {
   for (const auto when : {BackupProgress::Step::copy, BackupProgress::Step::verify}) {
     const TestPlace place;
     const Store store = must_open(place.url());
@@ -173,7 +173,7 @@ TEST(Backup, one_that_is_told_to_stop_leaves_nothing) {
   }
 }
 
-TEST(Backup, one_whose_caller_is_cancelled_calls_nobody_after_that) {
+TEST(Backup, a_backup_whose_caller_is_cancelled_calls_nobody_after_that) {
   const TestPlace place;
   const Store store = must_open(place.url());
   fill(store, 4);
@@ -213,7 +213,7 @@ TEST(Backup, one_whose_caller_is_cancelled_calls_nobody_after_that) {
   EXPECT_EQ(place.listing().find("-semper-part"), std::string::npos) << place.listing();
 }
 
-TEST(Backup, a_store_that_is_closed_ends_one_that_runs) {
+TEST(Backup, closing_the_store_ends_a_running_backup) {
   const TestPlace place;
   const Store store = must_open(place.url());
   fill(store, 4);
@@ -245,7 +245,7 @@ TEST(Backup, a_store_that_is_closed_ends_one_that_runs) {
   EXPECT_EQ(place.listing().find("-semper-part"), std::string::npos) << place.listing();
 }
 
-TEST(Backup, a_file_that_is_there_is_left_as_it_is) {
+TEST(Backup, an_existing_file_is_left_as_it_is) {
   const TestPlace place;
   const Store store = must_open(place.url());
   const std::string copy = place.folder() + "/copy.db";
@@ -272,7 +272,7 @@ SEMPER_CHILD(makes_a_backup_and_stays_in_it) {
   static_cast<void>(back_up(store, url.substr(std::string("sqlite:").size()) + ".copy", how));
 }
 
-TEST(Backup, two_to_one_name_exclude_each_other_and_what_a_killed_one_left_is_replaced) {
+TEST(Backup, two_backups_to_one_name_exclude_each_other_and_a_killed_one_is_replaced) {
   const TestPlace place;
   const Store store = must_open(place.url());
   fill(store, 3);
@@ -292,7 +292,7 @@ TEST(Backup, two_to_one_name_exclude_each_other_and_what_a_killed_one_left_is_re
   EXPECT_TRUE(wait_for(must_open("sqlite:" + copy).backend().check()));
 }
 
-TEST(Backup, one_of_a_damaged_store_is_not_kept) {
+TEST(Backup, a_backup_of_a_damaged_store_is_not_kept) {
   const TestPlace place;
   {
     const Store store = must_open(place.url());

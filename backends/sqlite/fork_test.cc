@@ -110,7 +110,7 @@ TEST(Fork, a_parent_that_closes_does_not_take_the_log_away_from_its_child) {
   EXPECT_EQ(*get(again, "child"), "after");
 }
 
-TEST(Fork, children_that_are_forked_while_threads_commit_and_open_find_no_lock_held_for_ever) {
+TEST(Fork, children_forked_while_threads_commit_and_open_find_no_lock_held_forever) {
   SEMPER_FORKS_BESIDE_THREADS();
   const TestPlace place;
   const Store store = must_open(place.url());

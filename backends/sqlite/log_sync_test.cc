@@ -124,7 +124,7 @@ TEST(LogSync, a_snapshot_of_what_is_durable_waits_for_no_flush) {
 }
 
 // The only view that is open shows the state before; two connections are too few to open more.
-TEST(LogSync, who_was_told_of_a_change_is_not_shown_the_state_before) {
+TEST(LogSync, a_reader_that_was_told_of_a_change_is_not_shown_the_state_before) {
   const TestPlace place;
   HeldFlush flush("held-watch");
   const Store store = must_open(place.url("vfs=held-watch"));
@@ -144,7 +144,7 @@ TEST(LogSync, who_was_told_of_a_change_is_not_shown_the_state_before) {
   EXPECT_TRUE(answer.get());
 }
 
-TEST(LogSync, who_met_a_conflict_is_not_shown_the_state_before) {
+TEST(LogSync, a_writer_that_met_a_conflict_is_not_shown_the_state_before) {
   const TestPlace place;
   const Store store = must_open(place.url("readers=2"));
   ASSERT_TRUE(put(store, "key", "old"));
@@ -160,7 +160,7 @@ TEST(LogSync, who_met_a_conflict_is_not_shown_the_state_before) {
   EXPECT_EQ(*get(store, "key"), "new");
 }
 
-TEST(LogSync, one_flush_is_for_all_who_wrote_before_it_began) {
+TEST(LogSync, one_flush_serves_all_that_wrote_before_it_began) {
   const TestPlace place;
   HeldFlush flush("held-shared");
   const Store first = must_open(place.url("vfs=held-shared"));
@@ -306,7 +306,7 @@ SEMPER_CHILD(is_killed_while_it_flushes) {
   static_cast<void>(answer.get());
 }
 
-TEST(LogSync, the_flush_of_a_killed_process_goes_to_who_hears_of_its_errors) {
+TEST(LogSync, the_flush_of_a_killed_process_goes_to_a_process_that_hears_of_its_errors) {
   const TestPlace place;
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "old"));
@@ -320,7 +320,7 @@ TEST(LogSync, the_flush_of_a_killed_process_goes_to_who_hears_of_its_errors) {
   EXPECT_EQ(figure(store, "recoveries"), 0);
 }
 
-TEST(LogSync, who_comes_later_takes_the_flush_of_a_killed_process_for_failed) {
+TEST(LogSync, a_store_opened_later_takes_the_flush_of_a_killed_process_for_failed) {
   const TestPlace place;
   const Store before = must_open(place.url());
   ASSERT_TRUE(put(before, "key", "old"));

@@ -137,7 +137,7 @@ TEST(Place, a_replaced_store_is_not_read_either) {
   EXPECT_EQ(read.error().kind(), ErrorKind::io) << read.error().to_string();
 }
 
-TEST(Place, who_only_watches_a_deleted_store_is_told) {
+TEST(Place, watches_on_a_deleted_store_fire) {
   const TestPlace place;
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "1"));

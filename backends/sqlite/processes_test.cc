@@ -102,7 +102,7 @@ TEST(Processes, counting_together_loses_no_increment) {
   EXPECT_EQ(number_in(*get(store, "counter")), (kProcesses + 1) * kIncrements);
 }
 
-TEST(Processes, what_another_one_declares_as_written_conflicts_with_who_read_it_before) {
+TEST(Processes, what_another_process_declares_as_written_conflicts_with_earlier_readers) {
   const TestPlace place;
   const Store store = must_open(place.url());
   ASSERT_TRUE(increment(store));
@@ -124,7 +124,7 @@ TEST(Processes, what_another_one_declares_as_written_conflicts_with_who_read_it_
   EXPECT_TRUE(attempt(false)) << "it was declared before this began";
 }
 
-TEST(Processes, one_that_is_killed_while_it_writes_loses_nothing_that_it_was_told_of) {
+TEST(Processes, a_process_killed_while_it_writes_loses_nothing_that_was_acknowledged) {
   const TestPlace place;
   const Store store = must_open(place.url());
   std::int64_t mine = 0;
@@ -163,7 +163,7 @@ TEST(Processes, the_turn_of_a_killed_process_goes_to_the_next) {
   ASSERT_TRUE(next) << next.error().to_string();
 }
 
-TEST(Processes, a_turn_that_is_never_given_back_ends_in_retry_and_not_in_waiting_for_ever) {
+TEST(Processes, a_turn_that_is_never_given_back_ends_in_retry_and_not_in_waiting_forever) {
   const TestPlace place;
   const Store store = must_open(place.url());
   ChildProcess child("takes_the_turn_and_keeps_it", place.file());

@@ -140,7 +140,7 @@ TEST_F(ReadOnly, a_snapshot_without_a_lock_ends_when_the_file_is_written_to) {
   EXPECT_TRUE(wait_for(reader.backend().check()));
 }
 
-TEST_F(ReadOnly, a_handle_for_reading_of_who_may_write_commits_nothing_either) {
+TEST_F(ReadOnly, a_handle_for_reading_commits_nothing_even_where_its_user_may_write) {
   const Store writer = must_open(place_.url());
   const Store reader = must_open(place_.url("access=read"));
   ASSERT_TRUE(put(writer, "key", "news"));

@@ -22,7 +22,7 @@ std::int64_t size_of(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 ? status.st_size : 0;
 }
 
-TEST(Snapshots, many_of_one_version_share_few_connections) {
+TEST(Snapshots, many_snapshots_of_one_version_share_few_connections) {
   const TestPlace place;
   const Store store = must_open(place.url("readers=2"));
   ASSERT_TRUE(put(store, "key", "1"));
@@ -49,7 +49,7 @@ TEST(Snapshots, a_reader_keeps_its_version_while_others_commit) {
   }
 }
 
-TEST(Snapshots, one_that_begins_after_another_has_ended_is_never_older) {
+TEST(Snapshots, a_snapshot_that_begins_after_another_has_ended_is_never_older) {
   const TestPlace place;
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "old"));
@@ -63,7 +63,7 @@ TEST(Snapshots, one_that_begins_after_another_has_ended_is_never_older) {
   for (int i = 0; i < 20; ++i) ASSERT_EQ(*get(store, "key"), "new") << "in look " << i;
 }
 
-TEST(Snapshots, one_is_never_older_than_what_another_handle_was_given_before) {
+TEST(Snapshots, a_snapshot_is_never_older_than_what_another_handle_was_given_before) {
   const TestPlace place;
   const Store here = must_open(place.url());
   const Store elsewhere = must_open(place.url());
@@ -77,7 +77,7 @@ TEST(Snapshots, one_is_never_older_than_what_another_handle_was_given_before) {
   EXPECT_EQ(*get(here, "key"), "new");
 }
 
-TEST(Snapshots, one_that_finds_all_connections_busy_waits_for_the_next_that_is_free) {
+TEST(Snapshots, a_snapshot_waits_for_the_next_free_connection_where_all_are_busy) {
   const TestPlace place;
   const Store store = must_open(place.url("readers=1"));
   ASSERT_TRUE(put(store, "key", "1"));
@@ -98,7 +98,7 @@ TEST(Snapshots, one_that_finds_all_connections_busy_waits_for_the_next_that_is_f
   EXPECT_EQ(**read, "2");
 }
 
-TEST(Snapshots, one_that_never_gets_a_connection_is_told_to_retry) {
+TEST(Snapshots, a_snapshot_that_never_gets_a_connection_is_told_to_retry) {
   const TestPlace place;
   testing::SimulatedClock clock;
   const Store store = must_open(place.url("readers=1"), Env{.clock = &clock});
@@ -128,7 +128,7 @@ TEST(Snapshots, one_that_never_gets_a_connection_is_told_to_retry) {
   EXPECT_EQ(wait_for(first.get("key")).error().kind(), ErrorKind::timeout);
 }
 
-TEST(Snapshots, one_past_its_time_gives_timeout_and_its_connection_back) {
+TEST(Snapshots, a_snapshot_past_its_time_gives_timeout_and_its_connection_back) {
   const TestPlace place;
   testing::SimulatedClock clock;
   const Store store = must_open(place.url(), Env{.clock = &clock});

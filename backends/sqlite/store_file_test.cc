@@ -323,7 +323,7 @@ TEST(StoreFile, a_file_of_a_newer_sqlite_is_refused_untouched) {
   EXPECT_EQ(refusal(place).kind(), ErrorKind::unsupported);
 }
 
-TEST(StoreFile, a_first_page_that_can_not_be_is_refused_untouched) {
+TEST(StoreFile, an_impossible_first_page_is_refused_untouched) {
   const TestPlace place;
   make_store(place);
   const std::string whole = contents_of(place.file());

@@ -159,7 +159,7 @@ TEST_F(Users, an_empty_file_that_becomes_a_store_keeps_its_owner_and_its_mode) {
   EXPECT_EQ(commit_as(kService), "ok");
 }
 
-TEST_F(Users, who_may_read_the_store_only_is_told_so) {
+TEST_F(Users, a_user_who_may_only_read_the_store_is_told_so) {
   ASSERT_EQ(commit_as(kService), "ok");
   const std::string said = commit_as(kColleague, kColleague);
   EXPECT_TRUE(said.starts_with("permission")) << said;

@@ -97,7 +97,7 @@ TEST(ConnectionLog, a_durable_says_each_change_once_and_no_attempt) {
       starts_with(log.lines[3], "info billing: connected again after 20 failed attempts, "));
 }
 
-TEST(ConnectionLog, a_first_connection_that_cannot_be_had_and_one_that_is_given_up) {
+TEST(ConnectionLog, a_failed_first_connection_and_giving_up_are_each_logged_once) {
   World world;
   Log log;
   world.options.attempt_limit = 3;
@@ -115,7 +115,7 @@ TEST(ConnectionLog, a_first_connection_that_cannot_be_had_and_one_that_is_given_
   EXPECT_TRUE(starts_with(log.lines[2], "info billing: connected after 3 failed attempts"));
 }
 
-TEST(ConnectionLog, who_broke_it_is_named_and_what_callers_do_is_for_those_who_look_closely) {
+TEST(ConnectionLog, what_broke_it_is_named_and_a_deadline_of_a_caller_is_logged_at_debug) {
   World world;
   Log log;
   world.options.access = Access::exclusive;

@@ -280,7 +280,7 @@ Task<void> World::run(Durable<Value> durable) {
 
 class DurableScenario : public ::testing::TestWithParam<Scenario> {};
 
-TEST_P(DurableScenario, is_seen_exactly_so) {
+TEST_P(DurableScenario, what_happens_is_what_the_table_says) {
   EXPECT_EQ(World(GetParam()).play(), GetParam().seen);
 }
 

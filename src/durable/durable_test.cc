@@ -227,7 +227,7 @@ TEST(Durable, eager_repair_builds_at_once_and_replaces_what_the_probe_calls_brok
   }());
 }
 
-TEST(Durable, eager_repair_of_what_can_not_be_built_keeps_to_the_pauses) {
+TEST(Durable, eager_repair_of_what_cannot_be_built_keeps_to_the_pauses) {
   SimulatedClock clock;
   SeededRandom random(1);
   int attempts = 0;

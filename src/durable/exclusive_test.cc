@@ -86,7 +86,7 @@ class World {
 
 using Seen = std::vector<std::string>;
 
-TEST(DurableExclusive, one_f_at_a_time_in_the_order_in_which_they_came) {
+TEST(DurableExclusive, functions_run_one_at_a_time_in_the_order_in_which_they_came) {
   World world;
   world.options.executor = Executor();
   simulated_run(world.clock, [&]() -> Task<void> {
@@ -307,7 +307,7 @@ TEST(DurableExclusive, what_f_throws_passes_unchanged_and_breaks_the_value) {
   EXPECT_EQ(world.connections, 2);
 }
 
-TEST(DurableExclusive, who_waited_behind_an_attempt_shares_its_failure) {
+TEST(DurableExclusive, callers_that_waited_behind_an_attempt_share_its_failure) {
   World world;
   world.options.retry = std::nullopt;
   world.takes = 5s;
@@ -328,7 +328,7 @@ TEST(DurableExclusive, who_waited_behind_an_attempt_shares_its_failure) {
   EXPECT_EQ(world.attempts, 2);
 }
 
-TEST(DurableExclusive, in_a_pause_who_asked_to_fail_does_so_behind_one_who_waits) {
+TEST(DurableExclusive, in_a_pause_a_caller_that_asked_to_fail_fails_behind_one_that_waits) {
   World world;
   world.options.retry = RetryOptions{.initial = 10s, .maximum = 10s};
   world.refused = 1;

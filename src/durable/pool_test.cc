@@ -75,7 +75,7 @@ struct World {
   std::string last_error;
 };
 
-TEST(Pool, no_more_than_its_connections_and_those_who_wait_in_order) {
+TEST(Pool, it_uses_no_more_than_its_connections_and_serves_waiters_in_order) {
   World world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -164,7 +164,7 @@ TEST(Pool, a_cancelled_f_costs_its_connection_and_not_its_place) {
   EXPECT_EQ(world.disposed, world.connections);
 }
 
-TEST(Pool, closed_with_callers_that_wait_and_callers_that_run) {
+TEST(Pool, closing_refuses_callers_that_wait_and_lets_those_that_run_finish) {
   World world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;

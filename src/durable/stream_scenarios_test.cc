@@ -271,12 +271,12 @@ class Player {
 };
 
 class StateStreamScenario : public ::testing::TestWithParam<Scenario> {};
-TEST_P(StateStreamScenario, is_seen_exactly_so) {
+TEST_P(StateStreamScenario, what_happens_is_what_the_table_says) {
   Player<StateStream<int, int, int>>(GetParam()).play();
 }
 
 class PipeStreamScenario : public ::testing::TestWithParam<Scenario> {};
-TEST_P(PipeStreamScenario, is_seen_exactly_so) {
+TEST_P(PipeStreamScenario, what_happens_is_what_the_table_says) {
   Player<PipeStream<int, int>>(GetParam()).play();
 }
 

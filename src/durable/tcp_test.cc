@@ -145,7 +145,7 @@ TEST(Tcp, what_came_unasked_or_was_closed_meanwhile_is_not_used) {
   EXPECT_EQ(server.accepted(), 3);
 }
 
-TEST(Tcp, blocks_lines_bounds_and_login) {
+TEST(Tcp, blocks_and_lines_are_read_long_lines_are_refused_and_login_runs_once) {
   EchoServer server;
   Scheduler scheduler;
   DurableOptions<TcpConnection> options;

@@ -131,7 +131,7 @@ TEST(RpcChannel, what_pings_in_proportion_is_not_cut_off_and_what_pings_too_ofte
   scheduler.block_on(lasting.join());
 }
 
-TEST(RpcChannel, metadata_and_names_that_can_not_be_sent_are_refused) {
+TEST(RpcChannel, metadata_and_names_that_cannot_be_sent_are_refused) {
   Scheduler scheduler;
   const StockServer server;
   ChannelOptions to;
@@ -204,7 +204,7 @@ TEST_F(RpcReasons, a_port_where_nobody_listens_is_refused) {
   EXPECT_TRUE(says(error, "Connection refused")) << error.message();
 }
 
-TEST_F(RpcReasons, who_never_answers_costs_the_connect_deadline) {
+TEST_F(RpcReasons, a_peer_that_never_answers_costs_the_connect_deadline) {
   const MuteListener mute;
   for (const auto& credentials : {Credentials::insecure(), Credentials::tls()}) {
     ChannelOptions options;

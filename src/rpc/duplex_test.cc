@@ -131,7 +131,7 @@ TEST_F(Duplex, cancelling_ends_a_wait) {
   EXPECT_EQ(cancelled.error().kind(), ErrorKind::cancelled);
 }
 
-TEST_F(Duplex, one_that_is_dropped_in_the_middle_takes_nothing_with_it) {
+TEST_F(Duplex, a_duplex_that_is_dropped_in_the_middle_takes_nothing_with_it) {
   for (int i = 0; i < 20; ++i) {
     auto stream = open();
     ASSERT_TRUE(stream.send("dropped"));

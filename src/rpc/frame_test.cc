@@ -73,7 +73,7 @@ TEST(StreamFrame, bytes_that_are_none_are_refused_or_skipped_never_followed) {
 }
 
 // Each prefix of a good frame: refused, or, where it ends between two fields, what those say.
-TEST(StreamFrame, one_that_is_cut_short_within_a_field_is_refused) {
+TEST(StreamFrame, a_frame_that_is_cut_short_within_a_field_is_refused) {
   StreamFrame later;
   later.resume_token = "token";
   later.updates = {"one", Bytes(300, 'x')};
@@ -97,7 +97,7 @@ TEST(Status, what_may_have_taken_effect_is_not_told_as_what_can_be_sent_again) {
   }
 }
 
-TEST(Status, a_code_of_gRPC_survives_the_way_there_and_back) {
+TEST(Status, a_grpc_code_survives_the_way_there_and_back) {
   for (int code = 1; code <= 16; ++code) {
     const auto kind = kind_from_status(static_cast<StatusCode>(code));
     EXPECT_EQ(kind_from_status(status_from_kind(kind)), kind) << code;

@@ -398,7 +398,7 @@ TEST_F(Rpc, a_server_that_refuses_is_an_rpc_error_and_a_call_that_fails_on_the_w
   EXPECT_EQ(failed->error.kind(), ErrorKind::timeout);
 }
 
-TEST_F(Rpc, an_update_that_can_not_be_taken_is_passed_over_and_the_stream_goes_on_behind_it) {
+TEST_F(Rpc, an_update_that_cannot_be_taken_is_skipped_and_the_stream_goes_on) {
   using Words = PipeStream<std::string>;
   ChannelOptions small = to_server();
   small.max_message_bytes = 1000;

@@ -163,7 +163,7 @@ TEST_F(RpcServer, shutdown_leaves_to_a_stopped_loop_what_hangs_in_it) {
   EXPECT_EQ(house.inside, 1) << "its frame goes with the loop";
 }
 
-TEST_F(RpcServer, a_server_that_its_own_executor_destroys_does_not_wait_for_ever) {
+TEST_F(RpcServer, a_server_that_its_own_executor_destroys_does_not_wait_forever) {
   auto owning = [this]() -> Task<void> {
     std::optional<Server> server(start());
     ChannelOptions to;

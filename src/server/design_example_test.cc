@@ -42,7 +42,7 @@ class DesignExample : public ::testing::Test {
   std::filesystem::path before_;
 };
 
-TEST_F(DesignExample, CountsOnWhereTheLastRunEnded) {
+TEST_F(DesignExample, counting_continues_where_the_last_run_ended) {
   for (std::int64_t expected = 1; expected <= 3; ++expected) {
     semper::Scheduler scheduler;
     EXPECT_EQ(scheduler.block_on(what_a_user_sees_first()), expected);

@@ -124,7 +124,7 @@ TEST(SimulatedRun, a_result_without_a_default_and_an_exception_both_come_through
                std::invalid_argument);
 }
 
-TEST(SimulatedRun, waiting_for_what_can_not_come_is_reported_as_stuck) {
+TEST(SimulatedRun, waiting_for_what_cannot_come_is_reported_as_stuck) {
   SimulatedClock clock;
   OneShot<int> never;
   EXPECT_THROW(simulated_run(clock, never.wait()), SimulationStuck);

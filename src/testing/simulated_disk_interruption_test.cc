@@ -63,7 +63,7 @@ TEST_P(SimulatedDiskInterrupted, the_handle_goes_on_and_closes) {
 }
 
 // A component whose work goes on by itself, and whose device is destroyed with its program.
-TEST(SimulatedDiskHandle, one_that_goes_ends_what_is_under_way_whether_slow_or_stuck) {
+TEST(SimulatedDiskHandle, a_handle_that_goes_ends_what_is_under_way_whether_slow_or_stuck) {
   for (const bool stuck : {false, true}) {
     SlowDisk slow;
     auto device = slow.disk.open();

@@ -24,11 +24,11 @@ Books right() {
   return {{"a", {7, {1}, {}}}, {"b", {13, {3}, {1, 3}}}};
 }
 
-TEST(Ledgers, right_books_are_refused) {
+TEST(Ledgers, right_books_are_accepted) {
   EXPECT_THAT(wrong(right()), IsEmpty());
 }
 
-TEST(Ledgers, money_that_was_made_or_lost_passes) {
+TEST(Ledgers, money_that_was_made_or_lost_is_found) {
   auto books = right();
   books["a"].balance += 1;
   EXPECT_THAT(wrong(books), Contains(HasSubstr("have 21 together")));
@@ -37,7 +37,7 @@ TEST(Ledgers, money_that_was_made_or_lost_passes) {
   EXPECT_THAT(wrong(books), Contains(HasSubstr("account a has -5")));
 }
 
-TEST(Ledgers, a_transfer_that_was_lost_or_done_twice_passes) {
+TEST(Ledgers, a_transfer_that_was_lost_or_done_twice_is_found) {
   auto books = right();
   books["b"].in = {3};
   EXPECT_THAT(wrong(books), Contains("transfer 1 went out and never came in"));
@@ -52,7 +52,7 @@ TEST(Ledgers, a_transfer_that_was_lost_or_done_twice_passes) {
   EXPECT_THAT(wrong(books), Contains("transfer 1 was acknowledged and never went out"));
 }
 
-TEST(Ledgers, a_transfer_that_was_refused_or_nobodys_passes) {
+TEST(Ledgers, a_transfer_that_was_refused_or_never_asked_for_is_found) {
   auto books = right();
   books["a"].out.push_back(2);
   books["b"].in.push_back(2);

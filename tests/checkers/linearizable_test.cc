@@ -43,7 +43,7 @@ TEST(Linearizable, operations_at_the_same_time_may_have_any_order) {
   EXPECT_THAT(wrong({read(1, 1, 9), add(1, 0, 10)}), IsEmpty());
 }
 
-TEST(Linearizable, a_lost_add_passes) {
+TEST(Linearizable, a_lost_add_is_found) {
   EXPECT_THAT(wrong({add(1, 0, 1), add(1, 2, 3)}), ElementsAre(HasSubstr("two adds returned 1")));
   EXPECT_THAT(
       wrong({add(1, 0, 1), read(0, 2, 3)}),
@@ -51,20 +51,20 @@ TEST(Linearizable, a_lost_add_passes) {
                   "answered"));
 }
 
-TEST(Linearizable, an_add_that_took_effect_twice_passes) {
+TEST(Linearizable, an_add_that_took_effect_twice_is_found) {
   EXPECT_THAT(wrong({add(1, 0, 1), read(2, 2, 3)}),
               ElementsAre(HasSubstr("1 effects belong to no")));
   EXPECT_THAT(wrong({add(2, 0, 1)}), ElementsAre(HasSubstr("1 effects belong to no")));
   EXPECT_THAT(wrong({read(1'000'000'000'000, 0, 1)}), ElementsAre(HasSubstr("belong to no")));
 }
 
-TEST(Linearizable, an_old_state_is_read_and_passes) {
+TEST(Linearizable, a_read_of_an_old_state_is_found) {
   EXPECT_THAT(wrong({add(1, 0, 1), add(2, 2, 3), read(1, 4, 5)}), ElementsAre(HasSubstr("a read")));
   EXPECT_THAT(wrong({add(1, 0, 9), read(1, 1, 2), read(0, 3, 4)}), ElementsAre(HasSubstr("a read")))
       << "two reads, one after the other, while the add was under way";
 }
 
-TEST(Linearizable, an_effect_before_its_call_passes) {
+TEST(Linearizable, an_effect_before_its_call_is_found) {
   EXPECT_THAT(wrong({read(1, 0, 1), add(1, 2, 3)}), ElementsAre(HasSubstr("an add")));
   EXPECT_THAT(wrong({read(1, 0, 1), open_add(2)}), ElementsAre(HasSubstr("before any add")));
   EXPECT_THAT(wrong({open_add(0), read(2, 3, 4), open_add(5)}),
@@ -81,13 +81,13 @@ TEST(Linearizable, an_add_without_an_answer_may_take_effect_late_or_never) {
   EXPECT_EQ(verdict.done, 1u);
 }
 
-TEST(Linearizable, an_add_that_was_refused_takes_effect_and_passes) {
+TEST(Linearizable, the_effect_of_a_refused_add_is_found) {
   const Operation refused{"c", Kind::add, Outcome::refused, 0, 0, 1};
   EXPECT_THAT(wrong({refused, read(0, 2, 3)}), IsEmpty());
   EXPECT_THAT(wrong({refused, read(1, 2, 3)}), ElementsAre(HasSubstr("belong to no")));
 }
 
-TEST(Linearizable, a_value_that_no_counter_has_passes) {
+TEST(Linearizable, a_value_that_no_counter_has_is_found) {
   EXPECT_THAT(wrong({read(-1, 0, 1)}), ElementsAre(HasSubstr("no counter does")));
   EXPECT_THAT(wrong({add(0, 0, 1)}), ElementsAre(HasSubstr("no counter does")));
 }
@@ -147,7 +147,7 @@ std::string in_words(const std::vector<Operation>& operations) {
   return words;
 }
 
-TEST(Linearizable, the_judge_and_the_search_differ) {
+TEST(Linearizable, the_judge_and_the_search_agree) {
   constexpr int kHistories = 20'000;
   const auto seed = system_random().next() % 1'000'000;
   SeededRandom random(seed);
@@ -162,7 +162,7 @@ TEST(Linearizable, the_judge_and_the_search_differ) {
   EXPECT_LT(right, kHistories * 9 / 10) << "hardly any history was wrong";
 }
 
-TEST(History, what_was_written_does_not_come_back) {
+TEST(History, a_history_is_read_back_up_to_where_its_writer_was_killed) {
   const TemporaryFolder folder;
   {
     HistoryWriter writer(folder.path("one"));

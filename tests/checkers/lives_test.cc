@@ -18,27 +18,27 @@ const LifeEnd kKill{true, Fate::done, 10, 11};
 const LifeEnd kReset{false, Fate::done, 10, 11};
 const LifeEnd kOpenKill{true, Fate::open, 10};
 
-TEST(Lives, right_lives_are_refused) {
+TEST(Lives, right_lives_are_accepted) {
   EXPECT_THAT(judge_lives("e", {kEarlyCast, kEarlyCall, kLate}, {kKill}, {3}), IsEmpty());
   EXPECT_THAT(judge_lives("e", {kEarlyCast, kEarlyCall, kLate}, {kReset}, {1, 3}), IsEmpty());
   EXPECT_THAT(judge_lives("e", {kEarlyCast, kEarlyCall, kLate}, {kOpenKill}, {}), IsEmpty());
   EXPECT_THAT(judge_lives("e", {kEarlyCast, kEarlyCall, kLate}, {kOpenKill}, {1, 2, 3}), IsEmpty());
 }
 
-TEST(Lives, what_was_killed_comes_back_and_passes) {
+TEST(Lives, a_message_that_comes_back_after_a_kill_or_reset_is_found) {
   EXPECT_THAT(judge_lives("e", {kEarlyCast, kLate}, {kKill}, {1, 3}),
               ElementsAre(HasSubstr("message 1 is there although")));
   EXPECT_THAT(judge_lives("e", {kEarlyCall, kLate}, {kReset}, {2, 3}),
               ElementsAre(HasSubstr("message 2 is there although")));
 }
 
-TEST(Lives, what_came_after_the_end_is_lost_and_passes) {
+TEST(Lives, an_acknowledged_message_that_is_lost_is_found) {
   EXPECT_THAT(judge_lives("e", {kEarlyCall, kLate}, {kKill}, {}),
               ElementsAre(HasSubstr("message 3 was acknowledged and is lost")));
   EXPECT_THAT(judge_lives("e", {kEarlyCall}, {}, {}), ElementsAre(HasSubstr("is lost")));
 }
 
-TEST(Lives, twice_or_refused_passes) {
+TEST(Lives, the_effect_of_a_repeated_or_refused_message_is_found) {
   EXPECT_THAT(judge_lives("e", {kLate}, {}, {3, 3}), ElementsAre(HasSubstr("2 times")));
   EXPECT_THAT(judge_lives("e", {{4, true, Fate::refused, 1, 2}}, {}, {4}),
               ElementsAre(HasSubstr("was refused and is there")));

@@ -21,7 +21,7 @@ RingOrder with_pushes() {
   return order;
 }
 
-TEST(RingOrders, a_right_history_is_refused) {
+TEST(RingOrders, a_right_history_is_accepted) {
   auto order = with_pushes();
   order.seen({1, 3});
   order.removed(1, Fate::done);
@@ -33,7 +33,7 @@ TEST(RingOrders, a_right_history_is_refused) {
   EXPECT_THAT(order.wrong(), IsEmpty());
 }
 
-TEST(RingOrders, a_lost_item_passes) {
+TEST(RingOrders, a_lost_item_is_found) {
   auto order = with_pushes();
   order.seen({3});
   EXPECT_THAT(order.wrong(), ElementsAre("item 1 was acknowledged and passed over"));
@@ -47,7 +47,7 @@ TEST(RingOrders, a_lost_item_passes) {
   EXPECT_THAT(order.wrong(), ElementsAre(HasSubstr("item 5 was acknowledged and passed over")));
 }
 
-TEST(RingOrders, an_item_that_comes_back_passes) {
+TEST(RingOrders, an_item_that_comes_back_is_found) {
   auto order = with_pushes();
   order.seen({1});
   order.removed(1, Fate::done);
@@ -55,7 +55,7 @@ TEST(RingOrders, an_item_that_comes_back_passes) {
   EXPECT_THAT(order.wrong(), ElementsAre(HasSubstr("item 1 came back")));
 }
 
-TEST(RingOrders, a_refused_or_foreign_item_passes) {
+TEST(RingOrders, a_refused_or_foreign_item_is_found) {
   auto order = with_pushes();
   order.seen({1, 3, 4});
   EXPECT_THAT(order.wrong(), ElementsAre("item 4 was refused and is there"));
@@ -68,13 +68,13 @@ TEST(RingOrders, a_refused_or_foreign_item_passes) {
   EXPECT_THAT(order.wrong(), ElementsAre("item 9 was never pushed"));
 }
 
-TEST(RingOrders, the_wrong_order_passes) {
+TEST(RingOrders, a_wrong_order_is_found) {
   auto order = with_pushes();
   order.seen({1, 3, 2});
   EXPECT_THAT(order.wrong(), ElementsAre("item 2 came after 3"));
 }
 
-TEST(RingOrders, an_item_that_was_not_removed_after_all_is_lost_and_passes) {
+TEST(RingOrders, an_item_lost_after_a_removal_that_was_not_made_is_found) {
   auto order = with_pushes();
   order.removed(3, Fate::open);
   order.seen({1});

@@ -28,7 +28,7 @@ Found found(const History& history, std::uint64_t work = kSearchWork) {
   return search_order<Register>(history, 0, work).found;
 }
 
-TEST(Search, a_right_history_is_refused) {
+TEST(Search, an_order_is_found_for_a_right_history) {
   EXPECT_EQ(found({}), Found::an_order);
   EXPECT_EQ(found({{true, 1, {0, 5}}, {false, 0, {1, 2}}, {false, 1, {3, 4}}}), Found::an_order);
   EXPECT_EQ(found({{true, 1, {0, 9}}, {true, 2, {0, 9}}, {false, 1, {10, 11}}}), Found::an_order);
@@ -37,7 +37,7 @@ TEST(Search, a_right_history_is_refused) {
       << "what has no answer takes effect when it likes";
 }
 
-TEST(Search, a_spoilt_history_passes) {
+TEST(Search, no_order_is_found_for_a_spoilt_history) {
   EXPECT_EQ(found({{true, 1, {0, 1}}, {false, 0, {2, 3}}}), Found::none) << "a lost write";
   EXPECT_EQ(found({{true, 1, {0, 9}}, {false, 1, {1, 2}}, {false, 0, {3, 4}}}), Found::none)
       << "an old value after a new one";
@@ -48,7 +48,7 @@ TEST(Search, a_spoilt_history_passes) {
       << "the effect of a call that had not begun";
 }
 
-TEST(Search, what_was_not_decided_is_taken_for_right) {
+TEST(Search, a_search_that_reaches_its_bound_is_undecided) {
   History many;
   for (std::int64_t i = 0; i < 40; ++i) many.push_back({true, i, {0, 0, true}});
   many.push_back({false, 77, {1, 2}});

@@ -24,7 +24,7 @@ std::vector<std::string> wrong(const std::vector<Told>& events,
   return laws.wrong();
 }
 
-TEST(StreamLawsTest, a_right_stream_is_refused) {
+TEST(StreamLawsTest, a_right_stream_is_accepted) {
   EXPECT_THAT(wrong({{Step::attempting},
                      {Step::failed},
                      {Step::attempting},
@@ -49,7 +49,7 @@ TEST(StreamLawsTest, a_right_stream_is_refused) {
               IsEmpty());
 }
 
-TEST(StreamLawsTest, a_lost_repeated_or_overtaken_update_passes) {
+TEST(StreamLawsTest, a_lost_repeated_or_overtaken_update_is_found) {
   const std::vector<Told> begun = {{Step::attempting}, {Step::success}, {Step::state, 4}};
   for (const std::uint64_t number : {6u, 4u, 3u}) {
     auto events = begun;
@@ -62,7 +62,7 @@ TEST(StreamLawsTest, a_lost_repeated_or_overtaken_update_passes) {
   EXPECT_THAT(wrong(events), Contains(HasSubstr("gave update 6 after 4")));
 }
 
-TEST(StreamLawsTest, a_gap_that_nobody_tells_of_passes) {
+TEST(StreamLawsTest, an_unannounced_gap_is_found) {
   const std::vector<Told> events = {{Step::attempting}, {Step::success},    {Step::update, 4},
                                     {Step::lost},       {Step::attempting}, {Step::success},
                                     {Step::update, 9}};
@@ -70,7 +70,7 @@ TEST(StreamLawsTest, a_gap_that_nobody_tells_of_passes) {
               Contains(HasSubstr("did not say that updates may be lost")));
 }
 
-TEST(StreamLawsTest, a_state_that_is_missing_or_too_many_passes) {
+TEST(StreamLawsTest, a_missing_or_extra_state_is_found) {
   EXPECT_THAT(wrong({{Step::attempting}, {Step::success}, {Step::update, 1}}),
               Contains(HasSubstr("no State directly")));
   EXPECT_THAT(wrong({{Step::attempting}, {Step::success}, {Step::state, 1}, {Step::state, 2}}),
@@ -79,7 +79,7 @@ TEST(StreamLawsTest, a_state_that_is_missing_or_too_many_passes) {
               Contains(HasSubstr("does not follow a Success")));
 }
 
-TEST(StreamLawsTest, events_out_of_their_order_pass) {
+TEST(StreamLawsTest, events_out_of_order_are_found) {
   EXPECT_THAT(wrong({{Step::success}}), Contains(HasSubstr("without an attempt")));
   EXPECT_THAT(wrong({{Step::attempting}, {Step::attempting}}), Contains(HasSubstr("beside")));
   EXPECT_THAT(wrong({{Step::attempting}, {Step::lost}}), Contains(HasSubstr("was not there")));

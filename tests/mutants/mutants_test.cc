@@ -93,7 +93,7 @@ TEST_F(RunnerTest, a_test_that_fails_without_the_mutant_too_has_found_nothing) {
   EXPECT_THAT(wrong_with(kOne), HasSubstr("does not pass without it"));
 }
 
-TEST_F(RunnerTest, who_misses_it_is_asked_again_and_then_the_next) {
+TEST_F(RunnerTest, an_attack_that_misses_is_repeated_and_then_the_next_one_runs) {
   const std::string count = "echo run >>" + (folder_ / "runs").string() + "\n";
   program("a_test", count + if_planted("if [ $(wc -l <" + (folder_ / "runs").string() +
                                        ") -ge 2 ]; then " + kFails + "; fi"));
@@ -116,7 +116,7 @@ TEST_F(RunnerTest, who_misses_it_is_asked_again_and_then_the_next) {
   EXPECT_THAT(out.str(), HasSubstr("missed at first: one, in 2 runs"));
 }
 
-TEST_F(RunnerTest, a_test_that_fails_by_itself_now_and_then_is_named_and_nothing_more) {
+TEST_F(RunnerTest, a_flaky_test_is_named_and_has_found_the_mutant) {
   const std::string runs = (folder_ / "runs").string();
   // Its second run is the first without the mutant.
   program("a_test", "echo run >>" + runs + "\nif [ $(wc -l <" + runs + ") -le 2 ]; then " + kFails +
@@ -130,7 +130,7 @@ TEST_F(RunnerTest, a_test_that_fails_by_itself_now_and_then_is_named_and_nothing
   EXPECT_THAT(out.str(), HasSubstr("unsteady: one"));
 }
 
-TEST_F(RunnerTest, what_does_not_attack_has_found_nothing) {
+TEST_F(RunnerTest, a_run_that_tests_nothing_does_not_count_as_an_attack) {
   EXPECT_EQ(wrong_with(kOne), "was not attacked") << "no program";
   program("a_test", if_planted("echo '[  PASSED  ] 0 tests.'; exit 0"));
   EXPECT_EQ(wrong_with(kOne), "was not attacked") << "no test";

@@ -18,7 +18,7 @@ std::string error_of(std::string_view text) {
   return plan ? "none" : plan.error().message();
 }
 
-TEST(Plans, a_wrong_line_is_taken_or_not_named) {
+TEST(Plans, a_wrong_line_is_refused_with_its_reason) {
   EXPECT_THAT(error_of("# one\n\nstore.conflicts 0.1"),
               HasSubstr("p.txt:3: \"store.conflicts\" is no key"));
   EXPECT_THAT(error_of("store.conflict 1.5"), HasSubstr("p.txt:1: \"1.5\" is not a rate"));
@@ -37,7 +37,7 @@ TEST(Plans, a_wrong_line_is_taken_or_not_named) {
   EXPECT_EQ(read_plan("/no/such/plan").error().kind(), ErrorKind::not_found);
 }
 
-TEST(Plans, a_workload_that_there_is_not_is_taken) {
+TEST(Plans, an_unknown_workload_is_refused) {
   const auto plan = parse_plan("workloads counter chess", "p.txt");
   ASSERT_TRUE(plan);
   const auto scenario = draw_scenario(*plan, 1, known_workloads(), "");
@@ -45,7 +45,7 @@ TEST(Plans, a_workload_that_there_is_not_is_taken) {
   EXPECT_THAT(scenario.error().message(), HasSubstr("no workload \"chess\"; known: actions"));
 }
 
-TEST(Plans, what_is_drawn_is_not_within_its_range) {
+TEST(Plans, what_is_drawn_is_within_its_range) {
   const auto plan =
       parse_plan("clients 2..5\nstore.conflict 0.1..0.2 off 0.5\ncrash.every 1s..2s", "p");
   ASSERT_TRUE(plan);
@@ -72,7 +72,7 @@ TEST(Plans, what_is_drawn_is_not_within_its_range) {
   EXPECT_EQ(most, 5u);
 }
 
-TEST(Plans, a_scenario_that_was_written_as_a_plan_is_another_one) {
+TEST(Plans, a_scenario_written_as_a_plan_is_the_same_scenario) {
   for (const auto& entry :
        std::filesystem::directory_iterator(SEMPER_SOURCE_FOLDER "/tests/simulation/plans")) {
     auto plan = read_plan(entry.path().string());

@@ -48,7 +48,7 @@ std::string hash_in(const std::string& output) {
   return place == std::string::npos ? "none in: " + output : output.substr(place + 7, 16);
 }
 
-TEST(Runs, one_seed_gives_two_traces_in_one_process) {
+TEST(Runs, one_seed_gives_one_trace_in_one_process) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     const auto scenario = scenario_of("storm.txt", seed);
     const auto first = hash_of(scenario);
@@ -58,7 +58,7 @@ TEST(Runs, one_seed_gives_two_traces_in_one_process) {
   }
 }
 
-TEST(Runs, one_seed_gives_two_traces_in_two_processes) {
+TEST(Runs, one_seed_gives_one_trace_in_two_processes) {
   const std::string command = SEMPER_SIM " --seeds 1..8 --plan " + kPlans + "storm.txt";
   const auto first = hash_in(output_of(command));
   EXPECT_EQ(first.find("none"), std::string::npos) << first;
@@ -67,7 +67,7 @@ TEST(Runs, one_seed_gives_two_traces_in_two_processes) {
   EXPECT_NE(hash_in(output_of(SEMPER_SIM " --seeds 1..7 --plan " + kPlans + "storm.txt")), first);
 }
 
-TEST(Runs, a_calm_world_breaks_promises) {
+TEST(Runs, a_calm_world_breaks_no_promise) {
   const auto scenario = scenario_of("calm.txt", 3, "order");
   Trace trace;
   const auto outcome = run(scenario, trace);
@@ -77,7 +77,7 @@ TEST(Runs, a_calm_world_breaks_promises) {
 }
 
 // A few commits of each run are lost, or applied twice, although the store says otherwise.
-TEST(Lies, a_store_that_lies_is_not_noticed) {
+TEST(Lies, a_store_that_lies_is_noticed) {
   for (const std::string lie : {"lie.lost", "lie.twice"}) {
     for (const auto& workload : known_workloads().names) {
       // These use no store.
@@ -103,7 +103,7 @@ TEST(Lies, a_store_that_lies_is_not_noticed) {
   }
 }
 
-TEST(Shrinking, a_failure_is_not_made_smaller_or_gets_lost) {
+TEST(Shrinking, a_failure_is_made_smaller_and_is_not_lost) {
   auto scenario = scenario_of("storm.txt", 3, "order");
   for (std::uint64_t seed = 4; scenario.disturbances.size() < 5; ++seed) {
     scenario = scenario_of("storm.txt", seed, "order");
@@ -124,7 +124,7 @@ TEST(Shrinking, a_failure_is_not_made_smaller_or_gets_lost) {
   EXPECT_FALSE(shrink(scenario_of("calm.txt", 3, "order"), 10)) << "nothing failed there";
 }
 
-TEST(Runs, a_timeline_lacks_a_lane_or_what_happened) {
+TEST(Runs, a_timeline_shows_every_lane_and_what_happened) {
   auto scenario = scenario_of("calm.txt", 3, "counter");
   Disturbance crash;
   crash.at = std::chrono::milliseconds(20);
@@ -141,7 +141,7 @@ TEST(Runs, a_timeline_lacks_a_lane_or_what_happened) {
   EXPECT_THAT(page, HasSubstr("Ref::call"));
 }
 
-TEST(Commands, a_wrong_command_is_carried_out) {
+TEST(Commands, a_wrong_command_is_refused_in_words) {
   const auto told = [](const std::string& options) {
     return output_of(SEMPER_SIM " " + options + " 2>&1; echo \"ended with $?\"");
   };

@@ -116,7 +116,7 @@ Surface drawn_by_seeds() {
   return surface;
 }
 
-TEST(Surfaces, a_public_operation_is_drawn_by_no_workload) {
+TEST(Surfaces, every_public_operation_is_drawn_by_a_workload_or_excepted) {
   const auto drawn = drawn_by_seeds().counts();
   for (const auto& [header, type] : kDeclared) {
     const auto operations = public_operations(text_of(kHeaders + header), type);
@@ -132,7 +132,7 @@ TEST(Surfaces, a_public_operation_is_drawn_by_no_workload) {
   }
 }
 
-TEST(Surfaces, an_exception_is_for_an_operation_that_there_is_not) {
+TEST(Surfaces, every_exception_is_for_an_operation_that_exists) {
   std::set<std::string> declared;
   for (const auto& [header, type] : kDeclared) {
     for (const auto& operation : public_operations(text_of(kHeaders + header), type)) {
@@ -144,7 +144,7 @@ TEST(Surfaces, an_exception_is_for_an_operation_that_there_is_not) {
   }
 }
 
-TEST(Surfaces, the_parser_misses_an_operation_or_invents_one) {
+TEST(Surfaces, the_parser_finds_every_public_operation_and_no_other) {
   const std::string text = R"(
 // class Thing { void in_a_comment(); };
 class Thing {

@@ -99,7 +99,7 @@ internal::Header with_state(Bytes state) {
   return header;
 }
 
-TEST_F(Inspect, AnEntityThatWasNeverSentAnythingIsNotFound) {
+TEST_F(Inspect, an_entity_that_was_never_sent_a_message_is_not_found) {
   EXPECT_EQ(run(inspect(tenant_, id_)).error().kind(), ErrorKind::not_found);
   EXPECT_EQ(run(peek_queue(tenant_, id_)).error().kind(), ErrorKind::not_found);
   EXPECT_EQ(run(list_dead_letters(tenant_, id_)).error().kind(), ErrorKind::not_found);
@@ -107,7 +107,7 @@ TEST_F(Inspect, AnEntityThatWasNeverSentAnythingIsNotFound) {
   EXPECT_THAT(run(inspect(tenant_, id_)).error().message(), HasSubstr("Counter/page/home"));
 }
 
-TEST_F(Inspect, AnIdThatIsNoneIsRefusedByEachFunction) {
+TEST_F(Inspect, an_invalid_id_is_refused_by_each_function) {
   const EntityId bad{"Counter", ""};
   EXPECT_EQ(run(inspect(tenant_, bad)).error().kind(), ErrorKind::invalid_argument);
   EXPECT_EQ(run(peek_queue(tenant_, bad)).error().kind(), ErrorKind::invalid_argument);
@@ -118,7 +118,7 @@ TEST_F(Inspect, AnIdThatIsNoneIsRefusedByEachFunction) {
             ErrorKind::invalid_argument);
 }
 
-TEST_F(Inspect, EntitiesAreListedWithoutOptionsInsideACoroutine) {
+TEST_F(Inspect, entities_are_listed_without_options_inside_a_coroutine) {
   write_header({"Counter", "a"}, with_state(encode(std::int64_t{1})));
   auto listed = [](Tenant tenant) -> Async<std::vector<std::string>> {
     co_return co_await list_entities(tenant, "Counter");
@@ -126,7 +126,7 @@ TEST_F(Inspect, EntitiesAreListedWithoutOptionsInsideACoroutine) {
   EXPECT_THAT(run(listed(tenant_)).value(), ElementsAre("a"));
 }
 
-TEST_F(Inspect, AStoreThatCouldNotBeOpenedGivesItsError) {
+TEST_F(Inspect, a_store_that_failed_to_open_returns_its_error) {
   const Tenant none(Result<Store>(fail(ErrorKind::io, "the disk is gone")));
   EXPECT_EQ(run(list_types(none)).error().message(), "the disk is gone");
   EXPECT_EQ(run(inspect(none, id_)).error().message(), "the disk is gone");
@@ -134,7 +134,7 @@ TEST_F(Inspect, AStoreThatCouldNotBeOpenedGivesItsError) {
   EXPECT_EQ(run(count_outstanding(none)).error().message(), "the disk is gone");
 }
 
-TEST_F(Inspect, MessagesBeforeTheFirstStateAreSeen) {
+TEST_F(Inspect, messages_are_counted_before_there_is_a_state) {
   enqueue(id_, {"Add", "Add"});
   const auto view = run(inspect(tenant_, id_)).value();
   EXPECT_FALSE(view.state);
@@ -145,7 +145,7 @@ TEST_F(Inspect, MessagesBeforeTheFirstStateAreSeen) {
   EXPECT_FALSE(view.lock);
 }
 
-TEST_F(Inspect, StateLockAndCountersAreTheHeadersOnes) {
+TEST_F(Inspect, state_lock_counters_and_dead_letters_are_shown_as_stored) {
   enqueue(id_, {"a", "b", "c"});
   auto header = with_state(encode(std::int64_t{7}));
   header.popped = 1;
@@ -170,7 +170,7 @@ TEST_F(Inspect, StateLockAndCountersAreTheHeadersOnes) {
   EXPECT_FALSE(view.indexed);
 }
 
-TEST_F(Inspect, AStateInChunksIsPutTogether) {
+TEST_F(Inspect, a_state_in_chunks_is_put_together) {
   auto header = with_state({});
   header.chunks = 3;
   write_header(id_, header);
@@ -182,14 +182,14 @@ TEST_F(Inspect, AStateInChunksIsPutTogether) {
   EXPECT_EQ(run(inspect(tenant_, id_)).value().state, "one two three");
 }
 
-TEST_F(Inspect, ADamagedHeaderIsNamedByItsKey) {
+TEST_F(Inspect, a_damaged_header_is_named_by_its_key) {
   commit([&](Transaction& tx) { tx.set(keys(id_).header(), "???"); });
   const auto error = run(inspect(tenant_, id_)).error();
   EXPECT_EQ(error.kind(), ErrorKind::corrupt);
   EXPECT_THAT(error.message(), HasSubstr("\"Counter\", \"page/home\", 0"));
 }
 
-TEST_F(Inspect, CountersThatContradictEachOtherAreDamage) {
+TEST_F(Inspect, counters_that_contradict_each_other_are_corrupt) {
   enqueue(id_, {"a"});
   internal::Header header;
   header.popped = 2;
@@ -197,7 +197,7 @@ TEST_F(Inspect, CountersThatContradictEachOtherAreDamage) {
   EXPECT_EQ(run(inspect(tenant_, id_)).error().kind(), ErrorKind::corrupt);
 }
 
-TEST_F(Inspect, PeekingPassesOverWhatWasTakenFromTheFirstSegment) {
+TEST_F(Inspect, peeking_skips_what_was_taken_from_the_first_segment) {
   enqueue(id_, {"a", "b", "c"});
   enqueue(id_, {"d"});
   internal::Header header;
@@ -211,14 +211,14 @@ TEST_F(Inspect, PeekingPassesOverWhatWasTakenFromTheFirstSegment) {
   EXPECT_LT(views[0].stamp, views[1].stamp);
 }
 
-TEST_F(Inspect, PeekingReadsOnPastOnePageOfSegments) {
+TEST_F(Inspect, peeking_reads_past_one_page_of_segments) {
   for (int i = 0; i < 100; ++i) enqueue(id_, {std::to_string(i)});
   const auto names = queued_names(90);
   ASSERT_EQ(names.size(), 90u);
   EXPECT_EQ(names.back(), "89");
 }
 
-TEST_F(Inspect, ListsEachEntityOnceInByteOrder) {
+TEST_F(Inspect, each_entity_is_listed_once_in_byte_order) {
   for (const char* name : {"b", "a", "ab", "a/b", "\xc3\xa4"}) {
     const EntityId id{"Counter", name};
     enqueue(id, {"x"});
@@ -237,7 +237,7 @@ TEST_F(Inspect, ListsEachEntityOnceInByteOrder) {
   EXPECT_THAT(ids({.limit = 0}), IsEmpty());
 }
 
-TEST_F(Inspect, TypesAreThoseRegisteredAndThoseWithEntities) {
+TEST_F(Inspect, registered_types_and_types_with_entities_are_listed) {
   commit([&](Transaction& tx) {
     tx.set(internal::type_key(tenant_.prefix(), "Shop"),
            internal::encode_message_infos({{"Buy", true, false, false, true}}));
@@ -254,7 +254,7 @@ TEST_F(Inspect, TypesAreThoseRegisteredAndThoseWithEntities) {
   EXPECT_TRUE(types[1].messages[0].locked);
 }
 
-TEST_F(Inspect, HostsAreListedWithWhatTheyServe) {
+TEST_F(Inspect, hosts_are_listed_with_what_they_serve) {
   commit([&](Transaction& tx) {
     tx.set(internal::host_key(tenant_.prefix(), "\x01\xff"),
            internal::encode_alive({"worker 7", 3, 4000, {"Counter"}}));
@@ -269,7 +269,7 @@ TEST_F(Inspect, HostsAreListedWithWhatTheyServe) {
   EXPECT_THAT(hosts[0].types, ElementsAre("Counter"));
 }
 
-TEST_F(Inspect, SessionsAreListedAndRepliesWithoutOneAreNot) {
+TEST_F(Inspect, sessions_are_listed_and_replies_without_a_session_are_not) {
   commit([&](Transaction& tx) {
     const auto& prefix = tenant_.prefix();
     tx.set(internal::session_key(prefix, "\x01\xff"), internal::encode_alive({"", 3, 0, {}}));
@@ -285,7 +285,7 @@ TEST_F(Inspect, SessionsAreListedAndRepliesWithoutOneAreNot) {
   EXPECT_EQ(run(list_sessions(tenant_, 1)).value().size(), 1u);
 }
 
-TEST_F(Inspect, DeadLettersAreShownOldestFirst) {
+TEST_F(Inspect, dead_letters_are_listed_oldest_first) {
   bury(id_, "first");
   bury(id_, "second");
   const auto letters = run(list_dead_letters(tenant_, id_)).value();
@@ -297,7 +297,7 @@ TEST_F(Inspect, DeadLettersAreShownOldestFirst) {
   EXPECT_EQ(run(list_dead_letters(tenant_, id_, 1)).value().size(), 1u);
 }
 
-TEST_F(Inspect, RedrivingPutsLettersBehindTheQueueInOrder) {
+TEST_F(Inspect, redriven_letters_join_the_end_of_the_queue_in_order) {
   enqueue(id_, {"waiting"});
   for (const char* name : {"a", "b", "c"}) bury(id_, name);
   EXPECT_EQ(run(redrive_dead_letters(tenant_, id_, 2)).value(), 2u);
@@ -308,7 +308,7 @@ TEST_F(Inspect, RedrivingPutsLettersBehindTheQueueInOrder) {
   EXPECT_EQ(run(redrive_dead_letters(tenant_, id_)).value(), 0u);
 }
 
-TEST_F(Inspect, RedrivingGoesOnPastOneTransactionsShare) {
+TEST_F(Inspect, redriving_continues_past_what_fits_one_transaction) {
   const std::uint64_t letters = 600;
   for (std::uint64_t i = 0; i < letters; ++i) bury(id_, std::to_string(i));
   EXPECT_EQ(run(redrive_dead_letters(tenant_, id_, 1000)).value(), letters);
@@ -317,7 +317,7 @@ TEST_F(Inspect, RedrivingGoesOnPastOneTransactionsShare) {
   for (std::uint64_t i = 0; i < letters; ++i) ASSERT_EQ(names[i], std::to_string(i));
 }
 
-TEST_F(Inspect, ResidueCountsWhatShouldGoAwayByItself) {
+TEST_F(Inspect, outstanding_work_locks_sessions_replies_and_hosts_are_counted) {
   const Bytes session = "session1";
   enqueue(id_, {"x"});
   internal::Header header;
@@ -357,7 +357,7 @@ struct Fragile {
   std::atomic<bool> repaired = false;
 };
 
-TEST_F(Inspect, WhatAHostSetAsideItDoesAfterRedriving) {
+TEST_F(Inspect, a_redriven_dead_letter_is_handled_by_the_host_that_set_it_aside) {
   auto fragile = std::make_shared<Fragile>();
   HostOptions options;
   options.message_attempts = 1;

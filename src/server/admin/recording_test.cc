@@ -93,7 +93,7 @@ class RecordingTest : public ::testing::Test {
   Tenant to_;
 };
 
-TEST_F(RecordingTest, a_part_of_the_entity_is_lost_on_the_way_through_a_file) {
+TEST_F(RecordingTest, the_whole_entity_is_restored_from_its_file) {
   write_all();
   const std::string text = recording_to_text(record());
   const auto read = recording_from_text(text);
@@ -115,14 +115,14 @@ TEST_F(RecordingTest, a_part_of_the_entity_is_lost_on_the_way_through_a_file) {
   EXPECT_TRUE(letters[0].was_call);
 }
 
-TEST_F(RecordingTest, what_is_sent_later_overtakes_what_was_recorded) {
+TEST_F(RecordingTest, recorded_messages_come_before_those_sent_later) {
   write_all();
   ASSERT_TRUE(restore(record()));
   enqueue(to_, {"Later"});
   EXPECT_THAT(queue_of(to_), ElementsAre("Two", "Three", "Later"));
 }
 
-TEST_F(RecordingTest, a_person_cannot_read_it) {
+TEST_F(RecordingTest, a_recording_shows_state_messages_and_dead_letters_as_readable_text) {
   write_all();
   const std::string text = recording_to_text(record());
   EXPECT_THAT(text, HasSubstr(R"({"semper_recording":1,"type":"Counter","id":"page/home",)"));
@@ -132,7 +132,7 @@ TEST_F(RecordingTest, a_person_cannot_read_it) {
   EXPECT_THAT(text, HasSubstr(R"("owner":"host that died")"));
 }
 
-TEST_F(RecordingTest, a_long_queue_is_taken_whole_or_its_counters_lie) {
+TEST_F(RecordingTest, a_long_queue_is_cut_at_the_bound_and_its_counters_agree) {
   for (const char* name : {"a", "b", "c", "d", "e"}) enqueue(from_, {name});
   RecordOptions two;
   two.messages = 2;
@@ -143,7 +143,7 @@ TEST_F(RecordingTest, a_long_queue_is_taken_whole_or_its_counters_lie) {
   EXPECT_EQ(scheduler_.block_on(inspect(to_, kHome)).value().queue_length, 2u);
 }
 
-TEST_F(RecordingTest, a_state_in_chunks_is_lost) {
+TEST_F(RecordingTest, a_state_in_chunks_is_recorded_and_restored) {
   const internal::EntityKeys keys(from_.prefix(), kHome);
   const Bytes state = encode(std::string(40'000, 'x'));
   commit(from_, [&](Transaction& tx) {
@@ -163,7 +163,7 @@ TEST_F(RecordingTest, a_state_in_chunks_is_lost) {
   EXPECT_EQ(scheduler_.block_on(inspect(to_, kHome)).value().state, state);
 }
 
-TEST_F(RecordingTest, an_entity_that_is_there_is_overwritten) {
+TEST_F(RecordingTest, an_existing_entity_is_not_overwritten) {
   write_all();
   enqueue(to_, {"Mine"});
   const Status refused = restore(record());
@@ -172,13 +172,13 @@ TEST_F(RecordingTest, an_entity_that_is_there_is_overwritten) {
   EXPECT_THAT(queue_of(to_), ElementsAre("Mine"));
 }
 
-TEST_F(RecordingTest, nothing_is_recorded_of_what_is_not_there) {
+TEST_F(RecordingTest, an_entity_that_does_not_exist_is_not_recorded) {
   const auto nothing = scheduler_.block_on(record_entity(from_, kHome, {}));
   ASSERT_FALSE(nothing);
   EXPECT_EQ(nothing.error().kind(), ErrorKind::not_found);
 }
 
-TEST_F(RecordingTest, a_damaged_file_is_read_and_the_line_is_not_named) {
+TEST_F(RecordingTest, a_damaged_file_is_refused_and_the_damage_is_named) {
   write_all();
   const std::string good = recording_to_text(record());
   const auto wrong = [](const std::string& text) {

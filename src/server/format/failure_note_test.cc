@@ -23,7 +23,7 @@ FailureNote some_note() {
   return note;
 }
 
-TEST(FailureNotes, what_was_written_is_not_what_is_read) {
+TEST(FailureNotes, a_note_is_read_as_it_was_written) {
   const auto note = some_note();
   const auto back = FailureNote::decode(note.encode());
   ASSERT_TRUE(back) << back.error().to_string();
@@ -38,7 +38,7 @@ TEST(FailureNotes, what_was_written_is_not_what_is_read) {
   EXPECT_EQ(back->reason, "internal: no such shelf");
 }
 
-TEST(FailureNotes, what_a_later_version_adds_is_not_passed_over) {
+TEST(FailureNotes, what_a_later_version_adds_is_skipped) {
   Bytes encoded = some_note().encode();
   ASSERT_EQ(static_cast<unsigned char>(encoded.at(0)), 0x88u);
   encoded.at(0) = static_cast<char>(0x89);
@@ -46,7 +46,7 @@ TEST(FailureNotes, what_a_later_version_adds_is_not_passed_over) {
   EXPECT_TRUE(FailureNote::decode(encoded));
 }
 
-TEST(FailureNotes, one_that_is_cut_or_followed_by_more_is_read) {
+TEST(FailureNotes, a_note_that_is_cut_or_followed_by_more_is_refused) {
   const Bytes encoded = some_note().encode();
   for (std::size_t size = 0; size < encoded.size(); ++size) {
     EXPECT_FALSE(FailureNote::decode(encoded.substr(0, size))) << size;
@@ -54,7 +54,7 @@ TEST(FailureNotes, one_that_is_cut_or_followed_by_more_is_read) {
   EXPECT_FALSE(FailureNote::decode(encoded + '\0'));
 }
 
-TEST(DeadLetterMarks, the_attempts_are_not_found_or_found_where_there_are_none) {
+TEST(DeadLetterMarks, the_attempts_are_found_in_marked_errors_and_nowhere_else) {
   const Error reason(ErrorKind::internal, "Note: it threw");
   const Error marked = as_dead_letter(reason, 3);
   EXPECT_EQ(marked.kind(), ErrorKind::internal);
@@ -72,7 +72,7 @@ TEST(DeadLetterMarks, the_attempts_are_not_found_or_found_where_there_are_none) 
   }
 }
 
-TEST(DeadLetterRecords, attempts_and_times_are_lost_or_those_of_0_1_0_are_not_read) {
+TEST(DeadLetterRecords, attempts_and_times_are_kept_and_records_of_0_1_0_are_read) {
   const QueuedMessage message{Event::cast, {"Note", Bytes("\xf6")}, {}};
   DeadLetterRecord letter;
   letter.message = message;

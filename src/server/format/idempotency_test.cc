@@ -18,7 +18,7 @@ KeyRecord record() {
   return record;
 }
 
-TEST(Idempotency, a_record_comes_back_changed) {
+TEST(Idempotency, a_record_is_read_as_it_was_written) {
   const auto back = KeyRecord::decode(record().encode());
   ASSERT_TRUE(back);
   EXPECT_EQ(back->stamp, record().stamp);
@@ -31,7 +31,7 @@ TEST(Idempotency, a_record_comes_back_changed) {
   EXPECT_EQ(back->callers, record().callers);
 }
 
-TEST(Idempotency, a_record_that_is_cut_or_of_a_newer_format_is_taken_for_one) {
+TEST(Idempotency, a_record_that_is_cut_or_of_a_newer_format_is_refused) {
   const Bytes whole = record().encode();
   for (std::size_t size = 0; size < whole.size(); ++size) {
     const auto cut = KeyRecord::decode(whole.substr(0, size));
@@ -47,7 +47,7 @@ TEST(Idempotency, a_record_that_is_cut_or_of_a_newer_format_is_taken_for_one) {
   EXPECT_TRUE(KeyRecord::decode(longer)) << "elements of a later version are passed over";
 }
 
-TEST(Idempotency, messages_that_differ_have_one_fingerprint) {
+TEST(Idempotency, messages_that_differ_have_different_fingerprints) {
   const IdempotencyKey key{"k"};
   const auto fingerprint = [&](Event event, const RawMessage& message) {
     const auto made = message_key(key, event, message);
@@ -65,13 +65,13 @@ TEST(Idempotency, messages_that_differ_have_one_fingerprint) {
 
 // FNV-1a of 128 bits over the byte of the event and the payload, lowest byte first
 // (docs/formats.md).
-TEST(Idempotency, the_fingerprint_is_another_function) {
+TEST(Idempotency, the_fingerprint_is_the_documented_function) {
   const auto made = message_key(IdempotencyKey{"k"}, Event::cast, {"M", Bytes()});
   ASSERT_TRUE(made);
   EXPECT_EQ(to_hex((*made)->fingerprint), "44134a4e702b9178af8c1a0f69cb28d2");
 }
 
-TEST(Idempotency, a_token_of_a_key_is_taken_for_that_of_a_session) {
+TEST(Idempotency, a_token_of_a_key_is_told_from_that_of_a_session) {
   const KeyAddress address{{"Type", "id"}, "Message", "key"};
   const ReplyToken token = key_token(address, 17);
   EXPECT_TRUE(is_key_token(token));
@@ -88,7 +88,7 @@ TEST(Idempotency, a_token_of_a_key_is_taken_for_that_of_a_session) {
   EXPECT_TRUE(is_key_token(key_token(smallest, 0)));
 }
 
-TEST(Idempotency, a_keyed_message_on_the_queue_is_read_as_another) {
+TEST(Idempotency, a_keyed_message_on_the_queue_is_read_as_it_was_written) {
   const MessageKey key{"k", 1'000, Bytes(kFingerprintBytes, 'f')};
   const RawMessage message{"M", Bytes("\x01")};
   const ReplyToken caller{"12345678", 5};

@@ -137,7 +137,7 @@ TEST(Keys, the_index_lies_in_its_shard_and_gives_the_id_back) {
   EXPECT_EQ(shards.size(), kIndexShards) << "ids are spread over all of them";
 }
 
-TEST(Keys, a_session_in_capitals_has_another_key_than_the_one_that_is_removed) {
+TEST(Keys, a_session_key_in_capitals_is_corrupt) {
   const Bytes session = bytes_of({0xab});
   EXPECT_EQ(session_of_key(kPrefix, session_key(kPrefix, session)).value(), session);
   const Bytes capitals = Bytes(kPrefix) + Tuple{4, "AB"}.pack();
@@ -215,7 +215,7 @@ TEST(Keys, those_of_another_tenant_or_part_of_the_store_are_not_taken_for_ones_o
   EXPECT_EQ(number_of_reply_key(kPrefix, keys.header()).error().kind(), ErrorKind::corrupt);
 }
 
-TEST(Keys, cut_or_damaged_ones_are_errors_and_never_more) {
+TEST(Keys, cut_or_damaged_keys_are_errors_and_never_more) {
   const EntityId id = entity("home");
   const EntityKeys keys(kPrefix, id);
   const Bytes session = bytes_of({0, 0xff, 1, 2});

@@ -101,7 +101,7 @@ Bytes header_of(std::uint64_t head_offset, std::uint64_t chunks, BytesView state
   return row;
 }
 
-TEST(Records, a_header_whose_numbers_do_not_fit_names_other_messages_or_another_state) {
+TEST(Records, a_header_whose_numbers_do_not_fit_is_corrupt) {
   const std::uint64_t much = (std::uint64_t{1} << 32) + 2;
   EXPECT_TRUE(Header::decode(header_of(2, 3, "")));
   EXPECT_TRUE(Header::decode(header_of(2, 0, "\x01")));
@@ -257,7 +257,7 @@ std::vector<Kept> kinds() {
   return all;
 }
 
-TEST(Records, one_that_is_cut_anywhere_or_has_bytes_too_many_is_corrupt) {
+TEST(Records, a_record_that_is_cut_anywhere_or_too_long_is_corrupt) {
   for (const auto& kept : kinds()) {
     ASSERT_TRUE(kept.decode(kept.bytes)) << kept.name;
     for (std::size_t length = 0; length < kept.bytes.size(); ++length) {
@@ -271,7 +271,7 @@ TEST(Records, one_that_is_cut_anywhere_or_has_bytes_too_many_is_corrupt) {
   }
 }
 
-TEST(Records, one_with_another_number_of_elements_than_its_kind_has_is_corrupt) {
+TEST(Records, a_record_with_the_wrong_number_of_elements_for_its_kind_is_corrupt) {
   for (const auto& kept : kinds()) {
     const std::size_t head = std::string(kept.name) == "header" ? Versionstamp::size : 0;
     for (const int change : {-1, 1}) {
@@ -308,7 +308,7 @@ TEST(Records, damaged_bytes_are_an_error_or_another_record_and_never_more) {
   }
 }
 
-TEST(Records, a_length_that_the_bytes_can_not_hold_takes_no_memory) {
+TEST(Records, a_length_that_the_bytes_cannot_hold_takes_no_memory) {
   // An array of 2^60 messages, hosts or types.
   const Bytes huge = bytes_of({0x9b, 0x10, 0, 0, 0, 0, 0, 0, 0});
   EXPECT_EQ(decode_segment(huge).error().kind(), ErrorKind::corrupt);

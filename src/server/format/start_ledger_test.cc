@@ -55,7 +55,7 @@ TEST_F(StartLedgerTest, a_start_finds_what_it_sent) {
   EXPECT_EQ(*send("a", 1, 10), 6u);
 }
 
-TEST_F(StartLedgerTest, one_that_sends_on_is_not_forgotten_however_many_come_and_go) {
+TEST_F(StartLedgerTest, a_start_that_keeps_sending_is_not_forgotten_however_many_come_and_go) {
   ASSERT_TRUE(send("steady", 0, 1));
   for (std::uint64_t i = 1; i <= 20 * kRemembered; ++i) {
     ASSERT_EQ(*send("passing " + std::to_string(i), i, 1), std::nullopt);
@@ -67,7 +67,7 @@ TEST_F(StartLedgerTest, one_that_sends_on_is_not_forgotten_however_many_come_and
   }
 }
 
-TEST_F(StartLedgerTest, who_may_have_been_forgotten_is_refused_and_who_cannot_have_been_is_not) {
+TEST_F(StartLedgerTest, a_start_that_may_have_been_forgotten_is_refused_and_no_other) {
   for (std::uint64_t i = 0; i < kRemembered; ++i) ASSERT_TRUE(send(std::to_string(i), i, 1));
   EXPECT_TRUE(send("a copy", 0, 1)) << "nobody was forgotten yet";
   EXPECT_EQ(*send("7", 7, 2), 1u);

@@ -32,7 +32,7 @@ TimerRecord every(const EveryOptions& options) {
   return timer;
 }
 
-TEST(Timers, a_fixed_rate_drifts_with_late_ticks) {
+TEST(Timers, a_fixed_rate_does_not_drift_with_late_ticks) {
   TimerRecord timer = every({.period = 100ms});
   EXPECT_EQ(timer.next_ms, 1'100);
   for (int i = 1; i <= 20; ++i) {
@@ -48,7 +48,7 @@ TEST(Timers, a_fixed_rate_drifts_with_late_ticks) {
   }
 }
 
-TEST(Timers, a_fixed_delay_begins_before_the_tick_was_handled) {
+TEST(Timers, a_fixed_delay_begins_when_the_tick_was_handled) {
   TimerRecord timer = every({.period = 100ms, .pace = EveryOptions::Pace::fixed_delay});
   const Firing firing = fire_timer(timer, "t", 1'100);
   ASSERT_EQ(firing.what, Fired::tick);
@@ -60,7 +60,7 @@ TEST(Timers, a_fixed_delay_begins_before_the_tick_was_handled) {
   EXPECT_EQ(late.tick.nominal_ms, 1'877);
 }
 
-TEST(Timers, missed_ticks_are_sent_one_by_one_where_they_are_to_be_coalesced) {
+TEST(Timers, missed_ticks_are_coalesced_by_default) {
   TimerRecord timer = every({.period = 100ms});
   const Firing firing = fire_timer(timer, "t", 1'550);
   ASSERT_EQ(firing.what, Fired::tick);
@@ -75,7 +75,7 @@ TEST(Timers, missed_ticks_are_sent_one_by_one_where_they_are_to_be_coalesced) {
   EXPECT_EQ(next.tick.missed, 2u);
 }
 
-TEST(Timers, all_missed_ticks_were_asked_for_and_one_is_left_out) {
+TEST(Timers, all_missed_ticks_are_sent_where_that_was_asked_for) {
   TimerRecord timer = every({.period = 100ms, .missed = EveryOptions::Missed::all});
   for (std::uint64_t i = 1; i <= 5; ++i) {
     const Firing firing = fire_timer(timer, "t", 1'550);
@@ -87,7 +87,7 @@ TEST(Timers, all_missed_ticks_were_asked_for_and_one_is_left_out) {
   EXPECT_EQ(timer.next_ms, 1'600);
 }
 
-TEST(Timers, a_late_tick_comes_although_late_ones_are_to_be_skipped) {
+TEST(Timers, late_ticks_are_skipped_where_that_was_asked_for) {
   TimerRecord timer = every({.period = 100ms, .missed = EveryOptions::Missed::skip});
   const Firing skipped = fire_timer(timer, "t", 1'350);
   EXPECT_EQ(skipped.what, Fired::later);
@@ -99,7 +99,7 @@ TEST(Timers, a_late_tick_comes_although_late_ones_are_to_be_skipped) {
   EXPECT_EQ(firing.tick.missed, 3u);
 }
 
-TEST(Timers, one_goes_on_past_its_end) {
+TEST(Timers, a_timer_ends_at_its_count_or_its_time) {
   TimerRecord counted = every({.period = 100ms, .max_count = 2});
   static_cast<void>(fire_timer(counted, "t", 1'100));
   EXPECT_TRUE(go_on(counted, 1'100));
@@ -118,7 +118,7 @@ TEST(Timers, one_goes_on_past_its_end) {
   EXPECT_EQ(fire_timer(over, "t", 2'000).what, Fired::over);
 }
 
-TEST(Timers, one_of_a_single_tick_goes_on) {
+TEST(Timers, a_timer_of_a_single_tick_ends_with_it) {
   auto spec = timer_after(5ms, message(), kLimits);
   ASSERT_TRUE(spec);
   TimerRecord timer = begin_timer(*spec, 1'000);
@@ -130,7 +130,7 @@ TEST(Timers, one_of_a_single_tick_goes_on) {
   EXPECT_FALSE(go_on(timer, 99'000));
 }
 
-TEST(Timers, a_time_overflows_or_is_rounded_to_earlier) {
+TEST(Timers, times_are_rounded_up_and_do_not_overflow) {
   EXPECT_EQ(to_timer_ms(Duration(1)), 1);
   EXPECT_EQ(to_timer_ms(1ms + 1ns), 2);
   EXPECT_EQ(to_timer_ms(-5s), 0);
@@ -144,7 +144,7 @@ TEST(Timers, a_time_overflows_or_is_rounded_to_earlier) {
   EXPECT_TRUE(go_on(slow, slow.next_ms));
 }
 
-TEST(Timers, what_is_written_is_read_as_another) {
+TEST(Timers, a_timer_is_read_as_it_was_written) {
   EveryOptions options{.period = 100ms};
   options.first = timer_time(5'000);
   options.until = timer_time(50'000);
@@ -168,7 +168,7 @@ TEST(Timers, what_is_written_is_read_as_another) {
   EXPECT_EQ(read->encode(), timer.encode());
 }
 
-TEST(Timers, a_damaged_row_is_read) {
+TEST(Timers, a_damaged_row_is_refused) {
   const Bytes whole = every({.period = 100ms}).encode();
   for (std::size_t size = 0; size < whole.size(); ++size) {
     const auto read = TimerRecord::decode(BytesView(whole).substr(0, size));
@@ -180,7 +180,7 @@ TEST(Timers, a_damaged_row_is_read) {
   EXPECT_EQ(TimerRecord::decode(newer).error().kind(), ErrorKind::unsupported);
 }
 
-TEST(Timers, one_with_another_spec_counts_as_the_same) {
+TEST(Timers, timers_are_the_same_only_if_their_specs_are_equal) {
   const EveryOptions base{.period = 100ms};
   const auto spec = *timer_every(base, message(), kLimits);
   EveryOptions other = base;
@@ -219,7 +219,7 @@ ByCalendar cron(const CronOptions& options) {
   return made;
 }
 
-TEST(Timers, one_by_the_calendar_comes_on_time_and_counts_what_it_missed) {
+TEST(Timers, a_calendar_timer_comes_on_time_and_counts_what_it_missed) {
   auto hourly = cron({.schedule = "@hourly"});
   EXPECT_EQ(hourly.timer.next_ms, kSetAt + 26 * kMinute);
   const Firing first = hourly.fire(hourly.timer.next_ms + 5);
@@ -275,7 +275,7 @@ TEST(Timers, hosts_with_other_data_of_a_zone_send_one_tick_of_a_day) {
 }
 
 // As this program wrote it before it knew schedules.
-TEST(Timers, a_row_of_before_is_read_as_it_was) {
+TEST(Timers, a_row_from_before_schedules_is_read_as_it_was_written) {
   Bytes row(Versionstamp::complete(7, 0, 0).bytes());
   row += "\x8f\x01\x02\x18\x64\xf6\x00\x00\xf6\x09"sv;
   row += "\x64Ring\x41\xf6\x19\x04\x4c\x04\x03\x02\x03"sv;
@@ -293,7 +293,7 @@ TEST(Timers, a_row_of_before_is_read_as_it_was) {
   EXPECT_EQ(read->encode(), row);
 }
 
-TEST(Timers, one_by_the_calendar_ends_when_it_was_told_to) {
+TEST(Timers, a_calendar_timer_ends_at_its_time_or_its_count) {
   CronOptions options{.schedule = "@hourly"};
   options.until = timer_time(kSetAt + 2 * kHour);
   auto ending = cron(options);
@@ -306,7 +306,7 @@ TEST(Timers, one_by_the_calendar_ends_when_it_was_told_to) {
   EXPECT_FALSE(go_on(counted.timer, counted.timer.next_ms));
 }
 
-TEST(Timers, one_by_the_calendar_is_refused_by_a_program_that_knows_none) {
+TEST(Timers, a_calendar_timer_is_written_in_a_format_that_older_programs_refuse) {
   CronOptions options{.schedule = "30 17 * * mon-fri", .zone = "Europe/Berlin"};
   options.jitter = 90s;
   options.until = timer_time(kSetAt * 2);
@@ -358,7 +358,7 @@ TEST(Timers, jitter_has_a_bound_and_shifts_no_schedule) {
   EXPECT_GT(seen.size(), 20u) << "each tick has a chance of its own";
 }
 
-TEST(Timers, one_that_is_paused_stands_still_and_makes_up_for_nothing) {
+TEST(Timers, a_paused_timer_stands_still_and_makes_up_for_nothing) {
   TimerRecord timer = every({.period = 100ms});
   const Firing first = fire_timer(timer, "t", 1'250);
   EXPECT_EQ(first.tick.missed, 1u);
@@ -382,7 +382,7 @@ TEST(Timers, one_that_is_paused_stands_still_and_makes_up_for_nothing) {
   EXPECT_GT(daily.timer.next_ms, kSetAt + 75 * kHour);
 }
 
-TEST(Timers, one_of_a_single_tick_keeps_it_while_it_is_paused) {
+TEST(Timers, a_timer_of_a_single_tick_keeps_it_while_it_is_paused) {
   TimerRecord timer = begin_timer(*timer_after(5ms, message(), kLimits), 1'000);
   timer.stamp = Versionstamp::complete(7, 0, 0);
   const Firing first = fire_timer(timer, "t", 1'005);
@@ -414,7 +414,7 @@ TEST(Timers, a_triggered_tick_moves_no_schedule_and_comes_alone) {
   EXPECT_NE(second->number, now->number);
 }
 
-TEST(Timers, what_cannot_be_set_is_set) {
+TEST(Timers, invalid_timers_are_refused) {
   EXPECT_EQ(timer_every({.period = 1s, .jitter = 1s}, message(), kLimits).error().kind(),
             ErrorKind::invalid_argument);
   EXPECT_FALSE(timer_every({.period = 48h, .jitter = 25h}, message(), kLimits));
@@ -431,7 +431,7 @@ TEST(Timers, what_cannot_be_set_is_set) {
   EXPECT_TRUE(check_timer_name(std::string(kTimerNameBytesMaximum, 'n')));
 }
 
-TEST(Timers, a_key_of_the_due_index_names_another_timer) {
+TEST(Timers, a_key_of_the_due_index_names_its_timer) {
   const Bytes prefix = "p";
   const EntityId id{"Type", "an/id"};
   const EntityKeys keys(prefix, id);
@@ -456,7 +456,7 @@ TEST(Timers, a_key_of_the_due_index_names_another_timer) {
   }
 }
 
-TEST(Timers, a_tick_on_the_queue_loses_what_it_says) {
+TEST(Timers, a_tick_keeps_its_content_on_the_queue_and_as_a_dead_letter) {
   const TickRecord tick{"t", Bytes(12, 'g'), 1'000, 1'007, 5, 2};
   SegmentWriter writer;
   writer.add(Event::cast, message(), {});

@@ -145,7 +145,7 @@ TEST_F(CastOnceTest, more_than_a_transaction_holds_is_sent_in_order) {
   EXPECT_EQ(lines("a"), expected);
 }
 
-TEST_F(CastOnceTest, one_that_can_never_be_sent_is_named_and_nothing_is) {
+TEST_F(CastOnceTest, a_cast_that_can_never_be_sent_is_named_and_none_is_sent) {
   std::vector<OnceCast> casts = {note("a", "1", 10), note("", "2", 11)};
   const auto empty_id = send(casts);
   ASSERT_FALSE(empty_id);

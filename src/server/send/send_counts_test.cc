@@ -22,7 +22,7 @@ TEST(SendCounts, a_queue_is_due_after_every_interval_and_while_it_is_full_with_e
   }
 }
 
-TEST(SendCounts, one_is_due_among_more_entities_than_are_counted) {
+TEST(SendCounts, queues_stay_due_as_often_with_more_entities_than_are_counted) {
   SendCounts counts;
   const std::size_t entities = 2 * kSendCounts;
   std::uint64_t due = 0;

@@ -29,7 +29,7 @@ TEST(Announcements, a_message_that_ends_each_process_is_run_as_often_as_a_messag
   EXPECT_EQ(runs_until_set_aside(place(5), 0, std::nullopt, 1), 2);
 }
 
-TEST(Announcements, one_that_was_behind_another_in_a_batch_that_died_is_run_alone) {
+TEST(Announcements, a_message_that_was_behind_another_in_a_batch_that_died_is_run_alone) {
   const Announcement batch{place(5), 100, 110, 1, false, {}};
   const auto next = announcement_for(batch, Announcer::ended, place(5, 3), 103, 10, 3);
   ASSERT_TRUE(next);

@@ -94,7 +94,7 @@ std::string refusal(const std::function<void()>& serve) {
   return "";
 }
 
-TEST_F(HostNames, a_type_is_not_served_a_second_time_instead_of_half_of_it) {
+TEST_F(HostNames, serving_a_type_twice_in_one_host_is_refused) {
   Host host(*store, options);
   host.serve<Idle>();
   EXPECT_THROW(host.serve<Idle>(), std::logic_error);

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 using testing::simulated_run;
 using testing::SimulatedClock;
 
-TEST(News, who_stops_waiting_leaves_the_list_however_the_wait_ends) {
+TEST(News, a_waiter_leaves_the_list_however_its_wait_ends) {
   SimulatedClock clock;
   News news;
   auto wait = [&]() -> Task<bool> {

@@ -235,7 +235,7 @@ Outcome run_once(const Case& tried, std::size_t at, std::size_t pauses) {
 
 class Pauses : public ::testing::TestWithParam<Case> {};
 
-TEST_P(Pauses, one_at_any_read_of_the_store_is_survived) {
+TEST_P(Pauses, a_pause_at_any_read_of_the_store_is_survived) {
   const Case& tried = GetParam();
   std::size_t places = 0;
   for (std::size_t at = 0; at < 60; ++at) {

@@ -130,7 +130,7 @@ Task<void> a_snapshot_holds_every_commit_up_to_its_version_and_none_after(World&
   });
 }
 
-Task<void> a_stamped_value_can_not_be_read_before_the_commit(World& world) {
+Task<void> a_stamped_value_cannot_be_read_before_the_commit(World& world) {
   auto transaction = world.begin();
   transaction.set_versionstamped_value("key", blank_stamp(), 0);
   transaction.set_versionstamped_key("log/" + blank_stamp(), 4, "");
@@ -218,8 +218,8 @@ constexpr Case kCases[] = {
      stamps_of_commits_at_once_are_unique_and_in_order},
     {"a_snapshot_holds_every_commit_up_to_its_version_and_none_after",
      a_snapshot_holds_every_commit_up_to_its_version_and_none_after},
-    {"a_stamped_value_can_not_be_read_before_the_commit",
-     a_stamped_value_can_not_be_read_before_the_commit},
+    {"a_stamped_value_cannot_be_read_before_the_commit",
+     a_stamped_value_cannot_be_read_before_the_commit},
     {"a_stamped_key_survives_an_earlier_clear_of_its_range_only",
      a_stamped_key_survives_an_earlier_clear_of_its_range_only},
     {"a_stamp_without_room_is_refused_and_nothing_is_applied",

@@ -119,7 +119,7 @@ Task<void> two_that_wait_for_each_other_never_miss_a_turn(World& world) {
 
 constexpr const char* kNeighbours[] = {"ke", "key0", "kez", "busy"};
 
-Task<void> other_keys_do_not_fire_for_ever(World& world) {
+Task<void> other_keys_do_not_fire_forever(World& world) {
   constexpr int kTries = 50;
   co_await world.put(rows_of("key", "1"));
   int quiet = 0;
@@ -255,7 +255,7 @@ constexpr Case kCases[] = {
     {"a_change_while_waiting_is_not_lost", a_change_while_waiting_is_not_lost},
     {"two_that_wait_for_each_other_never_miss_a_turn",
      two_that_wait_for_each_other_never_miss_a_turn},
-    {"other_keys_do_not_fire_for_ever", other_keys_do_not_fire_for_ever},
+    {"other_keys_do_not_fire_forever", other_keys_do_not_fire_forever},
     {"a_watch_past_its_deadline_still_fires_later", a_watch_past_its_deadline_still_fires_later,
      CaseTime::by_hand},
     {"closing_the_store_ends_a_wait_with_closed", closing_the_store_ends_a_wait_with_closed},

@@ -197,7 +197,7 @@ TEST(HarnessFinds, an_effect_in_the_callback_that_belongs_into_an_action) {
   EXPECT_THAT(all_of(report), HasSubstr("happens inside a transaction"));
 }
 
-TEST(HarnessFinds, the_same_where_nobody_tells_it_what_happens) {
+TEST(HarnessFinds, an_effect_in_the_callback_that_nobody_reports_to_it) {
   Harness harness;
   std::int64_t letters = 0;
   harness.before_each([&] { letters = 0; });

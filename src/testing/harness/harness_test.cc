@@ -126,7 +126,7 @@ TEST(HarnessMistakes, an_invariant_of_a_type_that_is_not_served_is_refused) {
   EXPECT_THROW(harness.invariant<Purse>([](const auto&) { return Status(); }), std::logic_error);
 }
 
-TEST(HarnessMistakes, a_call_that_nobody_answers_ends_with_words) {
+TEST(HarnessMistakes, a_call_that_nobody_answers_times_out_and_is_named) {
   Harness harness;  // serves nothing
   const auto answer = harness.call<Purse::Put>(harness.ref<Purse>("a"), 1);
   ASSERT_FALSE(answer);
@@ -134,7 +134,7 @@ TEST(HarnessMistakes, a_call_that_nobody_answers_ends_with_words) {
   EXPECT_THAT(answer.error().message(), HasSubstr("call Purse/a Put [1]"));
 }
 
-TEST(HarnessMistakes, a_name_of_no_run_is_told) {
+TEST(HarnessMistakes, the_name_of_a_run_that_does_not_exist_is_reported) {
   Harness harness;
   harness.serve<Purse>();
   harness.only("queued:flood@3");
