@@ -120,7 +120,7 @@ class EtcdServer : public ::testing::Test {
   Scheduler scheduler{SchedulerOptions{.threads = 2}};
 };
 
-TEST_F(EtcdServer, nobody_there_is_io_and_names_every_endpoint) {
+TEST_F(EtcdServer, a_cluster_that_is_not_there_is_io_and_every_endpoint_is_named) {
   const auto store = open("etcd:127.0.0.1:1,127.0.0.1:2");
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error().kind(), ErrorKind::io) << store.error().to_string();

@@ -337,7 +337,7 @@ TEST(LogSync, a_store_opened_later_takes_the_flush_of_a_killed_process_for_faile
 }
 
 // It may have heard of an error that this one's descriptor will not hear of, and not have said so yet.
-TEST(LogSync, who_opens_the_log_beside_a_flush_without_the_flush_believes_its_own) {
+TEST(LogSync, a_store_opened_during_a_flush_that_nobody_waits_for_recovers_the_log) {
   const TestPlace place;
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "old"));

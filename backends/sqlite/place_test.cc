@@ -159,7 +159,7 @@ SEMPER_CHILD(opens_a_store_and_keeps_it) {
   ::pause();
 }
 
-TEST(Place, a_store_is_not_opened_beside_processes_that_have_the_file_from_before_it_was_replaced) {
+TEST(Place, a_store_is_not_opened_alongside_processes_that_have_the_file_that_it_replaced) {
   const TestPlace place;
   const std::string other = another_store(place);
   ChildProcess child("opens_a_store_and_keeps_it", place.url());

@@ -70,7 +70,7 @@ TEST(Recovery, a_failed_sync_of_a_commit_is_found_to_be_applied_or_not_and_never
 }
 
 // A clean page may be dropped at any time, and one that could not be written is clean.
-TEST(Recovery, what_the_kernel_forgets_before_the_log_is_written_anew_is_believed) {
+TEST(Recovery, a_log_that_the_kernel_forgot_while_it_was_rewritten_is_not_believed) {
   const TestPlace place;
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "1"));

@@ -255,7 +255,7 @@ void expect_it_works(const std::string& file) {
   EXPECT_TRUE(checked) << checked.error().to_string();
 }
 
-TEST(StoreFile, a_copy_by_vacuum_into_takes_commits_beside_a_reader) {
+TEST(StoreFile, a_copy_by_vacuum_into_takes_commits_alongside_a_reader) {
   const TestPlace place;
   const std::string copy = vacuumed_copy(place);
   ASSERT_EQ(contents_of(copy).substr(18, 2), std::string("\1\1"))

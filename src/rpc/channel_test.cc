@@ -101,7 +101,7 @@ Pipe quiet_stream(Scheduler& scheduler, const Durable<Channel>& channel) {
 // The servers' intervals shortened: 1.5 s in the place of 5 minutes, and ours in the same
 // proportion. gRPC pings each second at most, and the fourth ping that comes too early is one too
 // many.
-TEST(RpcChannel, what_pings_in_proportion_is_not_cut_off_and_what_pings_too_often_learns) {
+TEST(RpcChannel, a_client_that_pings_in_proportion_is_kept_and_one_that_pings_too_often_learns) {
   Scheduler scheduler;
   const StockServer server(1500ms);
   const auto allowed = pinging(server, std::chrono::milliseconds(1500 * kKeepaliveDefault / 5min));

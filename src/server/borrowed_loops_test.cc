@@ -328,7 +328,7 @@ INSTANTIATE_TEST_SUITE_P(Ends, CollectingLoops,
                                            End::run_again_later));
 
 // A process without a host: B's message is on its way, and A's waits for that, when A's loop goes.
-TEST(SendingLoops, that_are_gone_leave_nothing_that_keeps_the_store) {
+TEST(SendingLoops, loops_that_are_gone_leave_nothing_that_keeps_the_store) {
   LoopsWorld world;
   world.gate->closed = true;
   const auto cast = [](Ref<Tally> to) { return to.cast(Tally::Add{1}); };

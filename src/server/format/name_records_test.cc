@@ -32,7 +32,7 @@ TEST(NameRecords, come_back_as_they_were) {
   EXPECT_EQ(record->encode(), example().encode());
 }
 
-TEST(NameRecords, with_elements_of_a_later_version_are_read) {
+TEST(NameRecords, records_with_elements_of_a_later_version_are_read) {
   const Bytes row = example().encode();
   Bytes later = row.substr(0, Versionstamp::store_size);
   cbor::Writer(later).array(6);
@@ -43,7 +43,7 @@ TEST(NameRecords, with_elements_of_a_later_version_are_read) {
   EXPECT_EQ(record->metadata, example().metadata);
 }
 
-TEST(NameRecords, that_are_damaged_are_refused_wherever_they_are_cut) {
+TEST(NameRecords, records_are_refused_wherever_they_are_cut) {
   const Bytes row = example().encode();
   for (std::size_t size = 0; size < row.size(); ++size) {
     const auto record = NameRecord::decode(BytesView(row).substr(0, size));
@@ -71,13 +71,13 @@ TEST(NameKeys, say_what_they_were_made_of) {
   EXPECT_TRUE(name_ties(prefix, session).contains(name_wait_key(prefix, session, "n", place)));
 }
 
-TEST(NameKeys, of_other_places_are_refused) {
+TEST(NameKeys, keys_of_other_places_are_refused) {
   EXPECT_FALSE(name_of_key("p", name_key("q", "a")));
   EXPECT_FALSE(name_of_key("p", names_session_key("p", "a")));
   EXPECT_FALSE(session_of_names_key("p", name_key("p", "a")));
 }
 
-TEST(NameKeys, of_one_name_are_not_in_the_range_of_another_that_begins_with_it) {
+TEST(NameKeys, keys_of_one_name_are_not_in_the_range_of_another_that_it_begins_with) {
   const auto place = Versionstamp::complete(5, 6, 0);
   EXPECT_FALSE(candidates_of("p", "job").contains(candidate_key("p", "jobs", place)));
   EXPECT_TRUE(names_with_prefix("p", "job").contains(name_key("p", "jobs")));

@@ -55,7 +55,7 @@ TEST(NameSessions, live_as_long_as_they_are_renewed) {
   EXPECT_TRUE(world.sign->is_over());
 }
 
-TEST(NameSessions, that_are_over_are_not_renewed_again) {
+TEST(NameSessions, sessions_that_are_over_are_not_renewed_again) {
   SessionInTime world;
   world.clock.advance(1s);
   world.session->extend(world.clock.now() + 10s);
@@ -71,7 +71,7 @@ TEST(NameSessions, may_go_before_their_timer_and_their_loop) {
   world->run();
 }
 
-TEST(NameSessions, of_a_parent_are_nothing_to_a_forked_child) {
+TEST(NameSessions, sessions_of_a_parent_are_not_valid_in_a_forked_child) {
   SessionInTime world;
   const pid_t child = ::fork();
   if (child == 0) ::_exit(world.session->is_valid() ? 1 : 0);

@@ -147,7 +147,7 @@ TEST(Batch, an_operation_is_answered_and_nothing_is_left) {
   });
 }
 
-TEST(Batch, whose_turn_was_lost_before_a_callback_gives_the_operations_back_unanswered) {
+TEST(Batch, a_batch_whose_turn_was_lost_gives_its_operations_back_unanswered) {
   with_till({}, [](Fixture& till) -> Task<void> {
     till.turn->is_over = true;
     auto operations = one_call(5);
@@ -160,7 +160,7 @@ TEST(Batch, whose_turn_was_lost_before_a_callback_gives_the_operations_back_unan
   });
 }
 
-TEST(Batch, that_took_a_part_of_the_queue_says_to_look_again) {
+TEST(Batch, a_batch_that_took_a_part_of_the_queue_says_to_look_again) {
   HostOptions options;
   options.batch_messages = 2;
   with_till(options, [](Fixture& till) -> Task<void> {
@@ -174,7 +174,7 @@ TEST(Batch, that_took_a_part_of_the_queue_says_to_look_again) {
   });
 }
 
-TEST(Batch, that_took_the_lock_hands_it_out_and_the_next_one_leaves_it_to_its_holder) {
+TEST(Batch, a_batch_that_took_the_lock_hands_it_out_and_the_next_leaves_it_to_its_holder) {
   with_till({}, [](Fixture& till) -> Task<void> {
     EXPECT_TRUE(co_await till.enqueue(one_close()));
     const BatchOutcome taking = co_await till.run_queue();
@@ -194,7 +194,7 @@ TEST(Batch, that_took_the_lock_hands_it_out_and_the_next_one_leaves_it_to_its_ho
   });
 }
 
-TEST(Batch, of_a_host_that_takes_nothing_from_queues_leaves_the_lock_alone) {
+TEST(Batch, a_batch_of_a_host_that_takes_nothing_from_queues_leaves_the_lock_alone) {
   with_till({}, [](Fixture& till) -> Task<void> {
     EXPECT_TRUE(co_await till.enqueue(one_close()));
     static_cast<void>(co_await till.run_queue());

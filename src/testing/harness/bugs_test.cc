@@ -49,7 +49,7 @@ void fill(Harness& harness, std::int64_t& put_in) {
   put_in = filled ? filled->coins : 0;
 }
 
-TEST(HarnessPasses, a_transfer_in_one_transaction) {
+TEST(HarnessPasses, a_transfer_in_one_transaction_passes) {
   Harness harness;
   harness.serve<Purse>();
   std::int64_t put_in = 0;
@@ -65,7 +65,7 @@ TEST(HarnessPasses, a_transfer_in_one_transaction) {
 }
 
 // Bug: two casts of a program are two commits, and it may be lost between them.
-TEST(HarnessFinds, an_invariant_that_a_crash_between_two_casts_breaks) {
+TEST(HarnessFinds, an_invariant_that_a_crash_between_two_casts_breaks_is_found) {
   Harness harness;
   harness.serve<Purse>();
   std::int64_t put_in = 0;
@@ -110,7 +110,7 @@ struct Global {
   Reply<std::int64_t> handle_call(const Add& m, State&, Context&) { return g_total += m.by; }
 };
 
-TEST(HarnessFinds, a_state_that_is_kept_in_a_global_variable) {
+TEST(HarnessFinds, a_state_that_is_kept_in_a_global_variable_is_found) {
   Harness harness;
   harness.serve<Global>();
   const auto report = harness.explore(
@@ -132,7 +132,7 @@ struct Member {
   std::int64_t last_ = 0;
 };
 
-TEST(HarnessFinds, a_state_that_is_kept_in_the_behaviour) {
+TEST(HarnessFinds, a_state_that_is_kept_in_the_behaviour_is_found) {
   Harness harness;
   harness.serve<Member>();
   std::int64_t highest = 0;
@@ -188,7 +188,7 @@ HarnessReport write_letters(Letters::Sends how, Harness& harness, std::function<
       [&harness] { static_cast<void>(harness.call<Letters::Write>(harness.ref<Letters>("a"))); });
 }
 
-TEST(HarnessFinds, an_effect_in_the_callback_that_belongs_into_an_action) {
+TEST(HarnessFinds, an_effect_in_a_callback_that_belongs_in_an_action_is_found) {
   Harness harness;
   const auto report = write_letters(
       Letters::Sends::in_callback, harness, [&] { harness.happened("a letter"); },
@@ -197,7 +197,7 @@ TEST(HarnessFinds, an_effect_in_the_callback_that_belongs_into_an_action) {
   EXPECT_THAT(all_of(report), HasSubstr("happens inside a transaction"));
 }
 
-TEST(HarnessFinds, an_effect_in_the_callback_that_nobody_reports_to_it) {
+TEST(HarnessFinds, an_effect_in_a_callback_is_found_although_nobody_reports_it) {
   Harness harness;
   std::int64_t letters = 0;
   harness.before_each([&] { letters = 0; });
@@ -207,7 +207,7 @@ TEST(HarnessFinds, an_effect_in_the_callback_that_nobody_reports_to_it) {
   EXPECT_THAT(all_of(report), AllOf(HasSubstr("@"), HasSubstr("no letter without its state")));
 }
 
-TEST(HarnessPasses, an_effect_in_an_action) {
+TEST(HarnessPasses, an_effect_in_an_action_passes) {
   Harness harness;
   const auto report = write_letters(
       Letters::Sends::in_action, harness, [&] { harness.happened("a letter"); },
@@ -252,7 +252,7 @@ HarnessReport ask(Twice::When when) {
   });
 }
 
-TEST(HarnessFinds, a_reply_that_is_given_twice) {
+TEST(HarnessFinds, a_reply_that_is_given_twice_is_found) {
   EXPECT_THAT(all_of(ask(Twice::When::at_once)), HasSubstr("answered twice"));
   EXPECT_THAT(all_of(ask(Twice::When::later)), HasSubstr("answered twice"));
   const auto once = ask(Twice::When::never);
@@ -293,7 +293,7 @@ HarnessReport pay(Harness& harness, std::function<void(const std::string&)> char
       [&harness] { static_cast<void>(harness.call<Order::Pay>(harness.ref<Order>("17"))); });
 }
 
-TEST(HarnessFinds, an_outside_effect_without_an_idempotency_key) {
+TEST(HarnessFinds, an_outside_effect_without_an_idempotency_key_is_found) {
   Harness harness;
   const auto report =
       pay(harness, [&](const std::string& order) { harness.happened(order + " is charged"); });
@@ -301,7 +301,7 @@ TEST(HarnessFinds, an_outside_effect_without_an_idempotency_key) {
   EXPECT_THAT(all_of(report), AllOf(HasSubstr("crash@"), HasSubstr("charged 2 times")));
 }
 
-TEST(HarnessPasses, an_outside_effect_with_an_idempotency_key) {
+TEST(HarnessPasses, an_outside_effect_with_an_idempotency_key_passes) {
   Harness harness;
   const auto report = pay(harness, [&](const std::string& order) {
     if (harness.times(order + " is charged") == 0) harness.happened(order + " is charged");
@@ -311,7 +311,7 @@ TEST(HarnessPasses, an_outside_effect_with_an_idempotency_key) {
   std::cout << report;
 }
 
-TEST(HarnessFinds, an_expectation_of_the_scenario_that_fails_in_one_run_only) {
+TEST(HarnessFinds, an_expectation_of_the_scenario_that_fails_in_one_run_only_is_found) {
   Harness harness;
   harness.serve<Purse>();
   HarnessReport report;
@@ -329,7 +329,7 @@ TEST(HarnessFinds, an_expectation_of_the_scenario_that_fails_in_one_run_only) {
   EXPECT_THAT(failures.GetTestPartResult(0).message(), HasSubstr("in the run "));
 }
 
-TEST(HarnessFinds, less_where_it_may_not_run_as_often_and_says_so) {
+TEST(HarnessFinds, a_bound_on_the_runs_is_kept_and_reported) {
   Harness harness({.runs_maximum = 10});
   harness.serve<Purse>();
   const auto report = harness.explore(
@@ -353,7 +353,7 @@ struct Blocking {
   Reply<std::int64_t> handle_locked(const Work&, State& state, LockedContext&) { return ++state; }
 };
 
-TEST(HarnessSays, where_no_fault_can_strike) {
+TEST(HarnessSays, places_where_no_fault_can_strike_are_named) {
   Harness harness;
   harness.serve<Blocking>();
   const auto report = harness.explore(
@@ -362,7 +362,7 @@ TEST(HarnessSays, where_no_fault_can_strike) {
   EXPECT_THAT(report.to_string(), HasSubstr("handle_locked of Blocking for Work does not await"));
 }
 
-TEST(HarnessSays, that_a_message_was_set_aside_and_that_the_world_does_not_rest) {
+TEST(HarnessSays, a_message_that_was_set_aside_is_reported) {
   Harness harness({.patience = 1min});
   harness.serve<Purse>();
   harness.serve<Order>([] {

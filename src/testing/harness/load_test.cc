@@ -100,7 +100,7 @@ TEST_F(HarnessLoad, a_lock_whose_holder_is_not_there_is_taken_over) {
   EXPECT_EQ(harness.state(harness.ref<Slow>("a")).value(), 1);
 }
 
-TEST_F(HarnessLoad, a_file_that_is_none_is_told_in_words) {
+TEST_F(HarnessLoad, a_file_that_is_no_recording_is_refused_in_words) {
   Harness harness;
   const Status absent = harness.load(folder_.path("absent.jsonl"));
   ASSERT_FALSE(absent);
