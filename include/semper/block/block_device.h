@@ -26,11 +26,9 @@
 // Errors, and the caller's next move:
 //   io          the device failed. After a failed flush the handle refuses everything with the same
 //               message: earlier writes may be lost, and a second flush would hide that. Close,
-//               find
-//               out why, open again, recover.
+//               find out why, open again, recover.
 //   exhausted   no space left below the device (a sparse file on a full disk): make room; the
-//   handle
-//               stays usable, and the sectors of this write hold old or new bytes
+//               handle stays usable, and the sectors of this write hold old or new bytes
 //   permission  the device was opened read-only
 //   closed      close() was called
 // Source of the idea: FoundationDB's IAsyncFile; on failed flushes: Rebello and others,

@@ -11,8 +11,7 @@
 //   ConnectionResumed in place of ConnectionSuccess and State: the updates continue after the last
 //   batch that was read or is in the buffer, with nothing lost or repeated;
 //   Gap before ConnectionSuccess: the stream could not continue there, or the updates there cannot
-//   be
-//   read; the updates in between are lost.
+//   be read; the updates in between are lost.
 // Gap also comes before a LostConnection if the reader was too slow (WhenFull::fresh_state).
 #pragma once
 

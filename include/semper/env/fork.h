@@ -3,14 +3,11 @@
 // A child has its parent's memory and descriptors, and none of its threads. So:
 //
 //   - Objects that the child opens or creates itself work: stores, schedulers, timers, rings; even
-//     if
-//     the parent has the same store open and continues to use it.
+//     if the parent has the same store open and continues to use it.
 //   - Objects that the parent opened give an error (`unsupported`: open it again in the child).
-//     They
-//     never hang, and do not affect the parent.
+//     They never hang, and do not affect the parent.
 //   - exit(), and destructors of the parent's handles, return at once. They release nothing,
-//     because
-//     it belongs to the parent.
+//     because it belongs to the parent.
 //
 // What for: prefork servers; see the table in docs/operations.md. When not: a child that calls
 // exec() needs none of this.

@@ -23,11 +23,9 @@
 // Interaction with other handlers:
 //   - a signal that is ignored (nohup, a shell's background job) stays ignored;
 //   - a signal that already has another handler is left alone: `already_exists`, and nothing
-//     changes. A
-//     handler that is installed later replaces ours, and stays when ours is removed;
+//     changes. A handler that is installed later replaces ours, and stays when ours is removed;
 //   - a signal mask has no effect: the thread that receives the signals accepts them even if all
-//     other
-//     threads block them. Do not also use sigwait or signalfd for them.
+//     other threads block them. Do not also use sigwait or signalfd for them.
 //
 // Forked children: the signals have their default effect there, and the parent's waits never
 // complete. A child may start its own wait. A terminal sends Ctrl-C to parent and child alike.

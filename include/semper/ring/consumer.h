@@ -24,11 +24,9 @@
 //   exhausted         an item larger than half of memory_bytes: attach with more
 //   closed            after detach()
 //   cancelled         the waiting coroutine was cancelled. A write that had begun ends first, and
-//   its
-//                     result is returned; the handle stays usable
+//                     its result is returned; the handle stays usable
 //   io, permission, … the device failed. After a failed write or flush the handle refuses
-//   everything
-//                     with the same error: detach, and attach again
+//                     everything with the same error: detach, and attach again
 //   conflict          another consumer took over (semper-1): stop
 #pragma once
 

@@ -28,8 +28,7 @@
 //                     are not visible yet: advance first
 //   closed            after detach()
 //   cancelled         the waiting coroutine was cancelled: its items may or may not be in the ring.
-//   The
-//                     handle stays usable, and work that had begun continues
+//                     The handle stays usable, and work that had begun continues
 //   io, permission, … the device failed. The outcome of the call is unknown, and the handle refuses
 //                     everything after it with the same error: detach, and attach again
 //   conflict          another producer took over (semper-1): stop, it owns the ring now

@@ -40,14 +40,13 @@
 //
 //   int kMessageAttempts      runs before a message is set aside, instead of
 //                             HostOptions::message_attempts; 0: never: it is retried forever, and
-//                             the
-//                             queue waits. A message that no run can handle (a name or content that
-//                             no callback takes, or more than the store accepts) is set aside
+//                             the queue waits. A message that no run can handle (a name or content
+//                             that no callback takes, or more than the store accepts) is set aside
 //                             anyway.
 //   int kDeadLettersKept      letters of one entity, 1 to 1,000: beyond it, the oldest are removed
 //                             when a new one is added. Not set: all stay.
 //   kDeadLettersKeptFor       a std::chrono duration: older letters are removed then. Not set: they
-//   stay.
+//                             stay.
 //
 // If a state changes its form, give it a version and a way to upgrade from older ones:
 //
@@ -64,29 +63,23 @@
 // add a field, you need not raise it.
 //
 // A host leaves alone entities that need more than its program knows: a state of a higher version,
-// or
-// with fields that its State lacks, or a first message that it has no callback for. It neither
-// decodes
-// nor writes them; their messages wait for a newer host (an unknown message waits for at most
-// HostOptions::unknown_message_wait, and the messages behind it wait in order). In this process,
-// calls
-// to them get `unsupported`, and casts are queued. Set kDropsUnknownFields = true to remove a field
-// on
-// purpose. A State with its own Codec handles unknown fields itself.
+// or with fields that its State lacks, or a first message that it has no callback for. It neither
+// decodes nor writes them; their messages wait for a newer host (an unknown message waits for at
+// most HostOptions::unknown_message_wait, and the messages behind it wait in order). In this
+// process, calls to them get `unsupported`, and casts are queued. Set kDropsUnknownFields = true to
+// remove a field on purpose. A State with its own Codec handles unknown fields itself.
 //
 // Names: the name of the type is type_name<B>(), that of a message short_type_name<M>(). Set kName
-// to
-// keep a name when you rename a C++ type. Or list the former names in the message, so that messages
-// queued under them are found: static constexpr std::array<std::string_view, 1> kFormerNames =
-// {"Put"};
+// to keep a name when you rename a C++ type. Or list the former names in the message, so that
+// messages queued under them are found: static constexpr std::array<std::string_view, 1>
+// kFormerNames = {"Put"};
 // Two messages of one behaviour need different names (otherwise a compile error), and so do two
 // behaviours of one process (otherwise Host::serve throws).
 // The compiler refuses, with a readable message, a listed message that no callback handles, a
-// message
-// with a Reply but no handle_call, and callbacks of these names with other arguments or results.
+// message with a Reply but no handle_call, and callbacks of these names with other arguments or
+// results.
 // Threads: one callback of an entity at a time; callbacks of different entities run concurrently,
-// on
-// the same behaviour object. Source of the idea: Erlang's gen_server, dgen's dgen_server.
+// on the same behaviour object. Source of the idea: Erlang's gen_server, dgen's dgen_server.
 #pragma once
 
 #include <concepts>

@@ -5,8 +5,7 @@
 //   host.serve(std::make_shared<Shop>(config));    // with your own object
 //   SEMPER_CO_TRY_STATUS(co_await host.start());   // finds waiting work
 //   ...
-//   SEMPER_CO_TRY_STATUS(co_await host.stop());    // finishes running work, leaves the rest to
-//   others
+//   SEMPER_CO_TRY_STATUS(co_await host.stop());    // finishes running work, leaves the rest
 //
 // Any number of hosts, in any number of processes, may serve the same type. They divide the
 // entities among themselves by rendezvous hashing over the live hosts. This is only a preference
