@@ -33,8 +33,8 @@
 // entity, for at most four fifths of Limits::transaction_duration. Then they are cancelled, and the
 // message has failed.
 //
-// A message that fails (a callback, init or a codec throws or refuses, or its result cannot be
-// written) runs again, alone. If it keeps failing, it is set aside (dead letters), and its caller
+// A message that fails (a callback, init or a codec throws, a cast or info returns an error, or the
+// result cannot be written) runs again, alone. An error that a call replies is its answer. If it keeps failing, it is set aside (dead letters), and its caller
 // gets the error, marked dead_letter(attempts) (dead_letters.h). State and messages need a Codec
 // (base/codec.h). A type may set its own limits as static constexpr members:
 //

@@ -19,8 +19,9 @@
 // Threads: any. Callbacks run on the host's own threads and, for calls and casts of this process
 // that need no queue, on the calling thread, one at a time per entity. handle_locked has its own
 // threads (locked_threads), so it may block. Ownership: the host must outlive the calls made
-// through it; its destructor stops without waiting for other processes. Source of the idea: dgen's
-// consumers; QuiCK (SIGMOD 2021) for the sharded index of work.
+// through it. Its destructor waits for the callbacks and handle_locked that are running on the
+// host's threads, and must not run on one of those; everything else ends as if the process were
+// killed. Source of the idea: dgen's consumers; QuiCK (SIGMOD 2021) for the sharded index of work.
 #pragma once
 
 #include <cstddef>

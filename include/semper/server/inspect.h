@@ -1,9 +1,10 @@
 // Inspecting a store's entities without their C++ types: for tools, dashboards and tests.
 //
-//   auto view = co_await semper::inspect(tenant, *EntityId::parse("Counter/page/home"));
-//   std::cout << cbor_to_json(view->state);
+//   const semper::EntityId id{"Counter", "page/home"};
+//   SEMPER_CO_TRY(const auto view, co_await semper::inspect(tenant, id));
+//   if (view.state) std::cout << semper::cbor_to_json(*view.state).value_or("(not readable)");
 //
-// Everything here reads in one transaction and changes nothing, except where the name says so.
+// Everything here reads in one transaction and changes nothing, except redrive_dead_letters.
 // Errors: not_found, invalid_argument, corrupt (the message names the key), and the store's own.
 // Threads: any. When not: a program that has the types uses priority_call (server/ref.h).
 #pragma once
@@ -133,7 +134,8 @@ Async<std::vector<DeadLetterView>> list_dead_letters(Tenant tenant, EntityId id,
                                                      std::size_t limit = 100);
 // Puts at most `limit` of the entity's dead letters back at the end of its queue, in order. Calls
 // are calls again, although their callers may be gone. Returns how many it moved. Changes the
-// store.
+// store, in as many transactions as that takes: on an error, or if it never returns, some may have
+// been moved; call it again.
 Async<std::uint64_t> redrive_dead_letters(Tenant tenant, EntityId id, std::size_t limit = 100);
 
 // Unfinished work in the store, apart from the states of entities. All of it is zero once

@@ -33,9 +33,18 @@
 // cast returns. Everywhere else messages go through the durable queue, and the hosts that serve the
 // type process them. Messages from many callers to one store are batched while a commit is running.
 //
-// Errors of all, in addition to those above: invalid_argument (the id, or a message over the
-// store's value limit), retry (the queue is full: slow down), exhausted, closed, io. Threads: any;
-// a Ref is a cheap value. Source of the idea: dgen_server:call/cast/cast_k/priority_call/kill.
+// Errors of all, in addition to those above, and the next move:
+//   invalid_argument  the id, or a message over the store's value limit: send another
+//   retry             the queue, or what this process has to send, is full: slow down, send later
+//   exhausted         more than one transaction takes, or a bound of the entity: send less
+//   unsupported       only a newer program can serve it, or the message is unknown: update this one
+//   corrupt           the entity is parked: docs/operations.md, "Parked entities"
+//   internal          a callback failed; after the queue, the message is a dead letter: see there
+//   conflict          of priority calls: others kept changing the entity: call again
+//   cancelled         the calling coroutine was, before the message was handed over
+//   closed, io        the store was closed, or has failed for good: open it again
+// Threads: any; a Ref is a cheap value.
+// Source of the idea: dgen_server:call/cast/cast_k/priority_call/kill.
 #pragma once
 
 #include <memory>
