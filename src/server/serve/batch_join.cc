@@ -5,7 +5,7 @@
 #include "semper/base/internal/mutant.h"
 #include "semper/store/too_old.h"
 #include "server/serve/batch.h"
-#include "server/serve/group.h"
+#include "server/serve/group_limits.h"
 #include "server/serve/letters.h"
 
 namespace semper::internal {

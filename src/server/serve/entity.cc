@@ -173,18 +173,43 @@ Async<void> Entity::load_state(Transaction& transaction, Behaviour& behaviour) {
   if (header_.chunks == 0) {
     encoded_ = header_.state;
   } else {
-    encoded_.clear();
-    KeyRange rest = target_->keys.chunks();
-    for (bool more = true; more;) {
-      // The header changes with every chunk, so reading them needs no conflict of its own.
-      SEMPER_CO_TRY(auto page, co_await transaction.get_range(rest, {.mode = ReadMode::snapshot}));
-      for (const auto& row : page.rows) encoded_ += row.value;
-      more = page.more;
-      if (more) rest.begin = key_after(page.rows.back().key);
-    }
+    SEMPER_CO_TRY_STATUS(co_await load_chunks(transaction));
   }
   if (is_outdated_) co_return Status{};  // so is upgrade
   co_return decode(behaviour);
+}
+
+// Those that the header speaks of, each as write_chunks() has made it.
+Async<void> Entity::load_chunks(Transaction& transaction) {
+  encoded_.clear();
+  KeyRange rest = target_->keys.chunks();
+  std::uint32_t read = 0;
+  for (bool more = true; more;) {
+    // The header changes with every chunk, so reading them needs no conflict of its own.
+    SEMPER_CO_TRY(auto page, co_await transaction.get_range(rest, {.mode = ReadMode::snapshot}));
+    for (const auto& row : page.rows) {
+      const bool is_next = read < header_.chunks && row.key == target_->keys.chunk(read);
+      const bool is_last = read + 1 == header_.chunks;
+      const bool fits = is_last ? !row.value.empty() && row.value.size() <= kChunkBytes
+                                : row.value.size() == kChunkBytes;
+      if (!is_next || !fits) co_return fail(spoilt_chunks(read));
+      encoded_ += row.value;
+      ++read;
+    }
+    more = page.more;
+    if (more) rest.begin = key_after(page.rows.back().key);
+  }
+  if (read < header_.chunks) co_return fail(spoilt_chunks(read));
+  co_return Status{};
+}
+
+Error Entity::spoilt_chunks(std::uint32_t number) {
+  unreadable_ =
+      Error(ErrorKind::corrupt, "the state is stored in " + std::to_string(header_.chunks) +
+                                    " chunks, but that of number " + std::to_string(number) +
+                                    " is missing, surplus or of another size")
+          .in(target_->id.to_string());
+  return *unreadable_;
 }
 
 Status Entity::decode(Behaviour& behaviour) {

@@ -1,11 +1,14 @@
 // Entity: one entity's durable record and decoded state, as one host holds it between transactions.
 //
 // Invariants:
-//   - `state` is what `encoded` decodes to, unless a callback has run on it since (then `dirty`);
+//   - `state` is what `encoded` decodes to, or what init or upgrade have made of it, unless a callback has
+//     run on it since (then `dirty`);
 //   - where `known`, header and pushed count are what the store held at version `as_of`, and a
 //     transaction that began then, and commits with both unchanged, may rely on them without
 //     reading;
-//   - only the slot's runner touches an Entity, one transaction at a time.
+//   - one owner touches an Entity, one transaction at a time: a slot's runner, a LockedTask, an atomically().
+//
+// After a commit that failed: forget(). Where its outcome is unknown, or what ran shall not count: spoil().
 #pragma once
 
 #include <memory>
@@ -110,6 +113,8 @@ class Entity {
   // Carries an order to kill out; takes one to reset down, and clears the collections.
   Async<void> obey(Transaction& transaction, BytesView order);
   Async<void> load_state(Transaction& transaction, Behaviour& behaviour);
+  Async<void> load_chunks(Transaction& transaction);
+  Error spoilt_chunks(std::uint32_t number);
   Status decode(Behaviour& behaviour);
   Status refuse_newer(const Behaviour& behaviour);
   // What must agree whatever lies in the store; that is judged by load().

@@ -1,10 +1,13 @@
 #include "server/serve/entity.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "semper/open_store.h"
 #include "semper/server/behaviour.h"
@@ -112,6 +115,12 @@ struct TwoHosts {
     co_return *static_cast<std::string*>(state);
   }
 
+  Async<Bytes> chunk_row(std::uint32_t number) {
+    Transaction transaction = store.begin();
+    SEMPER_CO_TRY(const auto row, co_await transaction.get(target->keys.chunk(number)));
+    co_return row.value_or(Bytes());
+  }
+
   std::shared_ptr<RefusingBackend> backend;
   Store store;
   BehaviourOf<Note> behaviour{std::make_shared<Note>()};
@@ -159,6 +168,50 @@ TEST(Entity, a_load_refused_among_the_chunks_of_a_state_leaves_nothing_that_call
     hosts.backend->refusals.reads_before = 1;  // the header can be read
     EXPECT_FALSE(co_await hosts.see());
     hosts.backend->refusals.reads_before = ~std::size_t{0};
+    EXPECT_EQ(co_await hosts.see(), large);
+  }());
+}
+
+// As a damaged store, or another program's writing, leaves it.
+TEST(Entity, a_state_with_a_missing_surplus_or_short_chunk_is_corrupt_and_says_which) {
+  SimulatedClock clock;
+  Env env;
+  env.clock = &clock;
+  simulated_run(clock, [&]() -> Task<void> {
+    TwoHosts hosts(co_await open_refusing(env), env);
+    const std::string large(3 * kChunkBytes, 'x');
+    EXPECT_TRUE(co_await hosts.append(large));
+    const auto write = [&](std::uint32_t number, std::optional<Bytes> chunk) -> Task<void> {
+      Transaction transaction = hosts.store.begin();
+      const Bytes key = hosts.target->keys.chunk(number);
+      if (chunk) transaction.set(key, *chunk);
+      if (!chunk) transaction.clear(key);
+      EXPECT_TRUE(co_await transaction.commit());
+    };
+    const Bytes whole(kChunkBytes, 'x');
+    const Bytes half(kChunkBytes / 2, 'x');
+    struct Damage {
+      std::uint32_t number;
+      std::optional<Bytes> chunk;
+    };
+    const std::vector<Damage> damages = {
+        {1, std::nullopt}, {3, std::nullopt}, {1, half}, {2, whole + whole}, {4, half}};
+    for (const auto& damage : damages) {
+      const auto row = co_await hosts.chunk_row(damage.number);
+      const std::optional<Bytes> kept =
+          row.value_or(Bytes()).empty() ? std::nullopt : std::optional<Bytes>(*row);
+      co_await write(damage.number, damage.chunk);
+      hosts.second.spoil();
+      const auto seen = co_await hosts.see();
+      EXPECT_EQ(seen.has_value(), kept == damage.chunk) << damage.number;
+      if (!seen) {
+        EXPECT_EQ(seen.error().kind(), ErrorKind::corrupt);
+        EXPECT_THAT(seen.error().message(),
+                    ::testing::HasSubstr("number " + std::to_string(damage.number)));
+      }
+      co_await write(damage.number, kept);
+    }
+    hosts.second.spoil();
     EXPECT_EQ(co_await hosts.see(), large);
   }());
 }

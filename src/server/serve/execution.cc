@@ -31,6 +31,7 @@ bool Execution::is_half_full(const Transaction& transaction, const AttemptEffect
          transaction.operation_count() + effects.replies.size() >
              limits.transaction_operations / 2 ||
          effects.sends.segments > kSegmentsPerTransaction / 2 ||
+         effects.dead_letters.size() >= kSegmentsPerTransaction / 2 ||
          effects.sends.timer_bytes > limits.transaction_bytes / 4 ||
          effects.sends.timers.size() * kOperationsPerTimer > limits.transaction_operations / 4 ||
          effects.keys.changed() * kOperationsPerKey > limits.transaction_operations / 4;

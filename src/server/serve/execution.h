@@ -1,4 +1,4 @@
-// Execution: runs the callbacks of one attempt of a Batch. Nothing here reads or commits.
+// Execution: runs the callbacks of one attempt of a Batch. Nothing here commits.
 //
 // Queued messages come first, in order, then, once the queue is empty, the operations of this process,
 // until a limit is reached (the host's, the store's, the attempt's), one fails, or one asks for the lock

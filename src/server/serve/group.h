@@ -22,20 +22,10 @@
 #include <mutex>
 #include <vector>
 
+#include "server/serve/group_limits.h"
 #include "server/serve/slot.h"
 
 namespace semper::internal {
-
-inline constexpr std::size_t kGroupEntities = 256;
-inline constexpr std::size_t kGroupsAtOnce = 2;
-inline constexpr std::size_t kGroupMessagesPerEntity = 64;
-// In callbacks: after this the other entities run alone, and one that took so long by itself does the
-// next times.
-inline constexpr Duration kGroupCallbackTime = std::chrono::milliseconds(5);
-// Runs of an entity that spoilt a group, after which it may be part of one again.
-inline constexpr int kRunsAloneAfterTrouble = 16;
-// A store whose transactions take fewer operations is not one for groups.
-inline constexpr std::size_t kGroupOperations = 20'000;
 
 class Groups : public std::enable_shared_from_this<Groups> {
  public:
