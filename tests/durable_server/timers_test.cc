@@ -639,9 +639,11 @@ Task<void> fire_behind(World& world, std::string id, std::function<void(Bytes&)>
   co_await world.put(stored.front().key, changed);
   const auto good = after("good", 12'000);
   must(co_await ref.call(good));
-  co_await world.eventually([&]() -> Task<bool> { co_return co_await count_seen(world, id) >= 1; });
+  // Long enough, and cheap where it does not come.
+  must(co_await sleep_for(world.clock(), 2min));
   auto seen = co_await seen_by(world, id);
   EXPECT_EQ(seen.size(), 1u);
+  if (seen.empty()) co_return;
   EXPECT_EQ(seen[0].timer, "good");
   // Here again is a program that knows it: nothing is lost.
   co_await world.put(stored.front().key, stored.front().value);
