@@ -85,6 +85,19 @@ void set_due(TimerRecord& timer, Due due) {
   timer.shown = due.shown;
 }
 
+// What all that repeat have in common.
+template <class Options>
+TimerSpec repeating(TimerSpec::Kind kind, const Options& options, RawMessage message) {
+  TimerSpec spec;
+  spec.kind = kind;
+  spec.missed = options.missed;
+  if (options.until) spec.until_ms = to_timer_ms(*options.until);
+  spec.max_count = options.max_count;
+  spec.jitter_ms = to_timer_ms(options.jitter);
+  spec.message = std::move(message);
+  return spec;
+}
+
 Status check_jitter(Duration jitter) {
   if (jitter >= Duration() && jitter <= kTimerJitterMaximum) return {};
   return fail(ErrorKind::invalid_argument,
@@ -207,31 +220,19 @@ Result<TimerSpec> timer_every(const EveryOptions& options, RawMessage message,
   if (options.jitter >= options.period) {
     return fail(ErrorKind::invalid_argument, "a timer's jitter is less than its period");
   }
-  TimerSpec spec;
-  spec.kind = TimerSpec::Kind::every;
+  TimerSpec spec = repeating(TimerSpec::Kind::every, options, std::move(message));
   spec.span_ms = to_timer_ms(options.period);
   if (options.first) spec.first_ms = to_timer_ms(*options.first);
   spec.pace = options.pace;
-  spec.missed = options.missed;
-  if (options.until) spec.until_ms = to_timer_ms(*options.until);
-  spec.max_count = options.max_count;
-  spec.jitter_ms = to_timer_ms(options.jitter);
-  spec.message = std::move(message);
   return spec;
 }
 
 Result<TimerSpec> timer_cron(const CronOptions& options, RawMessage message, const Limits& limits) {
   SEMPER_TRY_STATUS(check_message(message, limits));
   SEMPER_TRY_STATUS(check_jitter(options.jitter));
-  TimerSpec spec;
-  spec.kind = TimerSpec::Kind::cron;
+  TimerSpec spec = repeating(TimerSpec::Kind::cron, options, std::move(message));
   spec.schedule = options.schedule;
   spec.zone = options.zone;
-  spec.missed = options.missed;
-  if (options.until) spec.until_ms = to_timer_ms(*options.until);
-  spec.max_count = options.max_count;
-  spec.jitter_ms = to_timer_ms(options.jitter);
-  spec.message = std::move(message);
   return spec;
 }
 
