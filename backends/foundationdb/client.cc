@@ -87,19 +87,20 @@ Result<std::shared_ptr<Client>> Client::start(const FdbApi& api, Settings settin
 }
 
 Status Client::run() {
-  if (const auto code = api_.select_api_version(api_version_, api_version_); code != 0) {
-    return fail(start_error(api_, code, "selecting the API version"));
+  const FdbApi& api = network_->api;
+  if (const auto code = api.select_api_version(api_version_, api_version_); code != 0) {
+    return fail(start_error(api, code, "selecting the API version"));
   }
-  if (const auto code = api_.setup_network(); code != 0) {
-    return fail(start_error(api_, code, "setting up the network"));
+  if (const auto code = api.setup_network(); code != 0) {
+    return fail(start_error(api, code, "setting up the network"));
   }
-  running_.store(true, std::memory_order_release);
-  thread_ = std::thread([this] {
+  network_->running.store(true, std::memory_order_release);
+  thread_ = std::thread([network = network_] {
     pthread_setname_np(pthread_self(), "fdb-network");
-    const auto code = api_.run_network();
-    running_.store(false, std::memory_order_release);
+    const auto code = network->api.run_network();
+    network->running.store(false, std::memory_order_release);
     if (code == 0) return;
-    const char* text = api_.get_error(code);
+    const char* text = network->api.get_error(code);
     log_error("fdb", "FoundationDB's network thread ended: " +
                          std::string(text == nullptr ? "unknown error" : text) + " (error " +
                          std::to_string(code) + "); every fdb: store of this process hangs");
@@ -118,8 +119,12 @@ void Client::stop() {
     return;
   }
   if (!thread_.joinable()) return;
-  static_cast<void>(api_.stop_network());
-  thread_.join();
+  static_cast<void>(network_->api.stop_network());
+  if (thread_.get_id() == std::this_thread::get_id()) {
+    thread_.detach();
+  } else {
+    thread_.join();
+  }
 }
 
 Result<std::shared_ptr<Client>> process_client(const Client::Settings& settings) {

@@ -34,26 +34,33 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  const FdbApi& api() const { return api_; }
+  const FdbApi& api() const { return network_->api; }
   int api_version() const { return api_version_; }
   const std::string& library() const { return settings_.library; }
 
   // False once the thread has ended: nothing completes any more, and nothing may be called but what
   // frees memory of this process alone.
-  bool is_running() const noexcept { return running_.load(std::memory_order_acquire); }
+  bool is_running() const noexcept { return network_->running.load(std::memory_order_acquire); }
 
-  // Ends the thread and waits for it. In a forked child it does nothing.
+  // Ends the thread and waits for it; on the thread itself (a callback held the last store) it cannot
+  // wait, and the thread ends when its callback returns. In a forked child it does nothing.
   void stop();
 
  private:
-  Client(const FdbApi& api, Settings settings) : api_(api), settings_(std::move(settings)) {}
+  // What the thread uses: it may outlive the Client.
+  struct Network {
+    const FdbApi api;
+    std::atomic<bool> running = false;
+  };
+
+  Client(const FdbApi& api, Settings settings)
+      : network_(std::make_shared<Network>(api)), settings_(std::move(settings)) {}
   Status run();
 
-  const FdbApi api_;
+  const std::shared_ptr<Network> network_;
   const Settings settings_;
   int api_version_ = 0;
   ForkGuard fork_;
-  std::atomic<bool> running_ = false;
   std::thread thread_;
 };
 

@@ -62,6 +62,18 @@ TEST(FoundationDbClient, one_network_serves_stores_that_come_and_go) {
   EXPECT_FALSE(world.client()->is_running());
 }
 
+TEST(FoundationDbClient, one_whose_last_holder_is_a_callback_of_its_thread_ends) {
+  FakeFdb fdb;
+  auto started = Client::start(FakeFdb::api(), {});
+  ASSERT_TRUE(started) << started.error().to_string();
+  auto last = std::make_shared<std::shared_ptr<Client>>(std::move(*started));
+  const std::weak_ptr<Client> seen = *last;
+  // As a future's callback that is still there when everybody else has let go of the store.
+  fdb.run_on_network([last] { last->reset(); });
+  ASSERT_TRUE(FdbWorld::eventually([&] { return fdb.counts().networks_stopped == 1; }));
+  ASSERT_TRUE(FdbWorld::eventually([&] { return seen.expired(); }));
+}
+
 TEST(FoundationDbClient, a_version_that_the_library_refuses_is_an_error) {
   const FakeFdb fdb;
   FdbApi api = FakeFdb::api();

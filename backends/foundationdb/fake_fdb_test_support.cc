@@ -24,6 +24,9 @@ FakeFdb& FakeFdb::current() {
 FakeFdb::FakeFdb() : previous_(std::exchange(newest, this)) {}
 
 FakeFdb::~FakeFdb() {
+  // Nobody waits for a thread whose client was let go by one of its own callbacks.
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !running_; });
   newest = previous_;
 }
 
@@ -116,6 +119,7 @@ void FakeFdb::post(std::function<void()> work) {
 void FakeFdb::run() {
   std::unique_lock lock(mutex_);
   ++counts_.networks_run;
+  running_ = true;
   while (true) {
     changed_.wait(lock, [this] { return stopping_ || !work_.empty(); });
     if (stopping_) break;
@@ -127,6 +131,8 @@ void FakeFdb::run() {
     lock.lock();
   }
   stopping_ = false;
+  running_ = false;
+  changed_.notify_all();
 }
 
 void FakeFdb::stop() {

@@ -67,6 +67,8 @@ class FakeFdb {
   Counts counts() const;
   bool is_held(Call call) const;
   std::size_t watches() const;
+  // On the network thread, after what it has to do already.
+  void run_on_network(std::function<void()> work) { post(std::move(work)); }
   // What is in the cluster, outside tenants, with the keys as they are there.
   std::vector<KeyValue> rows(const std::string& tenant = "") const;
 
@@ -100,6 +102,7 @@ class FakeFdb {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> work_;
+  bool running_ = false;
   bool stopping_ = false;
   bool reachable_ = true;
   bool tenants_enabled_ = true;
