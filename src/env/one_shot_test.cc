@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <exception>
+#include <future>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -109,6 +110,68 @@ TEST(OneShot, a_timer_that_fires_before_the_wait_is_registered_ends_it) {
   const auto waited = simulated_run(clock, one_shot.wait_until(hasty, MonotonicTime(2s)));
   ASSERT_FALSE(waited);
   EXPECT_EQ(waited.error().kind(), ErrorKind::timeout);
+}
+
+// Fires every timer at once, on a thread of its own that does nothing else.
+class RacingClock final : public Clock {
+ public:
+  RacingClock() : thread_([this] { run(); }) {}
+  ~RacingClock() override {
+    is_over_.store(true);
+    thread_.join();
+  }
+
+  MonotonicTime now() const noexcept override { return MonotonicTime(1s); }
+  WallTime wall_time() const noexcept override { return {}; }
+  TimerId call_at(MonotonicTime, std::function<void()> callback) override {
+    next_ = std::move(callback);
+    is_set_.store(true, std::memory_order_release);
+    return 1;
+  }
+  bool cancel(TimerId) noexcept override { return false; }
+
+  // How many have been fired.
+  std::uint64_t rounds() const { return rounds_.load(std::memory_order_acquire); }
+
+ private:
+  void run() {
+    while (!is_over_.load(std::memory_order_relaxed)) {
+      if (!is_set_.load(std::memory_order_acquire)) continue;
+      auto fire = std::move(next_);
+      is_set_.store(false, std::memory_order_relaxed);
+      fire();
+      rounds_.fetch_add(1, std::memory_order_release);
+    }
+  }
+
+  std::function<void()> next_;
+  std::atomic<bool> is_set_ = false;
+  std::atomic<bool> is_over_ = false;
+  std::atomic<std::uint64_t> rounds_ = 0;
+  std::thread thread_;
+};
+
+// A wait that nobody ends any more is one that waits for ever: a sleep of no time, on a busy machine.
+TEST(OneShot, a_timer_that_fires_while_the_wait_is_registered_ends_it) {
+  constexpr std::uint64_t kWaits = 5'000;
+  RacingClock clock;
+  Scheduler scheduler({.threads = 1, .name = "waiting"});
+  std::atomic<std::uint64_t> ended = 0;
+  std::promise<void> done;
+  asio::co_spawn(
+      scheduler.executor(),
+      [&]() -> Task<void> {
+        for (std::uint64_t i = 0; i < kWaits; ++i) {
+          OneShot<int> never;
+          const auto waited = co_await never.wait_until(clock, MonotonicTime(2s));
+          EXPECT_EQ(waited.error().kind(), ErrorKind::timeout);
+          while (clock.rounds() == i) std::this_thread::yield();  // one timer at a time
+          ended.fetch_add(1);
+        }
+      },
+      [&](std::exception_ptr) { done.set_value(); });
+  const auto all = done.get_future().wait_for(1min);
+  EXPECT_EQ(all, std::future_status::ready) << "the wait after " << ended << " was lost";
 }
 
 TEST(OneShot, a_timer_of_an_earlier_wait_does_not_end_a_later_one) {

@@ -110,19 +110,28 @@ class OneShot {
       return ready;
     }
 
+    // Looks and notes in one step: the wait may be registered by another thread at this moment, and
+    // nobody else will end it.
     void expire(std::uint64_t number) {
-      interrupt(number, ErrorKind::timeout, "the deadline passed");
-      std::lock_guard lock(mutex);
-      if (waiting < number) expired_early = number;
-    }
-
-    void interrupt(std::uint64_t number, ErrorKind kind, const char* why) {
       std::unique_ptr<internal::Waiter<T>> taken;
       {
         std::lock_guard lock(mutex);
-        if (waiting != number) return;
-        taken = std::move(waiter);
+        if (waiting < number) expired_early = number;
+        if (waiting == number) taken = std::move(waiter);
       }
+      end(std::move(taken), ErrorKind::timeout, "the deadline passed");
+    }
+
+    void cancel(std::uint64_t number) {
+      std::unique_ptr<internal::Waiter<T>> taken;
+      {
+        std::lock_guard lock(mutex);
+        if (waiting == number) taken = std::move(waiter);
+      }
+      end(std::move(taken), ErrorKind::cancelled, "the wait was cancelled");
+    }
+
+    static void end(std::unique_ptr<internal::Waiter<T>> taken, ErrorKind kind, const char* why) {
       if (taken) taken->complete(fail(kind, why), internal::Resume::posted);
     }
   };
@@ -199,9 +208,7 @@ class OneShot {
           }
           if (slot.is_connected() && heeded == Cancellation::ends_it) {
             slot.assign([number, weak = std::weak_ptr<State>(shared)](asio::cancellation_type) {
-              if (auto alive = weak.lock()) {
-                alive->interrupt(number, ErrorKind::cancelled, "the wait was cancelled");
-              }
+              if (auto alive = weak.lock()) alive->cancel(number);
             });
           }
           shared->waiter = std::move(waiter);
