@@ -212,7 +212,9 @@ Task<Written<pb::TxnResponse>> ModelKv::write(const pb::TxnRequest& request) {
   const Error lost(ErrorKind::io, "the connection was lost");
   ++writes_;
   last_write_ = request;
+  most_at_once_ = std::max(most_at_once_, ++at_once_);
   static_cast<void>(co_await delay());
+  --at_once_;
   auto& random = *env_.random;
   if (random.chance(faults_.refused)) co_return failed(lost, Fate::refused);
   if (random.chance(faults_.lost_before)) co_return failed(lost, Fate::unknown);

@@ -48,6 +48,8 @@ class ModelKv final : public Kv {
 
   Revision revision() const { return revision_; }
   std::size_t writes() const { return writes_; }
+  // That were under way together.
+  std::size_t most_writes_at_once() const { return most_at_once_; }
   const pb::TxnRequest& last_write() const { return last_write_; }
 
  private:
@@ -77,6 +79,8 @@ class ModelKv final : public Kv {
   Revision compacted_ = 0;
   bool changed_ = false;
   std::size_t writes_ = 0;
+  std::size_t at_once_ = 0;
+  std::size_t most_at_once_ = 0;
   pb::TxnRequest last_write_;
 };
 

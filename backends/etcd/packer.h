@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "backends/etcd/plan.h"
 
@@ -14,15 +15,18 @@ class Packer {
  public:
   // Whether there is anything to compare with: a lone transaction's footprint is not even looked at.
   enum class Company : std::uint8_t { none, some };
-  explicit Packer(Company company) : company_(company) {}
+  // `under_way`: what nobody of this request may have anything in common with either.
+  explicit Packer(Company company, Footprint under_way = {})
+      : company_(company), under_way_(std::move(under_way)) {}
 
   // A transaction that shares its request with none: one to be validated, one that declares writes.
   static bool is_alone(const Plan& plan) {
     return plan.to_validate || !plan.request.write_conflicts.empty();
   }
 
-  // False: it waits for the next request. The first is always taken.
+  // False: it waits for the next request. The first is always taken, unless it meets what is under way.
   bool take(const Plan& plan, bool alone) {
+    if (company_ == Company::some && plan.footprint.meets(under_way_)) return false;
     if (count_ > 0) {
       const bool fits =
           std::max(cost_, plan.cost) + count_ + 1 + kOwnOperations <= kLevelOperations &&
@@ -37,6 +41,9 @@ class Packer {
     return true;
   }
 
+  // What its transactions read and write; nothing where there is no company.
+  const Footprint& together() const { return together_; }
+
   bool is_full() const {
     return full_ || bytes_ >= kRequestBytes ||
            (count_ > 0 && cost_ + count_ + 1 + kOwnOperations > kLevelOperations);
@@ -44,6 +51,7 @@ class Packer {
 
  private:
   const Company company_;
+  const Footprint under_way_;
   std::size_t count_ = 0;
   std::size_t cost_ = 0;  // of the most expensive
   std::size_t bytes_ = 0;
