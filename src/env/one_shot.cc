@@ -84,7 +84,8 @@ bool runs_here(const Executor& executor) noexcept {
   using Untracked = asio::io_context::executor_type;
   using Tracked =
       decltype(asio::prefer(std::declval<Untracked>(), asio::execution::outstanding_work.tracked));
-  return runs_in_this_thread<Tracked>(executor) || runs_in_this_thread<Untracked>(executor);
+  return runs_in_this_thread<Tracked>(executor) || runs_in_this_thread<Untracked>(executor) ||
+         runs_in_this_thread<asio::strand<Executor>>(executor);
 }
 
 }  // namespace semper::internal

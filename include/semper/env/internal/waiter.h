@@ -134,18 +134,14 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
       std::move(handler)(std::move(result));
     };
     resumption_.reset();
-    if (how == Resume::inline_if_possible) {
+    if (how == Resume::inline_if_possible && is_run_by_this_thread(executor)) {
       locked.unlock();
       over.cancel();
-      if constexpr (std::is_same_v<decltype(executor), Executor>) {
-        if (runs_here(executor)) return run_contained(executor, run);
-      }
-      asio::dispatch(executor,
-                     [executor, run = std::move(run)]() mutable { run_contained(executor, run); });
-    } else {
-      if (needs_no_lock(executor)) locked.unlock();
-      asio::post(executor, std::move(run));
+      return run_contained(executor, run);
     }
+    // With the lock: without it, the context could be destroyed in between.
+    if (needs_no_lock(executor)) locked.unlock();
+    asio::post(executor, std::move(run));
   }
 
   const void* context() const override { return registry_.get(); }
@@ -180,6 +176,13 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
     } catch (...) {
       asio::post(executor, [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
     }
+  }
+
+  // Then its context does not go away meanwhile.
+  template <class Any>
+  static bool is_run_by_this_thread([[maybe_unused]] const Any& executor) {
+    if constexpr (std::is_same_v<Any, Executor>) return runs_here(executor);
+    return false;
   }
 
   // Of a DirectExecutor, which runs it here and now; its context does not go away.
