@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "behaviours.h"
+#include "semper/server/list_timers.h"
 #include "world.h"
 
 namespace semper::testing {
@@ -164,6 +165,27 @@ SERVER_TEST(Deadly, a_message_that_ends_each_process_is_set_aside_and_those_behi
         << letters[0].reason;
   }
   EXPECT_TRUE((co_await world.rows(KeyRange::point(entity_key(victim.entity(), 8)))).empty());
+}
+
+// The first run may be past the queue, where nobody counts; the next ones are not.
+SERVER_TEST(Deadly, a_tick_that_ends_each_process_is_set_aside) {
+  auto victim = world.ref<Victim>("v");
+  must(co_await victim.cast_after(10ms, Victim::Die{}));
+  int runs = 0;
+  int deaths = 0;
+  std::uint64_t letters = 0;
+  while (letters == 0) {
+    auto mortal = co_await be_born(world, runs);
+    co_await world.eventually([&]() -> Task<bool> {
+      letters = (co_await world.look(victim)).dead_letters;
+      co_return letters > 0 || mortal->life->is_over;
+    });
+    if (!mortal->life->is_over) must(co_await mortal->process->run(mortal->host->stop()));
+    mortal->bury();
+    if (letters == 0 && ++deaths > 20) throw CaseFailure("it kills for ever");
+  }
+  EXPECT_LE(deaths, kAttempts + 2);
+  EXPECT_TRUE(must(co_await list_timers(Tenant(world.store()), victim.entity())).empty());
 }
 
 SERVER_TEST(Deadly, one_in_the_middle_of_a_long_queue_is_found_and_the_others_are_applied_once) {

@@ -18,6 +18,16 @@ using namespace std::chrono_literals;
 SERVER_SUITE(DurableTimers);
 SERVER_SUITE_ON(SimulatedTimers, worlds_in(TimeKind::simulated));
 
+// Without faults: what a host does with one transaction is counted.
+std::vector<WorldKind> calm_worlds() {
+  auto kinds = worlds_in(TimeKind::simulated);
+  std::erase_if(kinds, [](const WorldKind& kind) {
+    return kind.faults.conflict > 0 || kind.faults.delay > 0;
+  });
+  return kinds;
+}
+SERVER_SUITE_ON(CalmTimers, calm_worlds());
+
 // Writes down each tick.
 struct Watchman {
   struct Seen {
@@ -33,6 +43,10 @@ struct Watchman {
     bool locks = false;
     bool fails = false;
     bool sets_itself = false;
+    std::string cancels;  // another timer
+  };
+  struct Note {
+    std::string text;
   };
   struct After {
     std::string name;
@@ -76,11 +90,13 @@ struct Watchman {
   struct Read {
     using Reply = State;
   };
-  using Messages = semper::Messages<Ring, After, Every, At, Cron, Pause, Cancel, Fill, Hold, Read>;
+  using Messages =
+      semper::Messages<Ring, Note, After, Every, At, Cron, Pause, Cancel, Fill, Hold, Read>;
 
   std::atomic<bool> is_held{false};
   std::atomic<bool> may_go{false};
   std::atomic<int> locked_rings{0};
+  std::function<void()> while_ringing;
 
   Result<State> init(const EntityId&) { return State(); }
 
@@ -97,11 +113,14 @@ struct Watchman {
 
   Outcome handle_cast(const Ring& m, State& s, Context& context) {
     if (m.fails) throw std::runtime_error("the bell is broken");
+    if (while_ringing) while_ringing();
     if (m.locks) return lock();
     see(s, context.tick(), context.now());
+    if (!m.cancels.empty()) context.cancel_timer(m.cancels);
     if (m.sets_itself && s.size() < 3) context.send_after(context.tick()->timer, 20ms, m);
     return {};
   }
+  void handle_cast(const Note& m, State& s, Context&) { s.push_back({m.text}); }
   void handle_locked(const Ring&, State& s, LockedContext& context) {
     ++locked_rings;
     see(s, context.tick(), context.clock().wall_time());
@@ -320,6 +339,152 @@ SERVER_TEST(DurableTimers, a_timer_that_sets_itself_again_comes_again) {
   must(co_await ref.call(set));
   co_await world.eventually(
       [&]() -> Task<bool> { co_return co_await count_seen(world, "w") == 3; });
+  co_await expect_no_timers(world, "w");
+}
+
+// Whether hosts with one thread deliver ticks past the queue on this store.
+bool delivers_ticks(const Store& store) {
+  const auto& backend = store.backend();
+  return backend.traits().versions_are_commits && backend.limits().transaction_operations >= 20'000;
+}
+
+std::vector<std::string> names_of(const Watchman::State& seen) {
+  std::vector<std::string> names;
+  for (const auto& one : seen) names.push_back(one.timer);
+  return names;
+}
+
+SERVER_TEST(CalmTimers, ticks_of_many_entities_share_commits_and_are_in_no_queue) {
+  constexpr int kEntities = 40;
+  auto& server = *co_await world.serve<Watchman>();
+  const std::int64_t due = Watchman::ms(world.clock().wall_time() + 1s);
+  for (int i = 0; i < kEntities; ++i) {
+    const Watchman::At set{"t", due};
+    must(co_await server.ref<Watchman>(std::to_string(i)).cast(set));
+  }
+  const auto before = server.host().statistics();
+  co_await world.eventually(
+      [&] { return server.host().statistics().messages == before.messages + kEntities; });
+  if (!delivers_ticks(world.store())) co_return;
+  const auto after = server.host().statistics();
+  // A group for each shard whose timers are found, at most.
+  EXPECT_LE(after.transactions - before.transactions, std::uint64_t{kEntities} / 2);
+  for (int i = 0; i < kEntities; ++i) {
+    const auto ref = world.ref<Watchman>(std::to_string(i));
+    const auto pushed = co_await world.rows(KeyRange::point(entity_key(ref.entity(), 1)));
+    EXPECT_TRUE(pushed.empty()) << "the tick of " << i << " was in a queue";
+  }
+  co_await expect_no_timers(world, "0");
+  EXPECT_EQ(co_await count_seen(world, "0"), 1u);
+}
+
+// Its queue cannot be taken: the one permit of the host is another entity's.
+SERVER_TEST(CalmTimers, a_tick_comes_after_what_waits_in_the_queue) {
+  if (!delivers_ticks(world.store())) co_return;
+  auto options = quick_options();
+  options.active_entities = 1;
+  options.message_backoff = {.initial = 1h, .maximum = 1h};
+  auto& server = *co_await world.serve<Watchman>(std::make_shared<Watchman>(), options);
+  Watchman::Ring broken;
+  broken.fails = true;
+  must(co_await world.ref<Watchman>("blocker").cast(broken));
+  co_await world.eventually([&] { return server.host().statistics().failures > 0; });
+  const Watchman::At set{"t", Watchman::ms(world.clock().wall_time() + 100ms)};
+  must(co_await server.ref<Watchman>("w").cast(set));
+  auto ref = world.ref<Watchman>("w");
+  const Watchman::Note first{"first"};
+  const Watchman::Note second{"second"};
+  must(co_await ref.cast(first));
+  must(co_await ref.cast(second));
+  EXPECT_EQ(must(co_await ref.queue_length()), 2u);
+  co_await world.eventually(
+      [&]() -> Task<bool> { co_return must(co_await ref.queue_length()) == 0; });
+  const auto view = co_await world.look(ref);
+  const auto seen = must(decode<Watchman::State>(*view.state));
+  EXPECT_EQ(names_of(seen), list("first", "second", "t"));
+}
+
+// From another process, in the middle of the transaction that delivers the tick.
+SERVER_TEST(CalmTimers, a_message_that_comes_while_a_tick_runs_is_not_overtaken) {
+  auto behaviour = std::make_shared<Watchman>();
+  auto& server = *co_await world.serve<Watchman>(behaviour);
+  asio::io_context loop(1);
+  const Store other = co_await world.open();
+  bool is_sent = false;
+  const auto send = [&]() -> Task<void> {
+    const Watchman::Note note{"note"};
+    must(co_await semper::ref<Watchman>(other, "w").cast(note));
+    is_sent = true;
+  };
+  bool has_begun = false;
+  bool was_in_time = false;
+  behaviour->while_ringing = [&] {
+    if (std::exchange(has_begun, true)) return;
+    asio::co_spawn(loop, send(), asio::detached);
+    loop.restart();
+    loop.poll();
+    was_in_time = is_sent;
+  };
+  const auto set = after("t", 50);
+  must(co_await server.ref<Watchman>("w").call(set));
+  co_await world.eventually([&]() -> Task<bool> {
+    loop.restart();
+    loop.poll();
+    co_return co_await count_seen(world, "w") == 2;
+  });
+  behaviour->while_ringing = nullptr;
+  if (delivers_ticks(world.store()) && was_in_time) {
+    EXPECT_EQ(names_of(co_await seen_by(world, "w")), list("note", "t"));
+    EXPECT_GT(server.host().statistics().conflicts, 0u);
+  }
+  co_await expect_no_timers(world, "w");
+}
+
+// As docs/guarantees.md says: five thirds of its lease, after which it is found out.
+SERVER_TEST(CalmTimers, timers_of_a_host_that_died_are_late_until_the_others_have_found_out) {
+  constexpr int kEntities = 24;
+  constexpr std::int64_t kPeriod = 500;
+  auto options = quick_options();
+  options.host_lease = 3s;
+  Process* first = co_await world.serve<Watchman>(std::make_shared<Watchman>(), options);
+  auto& second = *co_await world.serve<Watchman>(std::make_shared<Watchman>(), options);
+  const auto set = every("t", kPeriod);
+  for (int i = 0; i < kEntities; ++i) {
+    must(co_await second.ref<Watchman>(std::to_string(i)).call(set));
+  }
+  must(co_await sleep_for(world.clock(), 2s));
+  first->kill();
+  must(co_await sleep_for(world.clock(), 12s));
+  std::int64_t longest = 0;
+  for (int i = 0; i < kEntities; ++i) {
+    const auto seen = co_await seen_by(world, std::to_string(i));
+    EXPECT_GT(seen.size(), 10u);
+    for (std::size_t at = 1; at < seen.size(); ++at) {
+      longest = std::max(longest, seen[at].handled_ms - seen[at - 1].handled_ms);
+    }
+  }
+  EXPECT_GT(longest, 2 * kPeriod) << "none was its own";
+  EXPECT_LE(longest, 5'000 + kPeriod + 100);
+}
+
+// Both are due when the host begins, and the first one cancels the second.
+SERVER_TEST(DurableTimers, a_tick_cancels_another_that_is_due_with_it) {
+  Process* server = co_await world.serve<Watchman>();
+  Watchman::Ring ring;
+  ring.cancels = "b";
+  const auto first = after("a", 200, ring);
+  const auto second = after("b", 210);
+  must(co_await server->ref<Watchman>("w").call(first));
+  must(co_await server->ref<Watchman>("w").call(second));
+  must(co_await server->run(server->host().stop()));
+  must(co_await sleep_for(world.clock(), 300ms));
+  co_await world.serve<Watchman>();
+  co_await world.eventually([&]() -> Task<bool> {
+    auto timers = co_await timers_of(world, "w");
+    co_return timers.empty();
+  });
+  co_await world.until_processed(world.ref<Watchman>("w").untyped());
+  EXPECT_EQ(names_of(co_await seen_by(world, "w")), list("a"));
   co_await expect_no_timers(world, "w");
 }
 

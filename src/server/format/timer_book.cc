@@ -61,6 +61,12 @@ Async<void> TimerBook::look(Place place, const std::string& name) {
   co_return co_await read(place, name, entry);
 }
 
+std::optional<std::string_view> TimerBook::message_of(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end() || !found->second.now) return std::nullopt;
+  return found->second.now->spec.message.name;
+}
+
 void TimerBook::set(Entry& entry, TimerRequest request, std::int64_t now_ms) {
   const bool is_same = entry.now && is_same_timer(entry.now->spec, *request.spec);
   if (is_same && !SEMPER_MUTANT("server_timer_set_again_moves_its_anchor")) return;
@@ -113,6 +119,29 @@ void TimerBook::go_on_after(Entry& entry, std::int64_t now_ms) {
   entry.before_tick = entry.now;
   if (!go_on(*entry.now, now_ms)) entry.now.reset();
   entry.has_changed = true;
+}
+
+std::optional<QueuedMessage> TimerBook::fire(const DueEntry& due, std::int64_t now_ms) {
+  const auto found = entries_.find(due.timer);
+  if (found == entries_.end() || due.due_ms > now_ms) return std::nullopt;
+  Entry& entry = found->second;
+  const bool forgets = SEMPER_MUTANT("server_timer_cancelled_tick_delivered") && entry.stored;
+  if (!entry.now && !forgets) return std::nullopt;
+  TimerRecord timer = forgets ? *entry.stored : *entry.now;
+  // One that was set in this transaction has no entry yet.
+  const bool is_due =
+      timer.stamp.is_complete() && timer.is_indexed() && timer.next_ms == due.due_ms;
+  if (!is_due) return std::nullopt;
+  const auto cron = cron_times_of(timer.spec);
+  if (!cron) return std::nullopt;
+  Firing firing = fire_timer(timer, due.timer, now_ms, *cron ? &**cron : nullptr);
+  if (firing.what != Fired::tick) return std::nullopt;
+  QueuedMessage message;
+  message.content = timer.spec.message;
+  message.tick = std::make_shared<const TickRecord>(std::move(firing.tick));
+  entry.now = std::move(timer);
+  entry.has_changed = true;
+  return message;
 }
 
 bool TimerBook::begin(const TickRecord& tick, std::int64_t now_ms) {

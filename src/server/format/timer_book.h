@@ -4,7 +4,8 @@
 // before the commit: each timer that is named is read, its row and its entry in the due index are written,
 // and the transaction fails with `conflict` where another has changed the row meanwhile. The ticks in the
 // queue are looked up before the first callback runs: whether a tick is still of the timer that sent it is
-// known message by message, whatever the callbacks before it have cancelled.
+// known message by message, whatever the callbacks before it have cancelled. Ticks that are delivered past the queue
+// (serve/due_ticks.h) are asked for one by one, each when its turn has come, so that none is sent and not handled.
 //
 // Bounds: kTimersPerEntity; kTicksPerLook. When not: firing, which has no entity at hand (serve/due.h).
 #pragma once
@@ -12,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "semper/store/transaction.h"
@@ -35,10 +37,15 @@ class TimerBook {
   // Of a tick's timer, before any callback.
   Async<void> look(Place place, const std::string& name);
   bool knows(const std::string& name) const { return entries_.contains(name); }
+  // The name of its message, where there is such a timer.
+  std::optional<std::string_view> message_of(const std::string& name) const;
   bool is_empty() const { return entries_.empty(); }
 
   // The requests take effect for what comes next; they are taken away.
   void note(std::vector<TimerRequest>& requests, std::int64_t now_ms);
+  // The timer that has this entry in the due index sends its tick, which is to be handled next, as if it had come
+  // through the queue. Nothing, and nothing is done: it is not due, or goes on without a tick, or cannot be fired here.
+  std::optional<QueuedMessage> fire(const DueEntry& due, std::int64_t now_ms);
   // The tick of a timer that is known is about to be handled: true; or nobody waits for it any more.
   bool begin(const TickRecord& tick, std::int64_t now_ms);
   // It has been handled, under the lock, whatever became of its timer meanwhile.

@@ -172,7 +172,7 @@ Async<bool> Batch::attempt() {
 
 // The attempt has been committed. True: nothing is left to do.
 bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
-  const bool claimed = effects.was_known || effects.operations_run > 0 || effects.vacated;
+  const bool claimed = effects.was_known || effects.claims_queue();
   const bool exact = core_.store().backend().traits().versions_are_commits;
   // What it sent to itself is counted as pushed by this commit.
   const bool sent_to_itself =
@@ -319,7 +319,10 @@ Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
   }
   // A run that ended in the lock was survived, too; its holders are counted with the lock.
   if (effects.cleared || (announced && effects.lock)) transaction.clear(keys.announcement());
-  if (!effects.was_known && (effects.operations_run > 0 || effects.vacated)) {
+  const bool claims =
+      effects.claims_queue() &&
+      (effects.ticks_run == 0 || !SEMPER_MUTANT("server_timer_tick_claims_no_queue"));
+  if (!effects.was_known && claims) {
     entity_.claim_queue(transaction);
   }
   if (effects.ran() == 0) return {};
@@ -357,8 +360,8 @@ bool Batch::finish(AttemptEffects& effects) {
     burial_.reset();
     // Twice as many again, up to what there was before others got in between.
     memory.most = memory.most < core_.options.batch_messages ? memory.most * 2 : kNoMessageLimit;
-    served_.counters().dead_letters.add(effects.dead_letters.size());
   }
+  served_.counters().dead_letters.add(effects.dead_letters.size());
   if (effects.popped > 0) desk_.empty_looks = 0;
   if (effects.popped > 0 || effects.lock) desk_.has_noted_failure = false;
   if (effects.popped > 0 && !served_.left_alone().is_empty()) {

@@ -65,8 +65,9 @@ class Batch {
   Task<BatchOutcome> run();
 
   // Instead, as one of a group (group.h; batch_join.cc). Reads the entity in the transaction of all, before
-  // any of them has written. False: it is to be run alone. Error: none can be run.
-  Async<bool> look(Transaction& transaction);
+  // any of them has written. False: it is to be run alone. Error: none can be run. Where ticks are to be delivered
+  // (`effects.due`), of their timers, too; then it need not have been noticed that the queue holds messages.
+  Async<bool> look(Transaction& transaction, AttemptEffects& effects);
   // Its index entry goes, unless keep_index() says otherwise in the end: before anybody's casts, which set
   // it again.
   void vacate(Transaction& transaction);
@@ -108,6 +109,8 @@ class Batch {
   bool may_run_callbacks();
   // The entity is one that a group takes in, as it was loaded.
   bool suits_group();
+  // Of the timers whose ticks a group is to deliver.
+  Async<bool> look_at_due(Transaction& transaction, AttemptEffects& effects);
   // Messages and operations of this attempt at most.
   std::size_t limit() const;
 

@@ -20,7 +20,7 @@ Error spoilt(const Target& target, const std::string& why) {
 
 }  // namespace
 
-Async<bool> Batch::look(Transaction& transaction) {
+Async<bool> Batch::look(Transaction& transaction, AttemptEffects& effects) {
   if (desk_.runs_alone > 0) {
     --desk_.runs_alone;
     co_return false;
@@ -37,12 +37,37 @@ Async<bool> Batch::look(Transaction& transaction) {
     entity_.spoil();  // its own batch meets the same, and says so
     co_return false;
   }
-  served_.counters().queue.record(entity_.queue_length());
-  co_return suits_group();
+  if (effects.due == nullptr) {
+    served_.counters().queue.record(entity_.queue_length());
+    co_return suits_group();
+  }
+  // Where publishers are quick, a tick joins them in the queue: it would lose against them here.
+  if (desk_.contended || desk_.crowded || !suits_group()) co_return false;
+  co_return co_await look_at_due(transaction, effects);
+}
+
+// False: one of them cannot be fired here, or not by this program.
+Async<bool> Batch::look_at_due(Transaction& transaction, AttemptEffects& effects) {
+  if (!served_.consumes()) co_return false;
+  // Its index entry is none of ours where it was not asked for.
+  queue_noticed_ = entity_.queue_length() > 0;
+  const TimerBook::Place place{transaction, transaction, target_->keys};
+  std::size_t count = 0;
+  for (const auto& entry : *effects.due) {
+    if (++count > kTicksPerLook) break;
+    const auto looked = co_await effects.timers.look(place, entry.timer);
+    if (!looked && (is_too_old(looked.error()) || is_of_the_store(looked.error().kind()))) {
+      co_return fail(looked.error());
+    }
+    if (!looked) co_return false;
+    const auto message = effects.timers.message_of(entry.timer);
+    if (message && !served_.behaviour().takes(*message, Event::cast)) co_return false;
+  }
+  co_return true;
 }
 
 void Batch::vacate(Transaction& transaction) {
-  is_member_ = !SEMPER_MUTANT("server_group_vacates_over_a_cast");
+  is_member_ = queue_noticed_ && !SEMPER_MUTANT("server_group_vacates_over_a_cast");
   if (is_member_) transaction.clear(target_->keys.index());
 }
 
@@ -66,7 +91,8 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
   const bool kept = SEMPER_MUTANT("server_group_keeps_who_failed") && effects.failure;
   if ((effects.failure && !half && !kept) || effects.lock) {
     desk_.runs_alone = kRunsAloneAfterTrouble;
-    if (effects.failure && effects.executed == 0 && !effects.is_unfit) {
+    const bool is_of_head = !effects.failure_is_of_tick && !effects.is_unfit;
+    if (effects.failure && effects.executed == 0 && is_of_head) {
       served_.counters().failures.add();
       desk_.head = effects.head;
       desk_.head_failures = 1;

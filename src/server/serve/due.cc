@@ -1,6 +1,8 @@
 #include "server/serve/due.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
@@ -10,6 +12,7 @@
 #include "server/format/enqueue.h"
 #include "server/format/orders.h"
 #include "server/format/timer_book.h"
+#include "server/serve/due_ticks.h"
 #include "server/serve/key_reaper.h"
 #include "server/serve/waiting.h"
 
@@ -34,10 +37,12 @@ class DueTimer {
            const DueEntry& entry)
       : transaction_(transaction), keys_(tenant.prefix(), entity), entry_(entry) {}
 
-  // Returns whether it sent a tick. Errors: corrupt for a row that cannot be read; unsupported, with nothing done,
+  // Its key in the due index.
+  Bytes entry_key() const { return keys_.due(entry_.due_ms, entry_.timer); }
+
+  // Returns whether it put a tick into the queue. Errors: corrupt for a row that cannot be read; unsupported, with nothing done,
   // for one that is beyond this host.
   Async<bool> fire(std::int64_t now_ms, std::uint16_t segment) {
-    const Bytes due = keys_.due(entry_.due_ms, entry_.timer);
     SEMPER_CO_TRY(const auto raw, co_await transaction_.get(keys_.timer(entry_.timer)));
     SEMPER_CO_TRY(const auto order, co_await transaction_.get(keys_.order()));
     Result<TimerRecord> decoded = TimerRecord();
@@ -46,7 +51,7 @@ class DueTimer {
     if (decoded) cron = cron_times_of(decoded->spec);
     if (!decoded && decoded.error().kind() != ErrorKind::corrupt) co_return fail(decoded.error());
     if (!cron) co_return fail(ErrorKind::unsupported, cron.error().message());
-    transaction_.clear(due);
+    transaction_.clear(entry_key());
     if (!raw) co_return false;
     if (!decoded) co_return fail(decoded.error());
     TimerRecord& timer = *decoded;
@@ -117,9 +122,13 @@ Task<void> DueScanner::run_shard(std::shared_ptr<ServedType> type,
   auto& core = type->served().core();
   auto inside = core.gate.enter();
   if (!inside) co_return;
+  std::uint64_t renewals = 0;
+  std::int64_t suspected_until_ms = 0;
   while (!core.stopping.stop_requested()) {
     auto news = membership->next_change();
-    Round round{shard, nullptr, std::nullopt, {}, false, {}};
+    const std::uint64_t renewed = core.suspicion.renewals();
+    if (std::exchange(renewals, renewed) != renewed) suspected_until_ms = calendar_ms(core);
+    Round round{shard, nullptr, std::nullopt, {}, false, {}, suspected_until_ms};
     Duration at_most = kTimersLookAgain;
     if (membership->prefers(type->type(), shard)) {
       const Status fired = co_await fire_due(*type, round);
@@ -139,53 +148,116 @@ Async<void> DueScanner::fire_due(ServedType& type, Round& round) {
   auto& core = type.served().core();
   const Bytes& prefix = core.tenant.prefix();
   while (!core.stopping.stop_requested()) {
-    Transaction transaction = core.store().begin();
-    // Once: what comes after its snapshot is news, seen by now or not.
-    if (!round.watch) {
-      SEMPER_CO_TRY(round.watch,
-                    co_await transaction.watch(due_wake_key(prefix, type.type(), round.shard)));
+    Entries due;
+    {  // a transaction that waited for callbacks would keep the store's log meanwhile
+      Transaction transaction = core.store().begin();
+      // Once: what comes after its snapshot is news, seen by now or not.
+      if (!round.watch) {
+        SEMPER_CO_TRY(round.watch,
+                      co_await transaction.watch(due_wake_key(prefix, type.type(), round.shard)));
+      }
+      const RangeOptions first{.limit = 1, .mode = ReadMode::snapshot};
+      KeyRange all = due_range(prefix, type.type(), round.shard);
+      if (!round.from.empty()) all.begin = round.from;
+      SEMPER_CO_TRY(const auto page, co_await transaction.get_range(all, first));
+      round.next_ms.reset();
+      if (page.rows.empty()) co_return Status{};
+      SEMPER_CO_TRY(const auto entry, entry_of_due_key(prefix, page.rows.front().key));
+      if (entry.due_ms > calendar_ms(core)) {
+        round.next_ms = entry.due_ms;
+        round.is_dense = !round.last_fired.empty() && round.last_fired != entry.id;
+        co_return Status{};
+      }
+      SEMPER_CO_TRY(due, co_await read_due(type, transaction, round));
     }
-    const RangeOptions first{.limit = 1, .mode = ReadMode::snapshot};
-    KeyRange all = due_range(prefix, type.type(), round.shard);
-    if (!round.from.empty()) all.begin = round.from;
-    SEMPER_CO_TRY(const auto page, co_await transaction.get_range(all, first));
-    round.next_ms.reset();
-    if (page.rows.empty()) co_return Status{};
-    SEMPER_CO_TRY(const auto entry, entry_of_due_key(prefix, page.rows.front().key));
-    if (entry.due_ms > calendar_ms(core)) {
-      round.next_ms = entry.due_ms;
-      round.is_dense = !round.last_fired.empty() && round.last_fired != entry.id;
-      co_return Status{};
+    if (due.empty()) continue;  // the calendar was set back
+    round.last_fired = due.back().id;
+    SEMPER_CO_TRY(const auto left, co_await deliver(type, round, std::move(due)));
+    SEMPER_CO_TRY_STATUS(co_await send(type, round, left));
+  }
+  co_return Status{};
+}
+
+Async<DueScanner::Entries> DueScanner::read_due(ServedType& type, Transaction& transaction,
+                                                const Round& round) {
+  auto& core = type.served().core();
+  const Bytes& prefix = core.tenant.prefix();
+  KeyRange due = due_range_until(prefix, type.type(), round.shard, calendar_ms(core));
+  if (!round.from.empty()) due.begin = std::min(round.from, due.end);
+  const RangeOptions first_ones{.limit = kTimersFiredPerTransaction, .mode = ReadMode::snapshot};
+  SEMPER_CO_TRY(const auto page, co_await transaction.get_range(due, first_ones));
+  Entries entries;
+  entries.reserve(page.rows.size());
+  for (const auto& row : page.rows) {
+    SEMPER_CO_TRY(auto entry, entry_of_due_key(prefix, row.key));
+    entries.push_back(std::move(entry));
+  }
+  co_return entries;
+}
+
+Async<DueScanner::Entries> DueScanner::deliver(ServedType& type, const Round& round, Entries due) {
+  auto& groups = type.groups();
+  const bool is_suspected = due.front().due_ms <= round.suspected_until_ms &&
+                            !SEMPER_MUTANT("server_timer_suspected_tick_delivered");
+  const std::size_t room = is_suspected ? 0 : groups.room_for_ticks();
+  if (room == 0) co_return due;
+  std::map<std::string, std::shared_ptr<DueTicks>> by_entity;
+  for (auto& entry : due) {
+    auto& ticks = by_entity[entry.id];
+    if (!ticks) ticks = std::make_shared<DueTicks>();
+    ticks->entries.push_back(std::move(entry));
+  }
+  OneShot<std::monostate> handled;
+  {
+    const auto all = std::make_shared<AllHandled>(handled);
+    std::size_t handed = 0;
+    for (const auto& [id, ticks] : by_entity) {
+      if (++handed > room) break;
+      groups.add(type.slot(id), {ticks, all});
     }
-    const auto fire = [&](Transaction& firing) { return fire_some(type, firing, round); };
-    SEMPER_CO_TRY(Some some, co_await core.store().transact(fire));
+  }
+  SEMPER_CO_TRY_STATUS(co_await handled.wait());
+  Entries left;
+  for (auto& [id, ticks] : by_entity) {
+    auto& entries = ticks->entries;
+    const auto rest = entries.begin() + static_cast<std::ptrdiff_t>(ticks->delivered);
+    std::move(rest, entries.end(), std::back_inserter(left));
+  }
+  // Those of one entity are in order already.
+  std::stable_sort(left.begin(), left.end(),
+                   [](const DueEntry& a, const DueEntry& b) { return a.due_ms < b.due_ms; });
+  co_return left;
+}
+
+Async<void> DueScanner::send(ServedType& type, Round& round, const Entries& due) {
+  auto& core = type.served().core();
+  std::size_t looked = 0;
+  while (looked < due.size() && !core.stopping.stop_requested()) {
+    const auto fire = [&](Transaction& firing) { return send_some(type, firing, due, looked); };
+    SEMPER_CO_TRY(const Some some, co_await core.store().transact(fire));
+    looked += some.looked;
     type.served().counters().ticks.add(some.ticks);
     for (const auto& what : some.unreadable) log_error("server", what);
     if (!some.beyond) continue;
-    round.from = std::move(some.from);
+    round.from = std::max(round.from, some.from);
     core.trouble.failed(core.clock().now(), "firing a timer that is beyond this host",
                         *some.beyond);
   }
   co_return Status{};
 }
 
-Async<DueScanner::Some> DueScanner::fire_some(ServedType& type, Transaction& transaction,
-                                              Round& round) {
+Async<DueScanner::Some> DueScanner::send_some(ServedType& type, Transaction& transaction,
+                                              const Entries& due, std::size_t first) {
   auto& core = type.served().core();
-  const Bytes& prefix = core.tenant.prefix();
   const std::int64_t now_ms = calendar_ms(core);
-  KeyRange due = due_range_until(prefix, type.type(), round.shard, now_ms);
-  if (!round.from.empty()) due.begin = std::min(round.from, due.end);
-  const RangeOptions first_ones{.limit = kTimersFiredPerTransaction, .mode = ReadMode::snapshot};
-  SEMPER_CO_TRY(const auto page, co_await transaction.get_range(due, first_ones));
   Some some;
-  for (const auto& row : page.rows) {
-    SEMPER_CO_TRY(const auto entry, entry_of_due_key(prefix, row.key));
+  for (std::size_t at = first; at < due.size() && !is_half_full(transaction); ++at) {
+    const DueEntry& entry = due[at];
+    ++some.looked;
+    if (entry.due_ms > now_ms) continue;  // the calendar was set back
     const EntityId entity{type.type(), entry.id};
     DueTimer timer(transaction, core.tenant, entity, entry);
     const auto fired = co_await timer.fire(now_ms, static_cast<std::uint16_t>(some.ticks));
-    round.last_fired = entry.id;
-    some.from = key_after(row.key);
     if (fired) {
       some.ticks += *fired ? 1 : 0;
     } else if (fired.error().kind() == ErrorKind::corrupt) {
@@ -194,12 +266,12 @@ Async<DueScanner::Some> DueScanner::fire_some(ServedType& type, Transaction& tra
                                 "; cancel it (semper timer cancel), and set it again");
     } else if (fired.error().kind() == ErrorKind::unsupported &&
                !SEMPER_MUTANT("server_timer_beyond_a_host_stops_its_shard")) {
+      some.from = key_after(timer.entry_key());
       some.beyond =
           fired.error().in(entity.to_string() + ": timer " + to_printable(entry.timer, 64));
     } else {
       co_return fail(fired.error().in(entity.to_string()));
     }
-    if (is_half_full(transaction)) break;
   }
   co_return some;
 }

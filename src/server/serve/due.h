@@ -1,15 +1,21 @@
-// DueScanner: puts the ticks of timers whose time has come into the queues of their entities.
+// DueScanner: sends the ticks of timers whose time has come to their entities.
+//
+// Two ways. A group of this host delivers them (due_ticks.h): its one transaction runs their messages behind what
+// waits for their entities, and writes what the timers become. Or they are put into the queues: where the host
+// or its store is not one for groups, where the entity is not (at work, locked, failing, slow), where the group was
+// undone, and where a process that has died may have died of them: of timers that were due before this host
+// began, or learned that another had gone (suspicion.h). For what is announced and counted waits in a queue.
 //
 // One coroutine per shard of a type's due index sleeps until the first timer of the shard is due, or the
 // shard's counter is touched; a type that never had a timer costs one watch on its mark. A firing is one
-// transaction: the timers' rows, their entries and the queues, so that a tick comes once, whichever hosts
-// try. Shards that another host prefers are left to it.
+// transaction: the timers' rows, their entries, and the entities or their queues, so that a tick comes once,
+// whichever hosts try. Shards that another host prefers are left to it.
 //
 // Due is what the calendar of this host says; the wait goes by the steady clock, in steps of
 // kCalendarLook, so that a calendar that jumps forward is noticed. Two hosts whose calendars differ meet
 // in the rows that they read: the later one finds the timer gone, or not due.
 //
-// Bounds: kTimersFiredPerTransaction, and half of the store's limits. A timer whose row cannot be read
+// Bounds: kTimersFiredPerTransaction at a time, and half of the store's limits. A timer whose row cannot be read
 // is left alone, without its entry, and said in the log. One that is beyond this host (of a newer program, or of
 // a time zone that its machine does not know) is passed over, keeps its entry, and is looked at again every
 // kTimersLookAgain, and whenever another one of its shard is fired.
@@ -21,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "server/format/keys.h"
 #include "server/serve/membership.h"
 #include "server/serve/served_type.h"
 
@@ -52,17 +59,26 @@ class DueScanner {
     std::string last_fired;               // the entity of the last timer that was due
     bool is_dense;                        // the next one is of another entity
     Bytes from;                           // past those that are beyond this host
+    std::int64_t suspected_until_ms = 0;  // those that were due by then go through the queue
   };
+  using Entries = std::vector<DueEntry>;
   // What one transaction has done.
   struct Some {
     std::size_t ticks = 0;
+    std::size_t looked = 0;  // at entries
     std::vector<std::string> unreadable;
     std::optional<Error> beyond;  // the last one that was passed over
-    Bytes from;                   // where the next transaction begins, then
+    Bytes from;                   // past that one
   };
   // Fires what is due.
   static Async<void> fire_due(ServedType& type, Round& round);
-  static Async<Some> fire_some(ServedType& type, Transaction& transaction, Round& round);
+  static Async<Entries> read_due(ServedType& type, Transaction& transaction, const Round& round);
+  // By groups. Returns those that are left, in the order of their times.
+  static Async<Entries> deliver(ServedType& type, const Round& round, Entries due);
+  // Through the queues.
+  static Async<void> send(ServedType& type, Round& round, const Entries& due);
+  static Async<Some> send_some(ServedType& type, Transaction& transaction, const Entries& due,
+                               std::size_t first);
   static Task<void> wait(HostCore& core, std::unique_ptr<Watch> watch, OneShot<std::monostate> news,
                          std::optional<std::int64_t> due_ms, Duration at_most);
 };

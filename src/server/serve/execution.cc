@@ -67,11 +67,15 @@ void Execution::go_on(Transaction& transaction, const std::vector<Operation>& op
                       AttemptEffects& effects) const {
   const Clock& clock = served_.core().clock();
   const MonotonicTime began = clock.now();
+  if (effects.due != nullptr && SEMPER_MUTANT("server_timer_tick_overtakes_the_queue")) {
+    run_ticks(transaction, effects);
+  }
   if (served_.consumes()) run_queued(transaction, ran, effects);
   const bool interrupted = effects.waiting || effects.failure || effects.lock ||
                            effects.after.stop_reason || (effects.executed >= most_ && !ran);
   effects.drained =
       entity_.has_all_segments() && effects.finished_segments == entity_.segments().size();
+  if (!interrupted && effects.drained && effects.due != nullptr) run_ticks(transaction, effects);
   if (!interrupted && effects.drained) run_local(transaction, operations, ran, effects);
   effects.ran_for += clock.now() - began;
 }
@@ -261,6 +265,39 @@ void Execution::set_aside(DeadLetterRecord letter, AttemptEffects& effects) cons
   log_warning("server", target_.id.to_string() + ": " + std::string(event_name(message.event)) +
                             message.content.name + " was set aside: " + letter.reason);
   effects.dead_letters.push_back(std::move(letter));
+}
+
+// Of timers that have no tick in the queue. Each is fired when its turn has come, not before: one that is not run,
+// because there is no more time, or because a callback before it has cancelled it, is as it was.
+void Execution::run_ticks(Transaction& transaction, AttemptEffects& effects) const {
+  auto& core = served_.core();
+  Known none;
+  while (effects.ticks_run < effects.due->size()) {
+    const bool over = effects.executed >= most_ ||
+                      (effects.executed > 0 && core.clock().now() >= effects.until) ||
+                      is_half_full(transaction, effects);
+    if (over || effects.after.stop_reason) return;
+    const std::int64_t now = to_timer_ms(callbacks_.now(effects.sends));
+    effects.timers.note(effects.sends.timers, now);
+    const auto sent = effects.timers.fire((*effects.due)[effects.ticks_run], now);
+    if (!sent) return;
+    if (SEMPER_MUTANT("server_timer_tick_delivered_and_queued")) {
+      Enqueuer enqueuer(transaction, effects.sends.segments++);
+      enqueuer.to(target_.keys);
+      enqueuer.add(Event::cast, sent->content, {}, sent->tick.get());
+      enqueuer.finish();
+    } else {
+      effects.timers.begin(*sent->tick, now);
+    }
+    if (!run_message(*sent, transaction, none, effects)) {
+      // Sent, and not handled: nothing of this may be committed.
+      if (effects.unknown) effects.failure = std::exchange(effects.unknown, std::nullopt);
+      effects.failure_is_of_tick = true;
+      return;
+    }
+    ++effects.executed;
+    ++effects.ticks_run;
+  }
 }
 
 void Execution::run_local(Transaction& transaction, const std::vector<Operation>& operations,

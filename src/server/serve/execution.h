@@ -1,7 +1,7 @@
 // Execution: runs the callbacks of one attempt of a Batch. Nothing here commits.
 //
-// Queued messages come first, in order, then, once the queue is empty, the operations of this process,
-// until a limit is reached (the host's, the store's, the attempt's), one fails, or one asks for the lock
+// Queued messages come first, in order, then, once the queue is empty, ticks that a group delivers
+// (due_ticks.h) and the operations of this process, until a limit is reached (the host's, the store's, the attempt's), one fails, or one asks for the lock
 // or to be stopped. What they came to lies in an AttemptEffects, for the batch to write.
 #pragma once
 
@@ -40,6 +40,9 @@ struct AttemptEffects {
   bool vacated = false;  // the index entry is taken away
   bool cleared = false;  // so is the announcement
 
+  const std::vector<DueEntry>* due = nullptr;  // to be delivered past the queue
+  std::size_t ticks_run = 0;                   // of those, the first ones
+
   std::size_t operations_run = 0;
   std::vector<Result<Bytes>> answers;  // of the operations run
   bool reroute = false;                // the operation after those must go through the queue
@@ -69,6 +72,7 @@ struct AttemptEffects {
   std::optional<Error> unknown;  // there is no callback for the message after the executed ones
   std::optional<Error> failure;  // of the message after the executed ones
   bool failure_is_local = false;
+  bool failure_is_of_tick = false;  // of `due`
 
   void reply(const ReplyToken& to, Bytes encoded) {
     reply_bytes += to.session.size() + encoded.size() + kReplyKeyBytes;
@@ -81,6 +85,8 @@ struct AttemptEffects {
   bool has_rows_apart() const {
     return uses_keys() || uses_timers() || !replies.empty() || !dead_letters.empty();
   }
+  // What ran has found the queue empty, and must not have been overtaken by what came meanwhile.
+  bool claims_queue() const { return operations_run > 0 || ticks_run > 0 || vacated; }
   // The queue is empty when this has committed.
   bool empties_queue() const { return drained && sends.to_itself == 0; }
 };
@@ -146,6 +152,7 @@ class Execution {
   void run_queued(Transaction& transaction, Known& ran, AttemptEffects& effects) const;
   bool run_message(const QueuedMessage& message, Transaction& transaction, Known& ran,
                    AttemptEffects& effects) const;
+  void run_ticks(Transaction& transaction, AttemptEffects& effects) const;
   void run_local(Transaction& transaction, const std::vector<Operation>& operations, Known& ran,
                  AttemptEffects& effects) const;
   Ended run_operation(const Operation& operation, Transaction& transaction, Known& ran,

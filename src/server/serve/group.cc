@@ -30,14 +30,20 @@ bool is_half_full(const Transaction& transaction) {
 
 // An entity whose turn a group has.
 struct Groups::Member {
-  explicit Member(Slot::Running of)
-      : running(std::move(of)), batch(running.slot()->batch_for_group(running)) {}
+  Member(Slot::Running of, HandedTicks with)
+      : running(std::move(of)),
+        batch(running.slot()->batch_for_group(running)),
+        handed(std::move(with)) {
+    if (handed.ticks) effects.due = &handed.ticks->entries;
+  }
 
   Slot::Running running;
   Batch batch;
+  HandedTicks handed;
   AttemptEffects effects;
   bool has_joined = false;
   bool is_done = false;
+  bool is_for_next = false;  // there was no room left, or no time
   BatchOutcome outcome;
 };
 
@@ -66,9 +72,25 @@ Groups::Groups(std::shared_ptr<const ServedBehaviour> served)
 
 void Groups::add(std::shared_ptr<Slot> slot, Version seen_at, std::shared_ptr<Permit> permit) {
   if (!suits_) return slot->notice_queue(seen_at, std::move(permit));
+  add(Waiting{std::move(slot), seen_at, std::move(permit)});
+}
+
+std::size_t Groups::room_for_ticks() {
+  if (!suits_) return 0;
+  std::lock_guard lock(mutex_);
+  if (most_ >= kGroupOfTicks) return ~std::size_t{0};
+  // After trouble a few try, and the others do not wait for them.
+  return most_ - std::min(most_, waiting_.size());
+}
+
+void Groups::add(std::shared_ptr<Slot> slot, HandedTicks ticks) {
+  add(Waiting{std::move(slot), 0, nullptr, std::move(ticks)});
+}
+
+void Groups::add(Waiting waiting) {
   {
     std::lock_guard lock(mutex_);
-    waiting_.push_back({std::move(slot), seen_at, std::move(permit)});
+    waiting_.push_back(std::move(waiting));
     if (running_ >= kGroupsAtOnce) return;
     ++running_;
   }
@@ -127,14 +149,18 @@ Groups::Members Groups::join(std::vector<Waiting> waiting) {
   Members members;
   members.reserve(waiting.size());
   for (auto& one : waiting) {
-    auto running = one.slot->join_group(one.seen_at, std::move(one.permit));
-    if (running) members.push_back(std::make_unique<Member>(std::move(*running)));
+    auto running = one.handed.ticks ? one.slot->join_group_with_ticks()
+                                    : one.slot->join_group(one.seen_at, std::move(one.permit));
+    if (!running) continue;
+    members.push_back(std::make_unique<Member>(std::move(*running), std::move(one.handed)));
   }
   return members;
 }
 
 Task<void> Groups::run_together(Members members) {
-  if (members.size() > 1) {
+  // One alone is its slot's to run, but for ticks, which no slot knows of.
+  const bool is_group = members.size() > 1 || members.front()->handed.ticks;
+  if (is_group) {
     Status status;
     try {
       status = co_await attempt(members);
@@ -142,6 +168,7 @@ Task<void> Groups::run_together(Members members) {
       status = fail(exception_error("a group of " + served_->type(), std::current_exception()));
     }
     learn(status.has_value());
+    for (auto& member : members) member->is_for_next = member->is_for_next && status;
     if (!status && status.error().kind() == ErrorKind::conflict) {
       served_->counters().conflicts.add();
     }
@@ -149,16 +176,22 @@ Task<void> Groups::run_together(Members members) {
   for (auto& member : members) {
     if (member->has_joined && !member->is_done) member->batch.not_joined();
   }
-  for (auto& member : members) {
-    Slot::leave_group(std::move(member->running), member->outcome, member->is_done);
-  }
+  for (auto& member : members) leave(*member);
+}
+
+void Groups::leave(Member& member) {
+  const auto slot = member.running.slot();
+  // What came for ticks, and has not delivered them, has nothing to do with the queue.
+  const bool is_seen_to = member.is_done || member.handed.ticks;
+  Slot::leave_group(std::move(member.running), member.outcome, is_seen_to);
+  if (member.handed.ticks && member.is_for_next) add(slot, std::move(member.handed));
 }
 
 // One transaction. All that have joined are done then, or none is.
 Async<void> Groups::attempt(Members& members) {
   Transaction transaction = core().store().begin();
   for (auto& member : members) {
-    SEMPER_CO_TRY(member->has_joined, co_await member->batch.look(transaction));
+    SEMPER_CO_TRY(member->has_joined, co_await member->batch.look(transaction, member->effects));
     if (member->has_joined) member->batch.vacate(transaction);
   }
   std::uint16_t segments = 0;
@@ -169,6 +202,7 @@ Async<void> Groups::attempt(Members& members) {
     const bool over = is_half_full(transaction) || segments > kSegmentsPerTransaction / 2 ||
                       (joined > 0 && core().clock().now() >= until);
     bool has_joined = false;
+    member->is_for_next = over;
     member->effects.sends.segments =
         SEMPER_MUTANT("server_group_numbers_begin_again") ? 0 : segments;
     if (!over) {
@@ -192,6 +226,9 @@ Async<void> Groups::attempt(Members& members) {
     member->outcome =
         member->batch.joined(committed.value_or(Versionstamp()), member->effects, has_casts);
     member->is_done = true;
+    if (!member->handed.ticks) continue;
+    member->handed.ticks->delivered = member->effects.ticks_run;
+    served_->counters().ticks.add(member->effects.ticks_run);
   }
   co_return Status{};
 }

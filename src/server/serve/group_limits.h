@@ -11,6 +11,8 @@ namespace semper::internal {
 inline constexpr std::size_t kGroupEntities = 256;
 inline constexpr std::size_t kGroupsAtOnce = 2;
 inline constexpr std::size_t kGroupMessagesPerEntity = 64;
+// While a group would be smaller than this, after trouble, only so many ticks join one as it holds.
+inline constexpr std::size_t kGroupOfTicks = 32;
 // In callbacks: after this the other entities run alone, and one that took so long by itself does the
 // next times.
 inline constexpr Duration kGroupCallbackTime = std::chrono::milliseconds(5);

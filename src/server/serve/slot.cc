@@ -59,7 +59,7 @@ Slot::Slot(std::shared_ptr<SlotOwner> owner, std::shared_ptr<const ServedBehavio
 
 bool Slot::is_idle() const {
   std::lock_guard lock(mutex_);
-  return !running_ && mailbox_.empty() && priority_.empty() && !lock_attended_;
+  return rests();
 }
 
 bool Slot::has_permit() const {
@@ -195,24 +195,45 @@ void Slot::rest(Running& running, Round& round) {
 }
 
 std::optional<Slot::Running> Slot::join_group(Version seen_at, std::shared_ptr<Permit> permit) {
-  const Loop& home = core().home;
   std::uint64_t turn = 0;
   {
     std::lock_guard lock(mutex_);
-    const bool rests = !running_ && mailbox_.empty() && priority_.empty() && !lock_attended_;
-    if (rests && seen_at >= vacated_at_) {
-      turn = begin_turn(home);
+    if (rests() && seen_at >= vacated_at_) {
+      turn = begin_group_turn();
       if (permit && !permit_) permit_ = std::move(permit);
-      batches_ = 1;
-      queue_noticed_ = false;
-      noticed_at_ = 0;
-      desk_->loop = loop_;
     }
   }
   if (turn == 0) {
     notice_queue(seen_at, std::move(permit));
     return std::nullopt;
   }
+  return enter_group(turn);
+}
+
+std::optional<Slot::Running> Slot::join_group_with_ticks() {
+  std::uint64_t turn = 0;
+  {
+    std::lock_guard lock(mutex_);
+    if (!rests()) return std::nullopt;
+    turn = begin_group_turn();
+  }
+  return enter_group(turn);
+}
+
+bool Slot::rests() const {
+  return !running_ && mailbox_.empty() && priority_.empty() && !lock_attended_;
+}
+
+std::uint64_t Slot::begin_group_turn() {
+  const std::uint64_t turn = begin_turn(core().home);
+  batches_ = 1;
+  queue_noticed_ = false;
+  noticed_at_ = 0;
+  desk_->loop = loop_;
+  return turn;
+}
+
+std::optional<Slot::Running> Slot::enter_group(std::uint64_t turn) {
   Running running(shared_from_this(), turn);
   running.use(desk_);
   if (!enter_gate(turn)) return std::nullopt;

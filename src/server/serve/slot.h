@@ -81,9 +81,11 @@ class Slot : public std::enable_shared_from_this<Slot> {
   // For a group (group.h): the turn of an entity that rests. Nothing where it does not, or where the notice
   // is no news: its own runner sees to it.
   std::optional<Running> join_group(Version seen_at, std::shared_ptr<Permit> permit);
+  // The same, for ticks: nobody has said that the queue holds messages.
+  std::optional<Running> join_group_with_ticks();
   // Borrows the turn.
   Batch batch_for_group(Running& running);
-  // The turn ends, or goes on with what came meanwhile. `is_done`: the queue was seen to.
+  // The turn ends, or goes on with what came meanwhile. `is_done`: the queue was seen to, or need not be.
   static void leave_group(Running running, BatchOutcome& outcome, bool is_done);
 
   // The host stops: a runner on a loop that does not run must not keep it.
@@ -111,6 +113,10 @@ class Slot : public std::enable_shared_from_this<Slot> {
   static Task<void> run(Running running);
   Round next_round(Running& running, int& urgent_in_row);
   void take_batch(Round& round);
+  // With the lock: nobody is at work on it, and nothing waits here.
+  bool rests() const;
+  std::uint64_t begin_group_turn();
+  std::optional<Running> enter_group(std::uint64_t turn);
   // With the lock: the turn is over, with nothing left to do. What is given back then is in the round.
   void rest(Running& running, Round& round);
   void settle(BatchOutcome& outcome, std::uint64_t turn);

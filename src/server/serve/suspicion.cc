@@ -8,6 +8,7 @@ void Suspicion::clear() {
   std::lock_guard lock(mutex_);
   is_due_.store(false, std::memory_order_release);
   before_.store(0, std::memory_order_release);
+  renewals_.store(0, std::memory_order_release);
 }
 
 bool Suspicion::covers(Version message, Version now) {
