@@ -37,6 +37,29 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND SEMPER_WARNINGS -Wlogical-op -Wno-mismatched-new-delete -Wno-unused-local-typedefs)
 endif()
 
+# What compiles several of its sources as one, which takes half the time: most of it goes into the headers
+# that they share. A list of
+#   tests    test programs, and the libraries that only they use
+#   product  the libraries and programs that people use; apart, each source shows what it fails to include
+# So what stands in anonymous namespaces of a target's sources needs names that differ. Benchmarks are always
+# compiled apart: those that are compared have parts of the same names.
+set(SEMPER_UNITY "" CACHE STRING "What compiles several sources as one: tests, product, both or nothing")
+set(semper_unity_batch_tests 6)
+set(semper_unity_batch_product 8)
+
+# The sources of the target are of that kind, `tests` or `product`.
+function(semper_unity target kind)
+  if(NOT kind IN_LIST SEMPER_UNITY)
+    return()
+  endif()
+  set_target_properties(${target} PROPERTIES
+    UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${semper_unity_batch_${kind}})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # To it, what stands in an anonymous namespace is a header's where its file is included.
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>")
+  endif()
+endfunction()
+
 function(semper_warnings target)
   target_compile_options(${target} PRIVATE
     "$<$<COMPILE_LANGUAGE:CXX>:${SEMPER_WARNINGS}>" "$<$<COMPILE_LANGUAGE:C>:-Wall;-Wextra>")

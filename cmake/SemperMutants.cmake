@@ -20,9 +20,15 @@ function(semper_mutant_names folder)
   file(CONFIGURE OUTPUT "${folder}/mutant_names.h" CONTENT "${SEMPER_MUTANT_NAMES}" @ONLY)
 endfunction()
 
-# Tells those of the sources that have mutants whether this build plants them. The others are compiled
-# as ever, so that builds with and without mutants share what is in the compile cache.
-function(semper_plant_mutants sources)
+# Tells those of the target's sources that have mutants whether this build plants them. The others are
+# compiled as ever, so that builds with and without mutants share what is in the compile cache.
+function(semper_plant_mutants target sources)
+  get_target_property(unity ${target} UNITY_BUILD)
+  if(unity AND NOT SEMPER_MUTANTS)
+    # A source with definitions of its own would be compiled apart.
+    target_compile_definitions(${target} PRIVATE SEMPER_MUTANTS=0)
+    return()
+  endif()
   foreach(source IN LISTS sources)
     file(STRINGS "${source}" includes REGEX "include \"semper/base/internal/mutant\\.h\"" LIMIT_COUNT 1)
     if(includes)

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "backends/etcd/model_kv_test_support.h"
+#include "backends/etcd/mutations_test_support.h"
 #include "semper/testing/seed.h"
 #include "semper/testing/simulated_run.h"
 
@@ -53,16 +54,6 @@ CommitRequest writing(std::vector<Mutation> mutations) {
   CommitRequest request;
   request.mutations = std::move(mutations);
   return request;
-}
-
-Mutation set(Bytes key, Bytes value) {
-  return {Mutation::Type::set, std::move(key), std::move(value), 0};
-}
-
-Mutation add(Bytes key, std::uint64_t amount) {
-  Bytes operand;
-  append_little_endian_u64(operand, amount);
-  return {Mutation::Type::add, std::move(key), std::move(operand), 0};
 }
 
 Mutation stamped(const Bytes& prefix, Bytes value) {

@@ -6,6 +6,7 @@
 #include "backends/etcd/declared_writes.h"
 #include "backends/etcd/effects.h"
 #include "backends/etcd/etcd_error.h"
+#include "backends/etcd/mutations_test_support.h"
 #include "backends/etcd/plan.h"
 #include "backends/etcd/read_memory.h"
 #include "backends/etcd/stamp_clock.h"
@@ -17,14 +18,6 @@ namespace {
 
 Mutation clear_range(Bytes begin, Bytes end) {
   return {Mutation::Type::clear_range, std::move(begin), std::move(end), 0};
-}
-Mutation set(Bytes key, Bytes value) {
-  return {Mutation::Type::set, std::move(key), std::move(value), 0};
-}
-Mutation add(Bytes key, std::uint64_t amount) {
-  Bytes operand;
-  append_little_endian_u64(operand, amount);
-  return {Mutation::Type::add, std::move(key), std::move(operand), 0};
 }
 
 TEST(EtcdEffects, later_mutations_of_a_key_win_and_it_is_written_once) {

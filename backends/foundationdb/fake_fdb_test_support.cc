@@ -10,24 +10,24 @@
 namespace semper::foundationdb {
 namespace {
 
-FakeFdb* newest = nullptr;
+FakeFdb* newest_fake = nullptr;
 
 constexpr FdbError kNoCommitVersion = 2021;
 
 }  // namespace
 
 FakeFdb& FakeFdb::current() {
-  if (newest == nullptr) throw std::logic_error("a fake FoundationDB is not there");
-  return *newest;
+  if (newest_fake == nullptr) throw std::logic_error("a fake FoundationDB is not there");
+  return *newest_fake;
 }
 
-FakeFdb::FakeFdb() : previous_(std::exchange(newest, this)) {}
+FakeFdb::FakeFdb() : previous_(std::exchange(newest_fake, this)) {}
 
 FakeFdb::~FakeFdb() {
   // Nobody waits for a thread whose client was let go by one of its own callbacks.
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return !running_; });
-  newest = previous_;
+  newest_fake = previous_;
 }
 
 void FakeFdb::fail_next(Call call, std::vector<FdbError> codes) {

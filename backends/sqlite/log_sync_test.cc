@@ -215,7 +215,7 @@ void forget_what_was_written(const std::string& log, std::int64_t from) {
   file << std::string(4096, '\0');
 }
 
-std::int64_t size_of(const std::string& path) {
+std::int64_t length_of(const std::string& path) {
   struct stat status {};
   EXPECT_EQ(::stat(path.c_str(), &status), 0);
   return status.st_size;
@@ -228,7 +228,7 @@ TEST(LogSync, what_a_failed_flush_lost_is_told_and_its_version_not_given_again) 
   const auto old = put(store, "key", "old");
   ASSERT_TRUE(old);
   const std::string log = place.file() + "-wal";
-  const auto before = size_of(log);
+  const auto before = length_of(log);
   flush.arm();
   auto answer = put_beside(store, "lost", "1");
   flush.wait_until_it_began();
@@ -258,7 +258,7 @@ TEST(LogSync, what_several_processes_built_on_what_was_lost_is_acknowledged_by_n
     ASSERT_TRUE(put(first, "key", "old"));
     auto sidecar = open_sidecar(place.file());
     const std::string log = place.file() + "-wal";
-    const auto before = size_of(log);
+    const auto before = length_of(log);
     flush.arm();
     auto one = put_beside(first, "one", "1");
     flush.wait_until_it_began();

@@ -22,7 +22,7 @@ namespace semper::sqlite {
 namespace {
 
 constexpr std::size_t kHeaderBytes = 100;
-constexpr BytesView kMagic("SQLite format 3\0", 16);
+constexpr BytesView kSqliteMagic("SQLite format 3\0", 16);
 
 using Header = std::array<char, kHeaderBytes>;
 
@@ -111,7 +111,7 @@ bool has_wal(const StorePath& path) {
 
 Status check_header(const StorePath& path, const Header& header, std::size_t file_bytes) {
   const std::string name = "the file " + path.file;
-  if (!view(header).starts_with(kMagic)) {
+  if (!view(header).starts_with(kSqliteMagic)) {
     return fail(ErrorKind::corrupt,
                 name +
                     " does not begin like an SQLite database: it is something else, or its first "

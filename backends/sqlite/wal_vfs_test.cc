@@ -42,7 +42,7 @@ int open_counting(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int fl
   return code;
 }
 
-class WalVfs : public testing::Test {
+class WalVfs : public ::testing::Test {
  protected:
   WalVfs() {
     counting_.below = sqlite3_vfs_find(nullptr);
@@ -53,7 +53,7 @@ class WalVfs : public testing::Test {
     counting_.vfs.xOpen = open_counting;
     counting = &counting_;
     EXPECT_EQ(sqlite3_vfs_register(&counting_.vfs, 0), SQLITE_OK);
-    path_ = testing::TempDir() + "/wal_vfs_" + std::to_string(::getpid()) + ".db";
+    path_ = ::testing::TempDir() + "/wal_vfs_" + std::to_string(::getpid()) + ".db";
     remove_files();
     name_ = *wal_vfs_on("counting");
     EXPECT_EQ(sqlite3_open_v2(path_.c_str(), &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,

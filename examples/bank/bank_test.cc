@@ -14,7 +14,7 @@ using ::testing::IsEmpty;
 
 constexpr std::size_t kAccounts = 5;
 constexpr std::int64_t kAmount = 50;
-constexpr auto kPaidIn = static_cast<std::int64_t>(kAccounts) * kAmount;
+constexpr auto kAllPaidIn = static_cast<std::int64_t>(kAccounts) * kAmount;
 constexpr auto kLimit = std::chrono::seconds(20);
 
 class BankTest : public ::testing::Test {
@@ -32,7 +32,7 @@ class BankTest : public ::testing::Test {
     const auto account = semper::ref<Account>(*store_, from);
     return scheduler_.block_on(account.call(what)).value();
   }
-  Audit audited() { return scheduler_.block_on(audit(*store_, kPaidIn, kLimit)).value(); }
+  Audit audited() { return scheduler_.block_on(audit(*store_, kAllPaidIn, kLimit)).value(); }
 
   semper::Scheduler scheduler_;
   std::optional<semper::Store> store_;
@@ -51,7 +51,7 @@ TEST_F(BankTest, no_more_is_sent_than_there_is) {
 
 TEST_F(BankTest, an_account_that_is_opened_again_is_not_paid_into_again) {
   ASSERT_TRUE(scheduler_.block_on(open_accounts(*store_, kAccounts, kAmount)));
-  EXPECT_EQ(audited().balances, kPaidIn);
+  EXPECT_EQ(audited().balances, kAllPaidIn);
 }
 
 TEST_F(BankTest, clerks_at_once_lose_no_money) {
@@ -76,7 +76,7 @@ TEST_F(BankTest, clerks_at_once_lose_no_money) {
   for (auto& end : ends) done += scheduler_.block_on(end.wait()).value().done;
   const Audit found = audited();
   EXPECT_THAT(found.wrong, IsEmpty());
-  EXPECT_EQ(found.balances, kPaidIn);
+  EXPECT_EQ(found.balances, kAllPaidIn);
   EXPECT_EQ(found.sent, done);
 }
 
@@ -115,13 +115,13 @@ TEST_F(BankTest, a_statement_has_every_line_and_lists_the_last_ones_first) {
 TEST_F(BankTest, an_audit_notices_money_that_was_made) {
   const auto account = semper::ref<Account>(*store_, "000");
   ASSERT_TRUE(scheduler_.block_on(account.cast(Account::Receive{"nobody", 1, 10})));
-  const auto lost = scheduler_.block_on(audit(*store_, kPaidIn, std::chrono::seconds(0)));
+  const auto lost = scheduler_.block_on(audit(*store_, kAllPaidIn, std::chrono::seconds(0)));
   ASSERT_FALSE(lost) << "a transfer that nobody sent has come";
   EXPECT_THAT(lost.error().message(), HasSubstr("1 of 0 transfers have come"));
 }
 
 TEST_F(BankTest, an_audit_notices_a_wrong_sum) {
-  const auto found = scheduler_.block_on(audit(*store_, kPaidIn + 1, kLimit)).value();
+  const auto found = scheduler_.block_on(audit(*store_, kAllPaidIn + 1, kLimit)).value();
   EXPECT_THAT(found.wrong, ElementsAre("the balances are 250, and 251 were paid in"));
 }
 

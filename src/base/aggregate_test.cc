@@ -38,7 +38,7 @@ struct Nested {
   Point to;
   std::optional<Point> via;
 };
-enum class Colour { red };
+enum class OneColour { red };
 template <class T>
 struct One {
   T value;
@@ -83,7 +83,7 @@ constexpr bool each_counts_as_one() {
   return ((field_count<One<Fields>> == 1 && field_count<Three<Fields>> == 3) && ...);
 }
 static_assert(
-    each_counts_as_one<bool, char, int, double, Colour, Empty, Point, Nested, WithAlias>());
+    each_counts_as_one<bool, char, int, double, OneColour, Empty, Point, Nested, WithAlias>());
 static_assert(each_counts_as_one<std::string, std::string_view, std::filesystem::path>());
 static_assert(each_counts_as_one<std::optional<int>, std::optional<std::string>,
                                  std::optional<Point>, std::optional<std::vector<Point>>>());

@@ -18,8 +18,8 @@ std::string shown(std::string_view hex, JsonStyle style = {}) {
   const auto text = cbor_to_json(from_hex(hex), style);
   return text ? *text : "error: " + text.error().message();
 }
-std::string typed(std::string_view json) {
-  const auto item = json_to_cbor(json);
+std::string typed(std::string_view text) {
+  const auto item = json_to_cbor(text);
   if (item) return to_hex(*item);
   EXPECT_EQ(item.error().kind(), ErrorKind::invalid_argument);
   return "error: " + item.error().message();

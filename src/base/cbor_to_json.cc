@@ -188,11 +188,11 @@ void JsonText::floating(const cbor::Item& item) {
 }
 
 void JsonText::quoted(std::string_view text) {
-  constexpr char kHexDigits[] = "0123456789abcdef";
+  constexpr char kDigits[] = "0123456789abcdef";
   const auto escape = [&](unsigned char code) {
     out_ += "\\u00";
-    out_.push_back(kHexDigits[code >> 4]);
-    out_.push_back(kHexDigits[code & 0x0f]);
+    out_.push_back(kDigits[code >> 4]);
+    out_.push_back(kDigits[code & 0x0f]);
   };
   out_.push_back('"');
   for (std::size_t i = 0; i < text.size(); ++i) {

@@ -11,7 +11,7 @@
 
 #include "base/hex_test_support.h"
 
-namespace shop {
+namespace web_shop {
 
 // Also a plain aggregate: to_json is preferred.
 struct Order {
@@ -55,7 +55,7 @@ struct Throws {};
 }
 [[maybe_unused]] void from_json(const nlohmann::json&, Throws&) {}
 
-}  // namespace shop
+}  // namespace web_shop
 
 namespace semper {
 namespace {
@@ -64,7 +64,7 @@ using nlohmann::json;
 using testing::from_hex;
 
 template <class T>
-std::string failure(std::string_view hex) {
+std::string json_failure(std::string_view hex) {
   const auto result = decode<T>(from_hex(hex));
   if (result) return "decoded without a failure";
   EXPECT_EQ(result.error().kind(), ErrorKind::invalid_argument);
@@ -72,61 +72,61 @@ std::string failure(std::string_view hex) {
 }
 
 TEST(CodecJsonTest, a_type_with_both_forms_is_stored_by_name) {
-  EXPECT_EQ(to_hex(encode(shop::Order{"tea", 2})), "a265636f756e7402646974656d63746561");
-  const auto order = decode<shop::Order>(encode(shop::Order{"tea", 2}));
+  EXPECT_EQ(to_hex(encode(web_shop::Order{"tea", 2})), "a265636f756e7402646974656d63746561");
+  const auto order = decode<web_shop::Order>(encode(web_shop::Order{"tea", 2}));
   ASSERT_TRUE(order.has_value()) << order.error().to_string();
   EXPECT_EQ(order->item, "tea");
   EXPECT_EQ(order->count, 2);
 }
 
 TEST(CodecJsonTest, functions_that_are_friends_or_templates_are_found) {
-  EXPECT_EQ(to_hex(encode(shop::Account(-1))), "a16862616c616e63655f20");
-  EXPECT_EQ(decode<shop::Account>(encode(shop::Account(7)))->balance(), 7);
-  EXPECT_EQ(to_hex(encode(shop::State::paid)), "6470616964");
-  EXPECT_EQ(decode<shop::State>(from_hex("6470616964")), shop::State::paid);
+  EXPECT_EQ(to_hex(encode(web_shop::Account(-1))), "a16862616c616e63655f20");
+  EXPECT_EQ(decode<web_shop::Account>(encode(web_shop::Account(7)))->balance(), 7);
+  EXPECT_EQ(to_hex(encode(web_shop::State::paid)), "6470616964");
+  EXPECT_EQ(decode<web_shop::State>(from_hex("6470616964")), web_shop::State::paid);
 }
 
 TEST(CodecJsonTest, a_json_type_inside_an_aggregate_keeps_its_names) {
-  const shop::Invoice invoice{{"cup", 3}, shop::State::paid, {shop::Account(5)}};
+  const web_shop::Invoice invoice{{"cup", 3}, web_shop::State::paid, {web_shop::Account(5)}};
   const Bytes bytes = encode(invoice);
   EXPECT_EQ(bytes.front(), '\x83') << "an array of three fields";
   EXPECT_NE(bytes.find("count"), Bytes::npos);
-  const auto back = decode<shop::Invoice>(bytes);
+  const auto back = decode<web_shop::Invoice>(bytes);
   ASSERT_TRUE(back.has_value()) << back.error().to_string();
   EXPECT_EQ(back->order.count, 3);
-  EXPECT_EQ(back->state, shop::State::paid);
+  EXPECT_EQ(back->state, web_shop::State::paid);
   EXPECT_EQ(back->accounts.at(0).balance(), 5);
 }
 
 TEST(CodecJsonTest, one_function_alone_does_not_change_how_a_type_is_stored) {
-  EXPECT_EQ(to_hex(encode(shop::OnlyWritten{5})), "8105");
+  EXPECT_EQ(to_hex(encode(web_shop::OnlyWritten{5})), "8105");
 }
 
 TEST(CodecJsonTest, unknown_and_missing_fields_are_left_to_from_json) {
   const auto order =
-      decode<shop::Order>(from_hex("a2"
-                                   "646974656d"
-                                   "6178"
-                                   "6161"
-                                   "f5"));
+      decode<web_shop::Order>(from_hex("a2"
+                                       "646974656d"
+                                       "6178"
+                                       "6161"
+                                       "f5"));
   ASSERT_TRUE(order.has_value()) << order.error().to_string();
   EXPECT_EQ(order->item, "x");
   EXPECT_EQ(order->count, 1);
-  EXPECT_NE(failure<shop::Account>("a0").find(
-                "shop::Account, in the item at byte 0: [json.exception.out_of_range.403]"),
+  EXPECT_NE(json_failure<web_shop::Account>("a0").find(
+                "web_shop::Account, in the item at byte 0: [json.exception.out_of_range.403]"),
             std::string::npos);
 }
 
 TEST(CodecJsonTest, an_exception_of_from_json_is_an_error_with_its_path) {
-  const std::string message = failure<std::vector<shop::Order>>(
+  const std::string message = json_failure<std::vector<web_shop::Order>>(
       "82a0a165636f756e74"
       "6178");
-  EXPECT_EQ(message.find("element 2: shop::Order, in the item at byte 2: [json.exception."), 0u)
+  EXPECT_EQ(message.find("element 2: web_shop::Order, in the item at byte 2: [json.exception."), 0u)
       << message;
 }
 
 TEST(CodecJsonTest, an_exception_of_to_json_reaches_the_caller) {
-  EXPECT_THROW(encode(shop::Throws()), std::runtime_error);
+  EXPECT_THROW(encode(web_shop::Throws()), std::runtime_error);
 }
 
 TEST(CodecJsonTest, a_document_comes_back_as_it_was) {
@@ -158,17 +158,18 @@ TEST(CodecJsonTest, a_string_that_is_not_utf8_comes_back_as_a_string) {
 }
 
 TEST(CodecJsonTest, what_has_no_form_in_json_is_refused_with_its_place) {
-  EXPECT_EQ(failure<json>("c101"), "found tag 1, which has no form in JSON, at byte 0");
-  EXPECT_EQ(failure<json>("f7"), "expected null, found a simple value at byte 0");
-  EXPECT_EQ(failure<json>("a10102"), "key of entry 1: expected text, found an integer at byte 1");
-  EXPECT_EQ(failure<json>("3bffffffffffffffff"),
+  EXPECT_EQ(json_failure<json>("c101"), "found tag 1, which has no form in JSON, at byte 0");
+  EXPECT_EQ(json_failure<json>("f7"), "expected null, found a simple value at byte 0");
+  EXPECT_EQ(json_failure<json>("a10102"),
+            "key of entry 1: expected text, found an integer at byte 1");
+  EXPECT_EQ(json_failure<json>("3bffffffffffffffff"),
             "found an integer outside 64 bits with sign at byte 0");
-  EXPECT_EQ(failure<json>("a2616101616102"),
+  EXPECT_EQ(json_failure<json>("a2616101616102"),
             "key of entry 2: found the same as an earlier one at byte 4");
-  EXPECT_EQ(failure<json>("a1616181f7"),
+  EXPECT_EQ(json_failure<json>("a1616181f7"),
             "\"a\": element 1: expected null, found a simple value at byte 4");
-  EXPECT_EQ(failure<json>(""), "the input ends at byte 0 where an item should start");
-  EXPECT_EQ(failure<json>("5a"), "found an item that is cut short at byte 0");
+  EXPECT_EQ(json_failure<json>(""), "the input ends at byte 0 where an item should start");
+  EXPECT_EQ(json_failure<json>("5a"), "found an item that is cut short at byte 0");
 }
 
 TEST(CodecJsonTest, a_document_nested_too_deep_is_refused_both_ways) {

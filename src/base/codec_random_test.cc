@@ -64,9 +64,9 @@ struct Everything {
   std::chrono::nanoseconds delay{};
   nlohmann::json document;
 };
-struct Tree {
-  std::vector<Tree> children;
-  std::map<std::string, Tree> named;
+struct RandomTree {
+  std::vector<RandomTree> children;
+  std::map<std::string, RandomTree> named;
 };
 
 Everything example() {
@@ -82,7 +82,7 @@ Everything example() {
   return value;
 }
 
-// The most that any of these types takes per byte of input: a Tree or Leaf in a node of a map,
+// The most that any of these types takes per byte of input: a RandomTree or Leaf in a node of a map,
 // whose containers start empty; json objects are alike. And something to start with, errors
 // included.
 constexpr std::size_t kBytesPerInputByte = 512;
@@ -106,7 +106,7 @@ void expect_bounded(BytesView bytes) {
 
 void expect_bounded_for_all(BytesView bytes) {
   expect_bounded<Everything>(bytes);
-  expect_bounded<Tree>(bytes);
+  expect_bounded<RandomTree>(bytes);
   expect_bounded<std::vector<Leaf>>(bytes);
   expect_bounded<std::map<std::string, std::vector<std::int64_t>>>(bytes);
   expect_bounded<nlohmann::json>(bytes);
@@ -178,11 +178,11 @@ TEST(CodecRandomTest, no_memory_is_taken_on_the_word_of_an_arrays_length) {
 }
 
 TEST(CodecRandomTest, encode_takes_no_memory_but_its_output) {
-  struct Message {
+  struct LeanMessage {
     std::int64_t by = 5;
     std::string text = std::string(100, 'x');
   };
-  const Message message;
+  const LeanMessage message;
   (void)encode(message);  // the thread's buffer grows once
   std::size_t before = allocated_bytes;
   const Bytes bytes = encode(message);

@@ -14,7 +14,7 @@ namespace {
 using Names = std::vector<std::string>;
 
 struct None {};
-struct Order {
+struct NamedOrder {
   std::int64_t amount = 1;
   std::string note;
   std::vector<std::map<int, std::string>> lines;
@@ -26,14 +26,14 @@ struct Two {
 };
 
 TEST(FieldNames, they_are_those_of_the_source_in_order) {
-  if (field_names<Order>().empty()) GTEST_SKIP() << "this compiler does not tell them";
-  EXPECT_EQ(field_names<Order>(), Names({"amount", "note", "lines"}));
+  if (field_names<NamedOrder>().empty()) GTEST_SKIP() << "this compiler does not tell them";
+  EXPECT_EQ(field_names<NamedOrder>(), Names({"amount", "note", "lines"}));
   EXPECT_EQ(field_names<None>(), Names());
-  const Names two = field_names<Two<std::optional<Order>, std::map<int, Order>>>();
+  const Names two = field_names<Two<std::optional<NamedOrder>, std::map<int, NamedOrder>>>();
   EXPECT_EQ(two, Names({"first_of_them", "second"}));
   struct Local {
     double inside;
-    Order order;
+    NamedOrder order;
   };
   EXPECT_EQ(field_names<Local>(), Names({"inside", "order"}));
 }

@@ -48,13 +48,13 @@ class KernelThatSaysNotNow : public ::testing::TestWithParam<std::tuple<IoMode, 
     refused_with = error;
     refusals = 0;
     calls_made = 0;
-    auto opened = internal::open_block_device_with(world_.path(), {.mode = mode}, calls_);
+    auto opened = semper::internal::open_block_device_with(world_.path(), {.mode = mode}, calls_);
     ASSERT_TRUE(opened) << opened.error().to_string();
     device_ = std::move(*opened);
   }
 
   FileWorld world_{{}};
-  const internal::IoCalls calls_{impatient_preadv, impatient_pwritev, impatient_fdatasync};
+  const semper::internal::IoCalls calls_{impatient_preadv, impatient_pwritev, impatient_fdatasync};
   std::unique_ptr<BlockDevice> device_;
 };
 
@@ -83,7 +83,7 @@ TEST_P(KernelThatSaysNotNow, is_not_asked_for_ever) {
   const auto status = run_on_a_scheduler(device_->read(0, back.span()));
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().kind(), ErrorKind::io);
-  EXPECT_EQ(calls_made.load(), internal::kAttemptsOfOneCall);
+  EXPECT_EQ(calls_made.load(), semper::internal::kAttemptsOfOneCall);
   refusals = 0;
   EXPECT_TRUE(run_on_a_scheduler(device_->read(0, back.span())))
       << "a read that failed is not final";

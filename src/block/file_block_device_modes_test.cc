@@ -65,9 +65,9 @@ TEST(FileBlockDeviceModes, where_io_uring_is_forbidden_threads_do_it_and_the_des
 }
 
 std::binary_semaphore flush_may_end{0};
-std::atomic<int> flushes_called = 0;
+std::atomic<int> hanging_flushes = 0;
 int flush_that_waits_and_fails(int) {
-  ++flushes_called;
+  ++hanging_flushes;
   flush_may_end.acquire();
   errno = EIO;
   return -1;
@@ -76,9 +76,9 @@ int flush_that_waits_and_fails(int) {
 TEST(FileBlockDeviceModes,
      a_flush_that_fails_after_its_caller_was_cancelled_is_final_all_the_same) {
   FileWorld world({});
-  internal::IoCalls calls = internal::system_io_calls();
+  semper::internal::IoCalls calls = semper::internal::system_io_calls();
   calls.fdatasync = flush_that_waits_and_fails;
-  auto device = internal::open_block_device_with(
+  auto device = semper::internal::open_block_device_with(
       world.path(), {.mode = IoMode::threads, .max_threads = 1}, calls);
   ASSERT_TRUE(device);
   asio::io_context context(1);
@@ -107,7 +107,7 @@ TEST(FileBlockDeviceModes,
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind(), ErrorKind::io);
   EXPECT_THAT(refused.error().message(), HasSubstr("takes nothing more"));
-  EXPECT_EQ(flushes_called.load(), 1);
+  EXPECT_EQ(hanging_flushes.load(), 1);
 }
 
 // A read that has begun and is not let go on. What it writes into must be there until it ends.
@@ -128,7 +128,7 @@ class InterruptedRead : public ::testing::Test {
     read_ended.store(false);
     calls_.preadv = read_that_waits;
     const FileDeviceOptions options{.mode = IoMode::threads, .max_threads = 1};
-    auto opened = internal::open_block_device_with(world_.path(), options, calls_);
+    auto opened = semper::internal::open_block_device_with(world_.path(), options, calls_);
     ASSERT_TRUE(opened);
     device_ = std::move(*opened);
     asio::co_spawn(*context_, read(), asio::bind_cancellation_slot(signal_.slot(), asio::detached));
@@ -144,7 +144,7 @@ class InterruptedRead : public ::testing::Test {
   }
 
   FileWorld world_{{}};
-  internal::IoCalls calls_ = internal::system_io_calls();
+  semper::internal::IoCalls calls_ = semper::internal::system_io_calls();
   std::unique_ptr<BlockDevice> device_;
   std::unique_ptr<asio::io_context> context_ = std::make_unique<asio::io_context>(1);
   asio::cancellation_signal signal_;

@@ -114,16 +114,16 @@ int flush_that_fails(int descriptor) {
     errno = EIO;
     return -1;
   }
-  return internal::system_io_calls().fdatasync(descriptor);
+  return semper::internal::system_io_calls().fdatasync(descriptor);
 }
 
 TEST_F(FileBlockDeviceTest, a_failed_flush_is_final_and_the_kernel_is_not_asked_again) {
-  internal::IoCalls calls = internal::system_io_calls();
+  semper::internal::IoCalls calls = semper::internal::system_io_calls();
   calls.fdatasync = flush_that_fails;
   for (const auto mode : {IoMode::threads, IoMode::inline_blocking}) {
     failing_flushes = 1;
     flushes_called = 0;
-    auto opened = internal::open_block_device_with(path_, {.mode = mode}, calls);
+    auto opened = semper::internal::open_block_device_with(path_, {.mode = mode}, calls);
     ASSERT_TRUE(opened);
     auto& device = **opened;
     AlignedBuffer bytes(4096);
@@ -135,7 +135,7 @@ TEST_F(FileBlockDeviceTest, a_failed_flush_is_final_and_the_kernel_is_not_asked_
     EXPECT_EQ(run_on_a_scheduler(device.write(0, bytes.span())).error(), failed.error());
     EXPECT_EQ(run_on_a_scheduler(device.read(0, bytes.span())).error(), failed.error());
     EXPECT_EQ(flushes_called, 1);
-    auto again = internal::open_block_device_with(path_, {.mode = mode}, calls);
+    auto again = semper::internal::open_block_device_with(path_, {.mode = mode}, calls);
     ASSERT_TRUE(again);
     EXPECT_TRUE(run_on_a_scheduler((*again)->write_and_flush(0, bytes.span())));
   }
@@ -149,13 +149,13 @@ ssize_t write_that_is_short(int descriptor, const iovec* parts, int, off_t offse
   }
   const iovec first{.iov_base = parts->iov_base,
                     .iov_len = std::min<std::size_t>(parts->iov_len, 512)};
-  return internal::system_io_calls().pwritev(descriptor, &first, 1, offset);
+  return semper::internal::system_io_calls().pwritev(descriptor, &first, 1, offset);
 }
 
 TEST_F(FileBlockDeviceTest, short_and_interrupted_writes_are_carried_on) {
-  internal::IoCalls calls = internal::system_io_calls();
+  semper::internal::IoCalls calls = semper::internal::system_io_calls();
   calls.pwritev = write_that_is_short;
-  auto opened = internal::open_block_device_with(
+  auto opened = semper::internal::open_block_device_with(
       path_, {.mode = IoMode::threads, .cache = DeviceCache::page_cache}, calls);
   ASSERT_TRUE(opened);
   const auto a = pattern(4096, 2);
@@ -170,11 +170,11 @@ TEST_F(FileBlockDeviceTest, short_and_interrupted_writes_are_carried_on) {
 }
 
 TEST_F(FileBlockDeviceTest, durability_none_never_asks_for_a_flush) {
-  internal::IoCalls calls = internal::system_io_calls();
+  semper::internal::IoCalls calls = semper::internal::system_io_calls();
   calls.fdatasync = flush_that_fails;
   failing_flushes = 0;
   flushes_called = 0;
-  auto opened = internal::open_block_device_with(
+  auto opened = semper::internal::open_block_device_with(
       path_, {.mode = IoMode::inline_blocking, .durability = Durability::none}, calls);
   ASSERT_TRUE(opened);
   const auto bytes = pattern(4096, 4);

@@ -19,7 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(FlushOrder, a_flush_alone_is_told_of_at_once) {
-  internal::FlushOrder order;
+  semper::internal::FlushOrder order;
   std::string told;
   order.end(order.begin(), [&] { told += "a"; });
   order.end(order.begin(), [&] { told += "b"; });
@@ -27,7 +27,7 @@ TEST(FlushOrder, a_flush_alone_is_told_of_at_once) {
 }
 
 TEST(FlushOrder, a_flush_is_told_of_when_all_have_ended_that_were_under_way_with_it) {
-  internal::FlushOrder order;
+  semper::internal::FlushOrder order;
   std::string told;
   const auto a = order.begin();
   const auto b = order.begin();
@@ -41,7 +41,7 @@ TEST(FlushOrder, a_flush_is_told_of_when_all_have_ended_that_were_under_way_with
 }
 
 TEST(FlushOrder, flushes_that_never_stop_coming_keep_none_waiting_for_ever) {
-  internal::FlushOrder order;
+  semper::internal::FlushOrder order;
   int told = 0;
   auto before = order.begin();
   for (int i = 0; i < 1000; ++i) {
@@ -54,12 +54,12 @@ TEST(FlushOrder, flushes_that_never_stop_coming_keep_none_waiting_for_ever) {
 
 // The first flush waits until it may end, and fails; every other one succeeds, as the kernel has told
 // of the failure already.
-std::atomic<int> flushes_called = 0;
+std::atomic<int> ordered_flushes = 0;
 std::atomic<int> flushes_returned = 0;
 std::binary_semaphore first_began{0};
 std::binary_semaphore first_may_fail{0};
 int flush_that_fails_once(int) {
-  if (++flushes_called > 1) {
+  if (++ordered_flushes > 1) {
     ++flushes_returned;
     return 0;
   }
@@ -72,10 +72,10 @@ int flush_that_fails_once(int) {
 class FlushBesideAFailingOne : public ::testing::Test {
  protected:
   void open(IoMode mode, std::size_t threads) {
-    flushes_called = flushes_returned = 0;
+    ordered_flushes = flushes_returned = 0;
     calls_.fdatasync = flush_that_fails_once;
     const FileDeviceOptions options{.mode = mode, .max_threads = threads};
-    auto opened = internal::open_block_device_with(world_.path(), options, calls_);
+    auto opened = semper::internal::open_block_device_with(world_.path(), options, calls_);
     ASSERT_TRUE(opened);
     device_ = std::move(*opened);
   }
@@ -87,7 +87,7 @@ class FlushBesideAFailingOne : public ::testing::Test {
   }
 
   FileWorld world_{{}};
-  internal::IoCalls calls_ = internal::system_io_calls();
+  semper::internal::IoCalls calls_ = semper::internal::system_io_calls();
   std::unique_ptr<BlockDevice> device_;
   Status first_;
   Status second_;
@@ -123,7 +123,7 @@ TEST_F(FlushBesideAFailingOne, is_not_asked_for_where_it_had_not_begun) {
   context.run();
   EXPECT_FALSE(first_);
   EXPECT_FALSE(second_);
-  EXPECT_EQ(flushes_called.load(), 1) << "the kernel has nothing more to say about what was lost";
+  EXPECT_EQ(ordered_flushes.load(), 1) << "the kernel has nothing more to say about what was lost";
 }
 
 TEST_F(FlushBesideAFailingOne, waits_for_it_on_the_callers_thread) {
@@ -140,7 +140,7 @@ TEST_F(FlushBesideAFailingOne, waits_for_it_on_the_callers_thread) {
   two.join();
   EXPECT_FALSE(first_);
   EXPECT_FALSE(second_);
-  EXPECT_EQ(flushes_called.load(), 1);
+  EXPECT_EQ(ordered_flushes.load(), 1);
 }
 
 }  // namespace

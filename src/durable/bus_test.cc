@@ -14,25 +14,25 @@
 namespace semper {
 namespace {
 
-using Seen = std::vector<int>;
+using Numbers = std::vector<int>;
 
 TEST(Bus, a_new_subscriber_gets_the_last_value_first) {
   Bus<int> bus;
-  Seen before, after;
+  Numbers before, after;
   auto early = bus.subscribe([&](int value) { before.push_back(value); });
-  EXPECT_EQ(before, Seen{}) << "nothing was published yet";
+  EXPECT_EQ(before, Numbers{}) << "nothing was published yet";
   bus.publish(1);
   bus.publish(2);
   auto late = bus.subscribe([&](int value) { after.push_back(value); });
   bus.publish(3);
-  EXPECT_EQ(before, (Seen{1, 2, 3}));
-  EXPECT_EQ(after, (Seen{2, 3}));
+  EXPECT_EQ(before, (Numbers{1, 2, 3}));
+  EXPECT_EQ(after, (Numbers{2, 3}));
   EXPECT_EQ(bus.last(), 3);
 }
 
 TEST(Bus, a_subscriber_that_throws_harms_nobody) {
   Bus<int> bus;
-  Seen seen;
+  Numbers seen;
   std::vector<std::string> lines;
   set_log_sink(
       [&](LogLevel, std::string_view, std::string_view line) { lines.emplace_back(line); });
@@ -44,14 +44,14 @@ TEST(Bus, a_subscriber_that_throws_harms_nobody) {
   bus.publish(1);
   bus.publish(2);
   set_log_sink({});
-  EXPECT_EQ(seen, (Seen{1, 2}));
+  EXPECT_EQ(seen, (Numbers{1, 2}));
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_NE(lines[0].find("the subscriber's trouble"), std::string::npos);
 }
 
 TEST(Bus, unsubscribing_itself_and_others_inside_a_callback_takes_effect_at_once) {
   Bus<int> bus;
-  Seen first, second;
+  Numbers first, second;
   BusSubscription one, two;
   one = bus.subscribe([&](int value) {
     first.push_back(value);
@@ -61,14 +61,14 @@ TEST(Bus, unsubscribing_itself_and_others_inside_a_callback_takes_effect_at_once
   two = bus.subscribe([&](int value) { second.push_back(value); });
   bus.publish(1);
   bus.publish(2);
-  EXPECT_EQ(first, Seen{1});
-  EXPECT_EQ(second, Seen{}) << "it was unsubscribed before its turn";
+  EXPECT_EQ(first, Numbers{1});
+  EXPECT_EQ(second, Numbers{}) << "it was unsubscribed before its turn";
   EXPECT_EQ(bus.subscribers(), 0u);
 }
 
 TEST(Bus, what_is_published_inside_a_callback_comes_after_and_in_one_order_for_all) {
   Bus<int> bus;
-  Seen first, second, third;
+  Numbers first, second, third;
   BusSubscription inner;
   auto one = bus.subscribe([&](int value) {
     first.push_back(value);
@@ -79,9 +79,9 @@ TEST(Bus, what_is_published_inside_a_callback_comes_after_and_in_one_order_for_a
   });
   auto two = bus.subscribe([&](int value) { second.push_back(value); });
   bus.publish(1);
-  EXPECT_EQ(first, (Seen{1, 2, 3}));
-  EXPECT_EQ(second, (Seen{1, 2, 3}));
-  EXPECT_EQ(third, (Seen{2, 3})) << "the last value at the time, then what follows";
+  EXPECT_EQ(first, (Numbers{1, 2, 3}));
+  EXPECT_EQ(second, (Numbers{1, 2, 3}));
+  EXPECT_EQ(third, (Numbers{2, 3})) << "the last value at the time, then what follows";
 }
 
 TEST(Bus, a_callback_that_owns_its_own_subscription_dies_without_a_deadlock) {
@@ -111,7 +111,7 @@ TEST(Bus, a_subscription_may_outlive_the_bus) {
 
 TEST(Bus, past_its_bound_the_newest_waiting_value_is_replaced_and_the_last_one_arrives) {
   Bus<int> bus;
-  Seen seen;
+  Numbers seen;
   const int count = static_cast<int>(Bus<int>::kMaxPending) + 10;
   auto heard = bus.subscribe([&](int value) {
     seen.push_back(value);
@@ -126,7 +126,7 @@ TEST(Bus, past_its_bound_the_newest_waiting_value_is_replaced_and_the_last_one_a
 
 TEST(Bus, from_many_threads_every_subscriber_sees_one_order_and_none_after_its_end) {
   Bus<int> bus;
-  Seen first, second;
+  Numbers first, second;
   auto one = bus.subscribe([&](int value) { first.push_back(value); });
   auto two = bus.subscribe([&](int value) { second.push_back(value); });
   std::vector<std::thread> threads;

@@ -19,9 +19,9 @@ using namespace std::chrono_literals;
 using testing::simulated_run;
 using testing::SimulatedClock;
 
-class Log {
+class DebugLog {
  public:
-  Log() {
+  DebugLog() {
     set_log_level(LogLevel::debug);
     set_log_sink([this](LogLevel level, std::string_view component, std::string_view line) {
       std::lock_guard lock(mutex_);
@@ -30,12 +30,12 @@ class Log {
       }
     });
   }
-  ~Log() {
+  ~DebugLog() {
     set_log_sink({});
     set_log_level(LogLevel::info);
   }
-  Log(const Log&) = delete;
-  Log& operator=(const Log&) = delete;
+  DebugLog(const DebugLog&) = delete;
+  DebugLog& operator=(const DebugLog&) = delete;
 
   std::string text() const {
     std::string all;
@@ -52,8 +52,8 @@ bool starts_with(const std::string& text, const std::string& head) {
   return text.rfind(head, 0) == 0;
 }
 
-struct World {
-  World() {
+struct LogWorld {
+  LogWorld() {
     options.name = "billing";
     options.env = Env{&clock, &random};
   }
@@ -78,8 +78,8 @@ Task<void> use(Durable<int> durable) {
 }
 
 TEST(ConnectionLog, a_durable_says_each_change_once_and_no_attempt) {
-  World world;
-  Log log;
+  LogWorld world;
+  DebugLog log;
   simulated_run(world.clock, [&]() -> Task<void> {
     auto durable = world.durable();
     for (int i = 0; i < 5; ++i) co_await use(durable);
@@ -98,8 +98,8 @@ TEST(ConnectionLog, a_durable_says_each_change_once_and_no_attempt) {
 }
 
 TEST(ConnectionLog, a_failed_first_connection_and_giving_up_are_each_logged_once) {
-  World world;
-  Log log;
+  LogWorld world;
+  DebugLog log;
   world.options.attempt_limit = 3;
   world.is_up = false;
   simulated_run(world.clock, [&]() -> Task<void> {
@@ -116,8 +116,8 @@ TEST(ConnectionLog, a_failed_first_connection_and_giving_up_are_each_logged_once
 }
 
 TEST(ConnectionLog, what_broke_it_is_named_and_a_deadline_of_a_caller_is_logged_at_debug) {
-  World world;
-  Log log;
+  LogWorld world;
+  DebugLog log;
   world.options.access = Access::exclusive;
   simulated_run(world.clock, [&]() -> Task<void> {
     auto durable = world.durable();
@@ -139,7 +139,7 @@ TEST(ConnectionLog, what_broke_it_is_named_and_a_deadline_of_a_caller_is_logged_
 }
 
 TEST(ConnectionLog, a_stream_says_each_change_once) {
-  Log log;
+  DebugLog log;
   SimulatedClock clock;
   durable_test::ScriptedServer server(clock, "no no c:1.cut no rpc c:2.end never");
   StreamOptions options;
@@ -168,7 +168,7 @@ TEST(ConnectionLog, a_stream_says_each_change_once) {
 }
 
 TEST(ConnectionLog, a_sink_may_use_what_the_line_is_about) {
-  World world;
+  LogWorld world;
   std::optional<Durable<int>> durable;
   int lines = 0;
   set_log_sink([&](LogLevel, std::string_view, std::string_view) {

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "durable/durable_test_support.h"
 #include "semper/base/log.h"
 #include "semper/durable/durable.h"
 #include "semper/env/scheduler.h"
@@ -16,6 +17,7 @@ namespace semper {
 namespace {
 
 using namespace std::chrono_literals;
+using durable_test::never_broken;
 using testing::SimulatedClock;
 
 class Deadline : public ::testing::Test {
@@ -29,10 +31,6 @@ class Deadline : public ::testing::Test {
 Async<int> one() {
   co_return 1;
 }
-bool never_broken(const int&) {
-  return false;
-}
-
 // What an f writes when it goes, into what its caller holds.
 struct Note {
   explicit Note(std::string& where) : text(where) {}

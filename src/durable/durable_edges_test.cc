@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "durable/durable_test_support.h"
 #include "semper/base/log.h"
 #include "semper/durable/durable.h"
 #include "semper/env/scheduler.h"
@@ -20,12 +21,10 @@ namespace semper {
 namespace {
 
 using namespace std::chrono_literals;
+using durable_test::call;
+using durable_test::never_broken;
 using testing::simulated_run;
 using testing::SimulatedClock;
-
-bool never_broken(const int&) {
-  return false;
-}
 
 // A failure of a test and not a time that anything takes.
 constexpr auto kPatience = 60s;
@@ -39,11 +38,6 @@ struct Log {
   Log& operator=(const Log&) = delete;
   std::string text;
 };
-
-Task<void> call(Durable<int> durable, std::vector<std::string>& seen) {
-  auto value = co_await durable.with([](int& number) { return number; });
-  seen.push_back(value ? std::to_string(*value) : std::string(to_string(value.error().kind())));
-}
 
 // ---- arguments ----
 

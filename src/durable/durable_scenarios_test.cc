@@ -123,18 +123,19 @@ const Scenario kScenarios[] = {
      false, true},
 };
 
-struct Value {
+struct NumberedValue {
   int id;
 };
 
-class World {
+class ScenarioWorld {
  public:
-  explicit World(const Scenario& scenario) : scenario_(scenario), builds_(scenario.builds) {}
+  explicit ScenarioWorld(const Scenario& scenario)
+      : scenario_(scenario), builds_(scenario.builds) {}
 
   std::string play() {
-    Durable<Value>::Options options;
+    Durable<NumberedValue>::Options options;
     options.env = Env{&clock_, &random_};
-    options.dispose = [this](Value& value) { see("disposed", value.id); };
+    options.dispose = [this](NumberedValue& value) { see("disposed", value.id); };
     options.is_permanent = is_permanent_error;
     options.attempt_limit = scenario_.attempt_limit;
     options.max_waiters = scenario_.max_waiters;
@@ -145,19 +146,19 @@ class World {
     }
     if (scenario_.deadline) options.attempt_deadline = 10s;
     if (scenario_.no_overlap) options.overlap = Overlap::never;
-    Durable<Value>::Rebuild rebuild;
+    Durable<NumberedValue>::Rebuild rebuild;
     if (scenario_.rebuilds) {
-      rebuild = [this](Value& value) {
+      rebuild = [this](NumberedValue& value) {
         see("rebuild", value.id);
         return build();
       };
     }
-    auto durable = Durable<Value>::create(
+    auto durable = Durable<NumberedValue>::create(
         [this] {
           see("create");
           return build();
         },
-        [this](const Value& value) {
+        [this](const NumberedValue& value) {
           if (bad_check_) throw std::runtime_error("cannot tell");
           return broken_.count(value.id) > 0;
         },
@@ -175,7 +176,7 @@ class World {
   }
   void see(const std::string& what, int id) { see(what + "(" + std::to_string(id) + ")"); }
 
-  Async<Value> build() {
+  Async<NumberedValue> build() {
     std::string how;
     builds_ >> how;
     const int id = ++last_id_;
@@ -189,25 +190,25 @@ class World {
     if (how == "hang") SEMPER_CO_TRY_STATUS(co_await sleep_for(clock_, 24h));
     if (how == "broken") broken_.insert(id);
     EXPECT_NE(how, "") << "an attempt too many";
-    co_return Value{id};
+    co_return NumberedValue{id};
   }
 
-  Task<void> with(Durable<Value> durable) {
-    auto done = co_await durable.with([this](Value& value) { see("f", value.id); });
+  Task<void> with(Durable<NumberedValue> durable) {
+    auto done = co_await durable.with([this](NumberedValue& value) { see("f", value.id); });
     if (!done) see(std::string(to_string(done.error().kind())));
     ++ended_;
   }
 
-  Task<void> refused(Durable<Value> durable) {
-    auto done = co_await durable.with([this](Value& value) -> Result<void> {
+  Task<void> refused(Durable<NumberedValue> durable) {
+    auto done = co_await durable.with([this](NumberedValue& value) -> Result<void> {
       see("refused", value.id);
       return fail(ErrorKind::not_found, "the function's error");
     });
     EXPECT_FALSE(done);
   }
 
-  Task<void> hold(Durable<Value> durable) {
-    auto done = co_await durable.with([this](Value& value) -> Async<void> {
+  Task<void> hold(Durable<NumberedValue> durable) {
+    auto done = co_await durable.with([this](NumberedValue& value) -> Async<void> {
       see("hold", value.id);
       SEMPER_CO_TRY(const bool released, co_await release_.wait());
       EXPECT_TRUE(released);
@@ -216,7 +217,7 @@ class World {
     EXPECT_TRUE(done);
   }
 
-  Task<void> run(Durable<Value> durable);
+  Task<void> run(Durable<NumberedValue> durable);
 
   const Scenario& scenario_;
   std::istringstream builds_;
@@ -231,7 +232,7 @@ class World {
   std::string seen_;
 };
 
-Task<void> World::run(Durable<Value> durable) {
+Task<void> ScenarioWorld::run(Durable<NumberedValue> durable) {
   const auto executor = co_await asio::this_coro::executor;
   std::istringstream steps(scenario_.steps);
   for (std::string step; steps >> step;) {
@@ -281,7 +282,7 @@ Task<void> World::run(Durable<Value> durable) {
 class DurableScenario : public ::testing::TestWithParam<Scenario> {};
 
 TEST_P(DurableScenario, what_happens_is_what_the_table_says) {
-  EXPECT_EQ(World(GetParam()).play(), GetParam().seen);
+  EXPECT_EQ(ScenarioWorld(GetParam()).play(), GetParam().seen);
 }
 
 INSTANTIATE_TEST_SUITE_P(table, DurableScenario, ::testing::ValuesIn(kScenarios),

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "durable/durable_test_support.h"
 #include "semper/env/scheduler.h"
 #include "semper/testing/simulated_run.h"
 
@@ -16,12 +17,10 @@ namespace semper {
 namespace {
 
 using namespace std::chrono_literals;
+using durable_test::call;
+using durable_test::never_broken;
 using testing::simulated_run;
 using testing::SimulatedClock;
-
-bool never_broken(const int&) {
-  return false;
-}
 
 // A durable number whose builds take a second each, and count.
 struct Slow {
@@ -82,11 +81,6 @@ TEST(Durable, create_or_fail_builds_at_once_and_fails_with_the_build) {
     auto broken = co_await Durable<int>::create_or_fail(make, [](const int&) { return true; });
     EXPECT_EQ(broken.error().kind(), ErrorKind::retry) << "broken right after its build";
   }());
-}
-
-Task<void> call(Durable<int> durable, std::vector<std::string>& seen) {
-  auto value = co_await durable.with([](int& number) { return number; });
-  seen.push_back(value ? std::to_string(*value) : std::string(to_string(value.error().kind())));
 }
 
 TEST(Durable, a_caller_that_is_cancelled_leaves_the_attempt_to_the_others) {

@@ -26,9 +26,9 @@ struct Line {
   std::shared_ptr<std::deque<std::string>> answers = std::make_shared<std::deque<std::string>>();
 };
 
-class World {
+class ExclusiveWorld {
  public:
-  World() {
+  ExclusiveWorld() {
     options.name = "the line";
     options.env = Env{&clock, &random};
     options.access = Access::exclusive;
@@ -87,7 +87,7 @@ class World {
 using Seen = std::vector<std::string>;
 
 TEST(DurableExclusive, functions_run_one_at_a_time_in_the_order_in_which_they_came) {
-  World world;
+  ExclusiveWorld world;
   world.options.executor = Executor();
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -104,7 +104,7 @@ TEST(DurableExclusive, functions_run_one_at_a_time_in_the_order_in_which_they_ca
 }
 
 TEST(DurableExclusive, checks_and_probes_leave_alone_what_an_f_is_using) {
-  World world;
+  ExclusiveWorld world;
   int probes = 0;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -132,7 +132,7 @@ TEST(DurableExclusive, checks_and_probes_leave_alone_what_an_f_is_using) {
 }
 
 TEST(DurableExclusive, a_caller_that_is_cancelled_in_the_middle_leaves_no_answer_for_the_next) {
-  World world;
+  ExclusiveWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto line = world.durable();
@@ -151,7 +151,7 @@ TEST(DurableExclusive, a_caller_that_is_cancelled_in_the_middle_leaves_no_answer
 
 TEST(DurableExclusive,
      a_deadline_that_passes_while_f_runs_is_outcome_unknown_and_breaks_the_value) {
-  World world;
+  ExclusiveWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     auto line = world.durable();
     const WithOptions soon{.deadline = 300ms};
@@ -166,7 +166,7 @@ TEST(DurableExclusive,
 }
 
 TEST(DurableExclusive, an_f_that_succeeds_in_spite_of_its_deadline_has_succeeded) {
-  World world;
+  ExclusiveWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     auto line = world.durable();
     auto deaf = [&](Line& on) -> Async<std::string> {
@@ -182,7 +182,7 @@ TEST(DurableExclusive, an_f_that_succeeds_in_spite_of_its_deadline_has_succeeded
 }
 
 TEST(DurableExclusive, a_deadline_that_passes_before_the_turn_is_timeout_and_f_does_not_run) {
-  World world;
+  ExclusiveWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto line = world.durable();
@@ -202,7 +202,7 @@ TEST(DurableExclusive, a_deadline_that_passes_before_the_turn_is_timeout_and_f_d
 TEST(DurableExclusive, a_waiter_that_leaves_while_it_is_given_the_turn_passes_it_on) {
   for (const auto when : {999ms, 1000ms, 1001ms}) {
     for (int turns = 0; turns < 6; ++turns) {
-      World world;
+      ExclusiveWorld world;
       simulated_run(world.clock, [&]() -> Task<void> {
         const auto executor = co_await asio::this_coro::executor;
         auto line = world.durable();
@@ -225,7 +225,7 @@ TEST(DurableExclusive, a_waiter_that_leaves_while_it_is_given_the_turn_passes_it
 }
 
 TEST(DurableExclusive, a_loop_that_goes_with_the_turn_and_with_a_waiter_stops_nobody) {
-  World world;
+  ExclusiveWorld world;
   auto doomed = std::make_unique<asio::io_context>(1);
   asio::io_context home(1);
   world.options.executor = home.get_executor();
@@ -258,7 +258,7 @@ TEST(DurableExclusive, a_loop_that_goes_with_the_turn_and_with_a_waiter_stops_no
 TEST(DurableExclusive, errors_of_the_connection_break_it_and_answers_of_the_server_do_not) {
   for (const ErrorKind kind : {ErrorKind::io, ErrorKind::timeout, ErrorKind::closed,
                                ErrorKind::cancelled, ErrorKind::not_found, ErrorKind::conflict}) {
-    World world;
+    ExclusiveWorld world;
     simulated_run(world.clock, [&]() -> Task<void> {
       auto line = world.durable();
       auto f = [&](Line&) -> Result<void> { return fail(kind, "as it is"); };
@@ -273,7 +273,7 @@ TEST(DurableExclusive, errors_of_the_connection_break_it_and_answers_of_the_serv
 
 TEST(DurableExclusive, breaks_on_decides_and_one_that_throws_breaks) {
   for (const bool throws : {false, true}) {
-    World world;
+    ExclusiveWorld world;
     world.options.breaks_on = [throws](const Error& error) {
       if (throws) throw std::runtime_error("cannot tell");
       return error.kind() == ErrorKind::not_found;
@@ -292,7 +292,7 @@ TEST(DurableExclusive, breaks_on_decides_and_one_that_throws_breaks) {
 }
 
 TEST(DurableExclusive, what_f_throws_passes_unchanged_and_breaks_the_value) {
-  World world;
+  ExclusiveWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     auto line = world.durable();
     std::string caught;
@@ -308,7 +308,7 @@ TEST(DurableExclusive, what_f_throws_passes_unchanged_and_breaks_the_value) {
 }
 
 TEST(DurableExclusive, callers_that_waited_behind_an_attempt_share_its_failure) {
-  World world;
+  ExclusiveWorld world;
   world.options.retry = std::nullopt;
   world.takes = 5s;
   world.refused = 1;
@@ -329,7 +329,7 @@ TEST(DurableExclusive, callers_that_waited_behind_an_attempt_share_its_failure) 
 }
 
 TEST(DurableExclusive, in_a_pause_a_caller_that_asked_to_fail_fails_behind_one_that_waits) {
-  World world;
+  ExclusiveWorld world;
   world.options.retry = RetryOptions{.initial = 10s, .maximum = 10s};
   world.refused = 1;
   simulated_run(world.clock, [&]() -> Task<void> {
@@ -347,7 +347,7 @@ TEST(DurableExclusive, in_a_pause_a_caller_that_asked_to_fail_fails_behind_one_t
 }
 
 TEST(DurableExclusive, more_than_max_waiters_are_refused_and_close_answers_the_others) {
-  World world;
+  ExclusiveWorld world;
   world.options.max_waiters = 2;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -369,7 +369,7 @@ TEST(DurableExclusive, more_than_max_waiters_are_refused_and_close_answers_the_o
 }
 
 TEST(DurableExclusive, what_was_idle_for_long_is_probed_before_it_is_used) {
-  World world;
+  ExclusiveWorld world;
   int probes = 0;
   bool answers = true;
   world.options.probe_after_idle = 1min;
@@ -395,7 +395,7 @@ TEST(DurableExclusive, what_was_idle_for_long_is_probed_before_it_is_used) {
 }
 
 TEST(DurableExclusive, after_max_lifetime_a_value_is_replaced_between_two_users) {
-  World world;
+  ExclusiveWorld world;
   world.options.max_lifetime = 100s;
   simulated_run(world.clock, [&]() -> Task<void> {
     auto line = world.durable();
@@ -411,7 +411,7 @@ TEST(DurableExclusive, after_max_lifetime_a_value_is_replaced_between_two_users)
 
 TEST(DurableExclusive, system_errors_are_errors_wherever_they_are_thrown) {
   for (const Access access : {Access::shared, Access::exclusive}) {
-    World world;
+    ExclusiveWorld world;
     world.options.access = access;
     simulated_run(world.clock, [&]() -> Task<void> {
       auto refuse = []() -> Async<Line> {
@@ -439,7 +439,7 @@ TEST(DurableExclusive, system_errors_are_errors_wherever_they_are_thrown) {
 }
 
 TEST(DurableExclusive, a_deadline_with_shared_access_cancels_f_and_breaks_nothing) {
-  World world;
+  ExclusiveWorld world;
   world.options.access = Access::shared;
   simulated_run(world.clock, [&]() -> Task<void> {
     auto line = world.durable();

@@ -22,8 +22,8 @@ struct Session {
   bool busy = false;
 };
 
-struct World {
-  World() {
+struct PoolWorld {
+  PoolWorld() {
     options.connections = 3;
     options.each.name = "pool";
     options.each.env = Env{&clock, &random};
@@ -76,7 +76,7 @@ struct World {
 };
 
 TEST(Pool, it_uses_no_more_than_its_connections_and_serves_waiters_in_order) {
-  World world;
+  PoolWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto pool = world.pool();
@@ -96,7 +96,7 @@ TEST(Pool, it_uses_no_more_than_its_connections_and_serves_waiters_in_order) {
 }
 
 TEST(Pool, under_little_load_it_uses_one_connection) {
-  World world;
+  PoolWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     auto pool = world.pool();
     for (int i = 0; i < 10; ++i) co_await world.caller(pool, "a");
@@ -105,7 +105,7 @@ TEST(Pool, under_little_load_it_uses_one_connection) {
 }
 
 TEST(Pool, a_broken_connection_is_replaced_and_the_others_stay) {
-  World world;
+  PoolWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto pool = world.pool();
@@ -124,7 +124,7 @@ TEST(Pool, a_broken_connection_is_replaced_and_the_others_stay) {
 }
 
 TEST(Pool, its_deadline_says_how_many_are_in_use_and_wait) {
-  World world;
+  PoolWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto pool = world.pool();
@@ -141,7 +141,7 @@ TEST(Pool, its_deadline_says_how_many_are_in_use_and_wait) {
 }
 
 TEST(Pool, a_cancelled_f_costs_its_connection_and_not_its_place) {
-  World world;
+  PoolWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto pool = world.pool();
@@ -165,7 +165,7 @@ TEST(Pool, a_cancelled_f_costs_its_connection_and_not_its_place) {
 }
 
 TEST(Pool, closing_refuses_callers_that_wait_and_lets_those_that_run_finish) {
-  World world;
+  PoolWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto pool = world.pool();
@@ -185,7 +185,7 @@ TEST(Pool, closing_refuses_callers_that_wait_and_lets_those_that_run_finish) {
 }
 
 TEST(Pool, while_the_server_is_gone_callers_fail_or_wait_as_they_asked) {
-  World world;
+  PoolWorld world;
   world.is_up = false;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;

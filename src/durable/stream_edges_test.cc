@@ -19,7 +19,7 @@ namespace {
 using namespace asio::experimental::awaitable_operators;
 using testing::simulated_run;
 using testing::SimulatedClock;
-using Pipe = PipeStream<int>;
+using NumberPipe = PipeStream<int>;
 
 // Batches of one number each, 1 to `count`, as fast as they are asked for; then it stays.
 class Counting final : public stream::UpdateSource<int> {
@@ -38,13 +38,13 @@ class Counting final : public stream::UpdateSource<int> {
   int sent_ = 0;
 };
 
-Pipe::Dispatch counting(Clock& clock, int count) {
-  return [&clock, count](stream::DispatchRequest) -> Task<Pipe::Dispatched> {
-    co_return Pipe::Connection(std::make_unique<Counting>(clock, count));
+NumberPipe::Dispatch counting(Clock& clock, int count) {
+  return [&clock, count](stream::DispatchRequest) -> Task<NumberPipe::Dispatched> {
+    co_return NumberPipe::Connection(std::make_unique<Counting>(clock, count));
   };
 }
 
-std::optional<int> number_of(const Result<Pipe::Event>& event) {
+std::optional<int> number_of(const Result<NumberPipe::Event>& event) {
   if (!event) return std::nullopt;
   const auto* batch = std::get_if<stream::UpdateBatch<int>>(&*event);
   return batch != nullptr ? std::optional<int>(batch->updates.at(0)) : std::nullopt;
@@ -55,12 +55,12 @@ std::optional<int> number_of(const Result<Pipe::Event>& event) {
 enum class Rival { is_set_from_outside, is_ready_every_second_time };
 
 // Reads until it has `count` numbers, each time against something that may be faster.
-Task<void> read_in_races(Pipe& stream, int count, OneShot<int>& rival, Rival how, bool rival_first,
-                         std::vector<int>& numbers) {
+Task<void> read_in_races(NumberPipe& stream, int count, OneShot<int>& rival, Rival how,
+                         bool rival_first, std::vector<int>& numbers) {
   for (int race = 0; static_cast<int>(numbers.size()) < count; ++race) {
     rival = OneShot<int>();
     if (how == Rival::is_ready_every_second_time && race % 2 == 0) rival.set(1);
-    std::optional<Result<Pipe::Event>> event;
+    std::optional<Result<NumberPipe::Event>> event;
     if (rival_first) {
       auto first = co_await (rival.wait() || stream.next());
       if (first.index() == 1) event = std::get<1>(std::move(first));
@@ -80,7 +80,7 @@ TEST(StreamEdges, a_reader_that_loses_a_race_after_it_was_woken_loses_no_event) 
     StreamOptions options;
     options.env.clock = &clock;
     options.max_buffered_updates = 1;  // each batch waits for the reader
-    auto stream = Pipe::create(driver.get_executor(), counting(clock, 1000), options);
+    auto stream = NumberPipe::create(driver.get_executor(), counting(clock, 1000), options);
     OneShot<int> rival;
     std::vector<int> numbers;
     asio::co_spawn(
@@ -109,7 +109,8 @@ TEST(StreamEdges, a_reader_whose_rival_was_ready_first_loses_no_event) {
   simulated_run(clock, [&]() -> Task<void> {
     StreamOptions options;
     options.env.clock = &clock;
-    auto stream = Pipe::create(co_await asio::this_coro::executor, counting(clock, 50), options);
+    auto stream =
+        NumberPipe::create(co_await asio::this_coro::executor, counting(clock, 50), options);
     static_cast<void>(co_await sleep_for(clock, 1s));  // all is in the buffer
     OneShot<int> rival;
     co_await read_in_races(stream, 50, rival, Rival::is_ready_every_second_time, true, numbers);
@@ -143,7 +144,7 @@ TEST(StreamEdges, a_source_that_always_has_something_leaves_turns_to_others) {
       StreamOptions options;
       options.env.clock = &clock;
       const auto executor = co_await asio::this_coro::executor;
-      auto stream = Pipe::create(executor, counting(clock, 1000), options);
+      auto stream = NumberPipe::create(executor, counting(clock, 1000), options);
       if (filled_first) static_cast<void>(co_await sleep_for(clock, 1s));
       asio::co_spawn(executor, count_turns(turns), asio::detached);
       for (int last = 0; last < 1000;) {
@@ -201,14 +202,14 @@ TEST(StreamEdges, join_waits_for_a_dispatch_that_is_cancelled) {
   SimulatedClock clock;
   int alive = 0, most = 0;
   simulated_run(clock, [&]() -> Task<void> {
-    auto hang = [&](stream::DispatchRequest) -> Task<Pipe::Dispatched> {
+    auto hang = [&](stream::DispatchRequest) -> Task<NumberPipe::Dispatched> {
       const Counted counted(alive, most);
       static_cast<void>(co_await sleep_for(clock, 1h));
       co_return stream::rpc_error(Error(ErrorKind::io, "never"));
     };
     StreamOptions options;
     options.env.clock = &clock;
-    auto stream = Pipe::create(co_await asio::this_coro::executor, hang, options);
+    auto stream = NumberPipe::create(co_await asio::this_coro::executor, hang, options);
     static_cast<void>(co_await sleep_for(clock, 1s));
     EXPECT_EQ(alive, 1);
     co_await stream.join();
@@ -221,7 +222,7 @@ TEST(StreamEdges, create_or_fail_that_failed_dispatches_no_more) {
     SimulatedClock clock;
     int dispatches = 0;
     simulated_run(clock, [&]() -> Task<void> {
-      auto refuse = [&](stream::DispatchRequest) -> Task<Pipe::Dispatched> {
+      auto refuse = [&](stream::DispatchRequest) -> Task<NumberPipe::Dispatched> {
         ++dispatches;
         const Error error(ErrorKind::io, "the same text");
         if (connect) co_return stream::failed_to_connect(error);
@@ -230,7 +231,7 @@ TEST(StreamEdges, create_or_fail_that_failed_dispatches_no_more) {
       StreamOptions options;
       options.env.clock = &clock;
       options.resubscribe_delay = 0s;
-      auto made = co_await Pipe::create_or_fail(refuse, options);
+      auto made = co_await NumberPipe::create_or_fail(refuse, options);
       EXPECT_FALSE(made);
       static_cast<void>(co_await sleep_for(clock, 1s));
     }());
@@ -246,10 +247,10 @@ TEST(StreamEdges, what_a_reader_throws_is_not_the_sources_trouble) {
   const Executor strand = asio::make_strand(context);
   StreamOptions options;
   options.env.clock = &clock;
-  auto stream = Pipe::create(strand, counting(clock, 3), options);
+  auto stream = NumberPipe::create(strand, counting(clock, 3), options);
   std::vector<int> numbers;
   int lost = 0;
-  auto read = [](Pipe& from, bool throws, std::vector<int>& out, int& losses) -> Task<void> {
+  auto read = [](NumberPipe& from, bool throws, std::vector<int>& out, int& losses) -> Task<void> {
     while (out.size() < 3) {
       auto event = co_await from.next();
       if (!event) co_return;
@@ -318,20 +319,20 @@ TEST(StreamEdges,
     StreamOptions options;
     options.env.clock = &clock;
     const auto executor = co_await asio::this_coro::executor;
-    std::unique_ptr<Pipe> stream;
+    std::unique_ptr<NumberPipe> stream;
     const std::string text(100, 'x');
     auto destroy = [&stream, text](int number) {
       if (number == 2) stream.reset();
       return number + static_cast<int>(text.size());
     };
-    stream = std::make_unique<Pipe>(
-        Pipe::create(executor, counting(clock, 2), options).map_update(destroy));
+    stream = std::make_unique<NumberPipe>(
+        NumberPipe::create(executor, counting(clock, 2), options).map_update(destroy));
     while (stream) {
       auto event = co_await stream->next();
       if (auto number = number_of(event)) seen += std::to_string(*number) + " ";
     }
-    stream = std::make_unique<Pipe>(
-        Pipe::create(executor, counting(clock, 0), options).map_update(destroy));
+    stream = std::make_unique<NumberPipe>(
+        NumberPipe::create(executor, counting(clock, 0), options).map_update(destroy));
     auto wait = [&]() -> Task<void> {
       while (true) {
         auto event = co_await stream->next();
@@ -355,7 +356,7 @@ TEST(StreamEdges, a_stream_whose_loop_goes_before_it_began_ends) {
   auto never_run = std::make_unique<asio::io_context>(1);
   StreamOptions options;
   options.env.clock = &clock;
-  auto stream = Pipe::create(never_run->get_executor(), counting(clock, 1), options);
+  auto stream = NumberPipe::create(never_run->get_executor(), counting(clock, 1), options);
   asio::io_context context(1);
   std::string seen;
   auto wait = [&]() -> Task<void> {

@@ -35,9 +35,9 @@ const std::map<std::string, std::string> kFollowers = {
     {"lost", "try"},
 };
 
-class World {
+class StreamWorld {
  public:
-  explicit World(std::uint64_t seed) : random_(seed) {
+  explicit StreamWorld(std::uint64_t seed) : random_(seed) {
     options_.env = Env{&clock_, &random_};
     options_.resubscribe_delay = 2s;
     options_.max_buffered_updates = 1 + random_.below(20);
@@ -63,7 +63,7 @@ class World {
  private:
   class Source final : public stream::UpdateSource<int> {
    public:
-    Source(World& world, int after) : world_(world), last_(after) { ++world_.open_; }
+    Source(StreamWorld& world, int after) : world_(world), last_(after) { ++world_.open_; }
     ~Source() override { --world_.open_; }
 
     Async<std::optional<stream::UpdateBatch<int>>> next() override {
@@ -82,7 +82,7 @@ class World {
     }
 
    private:
-    World& world_;
+    StreamWorld& world_;
     int last_;
   };
 
@@ -199,7 +199,7 @@ class World {
 TEST(StreamInterleavings, no_seed_breaks_the_order_or_loses_an_update) {
   const auto first = testing::test_seed();
   for (std::uint64_t i = 0; i < 400; ++i) {
-    World(first + i).run();
+    StreamWorld(first + i).run();
     if (::testing::Test::HasFailure()) {
       FAIL() << "first with seed " << first + i << " (SEMPER_TEST_SEED replays from it)";
     }

@@ -18,8 +18,8 @@ using testing::SimulatedClock;
 using States = StateStream<int, int, int>;
 using Pipe = PipeStream<int, int>;
 
-struct Side {
-  explicit Side(const std::string& attempts) : server(clock, attempts) {
+struct StreamSide {
+  explicit StreamSide(const std::string& attempts) : server(clock, attempts) {
     options.env.clock = &clock;
   }
   SimulatedClock clock;
@@ -39,7 +39,7 @@ Task<std::string> read(Stream& stream, int events) {
 }
 
 TEST(Stream, create_or_fail_begins_with_the_first_attempt_or_is_its_error) {
-  Side side("c:1.stay rpc no");
+  StreamSide side("c:1.stay rpc no");
   simulated_run(side.clock, [&]() -> Task<void> {
     const auto dispatch = side.server.dispatcher<States::Connection>();
     auto good = co_await States::create_or_fail(dispatch, side.options);
@@ -62,7 +62,7 @@ struct Channel {
 };
 
 TEST(Stream, over_a_durable_errors_of_the_connection_are_failed_to_connect_and_others_rpc_errors) {
-  Side side("");
+  StreamSide side("");
   int channels = 0, calls = 0;
   simulated_run(side.clock, [&]() -> Task<void> {
     DurableOptions<Channel> durable;
@@ -91,7 +91,7 @@ TEST(Stream, over_a_durable_errors_of_the_connection_are_failed_to_connect_and_o
 }
 
 TEST(Stream, map_update_and_map_state_change_what_they_name_and_batches_stay_batches) {
-  Side side("c:12.3.stay");
+  StreamSide side("c:12.3.stay");
   simulated_run(side.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto stream =
@@ -116,7 +116,7 @@ TEST(Stream, map_update_and_map_state_change_what_they_name_and_batches_stay_bat
 }
 
 TEST(Stream, a_mapping_that_throws_is_an_error_of_that_event_and_the_stream_goes_on) {
-  Side side("c:1.2.stay");
+  StreamSide side("c:1.2.stay");
   simulated_run(side.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto stream = Pipe::create(executor, side.server.dispatcher<Pipe::Connection>(), side.options)
@@ -131,7 +131,7 @@ TEST(Stream, a_mapping_that_throws_is_an_error_of_that_event_and_the_stream_goes
 }
 
 TEST(Stream, a_reader_that_is_cancelled_loses_nothing) {
-  Side side("c:wait.1.stay");
+  StreamSide side("c:wait.1.stay");
   simulated_run(side.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto stream = Pipe::create(executor, side.server.dispatcher<Pipe::Connection>(), side.options);
@@ -148,7 +148,7 @@ TEST(Stream, a_reader_that_is_cancelled_loses_nothing) {
 }
 
 TEST(Stream, a_stream_whose_executor_dies_ends) {
-  Side side("c:1.stay");
+  StreamSide side("c:1.stay");
   std::optional<Pipe> stream;
   simulated_run(side.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -161,7 +161,7 @@ TEST(Stream, a_stream_whose_executor_dies_ends) {
 }
 
 TEST(Stream, growing_delays_begin_anew_after_a_connection_that_lasted) {
-  Side side("no no no c:wait.wait.wait.end no c:stay");
+  StreamSide side("no no no c:wait.wait.wait.end no c:stay");
   SeededRandom random(1);
   side.options.env.random = &random;
   side.options.retry = RetryOptions{.initial = 1s, .maximum = 60s, .healthy_after = 2s};
@@ -192,7 +192,7 @@ TEST(Stream, growing_delays_begin_anew_after_a_connection_that_lasted) {
 
 TEST(Stream, statistics_and_metrics_count_what_happened) {
   metrics::Registry registry;
-  Side side("no c:12.3.end c:stay");
+  StreamSide side("no c:12.3.end c:stay");
   side.options.metrics = &registry;
   side.options.name = "numbers";
   simulated_run(side.clock, [&]() -> Task<void> {

@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 using asio::ip::tcp;
 
 // A failure of a test and not a time that anything takes.
-constexpr auto kPatience = 60s;
+constexpr auto kTcpPatience = 60s;
 
 // Gives lines back; "quiet" is not answered, "bye" is, and the connection then closed.
 class EchoServer {
@@ -77,7 +77,7 @@ using Tcp = Durable<TcpConnection>;
 Tcp durable_to(const EchoServer& server, const Executor& executor) {
   DurableOptions<TcpConnection> options;
   options.executor = executor;
-  options.with = WithOptions{.deadline = kPatience, .when_down = WhenDown::wait};
+  options.with = WithOptions{.deadline = kTcpPatience, .when_down = WhenDown::wait};
   const TcpOptions tcp{.host = "127.0.0.1", .port = server.port()};
   return durable_tcp(tcp, options);
 }
@@ -91,22 +91,22 @@ Async<std::string> ask(Tcp durable, std::string words, WithOptions how) {
   co_return co_await durable.with(how, f);
 }
 
-const WithOptions kPatient{.deadline = kPatience, .when_down = WhenDown::wait};
+const WithOptions kWaitsWithDeadline{.deadline = kTcpPatience, .when_down = WhenDown::wait};
 
 TEST(Tcp, answers_are_right_and_a_server_that_comes_back_is_found) {
   EchoServer server;
   Scheduler scheduler;
   auto durable = durable_to(server, scheduler.executor());
-  EXPECT_EQ(scheduler.block_on(ask(durable, "one", kPatient)), "one");
-  EXPECT_EQ(scheduler.block_on(ask(durable, "two", kPatient)), "two");
+  EXPECT_EQ(scheduler.block_on(ask(durable, "one", kWaitsWithDeadline)), "one");
+  EXPECT_EQ(scheduler.block_on(ask(durable, "two", kWaitsWithDeadline)), "two");
   EXPECT_EQ(server.accepted(), 1);
   server.stop();
-  const WithOptions hasty{.deadline = kPatience, .when_down = WhenDown::fail};
+  const WithOptions hasty{.deadline = kTcpPatience, .when_down = WhenDown::fail};
   const auto refused = scheduler.block_on(ask(durable, "three", hasty));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind(), ErrorKind::io) << refused.error().to_string();
   server.start();
-  EXPECT_EQ(scheduler.block_on(ask(durable, "four", kPatient)), "four");
+  EXPECT_EQ(scheduler.block_on(ask(durable, "four", kWaitsWithDeadline)), "four");
 }
 
 // The answer that nobody waits for any more is not the next one's.
@@ -119,7 +119,7 @@ TEST(Tcp, after_a_deadline_the_next_caller_gets_its_own_answer) {
   ASSERT_FALSE(late);
   EXPECT_TRUE(late.error().kind() == ErrorKind::outcome_unknown ||
               late.error().kind() == ErrorKind::timeout);
-  EXPECT_EQ(scheduler.block_on(ask(durable, "next", kPatient)), "next");
+  EXPECT_EQ(scheduler.block_on(ask(durable, "next", kWaitsWithDeadline)), "next");
 }
 
 TEST(Tcp, what_came_unasked_or_was_closed_meanwhile_is_not_used) {
@@ -131,7 +131,7 @@ TEST(Tcp, what_came_unasked_or_was_closed_meanwhile_is_not_used) {
     co_return co_await connection.read_until("\n");
   };
   EXPECT_EQ(scheduler.block_on(durable.with(two_answers)), "first");
-  EXPECT_EQ(scheduler.block_on(ask(durable, "third", kPatient)), "third");
+  EXPECT_EQ(scheduler.block_on(ask(durable, "third", kWaitsWithDeadline)), "third");
   EXPECT_EQ(server.accepted(), 2);
   auto bye = [](TcpConnection& connection) -> Async<void> {
     SEMPER_CO_TRY_STATUS(co_await connection.write("bye\n"));
@@ -141,7 +141,7 @@ TEST(Tcp, what_came_unasked_or_was_closed_meanwhile_is_not_used) {
     co_return Status();
   };
   EXPECT_TRUE(scheduler.block_on(durable.with(bye)));
-  EXPECT_EQ(scheduler.block_on(ask(durable, "fourth", kPatient)), "fourth");
+  EXPECT_EQ(scheduler.block_on(ask(durable, "fourth", kWaitsWithDeadline)), "fourth");
   EXPECT_EQ(server.accepted(), 3);
 }
 
@@ -168,7 +168,8 @@ TEST(Tcp, blocks_and_lines_are_read_long_lines_are_refused_and_login_runs_once) 
     co_return first + "|" + second;
   };
   EXPECT_EQ(scheduler.block_on(durable.with(blocks)), "abc\nde|fgh");
-  const auto too_long = scheduler.block_on(ask(durable, std::string(1000, 'x'), kPatient));
+  const auto too_long =
+      scheduler.block_on(ask(durable, std::string(1000, 'x'), kWaitsWithDeadline));
   ASSERT_FALSE(too_long);
   EXPECT_EQ(too_long.error().kind(), ErrorKind::exhausted) << too_long.error().to_string();
   EXPECT_EQ(logins, 1);
@@ -208,7 +209,7 @@ TEST(Tcp, a_pool_serves_many_callers_while_its_server_is_replaced) {
         SEMPER_CO_TRY_STATUS(co_await connection.write(line));
         co_return co_await connection.read_until("\n");
       };
-      auto answer = co_await pool.with(kPatient, f);
+      auto answer = co_await pool.with(kWaitsWithDeadline, f);
       if (answer) ++(*answer == words ? right : wrong);
     }
   };

@@ -300,11 +300,11 @@ struct StreamTrouble {
   int at = 1;
 };
 
-class StreamWorld {
+class TormentWorld {
  public:
   using Numbers = StateStream<int, int>;
 
-  explicit StreamWorld(StreamTrouble trouble) : trouble_(trouble) {
+  explicit TormentWorld(StreamTrouble trouble) : trouble_(trouble) {
     StreamOptions options;
     options.env.clock = &loop.clock;
     options.metrics = registry.get();
@@ -323,7 +323,7 @@ class StreamWorld {
           return number;
         }));
   }
-  ~StreamWorld() {
+  ~TormentWorld() {
     over_ = true;
     numbers.reset();
     loop.run_out();
@@ -366,7 +366,7 @@ class StreamWorld {
   // Numbers that go on from one connection to the next; each connection is cut after seven.
   class Source final : public stream::UpdateSource<int> {
    public:
-    explicit Source(StreamWorld& world) : world_(world) { ++world_.open; }
+    explicit Source(TormentWorld& world) : world_(world) { ++world_.open; }
     ~Source() override {
       --world_.open;
       try {
@@ -385,7 +385,7 @@ class StreamWorld {
     }
 
    private:
-    StreamWorld& world_;
+    TormentWorld& world_;
     int sent_ = 0;
   };
 
@@ -435,7 +435,7 @@ TEST(StreamTorment, any_function_may_throw_or_end_its_stream) {
         const std::string where = "spot " + std::to_string(spot) + ", action " +
                                   std::to_string(static_cast<int>(action)) + ", time " +
                                   std::to_string(at);
-        StreamWorld world({static_cast<Spot>(spot), action, at});
+        TormentWorld world({static_cast<Spot>(spot), action, at});
         world.start_reading(40);
         world.loop.run(2000);
         EXPECT_EQ(world.answered, world.begun) << where;
@@ -454,7 +454,7 @@ TEST(StreamTorment, any_function_may_throw_or_end_its_stream) {
 
 TEST(StreamTorment, a_reader_may_be_cancelled_at_any_step_and_nothing_is_lost_or_repeated) {
   for (int every = 2; every <= 14; ++every) {
-    StreamWorld world({});
+    TormentWorld world({});
     int rounds = 0;
     for (; world.seen.size() < 60; ++rounds) {
       ASSERT_LT(rounds, 5000) << "every " << every << " steps";
@@ -474,7 +474,7 @@ TEST(StreamTorment, a_reader_may_be_cancelled_at_any_step_and_nothing_is_lost_or
 
 TEST(StreamTorment, its_loop_may_go_at_any_step) {
   for (int step = 0; step < 150; ++step) {
-    StreamWorld world({});
+    TormentWorld world({});
     world.start_reading(1000);
     world.loop.run(step);
     world.loop.destroy();
@@ -484,7 +484,7 @@ TEST(StreamTorment, its_loop_may_go_at_any_step) {
 
 TEST(StreamTorment, join_may_be_called_at_any_step_and_is_the_end_of_all_that_runs) {
   for (int step = 0; step < 150; ++step) {
-    StreamWorld world({});
+    TormentWorld world({});
     world.start_reading(1000);
     world.loop.run(step);
     bool joined = false;

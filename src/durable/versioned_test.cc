@@ -42,7 +42,7 @@ std::string shown_texts(const Texts::Stream::Event& event) {
       event);
 }
 
-struct Side {
+struct VersionedSide {
   SimulatedClock clock;
   StreamOptions options;
   std::vector<Version> menu;
@@ -91,25 +91,25 @@ TEST(Versioned, the_highest_common_version_is_chosen_whatever_the_order) {
 }
 
 TEST(Versioned, the_highest_common_version_is_dispatched) {
-  Side side;
+  VersionedSide side;
   side.menu = {1, 4, 9};
   EXPECT_EQ(side.read(4), "try up(1) state 100 [v4,v5]");
 }
 
 TEST(Versioned, a_conversion_that_fails_is_the_error_of_that_update_alone) {
-  Side side;
+  VersionedSide side;
   side.menu = {1};
   EXPECT_EQ(side.read(4), "try up(1) state 100 [v1,corrupt,internal]");
 }
 
 TEST(Versioned, no_common_version_is_tried_again_until_the_other_side_is_upgraded) {
-  Side side;
+  VersionedSide side;
   side.menus = {{2, 3}, {2}, {2, 4}};
   EXPECT_EQ(side.read(7), "try failed(unsupported) try failed(unsupported) try up(1) state 100");
 }
 
 TEST(Versioned, no_common_version_ends_the_stream_where_the_options_call_it_permanent) {
-  Side side;
+  VersionedSide side;
   side.menu = {2, 3};
   side.options.is_permanent = is_permanent_error;
   EXPECT_EQ(side.read(3),
@@ -118,7 +118,7 @@ TEST(Versioned, no_common_version_ends_the_stream_where_the_options_call_it_perm
 }
 
 TEST(Versioned, a_menu_that_fails_is_told_by_its_kind_and_is_tried_again) {
-  Side side;
+  VersionedSide side;
   EXPECT_EQ(side.read(4), "try failed(io) try failed(io)");
 }
 

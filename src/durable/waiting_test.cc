@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "durable/durable_test_support.h"
 #include "semper/base/log.h"
 #include "semper/durable/durable.h"
 #include "semper/durable/internal/pace.h"
@@ -19,16 +20,13 @@ namespace semper {
 namespace {
 
 using namespace std::chrono_literals;
+using durable_test::never_broken;
 using testing::simulated_run;
 using testing::SimulatedClock;
 
-bool never_broken(const int&) {
-  return false;
-}
-
 // A server that is down, and clients that note when they came.
-struct World {
-  World() {
+struct WaitingWorld {
+  WaitingWorld() {
     options.name = "the server";
     options.env = Env{&clock, &random};
   }
@@ -66,7 +64,7 @@ const WithOptions kHasty{.when_down = WhenDown::fail};
 const WithOptions kOrdinary;
 
 TEST(DurableWaiting, a_call_that_waits_is_served_when_the_server_is_back) {
-  World world;
+  WaitingWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     auto durable = world.durable();
@@ -86,7 +84,7 @@ TEST(DurableWaiting, a_call_that_waits_is_served_when_the_server_is_back) {
 }
 
 TEST(DurableWaiting, without_pauses_a_call_that_waits_does_not_spin) {
-  World world;
+  WaitingWorld world;
   world.options.retry = std::nullopt;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -102,7 +100,7 @@ TEST(DurableWaiting, without_pauses_a_call_that_waits_does_not_spin) {
 
 TEST(DurableWaiting, its_deadline_is_timeout_and_names_the_last_failure) {
   for (const Duration takes : {Duration(0), Duration(700ms), Duration(1h)}) {
-    World world;
+    WaitingWorld world;
     world.takes = takes;
     simulated_run(world.clock, [&]() -> Task<void> {
       auto durable = world.durable();
@@ -120,11 +118,11 @@ TEST(DurableWaiting, its_deadline_is_timeout_and_names_the_last_failure) {
 }
 
 TEST(DurableWaiting, what_no_waiting_mends_is_an_error_at_once) {
-  World permanent, limited, closed;
+  WaitingWorld permanent, limited, closed;
   permanent.refusal = ErrorKind::permission;
   permanent.options.is_permanent = is_permanent_error;
   limited.options.attempt_limit = 3;
-  for (World* world : {&permanent, &limited}) {
+  for (WaitingWorld* world : {&permanent, &limited}) {
     simulated_run(world->clock, world->caller(world->durable(), kPatient));
   }
   EXPECT_EQ(permanent.seen, Seen{"permission"});
@@ -143,7 +141,7 @@ TEST(DurableWaiting, what_no_waiting_mends_is_an_error_at_once) {
 }
 
 TEST(DurableWaiting, by_default_a_call_waits_for_the_end_of_the_pause_and_makes_one_attempt) {
-  World world;
+  WaitingWorld world;
   world.options.retry = RetryOptions{.initial = 10s, .maximum = 10s};
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -162,7 +160,7 @@ TEST(DurableWaiting, by_default_a_call_waits_for_the_end_of_the_pause_and_makes_
 }
 
 TEST(DurableWaiting, reset_ends_the_pause_for_those_who_wait) {
-  World world;
+  WaitingWorld world;
   world.options.retry = RetryOptions{.initial = 1h, .maximum = 1h};
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -177,7 +175,7 @@ TEST(DurableWaiting, reset_ends_the_pause_for_those_who_wait) {
 }
 
 TEST(DurableWaiting, those_who_wait_are_bounded_and_those_who_leave_are_not_counted) {
-  World world;
+  WaitingWorld world;
   world.options.max_waiters = 3;
   world.options.retry = RetryOptions{.initial = 1min, .maximum = 1min};
   simulated_run(world.clock, [&]() -> Task<void> {
@@ -227,7 +225,7 @@ class Crowd : public ::testing::Test {
 
 TEST_F(Crowd, a_thousand_clients_of_a_server_that_is_back_do_not_come_in_one_instant) {
   SeededRandom random(testing::test_seed());
-  World world;
+  WaitingWorld world;
   world.options.env.random = &random;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -246,25 +244,25 @@ TEST_F(Crowd, a_thousand_clients_of_a_server_that_is_back_do_not_come_in_one_ins
   }());
 }
 
-using Pipe = PipeStream<int>;
+using WaitingPipe = PipeStream<int>;
 
-Task<Pipe::Dispatched> dispatch_to(World& world) {
+Task<WaitingPipe::Dispatched> dispatch_to(WaitingWorld& world) {
   world.came.push_back(world.clock.now());
   co_return stream::failed_to_connect(Error(ErrorKind::io, "nobody there"));
 }
 
 TEST_F(Crowd, a_thousand_streams_do_not_come_back_in_one_instant) {
   SeededRandom random(testing::test_seed());
-  World world;
+  WaitingWorld world;
   simulated_run(world.clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     StreamOptions options;
     options.env = Env{&world.clock, &random};
     options.max_buffered_events = 1000;
     const auto begun = world.clock.now();
-    std::vector<Pipe> streams;
+    std::vector<WaitingPipe> streams;
     for (int i = 0; i < kClients; ++i) {
-      streams.push_back(Pipe::create(
+      streams.push_back(WaitingPipe::create(
           executor, [&](stream::DispatchRequest) { return dispatch_to(world); }, options));
     }
     static_cast<void>(co_await sleep_for(world.clock, 60s));

@@ -117,6 +117,6 @@ Clock& system_clock() {
 }
 
 // Made when the program is loaded: while a thread makes it, another one may fork.
-[[maybe_unused]] static const Clock& made_at_start = system_clock();
+[[maybe_unused]] static const Clock& system_clock_made_at_start = system_clock();
 
 }  // namespace semper

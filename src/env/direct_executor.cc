@@ -49,7 +49,7 @@ asio::execution_context& DirectExecutor::query(asio::execution::context_t) const
 }
 
 // Made when the program is loaded: while a thread makes it, another one may fork.
-[[maybe_unused]] static const asio::execution_context& made_at_start =
+[[maybe_unused]] static const asio::execution_context& direct_executor_made_at_start =
     DirectExecutor().query(asio::execution::context);
 
 bool is_direct(const Executor& executor) noexcept {

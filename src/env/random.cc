@@ -102,6 +102,6 @@ Random& system_random() {
 }
 
 // Made when the program is loaded: while a thread makes it, another one may fork.
-[[maybe_unused]] static const Random& made_at_start = system_random();
+[[maybe_unused]] static const Random& system_random_made_at_start = system_random();
 
 }  // namespace semper

@@ -32,8 +32,8 @@ struct stat status_of(const std::string& path) {
 TEST(SharedFile, one_that_was_made_has_the_mode_of_its_model_whatever_the_umask) {
   const TemporaryFolder folder;
   const mode_t before = ::umask(077);
-  const auto made =
-      internal::open_shared_file(folder.path("a"), status_like(::geteuid(), ::getegid(), 0764));
+  const auto made = semper::internal::open_shared_file(folder.path("a"),
+                                                       status_like(::geteuid(), ::getegid(), 0764));
   ::umask(before);
   ASSERT_TRUE(made) << made.error().to_string();
   ::close(*made);
@@ -44,10 +44,10 @@ TEST(SharedFile, one_that_was_made_has_the_mode_of_its_model_whatever_the_umask)
 TEST(SharedFile, one_that_is_there_is_opened_as_it_is) {
   const TemporaryFolder folder;
   const auto mine = status_like(::geteuid(), ::getegid(), 0600);
-  const auto first = internal::open_shared_file(folder.path("a"), mine);
+  const auto first = semper::internal::open_shared_file(folder.path("a"), mine);
   ASSERT_TRUE(first);
   ASSERT_EQ(::write(*first, "x", 1), 1);
-  const auto second = internal::open_shared_file(folder.path("a"), mine);
+  const auto second = semper::internal::open_shared_file(folder.path("a"), mine);
   ASSERT_TRUE(second);
   char byte = 0;
   EXPECT_EQ(::read(*second, &byte, 1), 1);
@@ -58,14 +58,15 @@ TEST(SharedFile, one_that_is_there_is_opened_as_it_is) {
 TEST(SharedFile, a_link_in_its_place_is_not_followed) {
   const TemporaryFolder folder;
   ASSERT_EQ(::symlink(folder.path("elsewhere").c_str(), folder.path("a").c_str()), 0);
-  EXPECT_FALSE(internal::open_shared_file(folder.path("a"), status_like(0, 0, 0600)));
+  EXPECT_FALSE(semper::internal::open_shared_file(folder.path("a"), status_like(0, 0, 0600)));
   EXPECT_NE(::access(folder.path("elsewhere").c_str(), F_OK), 0);
 }
 
 TEST(SharedFile, root_gives_it_to_the_owner_and_the_group_of_its_model) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can give files away";
   const TemporaryFolder folder;
-  const auto made = internal::open_shared_file(folder.path("a"), status_like(kOwner, kGroup, 0640));
+  const auto made =
+      semper::internal::open_shared_file(folder.path("a"), status_like(kOwner, kGroup, 0640));
   ASSERT_TRUE(made) << made.error().to_string();
   ::close(*made);
   EXPECT_EQ(status_of(folder.path("a")).st_uid, kOwner);
@@ -79,7 +80,7 @@ TEST(SharedFile, root_opens_that_of_another_user_in_a_sticky_folder) {
   ASSERT_EQ(::chmod(folder.path("").c_str(), 01777), 0);
   for (int round = 0; round < 2; ++round) {
     const auto made =
-        internal::open_shared_file(folder.path("a"), status_like(kOwner, kGroup, 0600));
+        semper::internal::open_shared_file(folder.path("a"), status_like(kOwner, kGroup, 0600));
     ASSERT_TRUE(made) << made.error().to_string() << " (fs.protected_regular?)";
     ::close(*made);
   }

@@ -19,8 +19,8 @@ using testing::Sides;
 using testing::SimulatedRing;
 using testing::World;
 
-constexpr std::uint64_t kBlock = 4096;
-constexpr std::uint64_t kDataAt = 8 * kBlock;
+constexpr std::uint64_t kBeliefBlock = 4096;
+constexpr std::uint64_t kDataAt = 8 * kBeliefBlock;
 
 TEST(RingBelief, an_item_that_a_flush_failed_on_is_durable_when_it_is_returned) {
   SimulatedRing ring;
@@ -114,7 +114,7 @@ TEST(RingBelief, a_creation_that_is_cut_off_leaves_the_blocks_of_claims_as_they_
   for (std::size_t interval = 0; interval <= disk.interval(); ++interval) {
     const std::vector<SectorFate> spoilt(disk.unsynced(interval).size(), SectorFate::garbage);
     const auto left = disk.crash_image(interval, spoilt);
-    EXPECT_EQ(left.contents(5 * kBlock, 3 * kBlock), Bytes(3 * kBlock, '\0'))
+    EXPECT_EQ(left.contents(5 * kBeliefBlock, 3 * kBeliefBlock), Bytes(3 * kBeliefBlock, '\0'))
         << "cut off before flush " << interval + 1;
   }
 }
@@ -132,11 +132,12 @@ TEST(RingBelief, an_attach_never_writes_over_the_only_copy_that_is_left) {
     }
     {
       const auto device = ring.disk.open();
-      AlignedBuffer garbage(kBlock);
+      AlignedBuffer garbage(kBeliefBlock);
       std::fill(garbage.span().begin(), garbage.span().end(), std::byte{0x5a});
       for (const std::uint64_t copy : kCopies) {
         if (copy == left) continue;
-        ASSERT_OK(ring.world.run(device->write(copy * kBlock, std::as_const(garbage).span())));
+        ASSERT_OK(
+            ring.world.run(device->write(copy * kBeliefBlock, std::as_const(garbage).span())));
       }
       ASSERT_OK(ring.world.run(device->flush()));
     }
@@ -257,7 +258,8 @@ TEST(RingBelief, pointers_that_were_put_back_never_hide_unread_items_in_silence)
     SCOPED_TRACE(back.what);
     SimulatedRing ring(256 << 10);
     sessions(ring, 1);
-    const Bytes copy = ring.disk.contents(back.first_block * kBlock, back.blocks * kBlock);
+    const Bytes copy =
+        ring.disk.contents(back.first_block * kBeliefBlock, back.blocks * kBeliefBlock);
     sessions(ring, back.rounds);
     {
       Sides sides(ring.world, ring.disk);
@@ -266,7 +268,7 @@ TEST(RingBelief, pointers_that_were_put_back_never_hide_unread_items_in_silence)
       ASSERT_OK(ring.world.run(sides.producer->detach()));
       ASSERT_OK(ring.world.run(sides.consumer->detach()));
     }
-    ring.disk.overwrite(back.first_block * kBlock, copy);
+    ring.disk.overwrite(back.first_block * kBeliefBlock, copy);
     const auto device = ring.disk.open();
     auto consumer = ring.world.consumer(*device);
     if (!consumer) {
@@ -297,9 +299,9 @@ TEST(RingBelief, damage_behind_a_long_stretch_of_pushes_hides_no_item_but_its_ow
       ASSERT_OK(world.run(producer->publish("end")));
     }
     const std::uint64_t item_bytes = 1'003'520;
-    ASSERT_OK(
-        memory.overwrite(kDataAt + 3 * kBlock + static_cast<std::uint64_t>(damaged) * item_bytes,
-                         Bytes(kBlock, 'Z')));
+    ASSERT_OK(memory.overwrite(
+        kDataAt + 3 * kBeliefBlock + static_cast<std::uint64_t>(damaged) * item_bytes,
+        Bytes(kBeliefBlock, 'Z')));
     std::size_t items = 0;
     std::size_t stretches = 0;
     const auto end = world.run(read_all(

@@ -26,7 +26,7 @@ Async<ConsumerHeld> hold_consumer(BlockDevice& device, AttachOptions options) {
   co_return std::make_shared<internal::ConsumerCore>(std::move(attachment));
 }
 
-Async<void> give_back(ConsumerHeld held) {
+Async<void> give_consumer_back(ConsumerHeld held) {
   co_return co_await held->detach();
 }
 
@@ -41,8 +41,8 @@ Async<Consumer> Consumer::attach(BlockDevice& device, AttachOptions options) {
   const std::function<Async<ConsumerHeld>()> work = [&device, options] {
     return hold_consumer(device, options);
   };
-  SEMPER_CO_TRY(auto core,
-                co_await run_through(internal::deliver<ConsumerHeld>(clock, work, give_back)));
+  SEMPER_CO_TRY(auto core, co_await run_through(
+                               internal::deliver<ConsumerHeld>(clock, work, give_consumer_back)));
   co_return Consumer(std::move(core));
 }
 
@@ -50,51 +50,51 @@ Async<Consumer> Consumer::attach(BlockDevice& device, AttachOptions options) {
 // cancelled, it ends only where it can.
 namespace {
 
-using Core = std::shared_ptr<internal::ConsumerCore>;
+using SharedConsumer = std::shared_ptr<internal::ConsumerCore>;
 
-Async<void> detach(Core core) {
+Async<void> detach(SharedConsumer core) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   const std::function<Async<void>()> work = [core] { return core->detach(); };
   co_return co_await run_through(core->in_turn<void>(work));
 }
-Async<State> state(Core core) {
+Async<State> state(SharedConsumer core) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   const std::function<Async<State>()> work = [core] { return core->state(); };
   co_return co_await run_through(core->in_turn<State>(work));
 }
-Async<DebugInfo> debug_info(Core core) {
+Async<DebugInfo> debug_info(SharedConsumer core) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   const std::function<Async<DebugInfo>()> work = [core] { return core->debug_info(); };
   co_return co_await run_through(core->in_turn<DebugInfo>(work));
 }
-Async<void> set_suspend(Core core, bool suspend) {
+Async<void> set_suspend(SharedConsumer core, bool suspend) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   const std::function<Async<void>()> work = [core, suspend] { return core->set_suspend(suspend); };
   co_return co_await run_through(core->in_turn<void>(work));
 }
-Async<std::vector<Item>> pop_many(Core core, std::optional<Position> from, PopLimits limits,
-                                  MonotonicTime deadline) {
+Async<std::vector<Item>> pop_many(SharedConsumer core, std::optional<Position> from,
+                                  PopLimits limits, MonotonicTime deadline) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->pop_many(from, limits, deadline));
 }
-Async<Item> pop(Core core, std::optional<Position> from, MonotonicTime deadline) {
+Async<Item> pop(SharedConsumer core, std::optional<Position> from, MonotonicTime deadline) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   const PopLimits one{.max_items = 1};
   SEMPER_CO_TRY(std::vector<Item> items,
                 co_await run_through(core->pop_many(from, one, deadline)));
   co_return std::move(items.front());
 }
-Async<Position> for_each(Core core, std::function<Status(const ItemView&)> visit,
+Async<Position> for_each(SharedConsumer core, std::function<Status(const ItemView&)> visit,
                          std::optional<Position> from) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->for_each(std::move(visit), from));
 }
-Async<void> advance(Core core, Position position) {
+Async<void> advance(SharedConsumer core, Position position) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   const std::function<Async<void>()> work = [core, position] { return core->advance(position); };
   co_return co_await run_through(core->in_turn<void>(work));
 }
-Async<Position> resync(Core core, Position damaged) {
+Async<Position> resync(SharedConsumer core, Position damaged) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   const std::function<Async<Position>()> work = [core, damaged] { return core->resync(damaged); };
   co_return co_await run_through(core->in_turn<Position>(work));

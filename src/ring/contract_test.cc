@@ -16,7 +16,7 @@ using testing::all_items;
 using testing::kind_of;
 using testing::World;
 
-constexpr std::uint64_t kDiskBytes = 256 << 10;
+constexpr std::uint64_t kContractDiskBytes = 256 << 10;
 
 class RingContract : public ::testing::TestWithParam<testing::Kind> {
  protected:
@@ -35,7 +35,7 @@ class RingContract : public ::testing::TestWithParam<testing::Kind> {
     consumer.emplace(std::move(*made_consumer));
   }
 
-  World world{GetParam().make(kDiskBytes), GetParam().format};
+  World world{GetParam().make(kContractDiskBytes), GetParam().format};
   std::unique_ptr<BlockDevice> producer_device;
   std::unique_ptr<BlockDevice> consumer_device;
   std::optional<Producer> producer;

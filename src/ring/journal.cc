@@ -10,13 +10,13 @@ namespace {
 
 // An operation keeps the core alive from the call on, not only once it is awaited; and where it is
 // cancelled, it ends only where it can.
-using Core = std::shared_ptr<internal::JournalCore>;
+using SharedJournal = std::shared_ptr<internal::JournalCore>;
 
-Async<void> sync(Core core, Position position, MonotonicTime deadline) {
+Async<void> sync(SharedJournal core, Position position, MonotonicTime deadline) {
   if (core->is_performed(position)) co_return Status{};
   co_return co_await run_through(core->sync(position, deadline));
 }
-Async<void> shut_down(Core core, MonotonicTime deadline) {
+Async<void> shut_down(SharedJournal core, MonotonicTime deadline) {
   co_return co_await run_through(core->shutdown(deadline));
 }
 

@@ -36,7 +36,7 @@ Async<Sides> hold(BlockDevice& device, AttachOptions options) {
   co_return std::make_shared<BothSides>(BothSides{std::move(producer), std::move(consumer)});
 }
 
-Async<void> give_back(Sides sides) {
+Async<void> give_sides_back(Sides sides) {
   const Status consumer = co_await sides->consumer.detach();
   const Status producer = co_await sides->producer.detach();
   co_return consumer ? producer : consumer;
@@ -86,7 +86,7 @@ Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device, Perf
   attach.queue = options.name;
   attach.client = options.client;
   const std::function<Async<Sides>()> work = [&device, attach] { return hold(device, attach); };
-  auto sides_taken = co_await deliver<Sides>(*attach.env.clock, work, give_back);
+  auto sides_taken = co_await deliver<Sides>(*attach.env.clock, work, give_sides_back);
   if (!sides_taken) co_return fail(co_await say_what_is_there(device, sides_taken.error()));
   Sides sides = std::move(*sides_taken);
   auto core =

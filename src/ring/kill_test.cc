@@ -17,7 +17,7 @@
 namespace semper::ring {
 namespace {
 
-constexpr std::uint64_t kDiskBytes = std::uint64_t{256} << 10;
+constexpr std::uint64_t kKillDiskBytes = std::uint64_t{256} << 10;
 
 void report(std::uint64_t number) {
   semper::testing::say(std::to_string(number));
@@ -106,7 +106,7 @@ TEST_P(RingKill, no_acknowledged_item_is_lost_or_reordered_when_processes_are_ki
   SeededRandom random(semper::testing::test_seed());
   const semper::testing::TemporaryFolder folder;
   const std::string path = folder.path("ring");
-  ASSERT_OK(create_block_file(path, {.size = kDiskBytes}));
+  ASSERT_OK(create_block_file(path, {.size = kKillDiskBytes}));
   Scheduler scheduler;
   {
     auto device = open_block_device(path);

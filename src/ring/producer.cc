@@ -26,7 +26,7 @@ Async<ProducerHeld> hold_producer(BlockDevice& device, AttachOptions options) {
   co_return std::make_shared<internal::ProducerCore>(std::move(attachment));
 }
 
-Async<void> give_back(ProducerHeld held) {
+Async<void> give_producer_back(ProducerHeld held) {
   co_return co_await held->detach();
 }
 
@@ -41,8 +41,8 @@ Async<Producer> Producer::attach(BlockDevice& device, AttachOptions options) {
   const std::function<Async<ProducerHeld>()> work = [&device, options] {
     return hold_producer(device, options);
   };
-  SEMPER_CO_TRY(auto core,
-                co_await run_through(internal::deliver<ProducerHeld>(clock, work, give_back)));
+  SEMPER_CO_TRY(auto core, co_await run_through(
+                               internal::deliver<ProducerHeld>(clock, work, give_producer_back)));
   co_return Producer(std::move(core));
 }
 
@@ -50,25 +50,25 @@ Async<Producer> Producer::attach(BlockDevice& device, AttachOptions options) {
 // cancelled, it ends only where it can.
 namespace {
 
-using Core = std::shared_ptr<internal::ProducerCore>;
+using SharedProducer = std::shared_ptr<internal::ProducerCore>;
 
-Async<void> detach(Core core) {
+Async<void> detach(SharedProducer core) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->detach());
 }
-Async<State> state(Core core) {
+Async<State> state(SharedProducer core) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->state());
 }
-Async<DebugInfo> debug_info(Core core) {
+Async<DebugInfo> debug_info(SharedProducer core) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->debug_info());
 }
-Async<void> advance(Core core, Position position) {
+Async<void> advance(SharedProducer core, Position position) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->advance(position));
 }
-Async<Position> submit(Core core, ItemList items, internal::Exposure exposure,
+Async<Position> submit(SharedProducer core, ItemList items, internal::Exposure exposure,
                        MonotonicTime deadline) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   co_return co_await run_through(core->submit(items, exposure, deadline));

@@ -34,10 +34,10 @@ namespace {
 // Places in the header.
 constexpr std::size_t kHeaderCrcAt = 0;
 constexpr std::size_t kPayloadCrcAt = 4;
-constexpr std::size_t kPositionAt = 8;
+constexpr std::size_t kRecordPositionAt = 8;
 constexpr std::size_t kLengthAt = 16;
-constexpr std::size_t kEpochAt = 20;
-constexpr std::size_t kFlagsAt = 24;  // 8 bits of flags, 24 bits of group_blocks
+constexpr std::size_t kRecordEpochAt = 20;
+constexpr std::size_t kRecordFlagsAt = 24;  // 8 bits of flags, 24 bits of group_blocks
 constexpr std::size_t kReservedAt = 28;
 
 Parsed damaged(const char* why) {
@@ -58,10 +58,10 @@ Parsed more(std::uint64_t need) {
 
 void store_record_header(const RecordHeader& header, std::uint32_t identity_crc, char* out) {
   store_u32(out + kPayloadCrcAt, header.payload_crc);
-  store_u64(out + kPositionAt, header.position);
+  store_u64(out + kRecordPositionAt, header.position);
   store_u32(out + kLengthAt, header.length);
-  store_u32(out + kEpochAt, header.epoch);
-  store_u32(out + kFlagsAt, header.flags | header.group_blocks << 8);
+  store_u32(out + kRecordEpochAt, header.epoch);
+  store_u32(out + kRecordFlagsAt, header.flags | header.group_blocks << 8);
   store_u32(out + kReservedAt, 0);
   const BytesView covered(out + kPayloadCrcAt, kRecordHeaderBytes - kPayloadCrcAt);
   store_u32(out + kHeaderCrcAt, crc32c(covered, identity_crc));
@@ -75,11 +75,11 @@ Parsed parse_record_header(BytesView bytes, std::uint64_t position, std::uint64_
   if (bytes.size() < kRecordHeaderBytes) return more(kRecordHeaderBytes);
   const char* at = bytes.data();
   // The cheap questions first: a search asks at every step.
-  if (load_u64(at + kPositionAt) != position &&
+  if (load_u64(at + kRecordPositionAt) != position &&
       !SEMPER_MUTANT("ring_records_of_an_earlier_lap_believed")) {
     return damaged("the record says another position");
   }
-  const std::uint32_t packed = load_u32(at + kFlagsAt);
+  const std::uint32_t packed = load_u32(at + kRecordFlagsAt);
   const std::uint32_t flags = packed & 0xff;
   if ((flags & kIsRecord) == 0 || (flags & ~kKnownFlags) != 0) {
     return damaged("the record's flags are not those of a record");
@@ -98,7 +98,7 @@ Parsed parse_record_header(BytesView bytes, std::uint64_t position, std::uint64_
   if (back > block) return damaged("the record says that its write began before the stream");
   Parsed parsed;
   parsed.kind = Parsed::Kind::item;
-  parsed.epoch = load_u32(at + kEpochAt);
+  parsed.epoch = load_u32(at + kRecordEpochAt);
   parsed.flags = flags;
   parsed.after = position + size;
   if ((flags & kBatchEnd) != 0) parsed.after = round_up(parsed.after, kBlockBytes);
@@ -108,10 +108,11 @@ Parsed parse_record_header(BytesView bytes, std::uint64_t position, std::uint64_
 
 std::optional<SeenHeader> see_record_header(BytesView bytes, std::uint32_t identity_crc) {
   if (bytes.size() < kRecordHeaderBytes) return std::nullopt;
-  if ((load_u32(bytes.data() + kFlagsAt) & kIsRecord) == 0) return std::nullopt;
+  if ((load_u32(bytes.data() + kRecordFlagsAt) & kIsRecord) == 0) return std::nullopt;
   const BytesView covered = bytes.substr(kPayloadCrcAt, kRecordHeaderBytes - kPayloadCrcAt);
   if (load_u32(bytes.data()) != crc32c(covered, identity_crc)) return std::nullopt;
-  return SeenHeader{load_u64(bytes.data() + kPositionAt), load_u32(bytes.data() + kEpochAt)};
+  return SeenHeader{load_u64(bytes.data() + kRecordPositionAt),
+                    load_u32(bytes.data() + kRecordEpochAt)};
 }
 
 Parsed parse_record(BytesView bytes, std::uint64_t position, std::uint64_t limit,

@@ -15,7 +15,7 @@ using testing::Sides;
 using testing::SimulatedRing;
 using testing::World;
 
-constexpr std::uint64_t kBlock = 4096;
+constexpr std::uint64_t kRemainsBlock = 4096;
 
 TEST(RingRemains, words_of_a_ring_that_was_there_before_say_nothing_about_the_new_one) {
   MemoryDisk memory({.size = 8192, .sector_size = 512});
@@ -49,7 +49,7 @@ TEST(RingRemains, zeroed_pointers_of_mirage_are_not_believed) {
       ASSERT_OK(sides.producer);
       ASSERT_OK(ring.world.run(sides.producer->publish("one")));
     }
-    ring.disk.overwrite(sector * kBlock, Bytes(kBlock, '\0'));
+    ring.disk.overwrite(sector * kRemainsBlock, Bytes(kRemainsBlock, '\0'));
     Sides sides(ring.world, ring.disk);
     EXPECT_EQ(kind_of(sides.producer), ErrorKind::corrupt);
     EXPECT_EQ(kind_of(sides.consumer), ErrorKind::corrupt);
@@ -155,7 +155,7 @@ TEST(RingRemains, every_damaged_block_outside_the_items_is_found) {
     EXPECT_THAT(*sound, IsEmpty());
     std::vector<std::uint64_t> blocks{0, 1, 2};
     if (format == Format::semper_1)
-      blocks = {0, 1, 2, 3, 4, 5, 6, 7, ring.disk.size() / kBlock - 1};
+      blocks = {0, 1, 2, 3, 4, 5, 6, 7, ring.disk.size() / kRemainsBlock - 1};
     for (const std::uint64_t block : blocks) {
       for (const std::uint64_t byte : {40u, 200u, 3000u}) {
         if (format == Format::mirage_1_0 && block == 0 && byte == 40) continue;
@@ -165,7 +165,7 @@ TEST(RingRemains, every_damaged_block_outside_the_items_is_found) {
         ring.disk.flip_bit(block, byte * 8);
         ASSERT_OK(damages);
         ASSERT_EQ(damages->size(), 1u);
-        EXPECT_EQ(damages->front().offset, block * kBlock);
+        EXPECT_EQ(damages->front().offset, block * kRemainsBlock);
       }
     }
   }

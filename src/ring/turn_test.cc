@@ -7,8 +7,8 @@
 namespace semper::ring::internal {
 namespace {
 
-using testing::simulated_run;
-using testing::SimulatedClock;
+using semper::testing::simulated_run;
+using semper::testing::SimulatedClock;
 
 TEST(Turn, whoever_finds_the_line_full_is_told_to_come_later_and_which_limit_was_hit) {
   SimulatedClock clock;

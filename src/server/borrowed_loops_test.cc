@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 // runner and a publisher that do not run, a lock's lease, and the store's delays.
 constexpr Duration kBound = 20s;
 
-struct Tally {
+struct BorrowedTally {
   using State = std::int64_t;
   struct Add {
     std::int64_t by = 1;
@@ -54,19 +54,19 @@ struct Tally {
 };
 
 // What came of an operation; nothing while it is under way.
-using Outcome = std::shared_ptr<std::optional<Status>>;
-using Operation = std::function<Async<void>(Ref<Tally>)>;
+using Settled = std::shared_ptr<std::optional<Status>>;
+using Operation = std::function<Async<void>(Ref<BorrowedTally>)>;
 
 Status without_value(const Result<std::int64_t>& result) {
   if (!result) return fail(result.error());
   return {};
 }
 
-Outcome start(Loop& loop, Ref<Tally> tally, Operation operation) {
+Settled start(Loop& loop, Ref<BorrowedTally> tally, Operation operation) {
   auto outcome = std::make_shared<std::optional<Status>>();
   asio::co_spawn(
       loop,
-      [](Ref<Tally> to, Operation run, Outcome out) -> Task<void> {
+      [](Ref<BorrowedTally> to, Operation run, Settled out) -> Task<void> {
         const Status done = co_await run(std::move(to));
         out->emplace(done);
       }(std::move(tally), std::move(operation), outcome),
@@ -74,58 +74,58 @@ Outcome start(Loop& loop, Ref<Tally> tally, Operation operation) {
   return outcome;
 }
 
-Async<void> add(Ref<Tally> to) {
+Async<void> add(Ref<BorrowedTally> to) {
   const CallOptions patient{kForever};
-  co_return without_value(co_await to.call(Tally::Add{1}, patient));
+  co_return without_value(co_await to.call(BorrowedTally::Add{1}, patient));
 }
-Async<void> add_locked(Ref<Tally> to) {
+Async<void> add_locked(Ref<BorrowedTally> to) {
   const CallOptions patient{kForever};
-  co_return without_value(co_await to.call(Tally::AddLocked{}, patient));
+  co_return without_value(co_await to.call(BorrowedTally::AddLocked{}, patient));
 }
-Async<void> add_and_act(Ref<Tally> to) {
+Async<void> add_and_act(Ref<BorrowedTally> to) {
   const CallOptions patient{kForever};
-  co_return without_value(co_await to.call(Tally::AddAndAct{}, patient));
+  co_return without_value(co_await to.call(BorrowedTally::AddAndAct{}, patient));
 }
-Async<void> add_at_once(Ref<Tally> to) {
+Async<void> add_at_once(Ref<BorrowedTally> to) {
   const CallOptions patient{kForever};
-  co_return without_value(co_await to.priority_call(Tally::Add{1}, patient));
+  co_return without_value(co_await to.priority_call(BorrowedTally::Add{1}, patient));
 }
-Async<void> cast_twice(Ref<Tally> to) {
-  SEMPER_CO_TRY_STATUS(co_await to.cast(Tally::Add{1}));
-  co_return co_await to.cast(Tally::Add{1});
+Async<void> cast_twice(Ref<BorrowedTally> to) {
+  SEMPER_CO_TRY_STATUS(co_await to.cast(BorrowedTally::Add{1}));
+  co_return co_await to.cast(BorrowedTally::Add{1});
 }
 
-enum class End : std::uint8_t { destroyed, never_run_again, run_again_later };
+enum class BorrowedEnd : std::uint8_t { destroyed, never_run_again, run_again_later };
 
-struct Case {
+struct BorrowedCase {
   const char* name;
   Operation operation;
 };
-void PrintTo(const Case& tried, std::ostream* out) {
+void PrintTo(const BorrowedCase& tried, std::ostream* out) {
   *out << tried.name;
 }
 
-class BorrowedLoops : public ::testing::TestWithParam<std::tuple<Case, End>> {
+class BorrowedLoops : public ::testing::TestWithParam<std::tuple<BorrowedCase, BorrowedEnd>> {
  protected:
   // A has run so many handlers of its operation when its loop ends. False: the operation had ended.
   bool round(std::size_t handlers) {
     const auto& [tried, end] = GetParam();
     LoopsWorld world(LoopsWorld::Pace::slow);
     world.make_host();
-    world.host->serve<Tally>();
+    world.host->serve<BorrowedTally>();
     auto started = std::make_shared<std::optional<Status>>();
     asio::co_spawn(
         world.host_loop,
-        [](Host* host, Outcome out) -> Task<void> { out->emplace(co_await host->start()); }(
+        [](Host* host, Settled out) -> Task<void> { out->emplace(co_await host->start()); }(
                                         world.host.get(), started),
         asio::detached);
     EXPECT_TRUE(world.run_until([&] { return started->has_value(); }, kBound, {&world.host_loop}));
-    const auto local = ref<Tally>(*world.store, "t");
-    const auto remote = ref<Tally>(Store(world.gate, world.env_), "t");
+    const auto local = ref<BorrowedTally>(*world.store, "t");
+    const auto remote = ref<BorrowedTally>(Store(world.gate, world.env_), "t");
 
     const auto of_a = start(*world.a, local, tried.operation);
     const auto also_of_a = start(*world.a, local, add);
-    std::vector<Outcome> beside;
+    std::vector<Settled> beside;
     const bool interrupted = world.run_a(handlers, [&] {
       // They meet whatever A is at.
       if (beside.empty()) {
@@ -138,10 +138,10 @@ class BorrowedLoops : public ::testing::TestWithParam<std::tuple<Case, End>> {
       return of_a->has_value() && also_of_a->has_value();
     });
     if (!interrupted) return false;
-    if (end == End::destroyed) world.a.reset();
+    if (end == BorrowedEnd::destroyed) world.a.reset();
 
     const std::vector<Loop*> loops{&world.b, &world.host_loop};
-    std::vector<Outcome> after = {start(world.b, local, add), start(world.b, remote, add),
+    std::vector<Settled> after = {start(world.b, local, add), start(world.b, remote, add),
                                   start(world.b, local, add_at_once),
                                   start(world.b, local, add_locked)};
     const auto all = [&] {
@@ -157,7 +157,7 @@ class BorrowedLoops : public ::testing::TestWithParam<std::tuple<Case, End>> {
     for (const auto& outcome : after) {
       if (*outcome && !**outcome) ADD_FAILURE() << (*outcome)->error().to_string();
     }
-    if (end == End::run_again_later) {
+    if (end == BorrowedEnd::run_again_later) {
       const auto ended = [&] { return of_a->has_value() && also_of_a->has_value(); };
       EXPECT_TRUE(world.run_until(ended, kBound, {world.a.get(), &world.b, &world.host_loop}))
           << "a caller that goes on later gets an answer";
@@ -170,7 +170,7 @@ class BorrowedLoops : public ::testing::TestWithParam<std::tuple<Case, End>> {
     auto stopped = std::make_shared<std::optional<Status>>();
     asio::co_spawn(
         world.b,
-        [](Host* host, Outcome out) -> Task<void> { out->emplace(co_await host->stop()); }(
+        [](Host* host, Settled out) -> Task<void> { out->emplace(co_await host->stop()); }(
                                         world.host.get(), stopped),
         asio::detached);
     EXPECT_TRUE(world.run_until([&] { return stopped->has_value(); }, kBound, loops))
@@ -188,36 +188,39 @@ TEST_P(BorrowedLoops, keep_nobody_else_whenever_they_end) {
   EXPECT_GT(handlers, 3u) << "nothing was tried";
 }
 
-std::string name_of(const ::testing::TestParamInfo<std::tuple<Case, End>>& tried) {
-  constexpr const char* kEnds[] = {"destroyed", "never_run_again", "run_again_later"};
+std::string borrowed_name_of(
+    const ::testing::TestParamInfo<std::tuple<BorrowedCase, BorrowedEnd>>& tried) {
+  constexpr const char* kEndNames[] = {"destroyed", "never_run_again", "run_again_later"};
   const auto& [operation, end] = tried.param;
-  return std::string(operation.name) + "_" + kEnds[static_cast<std::size_t>(end)];
+  return std::string(operation.name) + "_" + kEndNames[static_cast<std::size_t>(end)];
 }
 
-const std::vector<Case> kCases = {{"call", add},
-                                  {"lock", add_locked},
-                                  {"action", add_and_act},
-                                  {"priority", add_at_once},
-                                  {"casts", cast_twice}};
-const std::vector<End> kEnds = {End::destroyed, End::never_run_again, End::run_again_later};
+const std::vector<BorrowedCase> kBorrowedCases = {{"call", add},
+                                                  {"lock", add_locked},
+                                                  {"action", add_and_act},
+                                                  {"priority", add_at_once},
+                                                  {"casts", cast_twice}};
+const std::vector<BorrowedEnd> kBorrowedEnds = {
+    BorrowedEnd::destroyed, BorrowedEnd::never_run_again, BorrowedEnd::run_again_later};
 
 INSTANTIATE_TEST_SUITE_P(Operations, BorrowedLoops,
-                         ::testing::Combine(::testing::ValuesIn(kCases),
-                                            ::testing::ValuesIn(kEnds)),
-                         name_of);
+                         ::testing::Combine(::testing::ValuesIn(kBorrowedCases),
+                                            ::testing::ValuesIn(kBorrowedEnds)),
+                         borrowed_name_of);
 
 class BorrowedLoop : public ::testing::Test, public LoopsWorld {
  protected:
-  BorrowedLoop() : behaviour(std::make_shared<Tally>()) {
+  BorrowedLoop() : behaviour(std::make_shared<BorrowedTally>()) {
     make_host();
     host->serve(behaviour);
   }
-  std::shared_ptr<Tally> behaviour;
+  std::shared_ptr<BorrowedTally> behaviour;
 };
 
 TEST_F(BorrowedLoop, is_left_as_soon_as_none_of_its_callers_waits) {
-  const auto local = ref<Tally>(*store, "t");
-  const auto started = start(host_loop, local, [this](Ref<Tally>) { return host->start(); });
+  const auto local = ref<BorrowedTally>(*store, "t");
+  const auto started =
+      start(host_loop, local, [this](Ref<BorrowedTally>) { return host->start(); });
   run({&host_loop});
   ASSERT_TRUE(*started && **started);
   std::vector<bool> on_a;
@@ -229,7 +232,7 @@ TEST_F(BorrowedLoop, is_left_as_soon_as_none_of_its_callers_waits) {
   runs_a = true;
   run({a.get()});
   runs_a = false;
-  std::vector<Outcome> of_b;
+  std::vector<Settled> of_b;
   for (int i = 0; i < 100; ++i) of_b.push_back(start(b, local, add));
   run({&b});
   gate->closed = false;
@@ -244,8 +247,8 @@ TEST_F(BorrowedLoop, is_left_as_soon_as_none_of_its_callers_waits) {
 }
 
 TEST_F(BorrowedLoop, is_waited_for_while_a_callback_takes_its_time) {
-  const auto local = ref<Tally>(*store, "t");
-  std::vector<Outcome> of_b;
+  const auto local = ref<BorrowedTally>(*store, "t");
+  std::vector<Settled> of_b;
   int running = 0;
   bool first = true;
   behaviour->in_callback = [&] {
@@ -265,28 +268,28 @@ TEST_F(BorrowedLoop, is_waited_for_while_a_callback_takes_its_time) {
 }
 
 // A process without a host, whose replies are collected on A.
-class CollectingLoops : public ::testing::TestWithParam<End> {
+class CollectingLoops : public ::testing::TestWithParam<BorrowedEnd> {
  protected:
   bool round(std::size_t handlers) {
     LoopsWorld world(LoopsWorld::Pace::slow);
-    const auto caller = ref<Tally>(Store(world.gate, world.env_), "t");
+    const auto caller = ref<BorrowedTally>(Store(world.gate, world.env_), "t");
     const auto of_a = start(*world.a, caller, add);
-    std::vector<Outcome> of_b;
+    std::vector<Settled> of_b;
     const bool interrupted = world.run_a(handlers, [&] {
       if (of_b.empty()) of_b.push_back(start(world.b, caller, add));
       // The host comes late, so that replies are waited for.
       if (!world.host && world.clock_.now() > MonotonicTime{} + 100ms) {
         world.make_host();
-        world.host->serve<Tally>();
+        world.host->serve<BorrowedTally>();
         asio::co_spawn(world.host_loop, world.host->start(), asio::detached);
       }
       return of_a->has_value();
     });
     if (!interrupted) return false;
-    if (GetParam() == End::destroyed) world.a.reset();
+    if (GetParam() == BorrowedEnd::destroyed) world.a.reset();
     if (!world.host) {
       world.make_host();
-      world.host->serve<Tally>();
+      world.host->serve<BorrowedTally>();
       asio::co_spawn(world.host_loop, world.host->start(), asio::detached);
     }
     const std::vector<Loop*> loops{&world.b, &world.host_loop};
@@ -306,7 +309,7 @@ class CollectingLoops : public ::testing::TestWithParam<End> {
       }
     }
     EXPECT_TRUE(*of_b.back() && **of_b.back());
-    if (GetParam() == End::run_again_later) {
+    if (GetParam() == BorrowedEnd::run_again_later) {
       EXPECT_TRUE(world.run_until([&] { return of_a->has_value(); }, kBound,
                                   {world.a.get(), &world.b, &world.host_loop}));
     }
@@ -324,17 +327,17 @@ TEST_P(CollectingLoops, keep_no_reply_from_the_callers_of_others) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ends, CollectingLoops,
-                         ::testing::Values(End::destroyed, End::never_run_again,
-                                           End::run_again_later));
+                         ::testing::Values(BorrowedEnd::destroyed, BorrowedEnd::never_run_again,
+                                           BorrowedEnd::run_again_later));
 
 // A process without a host: B's message is on its way, and A's waits for that, when A's loop goes.
 TEST(SendingLoops, loops_that_are_gone_leave_nothing_that_keeps_the_store) {
   LoopsWorld world;
   world.gate->closed = true;
-  const auto cast = [](Ref<Tally> to) { return to.cast(Tally::Add{1}); };
-  const auto of_b = start(world.b, ref<Tally>(*world.store, "t"), cast);
+  const auto cast = [](Ref<BorrowedTally> to) { return to.cast(BorrowedTally::Add{1}); };
+  const auto of_b = start(world.b, ref<BorrowedTally>(*world.store, "t"), cast);
   world.run({&world.b});
-  const auto of_a = start(*world.a, ref<Tally>(*world.store, "t"), cast);
+  const auto of_a = start(*world.a, ref<BorrowedTally>(*world.store, "t"), cast);
   world.run({world.a.get()});
   world.a.reset();
   world.gate->open();
@@ -346,21 +349,21 @@ TEST(SendingLoops, loops_that_are_gone_leave_nothing_that_keeps_the_store) {
 }
 
 // A host that is started from A.
-class StartingLoops : public ::testing::TestWithParam<End> {};
+class StartingLoops : public ::testing::TestWithParam<BorrowedEnd> {};
 
 TEST_P(StartingLoops, keep_no_host_from_being_started_by_others) {
   for (std::size_t handlers = 0;; ++handlers) {
     LoopsWorld world(LoopsWorld::Pace::slow);
     world.make_host();
-    world.host->serve<Tally>();
-    const auto tally = ref<Tally>(*world.store, "t");
-    const Operation begin = [&](Ref<Tally>) { return world.host->start(); };
+    world.host->serve<BorrowedTally>();
+    const auto tally = ref<BorrowedTally>(*world.store, "t");
+    const Operation begin = [&](Ref<BorrowedTally>) { return world.host->start(); };
     const auto of_a = start(*world.a, tally, begin);
     if (!world.run_a(handlers, [&] { return of_a->has_value(); })) {
       EXPECT_GT(handlers, 0u);
       break;
     }
-    if (GetParam() == End::destroyed) world.a.reset();
+    if (GetParam() == BorrowedEnd::destroyed) world.a.reset();
     const auto of_b = start(world.b, tally, begin);
     EXPECT_TRUE(
         world.run_until([&] { return of_b->has_value(); }, kBound, {&world.b, &world.host_loop}))
@@ -371,7 +374,7 @@ TEST_P(StartingLoops, keep_no_host_from_being_started_by_others) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ends, StartingLoops,
-                         ::testing::Values(End::destroyed, End::never_run_again));
+                         ::testing::Values(BorrowedEnd::destroyed, BorrowedEnd::never_run_again));
 
 }  // namespace
 }  // namespace semper

@@ -28,7 +28,7 @@ using testing::Interruption;
 using testing::LoopsWorld;
 using namespace std::chrono_literals;
 
-struct Tally {
+struct InterruptedTally {
   using State = std::int64_t;
   struct Add {
     std::int64_t by = 1;
@@ -51,18 +51,18 @@ class World : public LoopsWorld {
   World() : LoopsWorld(Pace::slow), loop(clock_) {
     pump();
     make_host();
-    host->serve<Tally>();
+    host->serve<InterruptedTally>();
   }
   ~World() {
     over_ = true;
     if (timer_) clock_.cancel(*timer_);
   }
 
-  Ref<Tally> local() { return ref<Tally>(*store, "t"); }
+  Ref<InterruptedTally> local() { return ref<InterruptedTally>(*store, "t"); }
   // Of a process without a host.
-  Ref<Tally> remote() {
+  Ref<InterruptedTally> remote() {
     if (!elsewhere_) elsewhere_.emplace(gate, env_);
-    return ref<Tally>(*elsewhere_, "t");
+    return ref<InterruptedTally>(*elsewhere_, "t");
   }
 
   InterruptibleLoop loop;
@@ -79,7 +79,7 @@ class World : public LoopsWorld {
   std::optional<Store> elsewhere_;
 };
 
-struct Case {
+struct InterruptedCase {
   const char* name;
   std::function<Async<std::int64_t>(World&)> operation;
   // What it adds to the tally, where it takes effect.
@@ -97,44 +97,46 @@ Async<std::int64_t> count(Async<std::uint64_t> operation) {
 }
 Async<std::int64_t> lines(Tenant tenant) {
   SEMPER_CO_TRY(const auto hosts, co_await list_hosts(tenant));
-  const EntityId id{"semper::Tally", "t"};
+  const EntityId id{"semper::InterruptedTally", "t"};
   SEMPER_CO_TRY(const auto view, co_await inspect(tenant, id));
   co_return static_cast<std::int64_t>(hosts.size() + view.queue_length);
 }
-Async<std::int64_t> batch(Ref<Tally> to) {
-  auto three = semper::Batch<Tally>();
-  for (int i = 0; i < 3; ++i) three.add(Tally::Add{1});
+Async<std::int64_t> batch(Ref<InterruptedTally> to) {
+  auto three = semper::Batch<InterruptedTally>();
+  for (int i = 0; i < 3; ++i) three.add(InterruptedTally::Add{1});
   return zero(to.cast(std::move(three)));
 }
 Async<std::int64_t> once(World& world) {
   std::vector<OnceCast> casts;
   const auto to = world.remote();
-  casts.push_back({to.entity(), {"Add", encode(Tally::Add{1})}, 1});
+  casts.push_back({to.entity(), {"Add", encode(InterruptedTally::Add{1})}, 1});
   return zero(cast_once(to.untyped().tenant(), "source", std::move(casts)));
 }
 
-Async<std::int64_t> both(Ref<Tally> to) {
-  const auto other = ref<Tally>(to.untyped().tenant(), "other");
+Async<std::int64_t> both(Ref<InterruptedTally> to) {
+  const auto other = ref<InterruptedTally>(to.untyped().tenant(), "other");
   const auto add = [other](Atomic& tx, std::int64_t& here,
                            std::int64_t& there) -> Async<std::int64_t> {
     ++there;
-    tx.cast(other, Tally::Add{1});
+    tx.cast(other, InterruptedTally::Add{1});
     co_return ++here;
   };
   return atomically(to.untyped().tenant(), std::tuple(to, other), add);
 }
 
-const std::vector<Case> kCases = {
-    {"local_call", [](World& w) { return w.local().call(Tally::Add{1}); }, 1},
-    {"remote_call", [](World& w) { return w.remote().call(Tally::Add{1}); }, 1},
-    {"local_cast", [](World& w) { return zero(w.local().cast(Tally::Add{1})); }, 1},
-    {"remote_cast", [](World& w) { return zero(w.remote().cast(Tally::Add{1})); }, 1},
+const std::vector<InterruptedCase> kInterruptedCases = {
+    {"local_call", [](World& w) { return w.local().call(InterruptedTally::Add{1}); }, 1},
+    {"remote_call", [](World& w) { return w.remote().call(InterruptedTally::Add{1}); }, 1},
+    {"local_cast", [](World& w) { return zero(w.local().cast(InterruptedTally::Add{1})); }, 1},
+    {"remote_cast", [](World& w) { return zero(w.remote().cast(InterruptedTally::Add{1})); }, 1},
     {"local_batch", [](World& w) { return batch(w.local()); }, 3},
     {"remote_batch", [](World& w) { return batch(w.remote()); }, 3},
-    {"local_locked", [](World& w) { return w.local().call(Tally::AddLocked{}); }, 1},
-    {"remote_locked", [](World& w) { return w.remote().call(Tally::AddLocked{}); }, 1},
-    {"priority_call", [](World& w) { return w.local().priority_call(Tally::Add{1}); }, 1},
-    {"priority_cast", [](World& w) { return zero(w.local().priority_cast(Tally::Add{1})); }, 1},
+    {"local_locked", [](World& w) { return w.local().call(InterruptedTally::AddLocked{}); }, 1},
+    {"remote_locked", [](World& w) { return w.remote().call(InterruptedTally::AddLocked{}); }, 1},
+    {"priority_call", [](World& w) { return w.local().priority_call(InterruptedTally::Add{1}); },
+     1},
+    {"priority_cast",
+     [](World& w) { return zero(w.local().priority_cast(InterruptedTally::Add{1})); }, 1},
     {"kill", [](World& w) { return zero(w.remote().kill()); }, 0, true},
     {"reset", [](World& w) { return zero(w.remote().reset()); }, 0, true},
     {"unlock", [](World& w) { return zero(w.remote().untyped().unlock()); }, 0},
@@ -147,7 +149,7 @@ const std::vector<Case> kCases = {
     {"stop", [](World& w) { return zero(w.host->stop()); }, 0},
 };
 
-class Interruptions : public ::testing::TestWithParam<std::tuple<Case, Interruption>> {};
+class Interruptions : public ::testing::TestWithParam<std::tuple<InterruptedCase, Interruption>> {};
 
 TEST_P(Interruptions, at_any_await_leave_everything_in_order) {
   const auto& [tried, how] = GetParam();
@@ -159,7 +161,7 @@ TEST_P(Interruptions, at_any_await_leave_everything_in_order) {
     if (std::string(tried.name) != "start") {
       EXPECT_TRUE(loop.run(world.host->start()));
     }
-    EXPECT_EQ(loop.run(world.local().call(Tally::Add{1}, patient)), 1);
+    EXPECT_EQ(loop.run(world.local().call(InterruptedTally::Add{1}, patient)), 1);
     const auto cut = loop.interrupt(tried.operation(world), steps, how);
     if (cut.result && !*cut.result && cut.interrupted) {
       const ErrorKind kind = cut.result->error().kind();
@@ -170,12 +172,12 @@ TEST_P(Interruptions, at_any_await_leave_everything_in_order) {
     if (stops) {
       EXPECT_TRUE(loop.run(world.host->stop()));
       world.make_host();
-      world.host->serve<Tally>();
+      world.host->serve<InterruptedTally>();
     }
     EXPECT_TRUE(loop.run(world.host->start()));
     // Wholly or not at all, once; and others come through.
     loop.pass(15s);
-    const auto value = loop.run(world.remote().call(Tally::Add{1}, patient));
+    const auto value = loop.run(world.remote().call(InterruptedTally::Add{1}, patient));
     EXPECT_TRUE(value) << value.error().to_string();
     if (value) {
       const bool none = *value == 2 || (tried.empties && *value == 1);
@@ -189,7 +191,7 @@ TEST_P(Interruptions, at_any_await_leave_everything_in_order) {
       if (is_done && !tried.empties) {
         EXPECT_EQ(*value, 2 + tried.adds);
       }
-      const auto local = loop.run(world.local().call(Tally::Add{1}, patient));
+      const auto local = loop.run(world.local().call(InterruptedTally::Add{1}, patient));
       EXPECT_EQ(local, *value + 1);
     }
     EXPECT_TRUE(loop.run(world.host->stop()));
@@ -201,14 +203,15 @@ TEST_P(Interruptions, at_any_await_leave_everything_in_order) {
   EXPECT_GT(times, 1u) << "nothing was tried";
 }
 
-std::string name_of(const ::testing::TestParamInfo<std::tuple<Case, Interruption>>& tried) {
+std::string name_of(
+    const ::testing::TestParamInfo<std::tuple<InterruptedCase, Interruption>>& tried) {
   const auto& [operation, how] = tried.param;
   return std::string(operation.name) +
          (how == Interruption::cancel ? "_cancelled" : "_with_its_loop_destroyed");
 }
 
 INSTANTIATE_TEST_SUITE_P(Operations, Interruptions,
-                         ::testing::Combine(::testing::ValuesIn(kCases),
+                         ::testing::Combine(::testing::ValuesIn(kInterruptedCases),
                                             ::testing::Values(Interruption::cancel,
                                                               Interruption::destroy_loop)),
                          name_of);

@@ -2,24 +2,14 @@
 #include <gtest/gtest.h>
 
 #include "server/loops_test_support.h"
+#include "server/tally_test_support.h"
 
 namespace semper {
 namespace {
 
 using testing::Loop;
+using testing::Tally;
 using namespace std::chrono_literals;
-
-struct Tally {
-  using State = std::int64_t;
-  struct Add {
-    std::int64_t by = 1;
-    using Reply = std::int64_t;
-  };
-  using Messages = semper::Messages<Add>;
-  Result<State> init(const EntityId&) { return 0; }
-  Reply<std::int64_t> handle_call(const Add& m, State& s, Context&) { return s += m.by; }
-  void handle_cast(const Add& m, State& s, Context&) { s += m.by; }
-};
 
 class Loops : public ::testing::Test, public testing::LoopsWorld {
  protected:

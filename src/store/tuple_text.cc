@@ -111,7 +111,7 @@ void append_float(std::string& out, Float number, std::string_view name) {
 
 void append_tuple(std::string& out, const Tuple& tuple);
 
-struct Visitor {
+struct TextWriter {
   std::string& out;
 
   void operator()(std::monostate) const { out += "null"; }
@@ -135,7 +135,7 @@ void append_tuple(std::string& out, const Tuple& tuple) {
   for (const TupleElement& element : tuple) {
     if (!is_first) out += ", ";
     is_first = false;
-    std::visit(Visitor{out}, element.value());
+    std::visit(TextWriter{out}, element.value());
   }
   out += ')';
 }
@@ -150,7 +150,7 @@ std::string to_text(const Tuple& tuple) {
 
 std::string to_text(const TupleElement& element) {
   std::string out;
-  std::visit(Visitor{out}, element.value());
+  std::visit(TextWriter{out}, element.value());
   return out;
 }
 

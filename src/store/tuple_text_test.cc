@@ -11,7 +11,7 @@
 namespace semper {
 namespace {
 
-const Uuid uuid = Uuid::from_string("00112233-4455-6677-8899-aabbccddeeff").value();
+const Uuid kUuid = Uuid::from_string("00112233-4455-6677-8899-aabbccddeeff").value();
 
 TEST(TupleText, it_shows_every_type) {
   const Tuple tuple{"users",
@@ -21,7 +21,7 @@ TEST(TupleText, it_shows_every_type) {
                     false,
                     nullptr,
                     ByteString{Bytes("\0ff\\\"", 5)},
-                    uuid,
+                    kUuid,
                     Versionstamp::complete(12, 0, 7),
                     nested_tuple({"nested", 1, nested_tuple({})}),
                     0.5f,

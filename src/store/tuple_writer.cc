@@ -30,7 +30,7 @@ void append_integer(Bytes& out, std::uint64_t magnitude, Sign sign) {
 }
 
 // Adds whatever alternative an element holds.
-struct Visitor {
+struct KeyWriter {
   TupleWriter& writer;
   void operator()(std::monostate) const { writer.add_null(); }
   void operator()(const ByteString& bytes) const { writer.add_bytes(bytes.bytes); }
@@ -150,7 +150,7 @@ TupleWriter& TupleWriter::add(const Versionstamp& stamp) {
 }
 
 TupleWriter& TupleWriter::add_element(const TupleElement& element) {
-  std::visit(Visitor{*this}, element.value());
+  std::visit(KeyWriter{*this}, element.value());
   return *this;
 }
 

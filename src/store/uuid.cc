@@ -8,7 +8,7 @@ namespace semper {
 namespace {
 
 // Digits in front of each hyphen of the written form.
-constexpr std::size_t hyphen_places[] = {8, 12, 16, 20};
+constexpr std::size_t kUuidHyphens[] = {8, 12, 16, 20};
 
 }  // namespace
 
@@ -25,7 +25,7 @@ Result<Uuid> Uuid::from_bytes(BytesView bytes) {
 
 Result<Uuid> Uuid::from_string(std::string_view text) {
   Uuid uuid;
-  if (!internal::read_hyphenated_hex(text, hyphen_places, uuid.octets)) {
+  if (!internal::read_hyphenated_hex(text, kUuidHyphens, uuid.octets)) {
     return fail(ErrorKind::invalid_argument,
                 "\"" + to_printable(text, 64) +
                     "\" is not a uuid; write 32 hexadecimal digits, with or without hyphens as in "
@@ -39,7 +39,7 @@ BytesView Uuid::bytes() const noexcept {
 }
 
 std::string Uuid::to_string() const {
-  return internal::hyphenated_hex(bytes(), hyphen_places);
+  return internal::hyphenated_hex(bytes(), kUuidHyphens);
 }
 
 }  // namespace semper

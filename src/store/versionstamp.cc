@@ -10,7 +10,7 @@ namespace semper {
 namespace {
 
 // Digits in front of the two hyphens of the written form.
-constexpr std::size_t hyphen_places[] = {16, 20};
+constexpr std::size_t kStampHyphens[] = {16, 20};
 
 template <class Unsigned>
 void store_big_endian(std::uint8_t* out, Unsigned value) noexcept {
@@ -69,7 +69,7 @@ Result<Versionstamp> Versionstamp::from_bytes(BytesView bytes) {
 
 Result<Versionstamp> Versionstamp::from_string(std::string_view text) {
   Versionstamp stamp;
-  if (!internal::read_hyphenated_hex(text, hyphen_places, stamp.bytes_)) {
+  if (!internal::read_hyphenated_hex(text, kStampHyphens, stamp.bytes_)) {
     return fail(not_a_stamp(text));
   }
   return stamp;
@@ -103,7 +103,7 @@ BytesView Versionstamp::bytes() const noexcept {
 }
 
 std::string Versionstamp::to_string() const {
-  return internal::hyphenated_hex(bytes(), hyphen_places);
+  return internal::hyphenated_hex(bytes(), kStampHyphens);
 }
 
 }  // namespace semper

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "semper/env/blocking.h"
+#include "sync/deadline.h"
 
 namespace semper::sync {
 
@@ -16,11 +17,7 @@ struct Journal::Handle {
 namespace {
 
 using Device = std::shared_ptr<BlockDevice>;
-using Shared = std::shared_ptr<Journal::Handle>;
-
-MonotonicTime deadline_of(const Clock& clock, Duration timeout) {
-  return timeout <= Duration::zero() ? ring::kNoWait : clock.after(timeout);
-}
+using SharedJournal = std::shared_ptr<Journal::Handle>;
 
 // The device goes after the perform under way, which outlives a journal that was only destroyed.
 Async<void> perform_on_a_thread(Device, std::shared_ptr<Journal::Perform> perform,
@@ -29,7 +26,8 @@ Async<void> perform_on_a_thread(Device, std::shared_ptr<Journal::Perform> perfor
   co_return co_await run_blocking(work);
 }
 
-Async<Shared> start_on(Device device, Journal::Perform perform, ring::JournalOptions options) {
+Async<SharedJournal> start_on(Device device, Journal::Perform perform,
+                              ring::JournalOptions options) {
   Clock* const clock = options.ring.env.clock;
   ring::Journal::Perform awaited = [device, shared = std::make_shared<Journal::Perform>(std::move(
                                                 perform))](const std::vector<ring::Item>& batch) {
@@ -41,16 +39,16 @@ Async<Shared> start_on(Device device, Journal::Perform perform, ring::JournalOpt
       Journal::Handle{std::move(device), clock, std::move(journal)});
 }
 
-Async<ring::Journal::Waiter> push_of(Shared handle, Bytes operation, Duration timeout) {
+Async<ring::Journal::Waiter> push_of(SharedJournal handle, Bytes operation, Duration timeout) {
   const MonotonicTime deadline = deadline_of(*handle->clock, timeout);
   co_return co_await handle->journal.push(operation, deadline);
 }
 
-Async<void> replayed_of(Shared handle, Duration timeout) {
+Async<void> replayed_of(SharedJournal handle, Duration timeout) {
   co_return co_await handle->journal.replayed(deadline_of(*handle->clock, timeout));
 }
 
-Async<void> shutdown_of(Shared handle, Duration timeout) {
+Async<void> shutdown_of(SharedJournal handle, Duration timeout) {
   co_return co_await handle->journal.shutdown(deadline_of(*handle->clock, timeout));
 }
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "sync/deadline.h"
+
 namespace semper::sync {
 
 // Shared with the operation under way, which goes on where nobody waits any more.
@@ -25,10 +27,6 @@ using C = std::shared_ptr<Consumer::Handle>;
 Result<Device> open(const std::string& path) {
   SEMPER_TRY(Device device, open_block_device(path));
   return device;
-}
-
-MonotonicTime deadline_of(const Clock& clock, Duration timeout) {
-  return timeout <= Duration::zero() ? ring::kNoWait : clock.after(timeout);
 }
 
 Async<void> create_on(Device device, ring::CreateOptions options) {

@@ -3,29 +3,30 @@
 namespace semper::sync {
 namespace {
 
-using Shared = std::shared_ptr<semper::Transaction>;
+using SharedTransaction = std::shared_ptr<semper::Transaction>;
 
-Async<std::optional<Bytes>> get_of(Shared transaction, Bytes key, ReadMode mode) {
+Async<std::optional<Bytes>> get_of(SharedTransaction transaction, Bytes key, ReadMode mode) {
   co_return co_await transaction->get(key, mode);
 }
 
-Async<RangePage> range_of(Shared transaction, KeyRange range, RangeOptions options) {
+Async<RangePage> range_of(SharedTransaction transaction, KeyRange range, RangeOptions options) {
   co_return co_await transaction->get_range(std::move(range), options);
 }
 
-Async<Version> version_of(Shared transaction) {
+Async<Version> version_of(SharedTransaction transaction) {
   co_return co_await transaction->read_version();
 }
 
-Async<void> conflict_range_of(Shared transaction, KeyRange range) {
+Async<void> conflict_range_of(SharedTransaction transaction, KeyRange range) {
   co_return co_await transaction->add_read_conflict_range(std::move(range));
 }
 
-Async<void> use_of(Shared transaction, std::function<Async<void>(semper::Transaction&)> use) {
+Async<void> use_of(SharedTransaction transaction,
+                   std::function<Async<void>(semper::Transaction&)> use) {
   co_return co_await use(*transaction);
 }
 
-Async<Versionstamp> commit_of(Shared transaction) {
+Async<Versionstamp> commit_of(SharedTransaction transaction) {
   co_return co_await transaction->commit();
 }
 

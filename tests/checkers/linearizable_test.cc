@@ -33,48 +33,51 @@ Operation open_add(std::int64_t from) {
   return {"c", Kind::add, Outcome::open, 0, from, Operation::kNever};
 }
 
-std::vector<std::string> wrong(const std::vector<Operation>& operations) {
+std::vector<std::string> wrong_in(const std::vector<Operation>& operations) {
   return judge_counter("c", operations).wrong;
 }
 
 TEST(Linearizable, operations_at_the_same_time_may_have_any_order) {
-  EXPECT_THAT(wrong({}), IsEmpty());
-  EXPECT_THAT(wrong({add(2, 0, 10), add(1, 0, 10), read(1, 0, 10), read(0, 0, 10)}), IsEmpty());
-  EXPECT_THAT(wrong({read(1, 1, 9), add(1, 0, 10)}), IsEmpty());
+  EXPECT_THAT(wrong_in({}), IsEmpty());
+  EXPECT_THAT(wrong_in({add(2, 0, 10), add(1, 0, 10), read(1, 0, 10), read(0, 0, 10)}), IsEmpty());
+  EXPECT_THAT(wrong_in({read(1, 1, 9), add(1, 0, 10)}), IsEmpty());
 }
 
 TEST(Linearizable, a_lost_add_is_found) {
-  EXPECT_THAT(wrong({add(1, 0, 1), add(1, 2, 3)}), ElementsAre(HasSubstr("two adds returned 1")));
+  EXPECT_THAT(wrong_in({add(1, 0, 1), add(1, 2, 3)}),
+              ElementsAre(HasSubstr("two adds returned 1")));
   EXPECT_THAT(
-      wrong({add(1, 0, 1), read(0, 2, 3)}),
+      wrong_in({add(1, 0, 1), read(0, 2, 3)}),
       ElementsAre("c: a read that returned 0 was called when an add that returned 1 had been "
                   "answered"));
 }
 
 TEST(Linearizable, an_add_that_took_effect_twice_is_found) {
-  EXPECT_THAT(wrong({add(1, 0, 1), read(2, 2, 3)}),
+  EXPECT_THAT(wrong_in({add(1, 0, 1), read(2, 2, 3)}),
               ElementsAre(HasSubstr("1 effects belong to no")));
-  EXPECT_THAT(wrong({add(2, 0, 1)}), ElementsAre(HasSubstr("1 effects belong to no")));
-  EXPECT_THAT(wrong({read(1'000'000'000'000, 0, 1)}), ElementsAre(HasSubstr("belong to no")));
+  EXPECT_THAT(wrong_in({add(2, 0, 1)}), ElementsAre(HasSubstr("1 effects belong to no")));
+  EXPECT_THAT(wrong_in({read(1'000'000'000'000, 0, 1)}), ElementsAre(HasSubstr("belong to no")));
 }
 
 TEST(Linearizable, a_read_of_an_old_state_is_found) {
-  EXPECT_THAT(wrong({add(1, 0, 1), add(2, 2, 3), read(1, 4, 5)}), ElementsAre(HasSubstr("a read")));
-  EXPECT_THAT(wrong({add(1, 0, 9), read(1, 1, 2), read(0, 3, 4)}), ElementsAre(HasSubstr("a read")))
+  EXPECT_THAT(wrong_in({add(1, 0, 1), add(2, 2, 3), read(1, 4, 5)}),
+              ElementsAre(HasSubstr("a read")));
+  EXPECT_THAT(wrong_in({add(1, 0, 9), read(1, 1, 2), read(0, 3, 4)}),
+              ElementsAre(HasSubstr("a read")))
       << "two reads, one after the other, while the add was under way";
 }
 
 TEST(Linearizable, an_effect_before_its_call_is_found) {
-  EXPECT_THAT(wrong({read(1, 0, 1), add(1, 2, 3)}), ElementsAre(HasSubstr("an add")));
-  EXPECT_THAT(wrong({read(1, 0, 1), open_add(2)}), ElementsAre(HasSubstr("before any add")));
-  EXPECT_THAT(wrong({open_add(0), read(2, 3, 4), open_add(5)}),
+  EXPECT_THAT(wrong_in({read(1, 0, 1), add(1, 2, 3)}), ElementsAre(HasSubstr("an add")));
+  EXPECT_THAT(wrong_in({read(1, 0, 1), open_add(2)}), ElementsAre(HasSubstr("before any add")));
+  EXPECT_THAT(wrong_in({open_add(0), read(2, 3, 4), open_add(5)}),
               ElementsAre(HasSubstr("before any add")));
 }
 
 TEST(Linearizable, an_add_without_an_answer_may_take_effect_late_or_never) {
-  EXPECT_THAT(wrong({open_add(0), read(0, 1, 2), read(0, 100, 101)}), IsEmpty());
-  EXPECT_THAT(wrong({open_add(0), read(0, 1, 2), read(1, 100, 101)}), IsEmpty());
-  EXPECT_THAT(wrong({open_add(0), add(1, 1, 2), add(3, 3, 4)}), IsEmpty());
+  EXPECT_THAT(wrong_in({open_add(0), read(0, 1, 2), read(0, 100, 101)}), IsEmpty());
+  EXPECT_THAT(wrong_in({open_add(0), read(0, 1, 2), read(1, 100, 101)}), IsEmpty());
+  EXPECT_THAT(wrong_in({open_add(0), add(1, 1, 2), add(3, 3, 4)}), IsEmpty());
   const auto verdict = judge_counter("c", {open_add(0), open_add(1), add(2, 3, 4)});
   EXPECT_EQ(verdict.open, 2u);
   EXPECT_EQ(verdict.open_applied, 1u);
@@ -83,13 +86,13 @@ TEST(Linearizable, an_add_without_an_answer_may_take_effect_late_or_never) {
 
 TEST(Linearizable, the_effect_of_a_refused_add_is_found) {
   const Operation refused{"c", Kind::add, Outcome::refused, 0, 0, 1};
-  EXPECT_THAT(wrong({refused, read(0, 2, 3)}), IsEmpty());
-  EXPECT_THAT(wrong({refused, read(1, 2, 3)}), ElementsAre(HasSubstr("belong to no")));
+  EXPECT_THAT(wrong_in({refused, read(0, 2, 3)}), IsEmpty());
+  EXPECT_THAT(wrong_in({refused, read(1, 2, 3)}), ElementsAre(HasSubstr("belong to no")));
 }
 
 TEST(Linearizable, a_value_that_no_counter_has_is_found) {
-  EXPECT_THAT(wrong({read(-1, 0, 1)}), ElementsAre(HasSubstr("no counter does")));
-  EXPECT_THAT(wrong({add(0, 0, 1)}), ElementsAre(HasSubstr("no counter does")));
+  EXPECT_THAT(wrong_in({read(-1, 0, 1)}), ElementsAre(HasSubstr("no counter does")));
+  EXPECT_THAT(wrong_in({add(0, 0, 1)}), ElementsAre(HasSubstr("no counter does")));
 }
 
 // The counter as search_order knows it.
@@ -154,7 +157,7 @@ TEST(Linearizable, the_judge_and_the_search_agree) {
   int right = 0;
   for (int i = 0; i < kHistories; ++i) {
     const auto history = random_history(random);
-    const bool judged = wrong(history).empty();
+    const bool judged = wrong_in(history).empty();
     ASSERT_EQ(judged, finds_an_order(history)) << "seed " << seed << "\n" << in_words(history);
     right += judged ? 1 : 0;
   }

@@ -12,13 +12,13 @@ namespace semper::testing {
 namespace {
 
 constexpr auto kComesUpWithin = std::chrono::seconds(60);
-constexpr auto kBetweenLooks = std::chrono::milliseconds(100);
+constexpr auto kBetweenHealthLooks = std::chrono::milliseconds(100);
 
 bool wait_for(const std::function<bool()>& condition) {
   // Looks are counted, not time: this test may be stopped itself.
-  for (auto looks = kComesUpWithin / kBetweenLooks; looks > 0; --looks) {
+  for (auto looks = kComesUpWithin / kBetweenHealthLooks; looks > 0; --looks) {
     if (condition()) return true;
-    std::this_thread::sleep_for(kBetweenLooks);
+    std::this_thread::sleep_for(kBetweenHealthLooks);
   }
   return false;
 }

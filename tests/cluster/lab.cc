@@ -19,6 +19,8 @@
 #include <iostream>
 #include <stdexcept>
 
+#include "crash/role.h"
+
 namespace semper::testing {
 namespace {
 
@@ -44,12 +46,6 @@ std::string network_of(pid_t process) {
 // What every process of the lab does first.
 void die_with_parent() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-}
-
-void wait_for_end_of_input() {
-  char byte = 0;
-  while (::read(STDIN_FILENO, &byte, 1) > 0) {
-  }
 }
 
 int hold_a_network() {

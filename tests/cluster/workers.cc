@@ -11,6 +11,7 @@
 #include "checkers/history.h"
 #include "counter.h"
 #include "crash/ledger.h"
+#include "crash/role.h"
 #include "semper/env/one_shot.h"
 #include "semper/semper.h"
 
@@ -19,21 +20,6 @@ namespace {
 
 const CallOptions kPatience{std::chrono::seconds(5)};
 constexpr Duration kAfterError = std::chrono::milliseconds(50);
-
-void wait_for_end_of_input() {
-  char byte = 0;
-  while (::read(STDIN_FILENO, &byte, 1) > 0) {
-  }
-}
-
-int report(const Error& error) {
-  std::cerr << "cluster_test process " << ::getpid() << ": " << error.to_string() << std::endl;
-  return 1;
-}
-
-void tell(const std::string& line) {
-  std::cout << line << std::endl;
-}
 
 // Opens the store, runs, closes it.
 Status with_store(const std::string& url,

@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdio>
 #include <string>
 
+#include "role.h"
 #include "semper/env/one_shot.h"
 #include "semper/semper.h"
 #include "semper/server/name_registry.h"
@@ -15,11 +15,6 @@ namespace semper::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-void say(const std::string& line) {
-  std::printf("%s\n", line.c_str());
-  std::fflush(stdout);
-}
 
 Async<void> write_as_holder(const Store& store, const Holding& holding) {
   const Bytes begin = kOwnersWrites;
@@ -41,24 +36,24 @@ struct Orders {
 
 Async<void> own(const Store& store, NameRegistry& names, const Orders& orders) {
   const auto& ends = orders.ends;
-  CampaignOptions options;
+  semper::CampaignOptions options;
   options.timeout = 200ms;
   while (!ends) {
     auto holding = co_await names.campaign(kOwnedName, options);
     if (!holding && holding.error().kind() == ErrorKind::timeout) continue;
     if (!holding) co_return fail(holding.error());
-    say("held " + std::to_string(holding->token()));
+    tell("held " + std::to_string(holding->token()));
     Status written;
     while (written && !ends) {
       if (orders.keeps_still) {
-        say("still");
+        tell("still");
         orders.keeps_still.wait(true);
       }
       written = co_await write_as_holder(store, *holding);
     }
     if (!written && written.error().kind() != ErrorKind::closed) co_return written;
     if (!written)
-      say(holding->lost().stop_requested() || !holding->is_held() ? "lost" : "confused");
+      tell(holding->lost().stop_requested() || !holding->is_held() ? "lost" : "confused");
   }
   co_return Status{};
 }
@@ -83,7 +78,7 @@ Status own_a_name(const std::string& url) {
     done.set(co_await own(of, registry, given));
   };
   asio::co_spawn(scheduler.executor(), all(store, names, orders, ended), asio::detached);
-  say("ready");
+  tell("ready");
   char byte = 0;
   while (::read(STDIN_FILENO, &byte, 1) > 0) {
     if (byte != 's' && byte != 'g') continue;

@@ -12,6 +12,7 @@
 #include "journal.h"
 #include "ledger.h"
 #include "name_owner.h"
+#include "role.h"
 #include "semper/env/one_shot.h"
 #include "vault.h"
 
@@ -19,21 +20,6 @@ namespace semper::testing {
 namespace {
 
 constexpr auto kCallTimeout = std::chrono::seconds(10);
-
-void wait_for_end_of_input() {
-  char byte = 0;
-  while (::read(STDIN_FILENO, &byte, 1) > 0) {
-  }
-}
-
-int report(const Error& error) {
-  std::cerr << "crash_test process " << ::getpid() << ": " << error.to_string() << std::endl;
-  return 1;
-}
-
-void tell(const std::string& line) {
-  std::cout << line << std::endl;
-}
 
 // Posts one after the other, to ledgers in a random order, and keeps the journal.
 class Lane {

@@ -160,17 +160,17 @@ SERVER_TEST(Atomically, messages_queued_before_are_handled_before) {
 }
 
 // Its queue has no end.
-struct Endless {
+struct EndlessQueue {
   using State = std::int64_t;
   struct Again {};
   using Messages = semper::Messages<Again>;
-  explicit Endless(World* of = nullptr)
+  explicit EndlessQueue(World* of = nullptr)
       : clock(of != nullptr ? dynamic_cast<SimulatedClock*>(&of->clock()) : nullptr) {}
   Result<State> init(const EntityId&) { return 0; }
   void handle_cast(const Again& m, State& s, Context& context) {
     if (clock != nullptr) clock->advance(1ms);  // or simulated time would stand still
     ++s;
-    if (!enough) context.cast(semper::ref<Endless>(context.tenant(), context.id().id), m);
+    if (!enough) context.cast(semper::ref<EndlessQueue>(context.tenant(), context.id().id), m);
   }
   SimulatedClock* const clock;
   std::atomic<bool> enough{false};
@@ -178,11 +178,11 @@ struct Endless {
 
 SERVER_TEST(Atomically, it_does_not_wait_for_what_was_queued_after_it_was_asked) {
   world.allow(2min);
-  auto behaviour = std::make_shared<Endless>(&world);
-  co_await world.serve<Endless>(behaviour);
+  auto behaviour = std::make_shared<EndlessQueue>(&world);
+  co_await world.serve<EndlessQueue>(behaviour);
   auto ann = world.ref<Counter>("ann");
-  auto endless = world.ref<Endless>("e");
-  const Endless::Again again;
+  auto endless = world.ref<EndlessQueue>("e");
+  const EndlessQueue::Again again;
   must(co_await endless.cast(again));
   const auto patient = within(20s);
   const auto done = co_await atomically(world.store(), std::tuple(ann, endless), move_one, patient);
@@ -462,13 +462,13 @@ SERVER_TEST(AtomicallyInTime, an_unknown_outcome_is_told_and_nothing_is_done_twi
 }
 
 // States of two programs.
-struct Old {
+struct Aged {
   static constexpr std::string_view kName = "aged";
   using State = std::int64_t;
   using Messages = semper::Messages<>;
   Result<State> init(const EntityId&) { return 1; }
 };
-struct New {
+struct Renewed {
   static constexpr std::string_view kName = "aged";
   static constexpr int kStateVersion = 2;
   struct State {
@@ -484,15 +484,15 @@ struct New {
 };
 
 SERVER_TEST(Atomically, an_older_state_is_upgraded_and_a_newer_one_left_alone) {
-  auto older = world.ref<Old>("a");
-  auto newer = world.ref<New>("a");
+  auto older = world.ref<Aged>("a");
+  auto newer = world.ref<Renewed>("a");
   auto other = world.ref<Counter>("c");
   const auto old_program = [](Atomic&, std::int64_t& aged, std::int64_t& count) -> Async<void> {
     aged += 4;
     ++count;
     co_return Status{};
   };
-  const auto new_program = [](Atomic&, New::State& aged, std::int64_t& count) -> Async<void> {
+  const auto new_program = [](Atomic&, Renewed::State& aged, std::int64_t& count) -> Async<void> {
     ++aged.value;
     ++count;
     co_return Status{};
@@ -503,7 +503,7 @@ SERVER_TEST(Atomically, an_older_state_is_upgraded_and_a_newer_one_left_alone) {
       must_fail(co_await atomically(world.store(), std::tuple(older, other), old_program));
   EXPECT_EQ(error.kind(), ErrorKind::unsupported);
   EXPECT_NE(error.message().find("version"), std::string::npos) << error.message();
-  const auto read = [](Atomic&, New::State& aged, std::int64_t& count) -> Async<std::int64_t> {
+  const auto read = [](Atomic&, Renewed::State& aged, std::int64_t& count) -> Async<std::int64_t> {
     co_return aged.value * 10 + count;
   };
   EXPECT_EQ(must(co_await atomically(world.store(), std::tuple(newer, other), read)), 5012);

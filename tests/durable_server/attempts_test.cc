@@ -36,14 +36,7 @@ SERVER_SUITE(Attempts);
 SERVER_SUITE_ON(SmallAttempts, worlds_in(TimeKind::simulated));
 
 // A callback here takes seconds, too long for reads of others that a fault delays.
-std::vector<WorldKind> calm_worlds() {
-  auto kinds = worlds_in(TimeKind::simulated);
-  std::erase_if(kinds, [](const WorldKind& kind) { return kind.faults.conflict > 0; });
-  return kinds;
-}
 SERVER_SUITE_ON(SlowMessages, calm_worlds());
-
-constexpr const char* kSmall = "?value_bytes=20000&transaction_bytes=60000";
 
 // init refuses ids that begin with "bad", throws on those that begin with "worse", makes too large
 // a state for "large", and takes two attempts where they begin with "slow".
@@ -88,10 +81,6 @@ Picky::Add add(std::string text) {
   return {std::move(text)};
 }
 
-Task<std::vector<DeadLetterView>> letters_of(World& world, EntityId id) {
-  co_return must(co_await list_dead_letters(world.store(), id));
-}
-
 void expect_reasons(const std::vector<DeadLetterView>& letters, std::size_t count,
                     const std::string& reason) {
   EXPECT_EQ(letters.size(), count);
@@ -114,7 +103,7 @@ SERVER_TEST(Attempts, messages_to_an_entity_that_init_refuses_are_set_aside_with
     EXPECT_GE(behaviour->inits, quick_options().message_attempts);
     must(co_await picky.cast(message));
     co_await world.until_processed(picky.untyped());
-    expect_reasons(co_await letters_of(world, picky.entity()), 2, reason);
+    expect_reasons(co_await world.letters_of(picky.entity()), 2, reason);
     EXPECT_FALSE((co_await world.look(picky)).state);
   }
   co_await world.eventually([&] { return server.host().statistics().dead_letters == 4; });
@@ -135,7 +124,7 @@ SERVER_TEST(Attempts, local_callers_of_an_entity_that_init_refuses_are_told_at_o
   // As one that a callback throws on: queued, retried, set aside.
   must(co_await worse.cast(message));
   co_await world.until_processed(worse.untyped());
-  expect_reasons(co_await letters_of(world, worse.entity()), 1, "the form is torn");
+  expect_reasons(co_await world.letters_of(worse.entity()), 1, "the form is torn");
   co_await world.until_clean();
 }
 
@@ -149,7 +138,7 @@ SERVER_TEST(Attempts, an_init_that_refuses_for_a_while_loses_nothing) {
   must(co_await picky.cast(message));
   co_await world.until_processed(picky.untyped());
   EXPECT_EQ(must(co_await picky.call(Picky::Read{})), "x");
-  expect_reasons(co_await letters_of(world, picky.entity()), 0, "");
+  expect_reasons(co_await world.letters_of(picky.entity()), 0, "");
 }
 
 SERVER_TEST(Attempts, an_entity_that_init_refused_begins_with_the_first_message_it_takes) {
@@ -170,7 +159,7 @@ SERVER_TEST(Attempts, an_entity_that_init_refused_begins_with_the_first_message_
 }
 
 SERVER_TEST_WITH(SmallAttempts, messages_to_an_entity_whose_first_state_is_too_large_are_set_aside,
-                 kSmall) {
+                 kSmallStore) {
   co_await world.serve<Picky>();
   auto picky = world.ref<Picky>("large");
   const CallOptions patient{world.patience()};
@@ -180,7 +169,7 @@ SERVER_TEST_WITH(SmallAttempts, messages_to_an_entity_whose_first_state_is_too_l
   EXPECT_EQ(must_fail(co_await picky.call(Picky::Locked{}, patient)).kind(), ErrorKind::exhausted);
   must(co_await picky.cast(message));
   co_await world.until_processed(picky.untyped());
-  expect_reasons(co_await letters_of(world, picky.entity()), 3, "transaction_bytes");
+  expect_reasons(co_await world.letters_of(picky.entity()), 3, "transaction_bytes");
   co_await world.until_clean();
 }
 
@@ -247,7 +236,7 @@ SERVER_TEST(Attempts,
   must(co_await glass.cast(batch));
   co_await world.serve<Glass>();
   EXPECT_EQ(co_await text_of(world, glass), std::string(19, 'a'));
-  expect_reasons(co_await letters_of(world, glass.entity()), 1, "it is glued");
+  expect_reasons(co_await world.letters_of(glass.entity()), 1, "it is glued");
   co_await world.until_clean();
 }
 
@@ -277,7 +266,7 @@ SERVER_TEST(Attempts, the_caller_whose_state_or_reply_does_not_encode_is_told) {
   const auto bad = inscribe("not out");
   must(co_await glass.cast(bad));
   EXPECT_EQ(co_await text_of(world, glass), "");
-  expect_reasons(co_await letters_of(world, glass.entity()), 1, "it is glued");
+  expect_reasons(co_await world.letters_of(glass.entity()), 1, "it is glued");
   EXPECT_EQ(must_fail(co_await glass.priority_call(bad)).kind(), ErrorKind::internal);
   co_await world.until_clean();
 }
@@ -294,7 +283,7 @@ SERVER_TEST(Attempts, a_message_whose_codec_throws_is_set_aside_and_its_caller_t
     must(co_await glass.cast(good));
     EXPECT_EQ(co_await text_of(world, glass), "a");
   }
-  EXPECT_EQ((co_await letters_of(world, world.ref<Glass>("queued").entity())).size(), 1u);
+  EXPECT_EQ((co_await world.letters_of(world.ref<Glass>("queued").entity())).size(), 1u);
   co_await world.until_clean();
 }
 
@@ -404,7 +393,7 @@ SERVER_TEST(SlowMessages, a_batch_that_took_too_long_is_made_smaller) {
   co_await world.until_processed(slow.untyped());
   const CallOptions patient{world.patience()};
   EXPECT_EQ(must(co_await slow.call(Slow::Read{}, patient)), 8);
-  EXPECT_TRUE((co_await letters_of(world, slow.entity())).empty());
+  EXPECT_TRUE((co_await world.letters_of(slow.entity())).empty());
 }
 
 SERVER_TEST(SlowMessages, one_that_takes_longer_than_a_transaction_may_is_set_aside) {
@@ -418,14 +407,14 @@ SERVER_TEST(SlowMessages, one_that_takes_longer_than_a_transaction_may_is_set_as
   co_await world.until_processed(slow.untyped());
   const CallOptions patient{world.patience()};
   EXPECT_EQ(must(co_await slow.call(Slow::Read{}, patient)), 2);
-  expect_reasons(co_await letters_of(world, slow.entity()), 1, "handle_locked");
+  expect_reasons(co_await world.letters_of(slow.entity()), 1, "handle_locked");
   const Error error = must_fail(co_await server.ref<Slow>("t").call(Slow::Work{6'000}, patient));
   EXPECT_EQ(error.kind(), ErrorKind::timeout) << error.to_string();
   EXPECT_EQ(must(co_await server.ref<Slow>("t").call(Slow::Read{}, patient)), 0);
 }
 
 // Fails on what it is told to, until it is told otherwise.
-struct Fussy {
+struct PickyAboutNumbers {
   using State = std::int64_t;
   struct Work {
     std::int64_t number = 0;
@@ -446,21 +435,21 @@ struct Fussy {
 };
 
 SERVER_TEST(Attempts, what_is_known_of_a_message_is_not_held_against_one_that_comes_after_a_kill) {
-  auto fussy = std::make_shared<Fussy>();
+  auto fussy = std::make_shared<PickyAboutNumbers>();
   auto options = quick_options();
   options.message_attempts = 3;
   options.message_backoff = {.initial = 300ms, .maximum = 300ms};
   fussy->hated = 1;
-  co_await world.serve<Fussy>(fussy, options);
-  auto entity = world.ref<Fussy>("f");
-  must(co_await entity.cast(Fussy::Work{1}));
+  co_await world.serve<PickyAboutNumbers>(fussy, options);
+  auto entity = world.ref<PickyAboutNumbers>("f");
+  must(co_await entity.cast(PickyAboutNumbers::Work{1}));
   co_await world.eventually([&] { return fussy->runs >= 2; });
   // It waits for its third attempt; the one that takes its place in the queue has had none.
   must(co_await entity.kill());
   fussy->runs_of_second = 3;
-  must(co_await entity.cast(Fussy::Work{2}));
+  must(co_await entity.cast(PickyAboutNumbers::Work{2}));
   co_await world.until_processed(entity.untyped());
-  EXPECT_TRUE((co_await letters_of(world, entity.entity())).empty());
+  EXPECT_TRUE((co_await world.letters_of(entity.entity())).empty());
   EXPECT_EQ(must(decode<std::int64_t>(*(co_await world.look(entity)).state)), 2);
   co_await world.until_clean();
 }

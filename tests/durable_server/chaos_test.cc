@@ -13,9 +13,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kCallers = 64;
-constexpr int kEntities = 8;
-constexpr int kRounds = 6;
+constexpr int kChaosCallers = 64;
+constexpr int kChaosEntities = 8;
+constexpr int kChaosRounds = 6;
 constexpr int kWorldsOfEach = 4;
 
 // Keeps every number that it was given.
@@ -93,11 +93,11 @@ bool is_uncertain(const Error& error) {
 
 // One caller: a call or cast per round, again where it was told that nothing happened.
 Task<void> send_all(World& world, Process* process, int caller, Told& told) {
-  const int entity = caller % kEntities;
+  const int entity = caller % kChaosEntities;
   const std::string id = std::to_string(entity);
   auto ledger = process == nullptr ? world.ref<Ledger>(id) : process->ref<Ledger>(id);
   CallOptions patient{1h};
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < kChaosRounds; ++round) {
     const std::uint64_t number = number_of(caller, round);
     const Ledger::Book book{number};
     const Ledger::BookSlowly slowly{number};
@@ -140,7 +140,7 @@ auto insist(World& world, Operation operation) -> decltype(operation()) {
 
 Task<void> check_all(World& world, const Told& told) {
   std::size_t uncertain = 0;
-  for (int entity = 0; entity < kEntities; ++entity) {
+  for (int entity = 0; entity < kChaosEntities; ++entity) {
     auto ledger = world.ref<Ledger>(std::to_string(entity));
     auto is_done = [&]() -> Task<bool> {
       auto length = co_await ledger.queue_length();
@@ -173,7 +173,7 @@ Task<void> check_all(World& world, const Told& told) {
     EXPECT_EQ(must(co_await insist(world, look)).dead_letters, 0u);
   }
   // Markers resolve nearly all unknown outcomes.
-  EXPECT_LE(uncertain, static_cast<std::size_t>(kCallers * kRounds / 10));
+  EXPECT_LE(uncertain, static_cast<std::size_t>(kChaosCallers * kChaosRounds / 10));
 }
 
 Task<void> run_all(World& world, bool with_deaths) {
@@ -186,8 +186,8 @@ Task<void> run_all(World& world, bool with_deaths) {
     hosts.push_back(made);
   }
   Told told;
-  co_await world.in_parallel(kCallers + 1, [&](int who) -> Task<void> {
-    if (who < kCallers) {
+  co_await world.in_parallel(kChaosCallers + 1, [&](int who) -> Task<void> {
+    if (who < kChaosCallers) {
       co_await send_all(world, who % 3 == 0 ? hosts[0] : nullptr, who, told);
       co_return;
     }

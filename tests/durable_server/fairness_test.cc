@@ -13,11 +13,6 @@ using namespace std::chrono_literals;
 SERVER_SUITE(Fairness);
 
 // Where a commit is done when it returns: the other process has to get through within a callback.
-std::vector<WorldKind> calm_worlds() {
-  auto kinds = worlds_in(TimeKind::simulated);
-  std::erase_if(kinds, [](const WorldKind& kind) { return kind.faults.conflict > 0; });
-  return kinds;
-}
 SERVER_SUITE_ON(SimulatedFairness, calm_worlds());
 
 // Work takes a while, as the simulated clock has it; Poke is quick.

@@ -14,16 +14,16 @@ SERVER_SUITE(Hosts);
 SERVER_SUITE_ON(HostThreads, worlds_in(TimeKind::real));
 SERVER_SUITE_ON(HostTimes, worlds_in(TimeKind::simulated));
 
-constexpr int kEntities = 40;  // so that every host has some of the index's shards
+constexpr int kSpreadEntities = 40;  // so that every host has some of the index's shards
 
 SERVER_TEST(Hosts, one_that_was_killed_is_missed_and_another_takes_its_work_over) {
   auto& doomed = *co_await world.serve<Counter>();
   co_await world.serve<Counter>();
-  for (int i = 0; i < kEntities; ++i) {
+  for (int i = 0; i < kSpreadEntities; ++i) {
     must(co_await world.ref<Counter>(std::to_string(i)).cast(Counter::Add{1}));
-    if (i == kEntities / 2) doomed.kill();
+    if (i == kSpreadEntities / 2) doomed.kill();
   }
-  for (int i = 0; i < kEntities; ++i) {
+  for (int i = 0; i < kSpreadEntities; ++i) {
     co_await world.until_processed(world.ref<Counter>(std::to_string(i)).untyped());
   }
   co_await world.eventually(
@@ -46,15 +46,15 @@ SERVER_TEST(Hosts, one_that_stopped_leaves_the_store_and_hands_over) {
     EXPECT_EQ(hosts[0].name, "the second");
     EXPECT_EQ(hosts[0].types, (std::vector<std::string>{std::string(type_name<Counter>())}));
   }
-  for (int i = 0; i < kEntities; ++i) {
+  for (int i = 0; i < kSpreadEntities; ++i) {
     must(co_await world.ref<Counter>(std::to_string(i)).cast(Counter::Add{1}));
   }
-  for (int i = 0; i < kEntities; ++i) {
+  for (int i = 0; i < kSpreadEntities; ++i) {
     co_await world.until_processed(world.ref<Counter>(std::to_string(i)).untyped());
   }
   // Counted once the commit that shows it is known to be made.
-  co_await world.eventually([&] { return second.host().statistics().messages >= kEntities; });
-  EXPECT_EQ(second.host().statistics().messages, static_cast<std::uint64_t>(kEntities));
+  co_await world.eventually([&] { return second.host().statistics().messages >= kSpreadEntities; });
+  EXPECT_EQ(second.host().statistics().messages, static_cast<std::uint64_t>(kSpreadEntities));
   co_await world.until_clean();
 }
 
@@ -72,10 +72,10 @@ SERVER_TEST(HostTimes, a_clean_stop_hands_over_at_once_and_a_death_after_the_lea
       first.kill();
     }
     const auto start = world.clock().now();
-    for (int i = 0; i < kEntities; ++i) {
+    for (int i = 0; i < kSpreadEntities; ++i) {
       must(co_await world.ref<Counter>(std::to_string(i)).cast(Counter::Add{1}));
     }
-    for (int i = 0; i < kEntities; ++i) {
+    for (int i = 0; i < kSpreadEntities; ++i) {
       co_await world.until_processed(world.ref<Counter>(std::to_string(i)).untyped());
     }
     const auto took = world.clock().now() - start;

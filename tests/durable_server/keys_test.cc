@@ -74,7 +74,7 @@ struct Clerk {
 };
 
 // Functions, for the sake of g++ 12 (behaviours.h).
-Clerk::Do work(std::string text, std::string how = "") {
+Clerk::Do work_for_clerk(std::string text, std::string how = "") {
   return {std::move(text), std::move(how)};
 }
 CallOptions with(World& world, std::string_view key, Duration retention = 24h) {
@@ -103,8 +103,8 @@ SERVER_TEST(Keys, a_repeated_call_gets_the_first_ones_reply_wherever_it_comes_fr
   auto& server = *co_await world.serve<Clerk>();
   const auto inside = server.ref<Clerk>("c");
   const auto outside = world.ref<Clerk>("c");
-  const auto first = work("a");
-  const auto second = work("b");
+  const auto first = work_for_clerk("a");
+  const auto second = work_for_clerk("b");
   EXPECT_EQ(must(co_await inside.call(first, with(world, "1"))), "1 a");
   EXPECT_EQ(must(co_await outside.call(first, with(world, "1"))), "1 a");
   EXPECT_EQ(must(co_await inside.call(first, with(world, "1"))), "1 a");
@@ -118,7 +118,7 @@ SERVER_TEST(Keys, a_repeated_call_gets_the_first_ones_reply_wherever_it_comes_fr
 
 SERVER_TEST(Keys, an_error_that_the_callback_replied_is_replied_again) {
   auto& server = *co_await world.serve<Clerk>();
-  const auto refused = work("a", "refuses");
+  const auto refused = work_for_clerk("a", "refuses");
   const auto clerks = both(world.ref<Clerk>("c"), server.ref<Clerk>("c"));
   for (const auto& clerk : clerks) {
     const Error error = must_fail(co_await clerk.call(refused, with(world, "1")));
@@ -132,7 +132,7 @@ SERVER_TEST(Keys, a_repeated_cast_does_nothing) {
   auto& server = *co_await world.serve<Clerk>();
   const auto outside = world.ref<Clerk>("c");
   const auto inside = server.ref<Clerk>("c");
-  const auto note = work("a");
+  const auto note = work_for_clerk("a");
   for (int i = 0; i < 3; ++i) {
     must(co_await outside.cast(note, cast_with("1")));
     must(co_await inside.cast(note, cast_with("1")));
@@ -148,8 +148,8 @@ SERVER_TEST(Keys, a_repeated_cast_does_nothing) {
 
 SERVER_TEST(Keys, a_key_that_was_used_for_something_else_is_refused) {
   auto& server = *co_await world.serve<Clerk>();
-  const auto first = work("a");
-  const auto other = work("b");
+  const auto first = work_for_clerk("a");
+  const auto other = work_for_clerk("b");
   const auto clerks = both(server.ref<Clerk>("in"), world.ref<Clerk>("out"));
   for (const auto& clerk : clerks) {
     must(co_await clerk.call(first, with(world, "1")));
@@ -165,7 +165,7 @@ SERVER_TEST(Keys, a_key_that_was_used_for_something_else_is_refused) {
 
 SERVER_TEST(Keys, calls_with_the_key_of_one_that_waits_in_the_queue_get_its_reply) {
   const auto clerk = world.ref<Clerk>("c");
-  const auto request = work("a");
+  const auto request = work_for_clerk("a");
   const CallOptions hasty{50ms, IdempotencyKey{"1"}};
   EXPECT_EQ(co_await state_of(clerk, "1"), Known::absent);
   EXPECT_EQ(must_fail(co_await clerk.call(request, hasty)).kind(), ErrorKind::timeout);
@@ -194,7 +194,7 @@ SERVER_TEST(Keys, calls_with_the_key_of_one_that_holds_the_lock_get_its_reply) {
   auto behaviour = std::make_shared<Clerk>();
   auto& server = *co_await world.serve<Clerk>(behaviour);
   const auto outside = world.ref<Clerk>("c");
-  const auto request = work("a", "locks");
+  const auto request = work_for_clerk("a", "locks");
   co_await world.in_parallel(4, [&](int who) -> Task<void> {
     if (who == 3) {
       must(co_await sleep_for(world.clock(), 50ms));
@@ -213,7 +213,7 @@ SERVER_TEST(Keys, calls_with_the_key_of_one_that_holds_the_lock_get_its_reply) {
 SERVER_TEST(Keys, calls_with_the_key_of_one_that_is_answered_later_get_that_answer) {
   auto& server = *co_await world.serve<Clerk>();
   const auto outside = world.ref<Clerk>("c");
-  const auto request = work("a", "later");
+  const auto request = work_for_clerk("a", "later");
   const Clerk::Answer answer{"at last"};
   co_await world.in_parallel(5, [&](int who) -> Task<void> {
     if (who == 4) {
@@ -235,7 +235,7 @@ SERVER_TEST(Keys, calls_with_the_key_of_one_that_is_answered_later_get_that_answ
 
 SERVER_TEST(TimedKeys, calls_that_wait_for_one_reply_are_bounded) {
   const auto clerk = world.ref<Clerk>("c");
-  const auto request = work("a");
+  const auto request = work_for_clerk("a");
   const CallOptions hasty{20ms, IdempotencyKey{"1"}};
   for (std::size_t i = 0; i <= kAttachedCallsMaximum; ++i) {
     EXPECT_EQ(must_fail(co_await clerk.call(request, hasty)).kind(), ErrorKind::timeout);
@@ -253,7 +253,7 @@ SERVER_TEST(TimedKeys, calls_that_wait_for_one_reply_are_bounded) {
 
 SERVER_TEST(Keys, a_long_reply_is_kept_whole) {
   auto& server = *co_await world.serve<Clerk>();
-  const auto request = work("a", "is long");
+  const auto request = work_for_clerk("a", "is long");
   const auto clerk = server.ref<Clerk>("c");
   const std::string whole = must(co_await clerk.call(request, with(world, "1")));
   EXPECT_EQ(whole.size(), 40'003u);
@@ -268,7 +268,7 @@ SERVER_TEST(Keys, a_message_that_was_set_aside_answers_so_until_it_is_redriven) 
   auto behaviour = std::make_shared<Clerk>();
   co_await world.serve<Clerk>(behaviour);
   const auto clerk = world.ref<Clerk>("c");
-  const auto request = work("a", "throws");
+  const auto request = work_for_clerk("a", "throws");
   for (int i = 0; i < 3; ++i) {
     const Error error = must_fail(co_await clerk.call(request, with(world, "1")));
     EXPECT_EQ(dead_letter_attempts(error), 3u) << error.to_string();
@@ -297,9 +297,9 @@ SERVER_TEST(TimedKeys, a_key_is_forgotten_when_its_retention_is_over_and_its_row
   auto& server = *co_await world.serve<Clerk>();
   const auto clerk = world.ref<Clerk>("c");
   const auto inside = server.ref<Clerk>("c");
-  const auto request = work("a");
-  const auto later = work("b", "later");
-  const auto long_one = work("c", "is long");
+  const auto request = work_for_clerk("a");
+  const auto later = work_for_clerk("b", "later");
+  const auto long_one = work_for_clerk("c", "is long");
   EXPECT_EQ(must(co_await clerk.call(request, with(world, "1", 10min))), "1 a");
   const CallOptions hasty{20ms, IdempotencyKey{"2", 10min}};
   EXPECT_EQ(must_fail(co_await clerk.call(later, hasty)).kind(), ErrorKind::timeout);
@@ -327,8 +327,8 @@ SERVER_TEST(TimedKeys, a_key_is_forgotten_when_its_retention_is_over_and_its_row
 SERVER_TEST(Keys, kill_forgets_keys_and_reset_does_not) {
   auto& server = *co_await world.serve<Clerk>();
   const auto clerk = world.ref<Clerk>("c");
-  const auto request = work("a");
-  const auto later = work("b", "later");
+  const auto request = work_for_clerk("a");
+  const auto later = work_for_clerk("b", "later");
   must(co_await clerk.call(request, with(world, "1")));
   must(co_await clerk.reset());
   EXPECT_EQ(must(co_await clerk.call(request, with(world, "1"))), "1 a") << "it is done already";
@@ -353,7 +353,7 @@ SERVER_TEST(Keys, kill_forgets_keys_and_reset_does_not) {
 SERVER_TEST(Keys, keys_past_the_bound_of_an_entity_are_refused) {
   auto& server = *co_await world.serve<Clerk>();
   const auto clerk = world.ref<Clerk>("c");
-  const auto request = work("a");
+  const auto request = work_for_clerk("a");
   must(co_await clerk.call(request, with(world, "old")));
   Bytes count;
   append_little_endian_u64(count, kIdempotencyKeysPerEntity);
@@ -373,7 +373,7 @@ SERVER_TEST(Keys, keys_past_the_bound_of_an_entity_are_refused) {
 SERVER_TEST(Keys, what_is_no_key_is_refused) {
   auto& server = *co_await world.serve<Clerk>();
   const auto clerk = server.ref<Clerk>("c");
-  const auto request = work("a");
+  const auto request = work_for_clerk("a");
   const std::string too_long(kIdempotencyKeyBytesMaximum + 1, 'k');
   std::vector<std::string> keys = list("", "\xff", too_long);
   for (const auto& key : keys) {
@@ -397,10 +397,10 @@ SERVER_TEST(Keys, what_is_no_key_is_refused) {
 SERVER_TEST(Keys, what_an_entity_remembers_is_listed_and_can_be_forgotten) {
   auto& server = *co_await world.serve<Clerk>();
   const auto clerk = world.ref<Clerk>("c");
-  const auto done = work("a");
-  const auto refused = work("b", "refuses");
-  const auto long_one = work("c", "is long");
-  const auto later = work("d", "later");
+  const auto done = work_for_clerk("a");
+  const auto refused = work_for_clerk("b", "refuses");
+  const auto long_one = work_for_clerk("c", "is long");
+  const auto later = work_for_clerk("d", "later");
   must(co_await clerk.call(done, with(world, "1")));
   EXPECT_EQ(must_fail(co_await clerk.call(refused, with(world, "2"))).kind(),
             ErrorKind::already_exists);
@@ -452,7 +452,7 @@ SERVER_TEST(Keys, a_call_that_failed_before_it_was_accepted_runs_when_it_is_repe
   auto behaviour = std::make_shared<Clerk>();
   auto& server = *co_await world.serve<Clerk>(behaviour);
   const auto clerk = server.ref<Clerk>("c");
-  const auto request = work("a", "throws");
+  const auto request = work_for_clerk("a", "throws");
   EXPECT_EQ(must_fail(co_await clerk.call(request, with(world, "1"))).kind(), ErrorKind::internal);
   EXPECT_EQ(co_await state_of(clerk, "1"), Known::absent);
   behaviour->is_mended = true;

@@ -10,7 +10,7 @@ namespace {
 SERVER_SUITE(Kill);
 SERVER_SUITE_ON(KillInSmallStores, worlds_in(TimeKind::simulated));
 
-constexpr int kBatches = 3;
+constexpr int kKilledBatches = 3;
 constexpr int kPerBatch = 1'000;
 // Casts after which a publisher that was to go on until the end gives up.
 constexpr int kWithoutEnd = 20'000;
@@ -21,7 +21,7 @@ Task<void> breathe(World& world) {
 }
 
 Task<void> fill(Ref<Counter> counter) {
-  for (int i = 0; i < kBatches; ++i) {
+  for (int i = 0; i < kKilledBatches; ++i) {
     Batch<Counter> batch;
     for (int k = 0; k < kPerBatch; ++k) batch.add(Counter::Add{1});
     must(co_await counter.cast(std::move(batch)));
@@ -98,7 +98,8 @@ SERVER_TEST(Kill, gets_through_a_host_that_never_pauses_and_what_runs_then_begin
   });
   EXPECT_LT(calls, kWithoutEnd);
   co_await world.until_processed(counter.untyped());
-  EXPECT_LT(must(co_await server.ref<Counter>("c").call(Counter::Read{})), kBatches * kPerBatch);
+  EXPECT_LT(must(co_await server.ref<Counter>("c").call(Counter::Read{})),
+            kKilledBatches * kPerBatch);
   co_await world.until_clean();
 }
 

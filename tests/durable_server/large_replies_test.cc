@@ -84,7 +84,7 @@ struct Speaker {
 SERVER_SUITE(LargeReplies);
 SERVER_SUITE_ON(SmallStoresReplies, worlds_in(TimeKind::simulated));
 
-constexpr const char* kSmall = "?value_bytes=2000&transaction_bytes=60000";
+constexpr const char* kSmallValues = "?value_bytes=2000&transaction_bytes=60000";
 
 Task<void> until_one_waits(World& world, const Ref<Speaker>& speaker) {
   auto look = [&]() -> Task<bool> {
@@ -156,7 +156,7 @@ SERVER_TEST(LargeReplies, one_that_is_kept_for_its_key_arrives_whole_each_time) 
   co_await world.until_clean();
 }
 
-SERVER_TEST_WITH(SmallStoresReplies, of_all_sizes_around_a_value_arrive_whole, kSmall) {
+SERVER_TEST_WITH(SmallStoresReplies, of_all_sizes_around_a_value_arrive_whole, kSmallValues) {
   co_await world.serve<Speaker>();
   auto speaker = world.ref<Speaker>("s");
   for (std::int64_t size = 1'980; size <= 2'010; ++size) {
@@ -169,7 +169,7 @@ SERVER_TEST_WITH(SmallStoresReplies, of_all_sizes_around_a_value_arrive_whole, k
 }
 
 SERVER_TEST_WITH(SmallStoresReplies, over_a_quarter_of_a_transaction_are_errors_to_their_callers,
-                 kSmall) {
+                 kSmallValues) {
   co_await world.serve<Speaker>();
   auto speaker = world.ref<Speaker>("s");
   const CallOptions patient{world.patience()};
@@ -183,7 +183,7 @@ SERVER_TEST_WITH(SmallStoresReplies, over_a_quarter_of_a_transaction_are_errors_
 }
 
 // More than one look takes out, so that looks end between them.
-SERVER_TEST_WITH(SmallStoresReplies, of_many_callers_at_once_arrive_whole, kSmall) {
+SERVER_TEST_WITH(SmallStoresReplies, of_many_callers_at_once_arrive_whole, kSmallValues) {
   constexpr int kCalls = 40;
   auto& caller = *world.loop(co_await world.open());
   std::vector<std::shared_ptr<std::optional<Result<std::string>>>> said;
@@ -214,7 +214,7 @@ SERVER_TEST_WITH(SmallStoresReplies, of_many_callers_at_once_arrive_whole, kSmal
 }
 
 // The second answer to one call replaces the first one, whichever of them is large.
-SERVER_TEST_WITH(SmallStoresReplies, given_twice_to_one_call_are_the_second_one, kSmall) {
+SERVER_TEST_WITH(SmallStoresReplies, given_twice_to_one_call_are_the_second_one, kSmallValues) {
   co_await world.serve<Speaker>();
   auto speaker = world.ref<Speaker>("s");
   for (const auto& [first, second] :
@@ -234,7 +234,7 @@ SERVER_TEST_WITH(SmallStoresReplies, given_twice_to_one_call_are_the_second_one,
   }
 }
 
-SERVER_TEST_WITH(SmallStoresReplies, that_come_too_late_are_taken_away_whole, kSmall) {
+SERVER_TEST_WITH(SmallStoresReplies, that_come_too_late_are_taken_away_whole, kSmallValues) {
   auto& caller = *world.loop(co_await world.open());
   auto waits = std::make_shared<std::optional<Result<std::string>>>();
   const auto call = [](Ref<Speaker> speaker, Duration patience, auto out) -> Task<void> {
@@ -264,7 +264,7 @@ SERVER_TEST_WITH(SmallStoresReplies, that_come_too_late_are_taken_away_whole, kS
   co_await world.until_clean();
 }
 
-SERVER_TEST_WITH(SmallStoresReplies, of_dead_callers_are_swept_whole, kSmall) {
+SERVER_TEST_WITH(SmallStoresReplies, of_dead_callers_are_swept_whole, kSmallValues) {
   auto& caller = *world.loop(co_await world.open());
   asio::co_spawn(
       caller.executor(),

@@ -57,7 +57,7 @@ struct Teller : Mender {
   std::atomic<bool> is_clumsy{false};
 };
 
-struct Stubborn : Mender {
+struct Unforgiving : Mender {
   static constexpr int kMessageAttempts = 0;
 };
 struct Twice : Mender {
@@ -68,10 +68,6 @@ struct Tidy : Mender {
   static constexpr int kDeadLettersKept = 3;
   static constexpr auto kDeadLettersKeptFor = std::chrono::minutes(2);
 };
-
-Task<std::vector<DeadLetterView>> letters_of(World& world, EntityId id) {
-  co_return must(co_await list_dead_letters(world.store(), std::move(id)));
-}
 
 template <class B>
 Task<void> cast_all(World& world, Ref<B> ref, std::vector<std::string> texts) {
@@ -96,7 +92,7 @@ SERVER_TEST(Letters, a_caller_is_told_that_its_message_was_set_aside_and_after_h
   EXPECT_EQ(dead_letter_attempts(error), 3u) << error.to_string();
   EXPECT_EQ(dead_letter_attempts(error.in("somewhere")), 3u);
   EXPECT_NE(error.message().find("it does not go"), std::string::npos) << error.to_string();
-  const auto letters = co_await letters_of(world, ref.entity());
+  const auto letters = co_await world.letters_of(ref.entity());
   EXPECT_EQ(letters.size(), 1u);
   for (const auto& letter : letters) {
     EXPECT_EQ(letter.attempts, 3u);
@@ -135,7 +131,7 @@ SERVER_TEST(Letters, a_callback_for_letters_that_fails_neither_loops_nor_holds_t
   auto ref = world.ref<Teller>("t");
   co_await cast_all(world, ref, list("bad", "good"));
   EXPECT_EQ(must(co_await ref.call<Teller::Lines>()), list("good"));
-  EXPECT_EQ((co_await letters_of(world, ref.entity())).size(), 1u);
+  EXPECT_EQ((co_await world.letters_of(ref.entity())).size(), 1u);
   EXPECT_EQ(teller->committed, 0);
   if (world.is_steady()) {
     EXPECT_EQ(teller->told, 1) << "it never runs again for that letter";
@@ -149,33 +145,33 @@ SERVER_TEST(Letters, a_type_says_how_often_its_messages_run) {
   co_await world.serve<Twice>(twice);
   auto ref = world.ref<Twice>("t");
   co_await cast_all(world, ref, list("bad"));
-  const auto letters = co_await letters_of(world, ref.entity());
+  const auto letters = co_await world.letters_of(ref.entity());
   EXPECT_EQ(letters.size(), 1u);
   for (const auto& letter : letters) EXPECT_EQ(letter.attempts, 2u);
 }
 
 SERVER_TEST(Letters, a_type_without_a_threshold_tries_for_ever_and_goes_on_when_it_is_mended) {
-  auto stubborn = std::make_shared<Stubborn>();
-  co_await world.serve<Stubborn>(stubborn);
-  auto ref = world.ref<Stubborn>("s");
-  must(co_await ref.cast<Stubborn::Note>("bad"));
-  must(co_await ref.cast<Stubborn::Note>("good"));
-  co_await world.eventually([&] { return stubborn->runs >= 6; });
+  auto unforgiving = std::make_shared<Unforgiving>();
+  co_await world.serve<Unforgiving>(unforgiving);
+  auto ref = world.ref<Unforgiving>("s");
+  must(co_await ref.cast<Unforgiving::Note>("bad"));
+  must(co_await ref.cast<Unforgiving::Note>("good"));
+  co_await world.eventually([&] { return unforgiving->runs >= 6; });
   EXPECT_EQ(must(co_await ref.queue_length()), 2u);
   const auto failing = (co_await world.look(ref)).failing;
   EXPECT_TRUE(failing && failing->attempts >= 3);
   EXPECT_NE(failing.value_or(FailingView()).reason.find("it does not go"), std::string::npos);
-  stubborn->is_mended = true;
+  unforgiving->is_mended = true;
   co_await world.until_processed(ref.untyped());
-  EXPECT_EQ(must(co_await ref.call<Stubborn::Lines>()), list("bad", "good"));
-  EXPECT_TRUE((co_await letters_of(world, ref.entity())).empty());
+  EXPECT_EQ(must(co_await ref.call<Unforgiving::Lines>()), list("bad", "good"));
+  EXPECT_TRUE((co_await world.letters_of(ref.entity())).empty());
 }
 
 SERVER_TEST(Letters, nothing_is_left_of_an_entity_that_was_killed_while_its_message_failed) {
-  co_await world.serve<Stubborn>();
+  co_await world.serve<Unforgiving>();
   for (int i = 0; i < 8; ++i) {
-    auto ref = world.ref<Stubborn>("s" + std::to_string(i));
-    must(co_await ref.cast<Stubborn::Note>("bad"));
+    auto ref = world.ref<Unforgiving>("s" + std::to_string(i));
+    must(co_await ref.cast<Unforgiving::Note>("bad"));
     co_await world.eventually(
         [&]() -> Task<bool> { co_return (co_await world.look(ref)).failing.has_value(); });
     EXPECT_EQ((co_await failed_runs(world, ref.entity())).size(), 1u);
@@ -185,7 +181,7 @@ SERVER_TEST(Letters, nothing_is_left_of_an_entity_that_was_killed_while_its_mess
   }
   must(co_await sleep_for(world.clock(), world.is_simulated() ? Duration(10s) : Duration(300ms)));
   for (int i = 0; i < 8; ++i) {
-    const EntityId id = world.ref<Stubborn>("s" + std::to_string(i)).entity();
+    const EntityId id = world.ref<Unforgiving>("s" + std::to_string(i)).entity();
     EXPECT_TRUE((co_await failed_runs(world, id)).empty()) << i;
   }
 }
@@ -208,7 +204,7 @@ SERVER_TEST(TimedLetters, runs_are_counted_across_processes_that_end) {
     runs += behaviour->runs;
     server.kill();
   }
-  const auto letters = co_await letters_of(world, ref.entity());
+  const auto letters = co_await world.letters_of(ref.entity());
   EXPECT_EQ(letters.size(), 1u);
   for (const auto& letter : letters) {
     EXPECT_EQ(letter.attempts, 4u);
@@ -224,7 +220,7 @@ SERVER_TEST(Letters, letters_that_are_named_go_back_together_or_not_at_all) {
   auto ref = world.ref<Twice>("t");
   const EntityId id = ref.entity();
   co_await cast_all(world, ref, list("bad 1", "bad 2", "bad 3", "bad 4"));
-  const auto letters = co_await letters_of(world, id);
+  const auto letters = co_await world.letters_of(id);
   EXPECT_EQ(letters.size(), 4u);
   behaviour->is_mended = true;
   std::vector<Versionstamp> with_a_stranger = {letters.at(0).stamp, Versionstamp::incomplete(9)};
@@ -249,7 +245,7 @@ SERVER_TEST(TimedLetters, letters_past_the_number_or_the_age_of_their_type_go_wh
   auto ref = world.ref<Tidy>("t");
   const EntityId id = ref.entity();
   co_await cast_all(world, ref, list("bad 1", "bad 2", "bad 3", "bad 4", "bad 5"));
-  const auto letters = co_await letters_of(world, id);
+  const auto letters = co_await world.letters_of(id);
   EXPECT_EQ(letters.size(), 3u);
   for (const auto& letter : letters) {
     const auto note = must(decode<Tidy::Note>(letter.message.payload));

@@ -9,8 +9,6 @@
 namespace semper::testing {
 namespace {
 
-// Small limits, so that a few kilobytes are too much.
-constexpr const char* kSmall = "?value_bytes=20000&transaction_bytes=60000";
 constexpr std::int64_t kTooMuch = 70'000;  // for one transaction of the small store
 constexpr std::int64_t kTooMuchForAValue = 30'000;
 
@@ -151,7 +149,7 @@ SERVER_TEST(States, a_large_one_that_changes_a_little_writes_a_little) {
 }
 
 SERVER_TEST_WITH(SmallStores, a_call_that_grows_the_state_past_the_limits_fails_and_changes_nothing,
-                 kSmall) {
+                 kSmallStore) {
   auto& server = *co_await world.serve<Hoard>();
   auto hoard = server.ref<Hoard>("h");
   const auto small = resize(10);
@@ -166,7 +164,7 @@ SERVER_TEST_WITH(SmallStores, a_call_that_grows_the_state_past_the_limits_fails_
 
 SERVER_TEST_WITH(SmallStores,
                  of_calls_at_once_only_the_one_that_grows_the_state_past_the_limits_is_refused,
-                 kSmall) {
+                 kSmallStore) {
   auto& server = *co_await world.serve<Hoard>();
   auto hoard = server.ref<Hoard>("h");
   int refused = 0;
@@ -185,7 +183,7 @@ SERVER_TEST_WITH(SmallStores,
 }
 
 SERVER_TEST_WITH(SmallStores, a_queued_message_that_grows_the_state_past_the_limits_is_set_aside,
-                 kSmall) {
+                 kSmallStore) {
   auto hoard = world.ref<Hoard>("h");
   for (int i = 0; i < 20; ++i) {
     if (i == 7) {
@@ -204,7 +202,7 @@ SERVER_TEST_WITH(SmallStores, a_queued_message_that_grows_the_state_past_the_lim
 }
 
 SERVER_TEST_WITH(SmallStores, the_caller_of_a_queued_call_that_grows_the_state_too_far_is_told,
-                 kSmall) {
+                 kSmallStore) {
   co_await world.serve<Hoard>();
   auto hoard = world.ref<Hoard>("h");
   const auto large = resize(kTooMuch);
@@ -216,7 +214,7 @@ SERVER_TEST_WITH(SmallStores, the_caller_of_a_queued_call_that_grows_the_state_t
 }
 
 SERVER_TEST_WITH(SmallStores, a_locked_result_over_the_limits_is_refused_and_the_lock_given_back,
-                 kSmall) {
+                 kSmallStore) {
   co_await world.serve<Hoard>();
   auto hoard = world.ref<Hoard>("h");
   const Hoard::ResizeLocked large{kTooMuch};
@@ -227,7 +225,7 @@ SERVER_TEST_WITH(SmallStores, a_locked_result_over_the_limits_is_refused_and_the
   co_await world.until_clean();
 }
 
-SERVER_TEST_WITH(SmallStores, many_large_replies_of_one_batch_are_all_delivered, kSmall) {
+SERVER_TEST_WITH(SmallStores, many_large_replies_of_one_batch_are_all_delivered, kSmallStore) {
   auto& publisher = *co_await world.process();
   auto hoard = publisher.ref<Hoard>("h");
   constexpr int kCalls = 30;  // ten times what one transaction holds
@@ -252,7 +250,7 @@ SERVER_TEST_WITH(SmallStores, many_large_replies_of_one_batch_are_all_delivered,
 }
 
 SERVER_TEST_WITH(SmallStores, a_reply_over_the_stores_limits_is_an_error_to_its_caller_alone,
-                 kSmall) {
+                 kSmallStore) {
   co_await world.serve<Hoard>();
   auto hoard = world.ref<Hoard>("h");
   const CallOptions patient{world.patience()};
@@ -265,7 +263,7 @@ SERVER_TEST_WITH(SmallStores, a_reply_over_the_stores_limits_is_an_error_to_its_
 }
 
 SERVER_TEST_WITH(SmallStores, a_late_answer_over_the_stores_limits_is_an_error_to_its_caller_alone,
-                 kSmall) {
+                 kSmallStore) {
   co_await world.serve<Hoard>();
   auto hoard = world.ref<Hoard>("h");
   std::optional<Error> error;
@@ -286,7 +284,7 @@ SERVER_TEST_WITH(SmallStores, a_late_answer_over_the_stores_limits_is_an_error_t
 }
 
 SERVER_TEST_WITH(SmallStores, a_message_that_sends_more_than_a_transaction_holds_fails_alone,
-                 kSmall) {
+                 kSmallStore) {
   co_await world.serve<Diary>();
   auto hoard = world.ref<Hoard>("h");
   for (int i = 0; i < 10; ++i) {
@@ -304,7 +302,7 @@ SERVER_TEST_WITH(SmallStores, a_message_that_sends_more_than_a_transaction_holds
 }
 
 SERVER_TEST_WITH(SmallStores, messages_that_together_send_more_than_a_transaction_holds_all_succeed,
-                 kSmall) {
+                 kSmallStore) {
   co_await world.serve<Diary>();
   auto hoard = world.ref<Hoard>("h");
   for (int i = 0; i < 12; ++i) {
@@ -320,7 +318,7 @@ SERVER_TEST_WITH(SmallStores, messages_that_together_send_more_than_a_transactio
 }
 
 SERVER_TEST_WITH(SmallStores, a_message_sent_that_fits_into_no_value_fails_its_sender_alone,
-                 kSmall) {
+                 kSmallStore) {
   auto& server = *co_await world.serve<Hoard>();
   auto hoard = server.ref<Hoard>("h");
   const auto message = send("d", 1, kTooMuchForAValue);

@@ -13,7 +13,7 @@ SERVER_SUITE_ON(LockHolders, worlds_in(TimeKind::simulated));
 constexpr int kVanished = 10;
 
 // Works until its process ends.
-struct Endless {
+struct EndlessLock {
   using State = std::int64_t;
   struct Work {
     using Reply = std::int64_t;
@@ -44,16 +44,17 @@ Task<std::shared_ptr<std::optional<Result<std::int64_t>>>> call_work(World& worl
   auto& caller = *world.loop(co_await world.open());
   asio::co_spawn(
       caller.executor(),
-      [](Ref<Endless> to, std::shared_ptr<std::optional<Result<std::int64_t>>> out) -> Task<void> {
+      [](Ref<EndlessLock> to,
+         std::shared_ptr<std::optional<Result<std::int64_t>>> out) -> Task<void> {
         const CallOptions patient{kForever};
-        out->emplace(co_await to.call(Endless::Work{}, patient));
-      }(ref<Endless>(caller.store(), "e"), answer),
+        out->emplace(co_await to.call(EndlessLock::Work{}, patient));
+      }(ref<EndlessLock>(caller.store(), "e"), answer),
       asio::detached);
   co_return answer;
 }
 
 SERVER_TEST(LockHolders, who_keep_vanishing_get_their_message_set_aside_at_the_bound) {
-  auto behaviour = std::make_shared<Endless>();
+  auto behaviour = std::make_shared<EndlessLock>();
   const auto answer = co_await call_work(world);
   for (int i = 1; i <= kVanished; ++i) {
     auto* holder = co_await world.serve(behaviour);
@@ -67,17 +68,17 @@ SERVER_TEST(LockHolders, who_keep_vanishing_get_their_message_set_aside_at_the_b
   EXPECT_EQ(error.kind(), ErrorKind::internal) << error.to_string();
   EXPECT_NE(error.message().find("after 10 holders"), std::string::npos) << error.to_string();
   EXPECT_EQ(behaviour->runs, kVanished);
-  const auto view = co_await world.look(world.ref<Endless>("e"));
+  const auto view = co_await world.look(world.ref<EndlessLock>("e"));
   EXPECT_EQ(view.dead_letters, 1u);
   EXPECT_FALSE(view.lock);
   // The entity goes on, with the state that it had.
-  EXPECT_EQ(must(co_await world.ref<Endless>("e").call(Endless::Read{})), 7);
+  EXPECT_EQ(must(co_await world.ref<EndlessLock>("e").call(EndlessLock::Read{})), 7);
   co_await world.until_clean();
 }
 
 // A holder whose store does not answer any more, in the one way or the other.
 Task<void> expect_told_in_time(World& world, StoreFaults away) {
-  auto behaviour = std::make_shared<Endless>();
+  auto behaviour = std::make_shared<EndlessLock>();
   HostOptions options = quick_options();
   options.lock_lease = 3s;
   std::shared_ptr<FaultyBackend> faults;
@@ -110,7 +111,7 @@ SERVER_TEST(LockHolders, whose_store_does_not_answer_are_told_when_their_lease_i
 }
 
 SERVER_TEST(LockHolders, who_are_stopped_in_order_are_not_counted_and_hand_over_at_once) {
-  auto behaviour = std::make_shared<Endless>();
+  auto behaviour = std::make_shared<EndlessLock>();
   HostOptions options = quick_options();
   options.lock_lease = 60s;
   const auto answer = co_await call_work(world);
@@ -123,7 +124,7 @@ SERVER_TEST(LockHolders, who_are_stopped_in_order_are_not_counted_and_hand_over_
     must(co_await holder->run(holder->host().stop()));
     EXPECT_FALSE(*answer);
   }
-  EXPECT_EQ((co_await world.look(world.ref<Endless>("e"))).dead_letters, 0u);
+  EXPECT_EQ((co_await world.look(world.ref<EndlessLock>("e"))).dead_letters, 0u);
 }
 
 }  // namespace

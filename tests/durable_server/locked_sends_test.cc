@@ -64,7 +64,7 @@ struct Courier {
   std::atomic<std::int64_t> attempts{0};
 };
 
-Task<std::vector<std::string>> lines_of(World& world, const std::string& id) {
+Task<std::vector<std::string>> lines_of_courier(World& world, const std::string& id) {
   co_await world.until_processed(world.ref<Courier>(id).untyped());
   CallOptions patient{world.patience()};
   co_return must(co_await world.ref<Courier>(id).call(Courier::Read{}, patient));
@@ -90,11 +90,11 @@ SERVER_TEST(LockedSends, all_of_it_comes_with_the_result_once) {
   });
   EXPECT_EQ(told, "delivered");
   co_await world.eventually([&]() -> Task<bool> {
-    co_return (co_await lines_of(world, "b")).size() == 1 &&
-        (co_await lines_of(world, "a")).size() == 2;
+    co_return (co_await lines_of_courier(world, "b")).size() == 1 &&
+        (co_await lines_of_courier(world, "a")).size() == 2;
   });
-  EXPECT_THAT(co_await lines_of(world, "a"), ElementsAre("delivered", "to itself"));
-  EXPECT_THAT(co_await lines_of(world, "b"), ElementsAre("from a"));
+  EXPECT_THAT(co_await lines_of_courier(world, "a"), ElementsAre("delivered", "to itself"));
+  EXPECT_THAT(co_await lines_of_courier(world, "b"), ElementsAre("from a"));
   EXPECT_TRUE(co_await is_key_written(world));
   co_await world.until_clean();
 }
@@ -106,8 +106,8 @@ SERVER_TEST(LockedSends, none_of_it_comes_from_one_that_fails) {
   Courier::Deliver deliver{"b", 100};
   must(co_await world.ref<Courier>("a").cast(deliver));
   co_await world.eventually([&] { return server.host().statistics().dead_letters == 1; });
-  EXPECT_THAT(co_await lines_of(world, "a"), ElementsAre());
-  EXPECT_THAT(co_await lines_of(world, "b"), ElementsAre());
+  EXPECT_THAT(co_await lines_of_courier(world, "a"), ElementsAre());
+  EXPECT_THAT(co_await lines_of_courier(world, "b"), ElementsAre());
   EXPECT_FALSE(co_await is_key_written(world));
   co_await world.until_clean();
 }
@@ -116,7 +116,7 @@ SERVER_TEST(LockedSends, what_cannot_be_sent_sets_the_message_aside) {
   auto& server = *co_await world.serve<Courier>();
   must(co_await world.ref<Courier>("a").cast(Courier::Flood{}));
   co_await world.eventually([&] { return server.host().statistics().dead_letters == 1; });
-  EXPECT_THAT(co_await lines_of(world, "flooded"), ElementsAre());
+  EXPECT_THAT(co_await lines_of_courier(world, "flooded"), ElementsAre());
   co_await world.until_clean();
 }
 

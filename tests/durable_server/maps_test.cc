@@ -304,7 +304,7 @@ SERVER_TEST(Maps, kill_and_reset_take_all_entries_however_many) {
 }
 
 // Keeps the lock until it is told to end, in its first run.
-struct Watchman {
+struct Rounder {
   using State = std::int64_t;
   static constexpr Map<std::int64_t, std::int64_t> kRounds{"rounds"};
   struct Walk {
@@ -338,46 +338,46 @@ struct Watchman {
 };
 
 SERVER_TEST(MapsInMemory, what_is_made_of_a_state_that_is_reset_under_the_lock_is_not_written) {
-  auto watchman = std::make_shared<Watchman>();
-  watchman->waits_for_relief = true;
-  co_await world.serve(watchman);
-  auto ref = world.ref<Watchman>("w");
+  auto rounder = std::make_shared<Rounder>();
+  rounder->waits_for_relief = true;
+  co_await world.serve(rounder);
+  auto ref = world.ref<Rounder>("w");
   std::int64_t walked = 0;
   co_await world.in_parallel(2, [&](int who) -> Task<void> {
     const CallOptions patient{world.patience()};
     if (who == 0) {
-      walked = must(co_await ref.call(Watchman::Walk{}, patient));
+      walked = must(co_await ref.call(Rounder::Walk{}, patient));
       co_return;
     }
-    co_await world.eventually([&] { return watchman->runs == 1; });
+    co_await world.eventually([&] { return rounder->runs == 1; });
     must(co_await ref.reset());
-    EXPECT_THAT(must(co_await Watchman::kRounds.page(ref, 10)).entries, IsEmpty());
-    watchman->is_relieved = true;
-    watchman->is_over = true;
+    EXPECT_THAT(must(co_await Rounder::kRounds.page(ref, 10)).entries, IsEmpty());
+    rounder->is_relieved = true;
+    rounder->is_over = true;
   });
   EXPECT_EQ(walked, 2) << "of a state that has begun anew";
-  EXPECT_EQ(watchman->runs, 2);
-  EXPECT_EQ(must(co_await Watchman::kRounds.count(ref, 10)), 2u);
+  EXPECT_EQ(rounder->runs, 2);
+  EXPECT_EQ(must(co_await Rounder::kRounds.count(ref, 10)), 2u);
   EXPECT_EQ(decode<std::int64_t>(*(co_await world.look(ref)).state), 2);
   co_await world.until_clean();
 }
 
 // The state that is there when the lock's holder is done is not the one that it was given.
 SERVER_TEST(MapsInMemory, a_state_made_anew_by_a_priority_message_outlives_what_the_lock_had_made) {
-  auto watchman = std::make_shared<Watchman>();
-  watchman->waits_for_relief = true;
-  const auto& server = *co_await world.serve(watchman);
-  auto ref = world.ref<Watchman>("w");
+  auto rounder = std::make_shared<Rounder>();
+  rounder->waits_for_relief = true;
+  const auto& server = *co_await world.serve(rounder);
+  auto ref = world.ref<Rounder>("w");
   co_await world.in_parallel(2, [&](int who) -> Task<void> {
     const CallOptions patient{world.patience()};
     if (who == 0) {
-      EXPECT_EQ(must(co_await ref.call(Watchman::Walk{}, patient)), 12);
+      EXPECT_EQ(must(co_await ref.call(Rounder::Walk{}, patient)), 12);
       co_return;
     }
-    co_await world.eventually([&] { return watchman->runs == 1; });
+    co_await world.eventually([&] { return rounder->runs == 1; });
     must(co_await ref.reset());
-    must(co_await server.ref<Watchman>("w").priority_cast(Watchman::Relieve{}));
-    watchman->is_over = true;
+    must(co_await server.ref<Rounder>("w").priority_cast(Rounder::Relieve{}));
+    rounder->is_over = true;
   });
   EXPECT_EQ(decode<std::int64_t>(*(co_await world.look(ref)).state), 12);
   co_await world.until_clean();

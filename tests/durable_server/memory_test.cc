@@ -17,7 +17,7 @@ SERVER_SUITE_ON(Weeks, worlds_in(TimeKind::simulated));
 // second of a week.
 constexpr std::int64_t kGrowthBytesMaximum = 256 << 10;
 
-constexpr int kEntities = 64;
+constexpr int kTouchedEntities = 64;
 constexpr int kRoundsADay = 250;
 
 // SEMPER_TEST_DAYS makes the week longer.
@@ -74,7 +74,7 @@ struct Locker {
 
 // One message of each sort, from inside and outside, and a caller that gives up.
 Task<void> work_a_round(World& world, Process& server, int round) {
-  const std::string id = std::to_string(round % kEntities);
+  const std::string id = std::to_string(round % kTouchedEntities);
   must(co_await world.ref<Counter>(id).cast(Counter::Add{1}));
   must(co_await world.ref<Counter>(id).call(Counter::Add{1}));
   must(co_await server.ref<Counter>(id).call(Counter::Add{1}));

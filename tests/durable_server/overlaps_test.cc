@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 SERVER_SUITE_ON(Overlaps, worlds_in(TimeKind::simulated));
 
 // Works for longer than it takes to replace the fleet; or fails, as often as it is tried.
-struct Worker {
+struct LongWorker {
   using State = std::int64_t;
   struct Work {
     std::int64_t ms = 0;
@@ -22,7 +22,7 @@ struct Worker {
   struct FailLocked {};  // each time
   using Messages = semper::Messages<Work, Fail, Lock, FailLocked>;
 
-  explicit Worker(Clock& time) : clock(&time) {}
+  explicit LongWorker(Clock& time) : clock(&time) {}
   Result<State> init(const EntityId&) { return 0; }
   Task<void> handle_cast(const Work& m, State& s, Context&) {
     const std::chrono::milliseconds length(m.ms);
@@ -59,13 +59,13 @@ SERVER_TEST(Overlaps, hosts_that_come_and_live_on_do_not_set_a_slow_message_asid
   constexpr int kEntities = 6;
   auto options = quick_options();
   options.message_attempts = 1;
-  std::vector<Ref<Worker>> workers;
+  std::vector<Ref<LongWorker>> workers;
   for (int i = 0; i < kEntities; ++i) {
-    workers.push_back(world.ref<Worker>(std::to_string(i)));
-    const Worker::Work slow{2500};
+    workers.push_back(world.ref<LongWorker>(std::to_string(i)));
+    const LongWorker::Work slow{2500};
     must(co_await workers.back().cast(slow));
   }
-  const auto behaviour = std::make_shared<Worker>(world.clock());
+  const auto behaviour = std::make_shared<LongWorker>(world.clock());
   for (int hosts = 0; hosts < 24; ++hosts) {
     co_await world.serve(behaviour, options);
     must(co_await sleep_for(world.clock(), 100ms));
@@ -85,13 +85,13 @@ SERVER_TEST(Overlaps, hosts_that_come_and_live_on_do_not_set_a_slow_message_asid
 }
 
 SERVER_TEST(Overlaps, a_host_that_stops_takes_its_announcements_away) {
-  auto worker = world.ref<Worker>("w");
-  must(co_await worker.cast(Worker::Fail{}));
+  auto worker = world.ref<LongWorker>("w");
+  must(co_await worker.cast(LongWorker::Fail{}));
   const auto announcements = KeyRange::point(entity_key(worker.entity(), kAnnouncementRows));
   co_await world.serve<Counter>();  // somebody was there before: all that waits is suspected
   auto options = quick_options();
   options.message_backoff = {.initial = 1h, .maximum = 1h};
-  const auto behaviour = std::make_shared<Worker>(world.clock());
+  const auto behaviour = std::make_shared<LongWorker>(world.clock());
   auto& server = *co_await world.serve(behaviour, options);
   co_await world.eventually([&] { return behaviour->failed > 0; });
   EXPECT_EQ((co_await world.rows(announcements)).size(), 1u);
@@ -101,37 +101,37 @@ SERVER_TEST(Overlaps, a_host_that_stops_takes_its_announcements_away) {
 }
 
 // How long the host took to stop.
-Task<Duration> stop(World& world, Process& server) {
+Task<Duration> time_to_stop(World& world, Process& server) {
   const auto began = world.clock().now();
   must(co_await server.run(server.host().stop()));
   co_return world.clock().now() - began;
 }
 
 SERVER_TEST(Overlaps, a_host_that_waits_for_anothers_lock_stops_at_once) {
-  auto worker = world.ref<Worker>("w");
+  auto worker = world.ref<LongWorker>("w");
   auto options = quick_options();
   options.lock_lease = 1h;
-  const auto behaviour = std::make_shared<Worker>(world.clock());
+  const auto behaviour = std::make_shared<LongWorker>(world.clock());
   auto& holder = *co_await world.serve(behaviour, options);
-  must(co_await worker.cast(Worker::Lock{}));
+  must(co_await worker.cast(LongWorker::Lock{}));
   co_await world.eventually([&] { return behaviour->locked == 1; });
   auto& waiting = *co_await world.serve(behaviour, options);
   // It looks at the entity, whoever prefers it, and finds the lock.
-  must(co_await waiting.ref<Worker>("w").cast(Worker::Work{}));
+  must(co_await waiting.ref<LongWorker>("w").cast(LongWorker::Work{}));
   must(co_await sleep_for(world.clock(), 1s));
-  EXPECT_LE(co_await stop(world, waiting), 1s);
-  EXPECT_LE(co_await stop(world, holder), 1s);
+  EXPECT_LE(co_await time_to_stop(world, waiting), 1s);
+  EXPECT_LE(co_await time_to_stop(world, holder), 1s);
 }
 
 SERVER_TEST(Overlaps, a_host_whose_locked_message_fails_stops_at_once) {
   auto options = quick_options();
   options.message_backoff = {.initial = 1h, .maximum = 1h};
-  const auto behaviour = std::make_shared<Worker>(world.clock());
+  const auto behaviour = std::make_shared<LongWorker>(world.clock());
   auto& server = *co_await world.serve(behaviour, options);
-  auto worker = world.ref<Worker>("w");
-  must(co_await worker.cast(Worker::FailLocked{}));
+  auto worker = world.ref<LongWorker>("w");
+  must(co_await worker.cast(LongWorker::FailLocked{}));
   co_await world.eventually([&] { return behaviour->failed > 0; });
-  EXPECT_LE(co_await stop(world, server), 1s);
+  EXPECT_LE(co_await time_to_stop(world, server), 1s);
   EXPECT_EQ(must(co_await worker.queue_length()), 1u);
   EXPECT_EQ(behaviour->failed, 1);
 }

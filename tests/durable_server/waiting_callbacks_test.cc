@@ -103,7 +103,7 @@ struct Spender {
   Clock* clock;
 };
 
-Task<std::vector<std::string>> lines_of(World& world, const std::string& id) {
+Task<std::vector<std::string>> lines_of_spender(World& world, const std::string& id) {
   co_await world.until_processed(world.ref<Spender>(id).untyped());
   CallOptions patient{world.patience()};
   co_return must(co_await world.ref<Spender>(id).call(Spender::Read{}, patient));
@@ -128,7 +128,7 @@ SERVER_TEST(WaitingCallbacks, keys_that_they_read_and_write_are_of_their_commit)
     }
   });
   std::size_t lines = 0;
-  for (const char* id : {"0", "1", "2"}) lines += (co_await lines_of(world, id)).size();
+  for (const char* id : {"0", "1", "2"}) lines += (co_await lines_of_spender(world, id)).size();
   EXPECT_EQ(lines, 6u * kEach);
   EXPECT_EQ(co_await tally(world), 6 * kEach);
   co_await world.until_clean();
@@ -171,7 +171,7 @@ SERVER_TEST(WaitingCallbacks, what_comes_meanwhile_waits_its_turn) {
     must(co_await to.cast(slow));
     must(co_await to.cast(quick));
   }
-  const auto lines = co_await lines_of(world, "in order");
+  const auto lines = co_await lines_of_spender(world, "in order");
   EXPECT_THAT(lines, ElementsAre("slow", "quick", "slow", "quick"));
   co_await world.until_clean();
 }
@@ -190,7 +190,7 @@ SERVER_TEST(WaitingCallbacks, several_messages_of_one_cast_keep_their_order) {
     }
     must(co_await to.cast(all));
   }
-  EXPECT_THAT(co_await lines_of(world, "e"),
+  EXPECT_THAT(co_await lines_of_spender(world, "e"),
               ElementsAre("0", "1", "2", "3", "4", "0", "1", "2", "3", "4"));
   co_await world.until_clean();
 }
@@ -205,7 +205,7 @@ SERVER_TEST(WaitingCallbacks, one_that_fails_after_waiting_leaves_nothing) {
   Spender::Note note{"after"};
   must(co_await world.ref<Spender>("f").cast(note));
   co_await world.eventually([&] { return server.host().statistics().dead_letters == 1; });
-  EXPECT_THAT(co_await lines_of(world, "f"), ElementsAre("after"));
+  EXPECT_THAT(co_await lines_of_spender(world, "f"), ElementsAre("after"));
   EXPECT_EQ(co_await tally(world), 0);
   co_await world.until_clean();
 }
@@ -224,14 +224,14 @@ SERVER_TEST(WaitingCallbacks, one_that_waits_for_too_long_is_cancelled_and_fails
     EXPECT_THAT(must_fail(told).message(), HasSubstr("waited for longer"));
   }
   EXPECT_LT(world.clock().now() - before, 60s);
-  EXPECT_THAT(co_await lines_of(world, "late"), ElementsAre());
+  EXPECT_THAT(co_await lines_of_spender(world, "late"), ElementsAre());
 }
 
 SERVER_TEST(WaitingCallbacks, a_priority_message_waits_as_well) {
   auto& server = *co_await world.serve(std::make_shared<Spender>(world.clock()));
   Spender::Sleep sleep{"soon", 5};
   EXPECT_EQ(must(co_await server.ref<Spender>("p").priority_call(sleep)), "soon");
-  EXPECT_THAT(co_await lines_of(world, "p"), ElementsAre("soon"));
+  EXPECT_THAT(co_await lines_of_spender(world, "p"), ElementsAre("soon"));
 }
 
 }  // namespace

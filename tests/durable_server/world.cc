@@ -114,6 +114,12 @@ std::vector<WorldKind> worlds_in(TimeKind time) {
   return kinds;
 }
 
+std::vector<WorldKind> calm_worlds() {
+  auto kinds = worlds_in(TimeKind::simulated);
+  std::erase_if(kinds, [](const WorldKind& kind) { return kind.faults.conflict > 0; });
+  return kinds;
+}
+
 HostOptions quick_options() {
   HostOptions options;
   // Longer than a busy machine keeps a renewal waiting.
@@ -281,6 +287,10 @@ Task<void> World::until_processed(const RawRef& ref, std::source_location where)
 
 Task<EntityView> World::look_at(EntityId id) {
   co_return must(co_await inspect(store(), std::move(id)));
+}
+
+Task<std::vector<DeadLetterView>> World::letters_of(EntityId id) {
+  co_return must(co_await list_dead_letters(*store_, std::move(id)));
 }
 
 Task<std::vector<KeyValue>> World::rows(KeyRange range) {

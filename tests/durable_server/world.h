@@ -70,6 +70,11 @@ void PrintTo(const WorldKind& kind, std::ostream* out);
 
 std::vector<WorldKind> worlds();
 std::vector<WorldKind> worlds_in(TimeKind time);
+// Those in simulated time where a commit is done when it returns.
+std::vector<WorldKind> calm_worlds();
+
+// Parameters of a store with small limits, so that a few kilobytes are too much.
+inline constexpr const char* kSmallStore = "?value_bytes=20000&transaction_bytes=60000";
 
 // Leases that tests can wait for.
 HostOptions quick_options();
@@ -207,6 +212,7 @@ class World {
     return look_at(ref.entity());
   }
   Task<EntityView> look_at(EntityId id);
+  Task<std::vector<DeadLetterView>> letters_of(EntityId id);
 
   // Rows of a range as they are in the store, and single writes.
   Task<std::vector<KeyValue>> rows(KeyRange range);

@@ -10,6 +10,9 @@
 
 namespace semper::testing {
 
+// Of an operation where flushes fail.
+inline constexpr int kFaultAttempts = 200;
+
 // Small, so that it is full and begins anew often.
 inline constexpr std::uint64_t kRingBytes = std::uint64_t{192} << 10;
 

@@ -12,6 +12,9 @@
 
 namespace semper::testing {
 
+// For which the kernel may keep names and attributes, in seconds.
+inline constexpr double kForEver = 1e6;
+
 class FuseServer::Core {
  public:
   Core(std::string mount_point, Names names, std::uint64_t seed,

@@ -12,7 +12,6 @@
 namespace semper::testing {
 namespace {
 
-constexpr double kForEver = 1e6;
 constexpr std::size_t kWriteBytes = std::size_t{1} << 20;
 
 FuseServer::Core& core_of(fuse_req_t request) {

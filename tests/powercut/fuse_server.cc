@@ -17,8 +17,6 @@
 namespace semper::testing {
 namespace {
 
-constexpr double kForEver = 1e6;  // seconds
-
 std::string thread_name(std::uint64_t thread) {
   std::string name;
   std::getline(std::ifstream("/proc/" + std::to_string(thread) + "/comm"), name);

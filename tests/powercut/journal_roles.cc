@@ -10,7 +10,6 @@
 namespace semper::testing {
 namespace {
 
-constexpr int kAttempts = 200;  // where flushes fail
 constexpr std::uint64_t kLanes = 4;
 
 std::string journal_notes(const RoleOptions& options) {
@@ -76,7 +75,7 @@ Async<void> keep_journal(BlockDevice& device, const RoleOptions& options, Notes&
 
 int run_journal(const RoleOptions& options) {
   Notes notes(journal_notes(options));
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+  for (int attempt = 0; attempt < kFaultAttempts; ++attempt) {
     const auto before = read_notes(journal_notes(options));
     auto device = open_or_make_file(options, notes, before);
     Scheduler scheduler;

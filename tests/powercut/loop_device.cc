@@ -11,7 +11,7 @@ namespace semper::testing {
 namespace {
 
 // Others take free ones at the same time.
-constexpr int kAttempts = 50;
+constexpr int kDeviceAttempts = 50;
 
 }  // namespace
 
@@ -19,7 +19,7 @@ std::unique_ptr<LoopDevice> LoopDevice::over(const std::string& file, std::uint3
   const int control = ::open("/dev/loop-control", O_RDWR | O_CLOEXEC);
   const int backing = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
   std::unique_ptr<LoopDevice> device;
-  for (int i = 0; control >= 0 && backing >= 0 && !device && i < kAttempts; ++i) {
+  for (int i = 0; control >= 0 && backing >= 0 && !device && i < kDeviceAttempts; ++i) {
     const int number = ::ioctl(control, LOOP_CTL_GET_FREE);
     if (number < 0) break;
     std::string path = "/dev/loop" + std::to_string(number);

@@ -10,7 +10,6 @@
 namespace semper::testing {
 namespace {
 
-constexpr int kAttempts = 200;  // where flushes fail
 constexpr std::size_t kSeenAtOnce = 40;
 constexpr std::uint64_t kSpareBlock = 28672;  // docs/ring-format-semper-1.md
 
@@ -83,7 +82,7 @@ Async<void> consume(BlockDevice& device, const RoleOptions& options, Notes& note
 
 int run_ring_producer(const RoleOptions& options) {
   Notes notes(producer_notes(options));
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+  for (int attempt = 0; attempt < kFaultAttempts; ++attempt) {
     const auto before = read_notes(producer_notes(options));
     auto device = open_or_make_file(options, notes, before);
     Scheduler scheduler;
@@ -107,7 +106,7 @@ int run_ring_consumer(const RoleOptions& options) {
   const auto is_made = [&] { return has_note(read_notes(producer_notes(options)), 'K'); };
   if (!wait_until(is_made)) return report_error(options, "no ring was made");
   Notes notes(consumer_notes(options));
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+  for (int attempt = 0; attempt < kFaultAttempts; ++attempt) {
     auto device = open_ring_file(options);
     Scheduler scheduler;
     Status status = device ? Status{} : fail(device.error());

@@ -16,7 +16,6 @@
 namespace semper::testing {
 namespace {
 
-constexpr int kAttempts = 200;  // where flushes fail
 constexpr int kDrainLanes = 3;
 constexpr auto kQuietLimit = std::chrono::seconds(40);
 
@@ -88,7 +87,7 @@ Async<void> keep_drain(BlockDevice& device, const RoleOptions& options, Notes& n
 
 int run_drain(const RoleOptions& options) {
   Notes notes(drain_notes(options));
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+  for (int attempt = 0; attempt < kFaultAttempts; ++attempt) {
     const auto before = read_notes(drain_notes(options));
     auto device = open_or_make_file(options, notes, before);
     Scheduler scheduler;

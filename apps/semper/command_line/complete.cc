@@ -9,7 +9,7 @@
 namespace semper::cli {
 namespace {
 
-using What = CompletionQuery::What;
+using Asked = CompletionQuery::What;
 
 Async<std::vector<std::string>> names_of_types(Tenant tenant, const char* end) {
   SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
@@ -31,13 +31,13 @@ Async<std::vector<std::string>> names_of_entities(Tenant tenant, std::string pre
   co_return ids;
 }
 
-Async<std::vector<std::string>> names_of_messages(Tenant tenant, std::string entity, What way) {
+Async<std::vector<std::string>> names_of_messages(Tenant tenant, std::string entity, Asked way) {
   SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
   std::vector<std::string> names;
   for (const auto& view : types) {
     if (view.type != entity.substr(0, entity.find('/'))) continue;
     for (const auto& message : view.messages) {
-      if (way == What::calls ? message.call : message.cast) names.push_back(message.name);
+      if (way == Asked::calls ? message.call : message.cast) names.push_back(message.name);
     }
   }
   co_return names;
@@ -46,14 +46,14 @@ Async<std::vector<std::string>> names_of_messages(Tenant tenant, std::string ent
 Async<std::vector<std::string>> names_for(Invocation& invocation, CompletionQuery query) {
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Invocation::Purpose::read));
   switch (query.what) {
-    case What::nothing:
+    case Asked::nothing:
       break;
-    case What::types:
+    case Asked::types:
       co_return co_await names_of_types(tenant, "");
-    case What::entities:
+    case Asked::entities:
       co_return co_await names_of_entities(tenant, query.prefix);
-    case What::calls:
-    case What::casts:
+    case Asked::calls:
+    case Asked::casts:
       co_return co_await names_of_messages(tenant, query.entity, query.what);
   }
   co_return std::vector<std::string>();
@@ -62,7 +62,7 @@ Async<std::vector<std::string>> names_for(Invocation& invocation, CompletionQuer
 }  // namespace
 
 Async<void> complete(Invocation& invocation, CompletionQuery query) {
-  if (query.what == What::nothing) co_return Status{};
+  if (query.what == Asked::nothing) co_return Status{};
   const std::string prefix = query.prefix;
   const auto names = co_await names_for(invocation, std::move(query));
   if (!names) co_return Status{};

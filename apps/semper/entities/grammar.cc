@@ -150,7 +150,7 @@ void add_keys(CLI::App& program, Command& chosen) {
   key.require_subcommand(1);
   auto& forget =
       add_command(key, {"forget", "Forget it: a repeat runs again; asks first", example});
-  auto one = std::make_shared<KeyArguments>();
+  auto one = std::make_shared<MessageKeyArguments>();
   forget.add_option("ENTITY", one->entity, kEntityHelp)->required();
   forget.add_option("MESSAGE", one->message, "The message's name, as `keys` shows it")->required();
   forget.add_option("KEY", one->key, "The key, as `keys` shows it")->required();

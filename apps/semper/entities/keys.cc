@@ -91,7 +91,7 @@ Async<void> show_keys(Invocation& invocation, KeysArguments arguments) {
   co_return Status{};
 }
 
-Async<void> forget_one_key(Invocation& invocation, KeyArguments arguments) {
+Async<void> forget_one_key(Invocation& invocation, MessageKeyArguments arguments) {
   SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   const std::string what = "key " + shown(arguments.key) + " of " + shown(arguments.message);

@@ -13,12 +13,12 @@ struct KeysArguments {
 };
 Async<void> show_keys(Invocation& invocation, KeysArguments arguments);
 
-struct KeyArguments {
+struct MessageKeyArguments {
   std::string entity;
   std::string message;
   std::string key;
 };
 // Asks first. Changes the store.
-Async<void> forget_one_key(Invocation& invocation, KeyArguments arguments);
+Async<void> forget_one_key(Invocation& invocation, MessageKeyArguments arguments);
 
 }  // namespace semper::cli

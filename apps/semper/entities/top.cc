@@ -17,7 +17,7 @@ namespace {
 
 using Purpose = Invocation::Purpose;
 
-constexpr Duration kIntervalMinimum = std::chrono::milliseconds(100);
+constexpr Duration kRedrawMinimum = std::chrono::milliseconds(100);
 // Entities with work that are looked at, of each type; and those of the picture before, which may have none
 // any more.
 constexpr std::size_t kLookedAt = 1'000;
@@ -200,7 +200,7 @@ Bytes item_of(const Picture& picture, std::uint64_t limit) {
 
 Async<void> top(Invocation& invocation, TopArguments arguments) {
   SEMPER_CO_TRY(const Duration interval, parse_span_option("--interval", arguments.interval));
-  if (interval < kIntervalMinimum || interval == kForever) {
+  if (interval < kRedrawMinimum || interval == kForever) {
     co_return fail(ErrorKind::invalid_argument, "--interval is 100ms at least, and not forever");
   }
   SEMPER_CO_TRY(const By by, parse_by(arguments.by));

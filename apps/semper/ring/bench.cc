@@ -13,12 +13,12 @@
 namespace semper::cli {
 namespace {
 
-constexpr Duration kDurationMaximum = std::chrono::minutes(10);
-constexpr std::uint64_t kCallersMaximum = 10'000;
+constexpr Duration kRingDurationMaximum = std::chrono::minutes(10);
+constexpr std::uint64_t kRingCallersMaximum = 10'000;
 constexpr std::size_t kItemBytes = 1024;
 constexpr std::size_t kSmallItemBytes = 64;
-constexpr std::size_t kSamplesMaximum = 1'000'000;
-constexpr Duration kWaitSlice = std::chrono::milliseconds(50);
+constexpr std::size_t kRingSamplesMaximum = 1'000'000;
+constexpr Duration kBenchWaitSlice = std::chrono::milliseconds(50);
 
 struct RingShape {
   const char* name;
@@ -53,14 +53,14 @@ Task<void> keep_publishing(std::shared_ptr<RingLoad> load) {
     const MonotonicTime start = load->clock->now();
     if (start >= load->end) break;
     const ring::ItemList item(load->item);
-    const auto end = co_await load->producer->publish(item, load->clock->after(kWaitSlice));
+    const auto end = co_await load->producer->publish(item, load->clock->after(kBenchWaitSlice));
     if (!end && end.error().kind() == ErrorKind::timeout) continue;
     if (!end) {
       load->failure = end.error();
       break;
     }
     ++load->done;
-    if (load->latencies.size() < kSamplesMaximum) {
+    if (load->latencies.size() < kRingSamplesMaximum) {
       load->latencies.push_back(load->clock->now() - start);
     }
   }
@@ -85,7 +85,8 @@ Async<void> drain_once(ring::Consumer& consumer, MonotonicTime deadline) {
 
 Task<void> keep_draining(std::shared_ptr<Drain> drain) {
   while (true) {
-    const Status status = co_await drain_once(*drain->consumer, drain->clock->after(kWaitSlice));
+    const Status status =
+        co_await drain_once(*drain->consumer, drain->clock->after(kBenchWaitSlice));
     const bool nothing = !status && (status.error().kind() == ErrorKind::timeout ||
                                      status.error().kind() == ErrorKind::retry);
     if (!status && !nothing) drain->failure = status.error();
@@ -184,12 +185,13 @@ Async<void> run_loads(Invocation& invocation, RingBench& bench, std::uint64_t ca
 
 Async<void> ring_bench(Invocation& invocation, RingBenchArguments arguments) {
   SEMPER_CO_TRY(const Duration duration, parse_span_option("--duration", arguments.duration));
-  if (duration <= Duration(0) || duration > kDurationMaximum) {
+  if (duration <= Duration(0) || duration > kRingDurationMaximum) {
     co_return fail(ErrorKind::invalid_argument, "--duration is more than 0 and 10m at most");
   }
-  if (arguments.callers < 1 || arguments.callers > kCallersMaximum) {
-    co_return fail(ErrorKind::invalid_argument,
-                   "--callers is 1 at least and " + std::to_string(kCallersMaximum) + " at most");
+  if (arguments.callers < 1 || arguments.callers > kRingCallersMaximum) {
+    co_return fail(
+        ErrorKind::invalid_argument,
+        "--callers is 1 at least and " + std::to_string(kRingCallersMaximum) + " at most");
   }
   const auto size = parse_size(arguments.size);
   if (!size) co_return fail(size.error().in("--size"));

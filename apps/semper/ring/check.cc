@@ -18,7 +18,7 @@ struct Stretch {
 };
 
 // What reading the whole device found.
-struct Verdict {
+struct RingVerdict {
   std::uint64_t items = 0;
   std::uint64_t bytes = 0;
   std::vector<Stretch> damaged;
@@ -41,7 +41,7 @@ std::string sectors_text(const Sectors& sectors) {
 // Reads every sector, and finds those that the device does not give.
 class Scan {
  public:
-  Scan(Invocation& invocation, BlockDevice& device, Verdict& verdict)
+  Scan(Invocation& invocation, BlockDevice& device, RingVerdict& verdict)
       : device_(device),
         verdict_(verdict),
         buffer_(kScanBytes),
@@ -74,13 +74,13 @@ class Scan {
   }
 
   BlockDevice& device_;
-  Verdict& verdict_;
+  RingVerdict& verdict_;
   AlignedBuffer buffer_;
   Progress progress_;
   const Interrupt& interrupt_;
 };
 
-Bytes verdict_item(const ring::Info& info, const Verdict& verdict) {
+Bytes verdict_item(const ring::Info& info, const RingVerdict& verdict) {
   List damaged;
   for (const auto& stretch : verdict.damaged) {
     damaged.add(Fields()
@@ -116,7 +116,7 @@ Bytes verdict_item(const ring::Info& info, const Verdict& verdict) {
       .item();
 }
 
-void print_verdict(Invocation& invocation, const Verdict& verdict) {
+void print_verdict(Invocation& invocation, const RingVerdict& verdict) {
   for (const auto& [sector, why] : verdict.unreadable) {
     invocation.say("sector " + std::to_string(sector) + " cannot be read: " + shown(why));
   }
@@ -135,7 +135,7 @@ void print_verdict(Invocation& invocation, const Verdict& verdict) {
 }
 
 // What was found, and what to do about each of it.
-std::string findings(const Verdict& verdict) {
+std::string findings(const RingVerdict& verdict) {
   struct Finding {
     std::uint64_t count;
     const char* one;
@@ -162,9 +162,10 @@ std::string findings(const Verdict& verdict) {
 }
 
 // The items that are there, and what is damaged between them.
-Async<Verdict> read_ring(BlockDevice& device, const ring::Info& info, ring::AttachOptions options,
-                         std::function<Status(const ring::ItemView&)> each = {}) {
-  Verdict verdict;
+Async<RingVerdict> read_ring(BlockDevice& device, const ring::Info& info,
+                             ring::AttachOptions options,
+                             std::function<Status(const ring::ItemView&)> each = {}) {
+  RingVerdict verdict;
   const std::function<Status(const ring::ItemView&)> visit = [&](const ring::ItemView& item) {
     ++verdict.items;
     verdict.bytes += item.bytes.size();
@@ -201,7 +202,7 @@ Async<void> ring_verify(Invocation& invocation, RingPlace place) {
   SEMPER_CO_TRY(const auto device, open_ring_device(place, DeviceAccess::read_only));
   SEMPER_CO_TRY(auto headers, co_await ring::check_headers(*device, options.sector_size));
   SEMPER_CO_TRY(const auto info, co_await ring::inspect(*device, options.sector_size));
-  SEMPER_CO_TRY(Verdict verdict, co_await read_ring(*device, info, options));
+  SEMPER_CO_TRY(RingVerdict verdict, co_await read_ring(*device, info, options));
   verdict.headers = std::move(headers);
   Scan scan(invocation, *device, verdict);
   SEMPER_CO_TRY_STATUS(co_await scan.run());
@@ -234,7 +235,7 @@ Async<void> ring_dump(Invocation& invocation, RingPlace place) {
     }
     return Status{};
   };
-  SEMPER_CO_TRY(const Verdict verdict, co_await read_ring(*device, info, options, each));
+  SEMPER_CO_TRY(const RingVerdict verdict, co_await read_ring(*device, info, options, each));
   if (invocation.json()) {
     SEMPER_CO_TRY_STATUS(
         invocation.print_document(dump_fields(info).add("items", items.item()).item()));

@@ -79,7 +79,7 @@ void add_flow(CLI::App& ring, Command& chosen) {
   choose(consume, chosen, arguments, ring_consume, OnSignal::requests_stop);
 }
 
-void add_looking(CLI::App& ring, Command& chosen) {
+void add_ring_looking(CLI::App& ring, Command& chosen) {
   struct Look {
     CommandText text;
     Async<void> (*run)(Invocation&, RingPlace);
@@ -136,7 +136,7 @@ void add_ring_commands(CLI::App& program, Command& chosen) {
   ring.require_subcommand(1);
   add_making(ring, chosen);
   add_flow(ring, chosen);
-  add_looking(ring, chosen);
+  add_ring_looking(ring, chosen);
   add_pausing(ring, chosen);
 
   auto& bench = add_command(ring, {"bench", "A short load on a ring in a temporary file",

@@ -9,7 +9,7 @@
 namespace semper::cli {
 namespace {
 
-constexpr Duration kBetweenLooks = std::chrono::milliseconds(20);
+constexpr Duration kBetweenGrowthLooks = std::chrono::milliseconds(20);
 
 const char* process_text(ProcessState state) {
   switch (state) {
@@ -124,7 +124,7 @@ Async<void> ask_producer(Invocation& invocation, RingAskArguments arguments, Wis
   const Interrupt& interrupt = invocation.interrupt();
   SEMPER_CO_TRY(ring::State state, co_await consumer.state());
   while (state != wanted && clock.now() < deadline) {
-    if (!co_await interrupt.sleep_until(clock, clock.after(kBetweenLooks))) break;
+    if (!co_await interrupt.sleep_until(clock, clock.after(kBetweenGrowthLooks))) break;
     SEMPER_CO_TRY(state, co_await consumer.state());
   }
   SEMPER_CO_TRY_STATUS(co_await consumer.detach());

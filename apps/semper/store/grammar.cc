@@ -11,7 +11,7 @@ namespace {
 constexpr const char* kKeyHelp = "A tuple ('(\"users\", 42)'), bytes with \\xHH, or 0xHEX";
 constexpr const char* kShownHelp = "Shown as auto (JSON if it is CBOR), json, text, hex, int, raw";
 
-void add_keys(CLI::App& store, Command& chosen) {
+void add_store_keys(CLI::App& store, Command& chosen) {
   auto& get_command = add_command(store, {"get", "The value of a key",
                                           "store get '(\"users\", 42)'\nstore get 0x6162 --as "
                                           "hex"});
@@ -93,7 +93,7 @@ void add_store_commands(CLI::App& program, Command& chosen) {
   auto& store = add_command(program, {"store", "The store itself: keys, values, integrity",
                                       "store range --limit 20\nstore check"});
   store.require_subcommand(1);
-  add_keys(store, chosen);
+  add_store_keys(store, chosen);
   add_range_and_watch(store, chosen);
   add_copy(store, chosen);
   choose(add_command(store, {"create", "Create a store, unless it exists",

@@ -11,28 +11,14 @@
 #include "semper/server/inspect.h"
 #include "semper/server/ref.h"
 #include "semper/testing/simulated_run.h"
+#include "server/tally_test_support.h"
 
 namespace semper {
 namespace {
 
 using testing::simulated_run;
 using testing::SimulatedClock;
-
-struct Tally {
-  using State = std::int64_t;
-  struct Add {
-    std::int64_t by = 1;
-    using Reply = std::int64_t;
-  };
-  struct Read {
-    using Reply = std::int64_t;
-  };
-  using Messages = semper::Messages<Add, Read>;
-  Result<State> init(const EntityId&) { return 0; }
-  Reply<std::int64_t> handle_call(const Add& m, State& s, Context&) { return s += m.by; }
-  Reply<std::int64_t> handle_call(const Read&, State& s, Context&) { return s; }
-  void handle_cast(const Add& m, State& s, Context&) { s += m.by; }
-};
+using testing::Tally;
 
 // A store where somebody else is always quicker: before each commit that depends on what it read,
 // `meanwhile` runs.

@@ -15,7 +15,7 @@
 namespace semper::internal {
 namespace {
 
-constexpr std::int64_t kHour = 3'600;
+constexpr std::int64_t kHourOfSeconds = 3'600;
 
 // The clocks of a zone as the C library has them, which reads the same data with other code.
 class LibcZone {
@@ -149,8 +149,8 @@ TEST(CronTimes, times_are_those_that_watched_clocks_give) {
   const char* const schedules[] = {"30 2 * * *", "*/10 * * * *",  "0 */2 * * *", "15,45 1-3 * *  *",
                                    "0 0 * * *",  "30 59 1 * * *", "0 3 * * *",   "*/5 0-1 * * sun"};
   for (const auto& [zone, around_ms] : changes) {
-    const std::int64_t begin = around_ms / 1'000 - 26 * kHour;
-    const std::int64_t end = around_ms / 1'000 + 26 * kHour;
+    const std::int64_t begin = around_ms / 1'000 - 26 * kHourOfSeconds;
+    const std::int64_t end = around_ms / 1'000 + 26 * kHourOfSeconds;
     std::vector<std::int64_t> shown;
     {
       LibcZone there(zone);

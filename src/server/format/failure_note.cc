@@ -8,14 +8,14 @@
 namespace semper::internal {
 namespace {
 
-constexpr std::uint64_t kElements = 8;
+constexpr std::uint64_t kNoteElements = 8;
 
 }  // namespace
 
 Bytes FailureNote::encode() const {
   Bytes out;
   cbor::Writer writer(out);
-  writer.array(kElements);
+  writer.array(kNoteElements);
   writer.bytes(segment.bytes());
   writer.unsigned_integer(offset);
   writer.unsigned_integer(attempts);
@@ -34,12 +34,12 @@ Result<FailureNote> FailureNote::decode(BytesView bytes) {
   std::uint64_t offset = 0;
   BytesView stamp;
   std::string_view texts[2];
-  bool ok = reader.read_array(elements) && elements >= kElements && reader.read_bytes(stamp) &&
+  bool ok = reader.read_array(elements) && elements >= kNoteElements && reader.read_bytes(stamp) &&
             reader.read_unsigned(offset) && reader.read_unsigned(note.attempts) &&
             reader.read_signed(note.first_ms) && reader.read_signed(note.last_ms) &&
             reader.read_signed(note.next_ms) && reader.read_text(texts[0]) &&
             reader.read_text(texts[1]);
-  for (std::uint64_t i = kElements; ok && i < elements; ++i) ok = reader.skip();
+  for (std::uint64_t i = kNoteElements; ok && i < elements; ++i) ok = reader.skip();
   ok = ok && stamp.size() == Versionstamp::size && reader.finish() &&
        offset <= std::numeric_limits<std::uint32_t>::max();
   if (!ok) return fail(ErrorKind::corrupt, "runs that failed: not as they were written");

@@ -112,7 +112,7 @@ KeyRange names_with_prefix(BytesView prefix, std::string_view begin) {
   key.pop_back();              // what ends a text
   return {key, key + '\xff'};  // no byte of UTF-8 is so high
 }
-Result<std::string> name_of_key(BytesView prefix, BytesView key) {
+Result<std::string> name_in_key(BytesView prefix, BytesView key) {
   SEMPER_TRY(auto reader, inside_names(prefix, key, kName));
   return text_of(reader);
 }

@@ -50,7 +50,7 @@ Bytes name_key(BytesView prefix, std::string_view name);
 KeyRange all_names(BytesView prefix);
 // Those that begin so.
 KeyRange names_with_prefix(BytesView prefix, std::string_view begin);
-Result<std::string> name_of_key(BytesView prefix, BytesView key);
+Result<std::string> name_in_key(BytesView prefix, BytesView key);
 
 Bytes candidate_key(BytesView prefix, std::string_view name, const Versionstamp& place);
 KeyRange candidates_of(BytesView prefix, std::string_view name);

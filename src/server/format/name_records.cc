@@ -8,7 +8,7 @@
 namespace semper::internal {
 namespace {
 
-constexpr std::size_t kElements = 5;
+constexpr std::size_t kNameElements = 5;
 
 Error damaged_name(const std::string& why) {
   return Error(ErrorKind::corrupt, "the row of a name is damaged: " + why);
@@ -49,7 +49,7 @@ Status check_text(const std::string& what, std::string_view text, Limit limit) {
 Bytes NameRecord::encode() const {
   Bytes out(taken.bytes().substr(0, Versionstamp::store_size));
   cbor::Writer writer(out);
-  writer.array(kElements);
+  writer.array(kNameElements);
   writer.bytes(session);
   writer.bytes(holding);
   writer.text(owner);
@@ -75,10 +75,10 @@ Result<NameRecord> NameRecord::decode(BytesView bytes) {
   BytesView holding;
   std::string_view owner;
   bool ok = reader.read_array(elements) &&
-            (elements >= kElements || reader.fail("expected an array of 5 or more")) &&
+            (elements >= kNameElements || reader.fail("expected an array of 5 or more")) &&
             reader.read_bytes(session) && reader.read_bytes(holding) && reader.read_text(owner) &&
             reader.read_signed(record.since_ms) && read_metadata(reader, record.metadata);
-  for (std::uint64_t i = kElements; ok && i < elements; ++i) ok = reader.skip();
+  for (std::uint64_t i = kNameElements; ok && i < elements; ++i) ok = reader.skip();
   if (!ok || !reader.finish()) return fail(damaged_name(reader.error().message()));
   record.session = Bytes(session);
   record.holding = Bytes(holding);

@@ -59,7 +59,7 @@ TEST(NameKeys, say_what_they_were_made_of) {
   const auto place = Versionstamp::complete(5, 6, 0);
   EXPECT_EQ(session_of_names_key(prefix, names_session_key(prefix, session)).value(), session);
   EXPECT_EQ(session_of_names_key(prefix, names_grave_key(prefix, session)).value(), session);
-  EXPECT_EQ(name_of_key(prefix, name_key(prefix, "a/b")).value(), "a/b");
+  EXPECT_EQ(name_in_key(prefix, name_key(prefix, "a/b")).value(), "a/b");
   EXPECT_EQ(name_of_field_key(prefix, name_field_key(prefix, "f", "v", "n")).value(), "n");
   EXPECT_EQ(place_of_candidate_key(prefix, candidate_key(prefix, "n", place)).value(), place);
   const auto held = tied_name(prefix, name_held_key(prefix, session, "n")).value();
@@ -72,8 +72,8 @@ TEST(NameKeys, say_what_they_were_made_of) {
 }
 
 TEST(NameKeys, keys_of_other_places_are_refused) {
-  EXPECT_FALSE(name_of_key("p", name_key("q", "a")));
-  EXPECT_FALSE(name_of_key("p", names_session_key("p", "a")));
+  EXPECT_FALSE(name_in_key("p", name_key("q", "a")));
+  EXPECT_FALSE(name_in_key("p", names_session_key("p", "a")));
   EXPECT_FALSE(session_of_names_key("p", name_key("p", "a")));
 }
 

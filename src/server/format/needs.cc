@@ -8,8 +8,8 @@
 namespace semper::internal {
 namespace {
 
-constexpr std::uint64_t kFormat = 1;
-constexpr std::uint64_t kElements = 5;
+constexpr std::uint64_t kNeedsFormat = 1;
+constexpr std::uint64_t kNeedsElements = 5;
 constexpr std::array<const char*, 4> kWays = {"call", "cast", "info", "locked"};
 
 }  // namespace
@@ -29,8 +29,8 @@ std::string Needs::to_string() const {
 Bytes Needs::encode() const {
   Bytes out;
   cbor::Writer writer(out);
-  writer.array(kElements);
-  writer.unsigned_integer(kFormat);
+  writer.array(kNeedsElements);
+  writer.unsigned_integer(kNeedsFormat);
   writer.unsigned_integer(state_version);
   writer.boolean(newer_program);
   writer.text(message);
@@ -48,11 +48,11 @@ std::optional<Needs> Needs::decode(BytesView value) {
   std::uint64_t version = 0;
   std::uint64_t way = 0;
   std::string_view message;
-  bool ok = reader.read_array(elements) && elements >= kElements && reader.read_unsigned(format) &&
-            format >= kFormat && reader.read_unsigned(version) &&
-            reader.read_boolean(needs.newer_program) && reader.read_text(message) &&
-            reader.read_unsigned(way);
-  for (std::uint64_t i = kElements; ok && i < elements; ++i) ok = reader.skip();
+  bool ok = reader.read_array(elements) && elements >= kNeedsElements &&
+            reader.read_unsigned(format) && format >= kNeedsFormat &&
+            reader.read_unsigned(version) && reader.read_boolean(needs.newer_program) &&
+            reader.read_text(message) && reader.read_unsigned(way);
+  for (std::uint64_t i = kNeedsElements; ok && i < elements; ++i) ok = reader.skip();
   ok = ok && reader.finish() && way < kWays.size() &&
        version <= std::numeric_limits<std::uint32_t>::max();
   if (!ok) return std::nullopt;

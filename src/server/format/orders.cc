@@ -5,6 +5,7 @@
 
 #include "semper/base/cbor.h"
 #include "semper/base/internal/mutant.h"
+#include "server/format/half_full.h"
 #include "server/format/idempotency.h"
 #include "server/format/replies.h"
 #include "server/format/timer_book.h"
@@ -201,11 +202,7 @@ class Removal {
     }
   }
 
-  bool is_half_full() const {
-    const auto& limits = transaction_->limits();
-    return transaction_->size_bytes() > limits.transaction_bytes / 2 ||
-           transaction_->operation_count() > limits.transaction_operations / 2;
-  }
+  bool is_half_full() const { return internal::is_half_full(*transaction_); }
 
   Async<void> finish() {
     for (const auto& range : keys_->consumers_own()) {

@@ -13,6 +13,7 @@
 #include "semper/server/ref.h"
 #include "semper/testing/simulated_run.h"
 #include "server/format/enqueue.h"
+#include "server/tally_test_support.h"
 
 namespace semper::internal {
 namespace {
@@ -20,22 +21,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::simulated_run;
 using testing::SimulatedClock;
-
-struct Tally {
-  using State = std::int64_t;
-  struct Add {
-    std::int64_t by = 1;
-    using Reply = std::int64_t;
-  };
-  struct Read {
-    using Reply = std::int64_t;
-  };
-  using Messages = semper::Messages<Add, Read>;
-  Result<State> init(const EntityId&) { return 0; }
-  Reply<std::int64_t> handle_call(const Add& m, State& s, Context&) { return s += m.by; }
-  Reply<std::int64_t> handle_call(const Read&, State& s, Context&) { return s; }
-  void handle_cast(const Add& m, State& s, Context&) { s += m.by; }
-};
+using testing::Tally;
 
 // Not in coroutines: g++ 12 destroys the members of aggregates there twice.
 std::pair<QueuedMessage, QueuedMessage> a_cast_and_a_call() {

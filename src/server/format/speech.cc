@@ -11,8 +11,8 @@
 namespace semper::internal {
 namespace {
 
-constexpr std::uint64_t kFormat = 1;
-constexpr std::uint64_t kElements = 6;  // of a type
+constexpr std::uint64_t kSpeechFormat = 1;
+constexpr std::uint64_t kSpeechElements = 6;  // of a type
 
 std::uint8_t ways_of(const MessageInfo& info) {
   return static_cast<std::uint8_t>((info.call ? 1 : 0) | (info.cast ? 2 : 0) | (info.info ? 4 : 0) |
@@ -49,12 +49,12 @@ bool read_type(cbor::Reader& reader, SpokenType& type) {
   std::uint64_t elements = 0;
   std::uint64_t version = 0;
   std::string_view name;
-  bool ok = reader.read_array(elements) && elements >= kElements && reader.read_text(name) &&
+  bool ok = reader.read_array(elements) && elements >= kSpeechElements && reader.read_text(name) &&
             reader.read_unsigned(version) && reader.read_boolean(type.is_behind) &&
             read_messages(reader, type) && reader.read_boolean(type.has_more) &&
             reader.read_unsigned(type.digest) && version > 0 &&
             version <= std::numeric_limits<std::uint32_t>::max();
-  for (std::uint64_t i = kElements; ok && i < elements; ++i) ok = reader.skip();
+  for (std::uint64_t i = kSpeechElements; ok && i < elements; ++i) ok = reader.skip();
   type.type = name;
   type.state_version = static_cast<std::uint32_t>(version);
   return ok;
@@ -100,7 +100,7 @@ Bytes encode_speech(const std::vector<SpokenType>& types) {
   Bytes out;
   cbor::Writer writer(out);
   writer.array(2);
-  writer.unsigned_integer(kFormat);
+  writer.unsigned_integer(kSpeechFormat);
   const std::size_t count = std::min(types.size(), kSpokenTypes);
   writer.array(count);
   std::size_t bytes = 0;
@@ -110,7 +110,7 @@ Bytes encode_speech(const std::vector<SpokenType>& types) {
     for (const auto& message : type.messages) names += message.name.size();
     const bool fits = bytes + names <= kSpokenBytes;
     if (fits) bytes += names;
-    writer.array(kElements);
+    writer.array(kSpeechElements);
     writer.text(type.type);
     writer.unsigned_integer(type.state_version);
     writer.boolean(type.is_behind);
@@ -133,7 +133,7 @@ Result<std::vector<SpokenType>> decode_speech(BytesView bytes) {
   std::uint64_t format = 0;
   std::uint64_t count = 0;
   bool ok = reader.read_array(elements) && elements >= 2 && reader.read_unsigned(format) &&
-            format >= kFormat && reader.read_array(count);
+            format >= kSpeechFormat && reader.read_array(count);
   for (std::uint64_t i = 0; ok && i < count; ++i) ok = read_type(reader, types.emplace_back());
   for (std::uint64_t i = 2; ok && i < elements; ++i) ok = reader.skip();
   if (!ok || !reader.finish()) {

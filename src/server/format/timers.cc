@@ -12,11 +12,11 @@
 namespace semper::internal {
 namespace {
 
-using std::chrono::milliseconds;
-
 // The last whole millisecond that a WallTime can name, in the year 2262.
 constexpr std::int64_t kLatestMs =
-    std::chrono::duration_cast<milliseconds>(WallTime::max().time_since_epoch()).count() - 1;
+    std::chrono::duration_cast<std::chrono::milliseconds>(WallTime::max().time_since_epoch())
+        .count() -
+    1;
 // Clocks differ by less, in seconds.
 constexpr std::int64_t kCalendarSlack = 2 * 86'400;
 // Elements of a timer's record. What needs more than the plain one has a format of its own, so that no older program
@@ -167,14 +167,14 @@ bool read_timer(cbor::Reader& reader, TimerRecord& timer, bool is_plain) {
 }  // namespace
 
 std::int64_t to_timer_ms(Duration span) {
-  const auto whole = std::chrono::ceil<milliseconds>(std::max(span, Duration()));
+  const auto whole = std::chrono::ceil<std::chrono::milliseconds>(std::max(span, Duration()));
   return std::min(whole.count(), kLatestMs);
 }
 std::int64_t to_timer_ms(WallTime when) {
   return to_timer_ms(Duration(when.time_since_epoch()));
 }
 WallTime timer_time(std::int64_t ms) {
-  return WallTime(milliseconds(std::clamp<std::int64_t>(ms, 0, kLatestMs)));
+  return WallTime(std::chrono::milliseconds(std::clamp<std::int64_t>(ms, 0, kLatestMs)));
 }
 
 Status check_timer_name(std::string_view name) {

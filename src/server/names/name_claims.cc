@@ -91,7 +91,7 @@ Async<std::optional<Bytes>> living_before(Transaction& transaction, const NameCl
   before.end = std::move(end);
   RangeOptions options;
   options.limit = kPassedOver;
-  options.order = Order::descending;
+  options.order = semper::Order::descending;
   options.mode = ReadMode::snapshot;
   SEMPER_CO_TRY(const auto page, co_await transaction.get_range(before, options));
   for (const auto& row : page.rows) {

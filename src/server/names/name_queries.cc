@@ -90,7 +90,7 @@ Async<NamePage> read_page(Transaction& transaction, BytesView prefix, const Name
   SEMPER_CO_TRY(const auto found, co_await transaction.get_range(range_of(prefix, query), rows));
   std::map<Bytes, bool> sessions;  // of which many names may be
   for (const auto& row : found.rows) {
-    auto name = query.where.empty() ? internal::name_of_key(prefix, row.key)
+    auto name = query.where.empty() ? internal::name_in_key(prefix, row.key)
                                     : internal::name_of_field_key(prefix, row.key);
     if (!name) co_return fail(name.error());
     if (found.more || found.rows.size() >= query.limit) page.next = *name;

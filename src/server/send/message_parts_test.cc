@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kLong = "a text that is too long to lie within the string itself";
 
-struct Diary {
+struct SignedDiary {
   using State = std::string;
   struct Note {
     std::string text;
@@ -35,18 +35,18 @@ struct Diary {
   static inline std::string heard;
 };
 
-Async<std::string> write(Ref<Diary> diary) {
-  SEMPER_CO_TRY_STATUS(co_await diary.cast<Diary::Note>(kLong));
+Async<std::string> write(Ref<SignedDiary> diary) {
+  SEMPER_CO_TRY_STATUS(co_await diary.cast<SignedDiary::Note>(kLong));
   SEMPER_CO_TRY(const std::string first,
-                co_await diary.call<Diary::Note>(kLong, std::string("me")));
-  SEMPER_CO_TRY(const std::string second,
-                co_await diary.call<Diary::Note>(CallOptions{std::chrono::seconds(60)}, kLong));
+                co_await diary.call<SignedDiary::Note>(kLong, std::string("me")));
+  SEMPER_CO_TRY(const std::string second, co_await diary.call<SignedDiary::Note>(
+                                              CallOptions{std::chrono::seconds(60)}, kLong));
   if (!second.starts_with(first)) co_return fail(ErrorKind::internal, second);
-  SEMPER_CO_TRY_STATUS(co_await diary.priority_cast<Diary::Note>("p"));
-  SEMPER_CO_TRY_STATUS(co_await diary.info<Diary::Note>(kLong));
-  auto batch = Batch<Diary>().add<Diary::Note>("b").add<Diary::Note>("c", "d");
+  SEMPER_CO_TRY_STATUS(co_await diary.priority_cast<SignedDiary::Note>("p"));
+  SEMPER_CO_TRY_STATUS(co_await diary.info<SignedDiary::Note>(kLong));
+  auto batch = Batch<SignedDiary>().add<SignedDiary::Note>("b").add<SignedDiary::Note>("c", "d");
   SEMPER_CO_TRY_STATUS(co_await diary.cast(std::move(batch)));
-  co_return co_await diary.call<Diary::Read>();
+  co_return co_await diary.call<SignedDiary::Read>();
 }
 
 TEST(MessageParts, a_message_of_strings_is_made_within_the_call) {
@@ -54,23 +54,23 @@ TEST(MessageParts, a_message_of_strings_is_made_within_the_call) {
   auto store = scheduler.block_on(open_store("memory:message-parts"));
   ASSERT_TRUE(store);
   Host host(*store);
-  host.serve<Diary>();
+  host.serve<SignedDiary>();
   ASSERT_TRUE(scheduler.block_on(host.start()));
-  const auto text = scheduler.block_on(write(ref<Diary>(*store, "x")));
+  const auto text = scheduler.block_on(write(ref<SignedDiary>(*store, "x")));
   ASSERT_TRUE(text) << text.error().to_string();
   const std::string note = std::string(kLong) + "/nobody;";
   EXPECT_EQ(*text, note + kLong + "/me;" + note + "p/nobody;b/nobody;c/d;");
-  EXPECT_EQ(Diary::heard, kLong);
+  EXPECT_EQ(SignedDiary::heard, kLong);
   EXPECT_TRUE(scheduler.block_on(host.stop()));
 }
 
 template <class M, class... Parts>
-concept CanCall = requires(const Ref<Diary>& diary, Parts... parts) {
+concept CanCall = requires(const Ref<SignedDiary>& diary, Parts... parts) {
   diary.call<M>(parts...);
 };
-static_assert(CanCall<Diary::Note, const char*>);
-static_assert(!CanCall<Diary::Note, int>);
-static_assert(!CanCall<Diary::Read, int>);
+static_assert(CanCall<SignedDiary::Note, const char*>);
+static_assert(!CanCall<SignedDiary::Note, int>);
+static_assert(!CanCall<SignedDiary::Read, int>);
 static_assert(!CanCall<std::string, const char*>);
 
 }  // namespace

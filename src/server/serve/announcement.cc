@@ -8,7 +8,7 @@
 namespace semper::internal {
 namespace {
 
-constexpr std::uint64_t kElements = 7;
+constexpr std::uint64_t kAnnouncementElements = 7;
 constexpr std::uint64_t kElementsBefore = 6;  // without the host, in 0.1.0
 
 }  // namespace
@@ -16,7 +16,7 @@ constexpr std::uint64_t kElementsBefore = 6;  // without the host, in 0.1.0
 Bytes Announcement::encode() const {
   Bytes out;
   cbor::Writer writer(out);
-  writer.array(host.empty() ? kElementsBefore : kElements);
+  writer.array(host.empty() ? kElementsBefore : kAnnouncementElements);
   writer.bytes(place.segment.bytes());
   writer.unsigned_integer(place.offset);
   writer.unsigned_integer(popped);
@@ -37,7 +37,7 @@ Result<Announcement> Announcement::decode(BytesView bytes) {
             reader.read_unsigned(offset) && reader.read_unsigned(announcement.popped) &&
             reader.read_unsigned(announcement.until) && reader.read_unsigned(announcement.runs) &&
             reader.read_boolean(announcement.alone);
-  if (ok && elements == kElements) {
+  if (ok && elements == kAnnouncementElements) {
     BytesView host;
     ok = reader.read_bytes(host) && !host.empty();
     announcement.host = Bytes(host);

@@ -10,6 +10,7 @@
 #include "semper/store/too_old.h"
 #include "semper/store/tuple_text.h"
 #include "server/format/enqueue.h"
+#include "server/format/half_full.h"
 #include "server/format/orders.h"
 #include "server/format/timer_book.h"
 #include "server/serve/due_ticks.h"
@@ -22,12 +23,6 @@ namespace {
 std::int64_t calendar_ms(const HostCore& core) {
   const auto now = core.clock().wall_time().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
-
-bool is_half_full(const Transaction& transaction) {
-  const auto& limits = transaction.limits();
-  return transaction.size_bytes() > limits.transaction_bytes / 2 ||
-         transaction.operation_count() > limits.transaction_operations / 2;
 }
 
 // One timer of a firing's transaction.

@@ -5,6 +5,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "server/format/enqueue.h"
+#include "server/format/half_full.h"
 
 namespace semper::internal {
 namespace {
@@ -18,12 +19,6 @@ bool is_for_groups(const ServedBehaviour& served) {
   return core.options.threads == 1 && served.message_attempts() > 1 &&
          backend.traits().versions_are_commits &&
          backend.limits().transaction_operations >= kGroupOperations;
-}
-
-bool is_half_full(const Transaction& transaction) {
-  const auto& limits = transaction.limits();
-  return transaction.size_bytes() > limits.transaction_bytes / 2 ||
-         transaction.operation_count() > limits.transaction_operations / 2;
 }
 
 }  // namespace

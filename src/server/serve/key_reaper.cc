@@ -5,6 +5,7 @@
 #include "semper/base/log.h"
 #include "semper/store/too_old.h"
 #include "semper/store/tuple_text.h"
+#include "server/format/half_full.h"
 #include "server/format/idempotency.h"
 #include "server/format/orders.h"
 #include "server/format/timers.h"
@@ -87,11 +88,8 @@ Async<bool> KeyReaper::reap_some(ServedType& type, Transaction& transaction, std
   const KeyRange over = expiry_range_until(prefix, type.type(), shard, now_ms);
   const RangeOptions some{.limit = kKeysReapedPerTransaction, .mode = ReadMode::snapshot};
   SEMPER_CO_TRY(const auto page, co_await transaction.get_range(over, some));
-  const auto& limits = transaction.limits();
   for (const auto& row : page.rows) {
-    const bool full = transaction.size_bytes() > limits.transaction_bytes / 2 ||
-                      transaction.operation_count() > limits.transaction_operations / 2;
-    if (full) co_return true;
+    if (is_half_full(transaction)) co_return true;
     const auto entry = entry_of_expiry_key(prefix, row.key);
     Status forgotten;
     if (entry) forgotten = co_await forget(transaction, prefix, type.type(), *entry);

@@ -98,7 +98,7 @@ class StallingBackend final : public Backend {
   std::shared_ptr<Backend> inner_;
 };
 
-struct Tally {
+struct PausedTally {
   using State = std::int64_t;
   struct Add {
     using Reply = std::int64_t;
@@ -123,59 +123,59 @@ Status without_value(const Result<std::int64_t>& result) {
 
 const CallOptions kPatient{kForever};
 
-struct Case {
+struct PausedCase {
   const char* name;
   std::int64_t adds;  // to the entity, which had 1 before
-  std::function<Async<void>(Ref<Tally>, Store)> run;
+  std::function<Async<void>(Ref<PausedTally>, Store)> run;
 };
 
 // Functions, not lambdas: nothing is captured, and each has a name.
-Async<void> call(Ref<Tally> tally, Store) {
-  co_return without_value(co_await tally.call(Tally::Add{}, kPatient));
+Async<void> call(Ref<PausedTally> tally, Store) {
+  co_return without_value(co_await tally.call(PausedTally::Add{}, kPatient));
 }
-Async<void> call_of_another(Ref<Tally>, Store store) {
+Async<void> call_of_another(Ref<PausedTally>, Store store) {
   const std::string id = "not in memory";
-  co_return without_value(co_await ref<Tally>(store, id).call(Tally::Add{}, kPatient));
+  co_return without_value(co_await ref<PausedTally>(store, id).call(PausedTally::Add{}, kPatient));
 }
-Async<void> cast(Ref<Tally> tally, Store) {
-  co_return co_await tally.cast(Tally::Add{});
+Async<void> cast(Ref<PausedTally> tally, Store) {
+  co_return co_await tally.cast(PausedTally::Add{});
 }
-Async<void> priority_call(Ref<Tally> tally, Store) {
-  co_return without_value(co_await tally.priority_call(Tally::Add{}, kPatient));
+Async<void> priority_call(Ref<PausedTally> tally, Store) {
+  co_return without_value(co_await tally.priority_call(PausedTally::Add{}, kPatient));
 }
-Async<void> priority_cast(Ref<Tally> tally, Store) {
-  co_return co_await tally.priority_cast(Tally::Add{});
+Async<void> priority_cast(Ref<PausedTally> tally, Store) {
+  co_return co_await tally.priority_cast(PausedTally::Add{});
 }
-Async<void> info(Ref<Tally> tally, Store) {
-  co_return co_await tally.info(Tally::Add{});
+Async<void> info(Ref<PausedTally> tally, Store) {
+  co_return co_await tally.info(PausedTally::Add{});
 }
-Async<void> call_that_locks(Ref<Tally> tally, Store) {
-  co_return without_value(co_await tally.call(Tally::AddLocked{}, kPatient));
+Async<void> call_that_locks(Ref<PausedTally> tally, Store) {
+  co_return without_value(co_await tally.call(PausedTally::AddLocked{}, kPatient));
 }
-Async<void> cast_once_more(Ref<Tally>, Store store) {
+Async<void> cast_once_more(Ref<PausedTally>, Store store) {
   std::vector<OnceCast> casts;
   casts.emplace_back();
-  casts.back().to = EntityId{std::string(type_name<Tally>()), "t"};
+  casts.back().to = EntityId{std::string(type_name<PausedTally>()), "t"};
   casts.back().message =
-      RawMessage{std::string(short_type_name<Tally::Add>()), encode(Tally::Add{})};
+      RawMessage{std::string(short_type_name<PausedTally::Add>()), encode(PausedTally::Add{})};
   casts.back().sequence = 7;
   const std::string source = "log";
   co_return co_await cast_once(Tenant(store), source, std::move(casts));
 }
-Async<void> reset(Ref<Tally> tally, Store) {
+Async<void> reset(Ref<PausedTally> tally, Store) {
   co_return co_await tally.reset();
 }
-Async<void> kill(Ref<Tally> tally, Store) {
+Async<void> kill(Ref<PausedTally> tally, Store) {
   co_return co_await tally.kill();
 }
-Async<void> look(Ref<Tally>, Store store) {
-  const EntityId id{std::string(type_name<Tally>()), "t"};
+Async<void> look(Ref<PausedTally>, Store store) {
+  const EntityId id{std::string(type_name<PausedTally>()), "t"};
   const auto view = co_await inspect(Tenant(store), id);
   if (!view) co_return fail(view.error());
   co_return Status{};
 }
 
-const Case kCases[] = {
+const PausedCase kPausedCases[] = {
     {"call", 1, call},
     {"call of another", 0, call_of_another},
     {"cast", 1, cast},
@@ -189,7 +189,7 @@ const Case kCases[] = {
     {"kill", -1, kill},
 };
 
-struct Outcome {
+struct Ending {
   std::size_t pauses = 0;
   Duration took{};
   Status told;
@@ -197,11 +197,11 @@ struct Outcome {
 };
 
 // In a process with a host; the pauses come at this step of the store after the operation began.
-Outcome run_once(const Case& tried, std::size_t at, std::size_t pauses) {
+Ending run_once(const PausedCase& tried, std::size_t at, std::size_t pauses) {
   SimulatedClock clock;
   SeededRandom random(1);
   Env env{&clock, &random};
-  Outcome outcome;
+  Ending outcome;
   simulated_run(clock, [&]() -> Task<void> {
     register_builtin_backends();
     auto memory = co_await open_backend("memory:", env);
@@ -210,11 +210,11 @@ Outcome run_once(const Case& tried, std::size_t at, std::size_t pauses) {
     HostOptions options;
     options.executor = co_await asio::this_coro::executor;
     Host host(store, options);
-    host.serve<Tally>();
+    host.serve<PausedTally>();
     EXPECT_TRUE(co_await host.start());
     const std::string id = "t";
-    const auto tally = ref<Tally>(store, id);
-    EXPECT_TRUE(co_await tally.call(Tally::Add{}, kPatient));
+    const auto tally = ref<PausedTally>(store, id);
+    EXPECT_TRUE(co_await tally.call(PausedTally::Add{}, kPatient));
     stalling->stall.arm(at, pauses);
     const MonotonicTime began = clock.now();
     outcome.told = co_await tried.run(tally, store);
@@ -225,7 +225,7 @@ Outcome run_once(const Case& tried, std::size_t at, std::size_t pauses) {
     static_cast<void>(co_await sleep_for(clock, 60s));
     outcome.pauses = std::max(outcome.pauses, stalling->stall.happened);
     stalling->stall.arm(0, 0);
-    const EntityId entity{std::string(type_name<Tally>()), id};
+    const EntityId entity{std::string(type_name<PausedTally>()), id};
     const auto view = co_await inspect(Tenant(store), entity);
     if (view && view->state) outcome.state = *decode<std::int64_t>(*view->state);
     EXPECT_TRUE(co_await host.stop());
@@ -233,13 +233,13 @@ Outcome run_once(const Case& tried, std::size_t at, std::size_t pauses) {
   return outcome;
 }
 
-class Pauses : public ::testing::TestWithParam<Case> {};
+class Pauses : public ::testing::TestWithParam<PausedCase> {};
 
 TEST_P(Pauses, a_pause_at_any_read_of_the_store_is_survived) {
-  const Case& tried = GetParam();
+  const PausedCase& tried = GetParam();
   std::size_t places = 0;
   for (std::size_t at = 0; at < 60; ++at) {
-    const Outcome outcome = run_once(tried, at, 1);
+    const Ending outcome = run_once(tried, at, 1);
     if (outcome.pauses == 0) break;
     ++places;
     EXPECT_TRUE(outcome.told) << "paused at step " << at << ": "
@@ -251,8 +251,9 @@ TEST_P(Pauses, a_pause_at_any_read_of_the_store_is_survived) {
 
 // Bounded: kTooOldAttempts, or TransactOptions::timeout.
 TEST(PausesWithoutEnd, are_given_up_by_name_and_nothing_takes_effect) {
-  for (const auto& tried : {kCases[1], kCases[3], kCases[4], kCases[7], kCases[8]}) {
-    const Outcome outcome = run_once(tried, 0, 10'000);
+  for (const auto& tried :
+       {kPausedCases[1], kPausedCases[3], kPausedCases[4], kPausedCases[7], kPausedCases[8]}) {
+    const Ending outcome = run_once(tried, 0, 10'000);
     ASSERT_FALSE(outcome.told) << tried.name;
     EXPECT_TRUE(is_too_old(outcome.told.error()))
         << tried.name << ": " << outcome.told.error().to_string();
@@ -262,13 +263,13 @@ TEST(PausesWithoutEnd, are_given_up_by_name_and_nothing_takes_effect) {
   }
 }
 
-std::string name_of(const ::testing::TestParamInfo<Case>& info) {
+std::string name_of(const ::testing::TestParamInfo<PausedCase>& info) {
   std::string name = info.param.name;
   std::replace(name.begin(), name.end(), ' ', '_');
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Operations, Pauses, ::testing::ValuesIn(kCases), name_of);
+INSTANTIATE_TEST_SUITE_P(Operations, Pauses, ::testing::ValuesIn(kPausedCases), name_of);
 
 }  // namespace
 }  // namespace semper::internal

@@ -14,8 +14,6 @@ constexpr const char* kUrlVariable = "SEMPER_CONFORMANCE_URL";
 constexpr const char* kRoleVariable = "SEMPER_CONFORMANCE_ROLE";
 constexpr const char* kCountVariable = "SEMPER_CONFORMANCE_COUNT";
 constexpr const char* kNameVariable = "SEMPER_CONFORMANCE_NAME";
-// How long a case waits for a line, and a child for what it watches.
-constexpr auto kPatience = std::chrono::seconds(60);
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -24,10 +22,6 @@ std::string variable(const char* name) {
 
 void say(const std::string& line) {
   std::cout << kLineMark << line << std::endl;
-}
-
-TransactOptions patient() {
-  return {.max_attempts = 100'000, .timeout = kPatience};
 }
 
 Task<void> increment(const Store& store, int count) {
@@ -39,7 +33,7 @@ Task<void> increment(const Store& store, int count) {
           tx.set("counter", std::to_string(next));
           co_return next;
         },
-        patient()));
+        for_a_child()));
   }
 }
 
@@ -51,7 +45,7 @@ Task<void> stamp(const Store& store, int count, const std::string& name) {
                                     name + " " + std::to_string(i));
           co_return 0;
         },
-        patient()));
+        for_a_child()));
   }
 }
 
@@ -60,7 +54,7 @@ Task<void> watch(const Store& store) {
   static_cast<void>(must(co_await transaction.get("watched")));
   auto watch = must(co_await transaction.watch("watched"));
   say("watching");
-  must(co_await watch->changed(system_clock().after(kPatience)));
+  must(co_await watch->changed(system_clock().after(kChildPatience)));
   say("fired");
 }
 
@@ -72,7 +66,7 @@ Task<void> pairs(const Store& store, int count) {
           tx.set("right", std::to_string(i));
           co_return 0;
         },
-        patient()));
+        for_a_child()));
     say(std::to_string(i));
   }
 }
@@ -145,7 +139,7 @@ RolePlayer::RolePlayer(const World& world, const RoleOptions& options)
 
 std::optional<std::string> RolePlayer::next_line() {
   while (true) {
-    const auto line = process_.read_line(kPatience);
+    const auto line = process_.read_line(kChildPatience);
     if (!line && !process_.is_running()) return std::nullopt;
     if (!line) {
       throw CaseFailure("the child process said nothing for long; before: " + process_.output());
@@ -155,7 +149,7 @@ std::optional<std::string> RolePlayer::next_line() {
 }
 
 void RolePlayer::must_succeed() {
-  const int code = process_.wait(kPatience);
+  const int code = process_.wait(kChildPatience);
   if (code != 0 || !process_.has_written("[  PASSED  ] 1 test.")) {
     throw CaseFailure("the child process failed with code " + std::to_string(code) + ":\n" +
                       process_.output() + process_.errors());

@@ -14,6 +14,13 @@ namespace semper::testing::conformance {
 
 inline constexpr const char* kChildTestName = "plays_its_role_in_another_process";
 
+// How long a case waits for a line, and a child for what it watches.
+inline constexpr auto kChildPatience = std::chrono::seconds(60);
+// For transactions of several processes at once.
+inline TransactOptions for_a_child() {
+  return {.max_attempts = 100'000, .timeout = kChildPatience};
+}
+
 std::string conformance_suite_name(const StoreUnderTest& store);
 
 // True where this process was started by a case on this store.

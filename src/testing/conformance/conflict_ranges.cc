@@ -97,19 +97,19 @@ Task<void> a_held_read_is_good_while_nothing_changed(World& world) {
   EXPECT_EQ(co_await world.read("state"), "2");
 }
 
-struct Change {
+struct Effect {
   const char* what;
   Mutation::Type type;
   const char* key;
 };
 
-constexpr Change kChanges[] = {{"a new value", Mutation::Type::set, "row/1"},
+constexpr Effect kEffects[] = {{"a new value", Mutation::Type::set, "row/1"},
                                {"a new row", Mutation::Type::set, "row/3"},
                                {"a sum", Mutation::Type::add, "row/2"},
                                {"a removal", Mutation::Type::clear, "row/1"}};
 
 Task<void> a_held_read_is_refused_after_any_change(World& world) {
-  for (const auto& change : kChanges) {
+  for (const auto& change : kEffects) {
     co_await world.put(rows_of("row/1", "1", "row/2", "1"));
     co_await world.clear("row/3");
     auto reader = world.begin();
@@ -165,7 +165,7 @@ Task<void> a_commits_stamp_is_the_version_to_hold(World& world) {
   co_await world.must_conflict(late);
 }
 
-constexpr Case kCases[] = {
+constexpr Case kConflictRangeCases[] = {
     {"a_declared_read_conflicts_like_a_read", a_declared_read_conflicts_like_a_read},
     {"a_declared_read_sees_a_removal", a_declared_read_sees_a_removal},
     {"outside_a_declared_read_nothing_conflicts", outside_a_declared_read_nothing_conflicts},
@@ -185,7 +185,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> conflict_range_cases() {
-  return kCases;
+  return kConflictRangeCases;
 }
 
 }  // namespace semper::testing::conformance

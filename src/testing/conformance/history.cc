@@ -191,7 +191,7 @@ Task<void> every_transaction_read_what_a_serial_run_gives(World& world) {
   }());
 }
 
-constexpr Case kCases[] = {
+constexpr Case kHistoryCases[] = {
     {"every_transaction_read_what_a_serial_run_gives",
      every_transaction_read_what_a_serial_run_gives},
 };
@@ -199,7 +199,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> history_cases() {
-  return kCases;
+  return kHistoryCases;
 }
 
 }  // namespace semper::testing::conformance

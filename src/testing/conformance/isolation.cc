@@ -348,7 +348,7 @@ Task<void> a_transaction_that_is_dropped_applies_nothing(World& world) {
   EXPECT_TRUE((co_await world.read_all()).empty());
 }
 
-constexpr Case kCases[] = {
+constexpr Case kIsolationCases[] = {
     {"write_skew_is_refused", write_skew_is_refused},
     {"write_skew_through_ranges_is_refused", write_skew_through_ranges_is_refused},
     {"a_lost_update_is_refused", a_lost_update_is_refused},
@@ -388,7 +388,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> isolation_cases() {
-  return kCases;
+  return kIsolationCases;
 }
 
 }  // namespace semper::testing::conformance

@@ -118,7 +118,7 @@ Task<void> a_transaction_open_for_too_long_is_refused_by_name(World& world) {
   EXPECT_EQ(co_await world.read("in time"), "");
 }
 
-constexpr Case kCases[] = {
+constexpr Case kLimitCases[] = {
     {"a_key_over_its_limit_is_refused_by_name", a_key_over_its_limit_is_refused_by_name},
     {"an_empty_key_is_refused", an_empty_key_is_refused},
     {"a_value_over_its_limit_is_refused_by_name", a_value_over_its_limit_is_refused_by_name},
@@ -134,7 +134,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> limit_cases() {
-  return kCases;
+  return kLimitCases;
 }
 
 }  // namespace semper::testing::conformance

@@ -7,10 +7,6 @@
 namespace semper::testing::conformance {
 namespace {
 
-TransactOptions patient() {
-  return {.max_attempts = 100'000, .timeout = std::chrono::minutes(1)};
-}
-
 Task<void> no_increment_of_several_processes_is_lost(World& world) {
   constexpr int kChildren = 3;
   constexpr int kIncrements = 100;
@@ -27,7 +23,7 @@ Task<void> no_increment_of_several_processes_is_lost(World& world) {
           transaction.set("counter", std::to_string(std::stoi(old.value_or("0")) + 1));
           co_return 0;
         },
-        patient()));
+        for_a_child()));
   }
   for (auto& child : children) child->must_succeed();
   EXPECT_EQ(co_await world.read("counter"), std::to_string((kChildren + 1) * kIncrements));
@@ -49,7 +45,7 @@ Task<void> stamps_of_several_processes_are_unique_and_in_order(World& world) {
                                              "parent " + std::to_string(i));
           co_return 0;
         },
-        patient()));
+        for_a_child()));
   }
   for (auto& child : children) child->must_succeed();
   // Equal stamps would be one key; each writer's numbers must come in its own order.
@@ -107,7 +103,7 @@ Task<void> a_killed_process_leaves_whole_commits_and_all_that_it_was_sure_of(Wor
   EXPECT_FALSE(must(co_await world.store().backend().check()).empty());
 }
 
-constexpr Case kCases[] = {
+constexpr Case kProcessCases[] = {
     {"no_increment_of_several_processes_is_lost", no_increment_of_several_processes_is_lost,
      CaseTime::as_the_store, CaseNeeds::processes},
     {"stamps_of_several_processes_are_unique_and_in_order",
@@ -125,7 +121,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> process_cases() {
-  return kCases;
+  return kProcessCases;
 }
 
 }  // namespace semper::testing::conformance

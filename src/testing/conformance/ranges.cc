@@ -204,7 +204,7 @@ Task<void> a_key_of_the_greatest_size_is_found_and_ordered(World& world) {
   EXPECT_EQ(co_await world.read(longest), std::nullopt);
 }
 
-constexpr Case kCases[] = {
+constexpr Case kRangeCases[] = {
     {"keys_are_in_the_order_of_their_bytes", keys_are_in_the_order_of_their_bytes},
     {"an_empty_range_is_empty", an_empty_range_is_empty},
     {"the_end_is_not_included_and_the_begin_is", the_end_is_not_included_and_the_begin_is},
@@ -223,7 +223,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> range_cases() {
-  return kCases;
+  return kRangeCases;
 }
 
 }  // namespace semper::testing::conformance

@@ -269,7 +269,7 @@ Task<void> versions_go_on_growing_after_opening_again(World& world) {
   }
 }
 
-constexpr Case kCases[] = {
+constexpr Case kTransactCases[] = {
     {"a_conflict_runs_the_function_again_on_a_new_snapshot",
      a_conflict_runs_the_function_again_on_a_new_snapshot},
     {"it_gives_up_after_its_attempts_with_conflict", it_gives_up_after_its_attempts_with_conflict},
@@ -303,7 +303,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> transact_cases() {
-  return kCases;
+  return kTransactCases;
 }
 
 }  // namespace semper::testing::conformance

@@ -205,7 +205,7 @@ Task<void> reading_alone_returns_the_incomplete_stamp(World& world) {
   EXPECT_FALSE(must(co_await transaction.commit()).is_complete());
 }
 
-constexpr Case kCases[] = {
+constexpr Case kVersionstampCases[] = {
     {"a_stamped_key_holds_the_stamp_that_commit_returned",
      a_stamped_key_holds_the_stamp_that_commit_returned},
     {"a_stamped_value_holds_the_stamp_that_commit_returned",
@@ -231,7 +231,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> versionstamp_cases() {
-  return kCases;
+  return kVersionstampCases;
 }
 
 }  // namespace semper::testing::conformance

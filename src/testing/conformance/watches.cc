@@ -244,7 +244,7 @@ Task<void> a_watch_holds_up_neither_commits_nor_its_transaction(World& world) {
   co_await must_fire(world, *watch, "after its transaction");
 }
 
-constexpr Case kCases[] = {
+constexpr Case kWatchCases[] = {
     {"every_kind_of_change_on_another_handle_fires", every_kind_of_change_on_another_handle_fires},
     {"a_change_before_the_watch_was_made_is_not_lost",
      a_change_before_the_watch_was_made_is_not_lost},
@@ -270,7 +270,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> watch_cases() {
-  return kCases;
+  return kWatchCases;
 }
 
 }  // namespace semper::testing::conformance

@@ -9,7 +9,7 @@ namespace semper::testing::conformance {
 namespace {
 
 // Hot keys make many attempts; what matters here is that none goes wrong.
-TransactOptions patient() {
+TransactOptions for_a_workload() {
   return {.max_attempts = 100'000, .timeout = std::chrono::hours(1)};
 }
 
@@ -20,12 +20,6 @@ SeededRandom random_of(const World& world, int worker) {
 // Lets others come between two steps of a transaction, now and then.
 Task<void> maybe_yield(Random& random) {
   if (random.chance(0.5)) co_await yield_now();
-}
-
-Bytes number(std::uint64_t value) {
-  Bytes bytes;
-  append_little_endian_u64(bytes, value);
-  return bytes;
 }
 
 Async<int> read_number(Transaction& transaction, Bytes key) {
@@ -76,7 +70,8 @@ Task<void> money_is_neither_made_nor_lost(World& world) {
     auto random = random_of(world, worker);
     for (int i = 0; i < kTransfers; ++i) {
       must(co_await world.store().transact(
-          [&](Transaction& transaction) { return transfer(transaction, random); }, patient()));
+          [&](Transaction& transaction) { return transfer(transaction, random); },
+          for_a_workload()));
       if (worker % 4 == 0) {
         EXPECT_EQ(co_await sum_of_accounts(world), kAccounts * kBalance);
       }
@@ -125,7 +120,7 @@ Task<void> a_cycle_of_keys_stays_one_cycle(World& world) {
     auto random = random_of(world, worker);
     for (int i = 0; i < kRotations; ++i) {
       must(co_await world.store().transact(
-          [&](Transaction& transaction) { return rotate(transaction, random); }, patient()));
+          [&](Transaction& transaction) { return rotate(transaction, random); }, for_a_workload()));
       if (worker == 0) {
         EXPECT_EQ(co_await length_of_cycle(world), kNodes);
       }
@@ -152,7 +147,7 @@ Task<void> no_increment_of_a_hot_key_is_lost(World& world) {
                      transaction.set("n", std::to_string(n + 1));
                      co_return 0;
                    },
-                   patient()));
+                   for_a_workload()));
     }
   });
   EXPECT_EQ(co_await world.read("n"), std::to_string(kWorkers * kIncrements));
@@ -206,7 +201,7 @@ Task<void> thousands_of_transactions_at_once_all_take_effect(World& world) {
           transaction.add("total", 1);
           co_return 0;
         },
-        patient()));
+        for_a_workload()));
   });
   EXPECT_EQ(co_await world.read("total"), number(kTransactions));
   const auto rows = co_await world.read_all({"own/", "own0"});
@@ -242,14 +237,14 @@ Task<void> each_item_of_a_queue_is_taken_once(World& world) {
                                                  std::to_string(worker) + "-" + std::to_string(i));
               co_return 0;
             },
-            patient()));
+            for_a_workload()));
       }
       --producing;
       co_return;
     }
     while (true) {
       const bool last_look = producing == 0;
-      const Bytes item = must(co_await world.store().transact(take_first, patient()));
+      const Bytes item = must(co_await world.store().transact(take_first, for_a_workload()));
       if (!item.empty()) {
         std::lock_guard lock(mutex);
         taken.insert(item);
@@ -283,7 +278,7 @@ Task<void> at_least_one_of_each_pair_stays_on_duty(World& world) {
           if (theirs == "on") transaction.set(mine, "off");
           co_return 0;
         },
-        patient()));
+        for_a_workload()));
   });
   for (int i = 0; i < 2 * kPairs; i += 2) {
     const auto one = co_await world.read("duty/" + std::to_string(i));
@@ -292,7 +287,7 @@ Task<void> at_least_one_of_each_pair_stays_on_duty(World& world) {
   }
 }
 
-constexpr Case kCases[] = {
+constexpr Case kWorkloadCases[] = {
     {"money_is_neither_made_nor_lost", money_is_neither_made_nor_lost},
     {"a_cycle_of_keys_stays_one_cycle", a_cycle_of_keys_stays_one_cycle},
     {"no_increment_of_a_hot_key_is_lost", no_increment_of_a_hot_key_is_lost},
@@ -306,7 +301,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> workload_cases() {
-  return kCases;
+  return kWorkloadCases;
 }
 
 }  // namespace semper::testing::conformance

@@ -15,11 +15,17 @@ constexpr auto kStuckAfter = std::chrono::seconds(100);
 // Real time in which other threads may make ready what a moved clock has woken.
 constexpr auto kSettleTime = std::chrono::milliseconds(1);
 
-TransactOptions patient() {
+TransactOptions for_a_case() {
   return {.max_attempts = 10'000, .timeout = std::chrono::hours(1)};
 }
 
 }  // namespace
+
+Bytes number(std::uint64_t value) {
+  Bytes bytes;
+  append_little_endian_u64(bytes, value);
+  return bytes;
+}
 
 std::string at(const std::source_location& where) {
   return std::string(where.file_name()) + ":" + std::to_string(where.line()) + ": ";
@@ -96,7 +102,7 @@ Task<void> World::put(Rows rows) {
         for (const auto& row : rows) tx.set(row.key, row.value);
         co_return 0;
       },
-      patient()));
+      for_a_case()));
 }
 
 Task<void> World::clear(Bytes key) {
@@ -105,7 +111,7 @@ Task<void> World::clear(Bytes key) {
         tx.clear(key);
         co_return 0;
       },
-      patient()));
+      for_a_case()));
 }
 
 Task<std::optional<Bytes>> World::read(Bytes key) {

@@ -137,6 +137,9 @@ class World {
   std::list<Store> stores_;  // a list: references stay good
 };
 
+// A value that Transaction::add adds to.
+Bytes number(std::uint64_t value);
+
 enum class CaseNeeds : std::uint8_t { nothing, persistence, processes };
 
 struct Case {

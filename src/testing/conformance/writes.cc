@@ -7,12 +7,6 @@
 namespace semper::testing::conformance {
 namespace {
 
-Bytes number(std::uint64_t value) {
-  Bytes bytes;
-  append_little_endian_u64(bytes, value);
-  return bytes;
-}
-
 Task<void> own_writes_are_read_before_the_commit(World& world) {
   co_await world.put(rows_of("old", "1", "gone", "1", "r/1", "1", "r/2", "1"));
   auto transaction = world.begin();
@@ -241,7 +235,7 @@ Task<void> own_writes_mixed_with_reads_agree_with_a_model(World& world) {
   }
 }
 
-constexpr Case kCases[] = {
+constexpr Case kWriteCases[] = {
     {"own_writes_are_read_before_the_commit", own_writes_are_read_before_the_commit},
     {"writes_apply_in_the_order_they_were_made", writes_apply_in_the_order_they_were_made},
     {"an_add_counts_from_zero_wraps_and_goes_below", an_add_counts_from_zero_wraps_and_goes_below},
@@ -257,7 +251,7 @@ constexpr Case kCases[] = {
 }  // namespace
 
 std::span<const Case> write_cases() {
-  return kCases;
+  return kWriteCases;
 }
 
 }  // namespace semper::testing::conformance

@@ -12,11 +12,11 @@
 namespace semper::simulation {
 namespace {
 
-constexpr std::int64_t kPaidIn = 100;
+constexpr std::int64_t kPaidInAtOnce = 100;
 
 struct Purse {
   struct State {
-    std::int64_t balance = kPaidIn;
+    std::int64_t balance = kPaidInAtOnce;
     std::vector<std::uint64_t> out;
     std::vector<std::uint64_t> in;
     std::vector<std::uint64_t> marks;
@@ -114,7 +114,7 @@ class AtomicallyWorkload final : public Workload {
       const std::string id = std::to_string(i);
       auto state = co_await observer.state<Purse>(id);
       auto& book = books[id];
-      book.balance = kPaidIn;
+      book.balance = kPaidInAtOnce;
       if (!state) continue;
       book = {state->balance, state->out, state->in};
       sent += state->sent;
@@ -129,7 +129,7 @@ class AtomicallyWorkload final : public Workload {
         observer.finding("purse " + id + " has lost mark " + std::to_string(number));
       }
     }
-    const auto paid_in = kPaidIn * static_cast<std::int64_t>(books.size());
+    const auto paid_in = kPaidInAtOnce * static_cast<std::int64_t>(books.size());
     for (const auto& wrong : testing::judge_ledger(paid_in, books, told_)) observer.finding(wrong);
     if (sent != came) {
       observer.finding(std::to_string(sent) + " messages were sent with commits, and " +

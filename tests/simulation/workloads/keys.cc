@@ -13,8 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-enum class Way : std::uint8_t { at_once, later, by_another, error, error_later, lock };
-constexpr std::uint64_t kWays = 6;
+enum class KeyedWay : std::uint8_t { at_once, later, by_another, error, error_later, lock };
+constexpr std::uint64_t kKeyedWays = 6;
 
 // The one entity that is killed now and then.
 constexpr const char* kMortal = "0";
@@ -49,18 +49,18 @@ struct Office {
     return receipt;
   }
   Reply<std::uint64_t> handle_call(const Do& m, State& s, Context& context) {
-    const auto way = static_cast<Way>(m.way);
-    if (way == Way::lock) return lock();
+    const auto way = static_cast<KeyedWay>(m.way);
+    if (way == KeyedWay::lock) return lock();
     const std::uint64_t receipt = run(m, s);
-    if (way == Way::at_once) return receipt;
-    if (way == Way::error) return fail(ErrorKind::permission, std::to_string(receipt));
-    const std::string to = way == Way::by_another ? m.other : context.id().id;
-    const Answer answer{context.reply_token(), receipt, way == Way::error_later};
+    if (way == KeyedWay::at_once) return receipt;
+    if (way == KeyedWay::error) return fail(ErrorKind::permission, std::to_string(receipt));
+    const std::string to = way == KeyedWay::by_another ? m.other : context.id().id;
+    const Answer answer{context.reply_token(), receipt, way == KeyedWay::error_later};
     context.cast(semper::ref<Office>(context.tenant(), to), answer);
     return no_reply;
   }
   Outcome handle_cast(const Do& m, State& s, Context&) {
-    if (static_cast<Way>(m.way) == Way::lock) return lock();
+    if (static_cast<KeyedWay>(m.way) == KeyedWay::lock) return lock();
     run(m, s);
     return {};
   }
@@ -135,7 +135,7 @@ class KeysWorkload final : public Workload {
   struct Request {
     std::uint64_t number = 0;
     std::string to;
-    Way way = Way::at_once;
+    KeyedWay way = KeyedWay::at_once;
     std::string other;
     bool is_cast = false;
     bool is_told = false;
@@ -186,7 +186,7 @@ class KeysWorkload final : public Workload {
     Request& made = requests_.emplace_back();
     made.number = requests_.size();
     made.to = client.entity();
-    made.way = static_cast<Way>(client.random().below(kWays));
+    made.way = static_cast<KeyedWay>(client.random().below(kKeyedWays));
     made.other = client.entity();
     if (made.other == kMortal) made.other = made.to;  // an answer would die with it
     made.is_cast = client.random().chance(0.25);
@@ -272,7 +272,7 @@ class KeysWorkload final : public Workload {
 
   void hear(Request& request, const Result<std::uint64_t>& told) {
     if (killed_.contains(request.to)) return;
-    const bool is_error = request.way == Way::error || request.way == Way::error_later;
+    const bool is_error = request.way == KeyedWay::error || request.way == KeyedWay::error_later;
     const bool fits = told ? !is_error : is_error && told.error().kind() == ErrorKind::permission;
     if (!fits) {
       simulation_.finding(words(request) + " got " +

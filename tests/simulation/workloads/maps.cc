@@ -13,7 +13,7 @@ namespace {
 
 class MapsWorkload;
 
-struct Clerk {
+struct Cartographer {
   struct State {
     std::uint64_t notes = 0;
     std::uint64_t twice = 0;
@@ -50,7 +50,7 @@ struct Clerk {
   };
   using Messages = semper::Messages<Note, NoteLocked, Bump, Audit>;
 
-  explicit Clerk(MapsWorkload& of) : workload(of) {}
+  explicit Cartographer(MapsWorkload& of) : workload(of) {}
 
   Result<State> init(const EntityId&) { return State(); }
   Async<std::uint64_t> handle_call(const Note& m, State& s, Context& context);
@@ -77,8 +77,10 @@ class MapsWorkload final : public Workload {
   MapsWorkload(Simulation& simulation, const Scenario& scenario)
       : simulation_(simulation), scenario_(scenario) {}
 
-  void serve(Host& host, Process&) override { host.serve(std::make_shared<Clerk>(*this)); }
-  std::vector<std::string> types() const override { return {std::string(type_name<Clerk>())}; }
+  void serve(Host& host, Process&) override { host.serve(std::make_shared<Cartographer>(*this)); }
+  std::vector<std::string> types() const override {
+    return {std::string(type_name<Cartographer>())};
+  }
   // There was nothing to kill; and a loop that does not run for a while takes a callback's time away.
   bool expects(ErrorKind kind) const override {
     const bool stalls =
@@ -93,7 +95,8 @@ class MapsWorkload final : public Workload {
     std::map<std::string, std::uint64_t> words;
     std::pair<std::uint64_t, std::uint64_t> last(0, 0);
     for (bool more = true; more;) {
-      SEMPER_CO_TRY(const auto page, co_await Clerk::kLines.page_after(of, last, kLinesPerPage));
+      SEMPER_CO_TRY(const auto page,
+                    co_await Cartographer::kLines.page_after(of, last, kLinesPerPage));
       for (const auto& [key, word] : page.entries) {
         all.push_back({key.first, key.second});
         ++words[word];
@@ -109,13 +112,13 @@ class MapsWorkload final : public Workload {
       const std::string id = client.entity();
       const std::string word = kVocabulary[client.random().below(std::size(kVocabulary))];
       const auto kind = client.random().below(12);
-      auto clerk = semper::ref<Clerk>(client.store(), id);
+      auto clerk = semper::ref<Cartographer>(client.store(), id);
       if (kind == 0 && is_mortal(id)) {
         co_await end(client, id, clerk);
       } else if (kind < 4) {
         co_await bump(client, id, word, clerk);
       } else if (kind == 4) {
-        const Clerk::Audit audit;
+        const Cartographer::Audit audit;
         static_cast<void>(
             co_await client.operate("Ref::call", "audit " + id, clerk.call(audit, patient())));
       } else if (kind == 5) {
@@ -127,7 +130,7 @@ class MapsWorkload final : public Workload {
     }
   }
 
-  Task<void> end(Client& client, std::string id, Ref<Clerk> clerk) {
+  Task<void> end(Client& client, std::string id, Ref<Cartographer> clerk) {
     if (client.random().chance(0.5)) {
       static_cast<void>(co_await client.operate("Ref::kill", "kill " + id, clerk.kill()));
     } else {
@@ -135,12 +138,12 @@ class MapsWorkload final : public Workload {
     }
   }
 
-  Task<void> note(Client& client, std::string id, std::string word, Ref<Clerk> clerk,
+  Task<void> note(Client& client, std::string id, std::string word, Ref<Cartographer> clerk,
                   std::uint64_t kind) {
     auto& sent = log_.begin(client.index(), id);
     const std::string words = in_words(id, sent);
     if (kind == 6) {
-      Clerk::NoteLocked message;
+      Cartographer::NoteLocked message;
       message.publisher = sent.publisher;
       message.number = sent.number;
       message.word = word;
@@ -148,7 +151,7 @@ class MapsWorkload final : public Workload {
       sent.fate = fate_of_call(told);
       co_return;
     }
-    Clerk::Note message;
+    Cartographer::Note message;
     message.publisher = sent.publisher;
     message.number = sent.number;
     message.word = word;
@@ -161,10 +164,10 @@ class MapsWorkload final : public Workload {
     }
   }
 
-  Task<void> bump(Client& client, std::string id, std::string word, Ref<Clerk> clerk) {
+  Task<void> bump(Client& client, std::string id, std::string word, Ref<Cartographer> clerk) {
     Bumps& bumps = bumps_[{id, word}];
     ++bumps.open;
-    Clerk::Bump message;
+    Cartographer::Bump message;
     message.word = word;
     auto told = co_await client.operate("Ref::call", "bump " + word + " of " + id,
                                         clerk.call(message, patient()));
@@ -178,12 +181,12 @@ class MapsWorkload final : public Workload {
   }
 
   // What was told of is there for everybody.
-  Task<void> look(Client& client, std::string id, std::string word, Ref<Clerk> clerk) {
+  Task<void> look(Client& client, std::string id, std::string word, Ref<Cartographer> clerk) {
     simulation_.surface().drawn("Map::count");
     const auto& told = bumps_[{id, word}].told;
     const std::uint64_t least = told.empty() ? 0 : *told.rbegin();
     auto there = co_await client.operate("Map::get", "bumps of " + word + " of " + id,
-                                         Clerk::kBumps.get(clerk, word));
+                                         Cartographer::kBumps.get(clerk, word));
     if (there && !is_mortal(id) && there->value_or(0) < least) {
       simulation_.finding("clerk " + id + ": " + word + " was bumped to " + std::to_string(least) +
                           ", and is " + std::to_string(there->value_or(0)));
@@ -193,8 +196,9 @@ class MapsWorkload final : public Workload {
   Task<void> judge(Observer& observer) override {
     for (std::size_t entity = 0; entity <= scenario_.count("entities"); ++entity) {
       const std::string id = std::to_string(entity);
-      const auto state = (co_await observer.state<Clerk>(id)).value_or(Clerk::State());
-      const auto clerk = semper::ref<Clerk>(observer.store(), id);
+      const auto state =
+          (co_await observer.state<Cartographer>(id)).value_or(Cartographer::State());
+      const auto clerk = semper::ref<Cartographer>(observer.store(), id);
       std::vector<Line> lines;
       const auto words = co_await lines_by_word(clerk, lines);
       if (!words) observer.finding("lines of " + id + ": " + words.error().to_string());
@@ -207,7 +211,7 @@ class MapsWorkload final : public Workload {
       co_await judge_last(observer, clerk, id, lines);
       co_await judge_history(observer, clerk, id, state.told);
       for (const char* word : kVocabulary) {
-        const auto noted = co_await Clerk::kWords.get(clerk, std::string(word));
+        const auto noted = co_await Cartographer::kWords.get(clerk, std::string(word));
         const auto found = words->find(word);
         const std::uint64_t by_lines = found == words->end() ? 0 : found->second;
         if (!noted || noted->value_or(0) != by_lines) {
@@ -220,7 +224,7 @@ class MapsWorkload final : public Workload {
   }
 
   // One of each publisher who has lines: that which was handled last, which a late one may be.
-  Task<void> judge_last(Observer& observer, Ref<Clerk> clerk, std::string id,
+  Task<void> judge_last(Observer& observer, Ref<Cartographer> clerk, std::string id,
                         const std::vector<Line>& lines) {
     std::set<std::pair<std::uint64_t, std::uint64_t>> all;
     std::set<std::uint64_t> publishers;
@@ -228,7 +232,7 @@ class MapsWorkload final : public Workload {
       all.insert({line.publisher, line.number});
       publishers.insert(line.publisher);
     }
-    const auto page = co_await Clerk::kLast.page(clerk, kMapPageMaximum);
+    const auto page = co_await Cartographer::kLast.page(clerk, kMapPageMaximum);
     if (!page) observer.finding("last lines of " + id + ": " + page.error().to_string());
     if (!page) co_return;
     bool fits = page->entries.size() == publishers.size();
@@ -239,10 +243,11 @@ class MapsWorkload final : public Workload {
   }
 
   // Numbered without a gap up to what the state says, each entry with its own number in it.
-  Task<void> judge_history(Observer& observer, Ref<Clerk> clerk, std::string id,
+  Task<void> judge_history(Observer& observer, Ref<Cartographer> clerk, std::string id,
                            std::uint64_t told) {
-    const auto span = co_await Clerk::kHistory.span(clerk);
-    const auto page = co_await Clerk::kHistory.page(clerk, kMapPageMaximum, Order::descending);
+    const auto span = co_await Cartographer::kHistory.span(clerk);
+    const auto page =
+        co_await Cartographer::kHistory.page(clerk, kMapPageMaximum, Order::descending);
     if (!span || !page) observer.finding("the history of " + id + " cannot be read");
     if (!span || !page) co_return;
     std::uint64_t number = span->next;
@@ -254,10 +259,11 @@ class MapsWorkload final : public Workload {
     if (!fits) observer.finding("clerk " + id + ": its history has gaps, or another end");
   }
 
-  Task<void> judge_bumps(Observer& observer, Ref<Clerk> clerk, std::string id, std::string word) {
+  Task<void> judge_bumps(Observer& observer, Ref<Cartographer> clerk, std::string id,
+                         std::string word) {
     if (is_mortal(id)) co_return;
     const Bumps& bumps = bumps_[{id, word}];
-    const auto there = co_await Clerk::kBumps.get(clerk, word);
+    const auto there = co_await Cartographer::kBumps.get(clerk, word);
     const std::uint64_t count = there ? there->value_or(0) : 0;
     if (!there || count < bumps.told.size() || count > bumps.told.size() + bumps.open) {
       observer.finding("clerk " + id + ": " + word + " was bumped " +
@@ -282,25 +288,25 @@ class MapsWorkload final : public Workload {
 
 // In the transaction of a callback, or under the lock, where nobody else writes.
 template <class Where, class M>
-Async<std::uint64_t> write_note(const M& m, Clerk::State& s, Where& context) {
+Async<std::uint64_t> write_note(const M& m, Cartographer::State& s, Where& context) {
   const std::pair<std::uint64_t, std::uint64_t> line(m.publisher, m.number);
   const std::string word = m.word;
-  SEMPER_CO_TRY(const bool again, co_await Clerk::kLines.contains(context, line));
+  SEMPER_CO_TRY(const bool again, co_await Cartographer::kLines.contains(context, line));
   if (again) ++s.twice;
-  SEMPER_CO_TRY(const auto before, co_await Clerk::kWords.get(context, word));
+  SEMPER_CO_TRY(const auto before, co_await Cartographer::kWords.get(context, word));
   const std::uint64_t now = before.value_or(0) + 1;
   const std::pair<std::uint64_t, std::uint64_t> first(m.publisher, 0);
-  SEMPER_CO_TRY(const auto last, co_await Clerk::kLast.page_from(context, first, 1));
+  SEMPER_CO_TRY(const auto last, co_await Cartographer::kLast.page_from(context, first, 1));
   const bool has_last = !last.entries.empty() && last.entries[0].key.first == m.publisher;
-  if (has_last) Clerk::kLast.erase(context, last.entries[0].key);
-  Clerk::kLast.set(context, line, true);
-  Clerk::kLines.set(context, line, word);
-  Clerk::kWords.set(context, word, now);
+  if (has_last) Cartographer::kLast.erase(context, last.entries[0].key);
+  Cartographer::kLast.set(context, line, true);
+  Cartographer::kLines.set(context, line, word);
+  Cartographer::kWords.set(context, word, now);
   ++s.notes;
   co_return now;
 }
 
-Async<std::uint64_t> Clerk::handle_call(const Note& m, State& s, Context& context) {
+Async<std::uint64_t> Cartographer::handle_call(const Note& m, State& s, Context& context) {
   const std::uint64_t told = s.told + 1;
   SEMPER_CO_TRY(const std::uint64_t number, co_await kHistory.append(context, told));
   if (number != told) ++s.twice;
@@ -308,20 +314,20 @@ Async<std::uint64_t> Clerk::handle_call(const Note& m, State& s, Context& contex
   co_return co_await write_note(m, s, context);
 }
 
-Async<void> Clerk::handle_cast(const Note& m, State& s, Context& context) {
+Async<void> Cartographer::handle_cast(const Note& m, State& s, Context& context) {
   SEMPER_CO_TRY_STATUS(co_await handle_call(m, s, context));
   co_return Status{};
 }
 
-Task<Reply<std::uint64_t>> Clerk::handle_locked(const NoteLocked& m, State& s,
-                                                LockedContext& context) {
+Task<Reply<std::uint64_t>> Cartographer::handle_locked(const NoteLocked& m, State& s,
+                                                       LockedContext& context) {
   auto written = co_await write_note(m, s, context);
   if (!written) throw std::runtime_error(written.error().to_string());  // it is handled again
   Reply<std::uint64_t> reply(*written);
   co_return reply;
 }
 
-Async<std::uint64_t> Clerk::handle_call(const Bump& m, State&, Context& context) {
+Async<std::uint64_t> Cartographer::handle_call(const Bump& m, State&, Context& context) {
   for (const char* operation :
        {"Map::set", "Map::erase", "Map::contains", "Map::page", "Map::page_from", "Map::page_after",
         "Log::append", "Log::trim", "Log::page", "Log::span"}) {
@@ -334,7 +340,7 @@ Async<std::uint64_t> Clerk::handle_call(const Bump& m, State&, Context& context)
   co_return now;
 }
 
-Async<std::uint64_t> Clerk::handle_call(const Audit&, State& s, Context& context) {
+Async<std::uint64_t> Cartographer::handle_call(const Audit&, State& s, Context& context) {
   std::vector<Line> lines;
   SEMPER_CO_TRY(const auto words, co_await MapsWorkload::lines_by_word(context, lines));
   if (s.told > kKeptEvents) {
