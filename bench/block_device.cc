@@ -2,8 +2,8 @@
 //
 //   bench_block_device [--json PATH] [--smoke] [--only flush|bandwidth] [--runs N]
 //
-// One 4 KiB write_and_flush at a time, by each way of doing it, against a loop of O_DIRECT pwrite and
-// fdatasync; and 16 KiB writes, 64 in flight, against 1 MiB sequential O_DIRECT writes.
+// One 4 KiB write_and_flush at a time, by each way of doing it, against a loop of O_DIRECT pwrite
+// and fdatasync; and 16 KiB writes, 64 in flight, against 1 MiB sequential O_DIRECT writes.
 #include <fcntl.h>
 #include <unistd.h>
 

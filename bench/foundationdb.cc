@@ -1,5 +1,5 @@
-// How fast durable servers on fdb: are, beside FoundationDB's bare C API on the same cluster and in the
-// same run.
+// How fast durable servers on fdb: are, beside FoundationDB's bare C API on the same cluster and in
+// the same run.
 //
 //   SEMPER_TEST_FDB_CLUSTER_FILE=/etc/foundationdb/fdb.cluster
 //   bench_foundationdb [--json PATH] [--smoke] [--only PART] [--runs N]

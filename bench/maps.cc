@@ -1,9 +1,10 @@
-// What a message costs that changes one entry of a map (server/map.h), by how many entries its entity has.
+// What a message costs that changes one entry of a map (server/map.h), by how many entries its
+// entity has.
 //
 //   bench_maps [--json PATH] [--smoke] [--only PART] [--runs N]
 //
-// Parts: entry. Calls one after the other, inline, on sqlite: in the benchmark's folder; each run measures
-// the small entity directly before the large one. The rows hold medians over the runs.
+// Parts: entry. Calls one after the other, inline, on sqlite: in the benchmark's folder; each run
+// measures the small entity directly before the large one. The rows hold medians over the runs.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>

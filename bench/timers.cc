@@ -2,10 +2,11 @@
 //
 //   bench_timers [--json PATH] [--smoke] [--only due|idle] [--runs N]
 //
-// `due`: timers of many entities that are due at a steady rate, handled by one host, beside a million that
-// wait; compared with the same beside none. What counts is the time from the due time to the callback, the
-// transaction that put the tick into the queue included. `idle`: the processor time of a host that has
-// nothing to do but to wait for a million timers, compared with one that waits for none.
+// `due`: timers of many entities that are due at a steady rate, handled by one host, beside a
+// million that wait; compared with the same beside none. What counts is the time from the due time
+// to the callback, the transaction that put the tick into the queue included. `idle`: the processor
+// time of a host that has nothing to do but to wait for a million timers, compared with one that
+// waits for none.
 #include <sys/resource.h>
 
 #include <algorithm>

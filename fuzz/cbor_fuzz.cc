@@ -1,5 +1,5 @@
-// Any bytes as CBOR, and as what tools show and take: every reader sees the same items in them, what is
-// shown comes back, and what a person types comes back as it was.
+// Any bytes as CBOR, and as what tools show and take: every reader sees the same items in them,
+// what is shown comes back, and what a person types comes back as it was.
 #include <string>
 
 #include "fuzz/fuzz.h"

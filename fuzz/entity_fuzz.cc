@@ -1,5 +1,5 @@
-// Any rows of an entity, and of what is around it: whoever looks at it gets an answer, a host that finds
-// it neither ends nor stands still, and after a kill it is as good as new.
+// Any rows of an entity, and of what is around it: whoever looks at it gets an answer, a host that
+// finds it neither ends nor stands still, and after a kill it is as good as new.
 #include <memory>
 #include <string>
 #include <utility>

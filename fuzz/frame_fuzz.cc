@@ -1,5 +1,5 @@
-// Any bytes as a message of a Pipe or State RPC: what was understood is sent and understood again, and
-// frames take memory in proportion to their bytes.
+// Any bytes as a message of a Pipe or State RPC: what was understood is sent and understood again,
+// and frames take memory in proportion to their bytes.
 #include "fuzz/fuzz.h"
 #include "semper/base/assert.h"
 #include "semper/rpc/frame.h"

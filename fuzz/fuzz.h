@@ -1,5 +1,5 @@
-// What a fuzz target is: a file fuzz/NAME_fuzz.cc that defines the two functions below. It becomes a
-// program of its own, with libFuzzer in the preset fuzz, else with our short driver, a test.
+// What a fuzz target is: a file fuzz/NAME_fuzz.cc that defines the two functions below. It becomes
+// a program of its own, with libFuzzer in the preset fuzz, else with our short driver, a test.
 //
 // For targets alone. What they hold against what they were given is said with SEMPER_ASSERT; the
 // bounds on time and memory are the driver's.

@@ -1,7 +1,9 @@
-// Any bytes as a journal, and as what a drain finds in one: starting it neither crashes nor hangs, what
-// is performed lies in order, and what is pushed is performed where nothing unreadable lies before it.
+// Any bytes as a journal, and as what a drain finds in one: starting it neither crashes nor hangs,
+// what is performed lies in order, and what is pushed is performed where nothing unreadable lies
+// before it.
 //
-// An input is an image of a disk, or, after a first octet of 'i', pieces that become a good ring's items.
+// An input is an image of a disk, or, after a first octet of 'i', pieces that become a good ring's
+// items.
 #include <algorithm>
 #include <string>
 

@@ -1,5 +1,5 @@
-// Any text as a recording: what was read is written and read as the same again, and a store takes it,
-// shows it, and records it again.
+// Any text as a recording: what was read is written and read as the same again, and a store takes
+// it, shows it, and records it again.
 #include <string>
 
 #include "fuzz/fuzz.h"

@@ -1,5 +1,6 @@
-// Any bytes as the rows of durable servers: what a decoder takes is what was there, so that nothing is
-// cut to a narrower number or passed over in silence, and what is shown as a key's name names that key.
+// Any bytes as the rows of durable servers: what a decoder takes is what was there, so that nothing
+// is cut to a narrower number or passed over in silence, and what is shown as a key's name names
+// that key.
 #include <string>
 
 #include "fuzz/fuzz.h"

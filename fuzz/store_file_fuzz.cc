@@ -1,6 +1,7 @@
-// A store's files with patches: the database, its log, the log's index, and the sidecar. Opening them
-// gives an error or a store, never a crash or a wait without end; a log that was spoilt gives the
-// commits up to some point and nothing else; index and sidecar that a crash has left decide nothing.
+// A store's files with patches: the database, its log, the log's index, and the sidecar. Opening
+// them gives an error or a store, never a crash or a wait without end; a log that was spoilt gives
+// the commits up to some point and nothing else; index and sidecar that a crash has left decide
+// nothing.
 //
 // An input: which file, then patches, each with its offset (two bytes) and its bytes.
 #include <fcntl.h>
@@ -94,8 +95,8 @@ class Ground {
         number));
   }
 
-  // How many rows there are; an error where they cannot be read. What is there must be a beginning of
-  // what was committed.
+  // How many rows there are; an error where they cannot be read. What is there must be a beginning
+  // of what was committed.
   static Result<std::uint64_t> count(Backend& backend, bool must_be_whole) {
     const Store store(std::shared_ptr<Backend>(std::shared_ptr<void>(), &backend), Env());
     using Rows = std::vector<KeyValue>;

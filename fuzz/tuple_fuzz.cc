@@ -1,5 +1,5 @@
-// Any bytes as a key, and any text as a tuple that a person typed: a key that is read has those bytes
-// and no others, sorts as its values do, and comes back from what is shown of it.
+// Any bytes as a key, and any text as a tuple that a person typed: a key that is read has those
+// bytes and no others, sorts as its values do, and comes back from what is shown of it.
 #include <limits>
 #include <string>
 

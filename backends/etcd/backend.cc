@@ -12,8 +12,8 @@
 namespace semper::etcd {
 namespace {
 
-// A request of etcd's has 1.5 MiB by default. What is left over takes the framing of as many operations,
-// with the longest prefix.
+// A request of etcd's has 1.5 MiB by default. What is left over takes the framing of as many
+// operations, with the longest prefix.
 constexpr Limits kLimits = {
     .key_bytes = 10'000,
     .value_bytes = 100'000,
@@ -151,7 +151,8 @@ Async<void> EtcdBackend::make_store(Parts& parts) {
 }
 
 EtcdBackend::~EtcdBackend() {
-  // A forked child has none of the threads that ending waits for: what it inherited is left as it is.
+  // A forked child has none of the threads that ending waits for: what it inherited is left as it
+  // is.
   if (is_foreign()) new std::shared_ptr<Parts>(parts_);
 }
 

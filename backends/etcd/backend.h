@@ -1,7 +1,8 @@
 // EtcdBackend: the parts of an open etcd: store, put together.
 //
 //   snapshot()  ->  EtcdSnapshot   a revision, chosen by the first read; VersionMap, ReadMemory
-//   commit()    ->  Committer      Plan per transaction, many in one request; Validation, find_outcome
+//   commit()    ->  Committer      Plan per transaction, many in one request; Validation,
+//                                  find_outcome
 //   watch()     ->  WatchHub       one watch stream, resumed at its revision
 //                   Cluster        the endpoints, on durable channels
 //
@@ -28,7 +29,8 @@ inline constexpr int kOldestMinor = 4;
 inline constexpr int kOpenAttempts = 20;
 inline constexpr std::size_t kCheckPageRows = 1'024;
 
-// A sentence on how many members told what they hold. Error: corrupt (two of them contradict each other).
+// A sentence on how many members told what they hold. Error: corrupt (two of them contradict each
+// other).
 Result<std::string> compare_members(const std::vector<Cluster::MemberHash>& members);
 
 class EtcdBackend final : public Backend {

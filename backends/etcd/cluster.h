@@ -3,7 +3,8 @@
 // One endpoint is asked until it fails; then the next one is, round and round. Each has a durable
 // channel (semper::rpc), which is connected when it is first needed and again when it broke. Every
 // request says that it wants a member with a leader, so that a member that was cut off answers at
-// once instead of waiting, and has a deadline of its own, so that one that is stopped holds nobody up.
+// once instead of waiting, and has a deadline of its own, so that one that is stopped holds nobody
+// up.
 //
 // Threads: any. Requests run on the caller's executor, connecting on the one given.
 #pragma once
@@ -46,8 +47,8 @@ class Cluster final : public Kv {
   Async<pb::TxnResponse> read(const pb::TxnRequest& request) override;
   Task<Written<pb::TxnResponse>> write(const pb::TxnRequest& request) override;
 
-  // As read(), and which endpoint answered: what it has applied it can show again without asking the
-  // others (RangeRequest::serializable).
+  // As read(), and which endpoint answered: what it has applied it can show again without asking
+  // the others (RangeRequest::serializable).
   template <class Response>
   struct From {
     Response response;
@@ -60,8 +61,8 @@ class Cluster final : public Kv {
   // The first endpoint that answers. Error: io, naming what each said.
   Async<pb::StatusResponse> status();
 
-  // What each endpoint's own copy of everything up to a revision comes to; nothing where it cannot be
-  // asked, or does not answer us.
+  // What each endpoint's own copy of everything up to a revision comes to; nothing where it cannot
+  // be asked, or does not answer us.
   struct MemberHash {
     std::string address;
     std::optional<std::uint32_t> hash;

@@ -84,8 +84,8 @@ Task<void> Committer::run(std::shared_ptr<Committer> self, Lane& lane) {
   }
 }
 
-// What goes next on this lane, whose last request is over. Nothing: it rests; what waits then has something
-// in common with what is under way, whose lane takes it.
+// What goes next on this lane, whose last request is over. Nothing: it rests; what waits then has
+// something in common with what is under way, whose lane takes it.
 Committer::Batch Committer::take(Lane& lane) {
   std::optional<OneShot<std::monostate>> idle;
   Batch batch;
@@ -229,8 +229,8 @@ pb::TxnRequest Committer::build(const Lane& lane, const Batch& batch, Sent& sent
   return request;
 }
 
-// The request was carried out; each transaction of it succeeded or not. Those that are sent again are
-// put back.
+// The request was carried out; each transaction of it succeeded or not. Those that are sent again
+// are put back.
 void Committer::settle(Lane& lane, Batch& batch, const Sent& sent,
                        const pb::TxnResponse& answered) {
   const Revision revision = answered.header().revision();

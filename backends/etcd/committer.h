@@ -1,23 +1,23 @@
 // Committer: sends what all callers of a handle commit, many transactions in one request.
 //
-// kLanes requests are under way at a time, each on a lane of its own (lane.h), so that etcd writes one
-// while the next is made. What arrives meanwhile waits and goes into the next one, so requests grow with
-// the load by themselves, and a lone transaction waits for nobody. Transactions that have nothing in
-// common go together; one that touches what another of the request touches, or one that is under way,
-// waits for the next. Each succeeds or conflicts on its own (request.h).
+// kLanes requests are under way at a time, each on a lane of its own (lane.h), so that etcd writes
+// one while the next is made. What arrives meanwhile waits and goes into the next one, so requests
+// grow with the load by themselves, and a lone transaction waits for nobody. Transactions that have
+// nothing in common go together; one that touches what another of the request touches, or one that
+// is under way, waits for the next. Each succeeds or conflicts on its own (request.h).
 //
 // What may happen to a request, and what is done:
 //   a later version was committed first, by      sent again with one above it (StampClock)
 //   another process or on another lane
 //   somebody added to the same number            that transaction is sent again with the value told
-//   no answer                                    found out (outcome.h); if it was not applied and never
-//                                                will be, it is sent again
+//   no answer                                    found out (outcome.h); if it was not applied and
+//                                                never will be, it is sent again
 //   etcd refuses it                              an endpoint that is away: again, on another one;
 //                                                otherwise the callers get the error
 // All of that is bounded: by kCommitPatience from the call of commit(), and by attempts.
 //
-// Threads: commit() and close() from any; everything else runs on the executor given, which runs one
-// handler at a time, in one coroutine for each lane at work.
+// Threads: commit() and close() from any; everything else runs on the executor given, which runs
+// one handler at a time, in one coroutine for each lane at work.
 #pragma once
 
 #include <array>

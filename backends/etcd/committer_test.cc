@@ -217,7 +217,8 @@ TEST_F(EtcdCommitter, a_read_that_no_longer_holds_is_a_conflict_and_its_neighbou
 
 TEST_F(EtcdCommitter, a_transaction_of_a_request_begins_exactly_after_itself) {
   run([&](Process& process, Process&) -> Task<void> {
-    // a and b in one request; whoever begins at the version of the first does not know of the second.
+    // a and b in one request; whoever begins at the version of the first does not know of the
+    // second.
     std::vector<Version> versions(2);
     co_await in_parallel(2 + static_cast<int>(kLanes), [&](int i) -> Task<void> {
       // The first of each lane goes alone, so that the others meet.
@@ -407,8 +408,8 @@ TEST_F(EtcdCommitter, what_another_process_declares_as_written_conflicts_with_ea
   });
 }
 
-// Two processes under every fault at once: nothing that was answered is lost, nothing is applied twice,
-// and stamps are in the order of commits.
+// Two processes under every fault at once: nothing that was answered is lost, nothing is applied
+// twice, and stamps are in the order of commits.
 TEST_F(EtcdCommitter, under_lost_late_and_refused_requests_every_effect_happens_once) {
   constexpr int kWorkers = 12;
   constexpr int kRounds = 40;

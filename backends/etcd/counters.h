@@ -1,9 +1,9 @@
 // Counters: the values that this handle believes the keys have which it adds to.
 //
-// etcd has no sums. A transaction that adds to a key puts the sum of what it believes is there, on the
-// condition that the key is still at the revision of that belief, and is told the present value where
-// it is not. So a number that one process adds to costs no read, and one that many add to costs
-// another request each time somebody was faster; transactions above are never told of it.
+// etcd has no sums. A transaction that adds to a key puts the sum of what it believes is there, on
+// the condition that the key is still at the revision of that belief, and is told the present value
+// where it is not. So a number that one process adds to costs no read, and one that many add to
+// costs another request each time somebody was faster; transactions above are never told of it.
 //
 // Threads: one at a time, the committer's.
 #pragma once

@@ -1,8 +1,8 @@
 // DeclaredWrites: ranges that transactions said to have written without writing them.
 //
-// They are rare, so the last of them lie together in one key, which such a commit writes anew; every
-// request compares that key's revision with the one that this handle has read, and is told its value
-// where it is not. A transaction that began before what is still known conflicts.
+// They are rare, so the last of them lie together in one key, which such a commit writes anew;
+// every request compares that key's revision with the one that this handle has read, and is told
+// its value where it is not. A transaction that began before what is still known conflicts.
 #pragma once
 
 #include <deque>

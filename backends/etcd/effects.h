@@ -1,7 +1,8 @@
 // Effects: what the mutations of a transaction come to in the end.
 //
-// etcd refuses a transaction that writes a key twice, or writes into a range that it removes. So the
-// mutations are applied in their order here, in memory, and what is left is written: each key once.
+// etcd refuses a transaction that writes a key twice, or writes into a range that it removes. So
+// the mutations are applied in their order here, in memory, and what is left is written: each key
+// once.
 #pragma once
 
 #include <map>

@@ -4,8 +4,8 @@
 // there is to run. When not: one machine (sqlite), more than some gigabytes or many megabytes a
 // second (foundationdb): etcd holds all keys in memory and sends every write through one leader.
 //
-// A program that opens it links semper::etcd alongside semper::semper, which brings gRPC and protobuf along
-// (pkg-config: semper-etcd). Without it, open_store says so.
+// A program that opens it links semper::etcd alongside semper::semper, which brings gRPC and
+// protobuf along (pkg-config: semper-etcd). Without it, open_store says so.
 //
 //   etcd:10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379?prefix=app/&ca=/etc/app/ca.pem
 //
@@ -19,9 +19,9 @@
 //   password_file=FILE  this file, or from the environment variable SEMPER_ETCD_PASSWORD
 //   http_proxy=on       through the proxy that https_proxy or http_proxy names, if one does
 //
-// An open connection is for loopback and trusted networks: whoever can write to it reads and changes
-// everything, and a password goes over TLS or to this machine only. docs/backends.md has the rest:
-// supported versions, what is promised, operations.
+// An open connection is for loopback and trusted networks: whoever can write to it reads and
+// changes everything, and a password goes over TLS or to this machine only. docs/backends.md has
+// the rest: supported versions, what is promised, operations.
 #pragma once
 
 #include <memory>

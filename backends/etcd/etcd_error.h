@@ -1,7 +1,7 @@
 // etcd's own error sentences, and what they mean here.
 //
-// etcd tells its errors apart by their text, as its own client libraries do; the gRPC code alone does
-// not say enough.
+// etcd tells its errors apart by their text, as its own client libraries do; the gRPC code alone
+// does not say enough.
 #pragma once
 
 #include "backends/etcd/kv.h"

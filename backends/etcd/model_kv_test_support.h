@@ -1,9 +1,10 @@
 // ModelKv: etcd as it should be, in memory, for tests of what talks to it.
 //
-// Every revision is kept. Transactions are looked at and carried out as etcd does: all conditions first,
-// also nested ones, and refused where etcd would refuse them (more than 128 operations, a key written
-// twice). On top of that, what a network does: answers that are lost before or after the request took
-// effect, requests that arrive long after their caller gave up, endpoints that refuse.
+// Every revision is kept. Transactions are looked at and carried out as etcd does: all conditions
+// first, also nested ones, and refused where etcd would refuse them (more than 128 operations, a
+// key written twice). On top of that, what a network does: answers that are lost before or after
+// the request took effect, requests that arrive long after their caller gave up, endpoints that
+// refuse.
 #pragma once
 
 #include <map>

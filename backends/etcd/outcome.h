@@ -1,14 +1,14 @@
 // What became of a request whose answer was lost.
 //
-// Each open handle has a lane: a key that every request of it writes, on the condition that it is at the
-// revision where the request before left it. So there are two cases. The lane moved: it holds the
-// request's version, and the request was applied, at the lane's revision. Or it did not: then it is
-// removed, on the same condition, and the request, should it still be on its way, can never be applied.
-// A removal, because etcd takes it even where its quota is used up; if the answer to it is lost too, it
-// is sent again, and finds the key gone.
+// Each open handle has a lane: a key that every request of it writes, on the condition that it is
+// at the revision where the request before left it. So there are two cases. The lane moved: it
+// holds the request's version, and the request was applied, at the lane's revision. Or it did not:
+// then it is removed, on the same condition, and the request, should it still be on its way, can
+// never be applied. A removal, because etcd takes it even where its quota is used up; if the answer
+// to it is lost too, it is sent again, and finds the key gone.
 //
-// If this is cut off by a crash, nobody is left who could ask; the request was applied wholly or not
-// at all.
+// If this is cut off by a crash, nobody is left who could ask; the request was applied wholly or
+// not at all.
 #pragma once
 
 #include <optional>
@@ -37,7 +37,8 @@ struct LostRequest {
 };
 
 struct FoundOutcome {
-  // 0: it was not applied and never will be. Then the lane is gone, unless the fate was `processed`.
+  // 0: it was not applied and never will be. Then the lane is gone, unless the fate was
+  // `processed`.
   Revision applied_at = 0;
   // Whether each transaction of it took effect; nothing where that cannot be told any more.
   std::vector<std::optional<bool>> parts;

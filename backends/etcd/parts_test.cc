@@ -1,5 +1,5 @@
-// The small parts: effects of mutations, versions and their revisions, rows that were read, declared
-// writes, stamps, and what etcd's errors mean.
+// The small parts: effects of mutations, versions and their revisions, rows that were read,
+// declared writes, stamps, and what etcd's errors mean.
 #include <gtest/gtest.h>
 
 #include "backends/etcd/backend.h"

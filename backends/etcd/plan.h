@@ -1,4 +1,5 @@
-// Plan: one transaction as the committer keeps it: what must still hold, what it writes, what it costs.
+// Plan: one transaction as the committer keeps it: what must still hold, what it writes, what it
+// costs.
 //
 // Conditions, for a transaction that began at a version whose revision is R:
 //   a key that was there           it was not written since R, and it exists
@@ -6,8 +7,8 @@
 //   a range without rows           nothing in it was written since R
 //   a range with rows              nothing in it was written since R, and each row exists
 // Where the rows are not known, or the conditions are more than etcd takes, the plan is to be
-// validated: the committer reads again what the transaction read, and the condition is then a single
-// one, that nobody has committed since.
+// validated: the committer reads again what the transaction read, and the condition is then a
+// single one, that nobody has committed since.
 #pragma once
 
 #include <memory>
@@ -23,14 +24,14 @@
 
 namespace semper::etcd {
 
-// etcd's --max-txn-ops: conditions, or operations, of one level of a transaction and of all the levels
-// above it together.
+// etcd's --max-txn-ops: conditions, or operations, of one level of a transaction and of all the
+// levels above it together.
 inline constexpr std::size_t kLevelOperations = 128;
 // Of them a request's own level takes: its stamp and its lane, besides one for each transaction.
 inline constexpr std::size_t kOwnOperations = 2;
 inline constexpr std::size_t kCostMaximum = kLevelOperations - kOwnOperations - 1;
-// Up to so many operations stand side by side; more are put into groups of groups, two levels further
-// down, so that their number is bounded by bytes alone.
+// Up to so many operations stand side by side; more are put into groups of groups, two levels
+// further down, so that their number is bounded by bytes alone.
 inline constexpr std::size_t kOperationsUngrouped = 24;
 // Of an operation or a condition on the wire, besides its keys and values.
 inline constexpr std::size_t kFramingBytes = 40;

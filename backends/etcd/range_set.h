@@ -1,4 +1,5 @@
-// RangeSet: keys as ranges that are joined where they meet; answers whether something overlaps them.
+// RangeSet: keys as ranges that are joined where they meet; answers whether something overlaps
+// them.
 #pragma once
 
 #include <algorithm>

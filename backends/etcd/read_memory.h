@@ -1,9 +1,9 @@
 // ReadMemory: which rows the ranges held that were read lately.
 //
-// A removal leaves nothing that etcd could compare in a range, so a transaction that read a range with
-// rows in it also asks whether each of them is still there. A CommitRequest says how many there were;
-// which ones is remembered here, from the snapshot's reads. What is not here (too many rows, too long
-// ago) is read again when the transaction commits (see committer.h).
+// A removal leaves nothing that etcd could compare in a range, so a transaction that read a range
+// with rows in it also asks whether each of them is still there. A CommitRequest says how many
+// there were; which ones is remembered here, from the snapshot's reads. What is not here (too many
+// rows, too long ago) is read again when the transaction commits (see committer.h).
 //
 // Threads: any.
 #pragma once

@@ -242,7 +242,8 @@ TEST_F(EtcdServer, a_watch_whose_events_were_compacted_finds_the_change_by_readi
   close(*other);
 }
 
-// A watch that says it has seen the revision of a change, and the key before it: no event is to come.
+// A watch that says it has seen the revision of a change, and the key before it: no event is to
+// come.
 TEST_F(EtcdServer, a_change_that_no_event_tells_of_is_found_by_the_slow_read) {
   semper::testing::SimulatedClock clock;
   const auto store = open(url(), Env{&clock, &system_random()});

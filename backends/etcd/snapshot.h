@@ -1,9 +1,9 @@
 // EtcdSnapshot: one revision of etcd, chosen by the first read.
 //
-// The first read is a transaction of etcd's that reads what was asked for and the store's stamp, as a
-// majority sees it: so it has seen every commit that returned before, and tells revision and version,
-// in one round trip. Later reads ask the same endpoint for the same revision, which it can answer by
-// itself.
+// The first read is a transaction of etcd's that reads what was asked for and the store's stamp, as
+// a majority sees it: so it has seen every commit that returned before, and tells revision and
+// version, in one round trip. Later reads ask the same endpoint for the same revision, which it can
+// answer by itself.
 #pragma once
 
 #include <optional>

@@ -2,9 +2,9 @@
 //
 // A request is applied only if its version is above that of the last commit of anybody, so that
 // versions are in the order of commits, also across processes. Each takes the time of day in
-// microseconds, so that requests that are on their way together rarely overtake each other's; a clock
-// that runs behind those of others is corrected by what was seen of theirs. Nothing but the order of
-// versions is promised: a clock may be wrong or jump.
+// microseconds, so that requests that are on their way together rarely overtake each other's; a
+// clock that runs behind those of others is corrected by what was seen of theirs. Nothing but the
+// order of versions is promised: a clock may be wrong or jump.
 //
 // Threads: any.
 #pragma once

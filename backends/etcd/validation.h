@@ -1,8 +1,8 @@
 // Validation: whether what a transaction read still holds, found out by reading it again.
 //
-// For transactions whose reads are too many, or not known well enough, to be conditions of a request:
-// everything is read at one revision; if nothing has changed, the transaction is sent on the single
-// condition that nobody has committed since.
+// For transactions whose reads are too many, or not known well enough, to be conditions of a
+// request: everything is read at one revision; if nothing has changed, the transaction is sent on
+// the single condition that nobody has committed since.
 #pragma once
 
 #include "backends/etcd/kv.h"

@@ -1,17 +1,17 @@
 // VersionMap: which revision of etcd each version of the store is.
 //
 // Every commit puts its version into the stamp key, so a version and the revision that its request
-// was applied at belong together, and nothing else of the store has that revision or one in between.
-// A snapshot and a commit tell both; a later transaction that begins at such a version asks for the
-// revision, against which etcd can compare.
+// was applied at belong together, and nothing else of the store has that revision or one in
+// between. A snapshot and a commit tell both; a later transaction that begins at such a version
+// asks for the revision, against which etcd can compare.
 //
 // The transactions of one request share a revision. One that begins at the version of such a
-// transaction, not the last of its request, sees as unchanged only what that transaction itself read or
-// wrote (requests hold only transactions that have nothing in common); for everything else it must
-// assume that a later one of the same request wrote it.
+// transaction, not the last of its request, sees as unchanged only what that transaction itself
+// read or wrote (requests hold only transactions that have nothing in common); for everything else
+// it must assume that a later one of the same request wrote it.
 //
-// A version that is not known (any more) is taken for the last known one before it, which is safe: it
-// may only see more conflicts than there are.
+// A version that is not known (any more) is taken for the last known one before it, which is safe:
+// it may only see more conflicts than there are.
 //
 // Threads: any.
 #pragma once

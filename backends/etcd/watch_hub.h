@@ -1,19 +1,19 @@
 // WatchHub: the watches of one open handle, on one watch stream of etcd.
 //
-// Each watched key is one watcher on the stream, however many wait for it. A watcher stays for a while
-// after the last one has gone, because who waits for a key usually waits for it again. When the stream
-// breaks it is opened on the next endpoint, and each watcher goes on at the revision after the last one
-// it was told of; where that was compacted meanwhile, the key is read instead.
+// Each watched key is one watcher on the stream, however many wait for it. A watcher stays for a
+// while after the last one has gone, because who waits for a key usually waits for it again. When
+// the stream breaks it is opened on the next endpoint, and each watcher goes on at the revision
+// after the last one it was told of; where that was compacted meanwhile, the key is read instead.
 //
 // Between us and etcd there may be a proxy that gives watchers ids of its own (watch_ids.h), and
 // one that never answers; so events are told apart by their keys, and a stream on which a watcher
 // waits to be created for kPollInterval is given up.
 //
-// Events are hints. etcd 3.4.23 can lose them (docs/backends.md), so every kPollInterval the keys that
-// somebody waits for are read, and a change that no event told of is found then.
+// Events are hints. etcd 3.4.23 can lose them (docs/backends.md), so every kPollInterval the keys
+// that somebody waits for are read, and a change that no event told of is found then.
 //
-// A watch knows the revision of its snapshot and the key's own in it (0: not there). It fires when the
-// key is told, or found, to be at another one.
+// A watch knows the revision of its snapshot and the key's own in it (0: not there). It fires when
+// the key is told, or found, to be at another one.
 //
 // Threads: any. The stream and the polls run on the executor given.
 #pragma once

@@ -17,8 +17,9 @@ constexpr std::size_t kStampOffsetBytes = 4;
 // A tenant's own prefix.
 constexpr std::size_t kTenantPrefixBytes = 8;
 // FoundationDB counts up to 10,000,000 bytes: each write with about 80 bytes of its own and its key
-// three times (once as written, twice as a conflict range), each range that was read with 32 bytes more
-// and the prefix twice. 6 MB of values and 10,000 writes with keys of 150 bytes stay below that.
+// three times (once as written, twice as a conflict range), each range that was read with 32 bytes
+// more and the prefix twice. 6 MB of values and 10,000 writes with keys of 150 bytes stay below
+// that.
 constexpr std::size_t kTransactionBytes = 6'000'000;
 constexpr std::size_t kTransactionOperations = 10'000;
 
@@ -102,7 +103,8 @@ std::optional<Version> FoundationDbBackend::recent_version() const {
   return recent;
 }
 
-// The version is the whole cluster's, and other programs live in it: raising it is for its operator.
+// The version is the whole cluster's, and other programs live in it: raising it is for its
+// operator.
 Async<void> FoundationDbBackend::raise_version(Version floor) {
   SEMPER_CO_TRY(const auto now, co_await snapshot());
   SEMPER_CO_TRY_STATUS(co_await now->fix_version());

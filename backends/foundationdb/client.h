@@ -1,9 +1,9 @@
 // Client: the client library at work, with its one thread.
 //
-// FoundationDB's client does everything on one network thread. It is started once in a process, and can
-// not be started again after it was stopped: so it starts with the first store, survives the opening
-// and closing of any number, and is stopped and joined when the process ends (stop_at_exit). All stores
-// of a process share one library and one API version.
+// FoundationDB's client does everything on one network thread. It is started once in a process, and
+// can not be started again after it was stopped: so it starts with the first store, survives the
+// opening and closing of any number, and is stopped and joined when the process ends
+// (stop_at_exit). All stores of a process share one library and one API version.
 //
 // Threads: any, but process_client() must not be called while the process is already ending.
 #pragma once
@@ -42,8 +42,8 @@ class Client {
   // frees memory of this process alone.
   bool is_running() const noexcept { return network_->running.load(std::memory_order_acquire); }
 
-  // Ends the thread and waits for it; on the thread itself (a callback held the last store) it cannot
-  // wait, and the thread ends when its callback returns. In a forked child it does nothing.
+  // Ends the thread and waits for it; on the thread itself (a callback held the last store) it
+  // cannot wait, and the thread ends when its callback returns. In a forked child it does nothing.
   void stop();
 
  private:
@@ -66,14 +66,14 @@ class Client {
 
 // The process's client: loads the library and starts it at the first call, hands it out later.
 // Errors: as load_library and Client::start; unsupported also in a forked child of a process that
-// started one; invalid_argument where a store asks for another library or API version than the one that
-// runs.
+// started one; invalid_argument where a store asks for another library or API version than the one
+// that runs.
 Result<std::shared_ptr<Client>> process_client(const Client::Settings& settings);
 
-// Has the process's client stopped at the process's end before anything is torn down that was made up
-// to now. The library keeps static objects that it makes when it first needs them, and that its thread
-// still uses when it ends; handlers of the process's end run in reverse order, so this is called
-// whenever much has been used: when a store was opened, and when it is closed.
+// Has the process's client stopped at the process's end before anything is torn down that was made
+// up to now. The library keeps static objects that it makes when it first needs them, and that its
+// thread still uses when it ends; handlers of the process's end run in reverse order, so this is
+// called whenever much has been used: when a store was opened, and when it is closed.
 void stop_at_exit();
 
 }  // namespace semper::foundationdb

@@ -4,8 +4,8 @@
 //   SEMPER_TEST_FDB_CLUSTER_FILE=/etc/foundationdb/fdb.cluster foundationdb_test
 //
 // with SEMPER_FDB_LIBRARY naming the client library where the loader does not find it, and
-// SEMPER_TEST_FDB_PARAMETERS more parameters of the URL, such as tenant=test&api=710. Each case has a
-// store of its own in the cluster, by its prefix; what they leave behind is removed at the end.
+// SEMPER_TEST_FDB_PARAMETERS more parameters of the URL, such as tenant=test&api=710. Each case has
+// a store of its own in the cluster, by its prefix; what they leave behind is removed at the end.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

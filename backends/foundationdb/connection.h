@@ -1,7 +1,7 @@
 // Connection: what all parts of an open fdb: store share, and the gate of its operations.
 //
-// Each operation enters the gate, holds the connection while it runs, and leaves; close() waits for the
-// last one. The newest version that was seen is kept here: see RecentVersion.
+// Each operation enters the gate, holds the connection while it runs, and leaves; close() waits for
+// the last one. The newest version that was seen is kept here: see RecentVersion.
 //
 // Threads: any.
 #pragma once
@@ -20,9 +20,10 @@ namespace semper::foundationdb {
 
 // A version that was the newest not long ago, for commits that have read nothing.
 //
-// Such a commit still has one thing to check: that nobody has fenced its idempotency marker, a key that
-// is its own. Any version that the cluster still knows will do for that, so a round trip to ask for a
-// new one is saved. It must never be used to read data at: a reader is promised the newest state.
+// Such a commit still has one thing to check: that nobody has fenced its idempotency marker, a key
+// that is its own. Any version that the cluster still knows will do for that, so a round trip to
+// ask for a new one is saved. It must never be used to read data at: a reader is promised the
+// newest state.
 class RecentVersion {
  public:
   // Far below the 5 s for which the cluster can check.

@@ -1,7 +1,7 @@
 // Database: a connection to a cluster, and the transactions on it.
 //
-// FoundationDB connects by itself and for ever: a Database can be made while the cluster is down, and
-// survives its restarts. What waits for an answer is bounded by the transactions' timeouts.
+// FoundationDB connects by itself and for ever: a Database can be made while the cluster is down,
+// and survives its restarts. What waits for an answer is bounded by the transactions' timeouts.
 //
 // Threads: any; a RawTransaction one at a time.
 #pragma once
@@ -70,8 +70,8 @@ class RawTransaction : public std::enable_shared_from_this<RawTransaction> {
 
 class Database : public std::enable_shared_from_this<Database> {
  public:
-  // Neither waits nor asks the cluster. Errors: those of check_cluster_file(), and the client library's
-  // own.
+  // Neither waits nor asks the cluster. Errors: those of check_cluster_file(), and the client
+  // library's own.
   static Result<std::shared_ptr<Database>> open(std::shared_ptr<Client> client,
                                                 const FoundationDbOptions& options);
   // Transactions are in this tenant from now on. Before others know the database. Precondition: the

@@ -1,13 +1,13 @@
 // What FoundationDB's error codes mean for the caller: the kind is the next move.
 //
-// The codes that mean something here are named; every other one is passed on with FoundationDB's own
-// sentence. What decides is where the error came up:
+// The codes that mean something here are named; every other one is passed on with FoundationDB's
+// own sentence. What decides is where the error came up:
 //
 //   opening     nothing can have been written; retry means the cluster could not be asked
 //   reading     the same
-//   committing  a code that is not known to mean "nothing was applied" counts as outcome_unknown, which
-//               Transaction finds out by its marker: so a code of a future version can cost time, never
-//               a commit that is applied twice
+//   committing  a code that is not known to mean "nothing was applied" counts as outcome_unknown,
+//               which Transaction finds out by its marker: so a code of a future version can cost
+//               time, never a commit that is applied twice
 #pragma once
 
 #include "fdb_c_api.h"
@@ -61,9 +61,9 @@ inline constexpr FdbError kPermissionDenied = 6000;
 
 enum class Stage : std::uint8_t { opening, reading, committing };
 
-// True where FoundationDB wants the transaction to be run again and nothing of it was applied, and the
-// cause is not in the transaction itself: the backend waits as on_error says, and tries again. (A
-// conflict and a version that is too old are the transaction's own; its caller runs it again.)
+// True where FoundationDB wants the transaction to be run again and nothing of it was applied, and
+// the cause is not in the transaction itself: the backend waits as on_error says, and tries again.
+// (A conflict and a version that is too old are the transaction's own; its caller runs it again.)
 bool is_passing(const FdbApi& api, FdbError code);
 
 // The same for a read or the question for a version, which may always be put again.

@@ -1,5 +1,6 @@
 // A FoundationDB of the tests' own, behind the C interface: one cluster in memory, with versions,
-// conflicts, versionstamps, watches and tenants, and one network thread on which everything completes.
+// conflicts, versionstamps, watches and tenants, and one network thread on which everything
+// completes.
 //
 // The newest one is the library: what is started and opened is on it, and stays there.
 #pragma once

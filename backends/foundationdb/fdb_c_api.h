@@ -1,12 +1,12 @@
 // The C interface of FoundationDB's client library, as far as this backend uses it.
 //
-// Written from the published documentation of the C API (versions 630 to 730), because the library is
-// looked for when a store is opened and its header need not be there when this is built. FdbApi holds
-// the library's functions by pointer: library.h fills it from a libfdb_c.so, tests fill it with
-// functions of their own.
+// Written from the published documentation of the C API (versions 630 to 730), because the library
+// is looked for when a store is opened and its header need not be there when this is built. FdbApi
+// holds the library's functions by pointer: library.h fills it from a libfdb_c.so, tests fill it
+// with functions of their own.
 //
-// What every function here has in common: none blocks; a future is destroyed exactly once; memory that
-// a future gives out lives as long as the future.
+// What every function here has in common: none blocks; a future is destroyed exactly once; memory
+// that a future gives out lives as long as the future.
 #pragma once
 
 #include <cstdint>
@@ -76,7 +76,8 @@ struct FdbApi {
   FdbBool (*error_predicate)(int which, FdbError code);
 
   // The callback runs once: on the network's thread, or before the call returns where the future is
-  // ready. Cancelling makes a future ready with operation_cancelled; one that is ready stays as it is.
+  // ready. Cancelling makes a future ready with operation_cancelled; one that is ready stays as it
+  // is.
   FdbError (*future_set_callback)(FdbFuture*, FdbCallback, void* parameter);
   FdbError (*future_get_error)(FdbFuture*);
   FdbError (*future_get_int64)(FdbFuture*, std::int64_t* out);
@@ -125,8 +126,8 @@ struct FdbApi {
   // To be asked for before the commit; ready after it.
   FdbFuture* (*transaction_get_versionstamp)(FdbTransaction*);
   FdbFuture* (*transaction_commit)(FdbTransaction*);
-  // Ready when the transaction may be filled and committed again, empty; or with the error to give up
-  // with.
+  // Ready when the transaction may be filled and committed again, empty; or with the error to give
+  // up with.
   FdbFuture* (*transaction_on_error)(FdbTransaction*, FdbError code);
 };
 

@@ -1,4 +1,5 @@
-// What the tests of this backend share: a store on a fake FoundationDB, and a way to run coroutines.
+// What the tests of this backend share: a store on a fake FoundationDB, and a way to run
+// coroutines.
 #pragma once
 
 #include <gtest/gtest.h>

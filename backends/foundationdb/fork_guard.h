@@ -1,8 +1,8 @@
 // Fork guard: a handle on FoundationDB belongs to the process that made it.
 //
-// The client library runs one thread, which a forked child does not have and cannot start again. What
-// the child inherited is left alone: not used, and not destroyed either, because both would wait for
-// that thread.
+// The client library runs one thread, which a forked child does not have and cannot start again.
+// What the child inherited is left alone: not used, and not destroyed either, because both would
+// wait for that thread.
 #pragma once
 
 #include <cstdint>

@@ -4,14 +4,14 @@
 //   SEMPER_CO_TRY(const FdbError code, co_await future.ready());   // 0, or what went wrong
 //   if (code == 0) value = future.value();
 //
-// The callback, on the network's thread, does nothing but wake the waiter, who then goes on by its own
-// executor and takes the result out there.
+// The callback, on the network's thread, does nothing but wake the waiter, who then goes on by its
+// own executor and takes the result out there.
 //
 // Who frees what: the library's future and whatever `keep_alive` holds (a transaction must not go
-// before its futures) are freed once, when both this object is gone and the callback has run. Destroying
-// a Future that is not ready, as a cancelled coroutine does, cancels the operation; the callback then
-// comes with operation_cancelled. Where the network has been stopped, callbacks never come, and what
-// waits for them is left to the end of the process.
+// before its futures) are freed once, when both this object is gone and the callback has run.
+// Destroying a Future that is not ready, as a cancelled coroutine does, cancels the operation; the
+// callback then comes with operation_cancelled. Where the network has been stopped, callbacks never
+// come, and what waits for them is left to the end of the process.
 //
 // Threads: one at a time.
 #pragma once
@@ -39,8 +39,8 @@ class Future {
   // waiting coroutine).
   Async<FdbError> ready();
 
-  // Makes it ready with operation_cancelled, unless it is ready; from any thread, also later than this
-  // object is gone.
+  // Makes it ready with operation_cancelled, unless it is ready; from any thread, also later than
+  // this object is gone.
   class Canceller;
   Canceller canceller() const;
 

@@ -1,9 +1,9 @@
 // KeySpace: where in a FoundationDB cluster a store's keys lie.
 //
-// Every key gets a prefix: the tuple encoding of the store's name, so 0x02 NAME 0x00. For two reasons:
-// keys from 0xff on are FoundationDB's own, and Semper uses such keys for itself; and a cluster is
-// shared, by other stores and by programs that are not ours. Such prefixes never contain each other,
-// and FoundationDB's tuple and directory layers count them as taken.
+// Every key gets a prefix: the tuple encoding of the store's name, so 0x02 NAME 0x00. For two
+// reasons: keys from 0xff on are FoundationDB's own, and Semper uses such keys for itself; and a
+// cluster is shared, by other stores and by programs that are not ours. Such prefixes never contain
+// each other, and FoundationDB's tuple and directory layers count them as taken.
 #pragma once
 
 #include "semper/store/keys.h"

@@ -1,7 +1,7 @@
 // The client library libfdb_c.so: found, loaded, its functions resolved.
 //
-// Loaded when the first fdb: store is opened, so that everything else runs where it is absent. It is
-// never unloaded: its thread and its static objects would not survive that.
+// Loaded when the first fdb: store is opened, so that everything else runs where it is absent. It
+// is never unloaded: its thread and its static objects would not survive that.
 #pragma once
 
 #include <optional>

@@ -23,8 +23,8 @@ struct FoundationDbOptions {
 // Errors: invalid_argument, naming the parameter.
 Result<FoundationDbOptions> parse_options(const StoreUrl& url);
 
-// "cluster file PATH (coordinators)" for messages; the coordinators are read out of the file, where it
-// can be read.
+// "cluster file PATH (coordinators)" for messages; the coordinators are read out of the file, where
+// it can be read.
 std::string describe_cluster(const std::string& cluster_file);
 
 // Errors: not_found, permission, invalid_argument (it is something else).

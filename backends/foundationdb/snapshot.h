@@ -1,10 +1,10 @@
 // FdbSnapshot: one of FoundationDB's transactions that only reads, at one version.
 //
-// The version is asked for when the snapshot is begun, and its answer is not waited for: the first read
-// is handed in at once, and the client library sends it as soon as it has the version. Every read is at
-// that version, and records no conflict: what must still hold at commit, Transaction writes down. A read
-// that the cluster puts off (its storage servers lag behind, it changes its version) is made again at
-// the same version, a few times, with growing waits.
+// The version is asked for when the snapshot is begun, and its answer is not waited for: the first
+// read is handed in at once, and the client library sends it as soon as it has the version. Every
+// read is at that version, and records no conflict: what must still hold at commit, Transaction
+// writes down. A read that the cluster puts off (its storage servers lag behind, it changes its
+// version) is made again at the same version, a few times, with growing waits.
 //
 // Threads: one coroutine at a time.
 #pragma once
@@ -17,7 +17,8 @@
 
 namespace semper::foundationdb {
 
-// From the answer with the version to the last read, and to the commit. Also FoundationDB's own limit.
+// From the answer with the version to the last read, and to the commit. Also FoundationDB's own
+// limit.
 inline constexpr Duration kSnapshotLife = std::chrono::seconds(5);
 // Times that the cluster is asked for one thing, with waits between that add up to about a second.
 inline constexpr int kReadAttempts = 8;

@@ -5,8 +5,8 @@
 namespace semper::foundationdb {
 namespace {
 
-// Tenants are made by writing to FoundationDB's management keys. Which of these places a client knows
-// depends on its release and API version: that of 7.2 and newer, that of 7.1.
+// Tenants are made by writing to FoundationDB's management keys. Which of these places a client
+// knows depends on its release and API version: that of 7.2 and newer, that of 7.1.
 constexpr std::array<BytesView, 2> kTenantMaps = {"\xff\xff/management/tenant/map/",
                                                   "\xff\xff/management/tenant_map/"};
 

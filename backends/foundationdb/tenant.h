@@ -9,10 +9,10 @@ namespace semper::foundationdb {
 
 inline constexpr int kTenantAttempts = 10;
 
-// Before the tenant is entered: a client remembers that one was not there. A client that cannot make
-// tenants at its API version does nothing; whether it is there shows when it is entered.
-// Errors: unsupported (tenants are switched off in the cluster; says how to switch them on), retry (the
-// cluster does not answer), and FoundationDB's own.
+// Before the tenant is entered: a client remembers that one was not there. A client that cannot
+// make tenants at its API version does nothing; whether it is there shows when it is entered.
+// Errors: unsupported (tenants are switched off in the cluster; says how to switch them on), retry
+// (the cluster does not answer), and FoundationDB's own.
 Async<void> ensure_tenant(std::shared_ptr<const Database> database, std::string tenant);
 
 }  // namespace semper::foundationdb

@@ -103,8 +103,8 @@ Result<std::unique_ptr<Watch>> WatchHub::add(BytesView key, const Seen& seen) {
       new Handle(shared_from_this(), std::move(entry), std::move(waiter)));
 }
 
-// The entry to wait at. Where the one that is there knows another value, one of the two snapshots is
-// older than a change of the key.
+// The entry to wait at. Where the one that is there knows another value, one of the two snapshots
+// is older than a change of the key.
 WatchHub::EntryPtr WatchHub::entry_for(BytesView key, const Seen& seen, bool& already_changed) {
   const auto found = entries_.find(key);
   if (found != entries_.end()) {
@@ -212,8 +212,8 @@ Task<WatchHub::Armed> WatchHub::arm(EntryPtr entry) {
   co_return code&&* code == code::kTooManyWatches ? Armed::no_room : Armed::failed;
 }
 
-// FoundationDB sets a watch when the transaction that asked for it commits, and compares with the value
-// that this transaction sees. No timeout: it would end the watch, too.
+// FoundationDB sets a watch when the transaction that asked for it commits, and compares with the
+// value that this transaction sees. No timeout: it would end the watch, too.
 Async<FdbError> WatchHub::wait_armed(const EntryPtr& entry) {
   SEMPER_CO_TRY(auto transaction, connection_->database->begin());
   {

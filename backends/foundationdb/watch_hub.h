@@ -1,19 +1,20 @@
 // WatchHub: the watches of one open handle, shared by key, and what keeps them from being lost.
 //
 // FoundationDB watches a key against a value: its watch is ready when the value is another one. All
-// watches of a handle on a key whose snapshots saw the same value share one of FoundationDB's, which is
-// armed at the version of the first of those snapshots. A watch whose snapshot saw another value proves
-// that the key has changed: whoever is older fires at once.
+// watches of a handle on a key whose snapshots saw the same value share one of FoundationDB's,
+// which is armed at the version of the first of those snapshots. A watch whose snapshot saw another
+// value proves that the key has changed: whoever is older fires at once.
 //
-//   armed      FoundationDB watches: at most kArmedMaximum keys, FoundationDB's limit for a connection
+//   armed      FoundationDB watches: at most kArmedMaximum keys, FoundationDB's limit for a
+//              connection
 //   looked at  beyond that, and where arming or watching failed (the cluster changed its version, a
 //              storage server gave the watch up, the version was too old): the key is read after a
 //              while, compared, and armed again
 //
 // Never lost: a watch knows the value that its snapshot saw, and whatever goes wrong ends in a
-// comparison of the present value with that one. A value that changes and changes back in between may
-// go unnoticed, as FoundationDB says of its own watches: nothing is different then from what the
-// watcher knows.
+// comparison of the present value with that one. A value that changes and changes back in between
+// may go unnoticed, as FoundationDB says of its own watches: nothing is different then from what
+// the watcher knows.
 //
 // The upkeep runs on one thread of the hub, started at the first watch; a key takes one coroutine
 // there. Threads: any.

@@ -176,7 +176,8 @@ void Committer::flush(Written& written) {
   unsettled_.push_back(std::move(written));
 }
 
-// Whether a batch can be answered. Where not, more has to be found out, for which it takes the turn.
+// Whether a batch can be answered. Where not, more has to be found out, for which it takes the
+// turn.
 bool Committer::is_settled(LogSync::State state) const {
   return state != LogSync::State::written && context_.options->place->is_store_in_place();
 }

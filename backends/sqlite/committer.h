@@ -1,17 +1,18 @@
 // Committer: one thread that commits what all callers of a handle hand in, in batches.
 //
 // While one batch is being applied or flushed the next requests gather, so the batch grows with the
-// load by itself; nobody waits for a timer, and a lone caller waits for nothing but its own flush. In
-// its turn (turn.h) the committer takes all that wait, validates and applies each within one SQLite
-// transaction, and writes it into the log. Then the turn ends, and the flush is made outside it, while
-// other processes have theirs (log_sync.h). This handle's next batch waits for the flush, and is the
-// larger for it: begun at once, it was measured to be smaller and the whole slower. Every applied request has a version of its own, in the order of
-// the batch, so that a transaction that begins at the version of an earlier commit is told of
-// everything after it; a request that conflicts leaves no trace in the batch.
+// load by itself; nobody waits for a timer, and a lone caller waits for nothing but its own flush.
+// In its turn (turn.h) the committer takes all that wait, validates and applies each within one
+// SQLite transaction, and writes it into the log. Then the turn ends, and the flush is made outside
+// it, while other processes have theirs (log_sync.h). This handle's next batch waits for the flush,
+// and is the larger for it: begun at once, it was measured to be smaller and the whole slower.
+// Every applied request has a version of its own, in the order of the batch, so that a transaction
+// that begins at the version of an earlier commit is told of everything after it; a request that
+// conflicts leaves no trace in the batch.
 //
-// Durability: a request is answered with success after a flush that began when it was in the log. An
-// error of a statement rolls the whole batch back; its requests are then tried one by one, so that
-// only the one at fault fails. An error of COMMIT, and a flush that failed, are resolved by
+// Durability: a request is answered with success after a flush that began when it was in the log.
+// An error of a statement rolls the whole batch back; its requests are then tried one by one, so
+// that only the one at fault fails. An error of COMMIT, and a flush that failed, are resolved by
 // recovery.h, with the turn held. After the flush, before anybody is told, the files are looked for
 // under their names, as they were before the batch (place.h).
 //

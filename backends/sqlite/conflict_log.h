@@ -1,13 +1,14 @@
-// ConflictLog: what the last commits of this process changed, so that most ranges are validated without SQL.
+// ConflictLog: what the last commits of this process changed, so that most ranges are validated
+// without SQL.
 //
 // A commit must fail if something it read was changed after its read version. For single keys
-// KeyVersions (key_versions.h) mostly knows. For ranges this log decides, by the sorted keys of each
-// transaction since then, where every one was made by this process and is still in the log. Where another
-// process has committed meanwhile, or the log does not reach back that far, the committer reads the rows
-// again instead.
+// KeyVersions (key_versions.h) mostly knows. For ranges this log decides, by the sorted keys of
+// each transaction since then, where every one was made by this process and is still in the log.
+// Where another process has committed meanwhile, or the log does not reach back that far, the
+// committer reads the rows again instead.
 //
-// The log may say "changed" without need (a key removed that was not there), never the other way round.
-// Memory is bounded by the constants below.
+// The log may say "changed" without need (a key removed that was not there), never the other way
+// round. Memory is bounded by the constants below.
 //
 // Threads: one (the committer).
 #pragma once

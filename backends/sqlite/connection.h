@@ -87,8 +87,9 @@ struct ConnectionOptions {
   // How long SQLite sleeps and retries when another program holds its lock.
   int busy_timeout_ms = 2000;
   enum class Create : std::uint8_t { no, yes } create = Create::no;
-  // read_only: by who may not write the file, nor its log's index, which must be there; makes nothing.
-  // immutable: a file that nobody changes can be read without a lock, a log or an index beside it.
+  // read_only: by who may not write the file, nor its log's index, which must be there; makes
+  // nothing. immutable: a file that nobody changes can be read without a lock, a log or an index
+  // beside it.
   enum class Access : std::uint8_t { shared, read_only, immutable } access = Access::shared;
   // The last connection of all to close may empty the WAL and remove it.
   enum class OnClose : std::uint8_t { leave_wal, checkpoint_if_last } on_close = OnClose::leave_wal;

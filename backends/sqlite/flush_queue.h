@@ -43,8 +43,8 @@ class FlushQueue {
   Status add(const LogSync::Mark& mark, Done done);
   bool is_idle() const;
 
-  // Until everything up to this mark is durable, past recoveries that find it. Errors: retry, closed,
-  // io (begin anew), cancelled.
+  // Until everything up to this mark is durable, past recoveries that find it. Errors: retry,
+  // closed, io (begin anew), cancelled.
   Async<void> wait(LogSync::Mark mark);
   // It was found out what there is, or cannot be.
   void resume();

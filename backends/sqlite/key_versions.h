@@ -1,14 +1,16 @@
 // KeyVersions: in the sidecar, the last version that wrote each key, for all processes of a store.
 //
-// A commit must fail if something it read was changed after its read version. To find that out each key that
-// was read would be read again through SQL. Here every committer leaves, before its COMMIT, the version that it
-// is making, in the place of each key that it writes.
+// A commit must fail if something it read was changed after its read version. To find that out each
+// key that was read would be read again through SQL. Here every committer leaves, before its
+// COMMIT, the version that it is making, in the place of each key that it writes.
 //
-// A place belongs to all keys of one hash, so it may be younger than the key's last change, and it keeps
-// what was rolled back or lost. So it only ever says "unchanged"; everything else is asked of SQLite. What is
-// not known: changes up to `floor`, and ranges, of which only the last version is kept.
+// A place belongs to all keys of one hash, so it may be younger than the key's last change, and it
+// keeps what was rolled back or lost. So it only ever says "unchanged"; everything else is asked of
+// SQLite. What is not known: changes up to `floor`, and ranges, of which only the last version is
+// kept.
 //
-// Threads and processes: written with the turn to commit held (turn.h), which also orders who reads.
+// Threads and processes: written with the turn to commit held (turn.h), which also orders who
+// reads.
 #pragma once
 
 #include <array>

@@ -2,8 +2,8 @@
 //
 // SQLite reads frames that the index names without looking at their checksums; it trusts the kernel
 // to keep what was written. After a flush that failed that trust is gone: the kernel may have
-// forgotten pages. Recovery therefore follows the chain of checksums through the log, up to the frame
-// that the index names last, before it believes anything.
+// forgotten pages. Recovery therefore follows the chain of checksums through the log, up to the
+// frame that the index names last, before it believes anything.
 //
 // Source: https://www.sqlite.org/walformat.html, the log's and its index's formats.
 //

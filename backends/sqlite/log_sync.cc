@@ -13,7 +13,8 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// In `flush_failed`: one has failed; above that bit the number of those that are made without the flush.
+// In `flush_failed`: one has failed; above that bit the number of those that are made without the
+// flush.
 constexpr std::uint32_t kFailed = 1;
 constexpr std::uint32_t kOneBeside = 2;
 
@@ -201,8 +202,8 @@ void LogSync::flush_with(Taken how, Version covered) {
   sidecar_->shared().flush_failed.fetch_sub(beside);
 }
 
-// Errors of what was flushed before are not reported to a descriptor that is opened now: who had one may
-// have died, or may be about to say so. docs/model.md
+// Errors of what was flushed before are not reported to a descriptor that is opened now: who had
+// one may have died, or may be about to say so. docs/model.md
 void LogSync::prepare(Taken how) {
   std::lock_guard lock(file_mutex_);
   const auto recoveries = sidecar_->shared().recoveries.load();

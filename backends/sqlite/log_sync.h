@@ -14,11 +14,12 @@
 // held, what is there (recovery.h), and has written that anew.
 //
 // A process that dies while it flushes says nothing. But the kernel reports an error to every
-// descriptor that was open when it came, so that the others hear of it in their own flush: each opens
-// the log, here and after each recovery, while nobody flushes. Who finds that the last one who flushed
-// died before that counts it as a flush that failed. One that does not get on, because its process is
-// stopped, is not waited for: the word saves flushes, and keeps nobody from making one. Who opens the log
-// while somebody flushes it so cannot know what that one hears: it counts as a flush that failed.
+// descriptor that was open when it came, so that the others hear of it in their own flush: each
+// opens the log, here and after each recovery, while nobody flushes. Who finds that the last one
+// who flushed died before that counts it as a flush that failed. One that does not get on, because
+// its process is stopped, is not waited for: the word saves flushes, and keeps nobody from making
+// one. Who opens the log while somebody flushes it so cannot know what that one hears: it counts as
+// a flush that failed.
 //
 // Threads: any.
 #pragma once
@@ -74,8 +75,8 @@ class LogSync {
   Error failure() const;
 
   bool has_failed() const;
-  // Within the turn: what the store holds, up to this version, was written and flushed anew. False: a
-  // new descriptor cannot be flushed either.
+  // Within the turn: what the store holds, up to this version, was written and flushed anew. False:
+  // a new descriptor cannot be flushed either.
   bool recovered(Version version);
   // By the last recovery.
   Version found() const;

@@ -29,8 +29,8 @@ struct SqliteOptions {
   std::size_t readers = 16;
   std::size_t page_size = 1024;
   enum class Network : std::uint8_t { refuse, force } network = Network::refuse;
-  // make: a store that is not there is made. existing: it is refused. read: the same, and this handle
-  // commits nothing, so that who may read the file needs no other right.
+  // make: a store that is not there is made. existing: it is refused. read: the same, and this
+  // handle commits nothing, so that who may read the file needs no other right.
   enum class Access : std::uint8_t { make, existing, read } access = Access::make;
   // Of an open store: connections that are opened later must find the same files.
   std::shared_ptr<const Place> place = nullptr;

@@ -1,9 +1,9 @@
 // ProcessLock: a lock among the processes that have a store open, in a word of the sidecar.
 //
-// The word names its owner by the entry in the sidecar's table, whose lock the kernel drops with the
-// process. Who waits looks for that every kDeathLook, takes the lock of a dead owner, and is told so.
-// Threads' numbers, by which the system's robust mutexes know their owner, mean different threads in
-// containers with PIDs of their own.
+// The word names its owner by the entry in the sidecar's table, whose lock the kernel drops with
+// the process. Who waits looks for that every kDeathLook, takes the lock of a dead owner, and is
+// told so. Threads' numbers, by which the system's robust mutexes know their owner, mean different
+// threads in containers with PIDs of their own.
 //
 // Threads: any.
 #pragma once

@@ -1,19 +1,22 @@
 // ReadOnlyBackend: a store that this process may read and not write.
 //
-// What for: looking into a service's store as another user, or on a mount that is read-only. When not: where
-// the process may write; SqliteBackend shares its connections and is told of commits.
+// What for: looking into a service's store as another user, or on a mount that is read-only. When
+// not: where the process may write; SqliteBackend shares its connections and is told of commits.
 //
-// It makes nothing and takes part in nothing: no sidecar, no log, no index. Each snapshot opens the store
-// for itself, in one of two ways:
+// It makes nothing and takes part in nothing: no sidecar, no log, no index. Each snapshot opens the
+// store for itself, in one of two ways:
 //
-//   with a log beside the store    as SQLite reads for who may not write its index. A stranger's transaction
-//                                  to those who write, as a `sqlite3` shell is, for 5 s at most
-//   without one                    nobody has it open, or nobody has committed yet: the file alone is the
-//                                  whole store. It is read without locks; whether somebody has begun to copy
-//                                  a log into it is looked at after each read (`conflict`: run it again)
+//   with a log beside the store    as SQLite reads for who may not write its index. A stranger's
+//                                  transaction to those who write, as a `sqlite3` shell is, for 5 s
+//                                  at most
+//   without one                    nobody has it open, or nobody has committed yet: the file alone
+//                                  is the whole store. It is read without locks; whether somebody
+//                                  has begun to copy a log into it is looked at after each read
+//                                  (`conflict`: run it again)
 //
-// Refused: commits (`permission`), watches and backups (`unsupported`). A store that a crash left with a log
-// and without that log's index cannot be read so; the error says who has to open it once.
+// Refused: commits (`permission`), watches and backups (`unsupported`). A store that a crash left
+// with a log and without that log's index cannot be read so; the error says who has to open it
+// once.
 //
 // Threads: any.
 #pragma once

@@ -5,8 +5,8 @@
 // number of connections bounds the versions that are being read, not the number of snapshots. A
 // transaction that nobody uses stays open for a moment and is used again if nothing was committed
 // since; one that is behind is opened anew. Behind is what is older than a version that anybody, in
-// any process, was given: SQLite shows a commit to whoever opens a transaction before its committer has
-// told of it.
+// any process, was given: SQLite shows a commit to whoever opens a transaction before its committer
+// has told of it.
 //
 // An open read transaction keeps the WAL from being used from the start again. So idle ones are
 // ended soon, at once where somebody wants the WAL, and one whose last snapshot is older than the

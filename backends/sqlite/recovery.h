@@ -34,12 +34,13 @@ struct Recovered {
   Version version = 0;
 };
 
-// Writes the log over itself and flushes it: what is read of it is durable then. Nobody writes to it.
+// Writes the log over itself and flushes it: what is read of it is durable then. Nobody writes to
+// it.
 Status rewrite_log(const StorePath& path);
 
-// The same after a flush that failed: what the log's index names must be whole before, and after. What
-// could not be written may be forgotten between the two, and then something old was written anew.
-// `rewrite`: for tests.
+// The same after a flush that failed: what the log's index names must be whole before, and after.
+// What could not be written may be forgotten between the two, and then something old was written
+// anew. `rewrite`: for tests.
 Status renew_log(const StorePath& path,
                  const std::function<Status(const StorePath&)>& rewrite = rewrite_log);
 

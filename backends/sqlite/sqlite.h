@@ -7,10 +7,11 @@
 //
 //   cache_mib=N      page cache of the committing connection in MiB; default 16. More pays where
 //                    writes are spread over a store larger than this.
-//   readers=N        read connections, so versions of the store that can be read at once; default 16
+//   readers=N        read connections, so versions of the store that can be read at once; default
+//                    16
 //   page_size=N      of a new file, 512 to 65536; default 1024 (measured, see docs/backends.md)
-//   access=read      commit nothing, and make nothing where this process may not write; =existing: make
-//                    no new store (docs/backends.md)
+//   access=read      commit nothing, and make nothing where this process may not write; =existing:
+//                    make no new store (docs/backends.md)
 //   network=force    open on a network file system all the same: at your own risk, from one machine
 //   vfs=NAME         a registered SQLite VFS, for fault injection in tests
 //

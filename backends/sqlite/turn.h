@@ -2,8 +2,8 @@
 //
 // SQLite lets one writer in at a time and makes the others sleep and try again, in steps of
 // milliseconds. A futex in the sidecar wakes the next one at once, and passes the turn of a process
-// that died on (process_lock.h). SQLite's own lock still guards the file against anybody who takes no
-// turns.
+// that died on (process_lock.h). SQLite's own lock still guards the file against anybody who takes
+// no turns.
 //
 // Fairness: the turn goes to whoever is quickest, which is the process that has just released it.
 // So a handle that had the turn last, and sees another one waiting, lets that one take it first; it

@@ -45,8 +45,8 @@ class Writer {
   // What was written since begin().
   const WrittenKeys& written() const { return log_.written(); }
 
-  // SQLite's code: anything but SQLITE_OK leaves the outcome open. `later`: it is in the log then, and
-  // whoever acknowledges it flushes that first.
+  // SQLite's code: anything but SQLITE_OK leaves the outcome open. `later`: it is in the log then,
+  // and whoever acknowledges it flushes that first.
   enum class Flush : std::uint8_t { now, later };
   int commit(Version version, Flush flush);
   void rollback();

@@ -1,12 +1,13 @@
-// The command line that every benchmark program takes, so that `make bench ARGS=...` means the same to
-// each of them:
+// The command line that every benchmark program takes, so that `make bench ARGS=...` means the same
+// to each of them:
 //
 //   --json PATH   write the rows there, as one JSON array
 //   --smoke       seconds instead of minutes, figures without meaning
 //   --runs N      measure each figure and its reference N times
 //   --only PART   one part of the program
 //
-// A program that starts itself in other roles adds options of its own, which the usage does not name.
+// A program that starts itself in other roles adds options of its own, which the usage does not
+// name.
 #pragma once
 
 #include <map>

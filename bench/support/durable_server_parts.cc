@@ -332,8 +332,8 @@ void run_queue(const Settings& settings, Report& report) {
   static_cast<void>(scheduler.block_on(store.close()));
 }
 
-// Publishers and consumers, each a process of its own: messages/s over 10,000 entities, from the start of
-// the first publisher to the last message processed.
+// Publishers and consumers, each a process of its own: messages/s over 10,000 entities, from the
+// start of the first publisher to the last message processed.
 double run_processes_once(const Settings& settings, int pairs) {
   WorkFolder folder("processes");
   const std::string url = "sqlite:" + folder.path() + "/store.db";

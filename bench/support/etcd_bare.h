@@ -14,8 +14,8 @@ class BareEtcd {
   // `clients` requests under way at all times, each a put of `value_bytes` on a key of its own.
   double puts_per_second(std::size_t clients, std::size_t value_bytes, double seconds);
 
-  // One client: a linearizable range of one key, then a transaction that compares its revision and puts
-  // it; both together, p50.
+  // One client: a linearizable range of one key, then a transaction that compares its revision and
+  // puts it; both together, p50.
   double range_and_txn_p50_us(double seconds);
 
  private:

@@ -139,8 +139,8 @@ bool wait_for_go() {
   return read(STDIN_FILENO, &go, 1) == 1;
 }
 
-// Calls one entity, alone, each time it is told to; tells calls per second, requests, and those of them
-// that the other host overtook.
+// Calls one entity, alone, each time it is told to; tells calls per second, requests, and those of
+// them that the other host overtook.
 int run_caller(const Settings& settings) {
   Bench bench(settings.store);
   const auto entity = static_cast<std::size_t>(std::atoi(settings.entity.c_str()));

@@ -1,5 +1,5 @@
-// The reference of bench_foundationdb: the same reads and writes by FoundationDB's C API alone, each
-// step waited for by the calling thread.
+// The reference of bench_foundationdb: the same reads and writes by FoundationDB's C API alone,
+// each step waited for by the calling thread.
 //
 // Uses the client library that an open fdb: store of this process has loaded and started.
 #pragma once
@@ -24,8 +24,9 @@ class BareFdb {
   // Returns what each took, in microseconds.
   std::vector<double> calls(double seconds);
 
-  // One message per transaction, as dgen does by default: `publishers` threads append a message each,
-  // one consumer takes the first one, writes the state and removes it. Messages consumed per second.
+  // One message per transaction, as dgen does by default: `publishers` threads append a message
+  // each, one consumer takes the first one, writes the state and removes it. Messages consumed per
+  // second.
   double messages_per_second(int publishers, double seconds);
 
   // Removes what it has written, and everything else behind this prefix.

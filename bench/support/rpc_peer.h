@@ -1,4 +1,5 @@
-// The other side of bench_rpc: a bare gRPC server in another process, and bare readers of its streams.
+// The other side of bench_rpc: a bare gRPC server in another process, and bare readers of its
+// streams.
 #pragma once
 
 #include <sys/types.h>

@@ -1,10 +1,10 @@
 // Account: a durable server that holds money, and sends it to others.
 //
-// A transfer takes from one account and gives to another, which may be on another host. Nothing spans
-// the two: the sender's transaction lowers its balance and queues the message for the receiver, both or
-// neither; the receiver processes that message exactly once. In between the money is under way, and
-// nowhere else. So no balance is ever negative, and when no message waits all balances together are
-// what was paid in.
+// A transfer takes from one account and gives to another, which may be on another host. Nothing
+// spans the two: the sender's transaction lowers its balance and queues the message for the
+// receiver, both or neither; the receiver processes that message exactly once. In between the money
+// is under way, and nowhere else. So no balance is ever negative, and when no message waits all
+// balances together are what was paid in.
 //
 // A standing order is a durable timer: each of its ticks is one transfer, whatever dies in between.
 #pragma once
@@ -36,8 +36,8 @@ struct Account {
     std::uint64_t lines = 0;     // of the statement
   };
 
-  // What was paid, line by line, from 1 on: a message writes the line that it adds, and reads none of the
-  // million that are there.
+  // What was paid, line by line, from 1 on: a message writes the line that it adds, and reads none
+  // of the million that are there.
   struct Line {
     std::int64_t amount = 0;  // negative: it left
     std::string with;         // the other account; empty: paid in
@@ -62,9 +62,9 @@ struct Account {
     std::int64_t amount = 0;
     using Reply = Receipt;
   };
-  // The same amount again and again: `times` times, one `period_ms` after the other, the first after one
-  // period. Under the same name another order replaces it; one with 0 times ends it. What is due while no
-  // host runs is paid later, each of them.
+  // The same amount again and again: `times` times, one `period_ms` after the other, the first
+  // after one period. Under the same name another order replaces it; one with 0 times ends it. What
+  // is due while no host runs is paid later, each of them.
   struct StandingOrder {
     std::string name;
     std::string to;

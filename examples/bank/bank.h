@@ -19,8 +19,8 @@ std::string account_name(std::size_t number);
 // Pays `amount` into each of the first `accounts` that is new. A host must serve them.
 semper::Async<void> open_accounts(semper::Store store, std::size_t accounts, std::int64_t amount);
 
-// Each of the first `accounts` pays 1 to the next, `times` times, one period after the other. Where it does
-// so already, the order goes on as it is.
+// Each of the first `accounts` pays 1 to the next, `times` times, one period after the other. Where
+// it does so already, the order goes on as it is.
 semper::Async<void> order_payments(semper::Store store, std::size_t accounts,
                                    std::chrono::milliseconds period, std::uint64_t times);
 
@@ -37,9 +37,9 @@ struct Work {
   void add(const Work& other);
 };
 
-// Transfers between random accounts, one after the other, until `stop` is requested. Each request has an
-// idempotency key of its own: where no answer comes, the same request is sent again, and what it asks for
-// happens once.
+// Transfers between random accounts, one after the other, until `stop` is requested. Each request
+// has an idempotency key of its own: where no answer comes, the same request is sent again, and
+// what it asks for happens once.
 semper::Task<Work> transfer_at_random(semper::Store store, std::size_t accounts,
                                       semper::Random& random, std::stop_token stop);
 
@@ -57,15 +57,17 @@ struct Audit {
   std::vector<std::string> wrong;  // each a sentence
 };
 
-// Reads every account, each as of a moment of its own: only what is found when nothing moves counts.
+// Reads every account, each as of a moment of its own: only what is found when nothing moves
+// counts.
 semper::Async<Audit> add_up(semper::Store store);
 
 // The last lines of an account's statement, the latest first.
 semper::Async<std::vector<std::string>> last_lines(semper::Store store, std::string account,
                                                    std::size_t most);
 
-// Waits until no message is under way and each standing order is paid, then adds up, and compares with what
-// was paid in, and with every line of every statement. Error: timeout (messages still wait after `limit`).
+// Waits until no message is under way and each standing order is paid, then adds up, and compares
+// with what was paid in, and with every line of every statement. Error: timeout (messages still
+// wait after `limit`).
 semper::Async<Audit> audit(semper::Store store, std::int64_t paid_in, semper::Duration limit);
 
 }  // namespace bank

@@ -6,8 +6,8 @@
 //   semper-bank audit [STORE_URL]    waits until no money is under way, and adds up
 //   semper-bank statement [STORE_URL]   the last lines of account 000
 //
-// Start two hosts and some clerks, kill any of them with kill -9, start it again, stop the clerks, and
-// audit:
+// Start two hosts and some clerks, kill any of them with kill -9, start it again, stop the clerks,
+// and audit:
 //
 //   10 accounts hold 1000, as was paid in; 5321 transfers left and came, 200 of them by standing order; ...
 //

@@ -1,5 +1,5 @@
-// The lessons of the guide to rings and journals (docs/guide-rings.md), each a function that it quotes:
-// readings of an electricity meter, on their way from a device to a server.
+// The lessons of the guide to rings and journals (docs/guide-rings.md), each a function that it
+// quotes: readings of an electricity meter, on their way from a device to a server.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// semper-guide_rings: the lessons of the guide to rings and journals, one after the other, in a folder
-// of their own that is removed afterwards.
+// semper-guide_rings: the lessons of the guide to rings and journals, one after the other, in a
+// folder of their own that is removed afterwards.
 //
 //   semper-guide_rings
 #include <filesystem>

@@ -1,7 +1,7 @@
 // Hall: the second release of a stock, whose state has another form.
 //
-// Shows a state version and the way to it. The guide to durable servers (docs/guide-servers.md) quotes this
-// file.
+// Shows a state version and the way to it. The guide to durable servers (docs/guide-servers.md)
+// quotes this file.
 #pragma once
 
 #include <cstdint>

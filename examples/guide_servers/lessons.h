@@ -1,4 +1,5 @@
-// The lessons of the guide to durable servers (docs/guide-servers.md), each a function that it quotes.
+// The lessons of the guide to durable servers (docs/guide-servers.md), each a function that it
+// quotes.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +47,8 @@ struct Delivery {
 // Sends the lines, those included that were sent before.
 semper::Async<void> import_deliveries(semper::Tenant shop, std::vector<Delivery> deliveries);
 
-// A request that its client may repeat: what is left after the first one. `request`: the client's own name
-// for it.
+// A request that its client may repeat: what is left after the first one. `request`: the client's
+// own name for it.
 semper::Async<std::int64_t> reserve_once(semper::Tenant shop, std::string article,
                                          std::int64_t amount, std::string request);
 // What became of it: "nothing", "on its way", or what was left.
@@ -66,7 +67,8 @@ semper::Async<void> close_now(semper::Tenant shop, std::string till);
 // A row of the program's own and a message, in one commit.
 semper::Async<void> book(semper::Store store, std::string order);
 
-// Goods of one article are packed as another one, both at once or not at all. Returns what is left of the first.
+// Goods of one article are packed as another one, both at once or not at all. Returns what is left
+// of the first.
 semper::Async<std::int64_t> repack(semper::Tenant shop, std::string from, std::string to,
                                    std::int64_t amount);
 

@@ -1,7 +1,8 @@
 // Offer: a price that holds for a day, as a durable server with timers.
 //
-// Shows a timer that ends something, one that repeats, and how they are cancelled with the change of the
-// state that makes them pointless. The guide to durable servers (docs/guide-servers.md) quotes this file.
+// Shows a timer that ends something, one that repeats, and how they are cancelled with the change
+// of the state that makes them pointless. The guide to durable servers (docs/guide-servers.md)
+// quotes this file.
 #pragma once
 
 #include <chrono>

@@ -1,7 +1,8 @@
 // Order: one customer's order, as a durable server.
 //
-// Shows a lock for work outside the transaction, a message to another entity, a callback that waits, and an
-// action after the commit. The guide to durable servers (docs/guide-servers.md) quotes this file.
+// Shows a lock for work outside the transaction, a message to another entity, a callback that
+// waits, and an action after the commit. The guide to durable servers (docs/guide-servers.md)
+// quotes this file.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +17,8 @@
 
 namespace guide {
 
-// What charges a card. Calls with the same order are one charge: the provider's own idempotency key.
+// What charges a card. Calls with the same order are one charge: the provider's own idempotency
+// key.
 class PaymentProvider {
  public:
   virtual ~PaymentProvider() = default;

@@ -1,7 +1,8 @@
 // Shipping: a durable server that gives up on some messages, and says so.
 //
-// Shows handle_dead_letter with bounds of the type's own, what runs after the commit, and a cast within a
-// transaction of the program's own. The guide to durable servers (docs/guide-servers.md) quotes this file.
+// Shows handle_dead_letter with bounds of the type's own, what runs after the commit, and a cast
+// within a transaction of the program's own. The guide to durable servers (docs/guide-servers.md)
+// quotes this file.
 #pragma once
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // Stock: one article in a warehouse, as a durable server.
 //
-// Shows calls, casts, errors that are replied, and replies that come later. The guide to durable servers
-// (docs/guide-servers.md) quotes this file.
+// Shows calls, casts, errors that are replied, and replies that come later. The guide to durable
+// servers (docs/guide-servers.md) quotes this file.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Till: what a shop takes in a day, as a durable server with a timer by the calendar.
 //
-// Shows a schedule on the clocks of the shop's own time zone, and what its tick says. The guide to durable servers
-// (docs/guide-servers.md) quotes this file.
+// Shows a schedule on the clocks of the shop's own time zone, and what its tick says. The guide to
+// durable servers (docs/guide-servers.md) quotes this file.
 #pragma once
 
 #include <cstdint>

@@ -18,8 +18,8 @@ struct ConcurrencyOptions {
 };
 
 // Calls `function(value)`, an Async<void>, for each value. The first error ends it: those under way
-// are waited for, no other is started. Give the function a name first: g++ 12 destroys a lambda with
-// captures twice if it is made within a co_await expression.
+// are waited for, no other is started. Give the function a name first: g++ 12 destroys a lambda
+// with captures twice if it is made within a co_await expression.
 template <class T, class F>
 semper::Async<void> for_each_concurrently(std::vector<T> values, F function,
                                           ConcurrencyOptions options = {}) {

@@ -1,5 +1,5 @@
-// The whole program, as a person runs it, on logs made here: several processes over one store, one of
-// which is killed on the way.
+// The whole program, as a person runs it, on logs made here: several processes over one store, one
+// of which is killed on the way.
 #include <signal.h>
 #include <unistd.h>
 

@@ -1,4 +1,5 @@
-// One type of entity as two releases of a program know it, and a fleet in which both run beside each other.
+// One type of entity as two releases of a program know it, and a fleet in which both run beside
+// each other.
 #pragma once
 
 #include <cstdint>

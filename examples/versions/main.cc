@@ -1,5 +1,5 @@
-// A rolling upgrade: two releases of one program on one store, the second of which has another form of the
-// state and a message that the first does not know.
+// A rolling upgrade: two releases of one program on one store, the second of which has another form
+// of the state and a message that the first does not know.
 //
 //   semper-versions [STORE-URL]     by default a store in memory
 #include <cstdio>

@@ -1,15 +1,16 @@
-// The version of Semper: of the headers a program is compiled with, and of the library it runs with.
+// The version of Semper: of the headers a program is compiled with, and of the library it runs
+// with.
 //
 // What for: `#if SEMPER_VERSION >= ...` where a program supports several releases, and version()
 // for a log line or a bug report. When not to use: to find out whether a store or a ring can be
 // read. Formats on disk have their own numbers (docs/formats.md), which are checked when a store or
 // ring is opened.
 //
-//   log("semper", semper::version());                      // "0.1.0"
+//   semper::log_info("semper", semper::version());         // "0.1.0"
 //   #if SEMPER_VERSION < SEMPER_VERSION_NUMBER(0, 2, 0)
 //
-// The project() line of CMakeLists.txt is the source: a build in which these differ does not compile.
-// Threads: any.
+// The project() line of CMakeLists.txt is the source: a build in which these differ does not
+// compile. Threads: any.
 #pragma once
 
 #include <string_view>

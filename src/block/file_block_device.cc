@@ -30,8 +30,8 @@ struct IoResult {
   Status status;
 };
 
-// An operation that the engine has. Its memory is the caller's, so whoever goes before the engine has
-// let go of that waits, even where a destructor has to: an io_context that is destroyed with
+// An operation that the engine has. Its memory is the caller's, so whoever goes before the engine
+// has let go of that waits, even where a destructor has to: an io_context that is destroyed with
 // operations under way waits for them.
 struct Flight {
   explicit Flight(Gate::Holder holder) : held(std::move(holder)) {}
@@ -83,8 +83,8 @@ class FileBlockDevice final : public BlockDevice {
         size_(device.size),
         gate_(path_) {}
 
-  // The engine first: it does what is in flight. In a forked child it has no threads, and all of this
-  // is the parent's: left as it is.
+  // The engine first: it does what is in flight. In a forked child it has no threads, and all of
+  // this is the parent's: left as it is.
   ~FileBlockDevice() override {
     if (fork_.is_foreign()) {
       static_cast<void>(engine_.release());
@@ -265,8 +265,8 @@ Status FileBlockDevice::check_in_place() const {
   return {};
 }
 
-// A file that was moved away, and whose name nobody has taken, is no error: the name may be out of this
-// process's sight.
+// A file that was moved away, and whose name nobody has taken, is no error: the name may be out of
+// this process's sight.
 Status FileBlockDevice::check_place() {
   SEMPER_TRY_STATUS(fork_.check(path_));
   if (gate_.is_closed()) return fail(ErrorKind::closed, path_ + " was closed; open it again");

@@ -1,10 +1,10 @@
 // FlushOrder: which flushes of one open file may be believed.
 //
-// The kernel tells of a failed writeback once for each open file: to the flush that looks first. Another
-// one that runs at the same time returns success, although its pages may be among those that were lost
-// and are taken for clean since. So a flush that succeeded is told of only when every flush that was
-// under way together with it has ended; where one of them failed, it has failed too (its owner looks
-// when `deliver` is called).
+// The kernel tells of a failed writeback once for each open file: to the flush that looks first.
+// Another one that runs at the same time returns success, although its pages may be among those
+// that were lost and are taken for clean since. So a flush that succeeded is told of only when
+// every flush that was under way together with it has ended; where one of them failed, it has
+// failed too (its owner looks when `deliver` is called).
 //
 // A flush alone costs two uncontended locks. Bound: those of the handle that are in flight.
 // Threads: any.

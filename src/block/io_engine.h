@@ -65,8 +65,9 @@ struct IoCalls {
 };
 const IoCalls& system_io_calls();
 
-// The kernel may say EINTR and EAGAIN, to reads, writes and flushes, for nothing that was done: asked
-// again so often, with pauses that grow to 10 ms (about 2 s in all), before it is taken for an error.
+// The kernel may say EINTR and EAGAIN, to reads, writes and flushes, for nothing that was done:
+// asked again so often, with pauses that grow to 10 ms (about 2 s in all), before it is taken for
+// an error.
 inline constexpr int kAttemptsOfOneCall = 200;
 
 // Does it on this thread.

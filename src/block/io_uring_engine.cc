@@ -4,9 +4,9 @@
 // flush. A write_and_flush, or a flush, that finds nothing else under way goes to a blocking thread
 // instead: io_uring hands fdatasync to a worker of its own, which costs two wake-ups more.
 //
-// A kernel that takes the ring away while it is in use (a filter of system calls that a program puts on
-// itself later) ends it: the blocking thread does everything from then on. What the kernel had taken
-// before is waited for, since it may still write into the caller's memory.
+// A kernel that takes the ring away while it is in use (a filter of system calls that a program
+// puts on itself later) ends it: the blocking thread does everything from then on. What the kernel
+// had taken before is waited for, since it may still write into the caller's memory.
 #include <liburing.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -36,7 +36,8 @@ namespace {
 
 // Requests in the kernel at once; more wait here.
 constexpr unsigned kDepth = 256;
-// EINTR and EAGAIN of one operation; then the blocking thread goes on with it, which asks patiently.
+// EINTR and EAGAIN of one operation; then the blocking thread goes on with it, which asks
+// patiently.
 constexpr int kInterruptionsInRing = 8;
 // How often it is looked for completions of a ring that was taken away.
 constexpr auto kRefusedPause = std::chrono::milliseconds(5);

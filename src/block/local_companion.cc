@@ -28,7 +28,8 @@ class LocalRole final : public DeviceCompanion::Role {
 
 }  // namespace
 
-// A place among those who wait for a word, given up when the waiting coroutine goes on or goes away.
+// A place among those who wait for a word, given up when the waiting coroutine goes on or goes
+// away.
 class LocalCompanion::Registration {
  public:
   Registration(std::shared_ptr<Shared> shared, std::shared_ptr<Handle> handle, std::size_t index)

@@ -1,5 +1,5 @@
-// ParentDescriptor: an open file that a forked child does not keep, so that locks on it, and what the
-// kernel holds for it, end with the process that opened it, also while a child lives on.
+// ParentDescriptor: an open file that a forked child does not keep, so that locks on it, and what
+// the kernel holds for it, end with the process that opened it, also while a child lives on.
 //
 // Threads: any; get() in the child is -1.
 #pragma once

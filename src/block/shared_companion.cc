@@ -19,8 +19,8 @@
 namespace semper::internal {
 namespace {
 
-// The bytes of the roles: on the device far behind its end, out of the way of anybody's locks on its
-// content; on the shared memory behind the openers' byte.
+// The bytes of the roles: on the device far behind its end, out of the way of anybody's locks on
+// its content; on the shared memory behind the openers' byte.
 constexpr off_t kRolesOnDevice = off_t{1} << 61;
 constexpr off_t kRolesOnMemory = 64;
 
@@ -75,7 +75,8 @@ class SharedCompanion::HeldRole final : public Role {
   std::size_t role_;
 };
 
-// A place among those who wait for a word, given up when the waiting coroutine goes on or goes away.
+// A place among those who wait for a word, given up when the waiting coroutine goes on or goes
+// away.
 class SharedCompanion::Registration {
  public:
   Registration(std::shared_ptr<Shared> shared, std::size_t index, std::uint64_t seen)

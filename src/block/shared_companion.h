@@ -4,17 +4,18 @@
 // open file, so the kernel drops them with the process, and two handles of one process exclude each
 // other). Where the device cannot be locked, they are on the shared memory's file.
 //
-// Words are in the file /dev/shm/semper-DEVICE-INODE-BIRTH, mapped by every handle. Each handle keeps
-// a shared lock on its byte 0; who gets it exclusively is alone and sets the file up from nothing, so
-// that no words outlive a crash. The last one removes it; what killed processes have left, the first
-// opener of any device. An opener checks that the file it locked is still the one of that name.
+// Words are in the file /dev/shm/semper-DEVICE-INODE-BIRTH, mapped by every handle. Each handle
+// keeps a shared lock on its byte 0; who gets it exclusively is alone and sets the file up from
+// nothing, so that no words outlive a crash. The last one removes it; what killed processes have
+// left, the first opener of any device. An opener checks that the file it locked is still the one
+// of that name.
 //
 // Waiting. All sleep on one futex word, the generation, each with a bit for the words that it cares
 // about; who changes a word counts the generation up and wakes by that bit, but only where the
-// word's count of waiters says that somebody is there. A waiter counts itself first and looks at the
-// word afterwards; a notifier changes the word first and looks at the count afterwards. A handle has
-// one thread for that, started by its first wait. What a dead process left in a count costs its
-// peers a system call per notify, no more.
+// word's count of waiters says that somebody is there. A waiter counts itself first and looks at
+// the word afterwards; a notifier changes the word first and looks at the count afterwards. A
+// handle has one thread for that, started by its first wait. What a dead process left in a count
+// costs its peers a system call per notify, no more.
 //
 // A forked child keeps no lock (parent_descriptor.h), and gets an error from everything here.
 //

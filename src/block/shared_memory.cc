@@ -49,7 +49,8 @@ std::string hex_of(std::uint64_t number) {
   return to_hex(bytes);
 }
 
-// When the file was made, for an inode's number is used again. Empty where the file system does not know.
+// When the file was made, for an inode's number is used again. Empty where the file system does not
+// know.
 std::string birth_of(int descriptor) {
   struct statx status {};
   if (::statx(descriptor, "", AT_EMPTY_PATH, STATX_BTIME, &status) != 0 ||

@@ -39,8 +39,8 @@ class SharedMemoryTest : public ::testing::Test {
   static Result<std::unique_ptr<BlockDevice>> open(const std::string& path) {
     return open_block_device(path, {.mode = IoMode::inline_blocking});
   }
-  // A process that has the device open and is killed; what it has left, which `then` still found there:
-  // other tests' processes tidy up too.
+  // A process that has the device open and is killed; what it has left, which `then` still found
+  // there: other tests' processes tidy up too.
   template <class Then>
   static std::string leave_memory_of(const std::string& path, Then then) {
     for (int attempt = 0; attempt < 50; ++attempt) {

@@ -1,4 +1,5 @@
-// Calls with a deadline whose f runs: f ends before its caller goes on or is destroyed, whatever happens.
+// Calls with a deadline whose f runs: f ends before its caller goes on or is destroyed, whatever
+// happens.
 #include <gtest/gtest.h>
 
 #include <atomic>

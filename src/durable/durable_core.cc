@@ -207,7 +207,8 @@ void DurableCore::finish(const AttemptPointer& attempt, Outcome built) {
   dropped = nullptr;
   attempt->broken = nullptr;
   deliver();
-  // At the attempt's end a lone waiter goes on here and now: one hop less for each value that heals.
+  // At the attempt's end a lone waiter goes on here and now: one hop less for each value that
+  // heals.
   answer(std::move(waiters), std::move(built), Resume::inline_if_possible);
 }
 

@@ -1,4 +1,5 @@
-// A Durable at the edge: threads that block, loops that go, hooks that throw or destroy their owner.
+// A Durable at the edge: threads that block, loops that go, hooks that throw or destroy their
+// owner.
 #include <gtest/gtest.h>
 
 #include <atomic>

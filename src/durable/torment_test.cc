@@ -1,7 +1,7 @@
 // Every hook, callback and await of a Durable and of a stream, each made to throw, to destroy its
-// owner, to close it; cancelled and left without a loop at every step. Whatever happens: every value
-// is disposed of once, every connection is released, nothing keeps the core alive, nothing is used
-// after its end (run this under the sanitizers), and whoever is left gets its answer.
+// owner, to close it; cancelled and left without a loop at every step. Whatever happens: every
+// value is disposed of once, every connection is released, nothing keeps the core alive, nothing is
+// used after its end (run this under the sanitizers), and whoever is left gets its answer.
 #include <gtest/gtest.h>
 
 #include <algorithm>

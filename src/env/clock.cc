@@ -110,8 +110,8 @@ class SystemClock final : public Clock {
 }  // namespace
 
 Clock& system_clock() {
-  // Never destroyed, nor is its thread joined: static objects of the program (a Scheduler, a stream)
-  // may be destroyed later, and cancel their timers then.
+  // Never destroyed, nor is its thread joined: static objects of the program (a Scheduler, a
+  // stream) may be destroyed later, and cancel their timers then.
   static auto* const clock = new SystemClock();
   return *clock;
 }

@@ -153,7 +153,8 @@ TEST(Sleep, a_cancelled_sleep_says_cancelled) {
 
 // ---- the end of the process ----
 
-// Each in a process of its own, for static objects are destroyed in the reverse order of their making.
+// Each in a process of its own, for static objects are destroyed in the reverse order of their
+// making.
 int statics_that_go_last_cancel_their_timers() {
   static Scheduler scheduler;  // made before the clock, so destroyed after it
   for (int i = 0; i < 20; ++i) {

@@ -36,7 +36,8 @@ std::shared_ptr<WaiterRegistry> WaiterRegistry::of(asio::execution_context& cont
     std::shared_ptr<WaiterRegistry> registry;
     bool& is_gone;
   };
-  // Static objects are destroyed after what belongs to the thread, and may still wait for something.
+  // Static objects are destroyed after what belongs to the thread, and may still wait for
+  // something.
   thread_local bool last_is_gone = false;
   if (last_is_gone) return asio::use_service<WaiterService>(context).registry;
   thread_local Last last{nullptr, nullptr, last_is_gone};

@@ -1,5 +1,5 @@
-// sleep_until and sleep_for of clock.h: to sleep is to wait for what never comes. Apart from the clocks, which
-// know nothing of coroutines.
+// sleep_until and sleep_for of clock.h: to sleep is to wait for what never comes. Apart from the
+// clocks, which know nothing of coroutines.
 #include <variant>
 
 #include "semper/env/clock.h"

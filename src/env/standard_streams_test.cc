@@ -32,7 +32,8 @@ class StandardStreamsDeathTest : public ::testing::Test {
     if (::stat(path.c_str(), &file) != 0) return false;
     for (const int stream : {0, 1, 2}) {
       struct stat there {};
-      if (::fstat(stream, &there) == 0 && there.st_ino == file.st_ino && there.st_dev == file.st_dev) {
+      if (::fstat(stream, &there) == 0 && there.st_ino == file.st_ino &&
+          there.st_dev == file.st_dev) {
         return true;
       }
     }

@@ -54,8 +54,8 @@ void give_back_all() {
   }
 }
 
-// A signal handler: async-signal-safe. The first signal is passed on; any later one does what it does
-// by default.
+// A signal handler: async-signal-safe. The first signal is passed on; any later one does what it
+// does by default.
 void on_signal(int number) {
   const int saved = errno;
   give_back_all();

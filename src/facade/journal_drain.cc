@@ -13,9 +13,9 @@
 namespace semper {
 namespace {
 
-// An item of the journal: [type, id, message name, payload, start, its order]. Items without an order
-// were sent as those of a source, with a row for each entity, and go on so. 0.1.0 wrote no start
-// either: the source is the ring's identity.
+// An item of the journal: [type, id, message name, payload, start, its order]. Items without an
+// order were sent as those of a source, with a row for each entity, and go on so. 0.1.0 wrote no
+// start either: the source is the ring's identity.
 constexpr std::uint64_t kElements = 6;
 constexpr std::uint64_t kElementsWithoutOrder = 5;
 constexpr std::uint64_t kElementsOf010 = 4;

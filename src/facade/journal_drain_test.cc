@@ -383,7 +383,8 @@ TEST_F(JournalDrainTest, casts_that_another_ring_had_accepted_are_refused) {
   EXPECT_EQ(orders("shop"), Texts());
 }
 
-// The disk loses its power, or the process dies, in the middle of everything; the store loses answers.
+// The disk loses its power, or the process dies, in the middle of everything; the store loses
+// answers.
 TEST_F(JournalDrainTest, every_accepted_order_arrives_once_and_in_order_through_any_crash) {
   testing::StoreFaults faults;
   faults.conflict = 0.1;

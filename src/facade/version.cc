@@ -1,4 +1,5 @@
-// version(): the project's version, which CMake hands in, and the proof that the header agrees with it.
+// version(): the project's version, which CMake hands in, and the proof that the header agrees with
+// it.
 #include "semper/version.h"
 
 namespace semper {

@@ -1,16 +1,17 @@
 // run_in_turn: the work of a call, one after another, on no loop of its caller's.
 //
-// What for: whatever reads or writes the device while others wait for it to end. A caller's loop may be
-// destroyed, or be run no more, while a read is under way; what holds a turn must go on all the same.
-// So the work runs on the thread that brings the news, mostly the device's (DirectExecutor), and the
-// caller waits for its end. When not: code of the user's, and waits that last.
+// What for: whatever reads or writes the device while others wait for it to end. A caller's loop
+// may be destroyed, or be run no more, while a read is under way; what holds a turn must go on all
+// the same. So the work runs on the thread that brings the news, mostly the device's
+// (DirectExecutor), and the caller waits for its end. When not: code of the user's, and waits that
+// last.
 //
 //   const std::function<Async<void>()> work = [core, position] { return core->advance(position); };
 //   co_return co_await run_in_turn<void>(core->desk(), core->clock(), work);
 //
-// `work` owns what it uses, for it may outlive the call. Where the caller is cancelled before the work
-// has begun, it does not begin any more (`cancelled`). Once it has begun, the call ends with it, or is
-// cancelled and leaves it to itself: see OnCancel.
+// `work` owns what it uses, for it may outlive the call. Where the caller is cancelled before the
+// work has begun, it does not begin any more (`cancelled`). Once it has begun, the call ends with
+// it, or is cancelled and leaves it to itself: see OnCancel.
 // Threads: any.
 #pragma once
 

@@ -57,8 +57,8 @@ Status check_not_attached(const Attachment& attachment) {
 }
 
 // Two machines that attach at once both see a free ring. The later word counts, once nobody who
-// read before it can still write: then it is looked who that was. A process that was stopped for longer
-// between its reading and its writing finds out afterwards.
+// read before it can still write: then it is looked who that was. A process that was stopped for
+// longer between its reading and its writing finds out afterwards.
 constexpr Duration kClaimGrace = std::chrono::seconds(1);
 
 Async<void> check_claim(const Attachment& attachment) {
@@ -85,8 +85,8 @@ Async<void> claim_side(Attachment& attachment) {
   co_return Result<void>();
 }
 
-// The kernel goes on with what a killed process had handed to it (io_uring) and keeps its role until
-// that is done. Rightly so, for those writes must not meet ours; it takes milliseconds.
+// The kernel goes on with what a killed process had handed to it (io_uring) and keeps its role
+// until that is done. Rightly so, for those writes must not meet ours; it takes milliseconds.
 constexpr Duration kRoleGrace = std::chrono::milliseconds(250);
 
 Async<void> take_role(Attachment& attachment) {

@@ -247,7 +247,8 @@ TEST(RingSizes, a_sparse_terabyte_costs_no_more_memory_than_was_allowed) {
       ASSERT_OK(item);
       ASSERT_OK(world.run(consumer->advance(item->after)));
     }
-    for (const auto& info : {world.run(producer->debug_info()), world.run(consumer->debug_info())}) {
+    for (const auto& info :
+         {world.run(producer->debug_info()), world.run(consumer->debug_info())}) {
       ASSERT_OK(info);
       for (const auto& [key, value] : *info) {
         if (key != "buffer_bytes") continue;

@@ -1,5 +1,5 @@
-// What a side has of its ring while it is attached: its pointer and role, and the words that it shares
-// with the other side.
+// What a side has of its ring while it is attached: its pointer and role, and the words that it
+// shares with the other side.
 #pragma once
 
 #include <memory>
@@ -54,8 +54,8 @@ struct Attachment {
   Async<void> wait(std::size_t index, std::uint64_t seen, Backoff& backoff,
                    MonotonicTime deadline) const;
 
-  // `conflict` where another handle has taken the side over. Asks the disk before every write where no
-  // companion keeps others out, and otherwise when the last look is kOwnerCheck ago.
+  // `conflict` where another handle has taken the side over. Asks the disk before every write where
+  // no companion keeps others out, and otherwise when the last look is kOwnerCheck ago.
   Async<void> check_owner();
 
   Clock& clock() const { return *options.env.clock; }

@@ -45,7 +45,8 @@ constexpr std::uint64_t slot_place(Side side, std::uint32_t slot) {
   return slot == 2 ? claim_place(side) : pointer_place(side, slot);
 }
 inline constexpr std::uint32_t kKeepFirstTwo = 3;
-// Room for a copy of one block, where the data area has none; else for the note that a copy is durable.
+// Room for a copy of one block, where the data area has none; else for the note that a copy is
+// durable.
 inline constexpr std::uint64_t kSpareBlock = 7 * kBlockBytes;
 
 void store_redo_note(const Redo& redo, std::uint32_t identity_crc, std::span<std::byte> block);

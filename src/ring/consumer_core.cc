@@ -288,8 +288,8 @@ Async<ConsumerCore::Visited> ConsumerCore::take_to_visit(std::uint64_t position)
   co_return visited;
 }
 
-// The visitor runs where its caller does. Nothing is held while something is read: the first item of
-// each read is a copy, those behind it are at hand then.
+// The visitor runs where its caller does. Nothing is held while something is read: the first item
+// of each read is a copy, those behind it are at hand then.
 Async<Position> ConsumerCore::for_each(Visitor visit, std::optional<Position> from) {
   const std::function<Async<Position>()> begin = [core = shared_from_this(), from] {
     return core->begin_to_visit(from);

@@ -1,10 +1,10 @@
-// The working parts of a Consumer: calls one after another, each doing its own reading and writing, on
-// no loop of its caller's (apart.h). What was read before is handed out without that.
+// The working parts of a Consumer: calls one after another, each doing its own reading and writing,
+// on no loop of its caller's (apart.h). What was read before is handed out without that.
 //
 // Invariants: consumed_ <= exposed_; nothing at or behind exposed_ is ever returned; exposed_ grows
 // only to what is durable, so that no crash takes back what was returned. consumed_ is told to the
-// producer only after the flush that makes it durable. Where the coroutine that writes the pointer is
-// destroyed, unsettled_ is set, and the next call writes it again before anything else.
+// producer only after the flush that makes it durable. Where the coroutine that writes the pointer
+// is destroyed, unsettled_ is set, and the next call writes it again before anything else.
 #pragma once
 
 #include <deque>
@@ -37,8 +37,8 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   Async<DebugInfo> debug_info();
   Async<void> set_suspend(bool suspend);
   Async<void> advance(Position position);
-  // The same up to the end of an item which the producer, of this process, has told to be exposed: it
-  // need not be looked for.
+  // The same up to the end of an item which the producer, of this process, has told to be exposed:
+  // it need not be looked for.
   Async<void> advance_as_told(Position position);
   Async<Position> resync(Position damaged);
 

@@ -94,7 +94,8 @@ class CrashRun {
         ++crashes;
         if (::testing::Test::HasFailure()) return crashes;
       }
-      // In mirage-1.0 a sector can hold acknowledged items and be written again: garbage destroys them.
+      // In mirage-1.0 a sector can hold acknowledged items and be written again: garbage destroys
+      // them.
       if (shape_.format == Format::mirage_1_0) continue;
       SCOPED_TRACE("interval " + std::to_string(interval) + ", all garbage");
       const std::vector<SectorFate> garbage(disk_.unsynced(interval).size(), SectorFate::garbage);

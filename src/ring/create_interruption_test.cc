@@ -1,5 +1,5 @@
-// Making a ring, and looking at one, cut off at each await: either a ring or none is there, and it can be
-// made and used.
+// Making a ring, and looking at one, cut off at each await: either a ring or none is there, and it
+// can be made and used.
 #include <gmock/gmock.h>
 
 #include "ring/interruption_test_support.h"

@@ -1,18 +1,19 @@
-// deliver: a call whose outcome keeps others out (a side of a ring, a journal), made on no loop of its
-// caller's, and taken back where the caller does not fetch it.
+// deliver: a call whose outcome keeps others out (a side of a ring, a journal), made on no loop of
+// its caller's, and taken back where the caller does not fetch it.
 //
-// What for: attach, create, and the start of a journal. A caller's loop may be destroyed, or be run no
-// more, in the middle of it, or when it is done: the role that it took must not be held for ever then.
-// So the work runs on the thread that brings the news (DirectExecutor), and hands its outcome over:
+// What for: attach, create, and the start of a journal. A caller's loop may be destroyed, or be run
+// no more, in the middle of it, or when it is done: the role that it took must not be held for ever
+// then. So the work runs on the thread that brings the news (DirectExecutor), and hands its outcome
+// over:
 //
 //   not fetched for kCallerPatience   given back; should the loop run again, it is done anew
 //   the caller's coroutine destroyed  dropped at once; work that is under way ends at its next step
 //   the caller cancelled              the same, and the call ends with it
 //
 // When not: calls of a handle that is there (apart.h), which take no role.
-// `work` owns what it uses, but for the device, the clock and the random source; so does `give_back`.
-// The work hears of its end at the waits that heed a cancellation, and from not_cancelled().
-// Threads: any.
+// `work` owns what it uses, but for the device, the clock and the random source; so does
+// `give_back`. The work hears of its end at the waits that heed a cancellation, and from
+// not_cancelled(). Threads: any.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// Each producer has an epoch of its own, by which its records are told from those that the one before
-// has left behind them.
+// Each producer has an epoch of its own, by which its records are told from those that the one
+// before has left behind them.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -81,8 +81,9 @@ struct Pointer {
   std::uint32_t claim = 0;  // 29 bits, not zero
   // What is being written once more in its place, and has a copy meanwhile. No bytes: nothing.
   Redo redo;
-  // The two places (of three, as bits) that an attach leaves alone: of this copy and of the one that
-  // was durable when it was written, or, where an attach wrote this one, of the two that it found.
+  // The two places (of three, as bits) that an attach leaves alone: of this copy and of the one
+  // that was durable when it was written, or, where an attach wrote this one, of the two that it
+  // found.
   std::uint32_t keep = 0;
   // All other copies are of an earlier epoch.
   bool is_alone = false;
@@ -223,9 +224,9 @@ class FormatOnDevice {
   // What is exposed, and what was pushed behind it. Changes nothing.
   virtual Async<Recovered> recover(const Pointer& producer, const Pointer& consumer) = 0;
 
-  // What was published behind `from`, an end of what is exposed, of the records alone, for who cannot
-  // be told: cheap where there is nothing, and what is damaged counts as nothing. `producer` as it is on
-  // the disk now.
+  // What was published behind `from`, an end of what is exposed, of the records alone, for who
+  // cannot be told: cheap where there is nothing, and what is damaged counts as nothing. `producer`
+  // as it is on the disk now.
   virtual Async<Recovered> tail(const Pointer& producer, std::uint64_t from) = 0;
   // As ring::check_headers().
   virtual Async<std::vector<HeaderDamage>> check_headers() = 0;
@@ -283,10 +284,11 @@ inline bool is_unused(const Pointer& producer, const Pointer& consumer) {
   return producer.epoch == 0 && consumer.epoch == 0 && producer.position == 0 &&
          consumer.position == 0;
 }
-// What a ring is known by (superblock, magic sector) once more, durably. A flush that failed during a
-// creation leaves it in a cache only, where it looks whole; so this comes before anything is built on a
-// ring that nobody has used yet. Changes nothing that can be read. `one_copy`: of a ring whose making may
-// have been told, the copy at the end alone, so that a power loss never finds both in doubt.
+// What a ring is known by (superblock, magic sector) once more, durably. A flush that failed during
+// a creation leaves it in a cache only, where it looks whole; so this comes before anything is
+// built on a ring that nobody has used yet. Changes nothing that can be read. `one_copy`: of a ring
+// whose making may have been told, the copy at the end alone, so that a power loss never finds both
+// in doubt.
 enum class Confirm : std::uint8_t { all_copies, one_copy };
 Async<void> confirm_mark(FormatOnDevice& format, Confirm how);
 // Copies of the superblock, never the only good one. Nothing, where the second one has no place of
@@ -308,13 +310,13 @@ bool is_zero(BytesView bytes);
 // the mark. `head`: so many bytes, or the device's.
 inline constexpr std::uint64_t kHalfMadeBytes = 32768;
 bool is_half_made_semper(BytesView head);
-// The same, with some of its blocks spoilt, as by a power loss, and no pointer that attaching would have
-// written: so nobody has, and there is nothing to lose in it.
+// The same, with some of its blocks spoilt, as by a power loss, and no pointer that attaching would
+// have written: so nobody has, and there is nothing to lose in it.
 bool was_never_used(BytesView head);
 bool is_half_made_mirage(BytesView head);
 
-// What a side believes, at any time: consumed <= exposed <= end, at most one lap apart. Asserts; what is read
-// from a device is an error where it is not so, check_positions().
+// What a side believes, at any time: consumed <= exposed <= end, at most one lap apart. Asserts;
+// what is read from a device is an error where it is not so, check_positions().
 void assert_positions(const Geometry& geometry, std::uint64_t consumed, std::uint64_t exposed,
                       std::uint64_t end);
 

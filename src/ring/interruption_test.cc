@@ -1,5 +1,5 @@
-// Every public coroutine of a ring's sides, cut off at each of its awaits, by a cancellation or because
-// its loop is destroyed. Afterwards the same handle goes on, and the ring is in order.
+// Every public coroutine of a ring's sides, cut off at each of its awaits, by a cancellation or
+// because its loop is destroyed. Afterwards the same handle goes on, and the ring is in order.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,7 +21,8 @@ using testing::Cut;
 
 class RingInterruption : public ::testing::TestWithParam<Case> {
  protected:
-  // Does `operation` on a fresh ring for each await of it, cuts it off there, and looks at the ring.
+  // Does `operation` on a fresh ring for each await of it, cuts it off there, and looks at the
+  // ring.
   template <class Operation, class Check>
   void at_each(Operation operation, Check check) {
     const auto tried = at_each_await([&](std::size_t steps) {
@@ -246,8 +247,8 @@ TEST_P(RingInterruption, an_attach_leaves_a_ring_that_can_be_attached) {
       });
 }
 
-// A write that hangs, and a detach that is given up meanwhile: the old write must not land on what a
-// successor was told is there.
+// A write that hangs, and a detach that is given up meanwhile: the old write must not land on what
+// a successor was told is there.
 TEST(RingInterruptionOfWrites, a_role_is_not_let_go_while_a_write_is_under_way) {
   Cut world({Format::semper_1, Interruption::cancel});
   world.attach();
@@ -455,7 +456,8 @@ Task<void> wait_for_room_abandoned(Cut& world, const Bytes& item) {
   static_cast<void>(co_await world.producer->publish(item, kNever));
 }
 
-// Who waits for room has a place in the line; where its loop does not run, the line goes on without it.
+// Who waits for room has a place in the line; where its loop does not run, the line goes on without
+// it.
 TEST(RingOfSeveralLoops, one_that_waits_for_room_and_never_runs_again_keeps_nobody_out) {
   Cut world({Format::semper_1, Interruption::destroy_loop});
   world.attach();

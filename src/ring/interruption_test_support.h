@@ -85,7 +85,8 @@ class Cut {
 
   AttachOptions options() {
     AttachOptions chosen;
-    // A handle that was dropped leaves its mark; where nothing is shared it is not known to be dead.
+    // A handle that was dropped leaves its mark; where nothing is shared it is not known to be
+    // dead.
     if (alone_) chosen.take_over = TakeOver::yes;
     chosen.memory_bytes = 256 << 10;
     chosen.env = env();
@@ -100,7 +101,8 @@ class Cut {
     return outcome;
   }
 
-  // Both sides work, and the consumer gets what is there in order. `maybe` is an item of unknown fate.
+  // Both sides work, and the consumer gets what is there in order. `maybe` is an item of unknown
+  // fate.
   void expect_in_order(std::vector<Bytes> expected, const Bytes& maybe = "") {
     ASSERT_OK(loop.run(producer->publish("last", clock.after(std::chrono::seconds(10)))));
     std::vector<Bytes> items;

@@ -2,8 +2,8 @@
 //
 // Invariants:
 //   - performed_ never goes back, and every waiter at or before it has been answered;
-//   - only the loop pops, performs and detaches; pushes only publish; one removal at a time is under
-//     way, beside what is performed next, of nothing but what was performed;
+//   - only the loop pops, performs and detaches; pushes only publish; one removal at a time is
+//     under way, beside what is performed next, of nothing but what was performed;
 //   - fresh_ are items of the ring, durable and exposed, one behind the other;
 //   - once ended_ holds an error, nothing is pushed or performed any more;
 //   - after kill() nothing touches the device but operations that had begun: the handles are gone.
@@ -30,8 +30,8 @@
 
 namespace semper::ring::internal {
 
-// Of options.ring.memory_bytes, for items that this process has pushed and not yet performed. What is
-// beyond is read from the ring.
+// Of options.ring.memory_bytes, for items that this process has pushed and not yet performed. What
+// is beyond is read from the ring.
 inline constexpr std::size_t kFreshShare = 4;
 
 class JournalCore : public std::enable_shared_from_this<JournalCore> {
@@ -133,8 +133,8 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   Turn renewal_;  // of the producer
 
   mutable std::mutex mutex_;
-  // Null once the journal has ended. Whoever begins an operation holds it for the length of that, and
-  // of nothing else: kill() is to free them while the device is there.
+  // Null once the journal has ended. Whoever begins an operation holds it for the length of that,
+  // and of nothing else: kill() is to free them while the device is there.
   std::shared_ptr<Producer> producer_;
   std::shared_ptr<Consumer> consumer_;
   std::optional<Event> event_;  // the loop waits for it

@@ -1,5 +1,6 @@
-// Every public coroutine of a journal, cut off at each of its awaits, by a cancellation or because its
-// loop is destroyed. Afterwards the journal, or the next one on its ring, performs what is there.
+// Every public coroutine of a journal, cut off at each of its awaits, by a cancellation or because
+// its loop is destroyed. Afterwards the journal, or the next one on its ring, performs what is
+// there.
 #include <gmock/gmock.h>
 
 #include <optional>
@@ -71,7 +72,8 @@ TEST(JournalInterruption, a_sync_that_is_cancelled_takes_nothing_with_it) {
   EXPECT_GT(tried, 1u);
 }
 
-// A ring with two items that wait, and journals on it. Where one is cut off, another one finds its ring.
+// A ring with two items that wait, and journals on it. Where one is cut off, another one finds its
+// ring.
 struct Work {
   explicit Work(const Case& kind) : world(kind) {}
 

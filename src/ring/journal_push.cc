@@ -1,5 +1,5 @@
-// How operations get into the ring of a journal: one after another where it is full, and with another
-// producer where the disk had been.
+// How operations get into the ring of a journal: one after another where it is full, and with
+// another producer where the disk had been.
 #include <algorithm>
 #include <utility>
 

@@ -1,4 +1,5 @@
-// The journal's promises, each by the name of what would break it, in simulated time, on both formats.
+// The journal's promises, each by the name of what would break it, in simulated time, on both
+// formats.
 #include "semper/ring/journal.h"
 
 #include <gtest/gtest.h>

@@ -2,13 +2,13 @@
 // shared that was not seen to be.
 //
 // Two handles share words and roles where they have the same companion: processes with one /dev/shm
-// that opened the same inode. Other machines, containers with a /dev/shm of their own, a loop device
-// beside its file share the disk alone. So the first who attaches draws a number for the memory, and
-// each side writes that number, and which process it is, into its pointer. Who reads another number
-// there than its own polls the disk. Who finds its own side taken by a process that shares nothing, and
-// is not known to be dead, watches the disk for a while: one who works shows it, and is left alone. A
-// holder that slept through that finds out before its next write, since it looks at its own pointer
-// when the last look is kOwnerCheck ago.
+// that opened the same inode. Other machines, containers with a /dev/shm of their own, a loop
+// device beside its file share the disk alone. So the first who attaches draws a number for the
+// memory, and each side writes that number, and which process it is, into its pointer. Who reads
+// another number there than its own polls the disk. Who finds its own side taken by a process that
+// shares nothing, and is not known to be dead, watches the disk for a while: one who works shows
+// it, and is left alone. A holder that slept through that finds out before its next write, since it
+// looks at its own pointer when the last look is kOwnerCheck ago.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// Two sides, or two of one side, that share a disk and no memory: in two containers, on two machines,
-// through a loop device and its file.
+// Two sides, or two of one side, that share a disk and no memory: in two containers, on two
+// machines, through a loop device and its file.
 #include "ring/neighbours.h"
 
 #include <gmock/gmock.h>

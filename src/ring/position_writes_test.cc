@@ -1,5 +1,5 @@
-// How often a producer writes its position to a device that both sides share: seldom, whether or not it
-// flushes, for a crash looks for what lies behind it.
+// How often a producer writes its position to a device that both sides share: seldom, whether or
+// not it flushes, for a crash looks for what lies behind it.
 #include <gtest/gtest.h>
 
 #include "ring_test_support.h"

@@ -2,18 +2,19 @@
 //
 // Calls put their items into the encoder, one after another, and wait. Mostly that is done at once;
 // where something has to be read or waited for first, it is done apart (apart.h), by work that
-// holds the turn. One coroutine, the drain, takes what has gathered, writes it, flushes it, and answers. While it does so the next calls
-// gather: that is the whole of the group commit, there is no timer.
+// holds the turn. One coroutine, the drain, takes what has gathered, writes it, flushes it, and
+// answers. While it does so the next calls gather: that is the whole of the group commit, there is
+// no timer.
 //
-// A caller starts the drain by a kick on its own loop, so that whoever is ready there gathers first. It
-// then runs on no loop, but on the thread that brings the news (DirectExecutor): a loop that is
-// destroyed, or that nobody runs any more, takes its own callers with it and nobody else's.
+// A caller starts the drain by a kick on its own loop, so that whoever is ready there gathers
+// first. It then runs on no loop, but on the thread that brings the news (DirectExecutor): a loop
+// that is destroyed, or that nobody runs any more, takes its own callers with it and nobody else's.
 //
 // Invariants:
 //   consumed_ <= exposed_ <= durable_end_, at most one lap apart; nothing is written beyond
 //   encoder_->limit(consumed_); consumed_ grows only to what is durable on the disk.
-//   unexposed_ is in order, and lies between exposed_ and durable_end_, but for what an earlier producer
-//   left (kept_).
+//   unexposed_ is in order, and lies between exposed_ and durable_end_, but for what an earlier
+//   producer left (kept_).
 //   Only the drain writes, and one thing after another. Once something failed, nothing is written
 //   any more (dead_).
 #pragma once
@@ -47,9 +48,9 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   Async<DebugInfo> debug_info();
   Async<void> detach();
 
-  // `told` is called, on the drain's thread, whenever more is exposed, whether or not somebody waits
-  // for it, with the items of the round that were published by calls of one item: their copies, which
-  // are bounded as the buffers are. Before the first call.
+  // `told` is called, on the drain's thread, whenever more is exposed, whether or not somebody
+  // waits for it, with the items of the round that were published by calls of one item: their
+  // copies, which are bounded as the buffers are. Before the first call.
   using Told = std::function<void(std::vector<Item>)>;
   void on_exposed(Told told) { on_exposed_ = std::move(told); }
 

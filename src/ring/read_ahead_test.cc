@@ -1,5 +1,5 @@
-// A consumer that goes on reading has the next stretch read ahead: what comes out is the same, whatever
-// the items' sizes, and whatever becomes of the consumer or of the reading meanwhile.
+// A consumer that goes on reading has the next stretch read ahead: what comes out is the same,
+// whatever the items' sizes, and whatever becomes of the consumer or of the reading meanwhile.
 #include <gtest/gtest.h>
 
 #include <optional>

@@ -1,9 +1,9 @@
 // Reads records of the stream through a buffer. Changes nothing; no roles, no pointers.
 //
-// Who goes on reading has the next stretch read ahead, while what is there is looked at. Only what is
-// exposed, and so stands still until it is removed. A reading ahead that fails is as if it had not
-// been: what it was to bring is read again when it is asked for. It holds its buffer and the format and
-// nothing of its reader, which may go at any time.
+// Who goes on reading has the next stretch read ahead, while what is there is looked at. Only what
+// is exposed, and so stands still until it is removed. A reading ahead that fails is as if it had
+// not been: what it was to bring is read again when it is asked for. It holds its buffer and the
+// format and nothing of its reader, which may go at any time.
 #pragma once
 
 #include "ring/format.h"

@@ -47,8 +47,8 @@ Status check_superblock(const BlockDevice& device, const Superblock& superblock)
   return {};
 }
 
-// All other blocks before the data are zero: wipe_marks() has seen to that. What is not written cannot
-// be spoilt by a power loss or a flush that fails.
+// All other blocks before the data are zero: wipe_marks() has seen to that. What is not written
+// cannot be spoilt by a power loss or a flush that fails.
 Async<void> write_initial_pointers(BlockDevice& device, const Identity& identity) {
   const std::uint32_t seed = crc32c(view(identity));
   AlignedBuffer block(kBlockBytes);
@@ -125,7 +125,8 @@ Async<std::string> make_semper(BlockDevice& device, const CreateOptions& options
 
 namespace {
 
-// A block that a creation writes as a pointer. Its checksum is not looked at: the identity is not known.
+// A block that a creation writes as a pointer. Its checksum is not looked at: the identity is not
+// known.
 bool is_fresh_pointer(BytesView block, std::uint64_t number) {
   AlignedBuffer fresh(kBlockBytes);
   Pointer pointer;
@@ -213,8 +214,8 @@ Async<Pointer> SemperFormat::read_pointer(Side side) {
                                            std::to_string(place + kBlockBytes) + " and " +
                                            std::to_string(claim_place(side)) + ") are damaged");
   }
-  // A copy that a power loss has spoilt is the one to write: what the newest names may be no more than
-  // that, where the power went while both were confirmed, and then the newest is the only one.
+  // A copy that a power loss has spoilt is the one to write: what the newest names may be no more
+  // than that, where the power went while both were confirmed, and then the newest is the only one.
   if (spoilt) newest->keep = ((1u << kPointerSlots) - 1) & ~(1u << *spoilt);
   co_return std::move(*newest);
 }

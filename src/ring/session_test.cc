@@ -1,12 +1,14 @@
-// Sessions on one disk, one after another: both sides attach, work, and end, or the power goes while
-// they work or attach. A model knows what was acknowledged, and the disk fails in one manner each.
+// Sessions on one disk, one after another: both sides attach, work, and end, or the power goes
+// while they work or attach. A model knows what was acknowledged, and the disk fails in one manner
+// each.
 //
 // Nothing that was acknowledged may be gone without a word, come twice, or come out of order. Where
 // the disk keeps what it has flushed, nothing may be damaged either, whatever else fails.
 //
 // A disk that loses what it has flushed does so once in a session. What was written last is then
-// nobody's to miss: such a loss looks like a power loss before the flush. One write that goes astray
-// can take itself and the one before, so the last two of each side are excused when the power goes.
+// nobody's to miss: such a loss looks like a power loss before the flush. One write that goes
+// astray can take itself and the one before, so the last two of each side are excused when the
+// power goes.
 #include <deque>
 
 #include "ring/ring_test_support.h"

@@ -1,16 +1,17 @@
-// Settling: what a crash or a failed flush left behind the producer's position is written once more.
+// Settling: what a crash or a failed flush left behind the producer's position is written once
+// more.
 //
 // After a flush that failed, a cache may go on showing bytes that are not on the disk, and no later
-// flush changes that. Which of the last write's blocks are so, nobody can tell; those before it were
-// flushed. They are the last write's that was acknowledged, perhaps, so that a power loss in the
-// middle of writing them in their place must not hurt: a copy of them is durable before, in the free
-// room of the ring (or in the spare block where there is none), and the pointer copy that an attach
-// may write says where it is and what it is for.
+// flush changes that. Which of the last write's blocks are so, nobody can tell; those before it
+// were flushed. They are the last write's that was acknowledged, perhaps, so that a power loss in
+// the middle of writing them in their place must not hurt: a copy of them is durable before, in the
+// free room of the ring (or in the spare block where there is none), and the pointer copy that an
+// attach may write says where it is and what it is for.
 //
-// Where that fails, who comes next must know which of the two is durable: before the stretch is written
-// in its place, a note in the spare block says that the copy is. Nobody has to flush the note. While a
-// cache shows bytes that are not on the disk, it shows the note too; after a power loss the bytes
-// themselves say what is there.
+// Where that fails, who comes next must know which of the two is durable: before the stretch is
+// written in its place, a note in the spare block says that the copy is. Nobody has to flush the
+// note. While a cache shows bytes that are not on the disk, it shows the note too; after a power
+// loss the bytes themselves say what is there.
 #include <algorithm>
 #include <utility>
 

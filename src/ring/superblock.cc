@@ -145,7 +145,8 @@ Async<void> confirm_semper(BlockDevice& device, Confirm how) {
     co_return Result<void>();
   }
   // A power loss may spoil what is being written: first the copy that is missing, if one is. That
-  // alone where a ring may have been promised: the other one is durable since then, and stays as it is.
+  // alone where a ring may have been promised: the other one is durable since then, and stays as it
+  // is.
   const bool first_is_good = found.checks[0] == BlockCheck::valid;
   SEMPER_CO_TRY_STATUS(
       co_await write_superblock(device, *found.superblock, first_is_good ? copy_place : 0));
@@ -153,7 +154,8 @@ Async<void> confirm_semper(BlockDevice& device, Confirm how) {
   co_return co_await write_superblock(device, *found.superblock, first_is_good ? 0 : copy_place);
 }
 
-// Of semper-1 all that a search could take for a ring: the copy that it would find, and the positions.
+// Of semper-1 all that a search could take for a ring: the copy that it would find, and the
+// positions.
 Async<void> wipe_marks(BlockDevice& device) {
   SEMPER_CO_TRY(const SuperblockFound found, co_await find_superblock(device));
   const bool has_copy = found.checks[1] != BlockCheck::absent;

@@ -1,5 +1,5 @@
-// Where a semper-1 ring's superblock is: at its two places, or, where a device has grown and lost its
-// first block, at the end that it had.
+// Where a semper-1 ring's superblock is: at its two places, or, where a device has grown and lost
+// its first block, at the end that it had.
 #pragma once
 
 #include <array>
@@ -19,15 +19,16 @@ struct SuperblockFound {
   std::array<BlockCheck, 2> checks{BlockCheck::absent, BlockCheck::absent};
   // Without a superblock: there are positions all the same, so this is what is left of a ring.
   bool has_pointers = false;
-  // And they are those that a creation writes: nobody has ever attached, so there is nothing to lose.
+  // And they are those that a creation writes: nobody has ever attached, so there is nothing to
+  // lose.
   bool is_unused = false;
 };
 
 // Where the second copy belongs.
 std::uint64_t superblock_copy_place(const BlockDevice& device);
 
-// Changes nothing. Reads further than the two copies only where neither is valid and the blocks between
-// hold a ring's positions.
+// Changes nothing. Reads further than the two copies only where neither is valid and the blocks
+// between hold a ring's positions.
 Async<SuperblockFound> find_superblock(BlockDevice& device);
 
 // One copy, durably.

@@ -3,8 +3,8 @@
 //   SEMPER_CO_TRY(Turn::Holder holder, co_await turn.take(clock, deadline));
 //
 // Who holds it on a caller's loop, which may be run no more, says now and then that it is there
-// (Holder::beat). With a `patience`, whoever waits takes the turn from a holder that has not said so for
-// that long; what such a turn guards is an order, and never safety.
+// (Holder::beat). With a `patience`, whoever waits takes the turn from a holder that has not said
+// so for that long; what such a turn guards is an order, and never safety.
 //
 // Threads: any. A coroutine that is cancelled or destroyed while it waits gives its place up.
 // Errors: timeout, cancelled, retry (more than `max_waiting` wait).

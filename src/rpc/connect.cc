@@ -1,5 +1,5 @@
-// How a channel comes to be, and what its handle does: channel.h. A connection is tried by a call, so this
-// lies above call.h, and the type of a channel below it.
+// How a channel comes to be, and what its handle does: channel.h. A connection is tried by a call,
+// so this lies above call.h, and the type of a channel below it.
 #include <grpcpp/generic/generic_stub.h>
 
 #include <atomic>

@@ -10,9 +10,9 @@
 
 namespace semper::rpc {
 
-// Invariants: at most one read and one write are under way; a hold keeps the reactor alive until the
-// reads have ended or nobody is interested any more, and no operation is started after that; `self_`
-// does so until OnDone, after which gRPC does not touch it.
+// Invariants: at most one read and one write are under way; a hold keeps the reactor alive until
+// the reads have ended or nobody is interested any more, and no operation is started after that;
+// `self_` does so until OnDone, after which gRPC does not touch it.
 struct DuplexStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
   Call(std::string of, std::size_t ahead)
       : method(std::move(of)), read_ahead(std::max<std::size_t>(ahead, 1)) {}

@@ -88,7 +88,8 @@ TEST(StreamFrame, a_frame_that_is_cut_short_within_a_field_is_refused) {
   }
 }
 
-// gRPC clients of other houses go by the status alone, and send again what is unavailable or aborted.
+// gRPC clients of other houses go by the status alone, and send again what is unavailable or
+// aborted.
 TEST(Status, an_unknown_outcome_has_no_status_code_that_invites_sending_again) {
   const auto told = status_from_kind(ErrorKind::outcome_unknown);
   for (const auto code : {StatusCode::ok, StatusCode::unavailable, StatusCode::aborted,

@@ -57,9 +57,9 @@ class ChannelAccess {
   }
 };
 
-// Before the first channel or server. gRPC 1.51 ends its threads for callbacks with the last channel
-// that used them, and aborts if that goes on one of these threads: a call that outlives its channel
-// does that. This keeps them until the process ends.
+// Before the first channel or server. gRPC 1.51 ends its threads for callbacks with the last
+// channel that used them, and aborts if that goes on one of these threads: a call that outlives its
+// channel does that. This keeps them until the process ends.
 void keep_callback_threads();
 
 // Puts the options into the context. Error: invalid_argument, for what gRPC would abort the

@@ -1,5 +1,5 @@
-// A certificate for localhost that signed itself, and its key, made when a test first asks for them by
-// the openssl tool (Debian: openssl), so that no key lies in the repository.
+// A certificate for localhost that signed itself, and its key, made when a test first asks for them
+// by the openssl tool (Debian: openssl), so that no key lies in the repository.
 #pragma once
 
 #include <cstdlib>

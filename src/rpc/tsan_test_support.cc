@@ -1,10 +1,12 @@
-// What the thread sanitizer has to be told about gRPC, whose library is not built with it: that what a
-// thread did before it started an operation has happened before the callback of that operation.
+// What the thread sanitizer has to be told about gRPC, whose library is not built with it: that
+// what a thread did before it started an operation has happened before the callback of that
+// operation.
 //
-// Each operation of the callback API goes through grpc_call_start_batch with a functor as its tag. This
-// program's own function of that name takes the place of the library's, notes the functor, and lets it
-// run behind a note that it was reached. Watches of a channel's state go through a completion queue,
-// whose tags are noted likewise. Nothing else changes; without the sanitizer nothing is here.
+// Each operation of the callback API goes through grpc_call_start_batch with a functor as its tag.
+// This program's own function of that name takes the place of the library's, notes the functor, and
+// lets it run behind a note that it was reached. Watches of a channel's state go through a
+// completion queue, whose tags are noted likewise. Nothing else changes; without the sanitizer
+// nothing is here.
 #if defined(__SANITIZE_THREAD__)
 #include <dlfcn.h>
 #include <grpc/grpc.h>
@@ -26,9 +28,9 @@ extern "C" const char* __tsan_default_options() {
   return "ignore_noninstrumented_modules=1";
 }
 
-// What is left of gRPC's own, by name. race_top: what we do in its callbacks is looked at, but for the
-// last and the cancelling callback of a server's call: those come from a thread that gRPC chooses,
-// after everything else, with nothing in between that the sanitizer could see.
+// What is left of gRPC's own, by name. race_top: what we do in its callbacks is looked at, but for
+// the last and the cancelling callback of a server's call: those come from a thread that gRPC
+// chooses, after everything else, with nothing in between that the sanitizer could see.
 extern "C" const char* __tsan_default_suppressions() {
   return "race_top:^grpc::\n"
          "race:ServerCallbackReaderWriterImpl::~ServerCallbackReaderWriterImpl\n"

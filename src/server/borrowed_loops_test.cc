@@ -1,4 +1,5 @@
-// A caller's loop is only borrowed: whatever becomes of it, and whenever, the work of others goes on.
+// A caller's loop is only borrowed: whatever becomes of it, and whenever, the work of others goes
+// on.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -16,8 +17,8 @@ using testing::Loop;
 using testing::LoopsWorld;
 using namespace std::chrono_literals;
 
-// Within this much of simulated time everybody else is served: three times kLoopPatience for each of a
-// runner and a publisher that do not run, a lock's lease, and the store's delays.
+// Within this much of simulated time everybody else is served: three times kLoopPatience for each
+// of a runner and a publisher that do not run, a lock's lease, and the store's delays.
 constexpr Duration kBound = 20s;
 
 struct BorrowedTally {

@@ -1,5 +1,5 @@
-// Every public coroutine of Ref and Host, cut off at each of its awaits: cancelled, or with its loop
-// destroyed. Whatever was cut off took effect wholly or not at all, and everything goes on.
+// Every public coroutine of Ref and Host, cut off at each of its awaits: cancelled, or with its
+// loop destroyed. Whatever was cut off took effect wholly or not at all, and everything goes on.
 #include "semper/testing/interruption.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// Work of several loops that meets in one place, where one of the loops is destroyed, or not run again.
+// Work of several loops that meets in one place, where one of the loops is destroyed, or not run
+// again.
 #include <gtest/gtest.h>
 
 #include "server/loops_test_support.h"

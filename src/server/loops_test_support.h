@@ -1,4 +1,5 @@
-// Loops that run when a test tells them to, in simulated time, on one store whose commits can be held.
+// Loops that run when a test tells them to, in simulated time, on one store whose commits can be
+// held.
 #pragma once
 
 #include <deque>

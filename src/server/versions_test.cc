@@ -1,4 +1,5 @@
-// A behaviour whose state has versions, and messages that went by other names: what one host does with them.
+// A behaviour whose state has versions, and messages that went by other names: what one host does
+// with them.
 #include <gtest/gtest.h>
 
 #include <array>

@@ -21,7 +21,8 @@ Registry& registry() {
   return *the_one;
 }
 
-// Held over a fork, so that a child can open stores. When the program is loaded: see parent_descriptor.cc.
+// Held over a fork, so that a child can open stores. When the program is loaded: see
+// parent_descriptor.cc.
 [[gnu::constructor(102)]] void prepare_for_forks() {
   const auto let_go = [] { registry().mutex.unlock(); };
   static_cast<void>(pthread_atfork([] { registry().mutex.lock(); }, let_go, let_go));

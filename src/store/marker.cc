@@ -9,8 +9,8 @@
 namespace semper::internal {
 namespace {
 
-// Then the version that the commit had read. 0.1.0 wrote a time there, in seconds: those keys go on with
-// a zero, and are left to the processes of 0.1.0.
+// Then the version that the commit had read. 0.1.0 wrote a time there, in seconds: those keys go on
+// with a zero, and are left to the processes of 0.1.0.
 constexpr std::string_view kMarkerPrefix = "\xff/semper/marker/\x01";
 // Then the version that all markers before were swept away by; the last one counts.
 constexpr std::string_view kSweptPrefix = "\xff/semper/swept/";
@@ -41,8 +41,8 @@ KeyRange all_swept() {
   return range;
 }
 
-// The newest version that was the present one a lifetime ago or earlier, if there is a new one of those.
-// With the mutex.
+// The newest version that was the present one a lifetime ago or earlier, if there is a new one of
+// those. With the mutex.
 std::optional<std::uint64_t> look(MarkerLedger& ledger, std::uint64_t version, MonotonicTime now) {
   auto& seen = ledger.seen;
   // The store was replaced by an older one.

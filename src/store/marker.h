@@ -8,10 +8,10 @@
 //
 // A marker of a known commit is removed along with a later commit of this process; what a crash
 // leaves behind is swept away by any process that saw its version of the store be in the past for
-// kMarkerLifetime, by its own monotonic clock: no calendar says how old a marker is. A fence stays that
-// long too: an engine that compares only the present state could otherwise let the late commit through.
-// A sweep leaves the version that it went up to, so that a process which stood still for that long
-// does not take a marker that is gone for a commit that did not take effect.
+// kMarkerLifetime, by its own monotonic clock: no calendar says how old a marker is. A fence stays
+// that long too: an engine that compares only the present state could otherwise let the late commit
+// through. A sweep leaves the version that it went up to, so that a process which stood still for
+// that long does not take a marker that is gone for a commit that did not take effect.
 #pragma once
 
 #include <vector>
@@ -22,7 +22,8 @@
 namespace semper::internal {
 
 inline constexpr Duration kMarkerLifetime = std::chrono::hours(24);
-// Between two looks at how far the store has come; a process remembers as many as make up a lifetime.
+// Between two looks at how far the store has come; a process remembers as many as make up a
+// lifetime.
 inline constexpr Duration kMarkerSightings = std::chrono::hours(1);
 inline constexpr int kResolveAttempts = 20;
 

@@ -22,7 +22,8 @@ Error still_in_conflict(const Error& error, int attempts) {
                                        " when its time was over: " + error.message());
 }
 
-// A process that was stopped for long meets this once; a function that always takes so long, each time.
+// A process that was stopped for long meets this once; a function that always takes so long, each
+// time.
 Error took_too_long(const Error& error, int attempts) {
   return Error(ErrorKind::timeout, *error.limit(),
                "gave up after " + in_words(attempts) +
@@ -45,7 +46,8 @@ Async<void> RetryPolicy::before_retry(const Error& error) {
   if (attempts_ >= options_.max_attempts) {
     co_return fail(was_too_old ? took_too_long(error, attempts_) : always_beaten(error, attempts_));
   }
-  // The first retry is immediate: most conflicts are gone by then. One that took so long needs no pause.
+  // The first retry is immediate: most conflicts are gone by then. One that took so long needs no
+  // pause.
   const bool pauses = attempts_++ > 1 && !was_too_old;
   if (pauses) SEMPER_CO_TRY_STATUS(co_await sleep_for(*env_.clock, backoff_.next()));
   if (env_.clock->now() >= deadline_) {

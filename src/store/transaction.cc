@@ -241,8 +241,8 @@ class Transaction::Impl {
     co_return seen->version();
   }
 
-  // Where nothing was read, nobody else knows the marker's key, and any version does that the store can
-  // still check from.
+  // Where nothing was read, nobody else knows the marker's key, and any version does that the store
+  // can still check from.
   Async<Version> marker_version() {
     const bool blind = reads_.empty() && !snapshot_ && !options_.read_version;
     if (blind) {
@@ -291,8 +291,8 @@ class Transaction::Impl {
     co_return page;
   }
 
-  // The first answer starts the time anew: an engine behind a network knows its version from then on, and
-  // may have waited for it while its cluster recovered.
+  // The first answer starts the time anew: an engine behind a network knows its version from then
+  // on, and may have waited for it while its cluster recovered.
   void note_answer() {
     if (!std::exchange(answered_, true)) opened_at_ = env_.clock->now();
   }

@@ -74,7 +74,8 @@ std::string variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-// What becomes of the child's descriptors: standard ones are replaced, or one is kept under its number.
+// What becomes of the child's descriptors: standard ones are replaced, or one is kept under its
+// number.
 struct Redirection {
   int from;
   int to;
@@ -112,7 +113,8 @@ struct Beginning {
   ::_exit(127);
 }
 
-// A child asks to be ended with the *thread* that made it, so that thread lives as long as the process.
+// A child asks to be ended with the *thread* that made it, so that thread lives as long as the
+// process.
 pid_t fork_on_lasting_thread(const Beginning& beginning) {
   static Scheduler& scheduler = *new Scheduler({.threads = 1, .name = "test-parent"});
   const auto fork_there = [](const Beginning& begins) -> Task<pid_t> {

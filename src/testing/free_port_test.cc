@@ -1,4 +1,5 @@
-// A port for a server that is killed and started again: no client's connection may be given it meanwhile.
+// A port for a server that is killed and started again: no client's connection may be given it
+// meanwhile.
 #include "semper/testing/free_port.h"
 
 #include <gtest/gtest.h>

@@ -252,7 +252,8 @@ Async<void> SimulatedDisk::Handle::do_flush() {
   }
   SEMPER_CO_TRY_STATUS(co_await take_time(fault == FlushFault::stuck));
   std::lock_guard lock(disk_->mutex);
-  // As Linux does: whoever has the device open hears of a failure once, whichever handle's flush it was.
+  // As Linux does: whoever has the device open hears of a failure once, whichever handle's flush it
+  // was.
   if (fault == FlushFault::io_error) disk_->give_up_unsynced();
   if (disk_->failed_flushes != failures_seen_) {
     failed_ = error(ErrorKind::io,

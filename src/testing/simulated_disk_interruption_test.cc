@@ -1,4 +1,5 @@
-// Operations of a simulated disk that are cut off, and handles that go while something is under way.
+// Operations of a simulated disk that are cut off, and handles that go while something is under
+// way.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -32,8 +33,9 @@ class SimulatedDiskInterrupted : public ::testing::TestWithParam<Interruption> {
 INSTANTIATE_TEST_SUITE_P(, SimulatedDiskInterrupted,
                          ::testing::Values(Interruption::cancel, Interruption::destroy_loop));
 
-// The memory is the coroutine's own, as a caller's mostly is. It goes on to its end also where it was
-// cancelled during an operation that came to its end all the same; Asio would throw at the next one.
+// The memory is the coroutine's own, as a caller's mostly is. It goes on to its end also where it
+// was cancelled during an operation that came to its end all the same; Asio would throw at the next
+// one.
 Async<void> all_operations(BlockDevice& device) {
   co_await asio::this_coro::throw_if_cancelled(false);
   AlignedBuffer memory(4096);

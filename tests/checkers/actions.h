@@ -1,7 +1,8 @@
 // Did an action run more than once, or for a message that was never committed, or on another state?
 //
-// What must hold: at most one run for each message; only for messages that the final state holds; and the
-// state that it was given held the message. `certain`: nothing went wrong, so that each ran.
+// What must hold: at most one run for each message; only for messages that the final state holds;
+// and the state that it was given held the message. `certain`: nothing went wrong, so that each
+// ran.
 #pragma once
 
 #include <cstdint>

@@ -1,12 +1,13 @@
 // Did each message take effect as often as its sender was told, and in the order that was promised?
 //
 // What must hold for one receiver:
-//   - a message that was acknowledged took effect once, one that was refused did not, and one that was left
-//     without an answer did once or not at all;
+//   - a message that was acknowledged took effect once, one that was refused did not, and one that
+//     was left without an answer did once or not at all;
 //   - nothing took effect that nobody sent;
-//   - of one publisher, who waits for each answer before the next message, the acknowledged ones took
-//     effect in the order of their numbers;
-//   - a batch took effect as a whole or not at all, its messages in their order, with none between them.
+//   - of one publisher, who waits for each answer before the next message, the acknowledged ones
+//     took effect in the order of their numbers;
+//   - a batch took effect as a whole or not at all, its messages in their order, with none between
+//     them.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// A right history passes, and so does no spoilt one: lost, twice, refused, foreign, out of order, torn.
+// A right history passes, and so does no spoilt one: lost, twice, refused, foreign, out of order,
+// torn.
 #include "deliveries.h"
 
 #include "gmock/gmock.h"

@@ -1,10 +1,10 @@
 // Did two holders of one lock get their way? By their fencing tokens.
 //
-// Each run of handle_locked shows its token to an outside system, which refuses one that is smaller than
-// what it has seen. What must hold for one entity:
+// Each run of handle_locked shows its token to an outside system, which refuses one that is smaller
+// than what it has seen. What must hold for one entity:
 //   - the results that were written have tokens that grow;
-//   - each of them had shown its token outside, and was not refused there: who was refused had lost the
-//     lock, and a result of his must not be written;
+//   - each of them had shown its token outside, and was not refused there: who was refused had lost
+//     the lock, and a result of his must not be written;
 //   - no two messages hold one token.
 #pragma once
 

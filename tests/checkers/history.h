@@ -1,6 +1,6 @@
-// What clients of a counter did and were told, in files of their own that outlive them: a line before
-// each operation, one after it. One write() a line, so a SIGKILL leaves whole lines; an operation without
-// its second line was never answered.
+// What clients of a counter did and were told, in files of their own that outlive them: a line
+// before each operation, one after it. One write() a line, so a SIGKILL leaves whole lines; an
+// operation without its second line was never answered.
 //
 // Times are those of CLOCK_MONOTONIC, which all processes of a machine share.
 #pragma once

@@ -1,11 +1,12 @@
 // What is left of an entity that was killed and reset between messages?
 //
-// All in the order of moments. What must hold for a message, and the ends (kills, resets) around it:
+// All in the order of moments. What must hold for a message, and the ends (kills, resets) around
+// it:
 //   - one that was acknowledged after every end that can have come was over is there;
 //   - one that was answered (taken effect) before an end that succeeded began is not;
 //   - one that was refused is not there, and none is there twice.
-// A kill also takes what waits in the queue; a reset takes only what took effect, so a cast that was
-// acknowledged before it may still come.
+// A kill also takes what waits in the queue; a reset takes only what took effect, so a cast that
+// was acknowledged before it may still come.
 #pragma once
 
 #include <cstdint>

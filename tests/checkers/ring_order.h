@@ -1,9 +1,10 @@
-// Were items of a ring lost, repeated, changed or overtaken? Told as they come, by the consumer's side.
+// Were items of a ring lost, repeated, changed or overtaken? Told as they come, by the consumer's
+// side.
 //
 // Items have growing numbers. What must hold:
 //   - the item at the front is never one whose removal was acknowledged;
-//   - no item that was acknowledged is passed over: it is seen, or its removal may have happened, before any
-//     later one is;
+//   - no item that was acknowledged is passed over: it is seen, or its removal may have happened,
+//     before any later one is;
 //   - nothing is seen that was never pushed, or that was refused.
 // A removal without an answer may have happened or not.
 #pragma once

@@ -1,10 +1,11 @@
 // search_order: is there an order of these operations that the object could have had? By trying.
 //
-// Wing and Gong's search (1993) with what was tried kept in mind (Lowe, 2017): each next operation must
-// have been called before all that remain were answered. One without an answer may stand anywhere after
-// its call, or nowhere. In the worst case that takes for ever, so there is a bound on the work, and what is
-// not decided by then is `unknown`: never take it for right. Where an object tells more (a counter that
-// returns its place), a judge of its own needs no search: linearizable.h.
+// Wing and Gong's search (1993) with what was tried kept in mind (Lowe, 2017): each next operation
+// must have been called before all that remain were answered. One without an answer may stand
+// anywhere after its call, or nowhere. In the worst case that takes for ever, so there is a bound
+// on the work, and what is not decided by then is `unknown`: never take it for right. Where an
+// object tells more (a counter that returns its place), a judge of its own needs no search:
+// linearizable.h.
 //
 //   struct Register {                               // a model
 //     using State = std::int64_t;                   // ordered by <
@@ -14,7 +15,8 @@
 //   };
 //   const auto verdict = search_order<Register>(operations, 0);
 //
-// Operations of different objects are searched apart: linearizability is local (Herlihy and Wing, 1990).
+// Operations of different objects are searched apart: linearizability is local (Herlihy and Wing,
+// 1990).
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// The search itself, on a register: right histories, spoilt ones, and one that is too much for its bound.
+// The search itself, on a register: right histories, spoilt ones, and one that is too much for its
+// bound.
 #include "search.h"
 
 #include "gtest/gtest.h"

@@ -1,13 +1,15 @@
-// Did a stream say what it must, in the order of semper/durable/stream_events.h? Told event by event.
+// Did a stream say what it must, in the order of semper/durable/stream_events.h? Told event by
+// event.
 //
-// Updates are numbered from 1, as their server published them; a state is the number of the last update that
-// is in it. What must hold:
-//   - each attempt begins with Attempting, and ends in Failed, or in Success (or Resumed) and then Lost;
+// Updates are numbered from 1, as their server published them; a state is the number of the last
+// update that is in it. What must hold:
+//   - each attempt begins with Attempting, and ends in Failed, or in Success (or Resumed) and then
+//     Lost;
 //   - of a stream with state, State follows each Success directly, and comes nowhere else;
-//   - between a State (or Resumed) and the next Gap or Lost no update is lost, repeated or out of order, and
-//     after Resumed they go on where they were;
-//   - a Success where Resumed would have been possible has a Gap before it. (The source gives tokens with all
-//     that it sends.)
+//   - between a State (or Resumed) and the next Gap or Lost no update is lost, repeated or out of
+//     order, and after Resumed they go on where they were;
+//   - a Success where Resumed would have been possible has a Gap before it. (The source gives
+//     tokens with all that it sends.)
 #pragma once
 
 #include <cstdint>

@@ -197,7 +197,8 @@ TEST_F(CliRing, a_journal_neither_loses_nor_repeats_work_that_was_done) {
   EXPECT_EQ(run_tool({"journal", "push", ring()}, "four\n").code, 0);
   EXPECT_NE(run_tool({"journal", "run", ring(), "--", path("no-such-program")}).code, 0);
   write_whole_file(path("letter"), std::string(8192, 'x'));
-  EXPECT_EQ(run_tool({"journal", "run", path("letter"), "--", "true"}).code, 3) << "no journal there";
+  EXPECT_EQ(run_tool({"journal", "run", path("letter"), "--", "true"}).code, 3)
+      << "no journal there";
 }
 
 TEST_F(CliRing, damage_is_named_and_not_read_as_data) {
@@ -363,7 +364,8 @@ TEST_F(CliRing, a_closed_standard_stream_never_becomes_the_ring) {
     EXPECT_EQ(consume(), "one\ntwo\n") << script;
   }
   create_ring();
-  EXPECT_EQ(run_shell(R"(echo three | "$0" ring produce "$1" --no-flush 2>&- >&-)", ring()).code, 0);
+  EXPECT_EQ(run_shell(R"(echo three | "$0" ring produce "$1" --no-flush 2>&- >&-)", ring()).code,
+            0);
   EXPECT_EQ(run_tool(on_ring({"verify"})).code, 0);
   EXPECT_EQ(consume(), "three\n");
 }

@@ -1,4 +1,5 @@
-// One store into another: store copy. Killed, interrupted, refused, verified; and queues keep their order.
+// One store into another: store copy. Killed, interrupted, refused, verified; and queues keep their
+// order.
 #include <signal.h>
 
 #include <filesystem>
@@ -17,7 +18,8 @@ using ::testing::Not;
 // The record of an unfinished copy, as people reach it.
 constexpr const char* kRecordKey = "\\xff/semper/copy";
 constexpr int kManyRows = 60'000;  // several batches
-// A target that is larger, with its log, holds one batch at least (10,000 rows), and far from all six.
+// A target that is larger, with its log, holds one batch at least (10,000 rows), and far from all
+// six.
 constexpr std::uintmax_t kSomeRowsBytes = 12'000'000;
 
 struct Log {

@@ -88,7 +88,8 @@ TEST_F(CliStore, a_key_or_value_that_cannot_be_read_is_refused) {
   refused(2, "a key is empty", {"store", "get", ""});
   refused(2, "--as text", {"store", "set", "k", "hello"});
   refused(2, "--as", {"store", "set", "k", "1", "--as", "number"});
-  refused(2, "not an integer of 64 bits", {"store", "set", "k", "9223372036854775808", "--as", "int"});
+  refused(2, "not an integer of 64 bits",
+          {"store", "set", "k", "9223372036854775808", "--as", "int"});
   refused(2, "two digits a byte", {"store", "set", "k", "abc", "--as", "hex"});
   refused(1, "10000", {"store", "set", std::string(10001, 'k'), "1"});
   EXPECT_EQ(must({"store", "range"}), "");

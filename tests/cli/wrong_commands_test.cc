@@ -1,5 +1,5 @@
-// The wrong command lines of wrong_commands.txt: each has its exit code and its words, and no two causes share
-// a message.
+// The wrong command lines of wrong_commands.txt: each has its exit code and its words, and no two
+// causes share a message.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
-// Three real etcd nodes on machines of their own (lab.h), and everything that happens to clusters, while
-// the workload runs. Each test is one kind of fault, done several times.
+// Three real etcd nodes on machines of their own (lab.h), and everything that happens to clusters,
+// while the workload runs. Each test is one kind of fault, done several times.
 #include <iostream>
 #include <optional>
 #include <thread>

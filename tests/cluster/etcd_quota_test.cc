@@ -1,5 +1,6 @@
-// An etcd cluster that runs out of its quota while it is used: it says so in a way that a program can act
-// on, loses nothing, and serves again when somebody has made room, without anything being restarted.
+// An etcd cluster that runs out of its quota while it is used: it says so in a way that a program
+// can act on, loses nothing, and serves again when somebody has made room, without anything being
+// restarted.
 #include <iostream>
 #include <optional>
 
@@ -37,8 +38,9 @@ class EtcdFull : public Campaign {
     return value && value->has_value();
   }
 
-  // What the error's words, and docs/backends.md, say. Without --physical the defragmentation would begin
-  // before anything was removed, and the alarm come back; other nodes may still be a moment behind.
+  // What the error's words, and docs/backends.md, say. Without --physical the defragmentation would
+  // begin before anything was removed, and the alarm come back; other nodes may still be a moment
+  // behind.
   void make_room(EtcdCluster& cluster) {
     for (int attempt = 0; attempt < kRoomAttempts; ++attempt) {
       cluster.control({"compact", "--physical", std::to_string(cluster.revision())});

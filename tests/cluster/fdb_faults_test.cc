@@ -1,5 +1,5 @@
-// The same workload on a FoundationDB cluster of your own, which this test cannot make: it says where it
-// is, and how to torment it, by commands for a shell:
+// The same workload on a FoundationDB cluster of your own, which this test cannot make: it says
+// where it is, and how to torment it, by commands for a shell:
 //
 //   SEMPER_TEST_FDB_CLUSTER_FILE   the cluster; without it everything here is skipped
 //   SEMPER_TEST_FDB_KILL           kills a process of it, and sees to it that it comes back
@@ -7,8 +7,8 @@
 //   SEMPER_TEST_FDB_RESUME         lets it go on
 //   SEMPER_TEST_FDB_COORDINATORS   changes the coordinators, e.g. fdbcli --exec "coordinators auto"
 //
-// Each fault whose command is missing is skipped. The keys of a test, some megabytes, lie below a random
-// prefix and stay there.
+// Each fault whose command is missing is skipped. The keys of a test, some megabytes, lie below a
+// random prefix and stay there.
 #include <cstdlib>
 
 #include "campaign.h"

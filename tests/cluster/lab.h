@@ -1,11 +1,11 @@
 // Lab: a network of machines on this one, and disks for them, that nobody else sees.
 //
-// enter() puts this process, and all that it starts from then on, into a network and a mount namespace
-// of its own, with a bridge. A Machine is a further network namespace, held by a process and joined to
-// the bridge; programs are started inside of it, and packets to it are dropped by iptables there. No
-// namespace has a name: all of them live as long as a process in them does, and every process of the lab
-// is told to die with the one that started it. So nothing has to be swept up after a test that was
-// killed, but its temporary folder.
+// enter() puts this process, and all that it starts from then on, into a network and a mount
+// namespace of its own, with a bridge. A Machine is a further network namespace, held by a process
+// and joined to the bridge; programs are started inside of it, and packets to it are dropped by
+// iptables there. No namespace has a name: all of them live as long as a process in them does, and
+// every process of the lab is told to die with the one that started it. So nothing has to be swept
+// up after a test that was killed, but its temporary folder.
 //
 // Needs root. Source of the idea: Jepsen's control of networks, on one machine.
 #pragma once
@@ -18,7 +18,8 @@
 
 namespace semper::testing {
 
-// The full path of a program, looked for where distributions have them; nothing: it is not installed.
+// The full path of a program, looked for where distributions have them; nothing: it is not
+// installed.
 std::optional<std::string> find_program(const std::string& name);
 
 // Runs a program to its end and returns what it wrote. Throws where it fails, with its words.
@@ -65,8 +66,8 @@ void lab_drop_from(const std::string& address);
 void lab_drop_nothing();
 
 // A file system of its own on a file, whose writes and flushes can be made to stall: it is frozen
-// (FIFREEZE) for most of the time, so that a flush takes as long as the next thaw is away, while the
-// programs on it go on. That is a disk with bad pauses, not one with a low rate.
+// (FIFREEZE) for most of the time, so that a flush takes as long as the next thaw is away, while
+// the programs on it go on. That is a disk with bad pauses, not one with a low rate.
 class SlowDisk {
  public:
   // Mounted at `folder`. Error, in words: no loop device can be had here.

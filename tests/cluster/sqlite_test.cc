@@ -1,5 +1,5 @@
-// The workload and its judges on a store that needs no cluster: hosts are killed and replaced. It runs
-// everywhere, so that what the other tests stand on is always tested.
+// The workload and its judges on a store that needs no cluster: hosts are killed and replaced. It
+// runs everywhere, so that what the other tests stand on is always tested.
 #include "campaign.h"
 
 namespace semper::testing {

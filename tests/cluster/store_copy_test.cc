@@ -1,5 +1,5 @@
-// `semper store copy` from and to a cluster: there and back, with queues that keep their order, over a
-// leader that is killed on the way, and with a value that does not fit.
+// `semper store copy` from and to a cluster: there and back, with queues that keep their order,
+// over a leader that is killed on the way, and with a value that does not fit.
 #include <filesystem>
 #include <optional>
 
@@ -189,7 +189,8 @@ TEST_F(StoreCopyOnFoundationDb, messages_keep_their_order_on_the_way_there_and_b
   expect_order_over(fdb_);
 }
 
-// FoundationDB's versions cannot be raised from here, and those of etcd: are far above a young cluster's.
+// FoundationDB's versions cannot be raised from here, and those of etcd: are far above a young
+// cluster's.
 TEST_F(StoreCopyOnFoundationDb, a_copy_after_which_stamps_would_be_given_again_is_refused) {
   constexpr Version kFar = Version{1} << 61;
   set(sqlite("far.db"), "row/", 10, 10);

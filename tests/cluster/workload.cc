@@ -21,8 +21,8 @@ namespace semper::testing {
 namespace {
 
 constexpr auto kBetweenLooks = std::chrono::milliseconds(50);
-// A cluster that is as good as new, or has a majority, must serve within this: elections, timeouts and
-// reconnections one after the other, on a busy machine.
+// A cluster that is as good as new, or has a majority, must serve within this: elections, timeouts
+// and reconnections one after the other, on a busy machine.
 constexpr auto kProgressLimit = std::chrono::seconds(45);
 constexpr auto kEndLimit = std::chrono::seconds(60);
 constexpr std::size_t kNamed = 10;
@@ -125,7 +125,8 @@ void Workload::listen_to_all() {
 }
 
 bool Workload::wait_quietly(const std::function<bool()>& condition, std::chrono::seconds limit) {
-  // Looks are counted, not time: where this test itself was stopped, the cluster was most likely too.
+  // Looks are counted, not time: where this test itself was stopped, the cluster was most likely
+  // too.
   for (auto looks = limit / kBetweenLooks; looks > 0; --looks) {
     if (condition()) return true;
     listen_to_all();

@@ -4,13 +4,15 @@
 // cluster:
 //
 //   two of counters   add and read, history kept            -> linearizable (linearizable.h)
-//   a publisher       casts and calls to ledgers, some sent -> every acknowledged post there once, none
-//                     on to a total, journal kept              twice, in order per sender (crash/verdict.h)
-//   clerks            transfers between accounts            -> balances constant, none negative, each
-//                                                              acknowledged transfer left and came once
+//   a publisher       casts and calls to ledgers, some sent -> every acknowledged post there once,
+//                     on to a total, journal kept              none twice, in order per sender
+//                                                              (crash/verdict.h)
+//   clerks            transfers between accounts            -> balances constant, none negative,
+//                                                              each acknowledged transfer left and
+//                                                              came once
 //
-// Errors that say "nothing happened" are believed: an operation that was refused and took effect all the
-// same is a failure too.
+// Errors that say "nothing happened" are believed: an operation that was refused and took effect
+// all the same is a failure too.
 #pragma once
 
 #include <chrono>
@@ -37,8 +39,8 @@ class Workload {
   // Starts everything, and waits until counters are added to.
   void start();
 
-  // Waits until so many more operations on counters were answered. A failure of the test if they were
-  // not: whatever is wrong with the cluster, this says that it should have served.
+  // Waits until so many more operations on counters were answered. A failure of the test if they
+  // were not: whatever is wrong with the cluster, this says that it should have served.
   void expect_progress(const std::string& when, std::uint64_t operations = 20);
 
   // SIGKILL, and a new one in its place.

@@ -1,7 +1,7 @@
-// Publishers and consumers are killed with SIGKILL at random moments, and started again. Whenever all is
-// quiet: every acknowledged message is in its ledger exactly once and in order, every reply was its
-// call's, what ledgers sent on has arrived exactly once, and at the end nothing is left lying in the
-// store.
+// Publishers and consumers are killed with SIGKILL at random moments, and started again. Whenever
+// all is quiet: every acknowledged message is in its ledger exactly once and in order, every reply
+// was its call's, what ledgers sent on has arrived exactly once, and at the end nothing is left
+// lying in the store.
 //
 //   SEMPER_CRASH_ROUNDS   kills; default 300
 //   SEMPER_CRASH_SEED     decides who is killed and when the next kill is due; printed

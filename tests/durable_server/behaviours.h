@@ -49,8 +49,8 @@ struct Diary {
   Reply<std::vector<std::string>> handle_call(const Lines&, State& s, Context&) { return s; }
 };
 
-// A list of texts. Functions, because g++ 12 destroys the members of an aggregate twice that is written inside a
-// co_await expression, and knows no initializer lists there.
+// A list of texts. Functions, because g++ 12 destroys the members of an aggregate twice that is
+// written inside a co_await expression, and knows no initializer lists there.
 template <class... Text>
 std::vector<std::string> list(Text... texts) {
   return {std::string(std::move(texts))...};

@@ -70,7 +70,8 @@ SERVER_TEST(CastIn, a_transaction_that_runs_again_after_a_conflict_sends_once) {
   EXPECT_EQ(must(co_await diary.call<Diary::Lines>()), list("run " + std::to_string(runs)));
 }
 
-// The process that serves the type knows the entity, and runs calls without reading: they come behind.
+// The process that serves the type knows the entity, and runs calls without reading: they come
+// behind.
 SERVER_TEST(CastIn, a_call_of_the_serving_process_does_not_overtake_what_was_sent_before) {
   auto& server = *co_await world.serve<Diary>();
   const auto at_home = [&]() -> Task<void> {

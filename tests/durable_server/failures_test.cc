@@ -372,9 +372,9 @@ SERVER_TEST(Failures, one_messages_failures_are_not_counted_against_the_next) {
   auto entity = world.ref<Fussy>("f");
   must(co_await entity.cast(Fussy::Work{1}));
   co_await world.eventually([&] { return fussy->runs[1] == 2; });
-  // While that host waits for its third attempt, another one, which gets on with it, comes: a message of
-  // its own process has it look at the queue, whoever is to. One that meets a conflict queues what comes
-  // next, and nobody has it look again: then another process comes.
+  // While that host waits for its third attempt, another one, which gets on with it, comes: a
+  // message of its own process has it look at the queue, whoever is to. One that meets a conflict
+  // queues what comes next, and nobody has it look again: then another process comes.
   auto able = std::make_shared<Fussy>();
   able->may_do_one = true;
   std::vector<Process*> quick;

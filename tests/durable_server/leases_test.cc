@@ -36,7 +36,8 @@ HostOptions with_host_lease(Duration lease) {
 
 SERVER_TEST(Leases, hosts_whose_calendars_differ_by_hours_and_years_live_together) {
   if (!world.is_steady()) co_return;  // there a renewal may come late
-  for (const Duration ahead : {Duration(0h), Duration(5h), Duration(-5h), Duration(24h * 365 * 10)}) {
+  for (const Duration ahead :
+       {Duration(0h), Duration(5h), Duration(-5h), Duration(24h * 365 * 10)}) {
     co_await world.serve<Counter>(std::make_shared<Counter>(), quick_options(), {}, ahead);
   }
   co_await expect_hosts(world, 4, 60s);

@@ -1,4 +1,5 @@
-// Logs: appended to in order, numbered without a gap, read from either end, trimmed at the beginning.
+// Logs: appended to in order, numbered without a gap, read from either end, trimmed at the
+// beginning.
 #include <gmock/gmock.h>
 
 #include "behaviours.h"

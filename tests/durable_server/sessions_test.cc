@@ -60,7 +60,8 @@ SERVER_TEST(PausedCallers, whose_reply_came_and_was_swept_are_told_that_the_outc
   caller.thaw();
   co_await world.eventually([&] { return answer->has_value(); });
   if (**answer) co_return;  // it was quicker than the freeze
-  EXPECT_EQ((*answer)->error().kind(), ErrorKind::outcome_unknown) << (*answer)->error().to_string();
+  EXPECT_EQ((*answer)->error().kind(), ErrorKind::outcome_unknown)
+      << (*answer)->error().to_string();
 }
 
 SERVER_TEST(PausedCallers, whose_message_was_processed_without_them_are_told_the_same) {

@@ -63,8 +63,8 @@ Line attacked(const Mutant& mutant, const Attacker& attacker, std::size_t most) 
   return std::move(*first);
 }
 
-// Without a mutant, each attack that found one must find nothing. Many share one command: the longest
-// is run.
+// Without a mutant, each attack that found one must find nothing. Many share one command: the
+// longest is run.
 void hold_against_the_truth(std::vector<Line>& lines, const Attacker& attacker, unsigned jobs) {
   struct Truth {
     Attack attack;

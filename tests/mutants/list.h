@@ -5,9 +5,9 @@
 //   must    survive                for canaries only: nothing is wrong, and nobody may find it
 //   attack  SECONDS PROGRAM ARGUMENTS...
 //
-// An attack must find the mutant within its seconds. CI goes from one to the next until one has; a campaign
-// wants it of each. PROGRAM is a test program or semper-sim, behind settings NAME=VALUE of its
-// environment, if any. Lines that begin with # are remarks.
+// An attack must find the mutant within its seconds. CI goes from one to the next until one has; a
+// campaign wants it of each. PROGRAM is a test program or semper-sim, behind settings NAME=VALUE of
+// its environment, if any. Lines that begin with # are remarks.
 #pragma once
 
 #include <chrono>

@@ -37,8 +37,8 @@ struct Victim {
   std::string judge;
   std::string format = "semper-1";  // empty: either, by the life's seed
   bool flushes = true;
-  // In some rounds; not for who makes no promise about that, nor on loop devices: there the kernel tells
-  // one process of a failed flush, and the other one nothing.
+  // In some rounds; not for who makes no promise about that, nor on loop devices: there the kernel
+  // tells one process of a failed flush, and the other one nothing.
   bool flushes_fail = true;
   bool on_loop = false;  // the ring is on a loop device over a file of the disk
 };
@@ -93,8 +93,8 @@ class Life {
     plan.cut_before = random_.chance(0.5);
     has_faults_ = victim_.flushes_fail && random_.chance(0.25);
     if (has_faults_) plan.fail_flush = 1 + random_.below(30);
-    // Whoever held something is known to be dead after most cuts, and after some, as after a reboot,
-    // not known to be.
+    // Whoever held something is known to be dead after most cuts, and after some, as after a
+    // reboot, not known to be.
     const bool is_new_boot = random_.chance(0.02);
     const bool is_judged = is_last || random_.chance(0.8);
     disk_->arm(plan);

@@ -1,10 +1,10 @@
-// A campaign: processes at work on a disk whose power goes again and again, each time at another counted
-// operation, and a judge of what is left.
+// A campaign: processes at work on a disk whose power goes again and again, each time at another
+// counted operation, and a judge of what is left.
 //
-// What a cut takes, when it comes and how the disk behaves follows from the seed; what the processes are
-// doing at that moment is up to the machine. A life is a disk from its first file on, through a few
-// cuts; its seed is that of the campaign and one more for each life, so that a failure can be repeated
-// from the life's beginning.
+// What a cut takes, when it comes and how the disk behaves follows from the seed; what the
+// processes are doing at that moment is up to the machine. A life is a disk from its first file on,
+// through a few cuts; its seed is that of the campaign and one more for each life, so that a
+// failure can be repeated from the life's beginning.
 #pragma once
 
 #include <chrono>

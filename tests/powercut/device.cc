@@ -29,8 +29,8 @@ Result<std::unique_ptr<BlockDevice>> open_ring_file(const RoleOptions& options) 
   SeededRandom random(options.seed);
   FileDeviceOptions chosen;
   chosen.mode = kModes[random.below(std::size(kModes))];
-  // On a block device both sides choose the same: where one writes directly what another one has just
-  // changed in the page cache, the kernel says EIO to the next flush.
+  // On a block device both sides choose the same: where one writes directly what another one has
+  // just changed in the page cache, the kernel says EIO to the next flush.
   const bool is_direct = options.device.empty() ? random.chance(0.5) : options.format == "semper-1";
   chosen.cache = is_direct ? DeviceCache::direct_if_possible : DeviceCache::page_cache;
   chosen.spin = std::chrono::microseconds(0);

@@ -52,8 +52,8 @@ std::optional<int> run_disk_role(const std::vector<std::string>& arguments);
 // root is at work: nothing is left behind, whatever ends the program.
 std::optional<std::string> powercut_obstacle();
 
-// What a machine forgets that goes dark, besides disks: shared memory, and (where `is_new_boot`) which
-// boot it was. Only for root; others keep both.
+// What a machine forgets that goes dark, besides disks: shared memory, and (where `is_new_boot`)
+// which boot it was. Only for root; others keep both.
 void forget_memory(bool is_new_boot);
 
 }  // namespace semper::testing

@@ -1,11 +1,12 @@
 // DiskImage: a tree of folders and files twice, as programs see it and as the disk has it.
 //
-// Names are what a folder holds; a folder has to be flushed for its names to be durable, which is what
-// POSIX leaves of it. What becomes of names at a power cut is one of two worlds:
-//   posix      a flush of a file says nothing about its name; each change of a name since the folder's
-//              flush is there or not, whatever came before it
-//   journaled  changes of names are there up to some point, in their order, and a flush of a file brings
-//              all earlier ones along: what ext4 and XFS do, and programs have come to rely on
+// Names are what a folder holds; a folder has to be flushed for its names to be durable, which is
+// what POSIX leaves of it. What becomes of names at a power cut is one of two worlds:
+//   posix      a flush of a file says nothing about its name; each change of a name since the
+//              folder's flush is there or not, whatever came before it
+//   journaled  changes of names are there up to some point, in their order, and a flush of a file
+//              brings all earlier ones along: what ext4 and XFS do, and programs have come to rely
+//              on
 // A rename is there or not, never half. A file that has no durable name is gone.
 #pragma once
 

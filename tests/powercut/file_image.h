@@ -1,10 +1,10 @@
 // FileImage: one file twice, as programs see it and as the disk has it.
 //
-// A write changes the first; a flush moves it to the second. What lies between the two is a log: since
-// the last flush, each page as each write left it, and each change of the size. At a power cut the disk
-// may hold, for every page of 4096 bytes, what was flushed, or any of these versions, or a mixture of
-// their sectors of 512 bytes; of the changes of the size it holds the first ones, up to some point, as
-// with a journal of metadata.
+// A write changes the first; a flush moves it to the second. What lies between the two is a log:
+// since the last flush, each page as each write left it, and each change of the size. At a power
+// cut the disk may hold, for every page of 4096 bytes, what was flushed, or any of these versions,
+// or a mixture of their sectors of 512 bytes; of the changes of the size it holds the first ones,
+// up to some point, as with a journal of metadata.
 #pragma once
 
 #include <array>
@@ -21,7 +21,8 @@ namespace semper::testing {
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::size_t kTearBytes = 512;
 
-// How much a cut takes; drawn once for each cut, so that some take everything and some nearly nothing.
+// How much a cut takes; drawn once for each cut, so that some take everything and some nearly
+// nothing.
 struct CutTemper {
   double keeps = 0;       // pages that were written and not flushed, and are there
   double tears = 0;       // pages that are a mixture

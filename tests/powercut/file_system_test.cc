@@ -1,5 +1,5 @@
-// The attacker itself: what was flushed survives a power cut, what was not is lost under some seed, and
-// the kernel's caches change nothing about either.
+// The attacker itself: what was flushed survives a power cut, what was not is lost under some seed,
+// and the kernel's caches change nothing about either.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>

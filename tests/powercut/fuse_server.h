@@ -2,16 +2,17 @@
 //
 // Programs may do with it what they do with any file system: O_DIRECT, io_uring, shared mappings,
 // locks of every kind. How the kernel caches it, and why:
-//   - its page cache is used and kept (FOPEN_KEEP_CACHE, attributes and names valid for ever): nobody
-//     else changes these files, and shared mappings need it (FOPEN_DIRECT_IO refuses or splits them);
-//   - without FUSE_CAP_WRITEBACK_CACHE: then each write() arrives here before it returns, in its order,
-//     and what a mapping changed arrives when the kernel writes it back, at the latest at msync or
-//     fsync;
-//   - every fsync, fdatasync and msync(MS_SYNC) arrives as FUSE_FSYNC. sync_file_range, sync and syncfs
-//     do not arrive: they make nothing durable;
+//   - its page cache is used and kept (FOPEN_KEEP_CACHE, attributes and names valid for ever):
+//     nobody else changes these files, and shared mappings need it (FOPEN_DIRECT_IO refuses or
+//     splits them);
+//   - without FUSE_CAP_WRITEBACK_CACHE: then each write() arrives here before it returns, in its
+//     order, and what a mapping changed arrives when the kernel writes it back, at the latest at
+//     msync or fsync;
+//   - every fsync, fdatasync and msync(MS_SYNC) arrives as FUSE_FSYNC. sync_file_range, sync and
+//     syncfs do not arrive: they make nothing durable;
 //   - a write with O_DSYNC, O_SYNC or RWF_DSYNC arrives with that flag, and the kernel sends an
-//     FUSE_FSYNC of the same thread behind it. The range of the write is durable with the write, and
-//     that one flush is not taken for one of the whole file;
+//     FUSE_FSYNC of the same thread behind it. The range of the write is durable with the write,
+//     and that one flush is not taken for one of the whole file;
 //   - locks stay in the kernel.
 //
 // The cut: the operation it falls on, and every later one, is never answered, so that nobody can

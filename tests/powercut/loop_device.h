@@ -1,5 +1,5 @@
-// A block device over a file of the disk under test: what is written to it goes through the kernel's
-// block layer, and its flushes become flushes of the file.
+// A block device over a file of the disk under test: what is written to it goes through the
+// kernel's block layer, and its flushes become flushes of the file.
 #pragma once
 
 #include <cstdint>

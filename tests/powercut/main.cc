@@ -1,5 +1,5 @@
-// The main of the power cut tests, of the disk, of the victims, and of campaigns by hand: the arguments
-// tell which.
+// The main of the power cut tests, of the disk, of the victims, and of campaigns by hand: the
+// arguments tell which.
 #include <cstdlib>
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
-// What a process says it did, in a file outside the disk under test: a line for each step, written with
-// one write(), so that SIGKILL leaves whole lines. A line is a letter and numbers.
+// What a process says it did, in a file outside the disk under test: a line for each step, written
+// with one write(), so that SIGKILL leaves whole lines. A line is a letter and numbers.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ std::vector<Note> read_notes(const std::string& path);
 std::uint64_t highest(const std::vector<Note>& notes, const std::string& letters);
 bool has_note(const std::vector<Note>& notes, char what);
 
-// An item whose bytes follow from its number, and the number that an item says it has. Nothing: it is
-// none of these, or was changed.
+// An item whose bytes follow from its number, and the number that an item says it has. Nothing: it
+// is none of these, or was changed.
 std::string numbered_item(std::uint64_t number);
 std::uint64_t number_of_item(const std::string& item);
 

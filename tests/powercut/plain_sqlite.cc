@@ -1,5 +1,5 @@
-// A victim that must be caught: SQLite that is told not to flush (synchronous=OFF) and acknowledges what
-// it has committed. With flushes it is a well-known store that must not be.
+// A victim that must be caught: SQLite that is told not to flush (synchronous=OFF) and acknowledges
+// what it has committed. With flushes it is a well-known store that must not be.
 #include <sqlite3.h>
 
 #include <string>

@@ -1,8 +1,8 @@
 // The victims' processes, and those that judge what is left of their work.
 //
-// A worker runs until it is killed, and keeps notes outside the disk under test. A judge runs after the
-// power came back: it opens what is there, does what was left undone, compares it with the notes, writes
-// a line "wrong: ..." for each broken promise and "judged N" at the end.
+// A worker runs until it is killed, and keeps notes outside the disk under test. A judge runs after
+// the power came back: it opens what is there, does what was left undone, compares it with the
+// notes, writes a line "wrong: ..." for each broken promise and "judged N" at the end.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// error: use of deleted function .*call
+// error: use of deleted function .*TheBehaviourHasNoHandleCall .*::call
 #include "thing.h"
 
 semper::Async<int> call(semper::Ref<Thing> thing) {

@@ -1,4 +1,4 @@
-// error: use of deleted function .*cast
+// error: use of deleted function .*TheBehaviourHasNoHandleCast .*::cast
 #include "thing.h"
 
 semper::Async<void> cast(semper::Ref<Thing> thing) {

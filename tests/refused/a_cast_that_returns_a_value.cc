@@ -1,4 +1,5 @@
-// error: static assertion failed: handle_cast returns void, semper::Outcome, or a Task of one of them
+// error: static assertion failed: handle_cast returns void, semper::Outcome, or a Task of one of
+// them
 #include "thing.h"
 
 struct Talkative : Thing {

@@ -1,4 +1,5 @@
-// Many at once: a thousand streams over one channel, a thousand channels, and a server that is killed.
+// Many at once: a thousand streams over one channel, a thousand channels, and a server that is
+// killed.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>

@@ -20,8 +20,8 @@ struct Counting {
   int tick_ms = 1;            // from one number to the next
 };
 
-// Serves /test.Count/Pipe and /test.Count/State: one batch {n} every tick, the same numbers in every
-// process, since they are counted from the epoch; and /test.Count/Echo. Does not return.
+// Serves /test.Count/Pipe and /test.Count/State: one batch {n} every tick, the same numbers in
+// every process, since they are counted from the epoch; and /test.Count/Echo. Does not return.
 int serve(int port, Counting counting);
 
 class ServerProcess {

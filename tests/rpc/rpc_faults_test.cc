@@ -1,5 +1,6 @@
-// Streams over gRPC to a real server in another process, which is killed, stopped, restarted and cut
-// off. Every stream recovers; a State follows every success; what resumes loses and repeats nothing.
+// Streams over gRPC to a real server in another process, which is killed, stopped, restarted and
+// cut off. Every stream recovers; a State follows every success; what resumes loses and repeats
+// nothing.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -68,8 +69,8 @@ class RpcFaults : public ::testing::Test {
       ++updates;
     }
   }
-  // Reads the pipe until it says that it was lost, without a fault on the way: by this side's own pings,
-  // long before the server's.
+  // Reads the pipe until it says that it was lost, without a fault on the way: by this side's own
+  // pings, long before the server's.
   void wait_for_loss() {
     const int before = lost;
     const auto timer = system_clock().call_at(system_clock().after(10s), [&] { pipe->close(); });

@@ -1,7 +1,7 @@
 // LyingBackend: a store that breaks its promises, to see that the simulation notices.
 //
-// For tests of the simulation alone: no program survives it, and none has to. A run in which it has lied and
-// every promise seems to be kept is a workload, or a judge, that sees nothing.
+// For tests of the simulation alone: no program survives it, and none has to. A run in which it has
+// lied and every promise seems to be kept is a workload, or a judge, that sees nothing.
 #pragma once
 
 #include <memory>

@@ -71,7 +71,8 @@ std::vector<std::string> all_plans() {
   return paths;
 }
 
-// A file, from where this runs or from the source folder; or one of those that there are: features/NAME.txt.
+// A file, from where this runs or from the source folder; or one of those that there are:
+// features/NAME.txt.
 std::string plan_at(const std::string& path) {
   for (const char* folder :
        {"", SEMPER_SOURCE_FOLDER "/", SEMPER_SOURCE_FOLDER "/tests/simulation/plans/"}) {

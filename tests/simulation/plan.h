@@ -1,4 +1,5 @@
-// Plan: what may go wrong in a simulation, how often, and how much is done meanwhile; from a data file.
+// Plan: what may go wrong in a simulation, how often, and how much is done meanwhile; from a data
+// file.
 //
 //   # plans/storm.txt
 //   workloads       counter bank            # which may be drawn; `all`
@@ -8,10 +9,10 @@
 //   crash.every     2s..10s off 0.3
 //   at 1.25s crash process=1 steps=37       # for certain; then nothing of its kind is drawn
 //
-// Each number is a value or a range LOW..HIGH that a seed draws from; `off P` says in which part of the
-// seeds it is 0 instead (swarm testing: Groce et al., 2012). Times end in ns, us, ms, s or min. What a
-// plan does not name keeps its default, which is no fault at all. The parser is strict: errors name the
-// file and the line.
+// Each number is a value or a range LOW..HIGH that a seed draws from; `off P` says in which part of
+// the seeds it is 0 instead (swarm testing: Groce et al., 2012). Times end in ns, us, ms, s or min.
+// What a plan does not name keeps its default, which is no fault at all. The parser is strict:
+// errors name the file and the line.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Plans: what is drawn from them, what is refused and how, and that a scenario written as a plan is itself.
+// Plans: what is drawn from them, what is refused and how, and that a scenario written as a plan is
+// itself.
 #include "plan.h"
 
 #include <filesystem>

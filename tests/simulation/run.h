@@ -1,10 +1,11 @@
 // Run: one seed from its beginning to its verdict.
 //
 //   safety     processes, clients and disturbances, until the clients have done what they shall
-//   liveness   the disturbances end, everybody is there, and within kConverge of simulated time every
-//              caller is answered, queues are empty, no lock and no reply is left
+//   liveness   the disturbances end, everybody is there, and within kConverge of simulated time
+//              every caller is answered, queues are empty, no lock and no reply is left
 //   verdict    the workloads hold the states against what their clients were told
-//   departure  everybody goes, and nothing is left in the store besides states, nor a timer in the clock
+//   departure  everybody goes, and nothing is left in the store besides states, nor a timer in the
+//              clock
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@
 
 namespace semper::simulation {
 
-// Simulated time in which everything must come to rest when the faults are over: the longest lease (the
-// session's, 10 s), the pauses of failing messages and a stuck commit, four times.
+// Simulated time in which everything must come to rest when the faults are over: the longest lease
+// (the session's, 10 s), the pauses of failing messages and a stuck commit, four times.
 inline constexpr Duration kConverge = std::chrono::seconds(60);
 
 struct Outcome {

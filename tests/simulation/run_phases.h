@@ -1,5 +1,5 @@
-// Run: one scenario from its beginning to its verdict, phase by phase: safety in run.cc, what must come
-// right afterwards in run_end.cc. For these two alone; others call run() (run.h).
+// Run: one scenario from its beginning to its verdict, phase by phase: safety in run.cc, what must
+// come right afterwards in run_end.cc. For these two alone; others call run() (run.h).
 #pragma once
 
 #include <functional>

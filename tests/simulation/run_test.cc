@@ -1,5 +1,5 @@
-// One seed is one run: the same trace in this process, in another one, and in another order; and a run that
-// goes wrong says so.
+// One seed is one run: the same trace in this process, in another one, and in another order; and a
+// run that goes wrong says so.
 #include "run.h"
 
 #include <array>

@@ -1,7 +1,8 @@
-// Scenario: one run as its seed drew it from a plan: every rate, and every disturbance with its time.
+// Scenario: one run as its seed drew it from a plan: every rate, and every disturbance with its
+// time.
 //
-// A scenario can be written as a plan that allows nothing else (to_plan), so that a run that was made
-// smaller is repeated like any other: semper-sim --seeds SEED..SEED --plan FILE.
+// A scenario can be written as a plan that allows nothing else (to_plan), so that a run that was
+// made smaller is repeated like any other: semper-sim --seeds SEED..SEED --plan FILE.
 #pragma once
 
 #include <cstdint>
@@ -33,14 +34,16 @@ struct Scenario {
   std::string to_plan() const;
 };
 
-// The workloads that there are, and which of them a plan means by `all`. Those of a feature are named by its own
-// plan (plans/features): a new one so leaves what every other seed draws as it was.
+// The workloads that there are, and which of them a plan means by `all`. Those of a feature are
+// named by its own plan (plans/features): a new one so leaves what every other seed draws as it
+// was.
 struct KnownWorkloads {
   std::vector<std::string> names;
   std::vector<std::string> all;
 };
 
-// `only`: none, or the workload that is to run. Error: invalid_argument (a workload that there is not).
+// `only`: none, or the workload that is to run. Error: invalid_argument (a workload that there is
+// not).
 Result<Scenario> draw_scenario(const Plan& plan, std::uint64_t seed, const KnownWorkloads& known,
                                const std::string& only);
 

@@ -1,7 +1,9 @@
-// Simulation: one thread, one seed, virtual time, and the loops of several processes that run in it.
+// Simulation: one thread, one seed, virtual time, and the loops of several processes that run in
+// it.
 //
-// Which loop runs next is drawn at each step, and what ends a process, a loop or a call is due after a
-// number of steps: so it falls between any two awaits. Nothing here knows of workloads or of plans.
+// Which loop runs next is drawn at each step, and what ends a process, a loop or a call is due
+// after a number of steps: so it falls between any two awaits. Nothing here knows of workloads or
+// of plans.
 //
 // A step is one handler of one loop. When no loop has anything to run, time goes to the next timer.
 #pragma once
@@ -97,7 +99,8 @@ class Simulation {
   const std::vector<std::string>& findings() const { return findings_; }
 
   enum class End : std::uint8_t { done, late, stuck };
-  // Runs until `done` (looked at between steps), or until no more time is left, or nothing can happen.
+  // Runs until `done` (looked at between steps), or until no more time is left, or nothing can
+  // happen.
   End run_until(const std::function<bool()>& done, Duration at_most);
 
  private:

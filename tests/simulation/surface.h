@@ -1,5 +1,5 @@
-// Surface: which public operations the workloads drew, and how often. surface_test compares it with the
-// operations that the public headers declare.
+// Surface: which public operations the workloads drew, and how often. surface_test compares it with
+// the operations that the public headers declare.
 #pragma once
 
 #include <cstdint>

@@ -7,7 +7,8 @@
 namespace semper::simulation {
 namespace {
 
-// Without comments, and without what lies in braces inside the class: bodies, nested types, initialisers.
+// Without comments, and without what lies in braces inside the class: bodies, nested types,
+// initialisers.
 std::string outline_of(const std::string& header, const std::string& type) {
   std::string code;
   std::istringstream lines(header);

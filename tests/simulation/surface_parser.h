@@ -1,5 +1,5 @@
-// The public operations that a class in a header declares, by name: enough of a parser for the headers of this
-// project, no more.
+// The public operations that a class in a header declares, by name: enough of a parser for the
+// headers of this project, no more.
 #pragma once
 
 #include <set>

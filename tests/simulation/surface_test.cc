@@ -1,5 +1,5 @@
-// A public operation that no workload draws is not attacked: each one that the headers declare is drawn, or is
-// named below with the reason.
+// A public operation that no workload draws is not attacked: each one that the headers declare is
+// drawn, or is named below with the reason.
 #include "surface.h"
 
 #include <fstream>
@@ -41,7 +41,8 @@ constexpr Declared kDeclared[] = {
     {"durable/stream.h", "BasicStream"},
 };
 
-// What changes nothing and waits for nothing, or is drawn where a simulation cannot go. Not for what is new.
+// What changes nothing and waits for nothing, or is drawn where a simulation cannot go. Not for
+// what is new.
 const std::map<std::string, std::string> kNotDrawn = {
     {"Ref::entity", "a name"},
     {"Ref::untyped", "the same Ref without its type"},

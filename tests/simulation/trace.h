@@ -1,4 +1,5 @@
-// Trace: everything that happened in a simulation, in order, with a hash by which two runs are compared.
+// Trace: everything that happened in a simulation, in order, with a hash by which two runs are
+// compared.
 //
 // The hash takes in every event, kept or not; a run that is to be shown keeps them (keep()).
 #pragma once
@@ -27,7 +28,8 @@ struct TraceEvent {
 
 class Trace {
  public:
-  // From now on events are kept for events(); a bound keeps a run that never ends from taking all memory.
+  // From now on events are kept for events(); a bound keeps a run that never ends from taking all
+  // memory.
   static constexpr std::size_t kEventsAtMost = 200'000;
   void keep() { keeps_ = true; }
 

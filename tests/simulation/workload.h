@@ -1,15 +1,16 @@
 // Workload: what programs do in a simulation, and what must be true of it afterwards.
 //
-// A workload has behaviours, which every host serves, and clients: coroutines on a loop of some process,
-// which are lost with it and begun anew on the next one. What a client remembers (which numbers it has
-// sent, what it was told) lies in the workload, as a program's own file would. Everything public that a
-// client does goes through Client::operate, with its name.
+// A workload has behaviours, which every host serves, and clients: coroutines on a loop of some
+// process, which are lost with it and begun anew on the next one. What a client remembers (which
+// numbers it has sent, what it was told) lies in the workload, as a program's own file would.
+// Everything public that a client does goes through Client::operate, with its name.
 //
 //   Task<void> Bank::client(Client& client) {
 //     while (client.more()) {
 //       auto account = semper::ref<Account>(client.store(), client.entity());
 //       const Account::Transfer transfer{...};
-//       auto told = co_await client.operate("Ref::call", "transfer 5 to 3", account.call(transfer, patient()));
+//       auto told = co_await client.operate("Ref::call", "transfer 5 to 3",
+//                                           account.call(transfer, patient()));
 //       ...
 //     }
 //   }

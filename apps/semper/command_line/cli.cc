@@ -107,8 +107,8 @@ class Program {
     settings.store_is_from_environment = true;
   }
 
-  // What is wrong with the words, in ours. A word that nothing knows says more than what was missing
-  // instead of it.
+  // What is wrong with the words, in ours. A word that nothing knows says more than what was
+  // missing instead of it.
   std::string complaint(const CLI::ParseError& error) const {
     const bool lacks_command = std::string_view(error.what()).starts_with("A subcommand");
     for (const std::string& stranger : app_.remaining(/*recurse=*/true)) {

@@ -1,6 +1,6 @@
-// Command `complete`, for completion scripts: what may stand at the cursor that only the store knows, types,
-// ids and messages. A line each, as it would be typed; nothing, without a word, where the store cannot be
-// read: whoever presses Tab did not ask for an error.
+// Command `complete`, for completion scripts: what may stand at the cursor that only the store
+// knows, types, ids and messages. A line each, as it would be typed; nothing, without a word, where
+// the store cannot be read: whoever presses Tab did not ask for an error.
 #pragma once
 
 #include <string>

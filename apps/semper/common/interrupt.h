@@ -1,10 +1,11 @@
 // Interrupt: Ctrl-C, SIGTERM and a closed terminal (SIGHUP) as a request to end.
 //
-// main() makes one before anything else, so that a signal is never answered by chance: it waits until
-// the command has said what becomes of it. A command that ends in order when asked to (it leaves work
-// that can be gone on with, or a summary) has the stop token; any other ends at once, as by the signal.
-// The second signal always ends the process. A signal that was ignored when the process was started
-// (nohup, a shell's background job) stays ignored. See semper/env/termination.h.
+// main() makes one before anything else, so that a signal is never answered by chance: it waits
+// until the command has said what becomes of it. A command that ends in order when asked to (it
+// leaves work that can be gone on with, or a summary) has the stop token; any other ends at once,
+// as by the signal. The second signal always ends the process. A signal that was ignored when the
+// process was started (nohup, a shell's background job) stays ignored. See
+// semper/env/termination.h.
 #pragma once
 
 #include <cstdint>

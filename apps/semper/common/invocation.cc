@@ -12,8 +12,8 @@
 namespace semper::cli {
 namespace {
 
-// The same store, opened so that what is not asked for does not happen: a misspelt path must not become an
-// empty store, and who only looks needs no right to write.
+// The same store, opened so that what is not asked for does not happen: a misspelt path must not
+// become an empty store, and who only looks needs no right to write.
 std::string url_for(std::string url, Invocation::Purpose purpose) {
   const auto parsed = StoreUrl::parse(url);
   const bool says_how = !parsed || parsed->scheme != "sqlite" || parsed->parameter("access");
@@ -28,8 +28,8 @@ bool is_relative_path(std::string_view url) {
   return parsed && parsed->scheme == "sqlite" && !parsed->path.starts_with('/');
 }
 
-// A path from one folder leads elsewhere from another: it is the variable that has to be put right, and no
-// second store to be made.
+// A path from one folder leads elsewhere from another: it is the variable that has to be put right,
+// and no second store to be made.
 Error explain_environment(const std::string& url, const Error& error) {
   if (error.kind() != ErrorKind::not_found || !is_relative_path(url)) {
     return error.in("SEMPER_STORE");

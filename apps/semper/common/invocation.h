@@ -2,7 +2,8 @@
 // where results and questions go.
 //
 // Results go to `out`, as plain words or, with --json, as one document or one line of JSON per
-// event. Everything else (errors, notes, questions) goes to `err`, so that pipes carry results only.
+// event. Everything else (errors, notes, questions) goes to `err`, so that pipes carry results
+// only.
 #pragma once
 
 #include <iosfwd>
@@ -45,8 +46,8 @@ class Invocation {
   // For commands that are chosen with OnSignal::requests_stop.
   const Interrupt& interrupt() const { return interrupt_; }
 
-  // What a command does with the store. Only `create` makes one that is not there, and `read` needs no right
-  // to write it.
+  // What a command does with the store. Only `create` makes one that is not there, and `read` needs
+  // no right to write it.
   enum class Purpose { read, change, create };
   // Opens the store. Errors: invalid_argument (no URL, or a wrong one), and open_store's.
   Async<Store> open(Purpose purpose);

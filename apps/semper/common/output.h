@@ -19,8 +19,8 @@ class Output {
     end();
   }
 
-  // Error io where not all of it could be written: the stream is closed, its reader has gone, the disk is
-  // full, or what else the system says.
+  // Error io where not all of it could be written: the stream is closed, its reader has gone, the
+  // disk is full, or what else the system says.
   Status flush();
 
  private:

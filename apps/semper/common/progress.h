@@ -1,4 +1,5 @@
-// Progress: one line on a terminal that says how far a long command is, at most four times a second.
+// Progress: one line on a terminal that says how far a long command is, at most four times a
+// second.
 #pragma once
 
 #include <cstdint>

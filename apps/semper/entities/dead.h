@@ -1,5 +1,5 @@
-// semper dead: the messages of an entity that failed and were set aside; listing them, putting them back,
-// deleting them.
+// semper dead: the messages of an entity that failed and were set aside; listing them, putting them
+// back, deleting them.
 #pragma once
 
 #include <string>

@@ -11,7 +11,8 @@
 
 namespace semper::cli {
 
-// What was seen of an entity; twice, with the time in between that hosts need to show that they live.
+// What was seen of an entity; twice, with the time in between that hosts need to show that they
+// live.
 struct Seen {
   EntityId id;
   std::optional<EntityView> view;   // empty: there is no such entity

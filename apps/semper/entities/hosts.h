@@ -19,8 +19,8 @@ struct WatchedHost {
   bool is_silent = false;  // not seen to renew its row for the whole of its own lease
 };
 
-// Returns as soon as each was seen to renew (three times per lease), or has gone, or was silent for its
-// lease.
+// Returns as soon as each was seen to renew (three times per lease), or has gone, or was silent for
+// its lease.
 Async<std::vector<WatchedHost>> watch_hosts(Tenant tenant);
 
 bool serves(const HostView& host, const std::string& type);

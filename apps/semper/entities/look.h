@@ -1,5 +1,5 @@
-// Commands that look into entities: types, ls, show, queue. They need no host and no C++ type, and change
-// nothing.
+// Commands that look into entities: types, ls, show, queue. They need no host and no C++ type, and
+// change nothing.
 #pragma once
 
 #include <string>
@@ -21,7 +21,8 @@ std::size_t bound(std::size_t limit);
 // That an entity is not there may be because its type is not: the error then says so.
 Task<Error> explained(Tenant tenant, EntityId id, Error error);
 
-// inspect(), where the error not_found also says that the type is not there, and which may be meant.
+// inspect(), where the error not_found also says that the type is not there, and which may be
+// meant.
 Async<EntityView> inspect_known(Tenant tenant, EntityId id);
 
 Async<void> show_types(Invocation& invocation);

@@ -16,10 +16,10 @@ namespace semper::cli {
 // What the sender is told of the kinds of the fields. A call's host says it better.
 enum class FieldKinds : std::uint8_t { checked, left_to_host };
 
-// The content as it is sent. Where the message is stored by position and its fields are known, names are
-// taken for positions ({"by": 2}), those left out have their default; a name that there is not, or a value
-// too many, is refused, and so is content that is neither a list nor named. Error invalid_argument, with an
-// example of what would be right.
+// The content as it is sent. Where the message is stored by position and its fields are known,
+// names are taken for positions ({"by": 2}), those left out have their default; a name that there
+// is not, or a value too many, is refused, and so is content that is neither a list nor named.
+// Error invalid_argument, with an example of what would be right.
 Result<Bytes> fit_message(BytesView content, const MessageInfo& message, FieldKinds kinds);
 
 // "for example '[1]' or '{"by":1}'"; empty where none is known.

@@ -34,8 +34,9 @@ bool takes(const MessageInfo& message, Way way) {
   return way == Way::call ? message.call : message.cast;
 }
 
-// As hosts have registered it. Error not_found where they have registered the type, or no type at all, but not
-// this message: it would wait at the head of the queue for a host that knows it, and hold up what is behind.
+// As hosts have registered it. Error not_found where they have registered the type, or no type at
+// all, but not this message: it would wait at the head of the queue for a host that knows it, and
+// hold up what is behind.
 Async<MessageInfo> find_message(Tenant tenant, EntityId id, std::string name, Way way) {
   SEMPER_CO_TRY(const auto types, co_await list_types(tenant));
   const auto type = std::find_if(types.begin(), types.end(),
@@ -156,7 +157,8 @@ Async<std::string> explain_silence(Tenant tenant, EntityId id) {
 // Nothing: the wait was interrupted.
 using Reply = std::optional<Result<Bytes>>;
 
-// Sends it, and waits for the reply or the interruption, whichever comes first. What was sent stays sent.
+// Sends it, and waits for the reply or the interruption, whichever comes first. What was sent stays
+// sent.
 Task<Reply> wait_for_reply(const Prepared& prepared, Duration timeout,
                            std::optional<std::string> key, const Interrupt& interrupt) {
   OneShot<Reply> news;

@@ -1,4 +1,5 @@
-// Commands about timers: timers, timer cancel, pause, resume and trigger. They need no host and no C++ type.
+// Commands about timers: timers, timer cancel, pause, resume and trigger. They need no host and no
+// C++ type.
 #pragma once
 
 #include <string>

@@ -18,8 +18,8 @@ namespace {
 using Purpose = Invocation::Purpose;
 
 constexpr Duration kRedrawMinimum = std::chrono::milliseconds(100);
-// Entities with work that are looked at, of each type; and those of the picture before, which may have none
-// any more.
+// Entities with work that are looked at, of each type; and those of the picture before, which may
+// have none any more.
 constexpr std::size_t kLookedAt = 1'000;
 constexpr std::size_t kRemembered = 1'000;
 constexpr const char* kClear = "\x1b[H\x1b[2J";

@@ -1,4 +1,5 @@
-// Commands `ring verify` and `ring dump`: what lies on the device, without taking a role or changing a byte.
+// Commands `ring verify` and `ring dump`: what lies on the device, without taking a role or
+// changing a byte.
 #pragma once
 
 #include "common/invocation.h"

@@ -18,11 +18,12 @@ struct RingPlace {
 
 enum class DeviceAccess : std::uint8_t { read_only, read_write };
 
-// Says what is wrong with the words of a path. Errors: invalid_argument (it is empty), not_found (a link
-// to what is not there).
+// Says what is wrong with the words of a path. Errors: invalid_argument (it is empty), not_found (a
+// link to what is not there).
 Status check_path(const std::string& path);
 
-// Errors: open_block_device's, check_path's, and invalid_argument for a sector size that there is not.
+// Errors: open_block_device's, check_path's, and invalid_argument for a sector size that there is
+// not.
 Result<std::unique_ptr<BlockDevice>> open_ring_device(const RingPlace& place, DeviceAccess access,
                                                       ring::Flush flush = ring::Flush::always);
 

@@ -62,8 +62,8 @@ class Producing {
     InputReader reader(STDIN_FILENO, interrupt_.token());
     std::vector<char> buffer(kReadBytes);
     while (true) {
-      // Answers a consumer that asks for a pause although there is nothing to push, and notices that
-      // the ring is gone.
+      // Answers a consumer that asks for a pause although there is nothing to push, and notices
+      // that the ring is gone.
       for (;;) {
         SEMPER_CO_TRY(const bool ready, reader.wait(kIdleLook));
         if (ready) break;
@@ -120,13 +120,13 @@ class Producing {
     }
   }
 
-  // A batch that is larger than what the ring takes at once goes in by halves. What an interrupt leaves
-  // out is counted.
+  // A batch that is larger than what the ring takes at once goes in by halves. What an interrupt
+  // leaves out is counted.
   Async<void> publish(std::span<const BytesView> batch) {
     const MonotonicTime deadline = clock_.after(patience_);
     while (!interrupt_.requested()) {
-      // Acknowledges what the consumer asks for; a push looks by itself only where the consumer is on
-      // this machine.
+      // Acknowledges what the consumer asks for; a push looks by itself only where the consumer is
+      // on this machine.
       SEMPER_CO_TRY(const ring::State state, co_await producer_.state());
       if (state == ring::State::suspended) {
         if (clock_.now() >= deadline) co_return fail(paused());
@@ -341,7 +341,8 @@ Async<void> ring_produce(Invocation& invocation, RingProduceArguments arguments)
 
 namespace {
 
-// Items that stay, and nobody waits for more: the ring need not be writable, and its consumer may be at work.
+// Items that stay, and nobody waits for more: the ring need not be writable, and its consumer may
+// be at work.
 Async<void> ring_show(Invocation& invocation, RingConsumeArguments arguments,
                       ring::AttachOptions options) {
   SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_only));

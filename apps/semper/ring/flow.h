@@ -1,5 +1,5 @@
-// Commands `ring produce` and `ring consume`: items in and out through the standard streams. They are
-// refused (`conflict`) while a program has the role that they need.
+// Commands `ring produce` and `ring consume`: items in and out through the standard streams. They
+// are refused (`conflict`) while a program has the role that they need.
 #pragma once
 
 #include <cstdint>

@@ -56,8 +56,8 @@ Error not_started(const std::string& program, int number) {
                                                 "; give a program, or its path, after --");
 }
 
-// Runs the command to its end with these bytes as its standard input. It keeps `role` open: where this
-// process dies first, the journal stays taken for as long as the command is at work.
+// Runs the command to its end with these bytes as its standard input. It keeps `role` open: where
+// this process dies first, the journal stays taken for as long as the command is at work.
 Status run_command(const std::vector<std::string>& command, BytesView input, int role) {
   int pipe_ends[2];
   if (::pipe2(pipe_ends, O_CLOEXEC) != 0) {

@@ -1,6 +1,6 @@
-// Commands on journals: `semper journal push|list|run`. A journal is a ring whose items are performed
-// by the process that holds it (semper/ring/journal.h); while one does, these are refused (`conflict`),
-// but for list, which takes no role.
+// Commands on journals: `semper journal push|list|run`. A journal is a ring whose items are
+// performed by the process that holds it (semper/ring/journal.h); while one does, these are refused
+// (`conflict`), but for list, which takes no role.
 #pragma once
 
 #include <string>

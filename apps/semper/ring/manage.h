@@ -1,5 +1,5 @@
-// Commands `ring create`, `info`, `suspend` and `resume`. Whoever has a role of a ring keeps others out of
-// it, so suspend and resume are refused (`conflict`) while a program has the consumer's.
+// Commands `ring create`, `info`, `suspend` and `resume`. Whoever has a role of a ring keeps others
+// out of it, so suspend and resume are refused (`conflict`) while a program has the consumer's.
 #pragma once
 
 #include <string>

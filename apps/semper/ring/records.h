@@ -1,6 +1,8 @@
-// Records in a stream of bytes: how `ring produce` reads its input and `ring consume` writes its output.
+// Records in a stream of bytes: how `ring produce` reads its input and `ring consume` writes its
+// output.
 //
-//   lines    a record a line; the last one may lack its end. Records can hold anything but line ends
+//   lines    a record a line; the last one may lack its end. Records can hold anything but line
+//            ends
 //   framed   four bytes of length, little-endian, then the record: anything, also nothing
 #pragma once
 
@@ -30,8 +32,8 @@ class RecordCutter {
   // Error: invalid_argument, with its place in the input; the records before it were given out.
   Result<std::optional<BytesView>> next();
 
-  // The same once the input has ended: a last line without its end is a record. Error also where the
-  // input ends inside a framed record.
+  // The same once the input has ended: a last line without its end is a record. Error also where
+  // the input ends inside a framed record.
   Result<std::optional<BytesView>> last();
 
  private:

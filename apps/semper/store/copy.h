@@ -17,10 +17,10 @@ struct CopyArguments {
 };
 
 // Copies, catches up, verifies. Interrupted or killed at any moment, the same command goes on.
-// Errors: retry (somebody uses a store; the source changes faster than it is copied), already_exists
-// (the target is not empty), exhausted (rows that the target cannot hold), unsupported (versions of
-// the target cannot be raised), conflict (--compare: they differ), corrupt (the target does not hold
-// what was written), cancelled (interrupted).
+// Errors: retry (somebody uses a store; the source changes faster than it is copied),
+// already_exists (the target is not empty), exhausted (rows that the target cannot hold),
+// unsupported (versions of the target cannot be raised), conflict (--compare: they differ), corrupt
+// (the target does not hold what was written), cancelled (interrupted).
 Async<void> copy_store(Invocation& invocation, CopyArguments arguments);
 
 }  // namespace semper::cli

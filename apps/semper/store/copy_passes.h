@@ -4,9 +4,9 @@
 //   fill      writes every row from record().next on, without looking at what the target holds
 //   compare   reads both sides and says where they differ; writes the differences where asked to
 //
-// After a fill, and a compare that found nothing, the target is the source as it was at every moment
-// between the two: each page was the same before and after (a change that was taken back in between is
-// none). What is written to the source later is not in the target.
+// After a fill, and a compare that found nothing, the target is the source as it was at every
+// moment between the two: each page was the same before and after (a change that was taken back in
+// between is none). What is written to the source later is not in the target.
 #pragma once
 
 #include <cstdint>
@@ -47,7 +47,8 @@ class CopyPasses {
   CopyPasses(const Store& source, CopyTarget& target, const Interrupt& interrupt)
       : source_(source), target_(target), interrupt_(interrupt) {}
 
-  // `expected_bytes` is what the progress is measured by. Errors of all: cancelled (interrupted; what was written is recorded), retry, those of the stores.
+  // `expected_bytes` is what the progress is measured by. Errors of all: cancelled (interrupted;
+  // what was written is recorded), retry, those of the stores.
   Async<Measured> measure(Progress& progress);
   Async<void> fill(Progress& progress, std::uint64_t expected_bytes);
 

@@ -1,10 +1,10 @@
 // CopyTarget: the store that a copy goes to: rows in batches, and how far the copy is.
 //
-// The record of an unfinished copy lies in the target itself, at kCopyRecordKey, and is written in the
-// same transaction as the rows it speaks of: whenever the copy ends, by whatever, it says exactly what
-// is there. Each batch also checks that the record is still the one this process wrote, so that of two
-// copies into one target the older one ends with its next batch. Whoever finds no record finds no copy,
-// or a finished one.
+// The record of an unfinished copy lies in the target itself, at kCopyRecordKey, and is written in
+// the same transaction as the rows it speaks of: whenever the copy ends, by whatever, it says
+// exactly what is there. Each batch also checks that the record is still the one this process
+// wrote, so that of two copies into one target the older one ends with its next batch. Whoever
+// finds no record finds no copy, or a finished one.
 #pragma once
 
 #include <optional>
@@ -55,8 +55,8 @@ class CopyTarget {
   void set(const KeyValue& row);
   void clear(const KeyValue& row);
   bool is_empty_batch() const { return operations_ == 0; }
-  // Writes the batch and the record in one transaction. Errors: retry (another copy has taken over),
-  // and those of commits: then nothing of this batch was written, or all of it.
+  // Writes the batch and the record in one transaction. Errors: retry (another copy has taken
+  // over), and those of commits: then nothing of this batch was written, or all of it.
   Async<void> write();
 
   // Takes the record away: the copy is whole.

@@ -1,8 +1,8 @@
 // Who is using a store: hosts, and processes that wait for replies, of all its tenants.
 //
-// Both have rows that they renew every second or so; a row whose owner was killed stays until a host
-// sweeps it. So where there are rows, this waits to see them renewed. Programs that read and write
-// keys without hosts and calls leave no such trace.
+// Both have rows that they renew every second or so; a row whose owner was killed stays until a
+// host sweeps it. So where there are rows, this waits to see them renewed. Programs that read and
+// write keys without hosts and calls leave no such trace.
 #pragma once
 
 #include <string>

@@ -5,6 +5,7 @@
 //
 //   struct Add { std::int64_t by = 1; std::string note; };
 //   static_assert(semper::field_count<Add> == 2);
+//
 //   semper::visit_fields(add, [](auto&... fields) { (print(fields), ...); });
 //
 // Up to kMaxFields fields of any movable types, default member initialisers and type aliases

@@ -3,8 +3,8 @@
 // What for: the command line, the dashboard, logs of a test. When not: to store a type by named
 // fields (codec_json.h), or as a wire format between programs (send the CBOR).
 //
-//   semper::cbor_to_json(semper::encode(Add{2, "hi"}));    // [2,"hi"]
-//   semper::json_to_cbor(R"([2, "hi"])");                  // the same bytes again
+//   auto text = semper::cbor_to_json(semper::encode(Add{2, "hi"}));    // [2,"hi"]
+//   auto bytes = semper::json_to_cbor(R"([2, "hi"])");                 // the same bytes again
 //
 // Every CBOR item has a JSON form, and json_to_cbor converts it back. Items that JSON cannot
 // express are objects with one key that starts with a dollar sign:

@@ -5,6 +5,7 @@
 // existing wire format (specialise Codec for the type, or keep its bytes in a ByteString).
 //
 //   struct Add { std::int64_t by = 1; std::string note; };        // no macro, nothing to register
+//
 //   semper::Bytes bytes = semper::encode(Add{2, "hello"});        // CBOR [2, "hello"]
 //   semper::Result<Add> add = semper::decode<Add>(bytes);
 //   // or: "field 2 of Add: expected text, found an integer at byte 2"

@@ -6,8 +6,10 @@
 // the type: codec.h alone does not pull nlohmann's header into every file.
 //
 //   #include "semper/base/codec_json.h"
+//
 //   struct Order { std::string item; int count = 1; };
 //   NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Order, item, count)
+//
 //   semper::Bytes bytes = semper::encode(Order{"tea", 2});    // CBOR {"count": 2, "item": "tea"}
 //
 // DecodeOptions::strict refuses a document with fields that to_json does not write back (except

@@ -4,6 +4,7 @@
 // When not: a stored format; names change with the source, positions do not.
 //
 //   struct Add { std::int64_t by = 1; std::string note; };
+//
 //   semper::field_names<Add>();      // {"by", "note"}
 //
 // GCC only: empty if the compiler does not provide them (Clang before 18, whose templates accept no

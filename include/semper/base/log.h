@@ -6,8 +6,8 @@
 //
 //   semper::log_info("host", "serving Counter on sqlite:./data.db");
 //   semper::log_debug("queue", [&] { return "batch of " + std::to_string(n); });  // lazily
-//   semper::set_log_sink([](semper::LogLevel level, std::string_view component,
-//                           std::string_view message) {
+//   semper::set_log_sink([&my_logger](semper::LogLevel, std::string_view component,
+//                                     std::string_view message) {
 //     my_logger.write(component, message);
 //   });
 //

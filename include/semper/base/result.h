@@ -4,6 +4,7 @@
 // not: a broken precondition is a bug in the caller; it is asserted (see assert.h), not returned.
 //
 //   semper::Result<int> parse(std::string_view text);
+//
 //   auto n = parse("12");
 //   if (!n) return semper::fail(n.error().in("port of endpoint 3"));   // adds where
 //
@@ -206,10 +207,11 @@ Error error_from_errno(int number, std::string_view message);
 // These return the error, or else declare the value or continue. The CO_ forms are for coroutines;
 // you write the co_await in the expression.
 //
-//   SEMPER_ASSIGN_OR_RETURN(auto value, expression);
-//   SEMPER_RETURN_IF_ERROR(expression);
-//   SEMPER_CO_ASSIGN_OR_RETURN(auto value, co_await expression);
-//   SEMPER_CO_RETURN_IF_ERROR(co_await expression);
+//   SEMPER_ASSIGN_OR_RETURN(auto value, expression());
+//   SEMPER_RETURN_IF_ERROR(status());
+//
+//   SEMPER_CO_ASSIGN_OR_RETURN(auto value, co_await awaited());
+//   SEMPER_CO_RETURN_IF_ERROR(co_await awaited());
 //
 // The same under shorter names: SEMPER_TRY, SEMPER_TRY_STATUS, SEMPER_CO_TRY, SEMPER_CO_TRY_STATUS.
 #define SEMPER_ASSIGN_OR_RETURN(declaration, ...) SEMPER_TRY(declaration, __VA_ARGS__)

@@ -5,10 +5,12 @@
 // other libraries, whose spelling may change: give those an explicit name.
 //
 //   struct Counter { struct Add { std::int64_t by = 1; }; };
+//
 //   semper::type_name<Counter::Add>();          // "Counter::Add"
 //   semper::short_type_name<Counter::Add>();    // "Add"
 //
 //   struct Withdrawn { static constexpr std::string_view kName = "bank.withdrawal"; };
+//
 //   semper::type_name<Withdrawn>();             // "bank.withdrawal", whatever it is called today
 //
 // The rules: namespaces and enclosing classes are kept; an anonymous namespace, and the function

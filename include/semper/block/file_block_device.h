@@ -5,7 +5,7 @@
 //
 //   SEMPER_TRY_STATUS(create_block_file("queue.ring", {.size = 64 << 20}));
 //   SEMPER_TRY(auto device, open_block_device("queue.ring"));
-//   log(device->description());                       // "io_uring, O_DIRECT"
+//   log_info("queue", device->description());         // "io_uring, O_DIRECT"
 //
 // How it works: reads and writes use io_uring if this process may use it, and otherwise a few
 // threads with preadv and pwritev (seccomp, the sysctl kernel.io_uring_disabled). A flush is

@@ -5,7 +5,7 @@
 // must reach them.
 //
 //   auto shared = std::make_shared<LocalCompanion::Shared>();     // one per disk
-//   LocalCompanion companion(shared);                             // one per handle
+//   LocalCompanion companion(shared, "queue");                    // one per handle
 //
 // The words are zeroed when the last handle has closed. A role is held for as long as its Role
 // object exists, even after the handle has closed. Threads: any.

@@ -13,7 +13,8 @@
 // costs only what was written to it. An operation completes before it returns. Data lasts as long
 // as a handle or the MemoryDisk exists, so nothing is durable.
 //
-// Errors: exhausted (max_memory; part of the write may have taken place), permission, closed. Threads: any.
+// Errors: exhausted (max_memory; part of the write may have taken place), permission, closed.
+// Threads: any.
 #pragma once
 
 #include <atomic>

@@ -105,7 +105,8 @@ class Durable {
   // Or use no captures: pass what f needs as arguments, and f gets T& and a const& to a copy of
   // each. This is safe with every compiler.
   //
-  //   co_await session.with([](Session& s, const std::string& text) { return s.query(text); }, text);
+  //   auto query = [](Session& s, const std::string& text) { return s.query(text); };
+  //   auto rows = co_await session.with(query, text);
   template <class F, class First, class... Rest>
   requires internal::TakesToo<F, T&, First, Rest...>
   auto with(F f, First&& first, Rest&&... rest) const {

@@ -9,7 +9,7 @@
 //   while (auto event = co_await prices.next()) {
 //     std::visit(overloaded{
 //         [&](semper::stream::State<Table>& now) { table = std::move(now.state); },
-//         [&](semper::stream::UpdateBatch<Row>& rows) { apply(table, rows.updates); },
+//         [&](semper::stream::UpdateBatch<Row>& rows) { add_to(table, rows.updates); },
 //         [&](semper::stream::LostConnection& lost) { mark_as_stale(lost.reason); },
 //         [&](auto&) {}}, *event);
 //   }                                              // an error: closed, or see below

@@ -3,7 +3,7 @@
 // What for: retry loops. When not: waiting for an event that can be signalled; then wait for it.
 //
 //   Backoff backoff({.initial = 1ms, .maximum = 100ms}, random);
-//   while (!(ok = co_await attempt())) co_await sleep_for(clock, backoff.next());
+//   while (!co_await attempt()) SEMPER_CO_TRY_STATUS(co_await sleep_for(clock, backoff.next()));
 //
 // Waits grow by `factor` from `initial` to `maximum`, each drawn uniformly from its lower half
 // upwards ("equal jitter"), so that many callers do not come back together. Threads: one at a time.

@@ -20,8 +20,8 @@
 // further calls wait for a thread, at most kBlockingCallsWaiting of them. At the end of the
 // process, the threads are not joined.
 //
-// Errors: the function's own; internal (it threw); retry (too many wait), exhausted (no thread can be
-// started): then it did not run.
+// Errors: the function's own; internal (it threw); retry (too many wait), exhausted (no thread can
+// be started): then it did not run.
 //
 // Threads: any. After a fork, the child starts with no such threads and no calls.
 #pragma once

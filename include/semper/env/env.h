@@ -4,7 +4,8 @@
 // that it needs) instead of asking the operating system, so that the same code runs under a
 // simulation. When not: pure functions.
 //
-//   Host host(store, {.env = Env{&simulated_clock, &seeded_random}});
+//   const Env env{&simulated_clock, &seeded_random};
+//   DirectoryLayer directories(env);
 //
 // Ownership: the Env borrows; clock and random must outlive everything that uses them.
 #pragma once

@@ -17,6 +17,7 @@
 // the parent has used them: such a child must exec a program.
 //
 //   const ForkGuard fork_; // a member of an object that belongs to its process
+//
 //   SEMPER_TRY_STATUS(fork_.check("this store"));
 //
 // Threads: any.

@@ -3,7 +3,7 @@
 // What for: recording on disk who uses something (a ring's side), where no lock reaches. When not:
 // locks that the kernel releases with their holder; they need no identity.
 //
-//   if (state_of(holder) == ProcessState::dead) take_over();      // otherwise: wait, look, or refuse
+//   if (state_of(holder) == ProcessState::dead) take_over();   // otherwise: wait, look, or refuse
 //
 // Threads: any.
 #pragma once

@@ -6,7 +6,7 @@
 //   int main() { return semper::run(application()); }        // Task<int> application();
 //
 //   semper::Scheduler scheduler({.threads = 2});
-//   auto value = scheduler.block_on(store.transact(...));      // from a plain thread only
+//   auto value = scheduler.block_on(store.transact(change));   // from a plain thread only
 //
 // Threads: all members from any thread, except that block_on and the destructor must not be called
 // on one of the scheduler's own threads (asserted). In a forked child (fork.h) the parent's

@@ -3,7 +3,7 @@
 // What for: coroutines that are cancelled by Asio's signals, which are not thread-safe. When not:
 // mutual exclusion between coroutines that wait; it serializes handlers, not whole coroutines.
 //
-//   asio::co_spawn(serial_executor(executor), work(), ...);
+//   asio::co_spawn(serial_executor(executor), work(), asio::detached);
 //
 // It is a strand, unless only one thread runs the execution context: then it is the executor
 // itself, and each resumption takes one hop instead of two.

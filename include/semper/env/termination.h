@@ -9,7 +9,8 @@
 //     auto end = semper::termination();          // from here on a signal waits for us
 //     ...                                        // open the store, start the host
 //     static_cast<void>(co_await std::move(end));
-//     SEMPER_CO_TRY_STATUS(co_await host.stop());
+//     const auto stopped = co_await host.stop();
+//     co_return stopped ? 0 : 1;
 //   }
 //
 // From the call on, not only from the co_await, the first SIGINT or SIGTERM is kept for the

@@ -6,7 +6,7 @@
 //   SEMPER_CO_TRY(ring::Producer producer, co_await ring::Producer::attach(device, options));
 //   SEMPER_CO_TRY_STATUS(co_await producer.publish("an item"));          // durable and visible
 //
-//   SEMPER_CO_TRY(ring::Position end, co_await producer.push(items));     // durable, not visible
+//   SEMPER_CO_TRY(ring::Position end, co_await producer.push("another"));  // durable
 //   SEMPER_CO_TRY_STATUS(co_await producer.advance(end));                 // visible
 //
 // Concurrent calls are merged: while one write and flush is in progress, the next ones gather, and

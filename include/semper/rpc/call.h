@@ -6,8 +6,8 @@
 //   auto bytes = co_await rpc::call(channel, "/prices.Prices/Get", request.SerializeAsString(),
 //                                   {.deadline = 2s});
 //
-// Nothing blocks a thread: gRPC's own threads call back, and the waiting coroutine is resumed on its
-// executor. A coroutine that is cancelled (or destroyed) cancels its call.
+// Nothing blocks a thread: gRPC's own threads call back, and the waiting coroutine is resumed on
+// its executor. A coroutine that is cancelled (or destroyed) cancels its call.
 //
 // Errors: those of status.h. After `timeout`, `io` and `cancelled` it is unknown whether the server
 // did the work. invalid_argument also if nothing was sent: a method name or metadata that gRPC

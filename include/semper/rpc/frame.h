@@ -1,7 +1,7 @@
 // The messages of a Pipe RPC and a State RPC: the wire format, the same for all languages.
 //
-// What for: a client or server without Semper, and the tests. When not: a C++ program; subscribe.h and
-// server.h write and read them.
+// What for: a client or server without Semper, and the tests. When not: a C++ program; subscribe.h
+// and server.h write and read them.
 //
 // Both are server-streaming methods. In protobuf's language:
 //
@@ -12,9 +12,9 @@
 //   message StreamFrame {
 //     enum Begin { NO = 0; FRESH = 1; RESUMED = 2; }
 //     Begin begin = 1;                   // FRESH or RESUMED in the first frame, and only there
-//     optional bytes state = 2;          // State RPC: in a first frame that is FRESH, and only there
+//     optional bytes state = 2;          // State RPC: in a first frame that is FRESH, only
 //     bytes metadata = 3;                // first frame only
-//     bytes resume_token = 4;            // where the stream stands after this frame; empty: no resuming
+//     bytes resume_token = 4;            // where the stream is after this; empty: no resuming
 //     repeated bytes updates = 5;        // one batch; not in the first frame
 //   }
 //

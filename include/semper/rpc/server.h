@@ -4,10 +4,11 @@
 // which can also send the messages of frame.h.
 //
 //   rpc::Methods methods;
-//   methods.unary("/prices.Prices/Get", [&](rpc::CallInfo, Bytes request) { return get(request); });
+//   methods.unary("/prices.Prices/Get",
+//                 [&](rpc::CallInfo, Bytes request) { return get(request); });
 //   methods.streaming("/prices.Prices/Watch", publisher.handler());      // publisher.h
 //   SEMPER_TRY(auto server, rpc::Server::start(methods, {.executor = scheduler.executor()}));
-//   ... server.port() ...
+//   const std::uint16_t port = server.port();
 //   server.shutdown(2s);
 //
 // A handler returns Async<Bytes> or Async<void>. Its error becomes the call's status (status.h); an

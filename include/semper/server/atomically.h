@@ -6,9 +6,11 @@
 // (Context::cast: one transaction each, without waiting for each other), or for a single entity
 // (Ref::call).
 //
-//   auto move = [cents](semper::Atomic& tx, Account::State& from, Account::State& to)
+//   auto move = [ledger, cents](semper::Atomic& tx, Account::State& from, Account::State& to)
 //       -> semper::Async<std::int64_t> {
-//     if (from.balance < cents) co_return semper::fail(semper::ErrorKind::exhausted, "insufficient funds");
+//     if (from.balance < cents) {
+//       co_return semper::fail(semper::ErrorKind::exhausted, "insufficient funds");
+//     }
 //     from.balance -= cents;
 //     to.balance += cents;
 //     tx.cast(ledger, Ledger::Moved{cents});                  // goes out with the commit
@@ -34,18 +36,22 @@
 //   outcome_unknown  all or nothing; the store could not say which. It was not retried
 //   any other error, or an exception of the function (which passes through)   nothing, for good
 //   it never returns (a crash, a destroyed loop)   all or nothing
-//   the calling coroutine is cancelled   `cancelled`: nothing; `outcome_unknown` if it was committing
+//   the calling coroutine is cancelled   `cancelled`: nothing; `outcome_unknown` if it was
+//                                        committing
 // Entities that do not exist begin with init, and exist afterwards. States of an older version are
 // upgraded; those of a newer version are left alone.
 //
 // Errors, in addition to those of the function and of the store:
-//   timeout           AtomicallyOptions::timeout passed: the message says what it waited for, and who holds
-//                     the lock. Nothing was changed; call again, or inspect that entity (semper explain)
-//   unsupported       a state of a newer version: update this program. Or the behaviour has no default
-//                     constructor and no host of this process serves it: call it where a host does
-//   invalid_argument  no Ref, one entity twice, a Ref of another store, handle or tenant than the first
-//                     argument, or not valid: change the call
-//   exhausted         more than kAtomicallyEntities, or more than fits into a transaction: do less at once
+//   timeout           AtomicallyOptions::timeout passed: the message says what it waited for, and
+//                     who holds the lock. Nothing was changed; call again, or inspect that entity
+//                     (semper explain)
+//   unsupported       a state of a newer version: update this program. Or the behaviour has no
+//                     default constructor and no host of this process serves it: call it where a
+//                     host does
+//   invalid_argument  no Ref, one entity twice, a Ref of another store, handle or tenant than the
+//                     first argument, or not valid: change the call
+//   exhausted         more than kAtomicallyEntities, or more than fits into a transaction: do less
+//                     at once
 //   corrupt           a state that cannot be decoded
 //   retry             the queue of a cast is full: repeat the call later
 // If the function returns `conflict`, it counts as the store's and the function runs again, so give

@@ -2,9 +2,10 @@
 //
 //   semper::Reply<int> handle_call(const Buy& m, State& s, semper::Context& ctx) {
 //     s.last = ctx.now();
-//     ctx.cast(semper::ref<Ledger>(ctx.tenant(), "main"), Ledger::Booked{m.amount});  // same commit
+//     const auto ledger = semper::ref<Ledger>(ctx.tenant(), "main");
+//     ctx.cast(ledger, Ledger::Booked{m.amount});      // sent with this commit, or not at all
 //     s.waiting = ctx.reply_token();
-//     return semper::no_reply;               // some day, in another callback: ctx.reply(s.waiting, 42)
+//     return semper::no_reply;       // some day, in another callback: ctx.reply(s.waiting, 42)
 //   }
 //
 // Whatever a callback does through its Context takes effect with the transaction's commit, exactly
@@ -76,10 +77,10 @@ class Context {
     send_cast(to.untyped().tenant(), to.entity(), short_type_name<Message>(), encode(message));
   }
 
-  // Durable timers of this entity (timer.h, cron.h): later, the message arrives as a cast. Timers are
-  // set or cancelled with this commit or not at all. Setting the same name with the same spec leaves
-  // the timer as it is; a different spec replaces it. If a timer cannot be set (the name is empty, too
-  // long or not UTF-8, the message exceeds kTimerMessageBytes, the period is under
+  // Durable timers of this entity (timer.h, cron.h): later, the message arrives as a cast. Timers
+  // are set or cancelled with this commit or not at all. Setting the same name with the same spec
+  // leaves the timer as it is; a different spec replaces it. If a timer cannot be set (the name is
+  // empty, too long or not UTF-8, the message exceeds kTimerMessageBytes, the period is under
   // kTimerPeriodMinimum, the schedule or the zone is invalid, or the entity already has
   // kTimersPerEntity timers), this callback's message fails, as with cast.
   template <class Message>

@@ -21,8 +21,9 @@
 // - A local time that is skipped fires at the first moment after the gap; several in one gap fire
 //   once.
 // - A local time that occurs twice fires once, the first time.
-// - A schedule with all hours (`*`, `0-23`) follows elapsed time: every quarter of an hour stays exactly
-//   that. A local time that is skipped does not fire, and one that occurs twice fires twice.
+// - A schedule with all hours (`*`, `0-23`) follows elapsed time: every quarter of an hour stays
+//   exactly that. A local time that is skipped does not fire, and one that occurs twice fires
+//   twice.
 //
 // Zones come from the machine's IANA database (Debian: tzdata). A host computes the next due time
 // in the transaction that fires the previous one, and stores it, so hosts with different data agree

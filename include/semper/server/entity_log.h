@@ -15,6 +15,7 @@
 //       co_return co_await kHistory.append(ctx, line);          // its number
 //     }
 //   };
+//
 //   auto last = co_await Account::kHistory.page(account, 20, semper::Order::descending);
 //
 // Numbers start at 1 and increase by 1 with each append that commits, without gaps or duplicates,

@@ -1,6 +1,6 @@
 // TimerView: lists the timers in a store, without C++ types: for tools, dashboards and tests.
 //
-//   auto due = co_await semper::list_due(tenant, "Account");            // "what is due in the next hour?"
+//   auto due = co_await semper::list_due(tenant, "Account");     // "what is due in the next hour?"
 //   auto all = co_await semper::list_timers(tenant, account.entity());
 //
 // Everything here reads in one transaction and changes nothing, except where the name says so.
@@ -63,8 +63,9 @@ struct DueListOptions {
   std::size_t limit = 100;
 };
 
-// The timers of all entities of a type, by due time, soonest first. Timers that are paused, or whose
-// tick waits in a queue, are not listed. Reads only what it returns, however many timers there are.
+// The timers of all entities of a type, by due time, soonest first. Timers that are paused, or
+// whose tick waits in a queue, are not listed. Reads only what it returns, however many timers
+// there are.
 Async<std::vector<TimerView>> list_due(Tenant tenant, std::string type, DueListOptions options);
 inline Async<std::vector<TimerView>> list_due(Tenant tenant, std::string type) {
   return list_due(std::move(tenant), std::move(type), DueListOptions());

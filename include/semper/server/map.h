@@ -19,7 +19,8 @@
 //       co_return s.balance;
 //     }
 //   };
-//   auto page = co_await Account::kLines.page(account, 100);   // from outside, of a Ref: as committed
+//
+//   auto page = co_await Account::kLines.page(account, 100);   // from outside, by a Ref
 //
 // A Map object is only a name: it holds no data, is the same for all entities of the type, and only
 // its C++ variable may be renamed. Its entries belong to the entity. They are written in the

@@ -1,8 +1,8 @@
 // RawMessage, ReplyToken, Event: a type-erased message, and who waits for its answer.
 //
-// What for: tools and bridges that send without the types (RawRef, cast_once, inspect), and callbacks
-// that answer later (Context::reply_token). When not: a program that has the types sends through a Ref
-// (server/ref.h) and never sees these.
+// What for: tools and bridges that send without the types (RawRef, cast_once, inspect), and
+// callbacks that answer later (Context::reply_token). When not: a program that has the types sends
+// through a Ref (server/ref.h) and never sees these.
 //
 //   RawMessage message{"Add", encode(Counter::Add{2})};   // the name of a type, one CBOR item
 //

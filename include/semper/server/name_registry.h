@@ -13,7 +13,7 @@
 //       SEMPER_CO_TRY_STATUS(co_await leader.guard(tx));      // applied only while it is held
 //       ...
 //     };
-//     SEMPER_CO_TRY_STATUS(co_await store->transact(work));
+//     SEMPER_CO_TRY_STATUS(co_await store.transact(work));
 //   }
 //   SEMPER_CO_TRY_STATUS(co_await names.close());                // gives everything back at once
 //

@@ -12,7 +12,8 @@ namespace semper {
 
 inline constexpr std::size_t kOnceSourceBytes = 128;
 
-// The starts of one log, and of its copies, that the store remembers: two rows of about 100 bytes each.
+// The starts of one log, and of its copies, that the store remembers: two rows of about 100 bytes
+// each.
 inline constexpr std::uint64_t kOnceStartsRemembered = 10'000;
 
 // Who accepted casts that are sent in one order.

@@ -4,7 +4,7 @@
 //   return semper::fail(ErrorKind::not_found, "…");      // reply an error; the state is kept
 //   return semper::no_reply;                             // answered later, by ctx.reply_token()
 //   return semper::lock();                               // go on in handle_locked, without one
-//   return semper::stop("reason");                       // commit, then leave this process's memory
+//   return semper::stop("reason");                       // commit, then leave the memory
 //   return Reply<int>(s.n).then(s, [](const auto& s) { log(s); });   // runs after the commit
 //
 // Outcome is the same for callbacks without a reply value (casts, infos); such a callback may also

@@ -10,7 +10,9 @@
 //     ctx.send_every("report", {.period = 1min}, Report{});
 //   }
 //   void handle_cast(const Paid&, State&, semper::Context& ctx) { ctx.cancel_timer("expiry"); }
-//   void handle_cast(const Report&, State& s, semper::Context& ctx) { s.missed += ctx.tick()->missed; }
+//   void handle_cast(const Report&, State& s, semper::Context& ctx) {
+//     s.missed += ctx.tick()->missed;
+//   }
 //
 // A timer has a name, which is unique within the entity. Setting a timer is an upsert: the same
 // name with the same spec (kind, times and message) leaves the timer as it is, with its original

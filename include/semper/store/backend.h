@@ -42,7 +42,8 @@ struct Mutation {
     clear,                    // key is removed
     clear_range,              // key <= k < value is removed
     add,                      // 8-byte little-endian sum, wrapping; an absent value counts as 0, a
-                              // value of another length is truncated or zero-extended to 8 bytes first
+                              // value of another length is truncated or zero-extended to 8 bytes
+                              // first
     set_versionstamped_key,   // 10 bytes of the key at stamp_offset become the commit's stamp
     set_versionstamped_value  // the same for the value
   };

@@ -3,8 +3,8 @@
 // What for: every read and write of a store. When not: structured keys; build those with tuple.h
 // and subspace.h, whose order is the order of the values.
 //
-//   KeyRange::point("a")             // the key "a" alone
-//   KeyRange{"a", "b"}               // "a" <= key < "b"
+//   const auto one = KeyRange::point("a");       // the key "a" alone
+//   const KeyRange some{"a", "b"};               // "a" <= key < "b"
 //
 // Keys are compared bytewise, unsigned; a prefix sorts first. The empty key is allowed as the
 // beginning of a range, but not as a key. Keys from 0xff up belong to Semper and the backends.

@@ -4,8 +4,11 @@
 // with a backend that serves only one (see docs/backends.md).
 //
 //   SEMPER_CO_TRY(auto store, co_await semper::open_store("sqlite:./data.db"));
-//   auto read = [](semper::Transaction& tx, const std::string& key) -> semper::Async<int> { ... };
-//   SEMPER_CO_TRY(const int total, co_await store.transact(read, key));
+//   auto read = [](semper::Transaction& tx, const std::string& key) -> semper::Async<bool> {
+//     SEMPER_CO_TRY(const auto value, co_await tx.get(key));
+//     co_return value.has_value();
+//   };
+//   SEMPER_CO_TRY(const bool there, co_await store.transact(read, key));
 //   SEMPER_CO_TRY_STATUS(co_await store.close());
 //
 // A Store is a cheap handle; copies share one backend, which closes when the last copy is destroyed
@@ -54,8 +57,11 @@ class Store {
   // The same, but fn also gets the arguments as const&; copies of them are kept with fn:
   // fn(Transaction&, const A&...). This form is safe inside a co_await with every compiler:
   //
-  //   co_await store.transact([](semper::Transaction& tx, const std::string& key) -> Async<..> {..},
-  //                           key);
+  //   auto count = [](semper::Transaction& tx, const std::string& key) -> semper::Async<void> {
+  //     tx.add(key, 1);
+  //     co_return semper::Status{};
+  //   };
+  //   SEMPER_CO_TRY_STATUS(co_await store.transact(count, key));
   //
   // g++ 12 destroys a lambda twice if it captures by value there (docs/testing.md). Captures by
   // reference are harmless, and so is a lambda that was named before.

@@ -4,7 +4,7 @@
 // Store::transact, which does so by itself.
 //
 //   auto value = co_await transaction.get(key);
-//   if (!value && semper::is_too_old(value.error())) ...   // nothing was applied: start another one
+//   if (!value && semper::is_too_old(value.error())) start_another();   // nothing was applied
 //
 // It can happen to the fastest transaction, if its process was paused, its machine suspended or its
 // disk stalled for longer than limits().transaction_duration. So give up only after several

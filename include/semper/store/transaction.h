@@ -4,13 +4,14 @@
 // transactions, on any backend. When not: entities with a queue; a durable server (semper/server)
 // does this for you.
 //
-//   co_await store.transact([&](semper::Transaction& tx) -> semper::Async<std::int64_t> {
+//   auto pay = [](semper::Transaction& tx) -> semper::Async<std::int64_t> {
 //     SEMPER_CO_TRY(auto old, co_await tx.get("balance/ann"));
 //     const auto balance = parse(old);
 //     tx.set("balance/ann", format(balance - 10));
 //     tx.add("transfers", 1);
 //     co_return balance - 10;
-//   });
+//   };
+//   auto left = co_await store.transact(pay);
 //
 // Reads see one snapshot of the store and the transaction's own writes. Writes are buffered until
 // commit(). If something that was read has changed by then, commit() returns `conflict` and nothing

@@ -3,8 +3,10 @@
 // What for: server/atomically.h without coroutines. When not: on a thread that runs coroutines,
 // which includes callbacks, and for a single entity (sync/ref.h).
 //
-//   auto move = [&](semper::Atomic& tx, Account::State& from, Account::State& to) -> semper::Status {
-//     if (from.balance < cents) return semper::fail(semper::ErrorKind::exhausted, "insufficient funds");
+//   auto move = [&](semper::Atomic&, Account::State& from, Account::State& to) -> semper::Status {
+//     if (from.balance < cents) {
+//       return semper::fail(semper::ErrorKind::exhausted, "insufficient funds");
+//     }
 //     from.balance -= cents;
 //     to.balance += cents;
 //     return {};

@@ -12,7 +12,7 @@
 //       ...
 //     });
 //   }
-//   names.close();
+//   const auto closed = names.close();
 //
 // Everything is as for NameRegistry and Holding, including errors. If there is no answer in time:
 // `outcome_unknown`; if the call still acquires the name, it releases it. Threads and forks: see

@@ -4,8 +4,7 @@
 // from threads to coroutines. When not: in a coroutine (co_await the operation), and in a
 // simulation (it waits in real time).
 //
-//   semper::Store store = ...;
-//   semper::Result<bool> there = semper::sync::wait(semper::inspect::exists(store, id), 2s);
+//   semper::Result<semper::EntityView> view = semper::sync::wait(semper::inspect(store, id), 2s);
 //
 // The operation runs on semper::sync's own scheduler, one per process, with one thread
 // (`semper-sync`), which the first call starts and which is never joined. Everything that the

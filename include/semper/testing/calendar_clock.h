@@ -8,8 +8,8 @@
 //   CalendarClock here(time), there(time, 3h);     // there it is three hours later
 //   there.jump(-24h);                              // an administrator corrects it
 //
-// Timers and monotonic time are those of the clock underneath, which must outlive this one. Threads: as
-// the clock underneath.
+// Timers and monotonic time are those of the clock underneath, which must outlive this one.
+// Threads: as the clock underneath.
 #pragma once
 
 #include <atomic>

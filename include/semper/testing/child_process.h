@@ -6,8 +6,9 @@
 //   SEMPER_CHILD(keeps_the_lock) {                        // a test that only a child runs
 //     take_lock(child_argument());
 //     say("taken");
-//     hear();                                             // until the parent says something, or ends
+//     hear();                                             // until the parent speaks, or ends
 //   }
+//
 //   ChildProcess child("keeps_the_lock", path);           // in the parent's test
 //   ASSERT_EQ(child.read_line(), "taken");
 //   child.kill_hard();

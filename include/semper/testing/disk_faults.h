@@ -3,20 +3,20 @@
 // What for: its options, and tests that choose which sectors a power loss keeps. When not:
 // everything else. See simulated_disk.h for an example.
 //
-// The fault model. A write is visible to every reader at once and is split into its sectors; each is
-// unsynced until a flush that was called after the write completed has succeeded.
-//   power loss   each unsynced sector write by itself, in any order and any subset, is kept, dropped
-//                (whole writes are thereby torn at sectors), or leaves garbage in its sector; of
-//                several writes to one sector any may be the one that stays. Flushed sectors keep
-//                their bytes. What was in flight counts as unsynced. All handles are dead and the
-//                companion is as new
+// The fault model. A write is visible to every reader at once and is split into its sectors; each
+// is unsynced until a flush that was called after the write completed has succeeded.
+//   power loss   each unsynced sector write by itself, in any order and any subset, is kept,
+//                dropped (whole writes are thereby torn at sectors), or leaves garbage in its
+//                sector; of several writes to one sector any may be the one that stays. Flushed
+//                sectors keep their bytes. What was in flight counts as unsynced. All handles are
+//                dead and the companion is as new
 //   io, no room  a failed write has written any subset of its sectors
 //   flush error  what was unsynced becomes durable or not, sector by sector, and no later flush, of
 //                any handle, changes that, while readers see the new bytes (as in a page cache);
-//                the handle refuses everything from then on. Each other handle that was open by then
-//                fails at its next flush, as Linux tells each open file of a failure once
-//   lying flush  succeeds and makes nothing durable. No format survives it; tests use it to see that
-//                the loss is detected
+//                the handle refuses everything from then on. Each other handle that was open by
+//                then fails at its next flush, as Linux tells each open file of a failure once
+//   lying flush  succeeds and makes nothing durable. No format survives it; tests use it to see
+//                that the loss is detected
 //   misdirected  one sector of the write goes to another place, and its own keeps the old bytes
 //   bit rot      one bit of a sector that was written flips, for good
 //   delay, stuck an operation completes later, or not before release() or a power loss

@@ -1,7 +1,8 @@
 // A port on loopback for a server that a test starts.
 //
-// What for: servers that are killed and started again at the same address, and programs that cannot be
-// told to choose a port themselves. When not: a server of the test's own process; it listens on port 0.
+// What for: servers that are killed and started again at the same address, and programs that cannot
+// be told to choose a port themselves. When not: a server of the test's own process; it listens on
+// port 0.
 //
 //   const std::uint16_t port = semper::testing::free_port();
 //

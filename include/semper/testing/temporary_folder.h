@@ -1,7 +1,7 @@
 // A temporary folder for a test, removed with its contents when the test ends.
 //
-// What for: tests with real files. When not: a store that need not be a file (memory:), or a device in
-// simulated time (semper/testing/simulated_disk.h).
+// What for: tests with real files. When not: a store that need not be a file (memory:), or a device
+// in simulated time (semper/testing/simulated_disk.h).
 //
 //   const semper::testing::TemporaryFolder folder;
 //   auto store = open_store("sqlite:" + folder.path("data.db"));

@@ -1,5 +1,5 @@
-// kill, reset, unlock, result_of and queue_length of a Ref: what is done to an entity, and asked of it,
-// whoever works on it.
+// kill, reset, unlock, result_of and queue_length of a Ref: what is done to an entity, and asked of
+// it, whoever works on it.
 #pragma once
 
 #include <cstdint>

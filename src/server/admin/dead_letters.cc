@@ -32,8 +32,8 @@ Async<bool> is_killed(Transaction& transaction, const EntityKeys& keys) {
   co_return decoded.kind == internal::Order::Kind::kill;
 }
 
-// What was sent with an idempotency key is pending again; one that another message has done meanwhile goes
-// along, and its host passes it over.
+// What was sent with an idempotency key is pending again; one that another message has done
+// meanwhile goes along, and its host passes it over.
 Async<void> enqueue(Transaction& transaction, const Tenant& tenant, const EntityKeys& keys,
                     const EntityId& id, const std::vector<internal::QueuedMessage>& messages) {
   internal::Enqueuer enqueuer(transaction);

@@ -1,8 +1,9 @@
-// CronSchedule: the schedule of a calendar timer (server/cron.h), on a clock that nobody ever changes.
-// What time zones make of it: cron_times.h.
+// CronSchedule: the schedule of a calendar timer (server/cron.h), on a clock that nobody ever
+// changes. What time zones make of it: cron_times.h.
 //
-// Such a clock counts seconds since 1970 of its own calendar. Bounds: kCronScheduleBytes; kCronSearchDays, as there
-// are at most 40 years between two days of a schedule (29 February on a given weekday, around 1900 or 2100).
+// Such a clock counts seconds since 1970 of its own calendar. Bounds: kCronScheduleBytes;
+// kCronSearchDays, as there are at most 40 years between two days of a schedule (29 February on a
+// given weekday, around 1900 or 2100).
 #pragma once
 
 #include <bitset>

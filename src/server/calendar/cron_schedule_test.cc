@@ -126,7 +126,8 @@ TEST(CronSchedule, a_leap_day_is_found_across_a_century_without_one) {
   EXPECT_EQ(must_parse("0 0 29 2 *").last_until(at(2104, 2, 28)), at(2096, 2, 29));
 }
 
-// Wherever one starts: a schedule that was taken at one time is not one that ends its process at another.
+// Wherever one starts: a schedule that was taken at one time is not one that ends its process at
+// another.
 TEST(CronSchedule, leap_days_of_a_weekday_are_found_from_every_year) {
   const auto sunday = must_parse("0 0 29 2 */7");
   EXPECT_EQ(sunday.first_from(at(2088, 3, 1)), at(2128, 2, 29));

@@ -1,14 +1,17 @@
-// CronTimes: the due times of a calendar timer: its schedule on the clocks of its time zone, by the rule for the
-// days on which they are changed (server/cron.h).
+// CronTimes: the due times of a calendar timer: its schedule on the clocks of its time zone, by the
+// rule for the days on which they are changed (server/cron.h).
 //
-// Between two changes of a zone's clocks they go on evenly. In such a stretch the due times are those of the
-// schedule, later than all that the clocks have shown before, and the stretch's first moment where the change went
-// over one. For a schedule of all hours they are just those of the schedule.
+// Between two changes of a zone's clocks they go on evenly. In such a stretch the due times are
+// those of the schedule, later than all that the clocks have shown before, and the stretch's first
+// moment where the change went over one. For a schedule of all hours they are just those of the
+// schedule.
 //
-// Hosts may have other data of a zone. So a due time is written down with what the clocks show then, and the next one
-// is later by both: a day that one host is done with is not begun again by another, whose clocks are behind.
+// Hosts may have other data of a zone. So a due time is written down with what the clocks show
+// then, and the next one is later by both: a day that one host is done with is not begun again by
+// another, whose clocks are behind.
 //
-// The zone's data are the machine's, read once per process. Times are milliseconds since 1970. Threads: any.
+// The zone's data are the machine's, read once per process. Times are milliseconds since 1970.
+// Threads: any.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +29,8 @@ class ZoneClock;
 
 class CronTimes {
  public:
-  // Errors: invalid_argument for what is no schedule or no name, not_found for a zone that is not known here.
+  // Errors: invalid_argument for what is no schedule or no name, not_found for a zone that is not
+  // known here.
   static Result<CronTimes> make(std::string_view schedule, std::string_view zone);
 
   // A due time, and what the clocks show then, in seconds since 1970 of their own calendar.

@@ -1,7 +1,8 @@
-// ZoneClock: what the clocks of a time zone show, and when they are changed. The one place that knows the library
-// (cctz) which reads the data of zones.
+// ZoneClock: what the clocks of a time zone show, and when they are changed. The one place that
+// knows the library (cctz) which reads the data of zones.
 //
-// Seconds since 1970: of UTC where a moment is meant, of the zone's own calendar where its clocks are. Threads: any.
+// Seconds since 1970: of UTC where a moment is meant, of the zone's own calendar where its clocks
+// are. Threads: any.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ namespace semper::internal {
 
 class ZoneClock {
  public:
-  // Errors: invalid_argument for what cannot be a name, not_found for a zone that this machine has no data of.
+  // Errors: invalid_argument for what cannot be a name, not_found for a zone that this machine has
+  // no data of.
   static Result<std::shared_ptr<const ZoneClock>> load(std::string_view zone);
   virtual ~ZoneClock() = default;
 

@@ -8,8 +8,8 @@
 namespace semper::internal {
 
 namespace {
-// What a message takes in a segment besides its name, payload and caller's session, at most: heads of
-// CBOR items and a number.
+// What a message takes in a segment besides its name, payload and caller's session, at most: heads
+// of CBOR items and a number.
 constexpr std::size_t kMessageOverheadBytes = 40;
 // Kept free in the value of a message, so that it can be set aside with a reason.
 constexpr std::size_t kDeadLetterRoomBytes = 1024;

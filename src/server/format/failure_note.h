@@ -1,8 +1,9 @@
-// FailureNote: the runs of a queue's first message that failed, whichever hosts and processes they were of.
+// FailureNote: the runs of a queue's first message that failed, whichever hosts and processes they
+// were of.
 //
-// Written by the host whose run failed, in a commit of its own; taken away by the commit that takes the
-// message from the queue. It is of the message at `place` only: where the queue's head is another one,
-// it was left behind by a host that had not seen it, and says nothing.
+// Written by the host whose run failed, in a commit of its own; taken away by the commit that takes
+// the message from the queue. It is of the message at `place` only: where the queue's head is
+// another one, it was left behind by a host that had not seen it, and says nothing.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,8 @@
 
 namespace semper::internal {
 
-// (1, type, id, 9). CBOR: [stamp, offset, attempts, first, last, next, host, reason]; a later version
-// may add to it.
+// (1, type, id, 9). CBOR: [stamp, offset, attempts, first, last, next, host, reason]; a later
+// version may add to it.
 struct FailureNote {
   Versionstamp segment;
   std::uint32_t offset = 0;

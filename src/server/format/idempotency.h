@@ -7,8 +7,8 @@
 //   done     with the reply, and an entry in the expiry index
 //   failed   as done, of a message that was set aside: redriving it makes it `queued` again
 //
-// A call that is to be answered later is known to callbacks by a token that names the key, so that whoever
-// answers it finds the row.
+// A call that is to be answered later is known to callbacks by a token that names the key, so that
+// whoever answers it finds the row.
 #pragma once
 
 #include <cstdint>

@@ -4,7 +4,8 @@
 //
 //   (0, type)                         the type's registration: its messages, for tools
 //   (1, type, id, 0)                  header: stamp, lock, popped count, and a small state itself
-//   (1, type, id, 0, 0)               an order of kill() or reset() that is not carried out: orders.h
+//   (1, type, id, 0, 0)               an order of kill() or reset() that is not carried out:
+//                                     orders.h
 //   (1, type, id, 1)                  pushed count: an atomic counter, so publishers never conflict
 //   (1, type, id, 2, versionstamp)    a queue segment: messages of one commit, in order
 //   (1, type, id, 3, n)               chunk n of a large state
@@ -12,7 +13,8 @@
 //   (1, type, id, 5, versionstamp)    a dead letter
 //   (1, type, id, 6)                  why the entity is parked
 //   (1, type, id, 7, source)          the highest sequence number of a source: see cast_once.h
-//   (1, type, id, 8)                  what is being run where a process died before: see announcement.h
+//   (1, type, id, 8)                  what is being run where a process died before: see
+//                                     announcement.h
 //   (1, type, id, 9)                  the runs of its first message that failed: failure_note.h
 //   (1, type, id, 12)                 how many timers there are: an atomic counter
 //   (1, type, id, 13, name)           a timer: timers.h
@@ -33,7 +35,8 @@
 //   (12, type, shard, due, id, name)  the due index: this timer waits for its time, in milliseconds
 //   (13, type)                        the type has had timers, or keys
 //   (13, type, shard)                 counter that is touched when the due index gains an entry
-//   (17, type, shard, time, id, message, key)  the expiry index: this idempotency key is kept until then
+//   (17, type, shard, time, id, message, key)  the expiry index: this idempotency key is kept until
+//                                              then
 //
 // All of one entity lies together, so that a message to a cold entity touches one leaf of the
 // store's tree for header, queue and state.
@@ -59,8 +62,8 @@ std::uint32_t shard_of(std::string_view id);
 
 class EntityKeys {
  public:
-  // Borrows the id, which must outlive the keys. The keys that every message needs are made at once, the
-  // others when they are asked for.
+  // Borrows the id, which must outlive the keys. The keys that every message needs are made at
+  // once, the others when they are asked for.
   EntityKeys(BytesView tenant_prefix, const EntityId& id);
 
   const Bytes& header() const { return header_; }

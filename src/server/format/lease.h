@@ -1,10 +1,10 @@
 // Leases: when the owner of a row counts as dead, for whoever looks at the row.
 //
-// The owner renews a counter three times per lease, and its lease lies in the row: nobody is judged by
-// a lease that is not its own. The observer measures with its own monotonic clock for how long it SAW
-// the counter stand still. Calendars are not compared, and time in which the observer did not look
-// (it was stopped, blocked, or cut off from the store) is no evidence against anybody: after it, each
-// owner has time again to be seen alive.
+// The owner renews a counter three times per lease, and its lease lies in the row: nobody is judged
+// by a lease that is not its own. The observer measures with its own monotonic clock for how long
+// it SAW the counter stand still. Calendars are not compared, and time in which the observer did
+// not look (it was stopped, blocked, or cut off from the store) is no evidence against anybody:
+// after it, each owner has time again to be seen alive.
 #pragma once
 
 #include <algorithm>
@@ -36,8 +36,8 @@ inline Duration step_maximum(Duration interval) {
 std::uint64_t lease_in_row(Duration lease);
 std::optional<Duration> lease_from_row(std::uint64_t milliseconds);
 
-// (1, type, id, 4): how often the holder of an entity's lock has renewed it, its lease, and how many
-// holders before it vanished. Rows written by 0.1.0 have no lease.
+// (1, type, id, 4): how often the holder of an entity's lock has renewed it, its lease, and how
+// many holders before it vanished. Rows written by 0.1.0 have no lease.
 struct LockRenewal {
   std::uint64_t renewals = 0;  // 0: the holder has left it to others, in order
   std::optional<Duration> lease;

@@ -211,8 +211,8 @@ class Removal {
     }
     SEMPER_CO_TRY(const auto pushed,
                   co_await transaction_->get(keys_->pushed(), ReadMode::snapshot));
-    // Messages that came after the order keep their index entry. Where there are none, none may come
-    // while the entry goes.
+    // Messages that came after the order keep their index entry. Where there are none, none may
+    // come while the entry goes.
     if (counter_value(pushed) > 0) {
       transaction_->add(keys_->wake(), 1);
       co_return Status{};

@@ -66,7 +66,8 @@ class Orders : public ::testing::Test {
   std::unique_ptr<Host> host_;
 };
 
-// A hold is no more than a wish: an order that is given meanwhile takes its place, and what has no order is free.
+// A hold is no more than a wish: an order that is given meanwhile takes its place, and what has no
+// order is free.
 TEST_F(Orders, a_hold_gives_way_to_orders_and_is_given_by_one_at_a_time) {
   run([this]() -> Task<void> {
     const Target target(*store_, EntityId{"unserved", "t"});

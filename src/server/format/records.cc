@@ -16,8 +16,8 @@ constexpr std::uint64_t kCallElements = 5;
 constexpr std::uint64_t kTickKind = 3;
 constexpr std::uint64_t kTickElements = 4;
 constexpr std::uint64_t kTickFields = 6;
-// A cast or call with an idempotency key has a kind of its own, too, so that programs that know no keys
-// leave it alone; behind the elements of the other kind come the key's.
+// A cast or call with an idempotency key has a kind of its own, too, so that programs that know no
+// keys leave it alone; behind the elements of the other kind come the key's.
 constexpr std::uint64_t kKeyedCastKind = 4;
 constexpr std::uint64_t kKeyedCallKind = 5;
 constexpr std::uint64_t kKeyFields = 3;

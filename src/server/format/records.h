@@ -112,9 +112,9 @@ struct DeadLetterRecord {
 Bytes encode_dead_letter(const DeadLetterRecord& record);
 Result<DeadLetterRecord> decode_dead_letter(BytesView bytes);
 
-// (1, type, id, 6): why the entity is parked, and with which header: one that was written since was read by
-// some host, and the note is of the past. Notes of 0.1.0 are the bare text, and stand until they are
-// removed.
+// (1, type, id, 6): why the entity is parked, and with which header: one that was written since was
+// read by some host, and the note is of the past. Notes of 0.1.0 are the bare text, and stand until
+// they are removed.
 struct ParkedNote {
   std::string reason;
   Bytes header_stamp;  // the first bytes of the header that could not be read

@@ -1,8 +1,8 @@
 // Replies to callers in other processes, written in the transaction that made them.
 //
-// One that is larger than a value of the store lies in chunks right behind its row, which says so, and goes
-// with them: to whoever takes it, with its session, or with what is written over it. A program that is too
-// old for chunks takes the row for an error, and takes the chunks away with it.
+// One that is larger than a value of the store lies in chunks right behind its row, which says so,
+// and goes with them: to whoever takes it, with its session, or with what is written over it. A
+// program that is too old for chunks takes the row for an error, and takes the chunks away with it.
 #pragma once
 
 #include <cstddef>
@@ -33,8 +33,8 @@ Async<std::vector<std::size_t>> write_replies(Transaction& transaction, BytesVie
 Bytes encode_chunked(std::size_t bytes);
 bool is_in_chunks(BytesView row);
 
-// Takes the chunks of the reply whose row is row number `at` of what was read, and moves it behind them;
-// the page may end among them. Gives the encoded reply.
+// Takes the chunks of the reply whose row is row number `at` of what was read, and moves it behind
+// them; the page may end among them. Gives the encoded reply.
 Async<Bytes> take_chunks(Transaction& transaction, const RangePage& page, std::size_t& at);
 
 }  // namespace semper::internal

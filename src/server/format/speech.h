@@ -1,7 +1,8 @@
 // Speech: which types a host serves, with which versions of their states and which messages.
 //
-// (9, host), beside the host's row, written where it changes. So hosts of a fleet that is being upgraded
-// know who can do with what (membership.h), and `semper types` shows it. Hosts of 0.1.0 write none.
+// (9, host), beside the host's row, written where it changes. So hosts of a fleet that is being
+// upgraded know who can do with what (membership.h), and `semper types` shows it. Hosts of 0.1.0
+// write none.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ namespace semper::internal {
 
 class Behaviour;
 
-// What does not fit is left out, which the row says: types of a host, names of a type's messages, and
-// bytes of all names.
+// What does not fit is left out, which the row says: types of a host, names of a type's messages,
+// and bytes of all names.
 inline constexpr std::size_t kSpokenTypes = 256;
 inline constexpr std::size_t kSpokenMessages = 256;
 inline constexpr std::size_t kSpokenBytes = 32u << 10;

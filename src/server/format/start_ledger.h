@@ -1,14 +1,14 @@
-// What a store knows of programs that send what they have written down, in one order, with cast_once:
-// how far each of their starts has come.
+// What a store knows of programs that send what they have written down, in one order, with
+// cast_once: how far each of their starts has come.
 //
-//   (6, log)             three numbers: the next place, starts remembered, the order below which some
-//                        were forgotten
+//   (6, log)             three numbers: the next place, starts remembered, the order below which
+//                        some were forgotten
 //   (6, log, 0, start)   three numbers: the highest sequence sent, the start's order, its place
 //   (6, log, 1, place)   the start in that place
 //
-// Numbers have 8 bytes, little-endian. Places are given in the order in which starts first sent, and
-// anew to one that sends after half of the bound came behind it: so those that have not sent for
-// longest are forgotten first.
+// Numbers have 8 bytes, little-endian. Places are given in the order in which starts first sent,
+// and anew to one that sends after half of the bound came behind it: so those that have not sent
+// for longest are forgotten first.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ class StartLedger {
   StartLedger(Transaction& transaction, BytesView tenant_prefix, const OnceStart& start,
               std::uint64_t remembered = kOnceStartsRemembered);
 
-  // The highest sequence that this start has sent; none where it sent nothing. Error: exhausted, where
-  // it may be one of those that were forgotten.
+  // The highest sequence that this start has sent; none where it sent nothing. Error: exhausted,
+  // where it may be one of those that were forgotten.
   Async<std::optional<std::uint64_t>> sent();
 
   // After sent(): now it has sent up to this one.

@@ -19,8 +19,8 @@ constexpr std::int64_t kLatestMs =
     1;
 // Clocks differ by less, in seconds.
 constexpr std::int64_t kCalendarSlack = 2 * 86'400;
-// Elements of a timer's record. What needs more than the plain one has a format of its own, so that no older program
-// takes it for something else.
+// Elements of a timer's record. What needs more than the plain one has a format of its own, so that
+// no older program takes it for something else.
 constexpr std::uint64_t kPlainFormat = 1;
 constexpr std::uint64_t kPlainElements = 15;
 constexpr std::uint64_t kTimerElements = kPlainElements + 7;
@@ -66,8 +66,8 @@ Due next_due(const TimerSpec& spec, Due due, const CronTimes* cron) {
   return {std::min(next.ms, kLatestMs), next.shown};
 }
 
-// How much later than it is due the tick of that number is sent. A chance of its own for each (splitmix64), which
-// is the same in every attempt and on every host.
+// How much later than it is due the tick of that number is sent. A chance of its own for each
+// (splitmix64), which is the same in every attempt and on every host.
 std::int64_t jitter_of(const TimerRecord& timer, std::uint64_t number) {
   if (timer.spec.jitter_ms <= 0) return 0;
   std::uint64_t chance = timer.seed + number * 0x9e3779b97f4a7c15u;

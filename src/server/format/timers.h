@@ -1,9 +1,10 @@
-// Timers as they lie in the store, and what time makes of them. Nothing here reads or writes a store.
+// Timers as they lie in the store, and what time makes of them. Nothing here reads or writes a
+// store.
 //
-// A timer is either waiting for its time, and then has an entry in the due index, or its tick waits in the
-// entity's queue, and then it has none: it gets the next one when the tick is handled. So no timer has two
-// ticks in a queue, however long nobody takes them. Its generation is the stamp of the commit that set it:
-// a tick of another one is dropped (timer_book.h).
+// A timer is either waiting for its time, and then has an entry in the due index, or its tick waits
+// in the entity's queue, and then it has none: it gets the next one when the tick is handled. So no
+// timer has two ticks in a queue, however long nobody takes them. Its generation is the stamp of
+// the commit that set it: a tick of another one is dropped (timer_book.h).
 #pragma once
 
 #include <cstdint>
@@ -63,7 +64,8 @@ TimerRecord begin_timer(TimerSpec spec, std::int64_t now_ms);
 // With what a request that sets one says besides.
 TimerRecord begin_timer(TimerRequest request, std::int64_t now_ms);
 
-// A timer whose time has come, by this calendar: it sends a tick, or goes on without one, or is over.
+// A timer whose time has come, by this calendar: it sends a tick, or goes on without one, or is
+// over.
 enum class Fired : std::uint8_t { tick, later, over };
 struct Firing {
   Fired what = Fired::later;

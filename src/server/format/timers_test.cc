@@ -253,7 +253,8 @@ TEST(Timers, a_calendar_timer_comes_on_time_and_counts_what_it_missed) {
   EXPECT_EQ(on_time.tick.missed, 365u * 24);
 }
 
-// The data of two zones stand for two versions of those of one, in which a country has done away with summer time.
+// The data of two zones stand for two versions of those of one, in which a country has done away
+// with summer time.
 TEST(Timers, hosts_with_other_data_of_a_zone_send_one_tick_of_a_day) {
   const CronTimes hosts[] = {*CronTimes::make("30 17 * * *", "Europe/Berlin"),
                              *CronTimes::make("30 17 * * *", "Europe/London")};

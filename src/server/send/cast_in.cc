@@ -1,8 +1,9 @@
 // Ref::cast_in: messages that are part of a transaction of the caller's own.
 //
-// Their segments are numbered by the transaction's count of writes, which each of them adds to: so those of
-// later calls come behind those of earlier ones, and no two have one key. What a host knows of the entity it
-// checks with each commit (Entity::assume), so that nothing of this process overtakes them.
+// Their segments are numbered by the transaction's count of writes, which each of them adds to: so
+// those of later calls come behind those of earlier ones, and no two have one key. What a host
+// knows of the entity it checks with each commit (Entity::assume), so that nothing of this process
+// overtakes them.
 #include <algorithm>
 #include <utility>
 

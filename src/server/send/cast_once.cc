@@ -21,7 +21,8 @@ using internal::EntityKeys;
 
 // Casts of one transaction at most; their sizes and number are bounded by the store's limits, too.
 constexpr std::size_t kCastsPerTransaction = 1'000;
-// What casts to one entity write besides segments: two counters, an index entry, the source's number.
+// What casts to one entity write besides segments: two counters, an index entry, the source's
+// number.
 constexpr std::size_t kWritesPerEntity = 4;
 
 // What one transaction does to one entity.

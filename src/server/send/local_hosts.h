@@ -1,7 +1,7 @@
 // LocalHosts: who runs entities of one store in this process, as those who send see it.
 //
-// A Ref has only a store; here it finds the host of this process that serves its type, if there is one,
-// and hands it what would else go through the queue.
+// A Ref has only a store; here it finds the host of this process that serves its type, if there is
+// one, and hands it what would else go through the queue.
 #pragma once
 
 #include <memory>

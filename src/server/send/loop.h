@@ -1,8 +1,8 @@
 // Loop: whose thread something runs on, for those who must not rely on it.
 //
-// A caller's loop may be destroyed, or never be run again, in the middle of what was begun on it. So work
-// for others stays there only while its own callers wait, and goes elsewhere when the loop is gone or
-// does not answer for kLoopPatience.
+// A caller's loop may be destroyed, or never be run again, in the middle of what was begun on it.
+// So work for others stays there only while its own callers wait, and goes elsewhere when the loop
+// is gone or does not answer for kLoopPatience.
 #pragma once
 
 #include <atomic>
@@ -13,9 +13,9 @@
 
 namespace semper::internal {
 
-// How often a loop that others wait for is looked at. One that was asked and has not answered at two
-// looks does not run: after three times this, what they wait for is taken from it. Two, because a
-// process that was stopped finds its timers due before its loops have run.
+// How often a loop that others wait for is looked at. One that was asked and has not answered at
+// two looks does not run: after three times this, what they wait for is taken from it. Two, because
+// a process that was stopped finds its timers due before its loops have run.
 inline constexpr Duration kLoopPatience = std::chrono::seconds(1);
 
 // The execution context that an executor belongs to: whose loop it is.
@@ -44,8 +44,8 @@ class Loop {
 
   bool is_gone() const { return !registry_ || registry_->is_shut_down(); }
 
-  // Runs the work there. False: the loop is gone, and the work was destroyed; so it is, later, where the
-  // loop goes before it ran it.
+  // Runs the work there. False: the loop is gone, and the work was destroyed; so it is, later,
+  // where the loop goes before it ran it.
   bool post(std::function<void()> work) const {
     if (!registry_) return false;
     auto locked = registry_->lock();

@@ -1,4 +1,5 @@
-// Keys of maps: they sort as their values, come back as they were, and what they are not is refused.
+// Keys of maps: they sort as their values, come back as they were, and what they are not is
+// refused.
 #include <gtest/gtest.h>
 
 #include <algorithm>

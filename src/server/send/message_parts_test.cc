@@ -1,5 +1,5 @@
-// Messages that are made of their parts within the call, which is safe inside a co_await: with strings, for
-// a compiler that destroys such a message twice destroys these.
+// Messages that are made of their parts within the call, which is safe inside a co_await: with
+// strings, for a compiler that destroys such a message twice destroys these.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -1,4 +1,5 @@
-// Operation: what a coroutine of this process asks of one entity: a call, an info, or casts that go together.
+// Operation: what a coroutine of this process asks of one entity: a call, an info, or casts that go
+// together.
 #pragma once
 
 #include <memory>
@@ -23,8 +24,8 @@ struct Operation {
   std::shared_ptr<const MessageKey> key = nullptr;  // of the one message, where it has one
 };
 
-// Puts operations into the durable queue, on that loop; they are answered from there. Those whose callers
-// were answered already are left out.
+// Puts operations into the durable queue, on that loop; they are answered from there. Those whose
+// callers were answered already are left out.
 void enqueue_operations(const Publishers& publishers, const std::shared_ptr<const Target>& target,
                         std::vector<Operation> operations, const Loop& loop);
 

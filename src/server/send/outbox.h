@@ -4,9 +4,9 @@
 // the next one, as few queue segments as there are entities. So the batch grows by itself with the
 // load, and no timer delays a lone message.
 //
-// The loop of a publisher sends for all while publishers of that loop wait; then the loop of the next
-// one does. A loop that is destroyed, or that does not run any more while others wait (kLoopPatience),
-// is followed by another; what it was committing then has an unknown outcome.
+// The loop of a publisher sends for all while publishers of that loop wait; then the loop of the
+// next one does. A loop that is destroyed, or that does not run any more while others wait
+// (kLoopPatience), is followed by another; what it was committing then has an unknown outcome.
 //
 // Bounds: kOutboxBytes waiting; past that submit() answers `retry`. Durability: an operation is
 // answered when the transaction that holds all of it has committed.
@@ -51,8 +51,8 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
  public:
   explicit Outbox(Store store) : store_(std::move(store)) {}
 
-  // Enqueue durably. Run on the calling coroutine's executor. `keyed`: where the message has a key; what
-  // came of that is there on success, of a cast also an error.
+  // Enqueue durably. Run on the calling coroutine's executor. `keyed`: where the message has a key;
+  // what came of that is there on success, of a cast also an error.
   Async<void> cast(std::shared_ptr<const Target> target, std::vector<RawMessage> messages,
                    std::shared_ptr<KeyedSend> keyed);
   Async<void> call(std::shared_ptr<const Target> target, RawMessage message, ReplyToken caller,

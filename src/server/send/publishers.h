@@ -1,4 +1,5 @@
-// Publishers: by what this process sends to one tenant of one store; all its Refs and hosts share them.
+// Publishers: by what this process sends to one tenant of one store; all its Refs and hosts share
+// them.
 #pragma once
 
 #include <memory>
@@ -20,8 +21,8 @@ struct Publishers {
 // Those of one store within this process.
 class PublishersOfStore {
  public:
-  // The tenant's, made where there are none. They last as long as somebody has them, so that the store can
-  // close when its users are gone.
+  // The tenant's, made where there are none. They last as long as somebody has them, so that the
+  // store can close when its users are gone.
   Publishers of(const Tenant& tenant);
 
  private:

@@ -125,7 +125,8 @@ Async<void> without_value(Async<Bytes> call) {
 RawRef::RawRef(Tenant tenant, EntityId id)
     : route_(std::make_shared<const internal::Route>(std::move(tenant), std::move(id))) {}
 
-// Each ends where it says so when its coroutine is cancelled, with an error instead of an exception.
+// Each ends where it says so when its coroutine is cancelled, with an error instead of an
+// exception.
 Async<Bytes> RawRef::call(RawMessage message, CallOptions options) const {
   if (!options.key) return semper::call(route_, std::move(message), options.timeout, nullptr);
   auto key = internal::message_key(*options.key, Event::call, message);  // borrowed until here

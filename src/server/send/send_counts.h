@@ -1,5 +1,5 @@
-// SendCounts: what a process, or the callbacks of one host, have sent to each entity since its queue
-// was looked at.
+// SendCounts: what a process, or the callbacks of one host, have sent to each entity since its
+// queue was looked at.
 //
 // After every kQueueCheckInterval messages, and while it is full with each, the queue is looked at
 // before they are committed. Bound:

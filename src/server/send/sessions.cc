@@ -145,7 +145,8 @@ void Sessions::answer(Places::iterator place, Result<Bytes> reply) {
   remove(place);
 }
 
-// For a call that was asked to take over. What has come for it meanwhile, or nothing: it waits again.
+// For a call that was asked to take over. What has come for it meanwhile, or nothing: it waits
+// again.
 std::optional<Result<Bytes>> Sessions::wait_again(std::uint64_t number, OneShot<Arrival> arrival) {
   std::lock_guard lock(mutex_);
   const auto place = waiting_.find(number);
@@ -230,8 +231,8 @@ MonotonicTime Sessions::next_look(MonotonicTime now) {
   return now + kLoopPatience * static_cast<std::int64_t>(1 + waiting_.size() / kCollectorLooks);
 }
 
-// For a call that waits: nobody collects, because who was asked to does not run, or who did does not any
-// more.
+// For a call that waits: nobody collects, because who was asked to does not run, or who did does
+// not any more.
 bool Sessions::should_take_over(const void* loop, MonotonicTime now) {
   std::lock_guard lock(mutex_);
   if (now < next_look_ || collecting_on_ == loop) return false;
@@ -258,7 +259,8 @@ void Sessions::give_up(const Error& error) {
   registered_ = false;
 }
 
-// Takes the replies that are there out of the store and hands them out, and renews the session in time.
+// Takes the replies that are there out of the store and hands them out, and renews the session in
+// time.
 Async<Sessions::Round> Sessions::collect_once(const Bytes& session) {
   const auto& prefix = tenant_.prefix();
   const MonotonicTime now = tenant_.store()->env().clock->now();
@@ -270,8 +272,8 @@ Async<Sessions::Round> Sessions::collect_once(const Bytes& session) {
         replies.clear();
         renewed = false;
         SEMPER_CO_TRY(replies, co_await read_replies(transaction, prefix, session));
-        // Whatever becomes of this transaction: what it read was committed by others, and goes to its
-        // callers before it can be lost with an answer, or with this loop.
+        // Whatever becomes of this transaction: what it read was committed by others, and goes to
+        // its callers before it can be lost with an answer, or with this loop.
         hand_out(replies);
         SEMPER_CO_TRY(round, co_await settle(transaction, session, renewed));
         if (round == Round::nothing && !replies.empty()) round = Round::replies;

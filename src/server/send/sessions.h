@@ -7,14 +7,14 @@
 // removed by any host when the session was not renewed for kSessionLease (session_sweep.h).
 //
 // Who was taken for dead and is alive (a process that was stopped for that long) finds its row gone
-// when it renews it. Replies that came meanwhile were dropped: its calls get outcome_unknown, and later
-// ones a new session. A call carries the row with its message until one is known to be there, so that no
-// call depends on another one's success.
+// when it renews it. Replies that came meanwhile were dropped: its calls get outcome_unknown, and
+// later ones a new session. A call carries the row with its message until one is known to be there,
+// so that no call depends on another one's success.
 //
-// The coroutine runs on the loop of a call that waits, and moves to another call's loop when none of
-// the first one's wait any more, when that loop is destroyed, and when it does not run (kLoopPatience).
-// Replies go to their callers as soon as they were read, before they are removed: none is lost with
-// a loop. A reply whose caller has given up is removed when it arrives.
+// The coroutine runs on the loop of a call that waits, and moves to another call's loop when none
+// of the first one's wait any more, when that loop is destroyed, and when it does not run
+// (kLoopPatience). Replies go to their callers as soon as they were read, before they are removed:
+// none is lost with a loop. A reply whose caller has given up is removed when it arrives.
 #pragma once
 
 #include <memory>
@@ -34,8 +34,8 @@ namespace semper::internal {
 inline constexpr Duration kSessionRenewal = std::chrono::seconds(2);
 inline constexpr Duration kSessionLease = std::chrono::seconds(10);
 inline constexpr std::size_t kSessionBytes = 8;
-// Looks at the loop that collects, by the calls that wait, per kLoopPatience; where there are more, each
-// looks less often.
+// Looks at the loop that collects, by the calls that wait, per kLoopPatience; where there are more,
+// each looks less often.
 inline constexpr std::size_t kCollectorLooks = 1024;
 
 class Sessions : public std::enable_shared_from_this<Sessions> {

@@ -11,10 +11,10 @@
 //   of itself, alone           the same again, until HostOptions::message_attempts runs are
 //                              counted; then it is set aside unrun
 //
-// A run counts once the host that announced it has ended, which its row says (membership.h). Until then it
-// is waited for, up to kAnnouncerLeases of its leases; one that lives on lets others run the message, as
-// in a fleet that is replaced host by host, and nothing is counted. A host that stops, or gives an entity
-// to another, takes its announcement away.
+// A run counts once the host that announced it has ended, which its row says (membership.h). Until
+// then it is waited for, up to kAnnouncerLeases of its leases; one that lives on lets others run
+// the message, as in a fleet that is replaced host by host, and nothing is counted. A host that
+// stops, or gives an entity to another, takes its announcement away.
 #pragma once
 
 #include <cstdint>

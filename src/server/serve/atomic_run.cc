@@ -1,11 +1,11 @@
 // The transactions of one atomically().
 //
 // Invariants:
-//   - nothing is held while it waits: each attempt is a transaction of its own, which a change of any of the
-//     headers that it read makes conflict. That is all that correctness rests on: a hold (orders.h), which
-//     conflicts are answered with, is a courtesy of the hosts;
-//   - `ahead` of a part counts the messages that were in its queue at the first look, as the entity's
-//     pushed counter did; its turn has come when as many were taken.
+//   - nothing is held while it waits: each attempt is a transaction of its own, which a change of
+//     any of the headers that it read makes conflict. That is all that correctness rests on: a hold
+//     (orders.h), which conflicts are answered with, is a courtesy of the hosts;
+//   - `ahead` of a part counts the messages that were in its queue at the first look, as the
+//     entity's pushed counter did; its turn has come when as many were taken.
 #include "semper/server/internal/atomic_run.h"
 
 #include <algorithm>
@@ -24,9 +24,11 @@
 namespace semper::internal {
 namespace {
 
-// What it waits for is looked at so often, where nothing wakes it: an order to unlock does not touch the header.
+// What it waits for is looked at so often, where nothing wakes it: an order to unlock does not
+// touch the header.
 constexpr Duration kAtomicallyLook = std::chrono::milliseconds(250);
-// A hold is asked for twice as long as the longest attempt was, but not for less: a quick one may be slow once.
+// A hold is asked for twice as long as the longest attempt was, but not for less: a quick one may
+// be slow once.
 constexpr Duration kHoldMinimum = std::chrono::milliseconds(200);
 // Attempts in a row whose snapshot became too old: this process was stopped, or its disk stalls.
 constexpr int kAtomicallyTooOld = 3;
@@ -207,7 +209,8 @@ Async<void> AtomicAttempts::wait_for_turn() {
   }
 }
 
-// Reads all of them, whatever is in the way of one: each has to know what was there when it was asked.
+// Reads all of them, whatever is in the way of one: each has to know what was there when it was
+// asked.
 Async<std::optional<AtomicAttempts::Obstacle>> AtomicAttempts::look() {
   std::optional<Obstacle> first;
   for (auto& part : parts_) {

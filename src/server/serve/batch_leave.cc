@@ -1,4 +1,5 @@
-// The part of a Batch that leaves what this program cannot do with to hosts that can (left_alone.h).
+// The part of a Batch that leaves what this program cannot do with to hosts that can
+// (left_alone.h).
 #include <string>
 #include <utility>
 
@@ -24,8 +25,8 @@ bool Batch::begins_with_unknown() const {
   return !served_.behaviour().takes(first.content.name, first.event);
 }
 
-// The first message of the queue is not known here. True: it waits, and with it what comes behind it. False:
-// it has waited long enough, and is set aside.
+// The first message of the queue is not known here. True: it waits, and with it what comes behind
+// it. False: it has waited long enough, and is set aside.
 Async<bool> Batch::leave_message(const AttemptEffects& effects) {
   entity_.forget();
   must_load_ = true;
@@ -49,7 +50,8 @@ Async<bool> Batch::leave_message(const AttemptEffects& effects) {
   co_return true;
 }
 
-// The state is another program's. Who waits here for a reply is told; what was sent waits in the queue.
+// The state is another program's. Who waits here for a reply is told; what was sent waits in the
+// queue.
 Async<void> Batch::leave_state(const Error& error) {
   const Needs needs = *entity_.needs();
   if (needs.newer_program) served_.left_alone().fall_behind();

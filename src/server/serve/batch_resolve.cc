@@ -154,14 +154,14 @@ Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Erro
   const bool leaves = core_.stopping.stop_requested() &&
                       !SEMPER_MUTANT("server_stop_waits_for_a_message_that_fails");
   if (!leaves && (!for_ever || memory.head_failures < kRunsInPlace)) co_return false;
-  // The next run is another host's. Or it may be tried for ever: others have their turn, and the next look
-  // at the index finds it again.
+  // The next run is another host's. Or it may be tried for ever: others have their turn, and the
+  // next look at the index finds it again.
   reroute_all();
   co_return true;
 }
 
-// One more of the message at the desk's head, in the store too, where others go on from. Returns the pause
-// before the next run.
+// One more of the message at the desk's head, in the store too, where others go on from. Returns
+// the pause before the next run.
 Task<Duration> Batch::count_failure(const Error& error, std::int64_t now_ms) {
   auto& memory = desk_;
   const int most = served_.message_attempts();

@@ -98,7 +98,8 @@ Duration wait_maximum(const Limits& limits) {
   return limits.transaction_duration * 4 / 5;
 }
 
-// A callback that is told of its end later than this was not slow: its loop, or its process, did not run.
+// A callback that is told of its end later than this was not slow: its loop, or its process, did
+// not run.
 constexpr Duration kLoopStalled = std::chrono::milliseconds(500);
 
 // As of a transaction whose snapshot became too old: it is begun anew.

@@ -1,5 +1,6 @@
-// CallbackRunner: runs a message's callback on an entity's state, and reads what came of it. The only
-// place that does, whether the message came through the queue, from this process, or with priority.
+// CallbackRunner: runs a message's callback on an entity's state, and reads what came of it. The
+// only place that does, whether the message came through the queue, from this process, or with
+// priority.
 #pragma once
 
 #include <memory>
@@ -70,8 +71,9 @@ class CallbackRunner {
   // Of a message that is set aside. Nothing: there is no state to tell it of, since init refuses.
   std::optional<Ran> run_dead_letter(Transaction& transaction, const DeadLetterInfo& letter,
                                      CallbackSends& sends) const;
-  // Waits for the rest of one that waits: until what is left of the transaction's time is needed for its
-  // commit; then the rest is cancelled, and the message has failed. Never returns while it still runs.
+  // Waits for the rest of one that waits: until what is left of the transaction's time is needed
+  // for its commit; then the rest is cancelled, and the message has failed. Never returns while it
+  // still runs.
   Task<Ran> finish(Ran begun, Event event, MonotonicTime transaction_began,
                    CallbackSends& sends) const;
   // Once the transaction has committed. A stopped entity leaves this process's memory.

@@ -1,7 +1,8 @@
 // Desk: an entity as one runner knows it, and what the runner remembers from batch to batch.
 //
-// Used by one coroutine at a time, without a lock: the runner whose turn it is (slot.h). Where a runner
-// loses its turn in the middle, its desk stays with it, and the next one begins with another.
+// Used by one coroutine at a time, without a lock: the runner whose turn it is (slot.h). Where a
+// runner loses its turn in the middle, its desk stays with it, and the next one begins with
+// another.
 #pragma once
 
 #include <atomic>

@@ -1,14 +1,16 @@
 // Entity: one entity's durable record and decoded state, as one host holds it between transactions.
 //
 // Invariants:
-//   - `state` is what `encoded` decodes to, or what init or upgrade have made of it, unless a callback has
-//     run on it since (then `dirty`);
+//   - `state` is what `encoded` decodes to, or what init or upgrade have made of it, unless a
+//     callback has run on it since (then `dirty`);
 //   - where `known`, header and pushed count are what the store held at version `as_of`, and a
 //     transaction that began then, and commits with both unchanged, may rely on them without
 //     reading;
-//   - one owner touches an Entity, one transaction at a time: a slot's runner, a LockedTask, an atomically().
+//   - one owner touches an Entity, one transaction at a time: a slot's runner, a LockedTask, an
+//     atomically().
 //
-// After a commit that failed: forget(). Where its outcome is unknown, or what ran shall not count: spoil().
+// After a commit that failed: forget(). Where its outcome is unknown, or what ran shall not count:
+// spoil().
 #pragma once
 
 #include <memory>
@@ -52,14 +54,14 @@ class Entity {
   // After load(): the transaction also fails with `conflict` if anything was enqueued meanwhile.
   void claim_queue(Transaction& transaction) const;
 
-  // The transaction consumes from the first segment at hand, and fails with `conflict` if it was taken
-  // away meanwhile. Where there is a header, that says so already; a kill of an entity without one
-  // leaves no other trace.
+  // The transaction consumes from the first segment at hand, and fails with `conflict` if it was
+  // taken away meanwhile. Where there is a header, that says so already; a kill of an entity
+  // without one leaves no other trace.
   void claim_first_segment(Transaction& transaction) const;
 
   // The state, with what the callbacks of this attempt have done to it; made by init where none is
-  // stored, and by upgrade where an older version is. The next load() decodes a touched one again, unless
-  // committed() came before. Errors: those of init and upgrade.
+  // stored, and by upgrade where an older version is. The next load() decodes a touched one again,
+  // unless committed() came before. Errors: those of init and upgrade.
   Result<void*> state(Behaviour& behaviour);
   void touch() { dirty_ = true; }
   // Another state, decoded by the same behaviour, takes its place; save() writes it.
@@ -86,9 +88,9 @@ class Entity {
   bool has_all_segments() const { return all_segments_; }
   std::vector<Segment>& segments() { return segments_; }
 
-  // Writes the header, and the state where it was touched or replaced. Returns false, having written
-  // nothing, where neither differs from what the store holds. Errors: those of the state's codec,
-  // nothing was written.
+  // Writes the header, and the state where it was touched or replaced. Returns false, having
+  // written nothing, where neither differs from what the store holds. Errors: those of the state's
+  // codec, nothing was written.
   Result<bool> save(Transaction& transaction, Behaviour& behaviour);
 
   // Whether what is known is still so at the transaction's version, for answers that wrote nothing.
@@ -96,9 +98,11 @@ class Entity {
 
   // The transaction has committed. `queue_claimed`: it had claimed the queue as well.
   void committed(const Versionstamp& stamp, bool queue_claimed);
-  // Nothing is known any more, but a state whose header is unchanged will not be decoded again.
+  // It has not, and nothing of it was applied: nothing is known any more, but a state whose header
+  // is unchanged, and that no callback has touched, will not be decoded again.
   void forget() { known_ = false; }
-  // The state at hand is not the store's, and must be decoded anew.
+  // Whether it has is not known, or nothing was committed of what callbacks did: the state at hand
+  // is not the store's, and must be decoded anew. Pointers from state() are no longer good.
   void spoil();
 
   // Where load() failed because of the stored bytes: why. Held until the header changes.
@@ -140,7 +144,7 @@ class Entity {
   bool is_reset_ = false;                 // by an order that the next save() of a state takes away
   std::optional<std::uint64_t> unlocks_;  // by one that the next save() takes away
   std::optional<Hold> hold_;
-  bool is_outdated_ = false;              // encoded_ is of an older version, and is not decoded yet
+  bool is_outdated_ = false;  // encoded_ is of an older version, and is not decoded yet
   bool dirty_ = false;
   bool saved_ = false;                   // save() wrote in the transaction under way:
   std::optional<Bytes> saved_encoding_;  // of the state, where that was written

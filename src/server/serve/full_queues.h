@@ -12,8 +12,9 @@
 
 namespace semper::internal {
 
-// The queue that has no room for what was sent in this transaction, if there is one. `left`: messages in
-// the entity's own queue without those that this transaction takes, and those that it sends there.
+// The queue that has no room for what was sent in this transaction, if there is one. `left`:
+// messages in the entity's own queue without those that this transaction takes, and those that it
+// sends there.
 Async<std::optional<EntityId>> find_full_queue(HostCore& core, const Target& target,
                                                Transaction& transaction, const CallbackSends& sends,
                                                std::uint64_t left);

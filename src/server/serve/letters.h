@@ -1,4 +1,5 @@
-// What a host does with the letters of an entity: making them, and keeping them within their type's bounds.
+// What a host does with the letters of an entity: making them, and keeping them within their type's
+// bounds.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,8 @@ DeadLetterRecord letter_of(const QueuedMessage& message, const Burial& burial, W
 // As the entity is told of it.
 DeadLetterInfo letter_info(const DeadLetterRecord& letter, const Error& reason);
 
-// Before `coming` letters are added: the oldest go that are too old, or too many. At most kLettersReaped;
-// the others go with the next.
+// Before `coming` letters are added: the oldest go that are too old, or too many. At most
+// kLettersReaped; the others go with the next.
 Async<void> reap_letters(Transaction& transaction, const Target& target, const LetterRules& rules,
                          std::size_t coming, WallTime now);
 

@@ -73,7 +73,8 @@ Task<void> LockedTask::run(std::optional<Held> held) {
     if (!held) {
       auto waited = co_await wait_for_holder();
       if (!waited && is_too_old(waited.error())) continue;  // this process was stopped: look again
-      // A newer host has written the state meanwhile: it is left to those, as whoever looks next finds.
+      // A newer host has written the state meanwhile: it is left to those, as whoever looks next
+      // finds.
       if (!waited && waited.error().kind() == ErrorKind::unsupported) co_return;
       if (!waited) {
         log_warning("server", target_->id.to_string() +
@@ -336,8 +337,9 @@ Task<void> LockedTask::renew(std::shared_ptr<LockedTask> self, std::uint64_t non
   }
 }
 
-// Not renewed for so long that another host may have it by now, however long the store takes to answer the
-// renewal that is under way. Where nobody has it, it is renewed again as soon as the store allows.
+// Not renewed for so long that another host may have it by now, however long the store takes to
+// answer the renewal that is under way. Where nobody has it, it is renewed again as soon as the
+// store allows.
 Task<void> LockedTask::end_with_lease(std::shared_ptr<LockedTask> self,
                                       std::shared_ptr<Renewal> renewal) {
   auto& core = self->core_;
@@ -381,8 +383,8 @@ Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
     }
     const Error& error = has_no_room ? *why : written.error();
     if (error.kind() == ErrorKind::unsupported) {
-      // A newer host wrote the state while the callback ran, with a priority message: this result is of the
-      // one before. The message is handled again by a host that knows the new one.
+      // A newer host wrote the state while the callback ran, with a priority message: this result
+      // is of the one before. The message is handled again by a host that knows the new one.
       SEMPER_CO_TRY_STATUS(co_await leave(held));
       co_return fail(error);
     }
@@ -420,8 +422,8 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
     co_return Written::lock_gone;
   }
   if (handled && !entity.has_state() && !SEMPER_MUTANT("server_lock_undoes_a_reset")) {
-    // It was reset meanwhile, and what was made of the state before that is not for the next one: the
-    // message is handled from its beginning.
+    // It was reset meanwhile, and what was made of the state before that is not for the next one:
+    // the message is handled from its beginning.
     header.lock.reset();
     SEMPER_CO_TRY_STATUS(entity.save(transaction, served_->behaviour()));
     transaction.clear(target_->keys.lock_renewal());
@@ -510,8 +512,8 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
   co_return Written::yes;
 }
 
-// The key of the message, and of calls that are answered with its result. `reply`: the message's, to its
-// caller; one that was given while it ran takes its place.
+// The key of the message, and of calls that are answered with its result. `reply`: the message's,
+// to its caller; one that was given while it ran takes its place.
 Async<void> LockedTask::settle_keys(Transaction& transaction, const Held& held,
                                     std::optional<Bytes>& reply, KeyRecord::State state,
                                     const CallbackSends& asked) {
@@ -581,8 +583,8 @@ Async<std::optional<Error>> LockedTask::give_up(const Held& held, const Error& r
   if (served_->letters().has_bounds()) {
     SEMPER_CO_TRY_STATUS(co_await reap_letters(transaction, *target_, served_->letters(), 1, now));
   }
-  // The tick that is given up, and what the entity does when it is told, may be of one timer, whose row is
-  // written once.
+  // The tick that is given up, and what the entity does when it is told, may be of one timer, whose
+  // row is written once.
   TimerBook timers;
   const TimerBook::Place place{transaction, transaction, target_->keys};
   const std::int64_t now_ms = to_timer_ms(now);

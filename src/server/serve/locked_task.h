@@ -1,20 +1,20 @@
 // LockedTask: an entity's lock, from this process's side: holding it, or waiting for its holder.
 //
 // A callback that returned `lock` has committed a lock record with a nonce of its own. Its host
-// runs handle_locked outside any transaction, on a thread that it may block, and renews the lock by a
-// counter, on another one; the result is written back in a transaction that reads the record, so it is
-// refused where the nonce is no longer its own. Whatever else the store answers, it is written again,
-// and the lock renewed, until it is there or the lock is gone. Hosts that find the entity locked watch
-// record and counter; where neither was seen to change for the holder's lease (lease.h), the watcher
-// takes the lock over with a new nonce, and runs handle_locked with the same message and the state of
-// the lock's commit. No clock is compared between machines.
+// runs handle_locked outside any transaction, on a thread that it may block, and renews the lock by
+// a counter, on another one; the result is written back in a transaction that reads the record, so
+// it is refused where the nonce is no longer its own. Whatever else the store answers, it is
+// written again, and the lock renewed, until it is there or the lock is gone. Hosts that find the
+// entity locked watch record and counter; where neither was seen to change for the holder's lease
+// (lease.h), the watcher takes the lock over with a new nonce, and runs handle_locked with the same
+// message and the state of the lock's commit. No clock is compared between machines.
 //
-// Each holder that stopped renewing is counted beside the renewals, one that left in order (its host was
-// stopped) is not. A message whose lock kLockHoldersVanished holders in a row did not survive is set aside
-// unrun, and the lock given back: it may be what ends them.
+// Each holder that stopped renewing is counted beside the renewals, one that left in order (its
+// host was stopped) is not. A message whose lock kLockHoldersVanished holders in a row did not
+// survive is set aside unrun, and the lock given back: it may be what ends them.
 //
-// Bounds: HostOptions::locked_threads run handle_locked. A host that stops goes on to write a result for
-// one lease at most.
+// Bounds: HostOptions::locked_threads run handle_locked. A host that stops goes on to write a
+// result for one lease at most.
 #pragma once
 
 #include <memory>
@@ -32,8 +32,9 @@ namespace semper::internal {
 class Entity;
 struct AfterCommit;
 
-// Holders of one lock that vanish before its message is set aside. More than HostOptions::message_attempts,
-// because who holds a lock for hours meets restarts and outages that are none of its message's doing.
+// Holders of one lock that vanish before its message is set aside. More than
+// HostOptions::message_attempts, because who holds a lock for hours meets restarts and outages that
+// are none of its message's doing.
 inline constexpr std::uint64_t kLockHoldersVanished = 10;
 
 class LockedTask : public std::enable_shared_from_this<LockedTask> {
@@ -50,8 +51,8 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
 
   LockedTask(std::shared_ptr<const ServedBehaviour> served, std::shared_ptr<const Target> target);
 
-  // Holds the lock, or, without one held, waits for its holder. Returns when the lock is gone, or the
-  // host stops. Made as a shared_ptr, run once, inside the host's gate.
+  // Holds the lock, or, without one held, waits for its holder. Returns when the lock is gone, or
+  // the host stops. Made as a shared_ptr, run once, inside the host's gate.
   Task<void> run(std::optional<Held> held);
 
  private:

@@ -1,10 +1,11 @@
 // Membership: which hosts are alive, and which of them prefers which part of the work.
 //
-// Each host keeps a row that it renews three times per lease, its own HostOptions::host_lease, which is
-// in the row. A host whose row was not seen to change for its lease counts as dead (lease.h), and its
-// row is removed; one that was only slow writes it again. The shards of the index are given to the
-// hosts of a type by rendezvous hashing; every host computes the same. Two hosts that disagree for a
-// moment cost some conflicts, never correctness. No calendar is compared between machines.
+// Each host keeps a row that it renews three times per lease, its own HostOptions::host_lease,
+// which is in the row. A host whose row was not seen to change for its lease counts as dead
+// (lease.h), and its row is removed; one that was only slow writes it again. The shards of the
+// index are given to the hosts of a type by rendezvous hashing; every host computes the same. Two
+// hosts that disagree for a moment cost some conflicts, never correctness. No calendar is compared
+// between machines.
 //
 // Threads: any. The rounds, and join(), which a program may call at any time, take turns.
 #pragma once
@@ -33,13 +34,13 @@ class Membership : public std::enable_shared_from_this<Membership> {
   // Writes this host's rows and learns the others'. With the types served from now on.
   using Types = std::map<std::string, std::shared_ptr<const ServedBehaviour>>;
   Async<void> join(Types types);
-  // Renews and observes until the host stops; then takes the row away. After each renewal the host does
-  // its housekeeping, too.
+  // Renews and observes until the host stops; then takes the row away. After each renewal the host
+  // does its housekeeping, too.
   static Task<void> run(std::shared_ptr<Membership> self,
                         std::function<Async<void>()> housekeeping);
 
-  // Each shard is one host's. Where that one knows less than others (a lower version of the state, not all
-  // of their messages), one of these takes from it what it marks as left alone.
+  // Each shard is one host's. Where that one knows less than others (a lower version of the state,
+  // not all of their messages), one of these takes from it what it marks as left alone.
   enum class Share : std::uint8_t { none, marked, all };
   Share share(const std::string& type, std::uint32_t shard) const;
   bool prefers(const std::string& type, std::uint32_t shard) const {

@@ -1,5 +1,5 @@
-// A process that is stopped for longer than a transaction may take, or whose disk stalls so long: whatever
-// it was doing is begun anew and gets through, wherever the pause falls.
+// A process that is stopped for longer than a transaction may take, or whose disk stalls so long:
+// whatever it was doing is begun anew and gets through, wherever the pause falls.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -12,8 +12,8 @@
 namespace semper::internal {
 namespace {
 
-// Error: of the attempt. What the callback answers, an error of its own included, is a value here: a
-// conflict among those is no reason to run it again.
+// Error: of the attempt. What the callback answers, an error of its own included, is a value here:
+// a conflict among those is no reason to run it again.
 Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target, Desk& desk,
                              EntityTurn& turn, const Operation& operation) {
   auto& behaviour = served.behaviour();

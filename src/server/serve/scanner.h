@@ -2,9 +2,10 @@
 //
 // One coroutine per shard waits for the shard's counter to be touched, reads the index, and tells
 // each entity's slot. It costs nothing per idle entity: those are not in the index. Shards that
-// another host prefers are left to it, but for the entities there that it is too old for (left_alone.h),
-// which the nearest host that knows more takes. A slow safety round (kSafetyInterval) looks again at what is
-// still indexed: entities whose last attempt failed, or whose host died.
+// another host prefers are left to it, but for the entities there that it is too old for
+// (left_alone.h), which the nearest host that knows more takes. A slow safety round
+// (kSafetyInterval) looks again at what is still indexed: entities whose last attempt failed, or
+// whose host died.
 //
 // Bound: HostOptions::active_entities slots at work for the scanners of one host. One that has had
 // its turn (kBatchesPerTurn) gives way where others wait, and is found again in the next round, so

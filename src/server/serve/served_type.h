@@ -43,8 +43,8 @@ class ServedType final : public LocalServer,
   // Those of this type that have work and rest, to be run together.
   Groups& groups() { return *groups_; }
 
-  // Keeps the slot as most recently used, and drops the least recently used idle ones past the cache's
-  // bounds.
+  // Keeps the slot as most recently used, and drops the least recently used idle ones past the
+  // cache's bounds.
   void rest(Slot& slot, std::size_t bytes) override;
 
   void leave_over(std::uint32_t shard) override;

@@ -1,9 +1,9 @@
 // SessionSweep: takes away the sessions of callers that are gone, with the replies nobody fetched.
 //
-// A session whose row was not seen to change for its lease counts as dead (lease.h). Sessions are looked
-// at in the order of their names, from a place drawn at random and round and round: so many at a time
-// are under suspicion, each until it is seen renewed, or gone, or its lease is over. So all are reached,
-// however many there are, and hosts of one store begin at different places.
+// A session whose row was not seen to change for its lease counts as dead (lease.h). Sessions are
+// looked at in the order of their names, from a place drawn at random and round and round: so many
+// at a time are under suspicion, each until it is seen renewed, or gone, or its lease is over. So
+// all are reached, however many there are, and hosts of one store begin at different places.
 //
 // A sweep reads the row that it removes: a session that is renewed at the same moment stays.
 //

@@ -110,8 +110,8 @@ void Slot::start_at_home(Running running) {
   core().home.spawn([moved] { return run(std::move(*moved)); });
 }
 
-// The turn has ended before its work. What was in hand then has an unknown outcome; what waits goes on at
-// the host, or nowhere where that is where it ended.
+// The turn has ended before its work. What was in hand then has an unknown outcome; what waits goes
+// on at the host, or nowhere where that is where it ended.
 void Slot::pass_on(std::uint64_t turn, Lost how) {
   if (SEMPER_MUTANT("server_work_goes_with_its_loop")) return;
   std::vector<OneShot<Result<Bytes>>> lost;

@@ -1,8 +1,8 @@
-// StoreTrouble: what a host says of a store that does not answer: once for each kind of error, not once for
-// each of its coroutines and rounds.
+// StoreTrouble: what a host says of a store that does not answer: once for each kind of error, not
+// once for each of its coroutines and rounds.
 //
-// The first failure of a kind is logged whole. Then there is a line per kTroubleReminder, with the number of
-// failures, until there was none for kTroubleQuiet. Threads: any.
+// The first failure of a kind is logged whole. Then there is a line per kTroubleReminder, with the
+// number of failures, until there was none for kTroubleQuiet. Threads: any.
 #pragma once
 
 #include <cstdint>

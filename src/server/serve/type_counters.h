@@ -1,8 +1,8 @@
-// TypeCounters: what a host counts of one type, for HostStatistics and, where it was given a registry, for
-// those who watch it (HostOptions::metrics).
+// TypeCounters: what a host counts of one type, for HostStatistics and, where it was given a
+// registry, for those who watch it (HostOptions::metrics).
 //
-// Two hosts of a process may share a registry: a series then counts for both, HostStatistics for one.
-// Threads: any; one relaxed addition for each of the two.
+// Two hosts of a process may share a registry: a series then counts for both, HostStatistics for
+// one. Threads: any; one relaxed addition for each of the two.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// A state that is published, and a copy of it over a durable channel, in a program that has nothing of
-// Semper but the installed package.
+// A state that is published, and a copy of it over a durable channel, in a program that has nothing
+// of Semper but the installed package.
 #include <semper/env/scheduler.h>
 #include <semper/rpc/publisher.h>
 #include <semper/rpc/server.h>

@@ -1,5 +1,5 @@
-// The counter of the first page: a durable server on a store, in a program that has nothing of Semper
-// but the installed package.
+// The counter of the first page: a durable server on a store, in a program that has nothing of
+// Semper but the installed package.
 #include <semper/semper.h>
 
 #include <cstdint>

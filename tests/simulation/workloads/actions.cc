@@ -1,5 +1,5 @@
-// Actions after the commit: at most once, with a state that holds their message, and each where nothing went
-// wrong. One that halts ends those behind it.
+// Actions after the commit: at most once, with a state that holds their message, and each where
+// nothing went wrong. One that halts ends those behind it.
 #include "checkers/actions.h"
 
 #include <algorithm>

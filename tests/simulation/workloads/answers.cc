@@ -1,5 +1,5 @@
-// Answers at once, later, by another entity, as errors, and too late: each caller gets its own, and a timeout
-// has a cause.
+// Answers at once, later, by another entity, as errors, and too late: each caller gets its own, and
+// a timeout has a cause.
 #include "../workload.h"
 #include "workloads.h"
 
@@ -8,7 +8,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A disturbance explains timeouts so long: the longest pause and lease, and what then waits in queues.
+// A disturbance explains timeouts so long: the longest pause and lease, and what then waits in
+// queues.
 constexpr Duration kExplains = 40s;
 
 enum class Way : std::uint8_t { at_once, later, by_another, error, error_later };

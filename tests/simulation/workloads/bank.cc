@@ -1,5 +1,5 @@
-// Accounts that pay each other: the money goes out of one and is sent to the other in one transaction, with
-// a key of the program's own. Nothing is made, lost or spent twice.
+// Accounts that pay each other: the money goes out of one and is sent to the other in one
+// transaction, with a key of the program's own. Nothing is made, lost or spent twice.
 #include <map>
 
 #include "../workload.h"

@@ -1,5 +1,6 @@
-// Programs that send within transactions of their own: what they wrote there and what they sent are both there,
-// once and in order, or neither is. What the receivers do after their commits is done at most once.
+// Programs that send within transactions of their own: what they wrote there and what they sent are
+// both there, once and in order, or neither is. What the receivers do after their commits is done
+// at most once.
 #include <map>
 #include <set>
 

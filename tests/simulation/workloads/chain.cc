@@ -1,5 +1,5 @@
-// Messages that send messages: to others and to themselves, as trees. Each tree is there as a whole, each
-// part of it once, or not at all.
+// Messages that send messages: to others and to themselves, as trees. Each tree is there as a
+// whole, each part of it once, or not at all.
 #include <map>
 
 #include "sent_log.h"

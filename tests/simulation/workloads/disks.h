@@ -1,5 +1,5 @@
-// What the workloads on simulated disks have in common: items that can be told apart, power that goes in the
-// midst of something.
+// What the workloads on simulated disks have in common: items that can be told apart, power that
+// goes in the midst of something.
 #pragma once
 
 #include <deque>
@@ -43,8 +43,8 @@ inline testing::SimulatedDisk make_disk(Simulation& simulation, ring::Format for
   return testing::SimulatedDisk(options, simulation.env());
 }
 
-// The handles that were opened on one disk. They outlive whoever opened them: what a client has begun goes on
-// when its loop has gone, as in a kernel.
+// The handles that were opened on one disk. They outlive whoever opened them: what a client has
+// begun goes on when its loop has gone, as in a kernel.
 class Handles {
  public:
   BlockDevice& open(const testing::SimulatedDisk& disk) {
@@ -55,8 +55,8 @@ class Handles {
   std::deque<std::unique_ptr<BlockDevice>> handles_;
 };
 
-// Now and then, while there are faults: after some more steps of this client's loop the power goes, or after
-// a time in which some writes take place.
+// Now and then, while there are faults: after some more steps of this client's loop the power goes,
+// or after a time in which some writes take place.
 inline void maybe_cut_power(Client& client, testing::SimulatedDisk& disk) {
   if (client.ends_soon() || !client.random().chance(0.03)) return;
   auto& simulation = client.simulation();
@@ -92,8 +92,8 @@ inline void maybe_fail(Client& client, testing::SimulatedDisk& disk) {
   }
 }
 
-// What a power loss left where a ring was being made, and is neither a ring nor blank: its operator makes it
-// anew. Nobody was told yet that there is one.
+// What a power loss left where a ring was being made, and is neither a ring nor blank: its operator
+// makes it anew. Nobody was told yet that there is one.
 inline Async<void> make_anew(BlockDevice& device, ring::Format format, Env env) {
   ring::CreateOptions options;
   options.format = format;

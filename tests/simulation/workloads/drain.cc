@@ -1,6 +1,7 @@
-// Casts that are accepted by a journal on a disk whose power goes, and drained into durable servers: each
-// acknowledged one takes effect exactly once, those to one entity in order. Now and then the disk is put back
-// to what it was once, as from a backup: what was accepted since may be gone, and nothing comes twice.
+// Casts that are accepted by a journal on a disk whose power goes, and drained into durable
+// servers: each acknowledged one takes effect exactly once, those to one entity in order. Now and
+// then the disk is put back to what it was once, as from a backup: what was accepted since may be
+// gone, and nothing comes twice.
 #include <algorithm>
 #include <deque>
 

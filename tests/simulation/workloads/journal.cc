@@ -1,5 +1,5 @@
-// Journals of both formats on disks whose power goes: what was acknowledged is performed at least once, in
-// order, before anything that was pushed later.
+// Journals of both formats on disks whose power goes: what was acknowledged is performed at least
+// once, in order, before anything that was pushed later.
 #include "semper/ring/journal.h"
 
 #include <algorithm>
@@ -96,7 +96,8 @@ class JournalWorkload final : public Workload {
     co_return Status{};
   }
 
-  // `told`: whoever waited for operation `number`, or what was there before it, was told that it is done.
+  // `told`: whoever waited for operation `number`, or what was there before it, was told that it is
+  // done.
   void expect_performed(const Book& book, std::uint64_t number, const Status& told,
                         const char* what) {
     if (!told || number <= book.performed) return;

@@ -1,5 +1,6 @@
-// Messages that are given up: their entity is told once, with the letter, or not at all where the telling fails;
-// letters that are named are deleted together; and when the program is mended, all that is left is there once.
+// Messages that are given up: their entity is told once, with the letter, or not at all where the
+// telling fails; letters that are named are deleted together; and when the program is mended, all
+// that is left is there once.
 #include <deque>
 #include <map>
 #include <set>

@@ -1,5 +1,5 @@
-// Entities that are killed, reset and stopped among messages: what was sent before a kill is gone, what was
-// sent after it is there.
+// Entities that are killed, reset and stopped among messages: what was sent before a kill is gone,
+// what was sent after it is there.
 #include "checkers/lives.h"
 
 #include <deque>

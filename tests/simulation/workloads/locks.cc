@@ -1,5 +1,5 @@
-// Work under the lock, blocking and awaiting, shown to an outside system that knows fencing tokens: each
-// message once, one holder at a time, no late result.
+// Work under the lock, blocking and awaiting, shown to an outside system that knows fencing tokens:
+// each message once, one holder at a time, no late result.
 #include <map>
 #include <set>
 

@@ -1,4 +1,5 @@
-// Bridges that send again, with cast_once, what was not acknowledged: everything takes effect once, in order.
+// Bridges that send again, with cast_once, what was not acknowledged: everything takes effect once,
+// in order.
 #include <map>
 
 #include "semper/server/cast_once.h"

@@ -1,5 +1,5 @@
-// Diaries that are written by calls, casts and batches: each message once, in the order of its publisher,
-// batches as a whole.
+// Diaries that are written by calls, casts and batches: each message once, in the order of its
+// publisher, batches as a whole.
 #include "sent_log.h"
 #include "workloads.h"
 

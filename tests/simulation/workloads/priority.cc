@@ -1,5 +1,5 @@
-// Priority calls, priority casts and infos among queued messages: each takes effect once where its sender
-// was told so, and not where it was refused.
+// Priority calls, priority casts and infos among queued messages: each takes effect once where its
+// sender was told so, and not where it was refused.
 #include "sent_log.h"
 #include "workloads.h"
 

@@ -1,6 +1,6 @@
-// Producers and consumers of rings of both formats, on disks whose power goes: each acknowledged item comes
-// out, in order, as it went in, until its removal was acknowledged. Now and then somebody else wants a side
-// that is taken.
+// Producers and consumers of rings of both formats, on disks whose power goes: each acknowledged
+// item comes out, in order, as it went in, until its removal was acknowledged. Now and then
+// somebody else wants a side that is taken.
 #include "semper/ring/ring.h"
 
 #include <deque>

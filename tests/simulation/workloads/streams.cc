@@ -1,6 +1,6 @@
-// Streams with and without a state, on a durable connection that breaks: their events come in their order, no
-// update is lost, repeated or overtaken, and in the end the copy is what the server has. Connections are used
-// only while they are intact, and disposed of once.
+// Streams with and without a state, on a durable connection that breaks: their events come in their
+// order, no update is lost, repeated or overtaken, and in the end the copy is what the server has.
+// Connections are used only while they are intact, and disposed of once.
 #include <deque>
 
 #include "../workload.h"

@@ -1,5 +1,6 @@
-// Durable timers, among crashes, other calendars and kills: each due time once, none after a cancel that came
-// before it, a timer that is set again where it is, and delayed casts of processes without a host.
+// Durable timers, among crashes, other calendars and kills: each due time once, none after a cancel
+// that came before it, a timer that is set again where it is, and delayed casts of processes
+// without a host.
 #include <map>
 #include <optional>
 #include <set>

@@ -1,6 +1,7 @@
-// A fleet of two programs: each host is the one or the other at random whenever it begins, but the first, which
-// is always the newer. A message of the newer one waits for a host that knows it, a state of the newer one is
-// neither read nor written by the older, and nothing is lost, doubled or overtaken.
+// A fleet of two programs: each host is the one or the other at random whenever it begins, but the
+// first, which is always the newer. A message of the newer one waits for a host that knows it, a
+// state of the newer one is neither read nor written by the older, and nothing is lost, doubled or
+// overtaken.
 #include "../simulation.h"
 #include "sent_log.h"
 #include "workloads.h"
@@ -24,7 +25,8 @@ struct Accept {
   using Reply = std::uint64_t;
 };
 
-// What both write has the same form, and means something else: whoever reads the other's does not notice.
+// What both write has the same form, and means something else: whoever reads the other's does not
+// notice.
 constexpr std::uint64_t kShift = 1'000'000;
 
 struct Older {

@@ -1,6 +1,6 @@
-// Callbacks that wait: for time, for keys of their own, for the state of another entity. Each message once, in
-// the order of its publisher; what is counted in a key is what the states hold; and what two entities promise
-// to each other by looking, they keep.
+// Callbacks that wait: for time, for keys of their own, for the state of another entity. Each
+// message once, in the order of its publisher; what is counted in a key is what the states hold;
+// and what two entities promise to each other by looking, they keep.
 #include <algorithm>
 #include <set>
 
@@ -98,7 +98,8 @@ class WaitingWorkload final : public Workload {
     if (!inside.is_first()) {
       simulation_.finding("looker " + context.id().id + ": two callbacks at once");
     }
-    // Each second one changes a key that all have in common; the others have nothing but their neighbour.
+    // Each second one changes a key that all have in common; the others have nothing but their
+    // neighbour.
     const bool counts = m.number % 2 == 0;
     std::optional<Bytes> there;
     if (counts) {

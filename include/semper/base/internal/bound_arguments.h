@@ -15,8 +15,8 @@ template <class F, class First, class... Others>
 concept TakesToo = std::is_invocable_v<F&, First, const std::decay_t<Others>&...>;
 // clang-format on
 
-// f(first) that calls f with these too. Made in an ordinary function, so that no closure with members
-// is part of a co_await expression, which g++ 12 destroys twice.
+// f(first) that calls f with these too. Made in an ordinary function, so that no closure with
+// members is part of a co_await expression, which g++ 12 destroys twice.
 template <class First, class F, class... Arguments>
 auto bind_arguments(F f, Arguments&&... arguments) {
   using Kept = std::tuple<std::decay_t<Arguments>...>;

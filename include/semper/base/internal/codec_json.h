@@ -9,8 +9,8 @@
 namespace semper::internal::codec {
 
 void write_json(Encoder& encoder, const nlohmann::json& document);
-// Whether everything that is in `stored` is in `again` too: for fields that from_json passed over. False:
-// `lost` names the first one that is not.
+// Whether everything that is in `stored` is in `again` too: for fields that from_json passed over.
+// False: `lost` names the first one that is not.
 bool keeps_fields(const nlohmann::json& stored, const nlohmann::json& again, std::string& lost);
 // Refuses what JSON has no word for: other tags, simple values, keys that are no text, integers
 // past 64 bits, repeated keys.

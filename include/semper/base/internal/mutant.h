@@ -2,8 +2,8 @@
 //
 //   if (!SEMPER_MUTANT("commit_without_flush")) SEMPER_TRY_VOID(flush());
 //
-// With the CMake option SEMPER_MUTANTS, which the dev preset sets and nothing that is shipped may, it
-// is true where the environment variable SEMPER_MUTANT held that name when the process started.
+// With the CMake option SEMPER_MUTANTS, which the dev preset sets and nothing that is shipped may,
+// it is true where the environment variable SEMPER_MUTANT held that name when the process started.
 // Without it, it is the word false. Names, bugs and who must find them: tests/mutants/lists.
 //
 // Included by sources (*.cc) only, and not installed. CMake looks for this include and tells each

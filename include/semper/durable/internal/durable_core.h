@@ -126,8 +126,8 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
   Result<bool> is_broken(HeldBase& held) const;
 
   // Joins the attempt under way, or begins one, after the pause that is on where the call waits for
-  // that, and returns what it built. `seen`: what the caller found broken; if there is another value
-  // by now, that one is returned. `not_before`: for a call that has failed already.
+  // that, and returns what it built. `seen`: what the caller found broken; if there is another
+  // value by now, that one is returned. `not_before`: for a call that has failed already.
   Async<HeldPointer> heal(HeldPointer seen, Call call,
                           MonotonicTime not_before = MonotonicTime::min());
   // The same, and the value is not broken when it comes.
@@ -160,7 +160,8 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
   Clock& clock() const { return *settings_.env.clock; }
   const DurableSettings& settings() const { return settings_; }
 
-  // What an f on that value came to. `is_cut_off`: its caller was cancelled, or its deadline passed.
+  // What an f on that value came to. `is_cut_off`: its caller was cancelled, or its deadline
+  // passed.
   enum class Thrown : bool { no, yes };
   void note_failure_of_f(HeldBase& held, const Error& error, Thrown thrown, bool is_cut_off);
   // With exclusive access: it did not come to an end.

@@ -1,5 +1,5 @@
-// What a stream does, with the types of its events forgotten: BasicStream and its driver are templates
-// over it.
+// What a stream does, with the types of its events forgotten: BasicStream and its driver are
+// templates over it.
 #pragma once
 
 #include <cstddef>

@@ -97,9 +97,9 @@ class StreamDriver final
 
   // By value: the stream may be destroyed while its reader waits.
   //
-  // Asio drops what a coroutine returns after its cancellation, as the operands of `||` that lose. So
-  // a reader that was cancelled takes nothing, and one that has not waited yet first lets what is
-  // ready run: otherwise its answer would be posted, and another operand's could overtake it.
+  // Asio drops what a coroutine returns after its cancellation, as the operands of `||` that lose.
+  // So a reader that was cancelled takes nothing, and one that has not waited yet first lets what
+  // is ready run: otherwise its answer would be posted, and another operand's could overtake it.
   static Async<Event> next_event(Self self) {
     while (true) {
       const auto cancellation = co_await asio::this_coro::cancellation_state;

@@ -1,5 +1,5 @@
-// What stream.h is put together from: dispatch over a durable value, and streams with a change on the
-// way.
+// What stream.h is put together from: dispatch over a durable value, and streams with a change on
+// the way.
 #pragma once
 
 #include <exception>

@@ -1,7 +1,7 @@
 // Cancellable: a coroutine that runs beside its owner and can be told to end, from any thread.
 //
-// What for: the attempts of durable.h, the drivers of stream.h, callbacks that wait. When not: outside this
-// library; it is here because templates need it.
+// What for: the attempts of durable.h, the drivers of stream.h, callbacks that wait. When not:
+// outside this library; it is here because templates need it.
 //
 //   auto attempt = std::make_shared<Cancellable>();
 //   Cancellable::start(attempt, serial_executor(executor), work(), {&clock, deadline, late});

@@ -62,8 +62,8 @@ class WaiterRegistry {
   std::atomic<bool> shut_down_ = false;  // written with the lock
 };
 
-// True where this thread is running handlers of that executor's loop, so that a handler may be called
-// here and now.
+// True where this thread is running handlers of that executor's loop, so that a handler may be
+// called here and now.
 bool runs_here(const Executor& executor) noexcept;
 
 // The waiting coroutine, with its type forgotten. Resumes it on its own executor: inline where the
@@ -167,8 +167,8 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
                           asio::execution::outstanding_work.tracked)) executor;
   };
 
-  // What the resumed code throws leaves its loop, as it does after a post: whoever sets a value is not
-  // to blame for it, and others still wait for theirs.
+  // What the resumed code throws leaves its loop, as it does after a post: whoever sets a value is
+  // not to blame for it, and others still wait for theirs.
   template <class E, class Run>
   static void run_contained(const E& executor, Run& run) {
     try {

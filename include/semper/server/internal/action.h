@@ -1,5 +1,5 @@
-// What a Reply carries besides its value: what comes next, and actions with their types forgotten; for
-// reply.h alone. When not: callbacks say Reply::then.
+// What a Reply carries besides its value: what comes next, and actions with their types forgotten;
+// for reply.h alone. When not: callbacks say Reply::then.
 #pragma once
 
 #include <cstdint>

@@ -23,7 +23,8 @@ struct Handled {
   bool replied = false;
   Bytes reply;                 // encoded, where replied without error
   std::optional<Error> error;  // replied with this error
-  // The callback waits (it returns an awaitable): its rest, which uses state and message where they are.
+  // The callback waits (it returns an awaitable): its rest, which uses state and message where they
+  // are.
   std::optional<asio::awaitable<Result<Handled>>> rest = std::nullopt;
 };
 
@@ -65,7 +66,8 @@ class Behaviour {
   virtual bool takes(std::string_view message, Event event) const = 0;
   virtual bool takes_locked(std::string_view message) const = 0;
 
-  // What it uses besides the payload is borrowed until the rest of it, where there is one, has ended.
+  // What it uses besides the payload is borrowed until the rest of it, where there is one, has
+  // ended.
   virtual Result<Handled> handle(std::string_view message, BytesView payload, void* state,
                                  Context& context) = 0;
   virtual Async<Handled> handle_locked(std::string_view message, BytesView payload, void* state,

@@ -1,5 +1,5 @@
-// What callbacks return: a value, or an awaitable of one; for behaviour.h alone. When not: a callback says
-// Reply, Outcome or void, in a Task where it waits.
+// What callbacks return: a value, or an awaitable of one; for behaviour.h alone. When not: a
+// callback says Reply, Outcome or void, in a Task where it waits.
 #pragma once
 
 #include <type_traits>

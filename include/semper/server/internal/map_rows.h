@@ -21,8 +21,8 @@ inline constexpr std::size_t kMapNameBytesMaximum = 64;
 // Of one page. A page ends before that where its entries have 4 MiB, about.
 inline constexpr std::size_t kMapPageMaximum = 1'000;
 
-// Whose collection is read: the entity's of a callback, within its transaction; and, as it was committed
-// last, that of handle_locked's entity, or of any entity, by its Ref.
+// Whose collection is read: the entity's of a callback, within its transaction; and, as it was
+// committed last, that of handle_locked's entity, or of any entity, by its Ref.
 class MapSource {
  public:
   // NOLINTBEGIN(google-explicit-constructor): a Context is where its entity's collections are.
@@ -66,7 +66,8 @@ struct MapStart {
   bool is_included = true;
 };
 
-// Keys are tuples, in what is returned, too. Errors of reads: those of the key, and of the transaction.
+// Keys are tuples, in what is returned, too. Errors of reads: those of the key, and of the
+// transaction.
 Async<std::optional<Bytes>> get_map_row(const MapSource& of, std::string_view name,
                                         Result<Bytes> key);
 Async<RangePage> get_map_page(const MapSource& of, std::string_view name, MapStart start,

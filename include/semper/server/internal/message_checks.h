@@ -1,9 +1,10 @@
 // What the compiler says of a message that a behaviour lists and does not take.
 //
-// A callback that is misspelt, or takes other types, is none: messages would be set aside as dead letters
-// when they come, weeks later. So a listed message needs a callback, one with a Reply a handle_call, and
-// what is called handle_call, handle_cast, handle_info or handle_locked must take what those take. A
-// callback for another message with a misspelt name cannot be told from any other function.
+// A callback that is misspelt, or takes other types, is none: messages would be set aside as dead
+// letters when they come, weeks later. So a listed message needs a callback, one with a Reply a
+// handle_call, and what is called handle_call, handle_cast, handle_info or handle_locked must take
+// what those take. A callback for another message with a misspelt name cannot be told from any
+// other function.
 #pragma once
 
 #include <concepts>
@@ -33,8 +34,8 @@ struct ToLocked {
   auto operator()(B& b, A&&... a) const -> decltype(b.handle_locked(std::forward<A>(a)...));
 };
 
-// Whether a callback takes this message, but not as it comes: without the state or the context, with another
-// context, with a message or a state that may be changed or is no State.
+// Whether a callback takes this message, but not as it comes: without the state or the context,
+// with another context, with a message or a state that may be changed or is no State.
 template <class Callback, class B, class M, class S, class C, class Other>
 constexpr bool takes_otherwise() {
   if constexpr (std::is_invocable_v<Callback, B&, const M&, S&, C&>) {

@@ -1,4 +1,5 @@
-// How atomically() (server/atomically.h) runs its function on states of the right types. `Tx`: an Atomic.
+// How atomically() (server/atomically.h) runs its function on states of the right types. `Tx`: an
+// Atomic.
 #pragma once
 
 #include <exception>

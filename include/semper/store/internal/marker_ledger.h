@@ -1,4 +1,5 @@
-// Idempotency markers of finished commits, to be removed along with later ones (src/store/marker.h).
+// Idempotency markers of finished commits, to be removed along with later ones
+// (src/store/marker.h).
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// How sync::atomically (sync/atomically.h) runs its function on the calling thread. `Tx`: an Atomic.
+// How sync::atomically (sync/atomically.h) runs its function on the calling thread. `Tx`: an
+// Atomic.
 #pragma once
 
 #include <memory>
