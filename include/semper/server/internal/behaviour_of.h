@@ -17,6 +17,7 @@
 #include "semper/base/type_name.h"
 #include "semper/server/behaviour.h"
 #include "semper/server/internal/behaviour.h"
+#include "semper/server/internal/declared.h"
 #include "semper/server/internal/message_checks.h"
 
 namespace semper::internal {
@@ -291,8 +292,8 @@ class BehaviourOf final : public Behaviour {
     }(std::type_identity<MessageTuple>());
   }
 
-  // A state with fields that this program does not know is another program's: writing it again would
-  // lose them.
+  // A state with fields that this program does not know is another program's: writing it again
+  // would lose them.
   static Result<State> read_state(BytesView bytes) {
     if constexpr (internal::codec::HasOwnCodec<State> || DropsUnknownFields<B>) {
       return decode<State>(bytes);

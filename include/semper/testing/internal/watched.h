@@ -15,6 +15,7 @@
 #include "semper/base/type_name.h"
 #include "semper/server/behaviour.h"
 #include "semper/server/internal/behaviour_of.h"
+#include "semper/server/internal/declared.h"
 #include "semper/testing/internal/harness_witness.h"
 
 namespace semper::testing::internal {
@@ -77,8 +78,8 @@ class Watched {
 
  public:
   static constexpr std::string_view kName = type_name<B>();
-  static constexpr bool kDropsUnknownFields = DropsUnknownFields<B>;
-  static constexpr std::int64_t kStateVersion = state_version_of<B>();
+  static constexpr bool kDropsUnknownFields = semper::internal::DropsUnknownFields<B>;
+  static constexpr std::int64_t kStateVersion = semper::internal::state_version_of<B>();
   static constexpr semper::internal::LetterRules kLetterRules =
       semper::internal::letter_rules_of<B>();
   using State = typename B::State;
@@ -90,7 +91,7 @@ class Watched {
   Result<State> init(const EntityId& id) { return behaviour_->init(id); }
 
   template <class T = B>
-  requires UpgradesState<T> Result<State> upgrade(int from, BytesView old) {
+  requires semper::internal::UpgradesState<T> Result<State> upgrade(int from, BytesView old) {
     return behaviour_->upgrade(from, old);
   }
 
