@@ -1,11 +1,12 @@
 // Dead letters: managing messages that failed and were set aside.
 //
-// What for: counting, redriving and deleting them. To list them, use list_dead_letters (inspect.h).
-// When not: for the entity's own reaction, use handle_dead_letter (dead_letter_info.h).
+// What for: listing, counting, redriving and deleting them. When not: for the entity's own
+// reaction, use handle_dead_letter (dead_letter_info.h).
 //
-//   const auto letters = co_await semper::list_dead_letters(tenant, id, 20);      // oldest first
-//   std::vector<semper::Versionstamp> two = {(*letters)[0].stamp, (*letters)[1].stamp};
-//   SEMPER_CO_TRY_STATUS(co_await semper::redrive_dead_letters(tenant, id, two)); // both or neither
+//   SEMPER_CO_TRY(const auto letters, co_await semper::list_dead_letters(tenant, id, 20));
+//   std::vector<semper::Versionstamp> chosen;                             // oldest first
+//   for (const auto& letter : letters) chosen.push_back(letter.stamp);
+//   SEMPER_CO_TRY_STATUS(co_await semper::redrive_dead_letters(tenant, id, chosen));  // all
 //
 // When a message becomes a dead letter: after a number of failed runs
 // (HostOptions::message_attempts, or the behaviour's kMessageAttempts; counted in the store across
@@ -27,16 +28,39 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "semper/server/entity_id.h"
-#include "semper/server/inspect.h"
+#include "semper/server/message.h"
 #include "semper/store/versionstamp.h"
 
 namespace semper {
 
 // Letters that one transaction redrives or deletes.
 inline constexpr std::size_t kDeadLettersAtOnce = 256;
+
+// How many letters of one entity are counted (inspect(), count_dead_letters); there may be more.
+inline constexpr std::uint64_t kDeadLettersCounted = 10'000;
+
+struct DeadLetterView {
+  Versionstamp stamp;
+  bool was_call = false;
+  RawMessage message;
+  std::string reason;
+  WallTime time;  // of its last run, after which it was set aside
+  // Runs until then, and the time of the first. For letters of 0.1.0 neither is known: 0, and
+  // `time`.
+  std::uint64_t attempts = 0;
+  WallTime first_attempt = {};
+};
+
+// The first `limit` letters, oldest first; or of those set aside after the letter with this stamp,
+// which is how to go on: with the stamp of the last one.
+Async<std::vector<DeadLetterView>> list_dead_letters(Tenant tenant, EntityId id,
+                                                     std::size_t limit = 100);
+Async<std::vector<DeadLetterView>> list_dead_letters(Tenant tenant, EntityId id, std::size_t limit,
+                                                     Versionstamp after);
 
 // From the error that the caller of a call got: how often the message had run when it was set
 // aside. Empty: it was not set aside. This is parsed from the error's message, which begins with
@@ -49,6 +73,11 @@ Async<std::uint64_t> count_dead_letters(Tenant tenant, EntityId id);
 
 // Puts these back at the end of the queue, in the order given: all or none.
 Async<void> redrive_dead_letters(Tenant tenant, EntityId id, std::vector<Versionstamp> letters);
+
+// Puts the oldest `limit` letters back at the end of the queue, in order, in transactions of up to
+// kDeadLettersAtOnce. Returns how many. On an error, or if it never returns, some have been put
+// back; call it again.
+Async<std::uint64_t> redrive_dead_letters(Tenant tenant, EntityId id, std::size_t limit = 100);
 
 // Deletes these: all or none.
 Async<void> delete_dead_letters(Tenant tenant, EntityId id, std::vector<Versionstamp> letters);

@@ -4,9 +4,15 @@
 //   SEMPER_CO_TRY(const auto view, co_await semper::inspect(tenant, id));
 //   if (view.state) std::cout << semper::cbor_to_json(*view.state).value_or("(not readable)");
 //
-// Everything here reads in one transaction and changes nothing, except redrive_dead_letters.
-// Errors: not_found, invalid_argument, corrupt (the message names the key), and the store's own.
-// Threads: any. When not: a program that has the types uses priority_call (server/ref.h).
+// Everything here reads in one transaction and changes nothing. When not: a program that has the
+// types uses priority_call (server/ref.h); what puts dead letters back or deletes them is in
+// dead_letters.h.
+//
+// Errors, and the next move: not_found (there is nothing of that name), invalid_argument (the name
+// cannot be one), exhausted (more than kListedMaximum: list them in pages), timeout (more than can
+// be read within Limits::transaction_duration: list smaller pages), corrupt (the message names the
+// key; docs/operations.md), and the store's own. A list in pages is not of one moment: each page
+// is. Threads: any.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "semper/server/dead_letters.h"  // was declared here: for programs that know it from here
 #include "semper/server/entity_id.h"
 #include "semper/server/message.h"
 #include "semper/server/message_info.h"
@@ -72,9 +79,6 @@ struct FailingView {
   std::string reason;
 };
 
-// How many dead letters of one entity inspect() counts; there may be more.
-inline constexpr std::uint64_t kDeadLettersCounted = 10'000;
-
 struct EntityView {
   EntityId id;
   std::optional<Bytes> state;  // one CBOR item; empty before the first message
@@ -98,46 +102,39 @@ struct QueuedView {
   RawMessage message;
 };
 
-struct DeadLetterView {
-  Versionstamp stamp;
-  bool was_call = false;
-  RawMessage message;
-  std::string reason;
-  WallTime time;  // of its last run, after which it was set aside
-  // Runs until then, and the time of the first. For letters of 0.1.0 neither is known: 0, and
-  // `time`.
-  std::uint64_t attempts = 0;
-  WallTime first_attempt = {};
-};
+// Names that one list has without ListOptions; if there are more: `exhausted`.
+inline constexpr std::size_t kListedMaximum = 10'000;
 
+// One page. The next one begins after the last id of this one; a page with fewer than `limit` is
+// the last. The id is that of an entity, host or session (a whole number of bytes), or a type's
+// name.
 struct ListOptions {
   std::string id_prefix = {};  // only ids that begin with this
   std::string after = {};      // only ids after this one
-  std::size_t limit = 100;
+  std::size_t limit = 100;     // memory: `limit` views
 };
 
-// Types that a host has registered or that have entities, sorted by name.
+// Types that a host has registered or that have entities, sorted by name. One seek per type.
 Async<std::vector<TypeView>> list_types(Tenant tenant);
+Async<std::vector<TypeView>> list_types(Tenant tenant, ListOptions options);
+// In the order of their ids, which is none that people know.
 Async<std::vector<HostView>> list_hosts(Tenant tenant);
-// The first `limit` sessions. One seek per session, however many replies it has.
+Async<std::vector<HostView>> list_hosts(Tenant tenant, ListOptions options);
+// The first `limit` sessions, or a page of them. One seek per session, however many replies it has.
+// Sessions that have ended and left only replies are passed over, up to kListedMaximum of them;
+// if there are more: `exhausted` (a running host removes them).
 Async<std::vector<SessionView>> list_sessions(Tenant tenant, std::size_t limit = 1000);
+Async<std::vector<SessionView>> list_sessions(Tenant tenant, ListOptions options);
 // Ids in byte order. One seek per entity, however large it is.
 Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type, ListOptions options);
-// No default argument above: g++ 12 would destroy it twice in `co_await list_entities(tenant, type)`.
+// No default argument above: g++ 12 would destroy it twice in `co_await list_entities(tenant,
+// type)`.
 inline Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type) {
   return list_entities(std::move(tenant), std::move(type), ListOptions());
 }
 Async<EntityView> inspect(Tenant tenant, EntityId id);
 // The first `limit` waiting messages.
 Async<std::vector<QueuedView>> peek_queue(Tenant tenant, EntityId id, std::size_t limit = 20);
-Async<std::vector<DeadLetterView>> list_dead_letters(Tenant tenant, EntityId id,
-                                                     std::size_t limit = 100);
-// Puts at most `limit` of the entity's dead letters back at the end of its queue, in order. Calls
-// are calls again, although their callers may be gone. Returns how many it moved. Changes the
-// store, in as many transactions as that takes: on an error, or if it never returns, some may have
-// been moved; call it again.
-Async<std::uint64_t> redrive_dead_letters(Tenant tenant, EntityId id, std::size_t limit = 100);
-
 // Unfinished work in the store, apart from the states of entities. All of it is zero once
 // everything is done and every process has left; anything else was left behind.
 struct Outstanding {
@@ -147,6 +144,9 @@ struct Outstanding {
   std::uint64_t locks = 0;               // of entities with work
   std::uint64_t hosts = 0;
 };
+// For tests, and for small stores: reads everything that is unfinished in one transaction, and
+// keeps the ids of the entities with work in memory. `timeout` if that is more than fits into
+// Limits::transaction_duration.
 Async<Outstanding> count_outstanding(Tenant tenant);
 
 }  // namespace semper

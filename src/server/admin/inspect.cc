@@ -119,8 +119,11 @@ Async<std::vector<QueuedView>> read_queue(Transaction& transaction, const Entity
 
 Async<std::vector<DeadLetterView>> read_dead_letters(Transaction& transaction,
                                                      const EntityKeys& keys, const EntityId& id,
-                                                     std::size_t limit) {
+                                                     std::size_t limit,
+                                                     std::optional<Versionstamp> after) {
   SEMPER_CO_TRY(const auto standing, co_await require_entity(transaction, keys, id));
+  KeyRange letters = keys.dead_letters();
+  if (after) letters.begin = key_after(keys.dead_letter_at(*after));
   std::vector<DeadLetterView> views;
   if (standing.is_killed()) co_return views;
   const auto add = [&](const KeyValue& row) -> Result<bool> {
@@ -134,10 +137,17 @@ Async<std::vector<DeadLetterView>> read_dead_letters(Transaction& transaction,
     return views.size() < limit;
   };
   if (limit > 0) {
-    SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, keys.dead_letters(),
-                                               std::min(limit, kRowsPerPage), add));
+    SEMPER_CO_TRY_STATUS(
+        co_await for_each_row(transaction, letters, std::min(limit, kRowsPerPage), add));
   }
   co_return views;
+}
+
+Async<std::vector<DeadLetterView>> list_letters(Tenant tenant, EntityId id, std::size_t limit,
+                                                std::optional<Versionstamp> after) {
+  co_return co_await in_snapshot(tenant, id, [&](Transaction& transaction, const EntityKeys& keys) {
+    return read_dead_letters(transaction, keys, id, limit, after);
+  });
 }
 
 }  // namespace
@@ -156,9 +166,11 @@ Async<std::vector<QueuedView>> peek_queue(Tenant tenant, EntityId id, std::size_
 
 Async<std::vector<DeadLetterView>> list_dead_letters(Tenant tenant, EntityId id,
                                                      std::size_t limit) {
-  co_return co_await in_snapshot(tenant, id, [&](Transaction& transaction, const EntityKeys& keys) {
-    return read_dead_letters(transaction, keys, id, limit);
-  });
+  return list_letters(std::move(tenant), std::move(id), limit, std::nullopt);
+}
+Async<std::vector<DeadLetterView>> list_dead_letters(Tenant tenant, EntityId id, std::size_t limit,
+                                                     Versionstamp after) {
+  return list_letters(std::move(tenant), std::move(id), limit, after);
 }
 
 }  // namespace semper

@@ -285,6 +285,71 @@ TEST_F(Inspect, sessions_are_listed_and_replies_without_a_session_are_not) {
   EXPECT_EQ(run(list_sessions(tenant_, 1)).value().size(), 1u);
 }
 
+TEST_F(Inspect, types_hosts_and_sessions_are_listed_in_pages) {
+  const auto& prefix = tenant_.prefix();
+  commit([&](Transaction& tx) {
+    for (const char* type : {"Shop", "Show", "Till"}) {
+      tx.set(internal::type_key(prefix, type), internal::encode_message_infos({}));
+    }
+    for (const char* id : {"\x01\x02", "\x01\x03", "\x02\x04"}) {
+      tx.set(internal::host_key(prefix, id), internal::encode_alive({id, 3, 0, {}}));
+      tx.set(internal::session_key(prefix, id), internal::encode_alive({"", 7, 0, {}}));
+    }
+  });
+  enqueue(EntityId{"Sheep", "dolly"}, {"x"});
+  const auto types = [&](ListOptions options) {
+    std::vector<std::string> names;
+    for (const auto& view : run(list_types(tenant_, options)).value()) names.push_back(view.type);
+    return names;
+  };
+  EXPECT_THAT(types({.limit = 2}), ElementsAre("Sheep", "Shop"));
+  EXPECT_THAT(types({.after = "Shop", .limit = 2}), ElementsAre("Show", "Till"));
+  EXPECT_THAT(types({.after = "Till"}), IsEmpty());
+  EXPECT_THAT(types({.id_prefix = "Sho"}), ElementsAre("Shop", "Show"));
+  EXPECT_THAT(types({.id_prefix = "Sh", .after = "Sheep", .limit = 1}), ElementsAre("Shop"));
+  EXPECT_THAT(types({.limit = 0}), IsEmpty());
+  const auto hosts = [&](ListOptions options) {
+    std::vector<std::string> ids;
+    for (const auto& view : run(list_hosts(tenant_, options)).value()) ids.push_back(view.id);
+    return ids;
+  };
+  EXPECT_THAT(hosts({.limit = 2}), ElementsAre("0102", "0103"));
+  EXPECT_THAT(hosts({.after = "0103"}), ElementsAre("0204"));
+  EXPECT_THAT(hosts({.id_prefix = "01", .after = "0102"}), ElementsAre("0103"));
+  EXPECT_THAT(hosts({.limit = 0}), IsEmpty());
+  const auto sessions = [&](ListOptions options) {
+    std::vector<std::string> ids;
+    for (const auto& view : run(list_sessions(tenant_, options)).value()) ids.push_back(view.id);
+    return ids;
+  };
+  EXPECT_THAT(sessions({.limit = 2}), ElementsAre("0102", "0103"));
+  EXPECT_THAT(sessions({.after = "0103"}), ElementsAre("0204"));
+  EXPECT_THAT(sessions({.id_prefix = "01", .after = "0102"}), ElementsAre("0103"));
+  const ListOptions no_id{.after = "01x"};
+  EXPECT_EQ(run(list_sessions(tenant_, no_id)).error().kind(), ErrorKind::invalid_argument);
+  EXPECT_EQ(run(list_hosts(tenant_, no_id)).error().kind(), ErrorKind::invalid_argument);
+}
+
+TEST_F(Inspect, more_types_than_may_be_listed_at_once_are_refused_and_come_in_pages) {
+  const auto& prefix = tenant_.prefix();
+  const auto name = [](std::size_t number) { return "T" + std::to_string(100'000 + number); };
+  for (std::size_t i = 0; i <= kListedMaximum; i += 1000) {
+    commit([&](Transaction& tx) {
+      for (std::size_t n = i; n < std::min(i + 1000, kListedMaximum + 1); ++n) {
+        tx.set(internal::type_key(prefix, name(n)), internal::encode_message_infos({}));
+      }
+    });
+  }
+  const auto all = run(list_types(tenant_));
+  ASSERT_FALSE(all);
+  EXPECT_EQ(all.error().kind(), ErrorKind::exhausted);
+  EXPECT_NE(all.error().message().find("ListOptions"), std::string::npos);
+  const ListOptions last{.after = name(kListedMaximum - 1)};
+  EXPECT_EQ(run(list_types(tenant_, last)).value().size(), 1u);
+  commit([&](Transaction& tx) { tx.clear(internal::type_key(prefix, name(0))); });
+  EXPECT_EQ(run(list_types(tenant_)).value().size(), kListedMaximum);
+}
+
 TEST_F(Inspect, dead_letters_are_listed_oldest_first) {
   bury(id_, "first");
   bury(id_, "second");
@@ -295,6 +360,10 @@ TEST_F(Inspect, dead_letters_are_listed_oldest_first) {
   EXPECT_EQ(letters[0].time, WallTime(std::chrono::milliseconds(1500)));
   EXPECT_FALSE(letters[0].was_call);
   EXPECT_EQ(run(list_dead_letters(tenant_, id_, 1)).value().size(), 1u);
+  const auto rest = run(list_dead_letters(tenant_, id_, 10, letters[0].stamp)).value();
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(rest[0].stamp, letters[1].stamp);
+  EXPECT_THAT(run(list_dead_letters(tenant_, id_, 10, letters[1].stamp)).value(), IsEmpty());
 }
 
 TEST_F(Inspect, redriven_letters_join_the_end_of_the_queue_in_order) {

@@ -116,7 +116,43 @@ Async<void> count_index(Transaction& transaction, const Tenant& tenant, Outstand
   co_return Status{};
 }
 
-Async<std::vector<TypeView>> read_types(Transaction& transaction, const Tenant& tenant) {
+Status refuse_no_text(const ListOptions& options, std::string_view what) {
+  if (is_utf8(options.id_prefix) && is_utf8(options.after)) return {};
+  return fail(
+      ErrorKind::invalid_argument,
+      "listing " + std::string(what) + ": ids are UTF-8, and the given prefix or start is not");
+}
+
+// Without options: all, if they are not too many. One more than may be shows that they are.
+ListOptions everything() {
+  ListOptions options;
+  options.limit = kListedMaximum + 1;
+  return options;
+}
+template <class View>
+Async<std::vector<View>> unless_too_many(Async<std::vector<View>> listing, const char* what) {
+  SEMPER_CO_TRY(auto views, co_await std::move(listing));
+  if (views.size() <= kListedMaximum) co_return std::move(views);
+  co_return fail(ErrorKind::exhausted, "the store has more than " + std::to_string(kListedMaximum) +
+                                           " " + what + "; list them in pages, with ListOptions");
+}
+
+// Of the keys in `all`: those of names that begin with the prefix and come after the given one.
+// key_of(name) is the name's key, or what all its keys begin with.
+template <class KeyOf>
+KeyRange asked_for(KeyRange all, const std::string& name_prefix, const std::string& after,
+                   const KeyOf& key_of) {
+  if (!name_prefix.empty()) {
+    Bytes begin = key_of(name_prefix);
+    begin.pop_back();               // what ends a text
+    all = {begin, begin + '\xff'};  // no byte of UTF-8 is so high
+  }
+  if (!after.empty()) all.begin = std::max(all.begin, key_of(after) + '\xff');
+  return all;
+}
+
+Async<std::vector<TypeView>> read_types(Transaction& transaction, const Tenant& tenant,
+                                        const ListOptions& options) {
   const auto& prefix = tenant.prefix();
   std::map<std::string, TypeView> types;
   const auto add = [&](const KeyValue& row) -> Result<bool> {
@@ -126,11 +162,22 @@ Async<std::vector<TypeView>> read_types(Transaction& transaction, const Tenant& 
     if (!messages) return fail(at_key(messages.error(), row.key));
     view.messages = std::move(*messages);
     types.emplace(view.type, view);
-    return true;
+    return types.size() < options.limit;
   };
-  SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, internal::type_range(prefix), 0, add));
-  KeyRange rest = internal::all_entities(prefix);
-  while (true) {
+  const auto row_key = [&](const std::string& type) { return internal::type_key(prefix, type); };
+  const KeyRange rows =
+      asked_for(internal::type_range(prefix), options.id_prefix, options.after, row_key);
+  if (options.limit > 0) {
+    SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, rows, 0, add));
+  }
+  const auto entities_key = [&](const std::string& type) {
+    Bytes begin = internal::entities_of_type(prefix, type).begin;
+    begin.pop_back();  // where what is below begins
+    return begin;
+  };
+  KeyRange rest =
+      asked_for(internal::all_entities(prefix), options.id_prefix, options.after, entities_key);
+  for (std::size_t seen = 0; seen < options.limit; ++seen) {
     SEMPER_CO_TRY(const auto key, co_await first_key(transaction, rest));
     if (!key) break;
     auto id = internal::entity_of_key(prefix, *key);
@@ -139,20 +186,35 @@ Async<std::vector<TypeView>> read_types(Transaction& transaction, const Tenant& 
     types[id->type].type = id->type;
   }
   std::vector<TypeView> views;
-  for (auto& [name, view] : types) views.push_back(std::move(view));
+  for (auto& [name, view] : types) {
+    if (views.size() < options.limit) views.push_back(std::move(view));
+  }
   co_return views;
 }
 
-Async<std::vector<HostView>> read_hosts(Transaction& transaction, const Tenant& tenant) {
-  std::vector<HostView> hosts;
-  const auto add = [&](const KeyValue& row) -> Result<bool> {
-    SEMPER_TRY(auto view, host_view(tenant.prefix(), row));
-    hosts.push_back(std::move(view));
-    return true;
+// The id of a host or session, or the beginning of one: what to_hex made of bytes.
+Result<Bytes> bytes_of_id(const std::string& id) {
+  const auto digit = [](char c) -> int {
+    if (c >= '0' && c <= '9') return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
   };
+  Bytes bytes;
+  for (std::size_t i = 0; i + 1 < id.size(); i += 2) {
+    const int high = digit(id[i]);
+    const int low = digit(id[i + 1]);
+    if (high < 0 || low < 0) break;
+    bytes += static_cast<char>(high * 16 + low);
+  }
+  if (bytes.size() * 2 == id.size()) return bytes;
+  return fail(ErrorKind::invalid_argument,
+              to_printable(id) + " is not the id of a host or session, nor the beginning of one");
+}
+
+// What the hosts in these rows say of their types.
+Async<void> read_speeches(Transaction& transaction, const Tenant& tenant,
+                          std::vector<HostView>& hosts) {
   const auto& prefix = tenant.prefix();
-  SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, internal::host_range(prefix), 0, add));
-  const auto add_speech = [&](const KeyValue& row) -> Result<bool> {
+  const auto add = [&](const KeyValue& row) -> Result<bool> {
     SEMPER_TRY(const auto id, first_text(prefix, row.key));
     const auto is_its = [&](const HostView& view) { return view.id == id; };
     const auto host = std::find_if(hosts.begin(), hosts.end(), is_its);
@@ -162,17 +224,43 @@ Async<std::vector<HostView>> read_hosts(Transaction& transaction, const Tenant& 
     for (auto& type : *types) host->speaks.push_back(served_type_view(std::move(type)));
     return true;
   };
-  SEMPER_CO_TRY_STATUS(
-      co_await for_each_row(transaction, internal::speech_range(prefix), 0, add_speech));
+  KeyRange rows = internal::speech_range(prefix);
+  const auto first = bytes_of_id(hosts.front().id);
+  const auto last = bytes_of_id(hosts.back().id);
+  if (first && last) {
+    rows = {internal::speech_key(prefix, *first), key_after(internal::speech_key(prefix, *last))};
+  }
+  co_return co_await for_each_row(transaction, rows, 0, add);
+}
+
+Async<std::vector<HostView>> read_hosts(Transaction& transaction, const Tenant& tenant,
+                                        const ListOptions& options) {
+  const auto& prefix = tenant.prefix();
+  std::vector<HostView> hosts;
+  const auto add = [&](const KeyValue& row) -> Result<bool> {
+    SEMPER_TRY(auto view, host_view(prefix, row));
+    hosts.push_back(std::move(view));
+    return hosts.size() < options.limit;
+  };
+  SEMPER_CO_TRY(const Bytes beginning, bytes_of_id(options.id_prefix));
+  SEMPER_CO_TRY(const Bytes after, bytes_of_id(options.after));
+  const auto key_of = [&](const Bytes& id) { return internal::host_key(prefix, id); };
+  const KeyRange rows = asked_for(internal::host_range(prefix), beginning, after, key_of);
+  if (options.limit > 0) SEMPER_CO_TRY_STATUS(co_await for_each_row(transaction, rows, 0, add));
+  if (!hosts.empty()) SEMPER_CO_TRY_STATUS(co_await read_speeches(transaction, tenant, hosts));
   co_return hosts;
 }
 
 Async<std::vector<SessionView>> read_sessions(Transaction& transaction, const Tenant& tenant,
-                                              std::size_t limit) {
+                                              const ListOptions& options) {
   const auto& prefix = tenant.prefix();
+  SEMPER_CO_TRY(const Bytes beginning, bytes_of_id(options.id_prefix));
+  SEMPER_CO_TRY(const Bytes after, bytes_of_id(options.after));
+  const auto key_of = [&](const Bytes& id) { return internal::session_key(prefix, id); };
+  KeyRange rest = asked_for(internal::session_range(prefix), beginning, after, key_of);
   std::vector<SessionView> sessions;
-  KeyRange rest = internal::session_range(prefix);
-  while (sessions.size() < limit) {
+  std::size_t passed_over = 0;
+  while (sessions.size() < options.limit) {
     SEMPER_CO_TRY(const auto first, co_await first_key(transaction, rest));
     if (!first) break;
     auto session = internal::session_of_key(prefix, *first);
@@ -180,7 +268,12 @@ Async<std::vector<SessionView>> read_sessions(Transaction& transaction, const Te
     rest.begin = internal::everything_of_session(prefix, *session).end;
     SEMPER_CO_TRY(const auto raw, co_await transaction.get(internal::session_key(prefix, *session),
                                                            ReadMode::snapshot));
-    if (!raw) continue;  // replies that came too late
+    if (!raw) {  // replies that came too late
+      if (++passed_over <= kListedMaximum) continue;
+      co_return fail(ErrorKind::exhausted, "more than " + std::to_string(kListedMaximum) +
+                                               " sessions have ended and left replies; a running "
+                                               "host removes them");
+    }
     auto record = internal::decode_alive(*raw);
     if (!record) co_return fail(at_key(record.error(), *first));
     sessions.push_back({to_hex(*session), record->renewals});
@@ -190,29 +283,39 @@ Async<std::vector<SessionView>> read_sessions(Transaction& transaction, const Te
 
 }  // namespace
 
+Async<std::vector<TypeView>> list_types(Tenant tenant, ListOptions options) {
+  SEMPER_CO_TRY_STATUS(refuse_no_text(options, "types"));
+  co_return co_await in_snapshot(
+      tenant, [&](Transaction& transaction) { return read_types(transaction, tenant, options); });
+}
 Async<std::vector<TypeView>> list_types(Tenant tenant) {
-  co_return co_await in_snapshot(
-      tenant, [&](Transaction& transaction) { return read_types(transaction, tenant); });
+  return unless_too_many(list_types(std::move(tenant), everything()), "types");
 }
 
+Async<std::vector<HostView>> list_hosts(Tenant tenant, ListOptions options) {
+  co_return co_await in_snapshot(
+      tenant, [&](Transaction& transaction) { return read_hosts(transaction, tenant, options); });
+}
 Async<std::vector<HostView>> list_hosts(Tenant tenant) {
-  co_return co_await in_snapshot(
-      tenant, [&](Transaction& transaction) { return read_hosts(transaction, tenant); });
+  return unless_too_many(list_hosts(std::move(tenant), everything()), "hosts");
 }
 
+Async<std::vector<SessionView>> list_sessions(Tenant tenant, ListOptions options) {
+  co_return co_await in_snapshot(tenant, [&](Transaction& transaction) {
+    return read_sessions(transaction, tenant, options);
+  });
+}
 Async<std::vector<SessionView>> list_sessions(Tenant tenant, std::size_t limit) {
-  co_return co_await in_snapshot(
-      tenant, [&](Transaction& transaction) { return read_sessions(transaction, tenant, limit); });
+  ListOptions options;
+  options.limit = limit;
+  return list_sessions(std::move(tenant), std::move(options));
 }
 
 Async<std::vector<std::string>> list_entities(Tenant tenant, std::string type,
                                               ListOptions options) {
   const EntityId any{type, "any"};
   SEMPER_CO_TRY_STATUS(any.validate());
-  if (!is_utf8(options.id_prefix) || !is_utf8(options.after)) {
-    co_return fail(ErrorKind::invalid_argument,
-                   "listing " + type + ": ids are UTF-8, and the given prefix or start is not");
-  }
+  SEMPER_CO_TRY_STATUS(refuse_no_text(options, type));
   KeyRange range = internal::entities_of_type(tenant.prefix(), type);
   if (!options.id_prefix.empty()) {
     Bytes begin = range.begin.substr(0, range.begin.size() - 1);
