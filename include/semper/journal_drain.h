@@ -72,6 +72,7 @@ class JournalDrain {
 
   // As Journal's: drains what it can at once; the rest stays for the next start.
   Async<void> shutdown(MonotonicTime deadline = kNever) { return journal_.shutdown(deadline); }
+  Async<void> close(MonotonicTime deadline = kNever) { return shutdown(deadline); }
   Status status() const { return journal_.status(); }
   ring::JournalStatistics statistics() const { return journal_.statistics(); }
 

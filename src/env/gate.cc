@@ -67,6 +67,14 @@ void Gate::shut() {
 }
 
 Task<void> Gate::close() {
+  static_cast<void>(co_await close_by(nullptr, kNever));
+}
+
+Async<void> Gate::close_until(Clock& clock, MonotonicTime deadline) {
+  return close_by(&clock, deadline);
+}
+
+Async<void> Gate::close_by(Clock* clock, MonotonicTime deadline) {
   struct Leave {
     ~Leave() {
       std::lock_guard lock(state->mutex);
@@ -80,12 +88,20 @@ Task<void> Gate::close() {
   {
     std::lock_guard lock(state_->mutex);
     state_->closed = true;
-    if (state_->inside == 0) co_return;
+    if (state_->inside == 0) co_return Status{};
     leave.number = ++state_->last_closer;
     state_->closers.emplace(leave.number, empty);
   }
   // Whoever closes a gate destroys something next: a cancellation may not let it.
-  static_cast<void>(co_await empty.wait_regardless());
+  if (clock == nullptr) {
+    static_cast<void>(co_await empty.wait_regardless());
+    co_return Status{};
+  }
+  const auto left = co_await empty.wait_regardless_until(*clock, deadline);
+  if (left) co_return Status{};
+  std::lock_guard lock(leave.state->mutex);
+  co_return fail(left.error().kind(), leave.state->what + " is still at work (" +
+                                          std::to_string(leave.state->inside) + ")");
 }
 
 bool Gate::is_closed() const {

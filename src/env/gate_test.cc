@@ -71,6 +71,24 @@ TEST(Gate, everyone_who_closes_is_told) {
   EXPECT_EQ(told, 3);
 }
 
+TEST(Gate, closing_until_a_deadline_says_who_is_still_inside_and_can_be_called_again) {
+  SimulatedClock clock;
+  Gate gate("the test");
+  simulated_run(clock, [&]() -> Task<void> {
+    std::optional<Gate::Holder> inside(*gate.enter());
+    const Status late = co_await gate.close_until(clock, clock.now() + 1s);
+    EXPECT_EQ(clock.now(), SimulatedClock::kStart + 1s);
+    EXPECT_FALSE(late);
+    if (late) co_return;
+    EXPECT_EQ(late.error().kind(), ErrorKind::timeout);
+    EXPECT_NE(late.error().message().find("the test is still at work (1)"), std::string::npos);
+    EXPECT_FALSE(gate.enter()) << "it is shut";
+    inside.reset();
+    EXPECT_TRUE(co_await gate.close_until(clock, clock.now() + 1s));
+    EXPECT_EQ(clock.now(), SimulatedClock::kStart + 1s) << "nobody was inside";
+  }());
+}
+
 TEST(Gate, a_holder_that_is_moved_leaves_once) {
   Gate gate("the test");
   Gate other("the other");

@@ -418,7 +418,7 @@ SERVER_TEST(BlockedLocks, a_holder_that_blocks_its_thread_keeps_its_lock_and_hol
   co_await world.eventually([&] { return holder->entered.load(); });
   second.serve(other);
   must(co_await second.start());
-  must(co_await ref<Blocker>(second_store, "w").cast(Blocker::Work{}));  // it finds the lock, and waits
+  must(co_await ref<Blocker>(second_store, "w").cast(Blocker::Work{}));  // finds the lock
   // Two leases.
   const auto before = co_await renewals_of(world, shop.entity());
   co_await world.eventually([&]() -> Task<bool> {
@@ -509,6 +509,28 @@ SERVER_TEST(Locks, a_host_that_stops_tells_its_locked_tasks_and_keeps_what_they_
   const auto view = co_await world.look(shop);
   EXPECT_FALSE(view.lock.has_value());
   EXPECT_EQ(view.queue_length, 0u);
+  EXPECT_EQ(decode<Lines>(*view.state).value(), list("begin w", "host did w"));
+}
+
+SERVER_TEST(FrozenLocks, a_host_whose_locked_task_outlasts_its_patience_says_so_and_loses_nothing) {
+  auto options = quick_options();
+  options.stop_patience = 30s;
+  auto workshop = std::make_shared<Workshop>();
+  auto& server = *co_await world.serve(workshop, options);
+  auto shop = world.ref<Workshop>("w");
+  const auto locking = work("w");
+  must(co_await shop.cast(locking));
+  co_await world.eventually([&] { return workshop->entered == 1; });
+  const MonotonicTime asked = world.clock().now();
+  const Error error = must_fail(co_await server.run(server.host().stop()));
+  EXPECT_EQ(error.kind(), ErrorKind::timeout);
+  EXPECT_NE(error.message().find("stop_patience"), std::string::npos);
+  EXPECT_GE(world.clock().now() - asked, Duration(30s));
+  EXPECT_TRUE((co_await world.look(shop)).lock.has_value()) << "it runs on, and its lock is renewed";
+  workshop->door_is_open = true;
+  must(co_await server.run(server.host().close()));
+  const auto view = co_await world.look(shop);
+  EXPECT_FALSE(view.lock.has_value());
   EXPECT_EQ(decode<Lines>(*view.state).value(), list("begin w", "host did w"));
 }
 

@@ -4,8 +4,8 @@
 // how many run (that is a semaphore).
 //
 //   auto inside = gate.enter();            // closed -> Error{closed}: start nothing
-//   if (!inside) co_return fail(inside.error());
-//   ... work; the holder leaves when it is destroyed ...
+//   if (!inside) co_return semper::fail(inside.error());
+//   ...                                    // work; the holder leaves when it is destroyed
 //   co_await gate.close();                 // no one enters any more; returns when all have left
 //
 // Threads: any. close() may be called more than once; each returns when the gate is empty.
@@ -53,10 +53,17 @@ class Gate {
   // because its caller will then destroy something.
   Task<void> close();
 
+  // As close(), but for at most until the deadline. timeout: the gate is shut, and so many are
+  // still inside; call it again to wait on.
+  Async<void> close_until(Clock& clock, MonotonicTime deadline);
+
   bool is_closed() const;
   std::size_t count() const;
 
  private:
+  // Without a clock: without a deadline.
+  Async<void> close_by(Clock* clock, MonotonicTime deadline);
+
   std::shared_ptr<State> state_;
 };
 

@@ -113,6 +113,8 @@ class Journal {
   // The shutdown then continues: call again to wait for it, or destroy the journal, which waits for
   // nothing.
   Async<void> shutdown(MonotonicTime deadline = kNever);
+  // The same under the name that other handles have for it.
+  Async<void> close(MonotonicTime deadline = kNever) { return shutdown(deadline); }
 
   // The device's error that ended the journal; or `exhausted` after a write that found the disk
   // full, until another write finds room; otherwise success.

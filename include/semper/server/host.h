@@ -7,24 +7,27 @@
 //   ...
 //   SEMPER_CO_TRY_STATUS(co_await host.stop());    // finishes running work, leaves the rest
 //
+// What for: processes that run callbacks. When not: a process that only sends needs no host.
+//
 // Any number of hosts, in any number of processes, may serve the same type. They divide the
 // entities among themselves by rendezvous hashing over the live hosts. This is only a preference
 // that saves work; correctness comes from transactions alone. If a host dies, the others take over
 // its share after HostOptions::host_lease.
 //
 // serve() takes effect at once for calls and casts made in this process, and with start() for
-// messages that others enqueue. Idle entities take no memory. When not: a process that only sends
-// needs no host.
+// messages that others enqueue. Idle entities take no memory.
 //
 // Threads: any. Callbacks run on the host's own threads and, for calls and casts of this process
 // that need no queue, on the calling thread, one at a time per entity. handle_locked has its own
 // threads (locked_threads), so it may block. Ownership: the host must outlive the calls made
 // through it. Its destructor waits for the callbacks and handle_locked that are running on the
-// host's threads, and must not run on one of those; everything else ends as if the process were
-// killed. Source of the idea: dgen's consumers; QuiCK (SIGMOD 2021) for the sharded index of work.
+// host's threads, without a bound, and so must not run on one of those (an assertion ends the
+// program); everything else ends as if the process were killed. Source of the idea: dgen's
+// consumers; QuiCK (SIGMOD 2021) for the sharded index of work.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -78,16 +81,23 @@ class Host {
   Async<void> start();
 
   // Takes no new work, lets running transactions and handle_locked finish (requesting their stop
-  // token), and removes the registration from the store. Error: the one with which the host had
-  // ended by itself.
+  // token), and removes the registration from the store; waits for that for at most
+  // HostOptions::stop_patience. Success: nothing of this host runs any more, and what ran is
+  // committed. If it never returns: as if the process were killed. Errors:
+  //   timeout   a callback or handle_locked is still running. It runs on: its lock is renewed, and
+  //             its result is committed or refused as always. Call stop() again to wait for it, or
+  //             destroy the host, which waits too; or end the process, and another host handles the
+  //             message again.
+  //   others    the one with which the host had ended by itself: see join()
   Async<void> stop();
+  Async<void> close() { return stop(); }  // the same under the name that other handles have for it
 
   // Waits until the host has ended. Success: it was stopped. Error: it ended by itself because its
   // store has failed for good (its file was deleted, its disk failed, it was closed); every
   // operation on that store gets the same error. Fix the cause and restart the program, or open the
   // store again and create another host. Any number of callers may wait.
   //
-  //   co_await host.join();        // in a program that serves, and does nothing else
+  //   SEMPER_CO_TRY_STATUS(co_await host.join());    // in a program that only serves
   Async<void> join();
 
   HostStatistics statistics() const;

@@ -70,6 +70,12 @@ struct HostOptions {
   // use this value, whatever their own is.
   Duration host_lease = std::chrono::seconds(3);
 
+  // How long Host::stop() waits for what is running; after that it returns `timeout`
+  // (server/host.h). Default: a minute. Set it below the time that your supervisor gives a process
+  // to end, and longer than your longest handle_locked takes to notice its stop token. kForever:
+  // until all has ended.
+  Duration stop_patience = std::chrono::minutes(1);
+
   // For people to read. Default: process name and number.
   std::string name;
 

@@ -45,6 +45,7 @@ class Host {
   // continues, without you.
   Status start(Duration timeout = kForever) { return wait(start_of(host_), timeout); }
   Status stop(Duration timeout = kForever) { return wait(stop_of(host_), timeout); }
+  Status close(Duration timeout = kForever) { return stop(timeout); }
   // Waits until the host has ended (Host::join). If that is not within `timeout`: `timeout`.
   Status join(Duration timeout = kForever) {
     return wait(join_of(host_), timeout, Late::had_no_effect);

@@ -59,6 +59,7 @@ class Journal {
   Result<Waiter> push(BytesView operation, Duration timeout = kForever);
   Status replayed(Duration timeout = kForever);
   Status shutdown(Duration timeout = kForever);
+  Status close(Duration timeout = kForever) { return shutdown(timeout); }
 
   Status status() const;
   ring::JournalStatistics statistics() const;

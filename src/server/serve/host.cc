@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/base/value.h"
 #include "semper/env/cancellation.h"
 #include "server/format/keys.h"
@@ -61,6 +63,10 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
 
   // Called by the owner of the host, not by one of its coroutines.
   void abandon() {
+    if (core_->threads) {
+      SEMPER_ASSERT(!core_->threads->is_on_own_thread(),
+                    "a host is not destroyed on one of its own threads: it waits for them");
+    }
     withdraw();
     core_->end(fail(ErrorKind::closed, "the host was destroyed"));
     core_->stopping.request_stop();
@@ -76,7 +82,8 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     bool started = false;
     {
       std::lock_guard lock(mutex_);
-      // Scanners and slots of the one before could not be taken over: half of the work would stay there.
+      // Scanners and slots of the one before could not be taken over: half of the work would stay
+      // there.
       const auto [place, is_new] = types_.emplace(type->type(), type);
       if (!is_new && place->second->behaviour_type() == type->behaviour_type()) {
         throw std::logic_error("this host serves type " + type->type() +
@@ -92,7 +99,8 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     if (started) core_->home.spawn([starting = starting()] { return run_start(starting); });
   }
 
-  // On the host's loop: one that begins on a caller's could stay there for ever, and with it the next.
+  // On the host's loop: one that begins on a caller's could stay there for ever, and with it the
+  // next.
   Async<void> start() {
     if (!core_->tenant.store()) co_return fail(core_->tenant.store().error());
     auto begun = starting();
@@ -151,7 +159,11 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     core_->stopping.request_stop();
     core_->gate.shut();
     expect_end();
-    co_await core_->gate.close();
+    const MonotonicTime deadline = core_->clock().after(core_->options.stop_patience);
+    const Status closed = co_await core_->gate.close_until(core_->clock(), deadline);
+    if (!closed && !SEMPER_MUTANT("server_stop_calls_it_done")) {
+      co_return fail(still_at_work(closed.error()));
+    }
     forget_slots();
     core_->end({});
     if (core_->failed) co_return fail(*core_->failed);
@@ -249,6 +261,13 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     if (!self->core_->failed) co_return;
     self->withdraw();
     self->core_->end(fail(*self->core_->failed));
+  }
+
+  Error still_at_work(const Error& error) const {
+    return Error(error.kind(),
+                 "host " + core_->name +
+                     " takes no new work, but callbacks or handle_locked are still running after " +
+                     "HostOptions::stop_patience; they run on, and stop() can be called again");
   }
 
   void withdraw() {

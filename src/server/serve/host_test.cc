@@ -8,6 +8,9 @@
 #include <string>
 
 #include "backends/memory/memory.h"
+#include "semper/env/scheduler.h"
+#include "semper/open_store.h"
+#include "semper/server/ref.h"
 #include "semper/testing/simulated_run.h"
 #include "server/serve/served_type.h"
 
@@ -120,6 +123,33 @@ TEST_F(HostNames, a_name_is_free_again_when_its_host_has_gone) {
   { Host(*store, options).serve<one::Cart>(); }
   Host host(*store, options);
   host.serve<two::Cart>();
+}
+
+struct Suicidal {
+  using State = std::int64_t;
+  struct End {};
+  using Messages = semper::Messages<End>;
+  Result<State> init(const EntityId&) { return 0; }
+  void handle_cast(const End&, State&, Context&) { host->reset(); }
+  std::unique_ptr<Host>* host = nullptr;
+};
+
+TEST(HostDeathTest, a_host_that_is_destroyed_on_a_thread_of_its_own_ends_the_program_in_words) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto destroy = [] {
+    register_builtin_backends();
+    Scheduler scheduler;
+    Store store(*scheduler.block_on(open_backend("memory:", Env())), Env());
+    std::unique_ptr<Host> host = std::make_unique<Host>(store);
+    auto behaviour = std::make_shared<Suicidal>();
+    behaviour->host = &host;
+    // It consumes nothing here, so that the callback comes through the queue, on the host's thread.
+    static_cast<void>(scheduler.block_on(ref<Suicidal>(store, "1").cast<Suicidal::End>()));
+    host->serve(behaviour);
+    static_cast<void>(scheduler.block_on(host->start()));
+    static_cast<void>(scheduler.block_on(host->join()));
+  };
+  EXPECT_DEATH(destroy(), "a host is not destroyed on one of its own threads");
 }
 
 TEST_F(HostNames, two_messages_of_one_name_are_refused) {

@@ -7,6 +7,15 @@
 
 namespace semper::internal {
 
+namespace {
+
+bool runs_here(const Executor& executor) {
+  const auto* on_context = executor.target<asio::io_context::executor_type>();
+  return on_context != nullptr && on_context->running_in_this_thread();
+}
+
+}  // namespace
+
 HostThreads::HostThreads(const HostOptions& options) : options_(options), work_(options.executor) {
   if (work_) return;
   work_threads_ = std::make_unique<Scheduler>(
@@ -43,6 +52,15 @@ void HostThreads::stop() {
     ended[2] = std::move(upkeep_thread_);
   }
   for (auto& threads : ended) threads.reset();
+}
+
+bool HostThreads::is_on_own_thread() const {
+  if (fork_.is_foreign()) return false;
+  std::lock_guard lock(mutex_);
+  for (auto* threads : {work_threads_.get(), locked_threads_.get(), upkeep_thread_.get()}) {
+    if (threads != nullptr && runs_here(threads->executor())) return true;
+  }
+  return false;
 }
 
 }  // namespace semper::internal

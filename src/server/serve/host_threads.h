@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 
+#include "semper/env/fork.h"
 #include "semper/env/scheduler.h"
 #include "semper/server/host_options.h"
 
@@ -22,19 +23,24 @@ class HostThreads {
   explicit HostThreads(const HostOptions& options);
 
   const Executor& work() const { return work_; }
-  // One of those: what is spawned on it runs one handler at a time. After stop() nothing runs there.
+  // One of those: what is spawned on it runs one handler at a time. After stop() nothing runs
+  // there.
   Executor locked();
   Executor upkeep();
 
   // Ends all threads and destroys what still runs on them. Not on one of them. Waits for callbacks.
   void stop();
 
+  // Whether the caller is on one of them. Not so in a child that one of them has forked.
+  bool is_on_own_thread() const;
+
  private:
   Executor started(std::unique_ptr<Scheduler>& threads, SchedulerOptions options);
 
   const HostOptions options_;
+  const ForkGuard fork_{};
   Executor work_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   bool stopped_ = false;
   std::unique_ptr<Scheduler> work_threads_;
   std::unique_ptr<Scheduler> locked_threads_;
