@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/store/too_old.h"
@@ -60,7 +61,10 @@ Task<BatchOutcome> Batch::run() {
       entity_.spoil();
       done = fail(exception_error(target_->id.to_string(), std::current_exception()));
     }
-    if (done && *done) co_return std::move(outcome_);
+    if (done && *done) {
+      SEMPER_ASSERT(operations_.empty(), "each operation was answered, sent on or given back");
+      co_return std::move(outcome_);
+    }
     if (done) continue;
     if (is_too_old(done.error()) && ++too_old_ < kTooOldAttempts) {
       entity_.spoil();
@@ -80,6 +84,85 @@ Task<BatchOutcome> Batch::run() {
   }
 }
 
+// From its header as this host knows it, where nobody has changed it since; else from what is stored.
+Transaction Batch::begin(bool waits, bool has_keys, AttemptEffects& effects) {
+  effects.was_known = !waits && !has_keys && !must_load_ && !queue_noticed_ && entity_.is_known() &&
+                      entity_.queue_length() == 0 && !entity_.header().lock;
+  TransactionOptions options;
+  if (effects.was_known) options.read_version = entity_.as_of();
+  Transaction transaction = core_.store().begin(options);
+  if (effects.was_known) entity_.assume(transaction);
+  return transaction;
+}
+
+Async<Batch::MayRun> Batch::prepare(Transaction& transaction, const AttemptEffects& effects) {
+  desk_.leave_callbacks();
+  const auto ready = co_await load(transaction);
+  if (!ready && ready.error().kind() == ErrorKind::conflict) {
+    SEMPER_CO_TRY(const bool is_over, co_await resolve_conflict(effects));
+    co_return is_over ? MayRun::not_now : MayRun::again;
+  }
+  if (!ready) co_return fail(ready.error());
+  if (!*ready) co_return MayRun::not_now;
+  if (entity_.hold()) {
+    SEMPER_CO_TRY(const bool has_waited, co_await let_by(transaction));
+    if (has_waited) co_return MayRun::again;
+  }
+  step_back_for_publishers();
+  if (operations_.empty() && !queue_noticed_) co_return MayRun::not_now;
+  SEMPER_CO_TRY(const MayRun may_run, co_await announce());
+  if (may_run != MayRun::overtaken) co_return may_run;
+  if (SEMPER_MUTANT("server_announcement_lost_without_a_bound")) co_return MayRun::again;
+  SEMPER_CO_TRY(const bool is_over, co_await resolve_conflict(effects));
+  co_return is_over ? MayRun::not_now : MayRun::again;
+}
+
+Async<void> Batch::finish_waiting(Transaction& transaction, const Execution& execution,
+                                  MonotonicTime began, AttemptEffects& effects) {
+  while (effects.waiting) {
+    if (SEMPER_MUTANT("server_turn_taken_while_a_callback_waits")) desk_.leave_callbacks();
+    Ran ran = co_await execution.finish(began, effects);
+    execution.resume(transaction, operations_, std::move(ran), effects);
+  }
+  co_return Status{};
+}
+
+bool Batch::cannot_be_written(const AttemptEffects& effects) const {
+  const bool half = SEMPER_MUTANT("server_failed_message_half_committed") && effects.executed > 0;
+  return (effects.failure && !half) || (effects.unknown && effects.executed == 0) ||
+         effects.reroute || effects.popped > entity_.queue_length();
+}
+
+Async<bool> Batch::resolve_unwritable(AttemptEffects& effects) {
+  if (effects.failure && is_too_old(*effects.failure)) {
+    entity_.spoil();
+    co_return fail(*effects.failure);
+  }
+  if (effects.failure) co_return co_await resolve_failure(effects);
+  if (effects.unknown && effects.executed == 0) co_return co_await leave_message(effects);
+  if (effects.popped > entity_.queue_length()) {
+    const std::string counted = std::to_string(entity_.queue_length());
+    entity_.spoil();
+    co_return fail(
+        ErrorKind::corrupt,
+        target_->id.to_string() + ": the queue holds more messages than were counted, " + counted);
+  }
+  SEMPER_ASSERT(effects.operations_run < operations_.size(), "an operation is sent to the queue");
+  // What ran so far in this attempt is dropped and runs again without the one that cannot.
+  entity_.forget();
+  reroute(effects.operations_run);
+  co_return operations_.empty() && !queue_noticed_;
+}
+
+// What must agree when the callbacks have run, and again when what they came to is committed.
+void Batch::check(const AttemptEffects& effects) const {
+  SEMPER_ASSERT(effects.operations_run <= operations_.size(), "what ran was asked for");
+  SEMPER_ASSERT(effects.answers.size() == effects.operations_run,
+                "each operation that ran has its answer");
+  SEMPER_ASSERT(effects.dead_letters.size() <= kLettersPerBatch, "each letter has a number");
+}
+
+// In stages: begin; prepare, where the entity is not known; callbacks; write; commit; conclude.
 Async<bool> Batch::attempt() {
   AttemptEffects effects;
   // What waits may read, which an attempt that begins in the past cannot.
@@ -89,28 +172,9 @@ Async<bool> Batch::attempt() {
   const bool has_keys =
       std::any_of(operations_.begin(), operations_.end(),
                   [](const Operation& operation) { return operation.key != nullptr; });
-  effects.was_known = !waits && !has_keys && !must_load_ && !queue_noticed_ && entity_.is_known() &&
-                      entity_.queue_length() == 0 && !entity_.header().lock;
-  TransactionOptions options;
-  if (effects.was_known) options.read_version = entity_.as_of();
-  Transaction transaction = core_.store().begin(options);
-  if (effects.was_known) {
-    entity_.assume(transaction);
-  } else {
-    desk_.leave_callbacks();
-    const auto ready = co_await load(transaction);
-    if (!ready && ready.error().kind() == ErrorKind::conflict) {
-      co_return co_await resolve_conflict(effects);
-    }
-    if (!ready) co_return fail(ready.error());
-    if (!*ready) co_return true;
-    if (entity_.hold()) {
-      SEMPER_CO_TRY(const bool has_waited, co_await let_by(transaction));
-      if (has_waited) co_return false;
-    }
-    step_back_for_publishers();
-    if (operations_.empty() && !queue_noticed_) co_return true;
-    SEMPER_CO_TRY(const MayRun may_run, co_await announce());
+  Transaction transaction = begin(waits, has_keys, effects);
+  if (!effects.was_known) {
+    SEMPER_CO_TRY(const MayRun may_run, co_await prepare(transaction, effects));
     if (may_run != MayRun::yes) co_return may_run == MayRun::not_now;
   }
   const Execution execution(served_, *target_, desk_, burial_, limit());
@@ -125,25 +189,12 @@ Async<bool> Batch::attempt() {
     co_return true;
   }
   execution.run(transaction, operations_, effects);
-  while (effects.waiting) {
-    if (SEMPER_MUTANT("server_turn_taken_while_a_callback_waits")) desk_.leave_callbacks();
-    Ran ran = co_await execution.finish(began, effects);
-    execution.resume(transaction, operations_, std::move(ran), effects);
+  if (effects.waiting) {
+    SEMPER_CO_TRY_STATUS(co_await finish_waiting(transaction, execution, began, effects));
   }
   desk_.leave_callbacks();
-  const bool half = SEMPER_MUTANT("server_failed_message_half_committed") && effects.executed > 0;
-  if (effects.failure && is_too_old(*effects.failure)) {
-    entity_.spoil();
-    co_return fail(*effects.failure);
-  }
-  if (effects.failure && !half) co_return co_await resolve_failure(effects);
-  if (effects.unknown && effects.executed == 0) co_return co_await leave_message(effects);
-  if (effects.reroute) {
-    // What ran so far in this attempt is dropped and runs again without the one that cannot.
-    entity_.forget();
-    reroute(effects.operations_run);
-    co_return operations_.empty() && !queue_noticed_;
-  }
+  check(effects);
+  if (cannot_be_written(effects)) co_return co_await resolve_unwritable(effects);
   if (!effects.sends.to_check.empty() || effects.sends.to_itself > effects.popped) {
     const auto full = co_await find_full(transaction, effects);
     if (!full) co_return co_await resolve_error(effects, full.error());
@@ -276,6 +327,8 @@ Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
     effects.finished_segments = 0;
     effects.head_offset = header.head_offset;
   }
+  SEMPER_ASSERT(effects.finished_segments <= entity_.segments().size(),
+                "no more segments are done than were read");
   for (std::size_t i = 0; i < effects.finished_segments; ++i) {
     transaction.clear(entity_.segments()[i].key);
   }
@@ -289,10 +342,10 @@ Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
     const LockRenewal first{1, core_.options.lock_lease, 0};
     transaction.set(keys.lock_renewal(), first.encode());
   }
-  std::uint16_t letter = 0;
+  std::size_t letter = 0;
   for (const auto& record : effects.dead_letters) {
-    transaction.set_versionstamped_key(keys.dead_letter(letter++), keys.stamp_offset(),
-                                       encode_dead_letter(record));
+    transaction.set_versionstamped_key(keys.dead_letter(static_cast<std::uint16_t>(letter++)),
+                                       keys.stamp_offset(), encode_dead_letter(record));
     static int letters_of_all = 0;  // each second one, or it would never end
     if (SEMPER_MUTANT("server_dead_letter_stays_queued") && ++letters_of_all % 2 == 1) {
       Enqueuer again(transaction, effects.sends.segments++);
@@ -414,6 +467,7 @@ void Batch::follow_up(AttemptEffects& effects) {
 // Callers on this loop go on now, so that what they send next is in the next batch. Those of others come
 // first: what one on this loop does next may block it.
 void Batch::answer(AttemptEffects& effects) {
+  check(effects);
   std::vector<OneShot<Result<Bytes>>> done;
   done.reserve(effects.operations_run);
   for (std::size_t i = 0; i < effects.operations_run; ++i) {

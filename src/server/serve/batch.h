@@ -32,7 +32,14 @@
 
 namespace semper::internal {
 
+// Attempts that lose to other processes, in the commit, the load or the announcement: then the
+// operations get `conflict`, and the queue waits for the next look.
 inline constexpr int kConflictAttempts = 50;
+// How long a batch waits for the host's one permit to run a suspected message alone: then its
+// operations go through the queue, and the entity is looked at again later.
+inline constexpr Duration kAlonePatience = std::chrono::seconds(30);
+// Letters that one batch sets aside: their keys are numbered by 16 bits.
+inline constexpr std::size_t kLettersPerBatch = 65'536;
 // Attempts whose snapshot became too old, in a row: this process was stopped, or its disk stalls.
 inline constexpr int kTooOldAttempts = 3;
 
@@ -83,15 +90,25 @@ class Batch {
  private:
   // One transaction. True: nothing is left to do. Error: that of the remaining operations.
   Async<bool> attempt();
+  // Its stages; the others are in write() and below. prepare(): where the entity is not known.
+  enum class MayRun : std::uint8_t { yes, again, overtaken, not_now };
+  Transaction begin(bool waits, bool has_keys, AttemptEffects& effects);
+  Async<MayRun> prepare(Transaction& transaction, const AttemptEffects& effects);
+  Async<void> finish_waiting(Transaction& transaction, const Execution& execution,
+                             MonotonicTime began, AttemptEffects& effects);
+  bool cannot_be_written(const AttemptEffects& effects) const;
+  Async<bool> resolve_unwritable(AttemptEffects& effects);
+  void check(const AttemptEffects& effects) const;
   Async<bool> load(Transaction& transaction);
   // True: an atomically() is let by; to be looked at again.
   Async<bool> let_by(Transaction& transaction);
   void step_back_for_publishers();
-  // Whether the first message of the queue may be run (announcement.h); in an attempt that begins anew; or
-  // by a later batch, and this one has nothing left to do.
-  enum class MayRun : std::uint8_t { yes, again, not_now };
+  // Whether the first message of the queue may be run (announcement.h); in an attempt that begins
+  // anew, because this one waited, or was overtaken by other processes; or by a later batch, and
+  // this one has nothing left to do.
   Async<MayRun> announce();
-  Async<void> wait_to_run_alone();
+  // `not_now`: not within kAlonePatience; the entity is looked at again (left_alone.h).
+  Async<MayRun> wait_to_run_alone(const QueuePlace& head);
   bool waits_for_announcer(const QueuePlace& head, const AliveRecord& announcer);
   // As find_full_queue().
   Async<std::optional<EntityId>> find_full(Transaction& transaction, const AttemptEffects& effects);

@@ -1,5 +1,6 @@
 // The part of a Batch that looks before it runs: at what may end this process.
 #include <algorithm>
+#include <climits>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
@@ -11,6 +12,7 @@ namespace {
 
 // Between two looks whether a message may be run alone; priority messages come meanwhile.
 constexpr Duration kAlonePause = std::chrono::milliseconds(2);
+constexpr int kAloneLooks = kAlonePatience / kAlonePause;
 
 Error ended_its_process(std::uint64_t runs) {
   return Error(ErrorKind::internal,
@@ -34,18 +36,17 @@ Async<std::optional<AliveRecord>> living_host(Transaction& transaction, const Te
 
 Async<Batch::MayRun> Batch::announce() {
   if (SEMPER_MUTANT("server_attempts_in_memory")) co_return MayRun::yes;
-  auto& memory = desk_;
   if (!served_.consumes() || entity_.segments().empty()) co_return MayRun::yes;
   SEMPER_CO_TRY(const auto segment, EntityKeys::stamp_in(entity_.segments().front().key));
   if (!core_.suspicion.covers(segment.version(), entity_.as_of())) co_return MayRun::yes;
   const std::uint64_t number = core_.suspicion.number();
-  if (memory.cleared_of == number) co_return MayRun::yes;
+  if (desk_.cleared_of == number) co_return MayRun::yes;
   if (begins_with_unknown()) co_return MayRun::yes;  // it is not run
   const auto& header = entity_.header();
   const QueuePlace head{segment, header.head_offset};
   if (burial_ && burial_->place == head) co_return MayRun::yes;
-  if (memory.announced) {
-    const auto& known = *memory.announced;
+  if (desk_.announced) {
+    const auto& known = *desk_.announced;
     const bool holds = known.alone ? known.place == head
                                    : header.popped >= known.popped && header.popped < known.until;
     if (holds && known.alone) limit_ = 1;
@@ -67,8 +68,8 @@ Async<Batch::MayRun> Batch::announce() {
   }
   must_load_ = true;
   // Those to reset and to unlock do not matter here: they begin with the load.
-  if (order && !entity_.is_ordered()) co_return MayRun::again;
-  if (present.value_or(Bytes()) != entity_.header_raw()) co_return MayRun::again;
+  if (order && !entity_.is_ordered()) co_return MayRun::overtaken;
+  if (present.value_or(Bytes()) != entity_.header_raw()) co_return MayRun::overtaken;
   if (announcer && found->host != core_.id && waits_for_announcer(head, *announcer)) {
     co_return MayRun::not_now;
   }
@@ -78,39 +79,45 @@ Async<Batch::MayRun> Batch::announce() {
   auto next = announcement_for(found, fate, head, header.popped, batch, served_.message_attempts());
   if (!next) {
     served_.counters().failures.add();
-    memory.announced = found;
-    memory.announced_of = number;
+    desk_.announced = found;
+    desk_.announced_of = number;
     burial_ = Burial{head, ended_its_process(found->runs), found->runs, 0, Burial::Tell::no};
     limit_ = 1;
     co_return MayRun::yes;
   }
   if (next->alone && !is_alone_) {
-    SEMPER_CO_TRY_STATUS(co_await wait_to_run_alone());
-    co_return MayRun::again;
+    co_return co_await wait_to_run_alone(head);
   }
   next->host = core_.id;
   transaction.set(keys.announcement(), next->encode());
   const auto committed = co_await transaction.commit();
-  if (!committed && committed.error().kind() == ErrorKind::conflict) co_return MayRun::again;
+  if (!committed && committed.error().kind() == ErrorKind::conflict) {
+    co_return MayRun::overtaken;
+  }
   if (!committed) co_return fail(committed.error());
   if (next->alone) limit_ = 1;
-  memory.announced = std::move(next);
-  memory.announced_of = number;
+  desk_.announced = std::move(next);
+  desk_.announced_of = number;
   co_return MayRun::yes;
 }
 
 // When it may, what is known of it may have changed.
-Async<void> Batch::wait_to_run_alone() {
-  while (true) {
+Async<Batch::MayRun> Batch::wait_to_run_alone(const QueuePlace& head) {
+  const int most = SEMPER_MUTANT("server_alone_wait_without_a_bound") ? INT_MAX : kAloneLooks;
+  for (int looks = 0; looks < most; ++looks) {
     if (auto permit = core_.lone_runs->try_acquire()) {
       is_alone_ = true;
       turn_.keep(std::move(permit));
-      co_return Status{};
+      co_return MayRun::again;
     }
-    if (!turn_.lasts()) co_return Status{};
+    if (!turn_.lasts()) co_return MayRun::again;
     if (core_.stopping.stop_requested()) co_return fail(ErrorKind::closed, "the host is stopping");
     SEMPER_CO_TRY_STATUS(co_await turn_.pause(kAlonePause));
   }
+  served_.left_alone().leave(target_->id.id, head, core_.clock().now());
+  reroute_all();
+  queue_noticed_ = false;
+  co_return MayRun::not_now;
 }
 
 // It is left alone, by one whose permit others need, and looked at again (left_alone.h).

@@ -11,6 +11,7 @@
 #include "semper/open_store.h"
 #include "semper/server/behaviour.h"
 #include "semper/server/internal/behaviour_of.h"
+#include "semper/testing/faulty_backend.h"
 #include "semper/testing/simulated_run.h"
 #include "server/format/enqueue.h"
 #include "server/send/store_in_process.h"
@@ -49,10 +50,16 @@ class GivenTurn final : public EntityTurn {
     if (!is_over) desk_.in_callbacks.store(true);
     return !is_over;
   }
-  Async<void> pause(Duration) override { co_return Status{}; }
+  Async<void> pause(Duration duration) override {
+    paused += duration;
+    if (paused > kPausesMaximum) is_over = true;  // or a wait without a bound would never end
+    co_return Status{};
+  }
   void keep(std::shared_ptr<Permit>) override {}
 
+  static constexpr Duration kPausesMaximum = 2 * kAlonePatience;
   bool is_over = false;
+  Duration paused{};
 
  private:
   Desk& desk_;
@@ -192,6 +199,59 @@ TEST(Batch, a_batch_that_took_the_lock_hands_it_out_and_the_next_leaves_it_to_it
     EXPECT_FALSE(waiting.lock);
     EXPECT_FALSE(done.is_set()) << "it waits in the queue";
   });
+}
+
+// A host ended while it ran the first message of the queue.
+Async<void> suspect(Fixture& till) {
+  SEMPER_CO_TRY_STATUS(co_await till.enqueue(casts_of(1, 1)));
+  till.core->suspicion.renew();
+  co_return co_await till.store.transact([&](Transaction& transaction) -> Async<void> {
+    SEMPER_CO_TRY(const auto page,
+                  co_await transaction.get_range(till.target->keys.queue(), RangeOptions()));
+    SEMPER_CO_TRY(const auto stamp, EntityKeys::stamp_in(page.rows.at(0).key));
+    const Announcement announced{QueuePlace{stamp, 0}, 0, 1, 1, false, "gone"};
+    transaction.set(till.target->keys.announcement(), announced.encode());
+    co_return Status{};
+  });
+}
+
+TEST(Batch, a_suspected_message_waits_for_its_permit_up_to_a_bound_and_then_lets_others_by) {
+  with_till({}, [](Fixture& till) -> Task<void> {
+    EXPECT_TRUE(co_await suspect(till));
+    till.core->lone_runs = std::make_shared<Permits>(1);
+    auto taken = till.core->lone_runs->try_acquire();
+    const BatchOutcome outcome = co_await till.run_queue();
+    EXPECT_EQ(till.turn->paused, kAlonePatience);
+    EXPECT_FALSE(till.turn->is_over);
+    EXPECT_FALSE(outcome.look_again);
+    EXPECT_EQ((co_await till.header()).value().popped, 0u) << "it has not run";
+    EXPECT_FALSE(till.served->left_alone().is_empty()) << "it is looked at again";
+    taken.reset();
+    static_cast<void>(co_await till.run_queue());
+    EXPECT_EQ((co_await till.header()).value().popped, 1u);
+  });
+}
+
+TEST(Batch, an_announcement_that_loses_to_others_for_ever_ends_with_a_conflict) {
+  SimulatedClock clock;
+  SeededRandom random(1);
+  simulated_run(clock, [&]() -> Task<void> {
+    register_builtin_backends();
+    const Env env{&clock, &random};
+    auto backend = co_await open_backend("memory:", env);
+    auto faulty = std::make_shared<testing::FaultyBackend>(std::move(backend).value(), env);
+    const Executor executor = co_await asio::this_coro::executor;
+    Fixture till(Store(faulty, env), executor, {});
+    EXPECT_TRUE(co_await till.enqueue(casts_of(1, 1)));
+    till.core->suspicion.renew();
+    using Fault = testing::CommitFault;
+    for (int i = 0; i < kConflictAttempts; ++i) faulty->script({Fault::conflict});
+    static_cast<void>(co_await till.run_queue());
+    EXPECT_EQ(faulty->happened()["conflict"], static_cast<std::uint64_t>(kConflictAttempts));
+    EXPECT_EQ((co_await till.header()).value().popped, 0u) << "the queue waits for the next look";
+    static_cast<void>(co_await till.run_queue());
+    EXPECT_EQ((co_await till.header()).value().popped, 1u);
+  }());
 }
 
 TEST(Batch, a_batch_of_a_host_that_takes_nothing_from_queues_leaves_the_lock_alone) {

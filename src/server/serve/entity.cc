@@ -35,8 +35,8 @@ void Entity::claim_first_segment(Transaction& transaction) const {
 Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::size_t segments) {
   known_ = false;
   saved_ = false;
-  // None, until it is known to belong to the header that is read: a load that fails half-way must not
-  // leave the state of one header beside another.
+  // None, until it is known to belong to the header that is read: a load that fails half-way must
+  // not leave the state of one header beside another.
   std::shared_ptr<void> at_hand = std::exchange(state_, nullptr);
   if (std::exchange(dirty_, false)) at_hand.reset();
   const auto& keys = target_->keys;
@@ -95,6 +95,9 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
 void Entity::check() const {
   SEMPER_ASSERT(header_exists_ == !header_raw_.empty(), "a header is there, or it is not");
   SEMPER_ASSERT(!known_ || !unreadable_, "what cannot be read is not known");
+  SEMPER_ASSERT(!known_ || header_.popped <= pushed_, "no more was taken than was pushed");
+  SEMPER_ASSERT(!is_outdated_ || !state_is_new_, "what init makes is of no older version");
+  SEMPER_ASSERT(header_.chunks == 0 || header_.state.empty(), "a state is in chunks, or it is not");
   SEMPER_ASSERT(!saved_ || !saved_header_.empty(), "what was saved has a header");
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
 #include "server/format/enqueue.h"
 #include "server/format/half_full.h"
@@ -86,6 +87,7 @@ void Groups::add(Waiting waiting) {
   {
     std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(waiting));
+    SEMPER_ASSERT(running_ <= kGroupsAtOnce, "as many groups run as may");
     if (running_ >= kGroupsAtOnce) return;
     ++running_;
   }
@@ -164,6 +166,7 @@ Task<void> Groups::run_together(Members members) {
     }
     learn(status.has_value());
     for (auto& member : members) member->is_for_next = member->is_for_next && status;
+    if (status) check(members);
     if (!status && status.error().kind() == ErrorKind::conflict) {
       served_->counters().conflicts.add();
     }
@@ -180,6 +183,17 @@ void Groups::leave(Member& member) {
   const bool is_seen_to = member.is_done || member.handed.ticks;
   Slot::leave_group(std::move(member.running), member.outcome, is_seen_to);
   if (member.handed.ticks && member.is_for_next) add(slot, std::move(member.handed));
+}
+
+// All that have joined are done, or none is; and nobody else.
+void Groups::check(const Members& members) {
+  const bool is_done = std::any_of(members.begin(), members.end(),
+                                   [](const auto& member) { return member->is_done; });
+  for (const auto& member : members) {
+    SEMPER_ASSERT(!member->is_done || member->has_joined, "only who joined a group is done by it");
+    SEMPER_ASSERT(!is_done || member->is_done == member->has_joined,
+                  "a group takes effect as a whole");
+  }
 }
 
 // One transaction. All that have joined are done then, or none is.
@@ -232,6 +246,8 @@ void Groups::learn(bool went_well) {
   std::lock_guard lock(mutex_);
   most_ =
       went_well ? std::min(most_ + kGrowth, kGroupEntities) : std::max<std::size_t>(most_ / 2, 2);
+  SEMPER_ASSERT(most_ >= 2 && most_ <= kGroupEntities,
+                "a group is of two or more, up to its bound");
 }
 
 }  // namespace semper::internal

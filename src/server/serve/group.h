@@ -65,6 +65,7 @@ class Groups : public std::enable_shared_from_this<Groups> {
   void leave(Member& member);
   // Of which members is in `concluded` where it was committed.
   Async<void> attempt(Members& members);
+  static void check(const Members& members);
   void learn(bool went_well);
 
   HostCore& core() const { return served_->core(); }
