@@ -1,12 +1,32 @@
 # cmake -DSOURCE_DIR=... "-DROOMS=base|env|..." -DEXCEPTIONS=FILE -P check_circles.cmake
 #
 # Fails, naming a circle, where the components of a room or of a program include each other in a circle. A
-# component is x.h with x.cc, wherever in the room they lie. Tests and their support are left out. The same
-# holds for the folders of a room, as far as their files include private headers of each other.
+# component is x.h with x.cc, wherever in the room they lie, and with x_y.cc in the folder of x.h or x.cc,
+# where there is no x_y.h: so that no part of x hides a circle. Tests and their support are left out. The
+# same holds for the folders of a room, as far as their files include private headers of each other.
 #
 # EXCEPTIONS has lines "ROOM COUNT": the rooms that are not free of circles yet, and how many of their
 # components hang in some. Fewer than that fails as well, until the line says so.
 cmake_minimum_required(VERSION 3.25)
+
+# Sets `name`: the component of a private file, of which `stem_path` is the path without its ending.
+function(name_component private_dir stem_path files)
+  set(name "${stem_path}")
+  cmake_path(GET stem_path FILENAME stem)
+  set(public_headers ${files})
+  list(FILTER public_headers INCLUDE REGEX "^include/(.*/)?${stem}\\.h$")
+  if(NOT "${private_dir}/${stem_path}.h" IN_LIST files AND NOT public_headers)
+    set(shorter "${stem_path}")
+    while(shorter MATCHES "^(.*[^/])_[^_/]+$")
+      set(shorter "${CMAKE_MATCH_1}")
+      if("${private_dir}/${shorter}.h" IN_LIST files OR "${private_dir}/${shorter}.cc" IN_LIST files)
+        set(name "${shorter}")
+        break()
+      endif()
+    endwhile()
+  endif()
+  set(name "${name}" PARENT_SCOPE)
+endfunction()
 
 # Sets `components`, `folders` and `edges_of_NAME` of both, for the files of one room, whose paths are relative
 # to SOURCE_DIR.
@@ -17,7 +37,8 @@ function(read_components private_dir files)
   foreach(file IN LISTS files)
     cmake_path(GET file STEM stem)
     if(file MATCHES "^${private_dir}/")
-      string(REGEX REPLACE "^${private_dir}/(.*)\\.[a-z]+$" "\\1" name "${file}")
+      string(REGEX REPLACE "^${private_dir}/(.*)\\.[a-z]+$" "\\1" stem_path "${file}")
+      name_component("${private_dir}" "${stem_path}" "${files}")
       if(NOT name IN_LIST components)
         list(APPEND components "${name}")
         list(APPEND called_${stem} "${name}")

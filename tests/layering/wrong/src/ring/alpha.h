@@ -1,0 +1,2 @@
+// The component that alpha_more.cc is a part of.
+#pragma once

@@ -1,0 +1,4 @@
+// Includes alpha, which is right by itself.
+#pragma once
+
+#include "ring/alpha.h"
