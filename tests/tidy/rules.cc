@@ -9,6 +9,9 @@
 namespace semper::tidy {
 namespace {
 
+// Columns from which on a line of a comment counts as full: a longer word would not fit.
+constexpr std::size_t kNearlyFull = 86;
+
 // Lines of a header that its head comment may take.
 constexpr std::size_t kHeadLines = 60;
 
@@ -147,10 +150,36 @@ std::string anchor_of(std::string_view heading) {
 Findings wide_code(const File& file) {
   Findings findings;
   for (std::size_t i = 0; i < file.lines.size(); ++i) {
-    const std::size_t width = columns(without_comment(file.lines[i]));
+    const std::size_t width = columns(file.lines[i]);
     if (width > kColumnsMaximum) {
       findings.push_back({file.path, i + 1, std::to_string(width) + " columns"});
     }
+  }
+  return findings;
+}
+
+Findings chopped_comments(const File& file) {
+  static const std::regex prose(R"(^(\s*)// (\S.*)$)");
+  Findings findings;
+  std::string indent;       // of the paragraph
+  std::size_t before = 0;   // columns of the line before in the paragraph; 0: it is the first
+  std::size_t suspect = 0;  // number of a line that is chopped if more of its paragraph follows
+  for (std::size_t i = 0; i < file.lines.size(); ++i) {
+    std::smatch found;
+    if (!std::regex_match(file.lines[i], found, prose) || found[1] != indent) {
+      before = suspect = 0;
+      if (found.empty()) continue;
+    }
+    indent = found[1];
+    const std::string text = found[2];
+    const bool is_item = text.starts_with("- ") || text.starts_with("* ");
+    if (suspect != 0 && !is_item) {
+      findings.push_back({file.path, suspect, "a line of one or two words amid a paragraph"});
+    }
+    const bool ends = text.ends_with(".") || text.ends_with(":") || text.ends_with(";");
+    const auto spaces = std::count(text.begin(), text.end(), ' ');
+    suspect = before >= kNearlyFull && spaces <= 1 && !ends ? i + 1 : 0;
+    before = columns(file.lines[i]);
   }
   return findings;
 }
@@ -327,6 +356,60 @@ Findings unquoted_code(const File& guide, const std::vector<const File*>& source
       piece.push_back(line);
     }
   }
+  return findings;
+}
+
+Findings unbuilt_examples(const File& header, const std::vector<const File*>& sources) {
+  static const std::regex in_comment(R"(^\s*//(.*)$)");
+  static const std::regex left_out(R"((^|\s)[.]{3}(\s|$))");
+  static const std::regex spaces(R"(\s+)");
+  const auto plain = [](const std::string& line) {
+    return std::regex_replace(trimmed(without_comment(line)), spaces, " ");
+  };
+  std::vector<std::vector<std::string>> dense;
+  for (const File* source : sources) {
+    auto& lines = dense.emplace_back();
+    for (const std::string& line : source->lines) {
+      std::string text = plain(line);
+      if (!text.empty()) lines.push_back(std::move(text));
+    }
+  }
+  const auto is_there = [&](const std::vector<std::string>& piece) {
+    return std::any_of(dense.begin(), dense.end(), [&](const auto& all) {
+      return std::search(all.begin(), all.end(), piece.begin(), piece.end()) != all.end();
+    });
+  };
+  Findings findings;
+  std::vector<std::vector<std::string>> pieces(1);
+  std::size_t begin = 0;
+  const auto end_block = [&] {
+    bool is_code = false;
+    bool is_built = true;
+    for (const auto& piece : pieces) {
+      for (const auto& line : piece) is_code |= line.find_last_of(";{}") == line.size() - 1;
+      is_built &= is_there(piece);
+    }
+    if (is_code && !is_built) {
+      findings.push_back({header.path, begin, "this example is in no source that is built"});
+    }
+    pieces.assign(1, {});
+    begin = 0;
+  };
+  for (std::size_t i = 0; i < header.lines.size(); ++i) {
+    std::smatch found;
+    const bool is_comment = std::regex_match(header.lines[i], found, in_comment);
+    const std::string text = is_comment ? found[1].str() : "";
+    const std::string line = plain(text);
+    if (!is_comment || (!trimmed(text).empty() && !text.starts_with("   "))) {
+      end_block();
+    } else if (trimmed(text).empty() || std::regex_search(line, left_out)) {
+      pieces.emplace_back();
+    } else if (!line.empty()) {
+      if (begin == 0) begin = i + 1;
+      pieces.back().push_back(line);
+    }
+  }
+  end_block();
   return findings;
 }
 

@@ -1,7 +1,8 @@
 // The tree is tidy: every rule of rules.h, tried on text that breaks it, and held against the tree.
 //
-// What a rule finds and is not mended yet stands in exceptions/RULE.txt, a line "PATH COUNT" for a file.
-// These lists may only shrink: more findings than COUNT fail, and so does an entry without any.
+// What a rule finds and is not mended yet stands in exceptions/RULE.txt, a line "PATH COUNT" for a
+// file. These lists may only shrink: more findings than COUNT fail, and so does an entry without
+// any.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -129,6 +130,10 @@ TEST_F(TidyTest, no_line_of_code_is_wider_than_100_columns) {
   hold("wide_code", is_source, wide_code);
 }
 
+TEST_F(TidyTest, no_comment_is_chopped) {
+  hold("chopped_comments", is_source, chopped_comments);
+}
+
 TEST_F(TidyTest, no_line_of_a_guide_is_wider_than_100_columns) {
   hold("wide_prose", is_document, wide_prose);
 }
@@ -224,10 +229,21 @@ TEST_F(TidyTest, the_code_in_a_guide_is_code_that_is_built_and_run) {
   });
 }
 
+// What a public header shows is in some example.
+TEST_F(TidyTest, the_code_in_a_header_is_code_that_is_built) {
+  std::vector<const File*> sources;
+  for (const auto& [path, file] : files_) {
+    if (path.starts_with("examples/") && is_source(path)) sources.push_back(&file);
+  }
+  hold("unbuilt_examples", is_public_header,
+       [&](const File& header) { return unbuilt_examples(header, sources); });
+}
+
 TEST_F(TidyTest, every_list_of_exceptions_belongs_to_a_rule) {
-  const std::set<std::string> rules = {
-      "wide_code",    "wide_prose",    "head_comment",      "when_not",       "banned_words",
-      "broken_links", "unquoted_code", "visible_internals", "used_internals", "test_names"};
+  const std::set<std::string> rules = {"wide_code",     "wide_prose",        "head_comment",
+                                       "when_not",      "banned_words",      "broken_links",
+                                       "unquoted_code", "visible_internals", "used_internals",
+                                       "test_names",    "chopped_comments",  "unbuilt_examples"};
   for (const auto& entry :
        fs::directory_iterator(std::string(SEMPER_SOURCES) + "/tests/tidy/exceptions")) {
     EXPECT_TRUE(rules.contains(entry.path().stem())) << entry.path();
@@ -242,16 +258,31 @@ std::vector<std::size_t> lines_of(const Findings& findings) {
   return lines;
 }
 
-TEST(TidyRules, wide_code_is_found_and_a_wide_comment_is_not) {
+TEST(TidyRules, wide_code_and_a_wide_comment_are_found) {
   const std::string wide(101, 'x');
   const std::string accents(60, '\xc3');
   EXPECT_THAT(lines_of(wide_code(file_of("a.cc", "int a;\n" + wide + "\n"))), ElementsAre(2u));
-  EXPECT_THAT(wide_code(file_of("a.cc", "int a;  // " + wide)), IsEmpty());
+  EXPECT_THAT(wide_code(file_of("a.cc", "int a;  // " + wide)), SizeIs(1));
+  EXPECT_THAT(wide_code(file_of("a.cc", "// " + std::string(98, 'x'))), SizeIs(1));
   EXPECT_THAT(wide_code(file_of("a.cc", "auto a = \"// " + wide + "\";")), SizeIs(1));
   EXPECT_THAT(wide_code(file_of("a.cc", std::string(100, 'x'))), IsEmpty());
   std::string two_bytes_each;
   for (int i = 0; i < 60; ++i) two_bytes_each += "\xc3\xa4";
   EXPECT_THAT(wide_code(file_of("a.cc", two_bytes_each)), IsEmpty()) << "columns are not bytes";
+}
+
+TEST(TidyRules, a_chopped_comment_is_found) {
+  const std::string full = "// " + std::string(40, 'x') + " " + std::string(45, 'y');
+  const auto chopped = [](const std::string& text) {
+    return lines_of(chopped_comments(file_of("a.h", text)));
+  };
+  EXPECT_THAT(chopped(full + "\n// two words\n// and more of it\n"), ElementsAre(2u));
+  EXPECT_THAT(chopped(full + "\n// two words\n"), IsEmpty()) << "the end of a paragraph";
+  EXPECT_THAT(chopped(full + "\n// two words\n//\n// another\n"), IsEmpty());
+  EXPECT_THAT(chopped(full + "\n// it ends.\n// Threads: any.\n"), IsEmpty());
+  EXPECT_THAT(chopped(full + "\n// two words\n// - an item\n"), IsEmpty());
+  EXPECT_THAT(chopped("// short\n// two words\n// and more of it\n"), IsEmpty());
+  EXPECT_THAT(chopped(full + "\n  // two words\n  // and more of it\n"), IsEmpty());
 }
 
 TEST(TidyRules, wide_prose_is_found_outside_tables_and_code) {
@@ -336,6 +367,23 @@ TEST(TidyRules, code_in_a_guide_that_is_nowhere_is_found) {
   EXPECT_THAT(unquoted("```cpp\none();\nthree();\n```\n"), ElementsAre(2u));
   EXPECT_THAT(unquoted("```cpp\none();\n// ...\nfour();\n```\n"), ElementsAre(4u));
   EXPECT_THAT(unquoted("```sh\nfour\n```\n"), IsEmpty());
+}
+
+TEST(TidyRules, an_example_in_a_header_that_is_not_built_is_found) {
+  const File source =
+      file_of("a.cc", "int a() {\n  one();   // so\n\n  two(1,  2);\n  three();\n}\n");
+  const auto unbuilt = [&](const std::string& text) {
+    return lines_of(unbuilt_examples(file_of("a.h", text), {&source}));
+  };
+  EXPECT_THAT(unbuilt("// A:\n//\n//   one();\n//   two(1, 2);   // and so\n//\n//   three();\n"),
+              IsEmpty());
+  EXPECT_THAT(unbuilt("//   one();\n//   four();\n"), ElementsAre(1u));
+  EXPECT_THAT(unbuilt("//   one();\n//   three();\n"), ElementsAre(1u));
+  EXPECT_THAT(unbuilt("//   one();\n//   ...\n//   three();\n"), IsEmpty());
+  EXPECT_THAT(unbuilt("//   one();\n//   ...     // two\n//   four();\n"), ElementsAre(1u));
+  EXPECT_THAT(unbuilt("//   timeout   it took too long: call again\n"), IsEmpty()) << "a table";
+  EXPECT_THAT(unbuilt("  // Prose.\n  //   four();\nint a;\n  //   five();\n"),
+              ElementsAre(2u, 4u));
 }
 
 }  // namespace
