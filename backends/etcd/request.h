@@ -1,10 +1,9 @@
 // RequestBuilder: many transactions as one request of etcd, and what its answer says of each.
 //
-//   if    stamp < V  and  declared writes and lane are at the revisions known      (else: told
-//         them)
+//   if    stamp < V  and  declared writes and lane are at the revisions known    (else: told them)
 //   then  for each transaction:  if its conditions hold
-//                                then  if the sums are what was believed           (else: told
-//                                      them) then  its operations
+//                                then  if the sums are what was believed         (else: told them)
+//                                      then  its operations
 //         stamp = V of the last one; lane = the same
 //
 // Versions are given in the order of the transactions, each its own. etcd looks at all conditions,

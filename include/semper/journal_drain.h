@@ -58,9 +58,9 @@ class JournalDrain {
                                    ring::JournalOptions options);
 
   // Durable on success: the message, on this disk; it will take effect exactly once.
-  template <class B, class M>
-  requires HandlesCast<B, M> Async<ring::Journal::Waiter> cast(std::string id, const M& message,
-                                                               MonotonicTime deadline = kNever) {
+  template <class B, CastOf<B> M>
+  Async<ring::Journal::Waiter> cast(std::string id, const M& message,
+                                    MonotonicTime deadline = kNever) {
     return cast_raw(EntityId{std::string(type_name<B>()), std::move(id)},
                     RawMessage{std::string(short_type_name<M>()), encode(message)}, deadline);
   }

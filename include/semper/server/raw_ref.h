@@ -23,14 +23,12 @@
 #include "semper/env/asio.h"
 #include "semper/server/call_options.h"
 #include "semper/server/entity_id.h"
+#include "semper/server/internal/message_parts.h"
 #include "semper/server/message.h"
 
 namespace semper {
 
 class Transaction;
-namespace internal {
-struct Route;  // an entity, and how this process reaches it
-}  // namespace internal
 
 class RawRef {
  public:

@@ -28,8 +28,7 @@
 //                 once, when it is due (server/timer.h). Otherwise as cast.
 //   priority_*, info   not durable until they return; on success their effect is.
 //   kill, reset, unlock   success: done, durably. If it never returns, or fails after it took
-//                         effect
-//                 (the message says so): done or not; hosts remove the rest of a killed entity.
+//                 effect (the message says so): done or not; hosts remove what is left.
 // A call or cast with a key may be sent again after any of these (idempotency_key.h).
 //
 // In a process whose Host serves the type, an entity with an empty queue and no lock runs a call or

@@ -31,64 +31,67 @@ class Ref {
 
   // `timeout` is CallOptions::timeout. If there is no answer at all for another kAnswerTime:
   // `outcome_unknown`.
-  template <class M>
-  requires HandlesCall<B, M> Result<typename M::Reply> call(
-      M message, Duration timeout = CallOptions().timeout)
-  const { return wait(call_of(ref_, std::move(message), timeout), with_answer_time(timeout)); }
-  template <class M, class... Parts>
-  requires HandlesCall<B, M> && semper::internal::PartsOf<M, Parts...> Result<typename M::Reply>
-  call(Parts&&... parts)
-  const { return call(semper::internal::make_message<M>(std::forward<Parts>(parts)...)); }
+  template <CallOf<B> M>
+  Result<typename M::Reply> call(M message, Duration timeout = CallOptions().timeout) const {
+    return wait(call_of(ref_, std::move(message), timeout), with_answer_time(timeout));
+  }
+  template <CallOf<B> M, class... Parts>
+  Result<typename M::Reply> call(
+      Parts&&... parts) const requires semper::internal::PartsOf<M, Parts...> {
+    return call(semper::internal::make_message<M>(std::forward<Parts>(parts)...));
+  }
 
   // With an idempotency key (server/idempotency_key.h).
-  template <class M>
-  requires HandlesCall<B, M> Result<typename M::Reply> call(M message, const CallOptions& options)
-  const {
+  template <CallOf<B> M>
+  Result<typename M::Reply> call(M message, const CallOptions& options) const {
     return wait(keyed_call_of(ref_, std::move(message), options, text_of(options.key)),
                 with_answer_time(options.timeout));
   }
-  template <class M>
-  requires HandlesCall<B, M> Result<KeyedReply<typename M::Reply>> result_of(
-      std::string key, Duration timeout = kForever)
-  const { return wait(result_in<M>(ref_, std::move(key)), timeout, Late::had_no_effect); }
+  template <CallOf<B> M>
+  Result<KeyedReply<typename M::Reply>> result_of(std::string key,
+                                                  Duration timeout = kForever) const {
+    return wait(result_in<M>(ref_, std::move(key)), timeout, Late::had_no_effect);
+  }
 
   // If there is no answer within `timeout`: `outcome_unknown`.
-  template <class M>
-  requires HandlesCast<B, M> Status cast(M message, const CastOptions& options,
-                                         Duration timeout = kForever)
-  const {
+  template <CastOf<B> M>
+  Status cast(M message, const CastOptions& options, Duration timeout = kForever) const {
     return wait(keyed_cast_of(ref_, std::move(message), options, text_of(options.key)), timeout);
   }
-  template <class M>
-  requires HandlesCast<B, M> Status cast(M message, Duration timeout = kForever)
-  const { return wait(cast_of(ref_, std::move(message)), timeout); }
-  template <class M, class... Parts>
-  requires HandlesCast<B, M> && semper::internal::PartsOf<M, Parts...> Status cast(Parts&&... parts)
-  const { return cast(semper::internal::make_message<M>(std::forward<Parts>(parts)...)); }
+  template <CastOf<B> M>
+  Status cast(M message, Duration timeout = kForever) const {
+    return wait(cast_of(ref_, std::move(message)), timeout);
+  }
+  template <CastOf<B> M, class... Parts>
+  Status cast(Parts&&... parts) const requires semper::internal::PartsOf<M, Parts...> {
+    return cast(semper::internal::make_message<M>(std::forward<Parts>(parts)...));
+  }
   Status cast(Batch<B> batch, Duration timeout = kForever) const {
     return wait(batch_of(ref_, std::move(batch)), timeout);
   }
 
-  template <class M>
-  requires HandlesCast<B, M> Status cast_after(Duration delay, M message,
-                                               Duration timeout = kForever)
-  const { return wait(cast_after_of(ref_, delay, std::move(message)), timeout); }
-  template <class M>
-  requires HandlesCast<B, M> Status cast_at(WallTime when, M message, Duration timeout = kForever)
-  const { return wait(cast_at_of(ref_, when, std::move(message)), timeout); }
+  template <CastOf<B> M>
+  Status cast_after(Duration delay, M message, Duration timeout = kForever) const {
+    return wait(cast_after_of(ref_, delay, std::move(message)), timeout);
+  }
+  template <CastOf<B> M>
+  Status cast_at(WallTime when, M message, Duration timeout = kForever) const {
+    return wait(cast_at_of(ref_, when, std::move(message)), timeout);
+  }
 
-  template <class M>
-  requires HandlesCall<B, M> Result<typename M::Reply> priority_call(
-      M message, Duration timeout = CallOptions().timeout)
-  const {
+  template <CallOf<B> M>
+  Result<typename M::Reply> priority_call(M message,
+                                          Duration timeout = CallOptions().timeout) const {
     return wait(priority_call_of(ref_, std::move(message), timeout), with_answer_time(timeout));
   }
-  template <class M>
-  requires HandlesCast<B, M> Status priority_cast(M message, Duration timeout = kForever)
-  const { return wait(priority_cast_of(ref_, std::move(message)), timeout); }
-  template <class M>
-  requires HandlesInfo<B, M> Status info(M message, Duration timeout = kForever)
-  const { return wait(info_of(ref_, std::move(message)), timeout); }
+  template <CastOf<B> M>
+  Status priority_cast(M message, Duration timeout = kForever) const {
+    return wait(priority_cast_of(ref_, std::move(message)), timeout);
+  }
+  template <InfoOf<B> M>
+  Status info(M message, Duration timeout = kForever) const {
+    return wait(info_of(ref_, std::move(message)), timeout);
+  }
 
   Status kill(Duration timeout = kForever) const { return wait(kill_of(ref_), timeout); }
   Status reset(Duration timeout = kForever) const { return wait(reset_of(ref_), timeout); }

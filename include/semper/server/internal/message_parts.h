@@ -6,6 +6,8 @@
 
 namespace semper::internal {
 
+struct Route;  // an entity, and how this process reaches it
+
 // M made of what its fields are made of, in order; the others have their defaults.
 #ifdef __cpp_aggregate_paren_init
 template <class M, class... Arguments>
