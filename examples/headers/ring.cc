@@ -1,6 +1,7 @@
 // The examples of include/semper/ring and include/semper/block, as they stand in its headers.
 // clang-format off
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,10 +54,11 @@ void memory() {
 }
 
 void handle(const Bytes& bytes);
-Async<void> consumed(BlockDevice& device, ring::AttachOptions options, ring::PopLimits limits) {
+Async<void> consumed(BlockDevice& device, ring::AttachOptions options,
+                     std::optional<ring::Position> from, ring::PopLimits limits) {
   SEMPER_CO_TRY(ring::Consumer consumer, co_await ring::Consumer::attach(device, options));
   for (;;) {
-    auto items = co_await consumer.pop_many({}, limits, kNever);    // waits for the first
+    auto items = co_await consumer.pop_many(from, limits, kNever);  // waits for the first
     if (!items) co_return semper::fail(items.error());
     for (const ring::Item& item : *items) handle(item.bytes);
     SEMPER_CO_TRY_STATUS(co_await consumer.advance(items->back().after));

@@ -4,7 +4,7 @@
 //
 //   SEMPER_CO_TRY(ring::Consumer consumer, co_await ring::Consumer::attach(device, options));
 //   for (;;) {
-//     auto items = co_await consumer.pop_many({}, limits, kNever);    // waits for the first
+//     auto items = co_await consumer.pop_many(from, limits, kNever);  // waits for the first
 //     if (!items) co_return semper::fail(items.error());
 //     for (const ring::Item& item : *items) handle(item.bytes);
 //     SEMPER_CO_TRY_STATUS(co_await consumer.advance(items->back().after));

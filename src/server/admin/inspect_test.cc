@@ -299,7 +299,8 @@ TEST_F(Inspect, types_hosts_and_sessions_are_listed_in_pages) {
   enqueue(EntityId{"Sheep", "dolly"}, {"x"});
   const auto types = [&](ListOptions options) {
     std::vector<std::string> names;
-    for (const auto& view : run(list_types(tenant_, options)).value()) names.push_back(view.type);
+    const auto views = run(list_types(tenant_, options)).value();
+    for (const auto& view : views) names.push_back(view.type);
     return names;
   };
   EXPECT_THAT(types({.limit = 2}), ElementsAre("Sheep", "Shop"));
@@ -310,7 +311,8 @@ TEST_F(Inspect, types_hosts_and_sessions_are_listed_in_pages) {
   EXPECT_THAT(types({.limit = 0}), IsEmpty());
   const auto hosts = [&](ListOptions options) {
     std::vector<std::string> ids;
-    for (const auto& view : run(list_hosts(tenant_, options)).value()) ids.push_back(view.id);
+    const auto views = run(list_hosts(tenant_, options)).value();
+    for (const auto& view : views) ids.push_back(view.id);
     return ids;
   };
   EXPECT_THAT(hosts({.limit = 2}), ElementsAre("0102", "0103"));
@@ -319,7 +321,8 @@ TEST_F(Inspect, types_hosts_and_sessions_are_listed_in_pages) {
   EXPECT_THAT(hosts({.limit = 0}), IsEmpty());
   const auto sessions = [&](ListOptions options) {
     std::vector<std::string> ids;
-    for (const auto& view : run(list_sessions(tenant_, options)).value()) ids.push_back(view.id);
+    const auto views = run(list_sessions(tenant_, options)).value();
+    for (const auto& view : views) ids.push_back(view.id);
     return ids;
   };
   EXPECT_THAT(sessions({.limit = 2}), ElementsAre("0102", "0103"));
