@@ -6,6 +6,8 @@ namespace semper::simulation {
 namespace {
 
 constexpr Duration kStartAgain = std::chrono::milliseconds(20);
+// How often a host that does not end within HostOptions::stop_patience is asked again.
+constexpr int kStopsMaximum = 100;
 
 }  // namespace
 
@@ -110,6 +112,12 @@ Task<void> Process::stop_host(std::function<void()> then) {
   if (host_) {
     simulation_.surface().drawn("Host::stop");
     auto stopped = co_await host_->stop();
+    // This process stood still meanwhile, or its store did.
+    for (int n = 0; n < kStopsMaximum && !stopped; ++n) {
+      if (stopped.error().kind() != ErrorKind::timeout) break;
+      note("is stopped once more");
+      stopped = co_await host_->stop();
+    }
     if (!stopped) simulation_.finding(name() + ": stop: " + stopped.error().to_string());
   }
   note("its host has stopped");
