@@ -110,7 +110,10 @@ Async<Batch::MayRun> Batch::wait_to_run_alone(const QueuePlace& head) {
       turn_.keep(std::move(permit));
       co_return MayRun::again;
     }
-    if (!turn_.lasts()) co_return MayRun::again;
+    if (!turn_.lasts()) {  // whoever runs the entity now does them
+      outcome_.undone = std::exchange(operations_, {});
+      co_return MayRun::not_now;
+    }
     if (core_.stopping.stop_requested()) co_return fail(ErrorKind::closed, "the host is stopping");
     SEMPER_CO_TRY_STATUS(co_await turn_.pause(kAlonePause));
   }
