@@ -151,7 +151,8 @@ class RacingClock final : public Clock {
   std::thread thread_;
 };
 
-// A wait that nobody ends any more is one that waits for ever: a sleep of no time, on a busy machine.
+// A wait that nobody ends any more is one that waits for ever: a sleep of no time, on a busy
+// machine.
 TEST(OneShot, a_timer_that_fires_while_the_wait_is_registered_ends_it) {
   constexpr std::uint64_t kWaits = 2'000;
   RacingClock clock;
