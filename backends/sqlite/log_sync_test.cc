@@ -336,7 +336,8 @@ TEST(LogSync, a_store_opened_later_takes_the_flush_of_a_killed_process_for_faile
   EXPECT_EQ(*get(before, "key"), "new");
 }
 
-// It may have heard of an error that this one's descriptor will not hear of, and not have said so yet.
+// It may have heard of an error that this one's descriptor will not hear of, and not have said so
+// yet.
 TEST(LogSync, a_store_opened_during_a_flush_that_nobody_waits_for_recovers_the_log) {
   const TestPlace place;
   const Store store = must_open(place.url());

@@ -171,7 +171,8 @@ TEST_F(InterruptedRead, a_loop_that_is_destroyed_waits_for_the_memory_of_its_cor
     read_had_ended = read_ended.load();
     destroyed.store(true);
   });
-  // The engine is inside preadv and stays there; a destructor that does not wait is through meanwhile.
+  // The engine is inside preadv and stays there; a destructor that does not wait is through
+  // meanwhile.
   for (int turn = 0; turn < 10'000 && !destroyed.load(); ++turn) std::this_thread::yield();
   EXPECT_FALSE(destroyed.load());
   read_may_end.release();

@@ -1,4 +1,5 @@
-// A flush is believed only where no other one failed beside it: the kernel tells of a lost page once.
+// A flush is believed only where no other one failed beside it: the kernel tells of a lost page
+// once.
 #include "flush_order.h"
 
 #include <gmock/gmock.h>
@@ -52,8 +53,8 @@ TEST(FlushOrder, flushes_that_never_stop_coming_keep_none_waiting_for_ever) {
   }
 }
 
-// The first flush waits until it may end, and fails; every other one succeeds, as the kernel has told
-// of the failure already.
+// The first flush waits until it may end, and fails; every other one succeeds, as the kernel has
+// told of the failure already.
 std::atomic<int> ordered_flushes = 0;
 std::atomic<int> flushes_returned = 0;
 std::binary_semaphore first_began{0};

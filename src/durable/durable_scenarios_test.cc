@@ -3,9 +3,10 @@
 //
 // Builds, one per attempt: ok, error, throw, broken (built, but broken), hang (until cancelled),
 // slow and slowerror (after 1 s), permanent. Steps: with, with3 (three at once), break, mend,
-// refused (a with whose f fails), later (a with that is not awaited), sleep (1 s), long (11 s), check, invalidate, reset, close, hold (an f that runs until `release`),
-// badcheck (is_broken throws from now on), goodcheck. Seen: create, rebuild(N), f(N), the kind of
-// an error, intact, lost, disposed(N).
+// refused (a with whose f fails), later (a with that is not awaited), sleep (1 s), long (11 s),
+// check, invalidate, reset, close, hold (an f that runs until `release`), badcheck (is_broken
+// throws from now on), goodcheck. Seen: create, rebuild(N), f(N), the kind of an error, intact,
+// lost, disposed(N).
 #include <gtest/gtest.h>
 
 #include <set>

@@ -1,5 +1,5 @@
-// What is believed on a disk: after a failed flush, with positions that were put back, and of who is
-// less careful.
+// What is believed on a disk: after a failed flush, with positions that were put back, and of who
+// is less careful.
 #include <gmock/gmock.h>
 
 #include "ring/simulated_ring_test_support.h"
@@ -45,8 +45,8 @@ TEST(RingBelief, an_item_that_a_flush_failed_on_is_durable_when_it_is_returned) 
   EXPECT_EQ(all_items(ring.world, *later.consumer), expected);
 }
 
-// A disk whose ring was made in spite of a failed flush: it may be in a cache only. False: no flush is left
-// to fail, or nothing that looks like a ring is there.
+// A disk whose ring was made in spite of a failed flush: it may be in a cache only. False: no flush
+// is left to fail, or nothing that looks like a ring is there.
 bool make_unflushed_ring(SimulatedRing& maker, const SimulatedDisk& disk, std::uint64_t failing) {
   const auto device = disk.open();
   SimulatedDisk same = disk;
@@ -104,8 +104,9 @@ TEST_P(RingOfAFailedCreation, keeps_what_was_published_to_it) {
   });
 }
 
-// What is being written when the power goes may be spoilt. With garbage in these blocks nobody could tell
-// what is left from a ring that was in use, and it was `corrupt` until somebody made it anew by hand.
+// What is being written when the power goes may be spoilt. With garbage in these blocks nobody
+// could tell what is left from a ring that was in use, and it was `corrupt` until somebody made it
+// anew by hand.
 TEST(RingBelief, a_creation_that_is_cut_off_leaves_the_blocks_of_claims_as_they_were) {
   SimulatedRing maker;
   SimulatedDisk disk({.size = 1 << 20, .keep_history = true},

@@ -1,5 +1,5 @@
-// The judge itself: histories that must pass, and each kind of broken one. And against a search that
-// tries everything, on thousands of small random histories.
+// The judge itself: histories that must pass, and each kind of broken one. And against a search
+// that tries everything, on thousands of small random histories.
 #include "linearizable.h"
 
 #include <filesystem>

@@ -81,8 +81,8 @@ int run_inside(const std::vector<std::string>& arguments) {
   return 1;
 }
 
-// Freezes and thaws in turns until standard input ends; never leaves the file system frozen in order, and
-// for at most one turn otherwise: it is the parent's end that ends the input.
+// Freezes and thaws in turns until standard input ends; never leaves the file system frozen in
+// order, and for at most one turn otherwise: it is the parent's end that ends the input.
 int freeze_in_turns(const std::string& folder) {
   const int place = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (place < 0) {

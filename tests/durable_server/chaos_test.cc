@@ -1,5 +1,5 @@
-// Everything at once, over a store that conflicts, answers late, or does not say what it did; from a
-// seed. Each effect once, each answer true.
+// Everything at once, over a store that conflicts, answers late, or does not say what it did; from
+// a seed. Each effect once, each answer true.
 #include <algorithm>
 #include <map>
 #include <numeric>

@@ -1,5 +1,5 @@
-// Many entities with a message each, in one transaction; and what is unusual about one of them is no
-// matter of the others.
+// Many entities with a message each, in one transaction; and what is unusual about one of them is
+// no matter of the others.
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -145,7 +145,8 @@ SERVER_TEST(Groups, what_one_of_a_group_sends_to_another_is_processed) {
   co_await world.until_clean();
 }
 
-// The host knows its entities from the commit before; what was sent to one in that commit comes first.
+// The host knows its entities from the commit before; what was sent to one in that commit comes
+// first.
 SERVER_TEST(Groups, what_one_of_a_group_sends_to_another_comes_before_later_calls) {
   auto& server = *co_await world.serve<Member>();
   for (std::int64_t round = 1; round <= 5; ++round) {

@@ -1,5 +1,5 @@
-// Replies that are larger than one value of the store: they arrive whole, whichever way they go, and
-// leave nothing behind.
+// Replies that are larger than one value of the store: they arrive whole, whichever way they go,
+// and leave nothing behind.
 #include <optional>
 #include <string>
 

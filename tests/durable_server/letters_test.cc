@@ -1,4 +1,5 @@
-// Dead letters: who is told, what the record says, how they are put back and deleted, and how long they stay.
+// Dead letters: who is told, what the record says, how they are put back and deleted, and how long
+// they stay.
 #include <atomic>
 
 #include "behaviours.h"

@@ -13,8 +13,8 @@ using namespace std::chrono_literals;
 
 SERVER_SUITE_ON(Weeks, worlds_in(TimeKind::simulated));
 
-// What a process may hold more on any later day than after its first: less than half a byte for each
-// second of a week.
+// What a process may hold more on any later day than after its first: less than half a byte for
+// each second of a week.
 constexpr std::int64_t kGrowthBytesMaximum = 256 << 10;
 
 constexpr int kTouchedEntities = 64;

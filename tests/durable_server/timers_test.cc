@@ -1,5 +1,5 @@
-// Durable timers: each due time becomes one message, whoever hosts the entity, and none of a timer that was
-// cancelled.
+// Durable timers: each due time becomes one message, whoever hosts the entity, and none of a timer
+// that was cancelled.
 #include <algorithm>
 #include <atomic>
 #include <functional>
@@ -488,7 +488,8 @@ SERVER_TEST(DurableTimers, a_tick_cancels_another_that_is_due_with_it) {
   co_await expect_no_timers(world, "w");
 }
 
-// A tick waits behind the lock; then its timer is cancelled, by a message that runs before it, or from outside.
+// A tick waits behind the lock; then its timer is cancelled, by a message that runs before it, or
+// from outside.
 Task<void> cancel_a_queued_tick(World& world, bool from_outside) {
   auto behaviour = std::make_shared<Watchman>();
   Process* server = co_await world.serve<Watchman>(behaviour);

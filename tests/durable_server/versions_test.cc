@@ -1,5 +1,5 @@
-// A fleet that is being upgraded: hosts of several programs on one store, of which none loses what another wrote,
-// and none keeps from another what that one can do.
+// A fleet that is being upgraded: hosts of several programs on one store, of which none loses what
+// another wrote, and none keeps from another what that one can do.
 #include <array>
 #include <atomic>
 #include <chrono>

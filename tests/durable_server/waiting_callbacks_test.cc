@@ -1,4 +1,5 @@
-// Callbacks that wait inside their transaction: for keys of one's own, for another entity's state, for time.
+// Callbacks that wait inside their transaction: for keys of one's own, for another entity's state,
+// for time.
 #include <gmock/gmock.h>
 
 #include <algorithm>

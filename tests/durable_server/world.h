@@ -9,10 +9,10 @@
 //   }
 //
 // Each case runs once per World (worlds()): in simulated time on memory:, the same with faults, and
-// in real time with threads on memory:, on sqlite:, on fdb: where SEMPER_TEST_FDB_CLUSTER_FILE names a
-// cluster, and on etcd: where SEMPER_TEST_ETCD_ENDPOINTS does. A "process" has a store handle and a
-// loop of its own, so that nothing but the store connects it to the others, and can be killed as
-// SIGKILL would.
+// in real time with threads on memory:, on sqlite:, on fdb: where SEMPER_TEST_FDB_CLUSTER_FILE
+// names a cluster, and on etcd: where SEMPER_TEST_ETCD_ENDPOINTS does. A "process" has a store
+// handle and a loop of its own, so that nothing but the store connects it to the others, and can be
+// killed as SIGKILL would.
 //
 // Cases are coroutines: checks they survive are EXPECT_*, must() ends them.
 #pragma once
@@ -156,7 +156,8 @@ class World {
   Ref<B> ref(std::string id) const {
     return semper::ref<B>(store(), std::move(id));
   }
-  // Another handle on the store. `calendar`: how far its machine's calendar is ahead; simulated only.
+  // Another handle on the store. `calendar`: how far its machine's calendar is ahead; simulated
+  // only.
   Task<Store> open(Duration calendar = {});
   // The same with a hand on its faults; simulated only.
   Task<Store> open_faulty(std::shared_ptr<FaultyBackend>& faults);

@@ -1,4 +1,5 @@
-// What the requests of the kernel do to the image; used by fuse_server.cc and fuse_operations.cc only.
+// What the requests of the kernel do to the image; used by fuse_server.cc and fuse_operations.cc
+// only.
 #pragma once
 
 #define FUSE_USE_VERSION 312

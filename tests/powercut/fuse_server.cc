@@ -23,8 +23,8 @@ std::string thread_name(std::uint64_t thread) {
   return name;
 }
 
-// They flush what they were given before anybody could know of the failure (io_uring), or for others
-// (loop devices).
+// They flush what they were given before anybody could know of the failure (io_uring), or for
+// others (loop devices).
 bool is_kernel_worker(std::uint64_t thread) {
   const std::string name = thread_name(thread);
   return name.starts_with("iou-") || name.starts_with("kworker");

@@ -1,5 +1,5 @@
-// A journal with several lanes of pushes at once, and who judges it. The numbers of a lane grow; what was
-// intended ('I'), acknowledged ('P') and performed ('D') is noted.
+// A journal with several lanes of pushes at once, and who judges it. The numbers of a lane grow;
+// what was intended ('I'), acknowledged ('P') and performed ('D') is noted.
 #include <set>
 
 #include "device.h"
@@ -106,7 +106,8 @@ Async<void> replay(BlockDevice& device, const RoleOptions& options,
   co_return co_await journal.shutdown();
 }
 
-// Performed for the first time in order, lane by lane, and nothing that was acknowledged passed over.
+// Performed for the first time in order, lane by lane, and nothing that was acknowledged passed
+// over.
 void judge_order(const std::vector<std::uint64_t>& performed,
                  const std::set<std::uint64_t>& intended,
                  const std::set<std::uint64_t>& acknowledged) {

@@ -32,7 +32,8 @@ std::unique_ptr<LoopDevice> LoopDevice::over(const std::string& file, std::uint3
     const bool is_ours = ::ioctl(descriptor, LOOP_CONFIGURE, &wanted) == 0;
     const bool is_taken = !is_ours && errno == EBUSY;
     if (is_ours) {
-      // What the number's former device has failed to write back, and nobody was told of, is not ours.
+      // What the number's former device has failed to write back, and nobody was told of, is not
+      // ours.
       static_cast<void>(::fsync(descriptor));
       device.reset(new LoopDevice(descriptor, std::move(path)));
     } else {

@@ -1,5 +1,6 @@
-// Producer and consumer of a ring, and who judges it. Items have growing numbers; which of them were
-// intended ('I'), acknowledged ('P'), seen ('S'), about to be removed ('B') and removed ('A') is noted.
+// Producer and consumer of a ring, and who judges it. Items have growing numbers; which of them
+// were intended ('I'), acknowledged ('P'), seen ('S'), about to be removed ('B') and removed ('A')
+// is noted.
 #include <unistd.h>
 
 #include "checkers/ring_order.h"

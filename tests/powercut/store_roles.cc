@@ -1,5 +1,6 @@
-// A drain into a store on the same disk, and who judges that store, whoever filled it: the publishers of
-// the crash tests, or the drain. What they were told is in the journals of the crash tests.
+// A drain into a store on the same disk, and who judges that store, whoever filled it: the
+// publishers of the crash tests, or the drain. What they were told is in the journals of the crash
+// tests.
 #include <atomic>
 #include <memory>
 

@@ -1,13 +1,15 @@
 // TimerBook: what the messages of one transaction do to the timers of their entity.
 //
-// Most callbacks do not wait, so what they ask of timers is gathered (CallbackSends::timers) and written here,
-// before the commit: each timer that is named is read, its row and its entry in the due index are written,
-// and the transaction fails with `conflict` where another has changed the row meanwhile. The ticks in the
-// queue are looked up before the first callback runs: whether a tick is still of the timer that sent it is
-// known message by message, whatever the callbacks before it have cancelled. Ticks that are delivered past the queue
-// (serve/due_ticks.h) are asked for one by one, each when its turn has come, so that none is sent and not handled.
+// Most callbacks do not wait, so what they ask of timers is gathered (CallbackSends::timers) and
+// written here, before the commit: each timer that is named is read, its row and its entry in the
+// due index are written, and the transaction fails with `conflict` where another has changed the
+// row meanwhile. The ticks in the queue are looked up before the first callback runs: whether a
+// tick is still of the timer that sent it is known message by message, whatever the callbacks
+// before it have cancelled. Ticks that are delivered past the queue (serve/due_ticks.h) are asked
+// for one by one, each when its turn has come, so that none is sent and not handled.
 //
-// Bounds: kTimersPerEntity; kTicksPerLook. When not: firing, which has no entity at hand (serve/due.h).
+// Bounds: kTimersPerEntity; kTicksPerLook. When not: firing, which has no entity at hand
+// (serve/due.h).
 #pragma once
 
 #include <map>
@@ -43,10 +45,12 @@ class TimerBook {
 
   // The requests take effect for what comes next; they are taken away.
   void note(std::vector<TimerRequest>& requests, std::int64_t now_ms);
-  // The timer that has this entry in the due index sends its tick, which is to be handled next, as if it had come
-  // through the queue. Nothing, and nothing is done: it is not due, or goes on without a tick, or cannot be fired here.
+  // The timer that has this entry in the due index sends its tick, which is to be handled next, as
+  // if it had come through the queue. Nothing, and nothing is done: it is not due, or goes on
+  // without a tick, or cannot be fired here.
   std::optional<QueuedMessage> fire(const DueEntry& due, std::int64_t now_ms);
-  // The tick of a timer that is known is about to be handled: true; or nobody waits for it any more.
+  // The tick of a timer that is known is about to be handled: true; or nobody waits for it any
+  // more.
   bool begin(const TickRecord& tick, std::int64_t now_ms);
   // It has been handled, under the lock, whatever became of its timer meanwhile.
   void end(const TickRecord& tick, std::int64_t now_ms);
@@ -82,7 +86,8 @@ QueuedMessage without_timer(QueuedMessage message);
 
 Error too_many_timers();
 
-// What stands of the timer in the store is taken away with its entry in the due index; not the count.
+// What stands of the timer in the store is taken away with its entry in the due index; not the
+// count.
 void clear_timer(Transaction& transaction, const EntityKeys& keys, const std::string& name,
                  const TimerRecord& timer);
 // Of a new timer, or one that has changed; with the due index.

@@ -84,7 +84,8 @@ Task<BatchOutcome> Batch::run() {
   }
 }
 
-// From its header as this host knows it, where nobody has changed it since; else from what is stored.
+// From its header as this host knows it, where nobody has changed it since; else from what is
+// stored.
 Transaction Batch::begin(bool waits, bool has_keys, AttemptEffects& effects) {
   effects.was_known = !waits && !has_keys && !must_load_ && !queue_noticed_ && entity_.is_known() &&
                       entity_.queue_length() == 0 && !entity_.header().lock;
@@ -464,8 +465,8 @@ void Batch::follow_up(AttemptEffects& effects) {
   desk_.leave_callbacks();
 }
 
-// Callers on this loop go on now, so that what they send next is in the next batch. Those of others come
-// first: what one on this loop does next may block it.
+// Callers on this loop go on now, so that what they send next is in the next batch. Those of others
+// come first: what one on this loop does next may block it.
 void Batch::answer(AttemptEffects& effects) {
   check(effects);
   std::vector<OneShot<Result<Bytes>>> done;

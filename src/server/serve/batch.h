@@ -1,9 +1,9 @@
 // Batch: what an entity's runner does with what waits, in as few transactions as it takes.
 //
 // An attempt is one transaction: the entity is read, or known; callbacks run on the queued
-// messages, in order, then, once the queue is empty, on the operations of this process; everything they
-// asked for is written; and the operations are answered when the commit has succeeded. What cannot be
-// done this way ends the attempt and changes the next one:
+// messages, in order, then, once the queue is empty, on the operations of this process; everything
+// they asked for is written; and the operations are answered when the commit has succeeded. What
+// cannot be done this way ends the attempt and changes the next one:
 //
 //   conflict             the same again, on what is stored now, with half as many messages
 //   a snapshot too old   the same again; kTooOldAttempts times in a row it is an error of the store
@@ -19,8 +19,8 @@
 //
 // Errors of the store itself (io, retry, closed) are nobody's attempt: the queue waits.
 //
-// A batch knows nothing of who runs it: it is given the entity's desk and the turn, and returns what is
-// left to do.
+// A batch knows nothing of who runs it: it is given the entity's desk and the turn, and returns
+// what is left to do.
 #pragma once
 
 #include <memory>
@@ -63,7 +63,8 @@ class Batch {
   // Borrows all but the operations.
   Batch(const ServedBehaviour& served, const std::shared_ptr<const Target>& target, Desk& desk,
         EntityTurn& turn, std::vector<Operation> operations, Notice notice);
-  // Where the loop that runs it is destroyed in the middle, callers of other loops get outcome_unknown.
+  // Where the loop that runs it is destroyed in the middle, callers of other loops get
+  // outcome_unknown.
   ~Batch();
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
@@ -71,16 +72,17 @@ class Batch {
   // To the end: all operations are answered, go through the queue, or are undone.
   Task<BatchOutcome> run();
 
-  // Instead, as one of a group (group.h; batch_join.cc). Reads the entity in the transaction of all, before
-  // any of them has written. False: it is to be run alone. Error: none can be run. Where ticks are to be delivered
-  // (`effects.due`), of their timers, too; then it need not have been noticed that the queue holds messages.
+  // Instead, as one of a group (group.h; batch_join.cc). Reads the entity in the transaction of
+  // all, before any of them has written. False: it is to be run alone. Error: none can be run.
+  // Where ticks are to be delivered (`effects.due`), of their timers, too; then it need not have
+  // been noticed that the queue holds messages.
   Async<bool> look(Transaction& transaction, AttemptEffects& effects);
-  // Its index entry goes, unless keep_index() says otherwise in the end: before anybody's casts, which set
-  // it again.
+  // Its index entry goes, unless keep_index() says otherwise in the end: before anybody's casts,
+  // which set it again.
   void vacate(Transaction& transaction);
   void keep_index(Transaction& transaction);
-  // Runs the queue's messages. True: the transaction holds what they came to. False: the turn is over.
-  // Error: the transaction must not be committed.
+  // Runs the queue's messages. True: the transaction holds what they came to. False: the turn is
+  // over. Error: the transaction must not be committed.
   Async<bool> join(Transaction& transaction, AttemptEffects& effects);
   // What it joined was committed, or not. `has_casts`: of any of the group, to whom is not known.
   enum class HasCasts : std::uint8_t { no, yes };
@@ -112,8 +114,8 @@ class Batch {
   bool waits_for_announcer(const QueuePlace& head, const AliveRecord& announcer);
   // As find_full_queue().
   Async<std::optional<EntityId>> find_full(Transaction& transaction, const AttemptEffects& effects);
-  // Keys, replies, timers, dead letters: rows that are read before they are written. Only where there are
-  // some, or each batch would pay for a coroutine.
+  // Keys, replies, timers, dead letters: rows that are read before they are written. Only where
+  // there are some, or each batch would pay for a coroutine.
   Async<void> write_rows_apart(Transaction& transaction, const Execution& execution,
                                AttemptEffects& effects);
   Status write(Transaction& transaction, AttemptEffects& effects);
@@ -176,7 +178,8 @@ class Batch {
   BatchOutcome outcome_;
 };
 
-// What this host announced of the entity (announcement.h) was survived so far, and another may run it now.
+// What this host announced of the entity (announcement.h) was survived so far, and another may run
+// it now.
 Async<void> withdraw_announcement(const HostCore& core, const Target& target, Desk& desk);
 
 }  // namespace semper::internal

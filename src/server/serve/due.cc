@@ -35,8 +35,8 @@ class DueTimer {
   // Its key in the due index.
   Bytes entry_key() const { return keys_.due(entry_.due_ms, entry_.timer); }
 
-  // Returns whether it put a tick into the queue. Errors: corrupt for a row that cannot be read; unsupported, with nothing done,
-  // for one that is beyond this host.
+  // Returns whether it put a tick into the queue. Errors: corrupt for a row that cannot be read;
+  // unsupported, with nothing done, for one that is beyond this host.
   Async<bool> fire(std::int64_t now_ms, std::uint16_t segment) {
     SEMPER_CO_TRY(const auto raw, co_await transaction_.get(keys_.timer(entry_.timer)));
     SEMPER_CO_TRY(const auto order, co_await transaction_.get(keys_.order()));

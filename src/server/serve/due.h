@@ -1,24 +1,26 @@
 // DueScanner: sends the ticks of timers whose time has come to their entities.
 //
-// Two ways. A group of this host delivers them (due_ticks.h): its one transaction runs their messages behind what
-// waits for their entities, and writes what the timers become. Or they are put into the queues: where the host
-// or its store is not one for groups, where the entity is not (at work, locked, failing, slow), where the group was
-// undone, and where a process that has died may have died of them: of timers that were due before this host
-// began, or learned that another had gone (suspicion.h). For what is announced and counted waits in a queue.
+// Two ways. A group of this host delivers them (due_ticks.h): its one transaction runs their
+// messages behind what waits for their entities, and writes what the timers become. Or they are put
+// into the queues: where the host or its store is not one for groups, where the entity is not (at
+// work, locked, failing, slow), where the group was undone, and where a process that has died may
+// have died of them: of timers that were due before this host began, or learned that another had
+// gone (suspicion.h). For what is announced and counted waits in a queue.
 //
-// One coroutine per shard of a type's due index sleeps until the first timer of the shard is due, or the
-// shard's counter is touched; a type that never had a timer costs one watch on its mark. A firing is one
-// transaction: the timers' rows, their entries, and the entities or their queues, so that a tick comes once,
-// whichever hosts try. Shards that another host prefers are left to it.
+// One coroutine per shard of a type's due index sleeps until the first timer of the shard is due,
+// or the shard's counter is touched; a type that never had a timer costs one watch on its mark. A
+// firing is one transaction: the timers' rows, their entries, and the entities or their queues, so
+// that a tick comes once, whichever hosts try. Shards that another host prefers are left to it.
 //
 // Due is what the calendar of this host says; the wait goes by the steady clock, in steps of
-// kCalendarLook, so that a calendar that jumps forward is noticed. Two hosts whose calendars differ meet
-// in the rows that they read: the later one finds the timer gone, or not due.
+// kCalendarLook, so that a calendar that jumps forward is noticed. Two hosts whose calendars differ
+// meet in the rows that they read: the later one finds the timer gone, or not due.
 //
-// Bounds: kTimersFiredPerTransaction at a time, and half of the store's limits. A timer whose row cannot be read
-// is left alone, without its entry, and said in the log. One that is beyond this host (of a newer program, or of
-// a time zone that its machine does not know) is passed over, keeps its entry, and is looked at again every
-// kTimersLookAgain, and whenever another one of its shard is fired.
+// Bounds: kTimersFiredPerTransaction at a time, and half of the store's limits. A timer whose row
+// cannot be read is left alone, without its entry, and said in the log. One that is beyond this
+// host (of a newer program, or of a time zone that its machine does not know) is passed over, keeps
+// its entry, and is looked at again every kTimersLookAgain, and whenever another one of its shard
+// is fired.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +36,8 @@
 namespace semper::internal {
 
 inline constexpr std::size_t kTimersFiredPerTransaction = 256;
-// Where the timers of many entities are due one after the other, a shard gathers them for so long. One that is
-// alone, or comes again and again, is fired at its time.
+// Where the timers of many entities are due one after the other, a shard gathers them for so long.
+// One that is alone, or comes again and again, is fired at its time.
 inline constexpr Duration kDenseTimersPause = std::chrono::milliseconds(50);
 // The calendar is looked at so often while a timer waits for it: no store is asked.
 inline constexpr Duration kCalendarLook = std::chrono::seconds(1);

@@ -1,9 +1,10 @@
 // DueTicks: timers of one entity whose time has come, on their way past its queue.
 //
-// The DueScanner hands them to a group (group.h), which reads their rows, runs their messages behind all that
-// waits for the entity, and writes what the timers become, in its own transaction: so a tick costs no commit of
-// its own. What no group has delivered, for whatever reason, goes through the queue as if it had not been tried:
-// the row says what has been done, and whoever changes it first wins.
+// The DueScanner hands them to a group (group.h), which reads their rows, runs their messages
+// behind all that waits for the entity, and writes what the timers become, in its own transaction:
+// so a tick costs no commit of its own. What no group has delivered, for whatever reason, goes
+// through the queue as if it had not been tried: the row says what has been done, and whoever
+// changes it first wins.
 #pragma once
 
 #include <cstddef>

@@ -196,8 +196,8 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
   return true;
 }
 
-// No callback has run, and none will ever take it. A caller gets the message's mistake in a reply and can
-// send it again; a cast has nobody. False: the entity is to be told of it, alone.
+// No callback has run, and none will ever take it. A caller gets the message's mistake in a reply
+// and can send it again; a cast has nobody. False: the entity is to be told of it, alone.
 bool Execution::refuse(const QueuedMessage& message, const Error& reason,
                        AttemptEffects& effects) const {
   const Burial burial{effects.head, reason};
@@ -267,8 +267,9 @@ void Execution::set_aside(DeadLetterRecord letter, AttemptEffects& effects) cons
   effects.dead_letters.push_back(std::move(letter));
 }
 
-// Of timers that have no tick in the queue. Each is fired when its turn has come, not before: one that is not run,
-// because there is no more time, or because a callback before it has cancelled it, is as it was.
+// Of timers that have no tick in the queue. Each is fired when its turn has come, not before: one
+// that is not run, because there is no more time, or because a callback before it has cancelled it,
+// is as it was.
 void Execution::run_ticks(Transaction& transaction, AttemptEffects& effects) const {
   auto& core = served_.core();
   Known none;

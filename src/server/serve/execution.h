@@ -1,8 +1,9 @@
 // Execution: runs the callbacks of one attempt of a Batch. Nothing here commits.
 //
 // Queued messages come first, in order, then, once the queue is empty, ticks that a group delivers
-// (due_ticks.h) and the operations of this process, until a limit is reached (the host's, the store's, the attempt's), one fails, or one asks for the lock
-// or to be stopped. What they came to lies in an AttemptEffects, for the batch to write.
+// (due_ticks.h) and the operations of this process, until a limit is reached (the host's, the
+// store's, the attempt's), one fails, or one asks for the lock or to be stopped. What they came to
+// lies in an AttemptEffects, for the batch to write.
 #pragma once
 
 #include <optional>
@@ -19,7 +20,8 @@
 
 namespace semper::internal {
 
-// What a reply's key takes besides the session, at most, once for the write and once for the conflict.
+// What a reply's key takes besides the session, at most, once for the write and once for the
+// conflict.
 inline constexpr std::size_t kReplyKeyBytes = 64;
 
 // What the callbacks of one attempt have asked for.
@@ -129,7 +131,8 @@ class Execution {
   static bool is_half_full(const Transaction& transaction, const AttemptEffects& effects);
   TickIs begin_tick(const TickRecord& tick, AttemptEffects& effects) const;
   KeyAddress key_of(const RawMessage& message, const MessageKey& key) const;
-  // `free`: it is to be run. `settled`: it was answered, or set aside. `unknown`: in the next attempt.
+  // `free`: it is to be run. `settled`: it was answered, or set aside. `unknown`: in the next
+  // attempt.
   KeyIs begin_key(const QueuedMessage& message, AttemptEffects& effects) const;
   void end_key(const QueuedMessage& message, const Ran& ran, const Limits& limits,
                AttemptEffects& effects) const;

@@ -1,23 +1,25 @@
 // Groups: many entities that have work, each with a message or two, in one transaction.
 //
-// What is spread over many entities would cost each message a transaction: a snapshot, a check of what it
-// read, an answer. The entities that scanners find while a group's commit is under way are the next one.
-// One snapshot shows all of them, their callbacks run one after another, and one commit takes all of it.
+// What is spread over many entities would cost each message a transaction: a snapshot, a check of
+// what it read, an answer. The entities that scanners find while a group's commit is under way are
+// the next one. One snapshot shows all of them, their callbacks run one after another, and one
+// commit takes all of it.
 //
-// Ticks of timers whose entities rest join them, too (due_ticks.h): they are run behind what waits in the
-// entity's queue, and never were in it.
+// Ticks of timers whose entities rest join them, too (due_ticks.h): they are run behind what waits
+// in the entity's queue, and never were in it.
 //
 // A group is for the case that nothing is unusual. An entity that is at work, locked, suspected
-// (announcement.h), that failed or was slow, is run alone, by its slot. Where a callback fails or asks for
-// the lock, or the commit does, nothing of the group has happened, all of its entities are run alone, and
-// the next groups are half as large. So no entity is held up by another's trouble for longer than that.
+// (announcement.h), that failed or was slow, is run alone, by its slot. Where a callback fails or
+// asks for the lock, or the commit does, nothing of the group has happened, all of its entities are
+// run alone, and the next groups are half as large. So no entity is held up by another's trouble
+// for longer than that.
 //
-// When not: on hosts with several threads, because a group's callbacks run on one; and on stores whose
-// transactions are small, or where two commits can have one version (etcd, FoundationDB).
+// When not: on hosts with several threads, because a group's callbacks run on one; and on stores
+// whose transactions are small, or where two commits can have one version (etcd, FoundationDB).
 //
-// Bounds: kGroupEntities, kGroupsAtOnce, kGroupMessagesPerEntity, kGroupCallbackTime, half of the store's
-// limits. Those who wait hold a permit each (permits.h), but for ticks, of which a shard's DueScanner hands over
-// kTimersFiredPerTransaction at a time. Threads: any.
+// Bounds: kGroupEntities, kGroupsAtOnce, kGroupMessagesPerEntity, kGroupCallbackTime, half of the
+// store's limits. Those who wait hold a permit each (permits.h), but for ticks, of which a shard's
+// DueScanner hands over kTimersFiredPerTransaction at a time. Threads: any.
 // Source of the idea: group commit, one level up.
 #pragma once
 

@@ -1,4 +1,5 @@
-// The bounds of a group (group.h), apart from it: a batch keeps to them and knows nothing of who runs it.
+// The bounds of a group (group.h), apart from it: a batch keeps to them and knows nothing of who
+// runs it.
 #pragma once
 
 #include <chrono>
@@ -13,8 +14,8 @@ inline constexpr std::size_t kGroupsAtOnce = 2;
 inline constexpr std::size_t kGroupMessagesPerEntity = 64;
 // While a group would be smaller than this, after trouble, only so many ticks join one as it holds.
 inline constexpr std::size_t kGroupOfTicks = 32;
-// In callbacks: after this the other entities run alone, and one that took so long by itself does the
-// next times.
+// In callbacks: after this the other entities run alone, and one that took so long by itself does
+// the next times.
 inline constexpr Duration kGroupCallbackTime = std::chrono::milliseconds(5);
 // Runs of an entity that spoilt a group, after which it may be part of one again.
 inline constexpr int kRunsAloneAfterTrouble = 16;

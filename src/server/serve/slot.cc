@@ -325,7 +325,8 @@ void Slot::settle(BatchOutcome& outcome, std::uint64_t turn) {
   {
     std::lock_guard lock(mutex_);
     vacated_at_ = std::max(vacated_at_, outcome.vacated_at);
-    // Whoever read the index before that commit, and told of it meanwhile, saw what this batch has done.
+    // Whoever read the index before that commit, and told of it meanwhile, saw what this batch has
+    // done.
     if (noticed_at_ < vacated_at_) queue_noticed_ = false;
     if (outcome.look_again && turn_ == turn) {
       queue_noticed_ = true;

@@ -6,14 +6,14 @@
 // A batch that loses against another process is run again from what is then stored. Priority
 // messages come between batches, and during the pauses of one that waits to try again.
 //
-// Whose loop the runner is on. A caller that finds nobody at work starts it on its own loop, which is
-// the quickest. That loop is only borrowed: the runner goes on at the host's own as soon as no caller of
-// the borrowed one waits any more, where that one is destroyed, and where it does not run while others
-// wait (kLoopPatience; but a callback that takes its time is waited for). Who runs is said by the number
-// of the turn. A runner that has lost its turn and goes on later, because its loop does, finds that out
-// before it runs a callback and before it takes anything from the slot; a commit of it that was under way
-// meanwhile is one as of another process. Callers of other loops whose operations it had in hand
-// get outcome_unknown.
+// Whose loop the runner is on. A caller that finds nobody at work starts it on its own loop, which
+// is the quickest. That loop is only borrowed: the runner goes on at the host's own as soon as no
+// caller of the borrowed one waits any more, where that one is destroyed, and where it does not run
+// while others wait (kLoopPatience; but a callback that takes its time is waited for). Who runs is
+// said by the number of the turn. A runner that has lost its turn and goes on later, because its
+// loop does, finds that out before it runs a callback and before it takes anything from the slot; a
+// commit of it that was under way meanwhile is one as of another process. Callers of other loops
+// whose operations it had in hand get outcome_unknown.
 //
 // Bounds: kMailboxOperations waiting operations, then `retry`; those of a batch are batch.h's.
 #pragma once
@@ -45,7 +45,8 @@ inline constexpr int kBatchesPerTurn = 16;
 // Priority messages in a row, where other work waits beside them.
 inline constexpr int kPriorityInRow = 8;
 
-// Callers of other loops whose operations are in hand, past which those that were answered are forgotten.
+// Callers of other loops whose operations are in hand, past which those that were answered are
+// forgotten.
 inline constexpr std::size_t kInHandAnswered = 1024;
 
 class Slot;
@@ -68,24 +69,26 @@ class Slot : public std::enable_shared_from_this<Slot> {
   Slot(std::shared_ptr<SlotOwner> owner, std::shared_ptr<const ServedBehaviour> served,
        std::shared_ptr<const Target> target);
 
-  // Hands the operation to the runner, which is started on this executor, the caller's, where none runs.
+  // Hands the operation to the runner, which is started on this executor, the caller's, where none
+  // runs.
   Status submit(Operation operation, const Executor& executor);
 
-  // The durable queue may hold messages: the index said so at this version, or somebody who read no index
-  // (kUnknownVersion). Of no use where it was emptied by a later commit of this host. The permit is held
-  // until the slot rests.
+  // The durable queue may hold messages: the index said so at this version, or somebody who read no
+  // index (kUnknownVersion). Of no use where it was emptied by a later commit of this host. The
+  // permit is held until the slot rests.
   void notice_queue(Version seen_at, std::shared_ptr<Permit> permit = nullptr);
   bool is_news(Version seen_at) const;
 
   class Running;
-  // For a group (group.h): the turn of an entity that rests. Nothing where it does not, or where the notice
-  // is no news: its own runner sees to it.
+  // For a group (group.h): the turn of an entity that rests. Nothing where it does not, or where
+  // the notice is no news: its own runner sees to it.
   std::optional<Running> join_group(Version seen_at, std::shared_ptr<Permit> permit);
   // The same, for ticks: nobody has said that the queue holds messages.
   std::optional<Running> join_group_with_ticks();
   // Borrows the turn.
   Batch batch_for_group(Running& running);
-  // The turn ends, or goes on with what came meanwhile. `is_done`: the queue was seen to, or need not be.
+  // The turn ends, or goes on with what came meanwhile. `is_done`: the queue was seen to, or need
+  // not be.
   static void leave_group(Running running, BatchOutcome& outcome, bool is_done);
 
   // The host stops: a runner on a loop that does not run must not keep it.
@@ -117,7 +120,8 @@ class Slot : public std::enable_shared_from_this<Slot> {
   bool rests() const;
   std::uint64_t begin_group_turn();
   std::optional<Running> enter_group(std::uint64_t turn);
-  // With the lock: the turn is over, with nothing left to do. What is given back then is in the round.
+  // With the lock: the turn is over, with nothing left to do. What is given back then is in the
+  // round.
   void rest(Running& running, Round& round);
   void settle(BatchOutcome& outcome, std::uint64_t turn);
   std::optional<Operation> take_priority(std::uint64_t turn);
@@ -177,7 +181,8 @@ class Slot : public std::enable_shared_from_this<Slot> {
   std::atomic<std::size_t> cached_bytes_{0};
 };
 
-// A runner's turn. Ends however the runner's coroutine does, also before it began: another one goes on.
+// A runner's turn. Ends however the runner's coroutine does, also before it began: another one goes
+// on.
 class Slot::Running final : public EntityTurn {
  public:
   Running(std::shared_ptr<Slot> slot, std::uint64_t turn) : slot_(std::move(slot)), turn_(turn) {}

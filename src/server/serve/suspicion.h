@@ -1,9 +1,10 @@
 // Suspicion: a message that ends the process that runs it does not run on every host for ever.
 //
 // Suspected are the messages that were enqueued before this host looked at the store for the first
-// time, if another host was registered then, and before it learned that one had gone. What is done about
-// them: announcement.h. Timers that were due by then send their ticks through the queue (due.h). So a process that dies costs the entities with a queue one commit more each, and
-// nothing after that.
+// time, if another host was registered then, and before it learned that one had gone. What is done
+// about them: announcement.h. Timers that were due by then send their ticks through the queue
+// (due.h). So a process that dies costs the entities with a queue one commit more each, and nothing
+// after that.
 #pragma once
 
 #include <atomic>

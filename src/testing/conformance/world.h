@@ -65,8 +65,8 @@ enum class CaseTime : std::uint8_t { as_the_store, by_hand };
 
 using Rows = std::vector<KeyValue>;
 
-// rows_of("key", "value", "key", "value", ...): lists in braces cannot stand beside co_await with g++
-// 12.
+// rows_of("key", "value", "key", "value", ...): lists in braces cannot stand beside co_await with
+// g++ 12.
 inline void append_rows(Rows&) {}
 template <class... Rest>
 void append_rows(Rows& to, Bytes key, Bytes value, Rest&&... rest) {

@@ -1,5 +1,6 @@
-// Accounts that pay each other in one transaction, among ordinary messages, locks and priority messages: nothing
-// is made, lost or spent twice, and what a client was told of is there when its turn comes.
+// Accounts that pay each other in one transaction, among ordinary messages, locks and priority
+// messages: nothing is made, lost or spent twice, and what a client was told of is there when its
+// turn comes.
 #include "semper/server/atomically.h"
 
 #include <algorithm>

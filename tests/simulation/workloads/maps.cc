@@ -1,5 +1,6 @@
-// Maps beside states: each message's entries are there with what the state counts, once, or not at all, while
-// entities are killed and reset; and changes of one entry, which nothing else shows, do not lose each other.
+// Maps beside states: each message's entries are there with what the state counts, once, or not at
+// all, while entities are killed and reset; and changes of one entry, which nothing else shows, do
+// not lose each other.
 #include <map>
 #include <set>
 
@@ -81,7 +82,8 @@ class MapsWorkload final : public Workload {
   std::vector<std::string> types() const override {
     return {std::string(type_name<Cartographer>())};
   }
-  // There was nothing to kill; and a loop that does not run for a while takes a callback's time away.
+  // There was nothing to kill; and a loop that does not run for a while takes a callback's time
+  // away.
   bool expects(ErrorKind kind) const override {
     const bool stalls =
         scenario_.values.at("loop_stalled.every") > 0 || scenario_.values.at("pause.every") > 0;
