@@ -526,7 +526,8 @@ SERVER_TEST(FrozenLocks, a_host_whose_locked_task_outlasts_its_patience_says_so_
   EXPECT_EQ(error.kind(), ErrorKind::timeout);
   EXPECT_NE(error.message().find("stop_patience"), std::string::npos);
   EXPECT_GE(world.clock().now() - asked, Duration(30s));
-  EXPECT_TRUE((co_await world.look(shop)).lock.has_value()) << "it runs on, and its lock is renewed";
+  EXPECT_TRUE((co_await world.look(shop)).lock.has_value())
+      << "it runs on, and its lock is renewed";
   workshop->door_is_open = true;
   must(co_await server.run(server.host().close()));
   const auto view = co_await world.look(shop);
