@@ -82,8 +82,8 @@ Everything example() {
   return value;
 }
 
-// The most that any of these types takes per byte of input: a RandomTree or Leaf in a node of a map,
-// whose containers start empty; json objects are alike. And something to start with, errors
+// The most that any of these types takes per byte of input: a RandomTree or Leaf in a node of a
+// map, whose containers start empty; json objects are alike. And something to start with, errors
 // included.
 constexpr std::size_t kBytesPerInputByte = 512;
 constexpr std::size_t kBytesToStart = 3 * internal::codec::kMaxReservedBytes;

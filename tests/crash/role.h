@@ -1,5 +1,5 @@
-// What every process does that a test program starts of itself, in another role: it talks to the test
-// by lines on its standard output, and ends when its standard input does.
+// What every process does that a test program starts of itself, in another role: it talks to the
+// test by lines on its standard output, and ends when its standard input does.
 #pragma once
 
 #include <unistd.h>
