@@ -9,7 +9,7 @@ namespace semper::internal {
 
 namespace {
 
-bool runs_here(const Executor& executor) {
+bool is_on_thread_of(const Executor& executor) {
   const auto* on_context = executor.target<asio::io_context::executor_type>();
   return on_context != nullptr && on_context->running_in_this_thread();
 }
@@ -58,7 +58,7 @@ bool HostThreads::is_on_own_thread() const {
   if (fork_.is_foreign()) return false;
   std::lock_guard lock(mutex_);
   for (auto* threads : {work_threads_.get(), locked_threads_.get(), upkeep_thread_.get()}) {
-    if (threads != nullptr && runs_here(threads->executor())) return true;
+    if (threads != nullptr && is_on_thread_of(threads->executor())) return true;
   }
   return false;
 }
