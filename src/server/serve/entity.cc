@@ -95,7 +95,6 @@ Async<void> Entity::load(Transaction& transaction, Behaviour& behaviour, std::si
 void Entity::check() const {
   SEMPER_ASSERT(header_exists_ == !header_raw_.empty(), "a header is there, or it is not");
   SEMPER_ASSERT(!known_ || !unreadable_, "what cannot be read is not known");
-  SEMPER_ASSERT(!known_ || header_.popped <= pushed_, "no more was taken than was pushed");
   SEMPER_ASSERT(!is_outdated_ || !state_is_new_, "what init makes is of no older version");
   SEMPER_ASSERT(header_.chunks == 0 || header_.state.empty(), "a state is in chunks, or it is not");
   SEMPER_ASSERT(!saved_ || !saved_header_.empty(), "what was saved has a header");
