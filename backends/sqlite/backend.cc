@@ -8,6 +8,7 @@
 #include "semper/base/log.h"
 #include "snapshot.h"
 #include "sqlite.h"
+#include "start_thread.h"
 #include "store_file.h"
 
 namespace semper::sqlite {
@@ -87,6 +88,10 @@ Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env 
   }
   parts->log = std::move(*log);
   parts->assemble(std::move(writer));
+  if (const Status started = parts->start(); !started) {
+    parts->shut_down();
+    return fail(started.error());
+  }
   return std::shared_ptr<Backend>(new SqliteBackend(std::move(parts)));
 }
 
@@ -138,9 +143,12 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
     checker->resume();
   };
   committer = std::make_unique<Committer>(std::move(context), std::move(writer));
-  checkpointer->start();
-  flushes->start();
-  committer->start();
+}
+
+Status SqliteBackend::Parts::start() {
+  SEMPER_TRY_STATUS(checkpointer->start());
+  SEMPER_TRY_STATUS(flushes->start());
+  return committer->start();
 }
 
 Status SqliteBackend::Parts::check_place() {
@@ -168,15 +176,39 @@ void SqliteBackend::Parts::give_up(const Error& error) {
   {
     std::lock_guard lock(losing);
     if (lost) return;
+    // First: the committer answers with it as soon as the place is looked for in vain.
+    committer->fail_for_good(error);
     lost = error;
   }
   log_error("sqlite", error.message());
-  committer->fail_for_good(error);
   pool->stop(error);
   checkpointer->suspend();
   checker->suspend();
   backups->suspend();
   hub->give_up();
+}
+
+// On a thread of its own; all who close meanwhile are told together. Error: no thread is to be had.
+Status SqliteBackend::Parts::close_soon(OneShot<std::monostate> done) {
+  std::lock_guard lock(closers_mutex);
+  if (is_closed) {
+    done.set({});
+    return {};
+  }
+  if (!closer.joinable()) {
+    SEMPER_TRY_STATUS(start_thread(closer, "semper-close", [this] {
+      shut_down();
+      std::vector<OneShot<std::monostate>> told;
+      {
+        std::lock_guard closed_by_now(closers_mutex);
+        is_closed = true;
+        told.swap(closers);
+      }
+      for (auto& one : told) one.set({});
+    }));
+  }
+  closers.push_back(std::move(done));
+  return {};
 }
 
 void SqliteBackend::Parts::shut_down() {
@@ -333,16 +365,9 @@ std::vector<std::pair<std::string, std::int64_t>> SqliteBackend::statistics() co
 Async<void> SqliteBackend::close() {
   SEMPER_CO_TRY_STATUS(parts_->fork.check("this store"));
   OneShot<std::monostate> done;
-  {
-    std::lock_guard lock(parts_->closing);
-    if (parts_->closed) co_return Status{};
-    if (parts_->closer.joinable()) {
-      co_return fail(ErrorKind::closed, "the store is being closed by another caller");
-    }
-    parts_->closer = std::thread([parts = parts_.get(), done]() mutable {
-      parts->shut_down();
-      done.set({});
-    });
+  if (!parts_->close_soon(done)) {
+    parts_->shut_down();
+    co_return Status{};
   }
   SEMPER_CO_TRY_STATUS(co_await done.wait());
   co_return Status{};

@@ -14,6 +14,8 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <variant>
+#include <vector>
 
 #include "backup.h"
 #include "checker.h"
@@ -25,6 +27,7 @@
 #include "options.h"
 #include "place.h"
 #include "read_pool.h"
+#include "semper/env/one_shot.h"
 #include "semper/store/failure.h"
 #include "sidecar.h"
 #include "statistics.h"
@@ -72,16 +75,23 @@ class SqliteBackend final : public Backend, public FailsForGood {
     std::mutex losing;
     std::optional<Error> lost;
 
-    std::mutex closing;
+    std::mutex closing;  // while it is shut down
     bool closed = false;
+
+    std::mutex closers_mutex;
+    std::vector<OneShot<std::monostate>> closers;  // who wait for it
     std::thread closer;
+    bool is_closed = false;
 
     void assemble(std::unique_ptr<Writer> writer);
+    // Error: exhausted (no thread).
+    Status start();
     // Error io, from the first time on that a file of the store was not in its place.
     Status check_place();
     // The same where the last look was kPlaceInterval ago.
     Status check_place_if_due(MonotonicTime now);
     void give_up(const Error& error);
+    Status close_soon(OneShot<std::monostate> done);
     void shut_down();
   };
 

@@ -1,7 +1,6 @@
 #include "backup.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +9,8 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstdio>
+#include <exception>
+#include <string_view>
 #include <utility>
 
 #include "checker.h"
@@ -19,6 +20,7 @@
 #include "semper/env/internal/standard_streams.h"
 #include "semper/env/one_shot.h"
 #include "semper/env/standard_streams.h"
+#include "start_thread.h"
 
 namespace semper::sqlite {
 namespace {
@@ -112,6 +114,11 @@ class Part {
   bool is_ours_ = true;
 };
 
+std::string ended_by(std::string_view thrown) {
+  return "the backup was ended by its BackupOptions::on_progress, which threw: " +
+         to_printable(thrown) + "; nothing is left of it";
+}
+
 struct EndBackup {
   void operator()(sqlite3_backup* backup) const { sqlite3_backup_finish(backup); }
 };
@@ -147,8 +154,17 @@ struct Backups::Job {
     ended.wait(lock, [this] { return over; });
   }
 
-  void report(BackupProgress::Step step, std::uint64_t done, std::uint64_t total) const {
-    if (options.on_progress) options.on_progress({step, done, total});
+  // Error: the caller's function threw.
+  Status report(BackupProgress::Step step, std::uint64_t done, std::uint64_t total) const {
+    if (!options.on_progress) return {};
+    try {
+      options.on_progress({step, done, total});
+      return {};
+    } catch (const std::exception& thrown) {
+      return fail(ErrorKind::cancelled, ended_by(thrown.what()));
+    } catch (...) {
+      return fail(ErrorKind::cancelled, ended_by("something that is no std::exception"));
+    }
   }
 
  private:
@@ -180,13 +196,16 @@ Async<BackupReport> Backups::backup(std::string to, BackupOptions options) {
     if (thread_.joinable()) thread_.join();
     running_.store(true);
     interrupted_.store(false);
-    thread_ = std::thread([this, job, done]() mutable {
-      pthread_setname_np(pthread_self(), "semper-backup");
+    const Status started = start_thread(thread_, "semper-backup", [this, job, done]() mutable {
       auto result = run(*job);
       running_.store(false);
       job->finish();
       done.set(std::move(result));
     });
+    if (!started) {
+      running_.store(false);
+      co_return fail(started.error());
+    }
   }
   const EndWithCaller guard(job);
   SEMPER_CO_TRY(auto result, co_await done.wait());
@@ -206,7 +225,7 @@ Result<BackupReport> Backups::run(const Job& job) {
   SEMPER_TRY(auto part, Part::make(job.to, options_->path.file));
   SEMPER_TRY(BackupReport report, copy(job, part->path()));
   SEMPER_TRY_STATUS(ended(job));
-  job.report(BackupProgress::Step::verify, 0, report.bytes);
+  SEMPER_TRY_STATUS(job.report(BackupProgress::Step::verify, 0, report.bytes));
   auto checked = verify(job, part->path());
   SEMPER_TRY_STATUS(ended(job));
   if (!checked) {
@@ -256,7 +275,8 @@ Status Backups::copy_pages(const Job& job, sqlite3* from, sqlite3* to, std::uint
     code = sqlite3_backup_step(copying.get(), pages);
     const auto total = static_cast<std::uint64_t>(sqlite3_backup_pagecount(copying.get()));
     const auto left = static_cast<std::uint64_t>(sqlite3_backup_remaining(copying.get()));
-    job.report(BackupProgress::Step::copy, (total - left) * page_bytes, total * page_bytes);
+    SEMPER_TRY_STATUS(
+        job.report(BackupProgress::Step::copy, (total - left) * page_bytes, total * page_bytes));
   }
   if (code == SQLITE_DONE) return {};
   const Error error = Connection::error_of(code, job.to, "cannot copy a page into the backup");

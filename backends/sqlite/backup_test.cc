@@ -8,9 +8,12 @@
 
 #include <atomic>
 #include <filesystem>
+#include <stdexcept>
 #include <thread>
 
 #include "checkpointer.h"
+#include "log_readers.h"
+#include "parts_test_support.h"
 #include "semper/testing/child_process.h"
 #include "test_place.h"
 
@@ -318,6 +321,47 @@ TEST(Backup, the_copy_has_the_mode_of_the_store) {
   struct stat status {};
   ASSERT_EQ(::stat(copy.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0640u);
+}
+
+TEST(Backup, a_progress_callback_that_throws_ends_the_backup_and_not_the_process) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  const auto before = place.listing();
+  BackupOptions options;
+  options.on_progress = [](const BackupProgress&) { throw std::runtime_error("no terminal"); };
+  const auto refused = back_up(store, place.folder() + "/copy", options);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message().find("no terminal"), std::string::npos)
+      << refused.error().to_string();
+  EXPECT_EQ(place.listing(), before) << "something is left of it";
+  EXPECT_TRUE(back_up(store, place.folder() + "/copy"));
+}
+
+SEMPER_CHILD(stays_in_a_backup) {
+  const Store store = must_open("sqlite:" + child_argument());
+  BackupOptions options;
+  options.on_progress = [](const BackupProgress&) {
+    say("copying");
+    ::pause();
+  };
+  static_cast<void>(back_up(store, child_argument() + "-copy", options));
+}
+
+TEST(Backup, one_that_was_killed_is_not_in_the_way_of_the_log_any_more) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  const auto sidecar = open_sidecar(place.file());
+  SqliteOptions options;
+  options.path.file = place.file();
+  ChildProcess child("stays_in_a_backup", place.file());
+  ASSERT_EQ(child.read_line(), "copying");
+  EXPECT_TRUE(log_readers(options, *sidecar).anybody_stays());
+  child.kill_hard();
+  child.wait();
+  const auto readers = log_readers(options, *sidecar);
+  EXPECT_FALSE(readers.anybody_stays()) << readers.to_string();
 }
 
 }  // namespace

@@ -1,10 +1,9 @@
 #include "checker.h"
 
-#include <pthread.h>
-
 #include <atomic>
 
 #include "semper/base/assert.h"
+#include "start_thread.h"
 #include "store_file.h"
 
 namespace semper::sqlite {
@@ -114,12 +113,15 @@ Async<std::string> Checker::check() {
           std::to_string(kChecksMaximum) + " checks of this store run already; wait for one");
     }
     Run& run = *runs_.emplace_back(std::make_unique<Run>());
-    run.thread = std::thread([this, &run, done]() mutable {
-      pthread_setname_np(pthread_self(), "semper-check");
+    const Status started = start_thread(run.thread, "semper-check", [this, &run, done]() mutable {
       auto result = check_now(run);
       run.finished.store(true);
       done.set(std::move(result));
     });
+    if (!started) {
+      runs_.pop_back();
+      co_return fail(started.error());
+    }
   }
   SEMPER_CO_TRY(auto result, co_await done.wait());
   co_return result;

@@ -1,8 +1,7 @@
 #include "checkpointer.h"
 
-#include <pthread.h>
-
 #include "semper/base/assert.h"
+#include "start_thread.h"
 
 namespace semper::sqlite {
 namespace {
@@ -15,11 +14,8 @@ Checkpointer::~Checkpointer() {
   SEMPER_ASSERT(!thread_.joinable(), "a checkpointer is stopped before it goes");
 }
 
-void Checkpointer::start() {
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "semper-wal");
-    run();
-  });
+Status Checkpointer::start() {
+  return start_thread(thread_, "semper-wal", [this] { run(); });
 }
 
 void Checkpointer::stop() {

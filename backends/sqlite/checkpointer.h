@@ -55,7 +55,8 @@ class Checkpointer {
   explicit Checkpointer(Context context) : context_(std::move(context)) {}
   ~Checkpointer();
 
-  void start();
+  // Error: exhausted (no thread).
+  Status start();
   void stop();
 
   // Something was opened or written: the thread has work, now or soon. Cheap.

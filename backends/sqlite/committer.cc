@@ -1,7 +1,5 @@
 #include "committer.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -10,6 +8,7 @@
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
+#include "start_thread.h"
 
 namespace semper::sqlite {
 namespace {
@@ -46,11 +45,8 @@ Committer::~Committer() {
   SEMPER_ASSERT(!thread_.joinable(), "a committer is stopped before it goes");
 }
 
-void Committer::start() {
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "semper-commit");
-    run();
-  });
+Status Committer::start() {
+  return start_thread(thread_, "semper-commit", [this] { run(); });
 }
 
 void Committer::finish_queue() {
@@ -155,6 +151,8 @@ void Committer::take_turn() {
     for (auto& pending : written.batch)
       pending->done.set(CommitReceipt{context_.sidecar->version() + 1, 0});
   }
+  // It may have committed, and not have said so to those who watch.
+  if (*turn == Turn::Kind::after_a_death) context_.hub->on_unknown_commit();
   settle_rest();
   if (!written.batch.empty()) commit_batch(written.batch);
   written.mark = std::exchange(written_, {});
@@ -182,10 +180,19 @@ bool Committer::is_settled(LogSync::State state) const {
   return state != LogSync::State::written && context_.options->place->is_store_in_place();
 }
 
+// Requests that were committed one by one need not share the fate of the last one.
+LogSync::State Committer::fate_of(const Pending& pending, LogSync::State of_the_last) const {
+  if (of_the_last == LogSync::State::unknown || pending.mark.version == 0) return of_the_last;
+  if (SEMPER_MUTANT("sqlite_one_fate_for_all")) return of_the_last;
+  return context_.log->look(pending.mark);
+}
+
 void Committer::answer(Written& written, LogSync::State state) {
   for (auto& pending : written.batch) {
-    if (!pending->answer || state == LogSync::State::durable) continue;
-    if (state == LogSync::State::lost) {
+    if (!pending->answer) continue;
+    const auto own = fate_of(*pending, state);
+    if (own == LogSync::State::durable) continue;
+    if (own == LogSync::State::lost) {
       pending->answer = fail(ErrorKind::io, "nothing was applied: a flush of the log failed");
     } else {
       const auto dead = failure();
@@ -387,11 +394,15 @@ void Committer::commit_one_by_one(Batch& batch) {
 }
 
 void Committer::finish(Batch& batch, Version version) {
-  forget_old_write_conflicts();
+  if (const auto forgotten = forget_old_write_conflicts(); !forgotten) {
+    writer_->rollback();
+    return start_afresh(batch, forgotten.error());
+  }
   const int code = writer_->commit(version, Writer::Flush::later);
   auto& statistics = *context_.statistics;
   if (code == SQLITE_OK) {
     written_ = context_.log->written(version);
+    for (const auto& pending : batch) pending->mark = written_;
     context_.hub->on_commit(writer_->written(), version);
     std::int64_t applied = 0;
     for (const auto& pending : batch) applied += pending->answer ? 1 : 0;
@@ -440,8 +451,13 @@ void Committer::replace_writer(const Error& cause) {
   const Error dead(ErrorKind::io,
                    "this store cannot be used any more, close it and open it again; first: " +
                        cause.message() + "; then: " + writer.error().message());
+  give_up(dead);
+}
+
+void Committer::give_up(const Error& dead) {
   fail_for_good(dead);
   context_.pool->stop(dead);
+  context_.hub->give_up();
 }
 
 void Committer::resolve(Batch& batch, Version version, const Error& error) {
@@ -452,6 +468,7 @@ void Committer::resolve(Batch& batch, Version version, const Error& error) {
     return;
   }
   if (context_.log->found() >= version && !SEMPER_MUTANT("sqlite_found_commit_denied")) {
+    for (const auto& pending : batch) pending->mark = context_.log->seen(version);
     return context_.hub->on_unknown_commit();
   }
   if (SEMPER_MUTANT("sqlite_lost_commit_acknowledged")) return;
@@ -478,8 +495,7 @@ bool Committer::open_again(const Error& error) {
                      "this store cannot be used any more, close it and open it again "
                      "when the cause is gone; first: " +
                          error.message() + "; then: " + last.message());
-    fail_for_good(dead);
-    context_.pool->stop(dead);
+    give_up(dead);
     return false;
   }
   use(std::move(recovered->writer));
@@ -487,15 +503,15 @@ bool Committer::open_again(const Error& error) {
   return true;
 }
 
-void Committer::forget_old_write_conflicts() {
+Status Committer::forget_old_write_conflicts() {
   const auto now = context_.clock->now();
-  Version forgotten = 0;
-  while (!write_conflicts_.empty() && now - write_conflicts_.front().first > kWriteConflictLife) {
-    forgotten = write_conflicts_.front().second;
-    write_conflicts_.pop_front();
-  }
-  // Where it fails, so does the commit that follows.
-  if (forgotten != 0) static_cast<void>(writer_->forget_write_conflicts(forgotten));
+  const auto young =
+      std::find_if(write_conflicts_.begin(), write_conflicts_.end(),
+                   [&](const auto& one) { return now - one.first <= kWriteConflictLife; });
+  if (young == write_conflicts_.begin()) return {};
+  SEMPER_TRY_STATUS(writer_->forget_write_conflicts(std::prev(young)->second));
+  write_conflicts_.erase(write_conflicts_.begin(), young);
+  return {};
 }
 
 bool Committer::wants_wal() const {

@@ -73,7 +73,8 @@ class Committer {
   Committer(Context context, std::unique_ptr<Writer> writer);
   ~Committer();
 
-  void start();
+  // Error: exhausted (no thread); then it is as if it were not there.
+  Status start();
   // Refuses new requests, finishes those that wait, ends the thread.
   void finish_queue();
   // After that. Where this is the last connection of all, the WAL is emptied and removed.
@@ -98,6 +99,7 @@ class Committer {
     std::size_t bytes = 0;
     OneShot<Answer> done;
     Answer answer = fail(ErrorKind::internal, "no answer yet");
+    LogSync::Mark mark;  // of a success
   };
   // Shared with the coroutine that waits, so that it frees what it has made, on its own thread:
   // freed here, memory of many threads would come back to one, and they would fight over the
@@ -119,6 +121,7 @@ class Committer {
   void take_turn();
   void flush(Written& written);
   bool is_settled(LogSync::State state) const;
+  LogSync::State fate_of(const Pending& pending, LogSync::State of_the_last) const;
   void answer(Written& written, LogSync::State state);
   void settle_rest();
   std::vector<Written> take_unsettled();
@@ -136,9 +139,10 @@ class Committer {
   void replace_broken_writer();
   void use(std::unique_ptr<Writer> writer);
   void replace_writer(const Error& cause);
+  void give_up(const Error& dead);
   void resolve(Batch& batch, Version version, const Error& error);
   bool open_again(const Error& error);
-  void forget_old_write_conflicts();
+  Status forget_old_write_conflicts();
   bool wants_wal() const;
   void look_after_wal();
   bool restart_wal(bool pressed);

@@ -1,4 +1,8 @@
 // Descriptor: a file that is opened for one look or one write, and closed with it.
+//
+// When not: for the store's file and the index of its log (-shm). SQLite holds POSIX locks on both,
+// and closing any descriptor of a file drops all that the process has on it. The log itself has
+// none.
 #pragma once
 
 #include <fcntl.h>

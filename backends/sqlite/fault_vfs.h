@@ -1,4 +1,4 @@
-// A shim under SQLite whose files fail when a test says so: writes, syncs, or the whole disk.
+// A shim under SQLite whose files fail when a test says so: reads, writes, syncs, the whole disk.
 //
 // What for: tests alone. Registered under a name of its own, on top of SQLite's default.
 #pragma once
@@ -11,7 +11,7 @@
 
 namespace semper::sqlite {
 
-enum class FaultOperation : std::uint8_t { write, sync, truncate };
+enum class FaultOperation : std::uint8_t { read, write, sync, truncate };
 enum class FaultFile : std::uint8_t { database, wal, other };
 
 struct FaultPlan {

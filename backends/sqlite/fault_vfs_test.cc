@@ -39,7 +39,8 @@ int close(sqlite3_file* file) {
   return below(file)->pMethods->xClose(below(file));
 }
 int read(sqlite3_file* file, void* into, int bytes, sqlite3_int64 offset) {
-  return below(file)->pMethods->xRead(below(file), into, bytes, offset);
+  const int code = decide(file, FaultOperation::read);
+  return code != SQLITE_OK ? code : below(file)->pMethods->xRead(below(file), into, bytes, offset);
 }
 int file_size(sqlite3_file* file, sqlite3_int64* size) {
   return below(file)->pMethods->xFileSize(below(file), size);

@@ -1,8 +1,7 @@
 #include "flush_queue.h"
 
-#include <pthread.h>
-
 #include "semper/base/assert.h"
+#include "start_thread.h"
 
 namespace semper::sqlite {
 
@@ -10,11 +9,8 @@ FlushQueue::~FlushQueue() {
   SEMPER_ASSERT(!thread_.joinable(), "a flush queue is stopped before it goes");
 }
 
-void FlushQueue::start() {
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "semper-flush");
-    run();
-  });
+Status FlushQueue::start() {
+  return start_thread(thread_, "semper-flush", [this] { run(); });
 }
 
 void FlushQueue::stop() {

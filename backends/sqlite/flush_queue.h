@@ -35,7 +35,8 @@ class FlushQueue {
       : log_(&log), on_failure_(std::move(on_failure)) {}
   ~FlushQueue();
 
-  void start();
+  // Error: exhausted (no thread).
+  Status start();
   // What waits is flushed first.
   void stop();
 

@@ -4,9 +4,12 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
+#include "connection.h"
 #include "descriptor.h"
 #include "semper/base/bytes.h"
+#include "semper/base/internal/mutant.h"
 
 namespace semper::sqlite {
 namespace {
@@ -74,11 +77,37 @@ class Checksum {
   std::uint32_t second_ = 0;
 };
 
+// Through SQLite's own mapping: a descriptor of ours that was opened on the index and closed would
+// drop every lock that this process has on it, of all its connections.
+Result<IndexHeader> read_index(const StorePath& path) {
+  if (SEMPER_MUTANT("sqlite_locks_dropped_by_a_look")) Descriptor(path.index(), O_RDONLY);
+  sqlite3* raw = nullptr;
+  const int opened = sqlite3_open_v2(path.file.c_str(), &raw,
+                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const std::unique_ptr<sqlite3, decltype(&sqlite3_close_v2)> handle(raw, &sqlite3_close_v2);
+  sqlite3_file* file = nullptr;
+  if (opened != SQLITE_OK ||
+      sqlite3_file_control(raw, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
+      file == nullptr || file->pMethods == nullptr || file->pMethods->iVersion < 2) {
+    return fail(ErrorKind::io, "cannot look at " + path.index());
+  }
+  constexpr int kIndexRegionBytes = 32 << 10;  // as SQLite maps it
+  void volatile* region = nullptr;
+  IndexHeader index{};
+  const int mapped = file->pMethods->xShmMap(file, 0, kIndexRegionBytes, 0, &region);
+  if (mapped == SQLITE_OK && region != nullptr) {
+    std::memcpy(&index, const_cast<const void*>(region), sizeof index);
+  }
+  file->pMethods->xShmUnmap(file, 0);
+  // An index that is not there yet says nothing of the log.
+  if (mapped == SQLITE_OK) return index;
+  return fail(Connection::error_of(mapped, path.file, "cannot look at the log's index"));
+}
+
 }  // namespace
 
 Status check_log(const StorePath& path) {
-  IndexHeader index{};
-  SEMPER_TRY_STATUS(ReadFile(path.index()).read(&index, sizeof index, 0));
+  SEMPER_TRY(const IndexHeader index, read_index(path));
   if (index.frames == 0) return {};
   const ReadFile log(path.wal());
   Bytes header(kLogHeaderBytes, '\0');

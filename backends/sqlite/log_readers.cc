@@ -62,9 +62,11 @@ LogReaders log_readers(const SqliteOptions& options, Sidecar& sidecar) {
         [&](SidecarEntry& entry) { reader.gives_way |= entry.pid.load() == pid; });
     readers.push_back(std::move(reader));
   }
-  // Whoever reads the whole store does not give way, and is known without the kernel's list.
+  // Whoever reads the whole store does not give way, and is known without the kernel's list. One
+  // that was killed meanwhile reads nothing.
   sidecar.for_each([&](SidecarEntry& entry) {
-    if (entry.long_read.load() == 0) return;
+    const auto number = static_cast<std::size_t>(&entry - sidecar.shared().entries.data());
+    if (entry.long_read.load() == 0 || sidecar.is_dead(number)) return;
     const pid_t pid = entry.pid.load();
     std::erase_if(readers, [pid](const LogReader& reader) { return reader.pid == pid; });
     readers.push_back({pid, program_of(pid) + ", a backup or a check", false});

@@ -84,8 +84,9 @@ Result<std::unique_ptr<LogSync>> LogSync::open(const SqliteOptions& options, Sid
                 "another process flushes the log of " + options.path.file +
                     " and does not get on; is it stopped? continue or end it, then try again");
   }
-  log->prepare(taken);
+  const Status prepared = log->prepare(taken);
   log->lock_.let_go(ProcessLock::Wake::all);
+  if (!prepared) return fail(prepared.error());
   return log;
 }
 
@@ -197,29 +198,30 @@ void LogSync::doubt() {
 void LogSync::flush_with(Taken how, Version covered) {
   const std::uint32_t beside = how == Taken::no ? kOneBeside : 0;
   sidecar_->shared().flush_failed.fetch_add(beside);
-  prepare(how);
+  if (const Status prepared = prepare(how); !prepared) failed(prepared.error().message());
   if (!has_failed()) sync(covered);
   sidecar_->shared().flush_failed.fetch_sub(beside);
 }
 
 // Errors of what was flushed before are not reported to a descriptor that is opened now: who had
 // one may have died, or may be about to say so. docs/model.md
-void LogSync::prepare(Taken how) {
+Status LogSync::prepare(Taken how) {
   std::lock_guard lock(file_mutex_);
   const auto recoveries = sidecar_->shared().recoveries.load();
-  if (file_ && opened_after_ == recoveries) return;
+  if (file_ && opened_after_ == recoveries) return {};
   if (how == Taken::after_a_death && !SEMPER_MUTANT("sqlite_flush_of_the_dead_believed")) {
     failed("a process was killed while it did so");
   }
   file_.reset();
   auto file = File::open(*options_);
-  if (!file) return failed(file.error().message());
+  if (!file) return fail(file.error());
   file_ = std::move(*file);
   opened_after_ = recoveries;
   const bool anybody_beside = sidecar_->shared().flush_failed.load() >= kOneBeside;
   if (anybody_beside && !SEMPER_MUTANT("sqlite_flush_beside_believed")) {
     failed("the log was opened while a process flushed it that nobody waits for");
   }
+  return {};
 }
 
 void LogSync::sync(Version covered) {

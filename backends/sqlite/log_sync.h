@@ -89,7 +89,8 @@ class LogSync {
   Taken take();
   // With the flush, or where its owner does not get on.
   void flush_with(Taken how, Version covered);
-  void prepare(Taken how);
+  // Error: the log cannot be opened, for example because the process has too many files open.
+  Status prepare(Taken how);
   void sync(Version covered);
   void failed(const std::string& why);
 

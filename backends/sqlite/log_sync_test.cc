@@ -1,5 +1,6 @@
 #include "log_sync.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <condition_variable>
@@ -393,6 +394,41 @@ TEST(LogSync, a_version_is_judged_by_the_recoveries_since_it_was_written) {
   }
   EXPECT_EQ((*log)->look(later), State::durable);
   EXPECT_EQ((*log)->look(lost), State::unknown);
+}
+
+// As long as it lives no file can be opened.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+    rlimit none = before_;
+    none.rlim_cur = 0;
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST(LogSync, a_handle_that_cannot_open_the_log_is_refused_and_says_nothing_to_the_others) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  auto sidecar = open_sidecar(place.file());
+  SqliteOptions options;
+  options.path.file = place.file();
+  Statistics statistics;
+  const Env env;
+  {
+    const NoDescriptors none;
+    EXPECT_FALSE(LogSync::open(options, *sidecar, statistics, *env.clock));
+  }
+  EXPECT_EQ(sidecar->shared().flush_failed.load(), 0u) << "the others take it for a failed flush";
+  ASSERT_TRUE(put(store, "key", "2"));
+  EXPECT_EQ(figure(store, "recoveries"), 0);
 }
 
 }  // namespace

@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <optional>
+#include <vector>
 
 #include "parts_test_support.h"
 #include "place.h"
+#include "semper/env/asio.h"
 #include "semper/testing/child_process.h"
 #include "semper/testing/simulated_clock.h"
 #include "store_file.h"
@@ -85,6 +88,17 @@ SEMPER_CHILD(takes_the_turn_and_keeps_it) {
 }
 
 // Commits as the committer does, but dies before it tells anybody.
+// The same a step later: it has told of the version, and has the turn.
+SEMPER_CHILD(commits_and_announces_nothing) {
+  const auto sidecar = open_sidecar(child_argument());
+  Turn turn(*sidecar);
+  ASSERT_TRUE(turn.acquire());
+  commit_and_say_nothing(child_argument(), "silent", "changed");
+  sidecar->shared().version.fetch_add(1);
+  say("done");
+  ::pause();
+}
+
 SEMPER_CHILD(commits_and_says_nothing) {
   commit_and_say_nothing(child_argument(), "silent", "changed");
   say("done");
@@ -188,6 +202,79 @@ TEST(Processes, a_commit_that_was_never_announced_still_fires_watches) {
   child.kill_hard();
   EXPECT_EQ(child.wait(), 128 + SIGKILL);
   EXPECT_TRUE(wait_for((*watch)->changed()));
+}
+
+// What is seen to change although its committer died before it told: by whoever looks, and by who
+// commits next.
+class WatchOfTheDead : public ::testing::Test {
+ protected:
+  WatchOfTheDead() {
+    EXPECT_TRUE(put(store_, "silent", "unchanged"));
+    auto transaction = store_.begin();
+    auto watch = wait_for(transaction.watch("silent"));
+    EXPECT_TRUE(watch);
+    watch_ = std::move(*watch);
+  }
+  void let_it_die() {
+    ChildProcess child("commits_and_announces_nothing", place_.file());
+    ASSERT_EQ(child.read_line(), "done");
+    child.kill_hard();
+    EXPECT_EQ(child.wait(), 128 + SIGKILL);
+  }
+  void expect_told() {
+    const auto told = wait_for(watch_->changed(system_clock().after(std::chrono::seconds(10))));
+    EXPECT_TRUE(told) << told.error().to_string();
+  }
+
+  const TestPlace place_;
+  const Store store_ = must_open(place_.url());
+  std::unique_ptr<Watch> watch_;
+};
+
+TEST_F(WatchOfTheDead, who_looks_finds_a_committer_that_died_before_its_announcement) {
+  let_it_die();
+  expect_told();
+}
+
+TEST_F(WatchOfTheDead, who_commits_next_announces_for_a_committer_that_died) {
+  const Store other = must_open(place_.url());
+  let_it_die();
+  ASSERT_TRUE(put(other, "other", "1"));
+  expect_told();
+}
+
+// The first one waits for its turn to commit: the second one's loop goes on meanwhile.
+TEST(Processes, a_second_close_waits_for_the_first_without_blocking_its_loop) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  const auto sidecar = open_sidecar(place.file());
+  Turn turn(*sidecar);
+  ASSERT_TRUE(turn.acquire());
+  asio::io_context loop;
+  std::optional<Result<Versionstamp>> committed;
+  std::vector<Status> closed;
+  asio::co_spawn(
+      loop,
+      [&]() -> Task<void> {
+        auto transaction = store.begin();
+        transaction.set("key", "2");
+        committed = co_await transaction.commit();
+      },
+      asio::detached);
+  loop.poll();
+  for (int i = 0; i < 3; ++i) {
+    asio::co_spawn(
+        loop, [&]() -> Task<void> { closed.push_back(co_await store.close()); }, asio::detached);
+    loop.poll();
+  }
+  turn.release();
+  loop.run();
+  ASSERT_TRUE(committed);
+  EXPECT_TRUE(*committed) << "the turn was kept until somebody gave up: "
+                          << committed->error().to_string();
+  ASSERT_EQ(closed.size(), 3u);
+  for (const auto& status : closed) EXPECT_TRUE(status) << status.error().to_string();
 }
 
 TEST(Processes, a_commit_that_was_never_announced_still_conflicts) {

@@ -2,6 +2,7 @@
 
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
+#include "semper/env/fork.h"
 
 namespace semper::sqlite {
 
@@ -20,6 +21,33 @@ void ReadPool::check() const {
   }
 }
 
+class ReadPool::Waiter {
+ public:
+  explicit Waiter(ReadPool& pool) : pool_(&pool) {}
+  // What it was offered and has not used is offered to the next one.
+  ~Waiter() {
+    if (fork_.is_foreign() || released_.set({}) || has_used_) return;
+    std::lock_guard lock(pool_->mutex_);
+    pool_->wake_waiters(1);
+  }
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+  const OneShot<std::monostate>& released() const { return released_; }
+  Async<void> wait(MonotonicTime deadline) {
+    auto waited = co_await released_.wait_until(*pool_->context_.env.clock, deadline);
+    has_used_ = waited.has_value();
+    if (!waited) co_return fail(waited.error());
+    co_return Status{};
+  }
+
+ private:
+  ReadPool* const pool_;
+  const ForkGuard fork_{};
+  OneShot<std::monostate> released_;
+  bool has_used_ = false;
+};
+
 Async<std::shared_ptr<ReadView>> ReadPool::acquire() {
   Statistics::add(context_.statistics->snapshots, 1);
   std::optional<MonotonicTime> deadline;
@@ -27,7 +55,7 @@ Async<std::shared_ptr<ReadView>> ReadPool::acquire() {
     auto view = try_acquire();
     if (!view || *view) co_return view;
     if (!deadline) deadline = context_.env.clock->after(context_.lifetime);
-    OneShot<std::monostate> released;
+    Waiter waiter(*this);
     {
       std::lock_guard lock(mutex_);
       if (waiters_.size() >= kSnapshotWaitersMaximum) {
@@ -36,18 +64,14 @@ Async<std::shared_ptr<ReadView>> ReadPool::acquire() {
                            " transactions wait for a read connection already; try again later, or "
                            "raise ?readers=");
       }
-      waiters_.push_back(released);
+      waiters_.push_back(waiter.released());
       check();
     }
     // Something may have been released just before.
     view = try_acquire();
-    if (!view || *view) {
-      released.set({});
-      co_return view;
-    }
-    auto waited = co_await released.wait_until(*context_.env.clock, *deadline);
+    if (!view || *view) co_return view;
+    const Status waited = co_await waiter.wait(*deadline);
     if (waited) continue;
-    released.set({});
     if (waited.error().kind() != ErrorKind::timeout) co_return fail(waited.error());
     co_return fail(ErrorKind::retry, Limit{"readers", context_.options->readers},
                    "all " + std::to_string(context_.options->readers) +

@@ -102,6 +102,9 @@ class ReadPool {
  private:
   using ViewPtr = std::shared_ptr<ReadView>;
 
+  // Who waits for a connection, however the waiting ends.
+  class Waiter;
+
   // A view; or null where all are busy.
   Result<ViewPtr> try_acquire();
   ViewPtr choose(Version wanted);

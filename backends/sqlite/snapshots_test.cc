@@ -128,6 +128,63 @@ TEST(Snapshots, a_snapshot_that_never_gets_a_connection_is_told_to_retry) {
   EXPECT_EQ(wait_for(first.get("key")).error().kind(), ErrorKind::timeout);
 }
 
+// Two wait for the only connection, and the loop of the first one is destroyed.
+class TwoThatWait {
+ public:
+  TwoThatWait() {
+    EXPECT_TRUE(put(store_, "key", "1"));
+    EXPECT_TRUE(wait_for(holder_.emplace(store_.begin()).get("key")));
+    EXPECT_TRUE(put(store_, "key", "2"));
+    start(*first_, [](const auto&) {});
+    start(second_, [this](const auto& read) { read_ = read; });
+  }
+  void destroy_the_first() { first_.reset(); }
+  void release() { holder_.reset(); }
+  void expect_the_second_reads() {
+    second_.restart();
+    second_.poll();
+    ASSERT_TRUE(read_) << "it still waits";
+    ASSERT_TRUE(*read_) << read_->error().to_string();
+    EXPECT_EQ(**read_, "2");
+  }
+
+ private:
+  void start(asio::io_context& loop,
+             std::function<void(const Result<std::optional<Bytes>>&)> then) {
+    asio::co_spawn(
+        loop,
+        [this, then = std::move(then)]() -> Task<void> {
+          auto transaction = store_.begin();
+          const auto read = co_await transaction.get("key");
+          then(read);
+        },
+        asio::detached);
+    loop.poll();
+  }
+
+  const TestPlace place_;
+  testing::SimulatedClock clock_;
+  const Store store_ = must_open(place_.url("readers=1"), Env{.clock = &clock_});
+  std::optional<Transaction> holder_;
+  std::optional<Result<std::optional<Bytes>>> read_;
+  std::optional<asio::io_context> first_{std::in_place};
+  asio::io_context second_;
+};
+
+TEST(Snapshots, a_connection_that_is_released_is_not_offered_to_who_has_gone) {
+  TwoThatWait two;
+  two.destroy_the_first();
+  two.release();
+  two.expect_the_second_reads();
+}
+
+TEST(Snapshots, a_connection_that_was_offered_to_who_went_before_it_ran_is_passed_on) {
+  TwoThatWait two;
+  two.release();
+  two.destroy_the_first();
+  two.expect_the_second_reads();
+}
+
 TEST(Snapshots, a_snapshot_past_its_time_gives_timeout_and_its_connection_back) {
   const TestPlace place;
   testing::SimulatedClock clock;

@@ -38,6 +38,12 @@ Result<Turn::Kind> Turn::wait() {
           " ms; it is stopped or stuck: continue or end it, then try again");
 }
 
+bool Turn::is_of_the_dead(Sidecar& sidecar) {
+  const std::uint32_t owner = sidecar.shared().turn.load() & ~kTurnWaiters;
+  if (owner == kTurnFree || owner == kTurnOfTheDead) return owner == kTurnOfTheDead;
+  return sidecar.is_dead(owner - 1);
+}
+
 void Turn::let_another_go_first() {
   auto& shared = sidecar_->shared();
   if (my_last_ == 0 || shared.acquisitions.load() != my_last_) return;

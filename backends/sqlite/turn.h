@@ -31,6 +31,9 @@ class Turn {
   Result<Kind> acquire();
   void release() { lock_.let_go(ProcessLock::Wake::one); }
 
+  // Whether who had it died, and nobody has taken it since.
+  static bool is_of_the_dead(Sidecar& sidecar);
+
  private:
   void let_another_go_first();
   Result<Kind> wait();

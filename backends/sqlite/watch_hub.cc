@@ -1,11 +1,11 @@
 #include "watch_hub.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
+#include "start_thread.h"
+#include "turn.h"
 
 namespace semper::sqlite {
 namespace {
@@ -86,6 +86,11 @@ Status WatchHub::list(const EntryPtr& entry) {
                 "this store has " + std::to_string(kWatchesMaximum) +
                     " watches already, which is the most; drop some");
   }
+  if (given_up_) {
+    fire(*entry, WatchEvent::changed);
+    return {};
+  }
+  SEMPER_TRY_STATUS(start_thread_once());
   auto& slot = by_slot_[entry->slot];
   auto& mine = context_.sidecar->mine();
   if (slot.empty()) {
@@ -97,7 +102,6 @@ Status WatchHub::list(const EntryPtr& entry) {
   Statistics::add(context_.statistics->watches, 1);
   if (count_.fetch_add(1) == 0) {
     mine.watches.store(1);
-    start_thread();
     work_.notify_all();
   }
   return {};
@@ -207,6 +211,7 @@ void WatchHub::fire_all(WatchEvent event) {
 void WatchHub::give_up() {
   suspend();
   std::lock_guard lock(mutex_);
+  given_up_ = true;
   fire_all(WatchEvent::changed);
 }
 
@@ -228,13 +233,10 @@ void WatchHub::resume() {
   wake(context_.sidecar->mine());
 }
 
-void WatchHub::start_thread() {
-  if (thread_.joinable()) return;
+Status WatchHub::start_thread_once() {
+  if (thread_.joinable()) return {};
   seen_all_changed_ = context_.sidecar->shared().all_changed.load();
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "semper-watch");
-    run();
-  });
+  return start_thread(thread_, "semper-watch", [this] { run(); });
 }
 
 void WatchHub::run() {
@@ -319,7 +321,8 @@ void WatchHub::compare(const std::vector<EntryPtr>& entries) {
   }
 }
 
-// A committer that dies between its commit and its announcement leaves the version here behind.
+// A committer that dies between its commit and its announcement leaves the version here behind, or
+// has the turn still.
 void WatchHub::look_for_unannounced_commits() {
   Result<Version> present = Version{0};
   {
@@ -327,7 +330,8 @@ void WatchHub::look_for_unannounced_commits() {
     present = begin_to_read();
     if (present) reader_->end();
   }
-  if (!present || *present <= context_.sidecar->version()) return;
+  const bool is_ahead = present && *present > context_.sidecar->version();
+  if (!is_ahead && !Turn::is_of_the_dead(*context_.sidecar)) return;
   std::lock_guard lock(mutex_);
   compare_all_ = true;
 }

@@ -67,7 +67,8 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   // Fires everything with `closed` and ends the thread.
   void close();
 
-  // The store cannot be used any more: who watches is told of a change, looks, and gets the error.
+  // The store cannot be used any more: who watches, now or later, is told of a change, looks, and
+  // gets the error.
   void give_up();
 
   // Closes the hub's connection; until resume() nothing is compared.
@@ -91,7 +92,7 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   void fire_all(WatchEvent event);
   Status list(const EntryPtr& entry);
   void unlist(Entry& entry);
-  void start_thread();
+  Status start_thread_once();
 
   void fire_local(const WrittenKeys& written, Version version);
   void announce(const WrittenKeys& written);
@@ -112,6 +113,7 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   std::uint32_t seen_all_changed_ = 0;
   bool compare_all_ = false;
   bool closed_ = false;
+  bool given_up_ = false;
   std::condition_variable work_;
   std::thread thread_;
   std::atomic<std::size_t> count_ = 0;

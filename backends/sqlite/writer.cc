@@ -332,6 +332,9 @@ Status Writer::forget_write_conflicts(Version up_to) {
 }
 
 int Writer::commit(Version version, Flush flush) {
+  // With some errors SQLite rolls everything back: what follows would be a transaction of its own.
+  const bool is_over = sqlite3_get_autocommit(connection_.handle()) != 0;
+  if (is_over && !SEMPER_MUTANT("sqlite_rolled_back_and_committed")) return SQLITE_ABORT_ROLLBACK;
   store_version_.bind(1, static_cast<std::int64_t>(version));
   if (const int code = store_version_.run(); code != SQLITE_OK) return code;
   {
