@@ -58,7 +58,17 @@ Status check_version(const std::string& text) {
   return {};
 }
 
+// Far above what counting and clocks reach; from there on versions and clocks can be added up.
+constexpr Version kVersionMaximum = Version{1} << 62;
+
 }  // namespace
+
+Status check_floor(Version floor) {
+  if (floor <= kVersionMaximum) return {};
+  return fail(ErrorKind::invalid_argument,
+              "version " + std::to_string(floor) + " is no version of a store: the highest is " +
+                  std::to_string(kVersionMaximum) + "; nothing was changed");
+}
 
 Result<std::string> compare_members(const std::vector<Cluster::MemberHash>& members) {
   std::size_t told = 0;
@@ -84,13 +94,13 @@ EtcdBackend::Parts::Parts(EtcdOptions given, Env in)
       layout(options.prefix),
       stamps(*env.clock),
       scheduler(std::make_shared<Scheduler>(SchedulerOptions{.threads = 1, .name = "semper-etcd"})),
-      cluster(std::make_shared<Cluster>(options, env, scheduler->executor(), statistics)) {
+      cluster(std::make_shared<Cluster>(options, env, scheduler->executor(), *statistics)) {
   Committer::Context context;
   context.kv = cluster.get();
   context.layout = &layout;
   context.env = env;
   context.executor = scheduler->executor();
-  context.statistics = &statistics;
+  context.statistics = statistics.get();
   context.clock = &stamps;
   context.versions = &versions;
   context.reads = &reads;
@@ -99,7 +109,7 @@ EtcdBackend::Parts::Parts(EtcdOptions given, Env in)
   watching.cluster = cluster.get();
   watching.env = env;
   watching.executor = scheduler->executor();
-  watching.statistics = &statistics;
+  watching.statistics = statistics;
   hub = std::make_shared<WatchHub>(std::move(watching));
   cluster->on_given_up([watches = std::weak_ptr<WatchHub>(hub)] {
     if (const auto alive = watches.lock()) alive->leave_dead_stream();
@@ -197,7 +207,7 @@ std::unique_ptr<EtcdSnapshot> EtcdBackend::new_snapshot() const {
   context.reads = &parts_->reads;
   context.closed = &parts_->closed;
   context.lifetime = kLimits.transaction_duration;
-  Statistics::add(parts_->statistics.snapshots);
+  Statistics::add(parts_->statistics->snapshots);
   return std::make_unique<EtcdSnapshot>(context, parts_);
 }
 
@@ -214,6 +224,7 @@ Async<CommitReceipt> EtcdBackend::commit(CommitRequest request) {
 
 Async<void> EtcdBackend::raise_version(Version floor) {
   SEMPER_CO_TRY_STATUS(check_open());
+  SEMPER_CO_TRY_STATUS(check_floor(floor));
   Bytes value;
   append_big_endian_u64(value, floor);
   pb::TxnRequest request;
@@ -270,7 +281,7 @@ Async<std::string> EtcdBackend::check() {
 }
 
 std::vector<std::pair<std::string, std::int64_t>> EtcdBackend::statistics() const {
-  const auto& from = parts_->statistics;
+  const auto& from = *parts_->statistics;
   return {
       {"commits", from.commits},
       {"conflicts", from.conflicts},
@@ -297,12 +308,33 @@ std::vector<std::pair<std::string, std::int64_t>> EtcdBackend::statistics() cons
 
 Async<void> EtcdBackend::close() {
   auto parts = parts_;
-  if (is_foreign() || parts->closed.exchange(true)) co_return Status{};
-  // What waits is committed first.
-  SEMPER_CO_TRY_STATUS(co_await parts->committer->close());
-  parts->hub->close();
-  parts->cluster->close();
+  if (is_foreign()) co_return Status{};
+  OneShot<std::monostate> done;
+  {
+    std::lock_guard lock(parts->closing);
+    if (!parts->closers) co_return Status{};
+    parts->closers->push_back(done);
+  }
+  if (!parts->closed.exchange(true)) {
+    asio::co_spawn(parts->scheduler->executor(), shut_down(*parts), asio::detached);
+  }
+  SEMPER_CO_TRY_STATUS(co_await done.wait());
   co_return Status{};
+}
+
+// The parts end what runs on that thread before they go.
+Task<void> EtcdBackend::shut_down(Parts& parts) {
+  // What waits is committed first.
+  static_cast<void>(co_await parts.committer->close());
+  parts.hub->close();
+  parts.cluster->close();
+  std::vector<OneShot<std::monostate>> told;
+  {
+    std::lock_guard lock(parts.closing);
+    told = std::move(*parts.closers);
+    parts.closers.reset();
+  }
+  for (auto& one : told) one.set({});
 }
 
 }  // namespace semper::etcd

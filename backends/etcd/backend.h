@@ -15,10 +15,15 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <variant>
+#include <vector>
 
 #include "backends/etcd/committer.h"
 #include "backends/etcd/snapshot.h"
 #include "backends/etcd/watch_hub.h"
+#include "semper/env/one_shot.h"
 #include "semper/env/scheduler.h"
 
 namespace semper::etcd {
@@ -32,6 +37,9 @@ inline constexpr std::size_t kCheckPageRows = 1'024;
 // A sentence on how many members told what they hold. Error: corrupt (two of them contradict each
 // other).
 Result<std::string> compare_members(const std::vector<Cluster::MemberHash>& members);
+
+// Of Backend::raise_version. Error: invalid_argument (there is no such version).
+Status check_floor(Version floor);
 
 class EtcdBackend final : public Backend {
  public:
@@ -62,17 +70,23 @@ class EtcdBackend final : public Backend {
     Env env;
     const pid_t process;
     Layout layout;
-    Statistics statistics;
+    const std::shared_ptr<Statistics> statistics = std::make_shared<Statistics>();
     StampClock stamps;
     VersionMap versions;
     ReadMemory reads;
     std::atomic<bool> closed = false;
+    // Who wait until it is closed; nothing: it is.
+    std::mutex closing;
+    std::optional<std::vector<OneShot<std::monostate>>> closers{std::in_place};
     // Declared before what runs on it and after what it uses: it ends first.
     std::shared_ptr<Scheduler> scheduler;
     std::shared_ptr<Cluster> cluster;
     std::shared_ptr<Committer> committer;
     std::shared_ptr<WatchHub> hub;
   };
+
+  // On the store's own thread, whatever becomes of the callers.
+  static Task<void> shut_down(Parts& parts);
 
   explicit EtcdBackend(std::shared_ptr<Parts> parts) : parts_(std::move(parts)) {}
 

@@ -364,7 +364,8 @@ Task<void> Committer::resolve(Lane& lane, Batch& batch, const Sent& sent,
     co_await wait_to_resend(batch, failure.error, pause);
     co_return;
   }
-  const LostRequest lost{lane.guards.lane, lane.guards.lane_revision, &sent, failure.fate};
+  const LostRequest lost{context_.layout, lane.guards.lane, lane.guards.lane_revision, &sent,
+                         failure.fate};
   auto found = co_await find_outcome(*context_.kv, context_.env, lost);
   if (!found) {
     lane.guards.lane_revision = 0;

@@ -19,9 +19,11 @@ using testing::ModelKv;
 
 // What one process has of a store on the model.
 struct Process {
-  Process(ModelKv& on, Env env, Executor executor) : kv(on), stamps(*env.clock) {
+  // Its committer reaches the model `through` another Kv, where there is one.
+  Process(ModelKv& on, Env env, Executor executor, Kv* through = nullptr)
+      : kv(on), stamps(*env.clock) {
     Committer::Context context;
-    context.kv = &kv;
+    context.kv = through != nullptr ? through : &kv;
     context.layout = &layout;
     context.env = env;
     context.executor = std::move(executor);
@@ -366,6 +368,88 @@ TEST_F(EtcdCommitter, a_lane_that_was_swept_is_made_anew_and_closing_leaves_none
     const auto error = co_await process.committer->commit(std::move(closed));
     expect_error(error, ErrorKind::closed);
   });
+}
+
+// One write, when it is told to: carried out, its answer spoiled. Before it is asked what became of
+// it, somebody commits whose calendar is ahead, and somebody sweeps.
+class SweptMeanwhile final : public Kv {
+ public:
+  enum class Answer { lost, garbled };
+  SweptMeanwhile(ModelKv& model, std::chrono::hours ahead, Answer answer)
+      : model_(model), ahead_(ahead), answer_(answer) {}
+
+  void spoil_next() { spoils_ = true; }
+
+  Async<pb::TxnResponse> read(const pb::TxnRequest& request) override {
+    return model_.read(request);
+  }
+  Task<Written<pb::TxnResponse>> write(const pb::TxnRequest& request) override {
+    auto answer = co_await model_.write(request);
+    if (!std::exchange(spoils_, false)) co_return answer;
+    const Layout layout("t/");
+    const Version now = load_big_endian_u64(*model_.value(layout.stamp()));
+    Bytes later;
+    append_big_endian_u64(later,
+                          now + static_cast<Version>(std::chrono::microseconds(ahead_).count()));
+    model_.put(layout.stamp(), later);
+    EXPECT_TRUE(co_await sweep_lanes(model_, layout));
+    if (answer_ == Answer::lost) {
+      const Error error(ErrorKind::io, "the answer was lost");
+      co_return tl::unexpected(WriteFailure{error, Fate::unknown});
+    }
+    answer->clear_responses();
+    co_return answer;
+  }
+
+ private:
+  ModelKv& model_;
+  const std::chrono::hours ahead_;
+  const Answer answer_;
+  bool spoils_ = false;
+};
+
+class EtcdSweptLane : public EtcdCommitter,
+                      public ::testing::WithParamInterface<SweptMeanwhile::Answer> {
+ protected:
+  // A second addition of 1 meets it. What the number is then, and what the caller is told.
+  void add_twice(std::chrono::hours ahead, std::uint64_t& number, Result<CommitReceipt>& told) {
+    run([&, ahead](Process&, Process&) -> Task<void> {
+      SweptMeanwhile through(kv, ahead, GetParam());
+      const auto executor = co_await asio::this_coro::executor;
+      Process process(kv, env, executor, &through);
+      auto first = writing({add("n", 1)});
+      EXPECT_TRUE(co_await process.committer->commit(std::move(first)));
+      through.spoil_next();
+      auto second = writing({add("n", 1)});
+      told = co_await process.committer->commit(std::move(second));
+      number = load_little_endian_u64(*process.get("n"));
+      auto third = writing({set("later", "")});
+      EXPECT_TRUE(co_await process.committer->commit(std::move(third)));
+    });
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(answers, EtcdSweptLane,
+                         ::testing::Values(SweptMeanwhile::Answer::lost,
+                                           SweptMeanwhile::Answer::garbled),
+                         [](const auto& one) {
+                           return one.param == SweptMeanwhile::Answer::lost ? "lost" : "garbled";
+                         });
+
+TEST_P(EtcdSweptLane, tells_nothing_and_what_it_was_asked_about_is_not_sent_again) {
+  std::uint64_t number = 0;
+  Result<CommitReceipt> told = CommitReceipt{};
+  add_twice(25h, number, told);
+  EXPECT_EQ(number, 2u) << "it was applied once more";
+  expect_error(told, ErrorKind::outcome_unknown);
+}
+
+TEST_P(EtcdSweptLane, one_that_was_not_swept_yet_tells_the_outcome) {
+  std::uint64_t number = 0;
+  Result<CommitReceipt> told = CommitReceipt{};
+  add_twice(23h, number, told);
+  EXPECT_EQ(number, 2u);
+  EXPECT_TRUE(told) << told.error().to_string();
 }
 
 TEST_F(EtcdCommitter, a_row_that_comes_into_a_range_that_was_read_is_a_conflict) {

@@ -17,8 +17,7 @@ void remove_everything_of(const Bytes& lane, pb::TxnRequest& request) {
 bool is_old(const pb::KeyValue& lane, Version now) {
   if (lane.value().size() != sizeof(Version)) return false;  // a witness
   if (SEMPER_MUTANT("etcd_lane_swept_while_it_is_used")) return true;
-  const auto lifetime = std::chrono::duration_cast<std::chrono::microseconds>(kLaneLifetime);
-  return load_big_endian_u64(lane.value()) + static_cast<Version>(lifetime.count()) <= now;
+  return swept_at(load_big_endian_u64(lane.value())) <= now;
 }
 
 }  // namespace

@@ -14,6 +14,11 @@ namespace semper::etcd {
 // about microseconds.
 inline constexpr Duration kLaneLifetime = std::chrono::hours(24);
 inline constexpr std::int64_t kLanesPerSweep = 1'000;
+// The stamp at which a lane of this version is swept.
+inline constexpr Version swept_at(Version lane) {
+  constexpr auto kLifetime = std::chrono::duration_cast<std::chrono::microseconds>(kLaneLifetime);
+  return lane + static_cast<Version>(kLifetime.count());
+}
 
 // Makes a lane, and reads what every request looks at. Errors: those of Kv::write; then it may be
 // there all the same, and is left to a sweep. corrupt (the stamp is gone).

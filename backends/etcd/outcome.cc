@@ -3,42 +3,60 @@
 #include <utility>
 
 #include "etcd_error.h"
+#include "lane.h"
 #include "semper/base/internal/mutant.h"
 
 namespace semper::etcd {
 namespace {
 
-// Moves or removes the lane; its answer says which.
+// Removes the lane where it was not moved. Otherwise reads it, and the stamp.
 pb::TxnRequest fence_of(const LostRequest& lost) {
   pb::TxnRequest request;
   compare_mod(*request.add_compare(), lost.lane, pb::Compare::EQUAL, lost.lane_revision);
   request.add_success()->mutable_request_delete_range()->set_key(lost.lane);
   range(*request.add_failure(), lost.lane);
+  range(*request.add_failure(), lost.layout->stamp());
   return request;
 }
 
-// Where the lane was moved by the request: at which revision; 0: it was not.
-Revision moved_at(const pb::KeyValue* lane, const LostRequest& lost) {
-  if (lane == nullptr || lane->mod_revision() == lost.lane_revision) return 0;
+// Whether the lane, had the request moved it, may have been swept since. The stamp never falls.
+bool may_have_been_swept(const pb::KeyValue* stamp, const LostRequest& lost) {
+  if (SEMPER_MUTANT("etcd_swept_lane_taken_for_fenced")) return false;
+  const auto now = stamp_in(stamp);
+  return !now || *now >= swept_at(lost.sent->last);
+}
+
+// At which revision the request moved the lane; 0: it did not; nothing where that cannot be told.
+using Moved = std::optional<Revision>;
+
+// From the answer to reading the lane, then the stamp.
+Moved moved_at(const pb::TxnResponse& answer, const LostRequest& lost) {
+  if (answer.responses_size() < 2) return std::nullopt;
+  const auto* lane = only_row(answer.responses(0));
+  if (lane == nullptr) {
+    if (may_have_been_swept(only_row(answer.responses(1)), lost)) return std::nullopt;
+    return Revision{0};
+  }
+  if (lane->mod_revision() == lost.lane_revision) return Revision{0};
   Bytes version;
   append_big_endian_u64(version, lost.sent->last);
-  return lane->value() == version ? lane->mod_revision() : 0;
+  return lane->value() == version ? lane->mod_revision() : Revision{0};
 }
 
 // One try. Error: anything; ask again.
-Async<Revision> ask_lane(Kv& kv, const LostRequest& lost) {
+Async<Moved> ask_lane(Kv& kv, const LostRequest& lost) {
   if (lost.fate == Fate::processed || SEMPER_MUTANT("etcd_late_request_not_fenced_off")) {
     pb::TxnRequest request;
     range(*request.add_success(), lost.lane);
+    range(*request.add_success(), lost.layout->stamp());
     SEMPER_CO_TRY(auto answer, co_await kv.read(request));
-    if (answer.responses_size() == 0) co_return Revision{0};
-    co_return moved_at(only_row(answer.responses(0)), lost);
+    co_return moved_at(answer, lost);
   }
   const pb::TxnRequest fence = fence_of(lost);
   auto answer = co_await kv.write(fence);
   if (!answer) co_return fail(answer.error().error);
-  if (answer->succeeded() || answer->responses_size() == 0) co_return Revision{0};
-  co_return moved_at(only_row(answer->responses(0)), lost);
+  if (answer->succeeded()) co_return Moved(Revision{0});
+  co_return moved_at(*answer, lost);
 }
 
 // The witnesses [from, ...) as they were right after the request.
@@ -85,10 +103,16 @@ Async<FoundOutcome> find_outcome(Kv& kv, Env env, const LostRequest& lost) {
   for (int attempt = 0; attempt < kOutcomeAttempts; ++attempt) {
     if (!lane_known) {
       auto moved = co_await ask_lane(kv, lost);
+      if (moved && !*moved) {
+        co_return fail(ErrorKind::outcome_unknown,
+                       "the answer to a commit was lost, and what would tell its outcome was "
+                       "removed as if its process had ended a day ago; does a clock run ahead? "
+                       "read the data before doing it again");
+      }
       if (moved) {
         lane_known = true;
-        found.applied_at = *moved;
-        if (*moved == 0) co_return found;
+        found.applied_at = **moved;
+        if (found.applied_at == 0) co_return found;
       } else {
         last = moved.error().to_string();
       }

@@ -7,6 +7,10 @@
 // never be applied. A removal, because etcd takes it even where its quota is used up; if the answer
 // to it is lost too, it is sent again, and finds the key gone.
 //
+// A sweep removes lanes as well (lane.h), also one that the request has moved. So a lane that is
+// gone tells nothing where the stamp has gone so far that the request's version would have been
+// swept.
+//
 // If this is cut off by a crash, nobody is left who could ask; the request was applied wholly or
 // not at all.
 #pragma once
@@ -30,6 +34,7 @@ inline constexpr BackoffOptions kOutcomePause = {.initial = std::chrono::millise
 inline constexpr std::size_t kWitnessReads = 100;
 
 struct LostRequest {
+  const Layout* layout = nullptr;
   Bytes lane;
   Revision lane_revision = 0;  // before it
   const Sent* sent = nullptr;
@@ -44,7 +49,7 @@ struct FoundOutcome {
   std::vector<std::optional<bool>> parts;
 };
 
-// Error: outcome_unknown (the store could not be asked).
+// Error: outcome_unknown (the store could not be asked, or the lane was swept).
 Async<FoundOutcome> find_outcome(Kv& kv, Env env, const LostRequest& lost);
 
 }  // namespace semper::etcd

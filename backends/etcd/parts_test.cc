@@ -2,6 +2,8 @@
 // declared writes, stamps, and what etcd's errors mean.
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "backends/etcd/backend.h"
 #include "backends/etcd/declared_writes.h"
 #include "backends/etcd/effects.h"
@@ -11,6 +13,8 @@
 #include "backends/etcd/read_memory.h"
 #include "backends/etcd/stamp_clock.h"
 #include "backends/etcd/version_map.h"
+#include "backends/etcd/watch_hub.h"
+#include "semper/env/asio.h"
 #include "semper/testing/simulated_clock.h"
 
 namespace semper::etcd {
@@ -212,6 +216,29 @@ TEST(EtcdStampClock, keeps_up_with_a_clock_that_runs_ahead) {
   EXPECT_EQ(stamps.next(1), ahead + 1);
   clock.advance(std::chrono::seconds(1));
   EXPECT_EQ(stamps.next(1), ahead + 1'000'000);
+}
+
+TEST(EtcdWatchHub, a_watch_that_outlives_its_store_counts_itself_out) {
+  std::weak_ptr<Statistics> counted;
+  std::unique_ptr<Watch> watch;
+  {
+    asio::io_context loop;  // on which nothing runs
+    auto statistics = std::make_shared<Statistics>();
+    counted = statistics;
+    WatchHub::Context context;
+    context.executor = loop.get_executor();
+    context.statistics = std::move(statistics);
+    const auto hub = std::make_shared<WatchHub>(std::move(context));
+    const WatchHub::Seen seen;
+    auto added = hub->add("key", seen);
+    ASSERT_TRUE(added) << added.error().to_string();
+    watch = std::move(*added);
+    hub->close();
+  }
+  ASSERT_FALSE(counted.expired()) << "the watch counts itself out where there is nothing any more";
+  EXPECT_EQ(counted.lock()->watches.load(), 1);
+  watch.reset();
+  EXPECT_TRUE(counted.expired());
 }
 
 TEST(EtcdCheck, members_that_hold_different_data_are_damage) {

@@ -139,6 +139,37 @@ TEST_F(EtcdServer, stores_with_different_prefixes_share_nothing) {
   close(*two);
 }
 
+// The first one is let go while it gives its lane up.
+TEST_F(EtcdServer, a_close_whose_caller_goes_is_finished_and_the_next_one_waits_for_it) {
+  const auto store = open(url());
+  ASSERT_TRUE(store) << store.error().to_string();
+  ASSERT_TRUE(put(*store, "key", "1"));
+  auto transaction = store->begin();
+  const auto watch = scheduler.block_on(transaction.watch("key"));
+  ASSERT_TRUE(watch) << watch.error().to_string();
+  {
+    asio::io_context loop;
+    asio::co_spawn(
+        loop, [&]() -> Task<void> { static_cast<void>(co_await store->close()); }, asio::detached);
+    loop.poll();
+  }
+  close(*store);
+  const auto told =
+      scheduler.block_on((*watch)->changed(system_clock().after(std::chrono::seconds(10))));
+  ASSERT_FALSE(told);
+  EXPECT_EQ(told.error().kind(), ErrorKind::closed) << told.error().to_string();
+}
+
+TEST_F(EtcdServer, a_version_from_which_nothing_could_be_counted_on_is_refused) {
+  const auto store = open(url());
+  ASSERT_TRUE(store) << store.error().to_string();
+  const auto refused = scheduler.block_on(store->backend().raise_version(~Version{0}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::invalid_argument) << refused.error().to_string();
+  EXPECT_TRUE(put(*store, "key", "1"));
+  close(*store);
+}
+
 TEST_F(EtcdServer, a_prefix_that_holds_a_store_of_another_format_is_refused) {
   const std::string address = EtcdServers::shared(1).endpoints();
   pb::TxnRequest write;

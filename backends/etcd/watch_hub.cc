@@ -81,6 +81,7 @@ void WatchHub::drop(const Bytes& key, const EntryPtr& entry) {
   std::lock_guard lock(mutex_);
   --waiting_;
   Statistics::add(context_.statistics->watches, -1);
+  if (closed_) return;
   const auto known = ids_.find(key);
   if (known == ids_.end()) return;
   Watcher& watcher = watchers_.at(known->second);

@@ -55,7 +55,8 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
     Cluster* cluster = nullptr;
     Env env;
     Executor executor;
-    Statistics* statistics = nullptr;
+    // Shared: a watch may outlive its store, and counts itself out.
+    std::shared_ptr<Statistics> statistics = {};
   };
   explicit WatchHub(Context context) : context_(std::move(context)) {}
 

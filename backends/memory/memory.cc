@@ -20,6 +20,8 @@ using memory::WatchEnd;
 
 // What a forked child may not use: a thread that it does not have may have been inside the engine.
 constexpr std::string_view kWhat = "this store";
+// Nothing reaches it by counting.
+constexpr Version kVersionMaximum = Version{1} << 62;
 
 class MemorySnapshot final : public Snapshot {
  public:
@@ -97,6 +99,12 @@ class MemoryBackend final : public Backend {
 
   Async<void> raise_version(Version floor) override {
     SEMPER_CO_TRY_STATUS(check_open());
+    if (floor > kVersionMaximum) {
+      co_return fail(ErrorKind::invalid_argument, "version " + std::to_string(floor) +
+                                                      " is no version of a store: the highest is " +
+                                                      std::to_string(kVersionMaximum) +
+                                                      "; nothing was changed");
+    }
     engine_->raise_version(floor);
     co_return Status{};
   }
