@@ -394,7 +394,8 @@ void Committer::commit_one_by_one(Batch& batch) {
 }
 
 void Committer::finish(Batch& batch, Version version) {
-  if (const auto forgotten = forget_old_write_conflicts(); !forgotten) {
+  const auto forgotten = forget_old_write_conflicts();
+  if (!forgotten && !SEMPER_MUTANT("sqlite_rolled_back_and_committed")) {
     writer_->rollback();
     return start_afresh(batch, forgotten.error());
   }
