@@ -241,7 +241,11 @@ Async<HoldingPtr> campaign_here(std::shared_ptr<ClaimTask> task) {
 // A caller whose loop does not run must not keep everybody from the name.
 Task<void> see_it_fetched(std::shared_ptr<ClaimTask> task, std::weak_ptr<NameHolding> offered) {
   const MonotonicTime latest = task->office->clock().after(kHandoverPatience);
-  co_await task->office->wait(task->asking, nullptr, latest);
+  const auto& office = *task->office;
+  // News are of other things, too.
+  while (!task->asking->is_left.load() && !office.is_stopping() && office.clock().now() < latest) {
+    co_await task->office->wait(task->asking, nullptr, latest);
+  }
   // Whoever was here has it, or has dropped it.
   if (task->asking->is_left.load() || SEMPER_MUTANT("server_names_unfetched_is_kept")) co_return;
   const auto holding = offered.lock();

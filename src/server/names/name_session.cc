@@ -29,9 +29,12 @@ bool NameSession::is_valid() const {
   return SEMPER_MUTANT("server_names_own_lease_is_endless") || clock_.now() < until_;
 }
 
-void NameSession::extend(MonotonicTime until) {
+bool NameSession::extend(MonotonicTime until) {
   std::lock_guard lock(mutex_);
+  const bool is_late = over_.load() || clock_.now() >= until_;
+  if (is_late && !SEMPER_MUTANT("server_names_session_comes_back")) return false;
   until_ = std::max(until_, until);
+  return true;
 }
 
 void NameSession::end() {

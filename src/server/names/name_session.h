@@ -50,7 +50,8 @@ class NameSession : public std::enable_shared_from_this<NameSession> {
 
   const Bytes& id() const { return id_; }
   bool is_valid() const;
-  void extend(MonotonicTime until);
+  // False: it is over already, by its time or by end(), and stays so.
+  bool extend(MonotonicTime until);
   // Ends it and all that hangs on it. Stop callbacks run here.
   void end();
 

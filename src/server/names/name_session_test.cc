@@ -43,12 +43,13 @@ TEST(NameSessions, live_as_long_as_they_are_renewed) {
   ASSERT_TRUE(world.session->add(world.sign));
   for (int i = 0; i < 20; ++i) {
     world.clock.advance(300ms);
-    world.session->extend(world.clock.now() + 900ms);
+    EXPECT_TRUE(world.session->extend(world.clock.now() + 900ms));
     world.run();
   }
   EXPECT_TRUE(world.session->is_valid());
   EXPECT_FALSE(world.sign->is_over());
-  world.session->extend(world.clock.now());  // a renewal that was late takes nothing away
+  EXPECT_TRUE(
+      world.session->extend(world.clock.now()));  // a renewal that was late takes nothing away
   EXPECT_TRUE(world.session->is_valid());
   world.clock.advance(900ms);
   world.run();
@@ -58,8 +59,38 @@ TEST(NameSessions, live_as_long_as_they_are_renewed) {
 TEST(NameSessions, sessions_that_are_over_are_not_renewed_again) {
   SessionInTime world;
   world.clock.advance(1s);
-  world.session->extend(world.clock.now() + 10s);
+  EXPECT_FALSE(world.session->extend(world.clock.now() + 10s));
   EXPECT_FALSE(world.session->is_valid());
+}
+
+// Its timers come late, as those of a busy machine do.
+class LateClock final : public Clock {
+ public:
+  explicit LateClock(testing::SimulatedClock& clock) : clock_(clock) {}
+  MonotonicTime now() const noexcept override { return clock_.now(); }
+  WallTime wall_time() const noexcept override { return clock_.wall_time(); }
+  TimerId call_at(MonotonicTime when, std::function<void()> callback) override {
+    return clock_.call_at(when + 50ms, std::move(callback));
+  }
+  bool cancel(TimerId timer) noexcept override { return clock_.cancel(timer); }
+
+ private:
+  testing::SimulatedClock& clock_;
+};
+
+TEST(NameSessions, sessions_whose_time_is_over_do_not_come_back_before_their_timer) {
+  SessionInTime world;
+  LateClock late(world.clock);
+  const auto session =
+      NameSession::begin("id", late, Loop(world.loop.get_executor()), late.now() + 900ms);
+  ASSERT_TRUE(session->add(world.sign));
+  world.clock.advance(910ms);
+  EXPECT_FALSE(session->is_valid());
+  EXPECT_FALSE(session->extend(late.now() + 900ms)) << "the answer to a renewal is late";
+  EXPECT_FALSE(session->is_valid()) << "others were told that the name is not held";
+  world.clock.advance(40ms);
+  world.run();
+  EXPECT_TRUE(world.sign->is_over());
 }
 
 TEST(NameSessions, may_go_before_their_timer_and_their_loop) {

@@ -3,12 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/env/backoff.h"
 #include "server/format/name_keys.h"
 #include "server/format/records.h"
+#include "server/serve/waiting.h"
 
 namespace semper::internal {
 namespace {
@@ -54,14 +56,10 @@ Task<void> NamesOffice::wait(std::shared_ptr<NameAsking> asking, std::shared_ptr
   auto next = asking->news.next();
   if (asking->is_left.load() || is_stopping()) co_return;
   const std::stop_callback on_stop(stopping_.get_token(), [asking] { asking->news.announce(); });
+  std::optional<CancelOnExit> ends_with_this;
   if (change) {
-    // The watch is left behind when something else comes first; it ends by its deadline.
-    auto watching = [](std::shared_ptr<Watch> watched, std::shared_ptr<NameAsking> of,
-                       MonotonicTime deadline) -> Task<void> {
-      static_cast<void>(co_await watched->changed(deadline));
-      of->news.announce();
-    };
-    asio::co_spawn(home.executor(), watching(std::move(change), asking, until), asio::detached);
+    ends_with_this.emplace(watch_beside(home.executor(), std::move(change), until,
+                                        [asking] { asking->news.announce(); }));
   }
   static_cast<void>(co_await next.event().wait_until(clock(), until));
 }
@@ -138,7 +136,12 @@ Task<void> NamesOffice::keep(std::shared_ptr<NamesOffice> self,
     }
     backoff.reset();
     const Duration trusted = trusted_part(lease);
-    session->extend(trusted == kForever ? kNever : begun + trusted);
+    if (!session->extend(trusted == kForever ? kNever : begun + trusted)) {
+      log_warning("server", self->options.owner +
+                                " has lost its names: the renewal of its lease took longer than "
+                                "the lease");
+      break;
+    }
     until_next = interval - std::min(interval, self->clock().now() - begun);
   }
   session->end();

@@ -281,16 +281,10 @@ Task<void> DueScanner::wait(HostCore& core, std::unique_ptr<Watch> watch,
   const Duration whole = std::clamp(left(), Duration(), at_most);
   const MonotonicTime end = core.clock().after(whole);
   const std::stop_callback on_stop(core.stopping.get_token(), [news]() mutable { news.set({}); });
+  std::optional<CancelOnExit> ends_with_this;
   if (watch) {
-    // Left behind when something else comes first; ends by its deadline.
-    asio::co_spawn(
-        core.executor,
-        [](std::unique_ptr<Watch> watched, OneShot<std::monostate> event,
-           MonotonicTime until) -> Task<void> {
-          static_cast<void>(co_await watched->changed(until));
-          event.set({});
-        }(std::move(watch), news, end),
-        asio::detached);
+    ends_with_this.emplace(
+        watch_beside(core.executor, std::move(watch), end, [news]() mutable { news.set({}); }));
   }
   while (core.clock().now() < end && left() > Duration()) {
     const MonotonicTime look = std::min(end, core.clock().after(kCalendarLook));
