@@ -127,7 +127,9 @@ class Recorder {
     const auto some = [&](const KeyValue& row) -> Result<bool> {
       const auto messages = internal::decode_segment(row.value);
       if (!messages) return fail(messages.error().in("key " + printable_key(row.key)));
-      all = taken < options_.messages && keep(row);
+      // Of a lock, and of a segment that is half taken, the first message is part of the header's meaning.
+      const bool is_needed = taken == 0 && (header.lock || header.head_offset > 0);
+      all = (taken < options_.messages || is_needed) && keep(row);
       if (all) taken += messages->size();
       return all;
     };

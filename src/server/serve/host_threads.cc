@@ -30,7 +30,7 @@ Executor HostThreads::locked() {
 }
 
 Executor HostThreads::upkeep() {
-  return started(upkeep_thread_, {1, "semper-upkeep"});
+  return serial_executor(started(upkeep_thread_, {1, "semper-upkeep"}));
 }
 
 Executor HostThreads::started(std::unique_ptr<Scheduler>& threads, SchedulerOptions options) {

@@ -23,8 +23,8 @@ class HostThreads {
   explicit HostThreads(const HostOptions& options);
 
   const Executor& work() const { return work_; }
-  // One of those: what is spawned on it runs one handler at a time. After stop() nothing runs
-  // there.
+  // One of those: what is spawned on one result runs one handler at a time. After stop() nothing
+  // runs there.
   Executor locked();
   Executor upkeep();
 

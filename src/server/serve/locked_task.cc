@@ -94,6 +94,14 @@ Task<void> LockedTask::run(std::optional<Held> held) {
     }
     co_return;
   }
+  if (!held) co_return;
+  const Status left = co_await leave(*held);
+  if (!left) {
+    log_warning("server", target_->id.to_string() +
+                              ": the lock was not released, others wait for "
+                              "its lease: " +
+                              left.error().to_string());
+  }
 }
 
 // Returns when the lock is gone (nothing), or was taken over.
@@ -127,6 +135,8 @@ Async<std::optional<LockedTask::Held>> LockedTask::wait_for_holder() {
     if (idle >= lease || renewal.is_left()) {
       auto held = co_await take_over(seen.first, renewal);
       if (held || held.error().kind() != ErrorKind::conflict) co_return held;
+      // It is looked at again, at a pace that leaves the loop to others.
+      co_await wait_for_news(core_, nullptr, {}, kLookIntervalMinimum);
       continue;
     }
     SEMPER_CO_TRY(auto watch, co_await transaction.watch(keys.header()));
@@ -146,11 +156,25 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(std::uint64_t nonce
   Transaction transaction = core_.store().begin();
   SEMPER_CO_TRY_STATUS(co_await entity.load(transaction, served_->behaviour(), 1));
   auto& header = entity.header();
-  if (!header.lock || header.lock->nonce != nonce || entity.segments().empty()) {
+  const bool has_message = !entity.segments().empty();
+  const bool is_changed = !header.lock || header.lock->nonce != nonce;
+  if (is_changed || (!has_message && SEMPER_MUTANT("server_lock_without_a_message_is_kept"))) {
     co_return fail(ErrorKind::conflict, "the lock has changed");
   }
+  if (!has_message) {
+    // A recording without its queue was restored, or something like that.
+    log_warning("server", target_->id.to_string() + ": its lock is for no message, and is removed");
+    SEMPER_CO_TRY_STATUS(co_await remove_lock(entity, transaction));
+    co_return std::nullopt;
+  }
+  const auto& messages = entity.segments().front().messages;
+  if (header.head_offset >= messages.size()) {
+    co_return fail(ErrorKind::corrupt,
+                   "the header's first message is number " + std::to_string(header.head_offset) +
+                       " of a queue segment with " + std::to_string(messages.size()));
+  }
   Held held;
-  held.message = entity.segments().front().messages.at(header.head_offset);
+  held.message = messages[header.head_offset];
   held.vanished = last.vanished + (last.is_left() ? 0 : 1);
   if (held.vanished >= kLockHoldersVanished) {
     held.nonce = nonce;
@@ -162,10 +186,7 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(std::uint64_t nonce
   const auto now = core_.clock().wall_time().time_since_epoch();
   if (!entity.has_state()) {
     // It was reset meanwhile: the message is handled from its beginning.
-    header.lock.reset();
-    SEMPER_CO_TRY_STATUS(entity.save(transaction, served_->behaviour()));
-    transaction.clear(target_->keys.lock_renewal());
-    SEMPER_CO_TRY_STATUS(co_await transaction.commit());
+    SEMPER_CO_TRY_STATUS(co_await remove_lock(entity, transaction));
     co_return std::nullopt;
   }
   header.lock = LockRecord{held.nonce, core_.name,
@@ -182,6 +203,14 @@ Async<std::optional<LockedTask::Held>> LockedTask::take_over(std::uint64_t nonce
   log_warning("server", target_->id.to_string() + ": took the lock over from " + before +
                             (last.is_left() ? ", which was stopped" : ", which did not renew it"));
   co_return held;
+}
+
+Async<void> LockedTask::remove_lock(Entity& entity, Transaction& transaction) {
+  entity.header().lock.reset();
+  SEMPER_CO_TRY_STATUS(entity.save(transaction, served_->behaviour()));
+  transaction.clear(target_->keys.lock_renewal());
+  SEMPER_CO_TRY_STATUS(co_await transaction.commit());
+  co_return Status{};
 }
 
 // The lock that nobody has held to the end: its message becomes a dead letter, its caller is told.
@@ -228,10 +257,10 @@ Async<void> LockedTask::hold(const Held& held) {
     ~EndRenewal() { renewal->end(); }
   } end_renewal{renewal};
   renewal->renewed = core_.clock().now();
-  asio::co_spawn(core_.threads->upkeep(), end_with_lease(shared_from_this(), renewal),
+  const Executor upkeep = core_.threads->upkeep();  // both on this one: they share the renewal
+  asio::co_spawn(upkeep, end_with_lease(shared_from_this(), renewal), asio::detached);
+  asio::co_spawn(upkeep, renew(shared_from_this(), held.nonce, held.vanished, renewal),
                  asio::detached);
-  asio::co_spawn(core_.threads->upkeep(),
-                 renew(shared_from_this(), held.nonce, held.vanished, renewal), asio::detached);
   Backoff backoff(core_.options.message_backoff, *core_.env().random);
   first_run_ms_ = in_milliseconds(core_.clock().wall_time());
   for (int attempt = 1;; ++attempt) {

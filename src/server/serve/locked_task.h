@@ -65,6 +65,8 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
 
   Async<std::optional<Held>> wait_for_holder();
   Async<std::optional<Held>> take_over(std::uint64_t nonce, const LockRenewal& last);
+  // Commits the transaction.
+  Async<void> remove_lock(Entity& entity, Transaction& transaction);
   Async<void> set_aside(Held held);
   Async<void> leave(const Held& held);
   Async<void> hold(const Held& held);

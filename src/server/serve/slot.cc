@@ -72,6 +72,10 @@ Status Slot::submit(Operation operation, const Executor& executor) {
   bool watch = false;
   std::optional<OneShot<std::monostate>> to_wake;
   operation.loop = context_of(executor);
+  const Loop& home = core().home;
+  // A callback that waits keeps its turn meanwhile, and would for ever where its loop does not run any more.
+  const bool at_home = served_->behaviour().has_waiting_callbacks() &&
+                       !SEMPER_MUTANT("server_waiting_callback_on_a_borrowed_loop");
   {
     std::lock_guard lock(mutex_);
     if (mailbox_.size() + priority_.size() >= kMailboxOperations) {
@@ -80,7 +84,7 @@ Status Slot::submit(Operation operation, const Executor& executor) {
                       " operations waiting; slow down and try again");
     }
     if (!running_) {
-      started = begin_turn(Loop(executor));
+      started = begin_turn(at_home ? home : Loop(executor));
     } else {
       watch = operation.loop != loop_ && wants_watch();
     }
@@ -94,7 +98,12 @@ Status Slot::submit(Operation operation, const Executor& executor) {
   }
   if (to_wake) to_wake->set({});
   if (watch) begin_watch();
-  if (started != 0) start(started, executor);
+  if (started == 0) return {};
+  if (at_home && !home.runs_here()) {
+    start_at_home(Running(shared_from_this(), started));
+  } else {
+    start(started, at_home ? home.executor() : executor);
+  }
   return {};
 }
 
@@ -246,7 +255,7 @@ Batch Slot::batch_for_group(Running& running) {
 
 void Slot::leave_group(Running running, BatchOutcome& outcome, bool is_done) {
   const std::shared_ptr<Slot> self = running.slot();
-  self->settle(outcome, running.turn());
+  self->settle(outcome, running.turn(), std::nullopt);  // no group takes a lock
   Round round;
   {
     std::lock_guard lock(self->mutex_);
@@ -314,13 +323,22 @@ Task<void> Slot::run(Running running) {
       Batch batch(*self->served_, self->target_, desk, running, std::move(round.operations),
                   round.noticed ? Batch::Notice::queue : Batch::Notice::none);
       BatchOutcome outcome = co_await batch.run();
-      self->settle(outcome, running.turn());
+      std::optional<Gate::Holder> for_lock;
+      if (outcome.lock) {
+        if (auto entered = self->core().gate.enter()) for_lock = std::move(*entered);
+      }
+      if (outcome.lock && !for_lock && !SEMPER_MUTANT("server_stopped_host_leaves_its_new_lock")) {
+        // Nobody enters a host that stops. This runner is inside.
+        co_await self->attend_here(std::move(*outcome.lock));
+        outcome.lock.reset();
+      }
+      self->settle(outcome, running.turn(), std::move(for_lock));
     }
     if (rounds % kRoundsPerYield == 0) co_await asio::post(asio::use_awaitable);
   }
 }
 
-void Slot::settle(BatchOutcome& outcome, std::uint64_t turn) {
+void Slot::settle(BatchOutcome& outcome, std::uint64_t turn, std::optional<Gate::Holder> inside) {
   if (!outcome.undone.empty()) give_back(std::move(outcome.undone));
   {
     std::lock_guard lock(mutex_);
@@ -333,9 +351,9 @@ void Slot::settle(BatchOutcome& outcome, std::uint64_t turn) {
       noticed_at_ = kUnknownVersion;
     }
   }
-  if (outcome.is_locked_by_others) attend_lock(std::nullopt);
+  if (outcome.is_locked_by_others) attend_lock(std::nullopt, std::nullopt);
   // Where the turn is over, whoever runs now finds the lock, and waits for its lease.
-  if (outcome.lock && has_turn(turn)) attend_lock(std::move(*outcome.lock));
+  if (outcome.lock && has_turn(turn)) attend_lock(std::move(*outcome.lock), std::move(inside));
 }
 
 std::optional<Operation> Slot::take_priority(std::uint64_t turn) {
@@ -405,20 +423,33 @@ class Slot::Attending {
   std::shared_ptr<Slot> slot_;
 };
 
-void Slot::attend_lock(std::optional<LockedTask::Held> held) {
+void Slot::attend_lock(std::optional<LockedTask::Held> held, std::optional<Gate::Holder> inside) {
   {
     std::lock_guard lock(mutex_);
     if (std::exchange(lock_attended_, true) && !held) return;
   }
-  core().home.spawn(
-      [self = shared_from_this(), held = std::move(held)] { return attend(self, held); });
+  // Shared, as a holder is not copied.
+  const auto with = std::make_shared<std::optional<Gate::Holder>>(std::move(inside));
+  core().home.spawn([self = shared_from_this(), held = std::move(held), with] {
+    return attend(self, held, std::move(*with));
+  });
 }
 
-Task<void> Slot::attend(std::shared_ptr<Slot> self, std::optional<LockedTask::Held> held) {
-  auto inside = self->core().gate.enter();
-  if (!inside) co_return;
+Task<void> Slot::attend(std::shared_ptr<Slot> self, std::optional<LockedTask::Held> held,
+                        std::optional<Gate::Holder> inside) {
+  if (!inside) {
+    if (auto entered = self->core().gate.enter()) inside = std::move(*entered);
+  }
+  // Left before what it is of goes: the parameters go in any order.
+  const std::optional<Gate::Holder> until_the_end = std::move(inside);
+  if (!until_the_end) co_return;
   const Attending attending(self);
   const auto task = std::make_shared<LockedTask>(self->served_, self->target_);
+  co_await task->run(std::move(held));
+}
+
+Task<void> Slot::attend_here(LockedTask::Held held) {
+  const auto task = std::make_shared<LockedTask>(served_, target_);
   co_await task->run(std::move(held));
 }
 

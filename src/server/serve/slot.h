@@ -7,13 +7,14 @@
 // messages come between batches, and during the pauses of one that waits to try again.
 //
 // Whose loop the runner is on. A caller that finds nobody at work starts it on its own loop, which
-// is the quickest. That loop is only borrowed: the runner goes on at the host's own as soon as no
-// caller of the borrowed one waits any more, where that one is destroyed, and where it does not run
-// while others wait (kLoopPatience; but a callback that takes its time is waited for). Who runs is
-// said by the number of the turn. A runner that has lost its turn and goes on later, because its
-// loop does, finds that out before it runs a callback and before it takes anything from the slot; a
-// commit of it that was under way meanwhile is one as of another process. Callers of other loops
-// whose operations it had in hand get outcome_unknown.
+// is the quickest; where callbacks may wait, it is started at the host's own. A caller's loop is
+// only borrowed: the runner goes on at the host's as soon as no caller of the borrowed one waits any
+// more, where that one is destroyed, and where it does not run while others wait (kLoopPatience; but
+// a callback that takes its time is waited for). Who runs is said by the number of the turn. A
+// runner that has lost its turn and goes on later, because its loop does, finds that out before it
+// runs a callback and before it takes anything from the slot; a commit of it that was under way
+// meanwhile is one as of another process. Callers of other loops whose operations it had in hand get
+// outcome_unknown.
 //
 // Bounds: kMailboxOperations waiting operations, then `retry`; those of a batch are batch.h's.
 #pragma once
@@ -70,7 +71,7 @@ class Slot : public std::enable_shared_from_this<Slot> {
        std::shared_ptr<const Target> target);
 
   // Hands the operation to the runner, which is started on this executor, the caller's, where none
-  // runs.
+  // runs (at home where callbacks may wait).
   Status submit(Operation operation, const Executor& executor);
 
   // The durable queue may hold messages: the index said so at this version, or somebody who read no
@@ -123,15 +124,18 @@ class Slot : public std::enable_shared_from_this<Slot> {
   // With the lock: the turn is over, with nothing left to do. What is given back then is in the
   // round.
   void rest(Running& running, Round& round);
-  void settle(BatchOutcome& outcome, std::uint64_t turn);
+  void settle(BatchOutcome& outcome, std::uint64_t turn, std::optional<Gate::Holder> inside);
   std::optional<Operation> take_priority(std::uint64_t turn);
   Async<void> pause(Running& running, Duration duration);
   // What a runner that lost its turn had not done: whoever runs now does it.
   void give_back(std::vector<Operation> operations);
   void give_back(Operation operation);
   // Holds the lock, or waits for its holder, unless this process does so already.
-  void attend_lock(std::optional<LockedTask::Held> held);
-  static Task<void> attend(std::shared_ptr<Slot> self, std::optional<LockedTask::Held> held);
+  // `inside`: of the gate, for who holds it: a host that stops leaves the lock before it ends.
+  void attend_lock(std::optional<LockedTask::Held> held, std::optional<Gate::Holder> inside);
+  static Task<void> attend(std::shared_ptr<Slot> self, std::optional<LockedTask::Held> held,
+                           std::optional<Gate::Holder> inside);
+  Task<void> attend_here(LockedTask::Held held);
 
   // Turns (slot_turns.cc).
   enum class Lost : std::uint8_t { destroyed, silent };
