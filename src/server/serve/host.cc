@@ -12,6 +12,7 @@
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
 #include "semper/base/value.h"
+#include "semper/env/backoff.h"
 #include "semper/env/cancellation.h"
 #include "server/format/keys.h"
 #include "server/send/store_in_process.h"
@@ -22,11 +23,16 @@
 #include "server/serve/scanner.h"
 #include "server/serve/served_type.h"
 #include "server/serve/session_sweep.h"
+#include "server/serve/waiting.h"
 
 namespace semper {
 namespace {
 
 constexpr std::size_t kHostIdBytes = 8;
+
+// Between attempts to begin with a type that is served later.
+constexpr BackoffOptions kStartBackoff = {.initial = std::chrono::milliseconds(50),
+                                          .maximum = std::chrono::seconds(5)};
 
 std::string default_name() {
   std::string name = "host";
@@ -96,7 +102,9 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
       }
       started = started_;
     }
-    if (started) core_->home.spawn([starting = starting()] { return run_start(starting); });
+    if (started) {
+      core_->home.spawn([self = shared_from_this()] { return start_served_later(self); });
+    }
   }
 
   // On the host's loop: one that begins on a caller's could stay there for ever, and with it the
@@ -222,6 +230,23 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     starting->done.set(co_await starting->self->start_here());
   }
 
+  // Nobody waits for it: it goes on until it is done, or the host stops.
+  static Task<void> start_served_later(std::shared_ptr<Impl> self) {
+    auto& core = *self->core_;
+    auto inside = core.gate.enter();
+    if (!inside) co_return;
+    // Left before what it is of goes: the parameters go in any order.
+    const Gate::Holder until_the_end = std::move(*inside);
+    Backoff backoff(kStartBackoff, *core.env().random);
+    while (!core.stopping.stop_requested()) {
+      const Status started = co_await self->start_here();
+      if (started || started.error().kind() == ErrorKind::closed) co_return;
+      core.trouble.failed(core.clock().now(), "beginning to serve a type", started.error());
+      if (SEMPER_MUTANT("server_served_later_tried_once")) co_return;
+      co_await internal::wait_for_news(core, nullptr, {}, backoff.next());
+    }
+  }
+
   // Where no host is registered, none has died since all was well.
   Async<void> learn_of_others() {
     const auto hosts = internal::host_range(core_->tenant.prefix());
@@ -305,6 +330,17 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
 
 namespace {
 
+// A bound of zero is a host that does nothing, and says nothing.
+HostOptions checked(HostOptions options) {
+  const auto refuse = [](const char* option, const char* what) {
+    throw std::logic_error(std::string("HostOptions::") + option + " is 0, and " + what +
+                           "; give it at least 1");
+  };
+  if (options.batch_messages == 0) refuse("batch_messages", "no transaction would take a message");
+  if (options.active_entities == 0) refuse("active_entities", "no queue would be processed");
+  return options;
+}
+
 Tenant opened(Tenant tenant) {
   if (tenant.store()) return tenant;
   throw ErrorException(tenant.store().error().in("a host has no store to serve, it did not open"));
@@ -313,7 +349,7 @@ Tenant opened(Tenant tenant) {
 }  // namespace
 
 Host::Host(Tenant tenant, HostOptions options)
-    : impl_(std::make_shared<Impl>(opened(std::move(tenant)), std::move(options))) {}
+    : impl_(std::make_shared<Impl>(opened(std::move(tenant)), checked(std::move(options)))) {}
 
 Host::~Host() {
   impl_->abandon();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
@@ -32,12 +33,30 @@ std::int64_t milliseconds(WallTime time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
 }
 
+// As many as there are hosts.
+Async<std::vector<KeyValue>> all_rows(Transaction& transaction, KeyRange rest) {
+  std::vector<KeyValue> rows;
+  RangeOptions options;
+  options.mode = ReadMode::snapshot;
+  for (bool more = true; more;) {
+    SEMPER_CO_TRY(auto page, co_await transaction.get_range(rest, options));
+    more = page.more && !page.rows.empty();
+    if (more) rest.begin = key_after(page.rows.back().key);
+    for (auto& row : page.rows) rows.push_back(std::move(row));
+  }
+  co_return rows;
+}
+
 }  // namespace
 
 Membership::Membership(std::shared_ptr<HostCore> core) : core_(std::move(core)) {}
 
 Async<void> Membership::join(Types types) {
   SEMPER_CO_TRY(const auto turn, co_await turns_.take());
+  // Its row is gone, or goes now: nobody would take another one away.
+  if (core_->stopping.stop_requested() && !SEMPER_MUTANT("server_start_outlives_stop")) {
+    co_return fail(ErrorKind::closed, "the host is stopping");
+  }
   {
     std::lock_guard lock(mutex_);
     types_ = std::move(types);
@@ -104,10 +123,9 @@ Async<Membership::Sightings> Membership::look_at_hosts(Transaction& transaction,
   const Bytes own = host_key(prefix, core_->id);
   // Of hosts that do not say theirs: those of 0.1.0.
   const Duration unsaid = std::max(core_->options.host_lease, HostOptions().host_lease);
-  SEMPER_CO_TRY(const auto page,
-                co_await transaction.get_range(host_range(prefix), {.mode = ReadMode::snapshot}));
+  SEMPER_CO_TRY(const auto rows, co_await all_rows(transaction, host_range(prefix)));
   Sightings seen;
-  for (const auto& row : page.rows) {
+  for (const auto& row : rows) {
     auto record = decode_alive(row.value);
     if (!record) continue;
     Sighting sighting{record->renewals,
@@ -136,9 +154,8 @@ Async<Membership::Sightings> Membership::look_at_hosts(Transaction& transaction,
 // Rows of hosts that are gone go, whoever has removed the host's own.
 Async<void> Membership::look_at_speech(Transaction& transaction, Sightings& seen) const {
   const auto& prefix = core_->tenant.prefix();
-  SEMPER_CO_TRY(const auto page,
-                co_await transaction.get_range(speech_range(prefix), {.mode = ReadMode::snapshot}));
-  for (const auto& row : page.rows) {
+  SEMPER_CO_TRY(const auto rows, co_await all_rows(transaction, speech_range(prefix)));
+  for (const auto& row : rows) {
     const auto host = host_key_of_speech(prefix, row.key);
     if (!host) continue;
     const auto speaker = seen.find(*host);
@@ -183,40 +200,50 @@ Duration Membership::until_next_look() const {
   return look_interval(shortest);
 }
 
+Task<std::unique_ptr<Watch>> Membership::watch_others() {
+  Transaction transaction = core_->store().begin();
+  auto watching = co_await transaction.watch(hosts_wake_key(core_->tenant.prefix()));
+  if (!watching) co_return nullptr;
+  co_return std::move(*watching);
+}
+
+Async<void> Membership::look_around(bool renews) {
+  SEMPER_CO_TRY(const auto turn, co_await turns_.take());
+  if (core_->stopping.stop_requested()) co_return Status{};
+  if (renews) {
+    SEMPER_CO_TRY_STATUS(co_await renew());
+  }
+  co_return co_await observe();
+}
+
 Task<void> Membership::run(std::shared_ptr<Membership> self,
                            std::function<Async<void>()> housekeeping) {
   auto& core = *self->core_;
   const Duration interval = renewal_interval(core.options.host_lease);
   MonotonicTime renew_at = core.clock().after(interval);
   while (!core.stopping.stop_requested()) {
-    std::unique_ptr<Watch> watch;
-    {
-      Transaction transaction = core.store().begin();
-      auto watching = co_await transaction.watch(hosts_wake_key(core.tenant.prefix()));
-      if (watching) watch = std::move(*watching);
-    }
-    const Duration pause = std::min(self->until_next_look(), renew_at - core.clock().now());
-    co_await wait_for_news(core, std::move(watch), {}, std::max(Duration(0), pause));
-    if (core.stopping.stop_requested()) break;
-    const auto turn = co_await self->turns_.take();
-    if (!turn) break;
-    Status status;
+    // Before the look: whatever changes after that ends the wait.
+    std::unique_ptr<Watch> watch = co_await self->watch_others();
     const bool due = core.clock().now() >= renew_at;
-    if (due) {
-      renew_at = core.clock().after(interval);
-      status = co_await self->renew();
-    }
-    if (status) status = co_await self->observe();
+    if (due) renew_at = core.clock().after(interval);
+    const Status status = co_await self->look_around(due);
     if (!status && self->must_end(status.error())) co_return;
+    if (core.stopping.stop_requested()) break;
     if (status) {
       core.trouble.succeeded(core.clock().now());
     } else {
       core.trouble.failed(core.clock().now(), "the host's registration was not renewed",
                           status.error());
     }
-    if (!due || !status) continue;
-    const Status kept = co_await housekeeping();
-    if (!kept) log_warning("server", kept.error().to_string());
+    if (due && status) {
+      const Status kept = co_await housekeeping();
+      if (!kept) log_warning("server", kept.error().to_string());
+    }
+    if (SEMPER_MUTANT("server_hosts_looked_at_before_the_watch")) {
+      watch = co_await self->watch_others();
+    }
+    const Duration pause = std::min(self->until_next_look(), renew_at - core.clock().now());
+    co_await wait_for_news(core, std::move(watch), {}, std::max(Duration(0), pause));
   }
   const Status left = co_await self->leave();
   if (!left) {

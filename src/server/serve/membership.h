@@ -60,6 +60,10 @@ class Membership : public std::enable_shared_from_this<Membership> {
   };
   using Sightings = std::map<Bytes, Sighting>;
 
+  // Null where the store refuses: the next look comes by its time.
+  Task<std::unique_ptr<Watch>> watch_others();
+  // One round.
+  Async<void> look_around(bool renews);
   Async<void> renew();
   Async<void> observe();
   Async<Sightings> look_at_hosts(Transaction& transaction, Duration now) const;
