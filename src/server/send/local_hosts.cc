@@ -25,9 +25,11 @@ bool LocalHosts::add(const Bytes& tenant_prefix, const std::shared_ptr<LocalServ
 }
 
 void LocalHosts::remove(const Bytes& tenant_prefix, const LocalServer& server) {
+  std::vector<std::shared_ptr<LocalServer>> others;  // destroyed without the lock
   std::lock_guard lock(mutex_);
   std::erase_if(entries_, [&](const Entry& entry) {
-    const auto known = entry.server.lock();
+    others.push_back(entry.server.lock());
+    const auto& known = others.back();
     return !known || (known.get() == &server && entry.tenant_prefix == tenant_prefix);
   });
 }

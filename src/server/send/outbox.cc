@@ -120,16 +120,43 @@ Async<void> Outbox::wait_beside(OneShot<Status> done) {
     auto sent = co_await done.wait_until(clock, clock.after(kLoopPatience));
     if (sent) co_return std::move(*sent);
     if (sent.error().kind() != ErrorKind::timeout) co_return fail(sent.error());
-    Loop loop;
-    std::uint64_t turn = 0;
-    {
-      std::lock_guard lock(mutex_);
-      turn = turn_;
-      loop = runner_loop_;
+    look_at_runner(watch);
+  }
+}
+
+void Outbox::look_at_runner(LoopWatch& watch) {
+  Loop loop;
+  std::uint64_t turn = 0;
+  {
+    std::lock_guard lock(mutex_);
+    turn = turn_;
+    loop = runner_loop_;
+  }
+  if (watch.is_dead(loop, turn)) {
+    pass_on(turn, "the loop that was sending the message does not run any more");
+  }
+}
+
+void Outbox::watch_for(const std::shared_ptr<Outbox>& self, const Loop& loop,
+                       std::vector<OneShot<Status>> unanswered) {
+  if (unanswered.empty() || SEMPER_MUTANT("server_outbox_forgets_who_waited_for_itself")) return;
+  // Weak: a loop that is never run again must not keep the store.
+  loop.post([weak = std::weak_ptr<Outbox>(self), executor = loop.executor(),
+             unanswered = std::move(unanswered)] {
+    if (auto outbox = weak.lock()) {
+      asio::co_spawn(executor, watch(std::move(outbox), unanswered), asio::detached);
     }
-    if (watch.is_dead(loop, turn)) {
-      pass_on(turn, "the loop that was sending the message does not run any more");
-    }
+  });
+}
+
+Task<void> Outbox::watch(std::shared_ptr<Outbox> self, std::vector<OneShot<Status>> unanswered) {
+  Clock& clock = *self->store_.env().clock;
+  LoopWatch watch;
+  while (true) {
+    std::erase_if(unanswered, [](const auto& done) { return done.is_set(); });
+    if (unanswered.empty()) co_return;
+    static_cast<void>(co_await sleep_for(clock, kLoopPatience));
+    self->look_at_runner(watch);
   }
 }
 
@@ -159,11 +186,17 @@ void Outbox::pass_on(std::uint64_t turn, const char* why) {
   std::shared_ptr<Publications> lost;
   std::deque<Publication> orphans;
   std::shared_ptr<Runner> next;
+  Loop before;
+  std::vector<OneShot<Status>> left_there;
   {
     std::lock_guard lock(mutex_);
     if (!running_ || turn_ != turn) return;
     lost = std::move(current_);
-    next = next_runner(Loop(runner_loop_));
+    before = runner_loop_;
+    for (const auto& publication : waiting_) {
+      if (publication.loop == before) left_there.push_back(publication.done);
+    }
+    next = next_runner(before);
     if (!next) {
       orphans.swap(waiting_);
       waiting_bytes_ = 0;
@@ -175,7 +208,9 @@ void Outbox::pass_on(std::uint64_t turn, const char* why) {
     }
   }
   for (auto& publication : orphans) publication.done.set(fail(ErrorKind::closed, why));
-  if (next) start(std::move(next));
+  if (!next) return;
+  watch_for(shared_from_this(), before, std::move(left_there));
+  start(std::move(next));
 }
 
 Task<void> Outbox::run(std::shared_ptr<Runner> runner) {
@@ -296,9 +331,18 @@ Async<void> Outbox::meet_keys(Transaction& transaction, const Publications& batc
   KeyBook book;
   for (const auto& publication : batch) {
     if (!publication.keyed || publication.refused) continue;
-    SEMPER_CO_TRY_STATUS(co_await meet(transaction, *publication.target, publication.event,
-                                       publication.messages.front(), publication.caller,
-                                       *publication.keyed, book));
+    KeyedSend& keyed = *publication.keyed;
+    const Status met = co_await meet(transaction, *publication.target, publication.event,
+                                     publication.messages.front(), publication.caller, keyed, book);
+    if (met) continue;
+    // What cannot be read is of this key alone; what the store says is of them all.
+    const bool of_the_store =
+        met.error().kind() != ErrorKind::corrupt && met.error().kind() != ErrorKind::unsupported;
+    if (of_the_store || SEMPER_MUTANT("server_unreadable_key_fails_all")) {
+      co_return fail(met.error());
+    }
+    keyed.is_sent = false;
+    keyed.answer.emplace(fail(met.error()));
   }
   book.settle(transaction, batch.front().target->tenant.prefix());
   co_return Status{};

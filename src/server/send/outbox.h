@@ -7,6 +7,7 @@
 // The loop of a publisher sends for all while publishers of that loop wait; then the loop of the
 // next one does. A loop that is destroyed, or that does not run any more while others wait
 // (kLoopPatience), is followed by another; what it was committing then has an unknown outcome.
+// Whoever waits for another loop than its own looks whether that one runs.
 //
 // Bounds: kOutboxBytes waiting; past that submit() answers `retry`. Durability: an operation is
 // answered when the transaction that holds all of it has committed.
@@ -88,6 +89,12 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   // The turn has ended before its work: the loop is gone, or does not run.
   void pass_on(std::uint64_t turn, const char* why);
   Async<void> wait_beside(OneShot<Status> done);
+  // Looks at the loop that sends now. To be called every kLoopPatience.
+  void look_at_runner(LoopWatch& watch);
+  // For those that waited for a runner on their own loop, without a timer, and now wait for another one.
+  static void watch_for(const std::shared_ptr<Outbox>& self, const Loop& loop,
+                        std::vector<OneShot<Status>> unanswered);
+  static Task<void> watch(std::shared_ptr<Outbox> self, std::vector<OneShot<Status>> unanswered);
   // The invariants, with the lock held.
   void check() const;
 
