@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "server/format/keys.h"
 #include "server/loops_test_support.h"
 
 namespace semper {
@@ -209,6 +210,96 @@ INSTANTIATE_TEST_SUITE_P(Operations, BorrowedLoops,
                                             ::testing::ValuesIn(kBorrowedEnds)),
                          borrowed_name_of);
 
+// Its callbacks wait, 50 ms each.
+struct Slowly {
+  using State = std::int64_t;
+  struct Add {
+    using Reply = std::int64_t;
+  };
+  using Messages = semper::Messages<Add>;
+
+  Clock* clock = nullptr;
+
+  Result<State> init(const EntityId&) { return 0; }
+  Task<Reply<std::int64_t>> handle_call(const Add&, State& s, Context&) {
+    static_cast<void>(co_await sleep_for(*clock, 50ms));
+    co_return Reply<std::int64_t>(++s);
+  }
+};
+
+enum class Urgency : std::uint8_t { normal, priority };
+
+Async<void> add_slowly(Ref<Slowly> to, Urgency urgency) {
+  const CallOptions patient{kForever};
+  const Slowly::Add message;
+  if (urgency == Urgency::priority) {
+    const auto done = co_await to.priority_call(message, patient);
+    co_return without_value(done);
+  }
+  const auto done = co_await to.call(message, patient);
+  co_return without_value(done);
+}
+
+Settled start_slowly(Loop& loop, Ref<Slowly> slowly, Urgency urgency) {
+  auto outcome = std::make_shared<std::optional<Status>>();
+  asio::co_spawn(
+      loop,
+      [](Ref<Slowly> to, Urgency how, Settled out) -> Task<void> {
+        const Status done = co_await add_slowly(std::move(to), how);
+        out->emplace(done);
+      }(std::move(slowly), urgency, outcome),
+      asio::detached);
+  return outcome;
+}
+
+class WaitingOnLoops : public ::testing::TestWithParam<std::tuple<Urgency, BorrowedEnd>> {
+ protected:
+  bool round(std::size_t handlers) {
+    const auto& [urgency, end] = GetParam();
+    LoopsWorld world(LoopsWorld::Pace::slow);
+    world.make_host();
+    auto behaviour = std::make_shared<Slowly>();
+    behaviour->clock = &world.clock_;
+    world.host->serve(behaviour);
+    const auto started = start(world.host_loop, ref<BorrowedTally>(*world.store, "t"),
+                               [&](Ref<BorrowedTally>) { return world.host->start(); });
+    EXPECT_TRUE(world.run_until([&] { return started->has_value(); }, kBound, {&world.host_loop}));
+    const auto slowly = ref<Slowly>(*world.store, "s");
+    const auto of_a = start_slowly(*world.a, slowly, urgency);
+    if (!world.run_a(handlers, [&] { return of_a->has_value(); })) return false;
+    if (end == BorrowedEnd::destroyed) world.a.reset();
+    const std::vector<Loop*> loops{&world.b, &world.host_loop};
+    const std::vector<Settled> after = {start_slowly(world.b, slowly, Urgency::normal),
+                                        start_slowly(world.b, slowly, Urgency::priority)};
+    for (const auto& outcome : after) {
+      EXPECT_TRUE(world.run_until([&] { return outcome->has_value(); }, kBound, loops)) << "hangs";
+      if (*outcome && !**outcome) ADD_FAILURE() << (*outcome)->error().to_string();
+    }
+    if (end == BorrowedEnd::run_again_later) {
+      EXPECT_TRUE(world.run_until([&] { return of_a->has_value(); }, kBound,
+                                  {world.a.get(), &world.b, &world.host_loop}));
+    }
+    const auto stopped = start(world.b, ref<BorrowedTally>(*world.store, "t"),
+                               [&](Ref<BorrowedTally>) { return world.host->stop(); });
+    EXPECT_TRUE(world.run_until([&] { return stopped->has_value(); }, kBound, loops))
+        << "the host does not stop";
+    return true;
+  }
+};
+
+TEST_P(WaitingOnLoops, keep_nobody_else_whenever_they_end) {
+  std::size_t handlers = 0;
+  while (round(handlers)) {
+    ++handlers;
+    if (HasFailure()) FAIL() << "after " << handlers - 1 << " handlers of A";
+  }
+  EXPECT_GT(handlers, 1u) << "nothing was tried";
+}
+
+INSTANTIATE_TEST_SUITE_P(Urgencies, WaitingOnLoops,
+                         ::testing::Combine(::testing::Values(Urgency::normal, Urgency::priority),
+                                            ::testing::ValuesIn(kBorrowedEnds)));
+
 class BorrowedLoop : public ::testing::Test, public LoopsWorld {
  protected:
   BorrowedLoop() : behaviour(std::make_shared<BorrowedTally>()) {
@@ -347,6 +438,72 @@ TEST(SendingLoops, loops_that_are_gone_leave_nothing_that_keeps_the_store) {
   EXPECT_FALSE(*of_a) << "its coroutine was destroyed";
   world.store.reset();
   EXPECT_EQ(world.gate.use_count(), 1) << "what waited for a loop that is gone keeps the store";
+}
+
+// L sends, does not run for a while, and B sends for all. Then L runs, and B does not any more.
+TEST(SendingLoops, loops_that_come_back_do_not_wait_for_ever_for_the_one_that_sent_for_them) {
+  LoopsWorld world;
+  world.gate->closed = true;
+  const auto cast = [](Ref<BorrowedTally> to) { return to.cast(BorrowedTally::Add{1}); };
+  const auto tally = ref<BorrowedTally>(*world.store, "t");
+  const auto first = start(*world.a, tally, cast);
+  world.run({world.a.get()});
+  const auto second = start(*world.a, tally, cast);
+  world.run({world.a.get()});
+  const auto of_b = start(world.b, tally, cast);
+  world.run({&world.b});
+  world.pass(4s, {&world.b});
+  ASSERT_EQ(world.gate->waiting.size(), 2u) << "B sends for all";
+  world.gate->open();
+  EXPECT_TRUE(world.run_until([&] { return second->has_value(); }, kBound, {world.a.get()}))
+      << "waits for ever";
+  ASSERT_TRUE(second->has_value() && first->has_value());
+  if (!**second) {
+    EXPECT_EQ((*second)->error().kind(), ErrorKind::outcome_unknown);
+  }
+  const auto later = start(*world.a, tally, cast);
+  EXPECT_TRUE(world.run_until([&] { return later->has_value(); }, kBound, {world.a.get()}));
+  EXPECT_TRUE(*later && **later);
+}
+
+TEST(SendingLoops, a_key_that_cannot_be_read_fails_its_own_message_alone) {
+  LoopsWorld world;
+  const EntityId id{std::string(type_name<BorrowedTally>()), "t"};
+  const Tenant tenant(*world.store);
+  const auto spoil = [&](Ref<BorrowedTally>) -> Async<void> {
+    const auto write = [&](Transaction& transaction) -> Async<void> {
+      const internal::EntityKeys keys(tenant.prefix(), id);
+      transaction.set(keys.key("Add", "spoilt"), "no record");
+      co_return Status{};
+    };
+    co_return co_await world.store->transact(write);
+  };
+  const auto tally = ref<BorrowedTally>(tenant, "t");
+  const auto spoilt = start(world.b, tally, spoil);
+  world.run({&world.b});
+  ASSERT_TRUE(*spoilt && **spoilt);
+  // In one batch: they come while another commit is under way.
+  world.gate->closed = true;
+  const auto cast = [](Ref<BorrowedTally> to) { return to.cast(BorrowedTally::Add{1}); };
+  const auto keyed = [](Ref<BorrowedTally> to) -> Async<void> {
+    CastOptions options;
+    options.key = IdempotencyKey{"spoilt"};
+    const BorrowedTally::Add message;
+    co_return co_await to.cast(message, options);
+  };
+  const auto before = start(world.b, tally, cast);
+  world.run({&world.b});
+  const auto of_key = start(world.b, tally, keyed);
+  const auto beside = start(world.b, tally, cast);
+  world.run({&world.b});
+  world.gate->open();
+  world.run({&world.b});
+  EXPECT_TRUE(*before && **before);
+  ASSERT_TRUE(of_key->has_value());
+  ASSERT_FALSE(**of_key);
+  EXPECT_EQ((*of_key)->error().kind(), ErrorKind::corrupt);
+  ASSERT_TRUE(beside->has_value());
+  EXPECT_TRUE(**beside) << (*beside)->error().to_string();
 }
 
 // A host that is started from A.

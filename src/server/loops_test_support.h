@@ -36,6 +36,7 @@ class GatedBackend final : public Backend {
       waiting.push_back(through);
       SEMPER_CO_TRY_STATUS(co_await through.wait());
     }
+    if (refuses) co_return fail(*refuses, "no commit goes through");
     co_return co_await inner_->commit(std::move(request));
   }
   Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override {
@@ -46,6 +47,7 @@ class GatedBackend final : public Backend {
   Async<void> close() override { return inner_->close(); }
 
   bool closed = false;
+  std::optional<ErrorKind> refuses;
   std::deque<OneShot<std::monostate>> waiting;
   void let_one_through() {
     auto first = waiting.front();

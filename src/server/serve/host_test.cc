@@ -166,5 +166,16 @@ TEST_F(HostNames, a_name_that_no_entity_can_have_is_refused) {
   EXPECT_NE(refusal([&] { host.serve<Nameless>(); }).find("a/b"), std::string::npos);
 }
 
+TEST_F(HostNames, bounds_that_let_nothing_through_are_refused) {
+  HostOptions nothing = options;
+  nothing.batch_messages = 0;
+  EXPECT_NE(refusal([&] { const Host host(*store, nothing); }).find("batch_messages is 0"),
+            std::string::npos);
+  nothing = options;
+  nothing.active_entities = 0;
+  EXPECT_NE(refusal([&] { const Host host(*store, nothing); }).find("active_entities is 0"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace semper
