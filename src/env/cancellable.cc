@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/env/direct_executor.h"
 #include "semper/env/serial.h"
 
 namespace semper::internal {
@@ -73,16 +74,20 @@ void Cancellable::arm(const std::shared_ptr<Cancellable>& self, CancellableDeadl
 void Cancellable::register_with(const std::shared_ptr<Cancellable>& self, const Executor& serial) {
   auto registry = WaiterRegistry::of(
       asio::query(serial, asio::execution::context_as<asio::execution_context&>));
-  std::lock_guard lock(self->mutex_);
-  SEMPER_ASSERT(!self->registry_, "it is started once");
-  if (self->over_) return;
+  std::optional<Executor> direct;
   {
-    auto registered = registry->lock();
-    registry->link(*self);
-    self->serial_ = serial;
+    std::lock_guard lock(self->mutex_);
+    SEMPER_ASSERT(!self->registry_, "it is started once");
+    if (self->over_) return;
+    {
+      auto registered = registry->lock();
+      registry->link(*self);
+      self->serial_ = serial;
+    }
+    self->registry_ = std::move(registry);
+    if (self->fired_) direct = post_signal(self);
   }
-  self->registry_ = std::move(registry);
-  if (self->fired_) post_signal(self);
+  if (direct) emit_on(*direct, self);
 }
 
 // The deadline's callback first: who learns of the cancellation finds out why.
@@ -94,15 +99,25 @@ void Cancellable::fire(const std::shared_ptr<Cancellable>& self, Why why) {
     if (why == Why::deadline) passed.swap(self->on_passed_);
   }
   if (passed) passed();
-  std::lock_guard lock(self->mutex_);
-  if (self->over_ || std::exchange(self->fired_, true)) return;
-  if (self->registry_) post_signal(self);
+  std::optional<Executor> direct;
+  {
+    std::lock_guard lock(self->mutex_);
+    if (self->over_ || std::exchange(self->fired_, true)) return;
+    if (self->registry_) direct = post_signal(self);
+  }
+  if (direct) emit_on(*direct, self);
 }
 
-void Cancellable::post_signal(const std::shared_ptr<Cancellable>& self) {
+std::optional<Executor> Cancellable::post_signal(const std::shared_ptr<Cancellable>& self) {
   auto registered = self->registry_->lock();
-  if (!self->serial_) return;
-  asio::post(*self->serial_, [self] {
+  if (!self->serial_) return std::nullopt;
+  if (is_direct(*self->serial_)) return self->serial_;  // its context does not go away
+  emit_on(*self->serial_, self);
+  return std::nullopt;
+}
+
+void Cancellable::emit_on(const Executor& executor, const std::shared_ptr<Cancellable>& self) {
+  asio::post(executor, [self] {
     if (!self->ended_) self->signal_.emit(asio::cancellation_type::terminal);
   });
 }

@@ -12,6 +12,13 @@ namespace {
 
 constinit thread_local bool may_block = false;
 
+void assert_none_is_this_thread(const std::vector<std::thread>& threads) {
+  for (const auto& thread : threads) {
+    SEMPER_ASSERT(thread.get_id() != std::this_thread::get_id(),
+                  "a scheduler's own thread cannot wait for the scheduler");
+  }
+}
+
 }  // namespace
 
 Status check_may_block(std::string_view what) {
@@ -30,12 +37,19 @@ Scheduler::Scheduler(SchedulerOptions options) {
   auto& context = state_->context;
   if (options.threads == 1) declare_single_threaded(context);
   const std::string name = options.name.substr(0, 15);
-  for (std::size_t i = 0; i < options.threads; ++i) {
-    state_->threads.emplace_back([&context, name, blocking = options.blocking] {
-      may_block = blocking == SchedulerOptions::Blocking::is_allowed;
-      pthread_setname_np(pthread_self(), name.c_str());
-      context.run();
-    });
+  state_->threads.reserve(options.threads);
+  try {
+    for (std::size_t i = 0; i < options.threads; ++i) {
+      state_->threads.emplace_back([&context, name, blocking = options.blocking] {
+        may_block = blocking == SchedulerOptions::Blocking::is_allowed;
+        pthread_setname_np(pthread_self(), name.c_str());
+        context.run();
+      });
+    }
+  } catch (...) {  // this thread could not be started; those before it were
+    stop();
+    for (auto& thread : state_->threads) thread.join();
+    throw;
   }
 }
 
@@ -44,7 +58,7 @@ Scheduler::~Scheduler() {
     static_cast<void>(state_.release());
     return;
   }
-  assert_outside();
+  assert_none_is_this_thread(state_->threads);
   stop();
   for (auto& thread : state_->threads) thread.join();
 }
@@ -61,9 +75,10 @@ void Scheduler::assert_outside() const {
         "a scheduler that was made before the process forked has no threads in the child; make one "
         "there");
   }
-  for (const auto& thread : state_->threads) {
-    SEMPER_ASSERT(thread.get_id() != std::this_thread::get_id(),
-                  "a scheduler's own thread cannot wait for the scheduler");
+  assert_none_is_this_thread(state_->threads);
+  if (state_->context.stopped()) {
+    throw std::logic_error(
+        "a scheduler that was stopped runs nothing more: there is no wait for it");
   }
 }
 

@@ -2,13 +2,18 @@
 
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <mutex>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
+#include "env/sanitizer_test_support.h"
 #include "semper/env/one_shot.h"
 
 namespace semper {
@@ -81,6 +86,35 @@ TEST(Scheduler, coroutines_run_on_as_many_threads_as_asked_for) {
   for (auto& end : ended) EXPECT_EQ(scheduler.block_on(end.wait()), 1);
   EXPECT_EQ(threads.size(), 3u);
   EXPECT_EQ(names, (std::set<std::string>{"a name longer t"}));
+}
+
+TEST(Scheduler, block_on_after_stop_throws_and_does_not_wait) {
+  Scheduler scheduler;
+  scheduler.stop();
+  EXPECT_THROW(scheduler.block_on([]() -> Task<void> { co_return; }()), std::logic_error);
+}
+
+// Exit code 0: it threw what it should.
+[[noreturn]] void start_more_threads_than_there_is_memory_for() {
+  constexpr rlim_t kForFewThreads = 100u << 20;
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit limit{};
+  limit.rlim_cur = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + kForFewThreads;
+  limit.rlim_max = limit.rlim_cur;
+  setrlimit(RLIMIT_AS, &limit);
+  try {
+    const Scheduler many({.threads = 1000});
+  } catch (const std::system_error&) {
+    _exit(0);
+  }
+  _exit(1);
+}
+
+// The threads that were started before it are ended.
+TEST(SchedulerDeathTest, a_thread_that_cannot_be_started_is_an_exception) {
+  if (testing::kSanitized) GTEST_SKIP() << "the sanitizers need their address space";
+  EXPECT_EXIT(start_more_threads_than_there_is_memory_for(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(SchedulerDeathTest, waiting_for_oneself_stops_the_program) {

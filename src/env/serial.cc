@@ -1,5 +1,7 @@
 #include "semper/env/serial.h"
 
+#include "semper/env/direct_executor.h"
+
 namespace semper {
 namespace {
 
@@ -20,6 +22,8 @@ asio::execution_context::id SingleThread::id;
 }  // namespace
 
 Executor serial_executor(const Executor& executor) {
+  // Serial already; and a strand would hide that it runs handlers before post() returns.
+  if (is_direct(executor)) return executor;
   auto& context = asio::query(executor, asio::execution::context_as<asio::execution_context&>);
   if (asio::has_service<SingleThread>(context)) return executor;
   return asio::make_strand(executor);

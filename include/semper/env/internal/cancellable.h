@@ -65,7 +65,9 @@ class Cancellable final : private WaiterHook {
   static void arm(const std::shared_ptr<Cancellable>& self, CancellableDeadline deadline);
   static void register_with(const std::shared_ptr<Cancellable>& self, const Executor& serial);
   static void fire(const std::shared_ptr<Cancellable>& self, Why why);
-  static void post_signal(const std::shared_ptr<Cancellable>& self);  // with the lock
+  // With the lock. Returned: a direct executor, for emit_on() without the lock; else it is posted.
+  static std::optional<Executor> post_signal(const std::shared_ptr<Cancellable>& self);
+  static void emit_on(const Executor& executor, const std::shared_ptr<Cancellable>& self);
   void end();
   void leave_registry();
   std::shared_ptr<void> surrender() override;
