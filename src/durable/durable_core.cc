@@ -94,7 +94,7 @@ DurableCore::DurableCore(DurableHooks hooks, DurableSettings settings)
     : hooks_(std::move(hooks)),
       settings_(std::move(settings)),
       meters_(settings_.metrics != nullptr
-                  ? std::make_unique<Meters>(*settings_.metrics, settings_.name)
+                  ? std::make_unique<Meters>(*settings_.metrics, settings_.metrics_name)
                   : nullptr),
       builders_(settings_.name),
       log_(settings_.name, *settings_.env.clock) {
@@ -195,6 +195,11 @@ void DurableCore::finish(const AttemptPointer& attempt, Outcome built) {
     if (late) return;  // abandoned: the value goes as it came
     attempt_ = nullptr;
     waiters.swap(attempt->waiters);
+    if (built && attempt->is_stale) {
+      value->marked_broken.store(true, std::memory_order_relaxed);
+      built = fail(ErrorKind::retry,
+                   settings_.name + ": invalidate() was called while the value was being built");
+    }
     dropped = std::exchange(value_, std::move(value));
     statistics_.last_attempt = settings_.env.clock->now() - attempt->begun;
     if (meters_) meters_->seconds.record(statistics_.last_attempt);

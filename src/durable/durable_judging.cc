@@ -54,6 +54,7 @@ void DurableCore::announce_intact(const HeldPointer& held) {
   {
     std::lock_guard lock(mutex_);
     if (value_ != held || attempt_ || closed_) return;
+    if (held->marked_broken.load(std::memory_order_relaxed)) return;  // since it was judged
     held->announced_intact.store(true, std::memory_order_relaxed);
     announce(true);
   }
@@ -94,6 +95,8 @@ void DurableCore::break_value(const void* value, ConnectionLog::Cause cause,
   {
     std::lock_guard lock(mutex_);
     if (SEMPER_MUTANT("durable_invalidation_of_an_old_value_breaks_the_new_one")) value = nullptr;
+    // What is being built may have begun with what the event is about.
+    if (attempt_ && value == nullptr) attempt_->is_stale = true;
     if (!value_ || attempt_ || (value != nullptr && value_->address != value)) return;
     value_->marked_broken.store(true, std::memory_order_relaxed);
     note_broken(cause, why);

@@ -48,12 +48,14 @@ Task<bool> DurableCore::repair_once() {
     turn = settings_.turns->try_take(settings_.place);
     if (!turn) co_return true;  // it is in use, and its user will see to it
   }
-  const HeldPointer held = present();
+  HeldPointer held = present();
   if (held) {
     auto broken = is_broken(*held);
     if (!broken) co_return false;  // it cannot be judged: look again later
     if (!*broken && hooks_.probe) {
+      CutOffProbe cut_off(*this, held);
       auto probed = co_await probe(held, kNever);
+      cut_off.has_ended();
       if (!probed) note_probe_failed(held, probed.error());
       if (probed) held->was_of_use.store(true, std::memory_order_relaxed);
       *broken = !probed;
@@ -65,12 +67,28 @@ Task<bool> DurableCore::repair_once() {
   }
   if (SEMPER_MUTANT("durable_repair_heals_nothing")) co_return false;
   const Call once{kNever, WhenDown::fail};  // the loop keeps the pauses
-  auto healed = co_await heal(held, once);
+  // Without a share of the old value: with Overlap::never the attempt waits until that one is gone.
+  auto healed = co_await heal(std::move(held), once);
   // Who waits for the turn has waited for this attempt, unless another place can serve it.
   if (!healed && turn && settings_.turns->places() == 1) {
     settings_.turns->fail_waiting(healed.error());
   }
   co_return healed.has_value();
+}
+
+// Answers for a probe whose coroutine is destroyed before it ends.
+struct DurableCore::ProbeAnswer {
+  explicit ProbeAnswer(OneShot<Status> to) : answer(std::move(to)) {}
+  ProbeAnswer(const ProbeAnswer&) = delete;
+  ProbeAnswer& operator=(const ProbeAnswer&) = delete;
+  ~ProbeAnswer() {
+    answer.set(fail(ErrorKind::closed, "the executor of what the probe waited for is gone"));
+  }
+  OneShot<Status> answer;
+};
+
+DurableCore::CutOffProbe::~CutOffProbe() {
+  if (!has_ended_ && core_.is_exclusive()) core_.note_cut_off(*held_, "its probe was cut off");
 }
 
 Async<void> DurableCore::probe(HeldPointer held, MonotonicTime latest) {
@@ -87,18 +105,20 @@ Async<void> DurableCore::probe(HeldPointer held, MonotonicTime latest) {
       answer.set(fail(ErrorKind::timeout, "the probe passed attempt_deadline"));
     };
   }
-  Cancellable::start(task, serial_executor(executor),
-                     ask_probe(shared_from_this(), std::move(held), answer), std::move(deadline));
+  Cancellable::start(
+      task, serial_executor(executor),
+      ask_probe(shared_from_this(), std::move(held), std::make_unique<ProbeAnswer>(answer)),
+      std::move(deadline));
   auto answered = co_await answer.wait_until(clock(), latest);
   if (!answered) co_return fail(answered.error());
   co_return std::move(*answered);
 }
 
 Task<void> DurableCore::ask_probe(std::shared_ptr<DurableCore> core, HeldPointer held,
-                                  OneShot<Status> answer) {
+                                  std::unique_ptr<ProbeAnswer> to) {
   auto inside = core->builders_.enter();
   if (!inside) {
-    answer.set(fail(inside.error()));
+    to->answer.set(fail(inside.error()));
     co_return;
   }
   Status probed = fail(ErrorKind::internal, core->settings_.name + ": the probe threw");
@@ -107,7 +127,7 @@ Task<void> DurableCore::ask_probe(std::shared_ptr<DurableCore> core, HeldPointer
   } catch (...) {
     // As it is above.
   }
-  answer.set(std::move(probed));
+  to->answer.set(std::move(probed));
 }
 
 MonotonicTime DurableCore::next_repair(bool intact) {

@@ -41,10 +41,12 @@ Async<HeldPointer> DurableCore::heal(HeldPointer seen, Call call, MonotonicTime 
   while (true) {
     OneShot<Outcome> answer;
     Search search;
+    HeldPointer still = found_broken.lock();  // may be the last share: it goes without the lock
     {
       std::lock_guard lock(mutex_);
-      search = search_value(found_broken.lock(), call, not_before, answer);
+      search = search_value(still, call, not_before, answer);
     }
+    still = nullptr;
     deliver();
     search.replaced = nullptr;
     if (search.begun) start(std::exchange(search.begun, nullptr), executor);
@@ -189,7 +191,9 @@ bool DurableCore::is_probe_due(const HeldBase& held) const {
 // See probe_after_idle. Error: the caller's own end.
 Async<bool> DurableCore::still_answers(HeldPointer held, Call call) {
   if (!is_probe_due(*held)) co_return true;
+  CutOffProbe cut_off(*this, held);
   auto probed = co_await probe(held, call.deadline);
+  cut_off.has_ended();
   held->last_used = clock().now();
   if (probed) co_return true;
   note_probe_failed(held, probed.error());

@@ -207,5 +207,23 @@ TEST(Pool, while_the_server_is_gone_callers_fail_or_wait_as_they_asked) {
   EXPECT_LE(world.most, 3);
 }
 
+TEST(Pool, its_metrics_are_those_of_all_places_under_one_name) {
+  World world;
+  metrics::Registry registry;
+  world.options.each.metrics = &registry;
+  simulated_run(world.clock, [&]() -> Task<void> {
+    const auto executor = co_await asio::this_coro::executor;
+    auto pool = world.pool();
+    for (const char* name : {"a", "b", "c"}) {
+      asio::co_spawn(executor, world.caller(pool, name), asio::detached);
+    }
+    static_cast<void>(co_await sleep_for(world.clock, 2s));
+    const std::string text = registry.to_prometheus();
+    EXPECT_NE(text.find("semper_durable_intact{name=\"pool\"} 3"), std::string::npos) << text;
+    EXPECT_EQ(text.find("pool#"), std::string::npos) << text;
+    co_await pool.join();
+  }());
+}
+
 }  // namespace
 }  // namespace semper

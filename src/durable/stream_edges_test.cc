@@ -4,13 +4,17 @@
 
 #include <algorithm>
 #include <asio/experimental/awaitable_operators.hpp>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <variant>
 #include <vector>
 
 #include "durable/stream_test_support.h"
+#include "semper/env/scheduler.h"
 #include "semper/testing/simulated_run.h"
 
 namespace semper::durable_test {
@@ -369,6 +373,89 @@ TEST(StreamEdges, a_stream_whose_loop_goes_before_it_began_ends) {
   context.restart();
   context.poll();
   EXPECT_EQ(seen, "closed");
+}
+
+TEST(StreamEdges, a_dispatch_that_is_destroyed_with_what_it_waits_for_has_failed) {
+  SimulatedClock clock;
+  auto other = std::make_unique<asio::io_context>(1);
+  std::vector<std::string> seen;
+  simulated_run(clock, [&]() -> Task<void> {
+    const auto executor = co_await asio::this_coro::executor;
+    int dispatches = 0;
+    auto dispatch = [&](stream::DispatchRequest) -> Task<Pipe::Dispatched> {
+      if (++dispatches == 1) co_await asio::post(other->get_executor(), asio::use_awaitable);
+      co_return Pipe::Connection(std::make_unique<Counting>(clock, 1));
+    };
+    StreamOptions options;
+    options.env.clock = &clock;
+    auto stream = Pipe::create(executor, dispatch, options);
+    auto read = [&]() -> Task<void> {
+      while (true) {
+        auto event = co_await stream.next();
+        if (!event) co_return;
+        if (std::holds_alternative<stream::AttemptingNewConnection>(*event)) seen.push_back("try");
+        if (std::holds_alternative<stream::UpdateBatch<int>>(*event)) seen.push_back("a batch");
+        const auto* failed = std::get_if<stream::FailedToConnect>(&*event);
+        if (failed != nullptr) seen.emplace_back(to_string(failed->error.kind()));
+      }
+    };
+    asio::co_spawn(executor, read(), asio::detached);
+    static_cast<void>(co_await sleep_for(clock, 1h));
+    EXPECT_EQ(dispatches, 1);
+    other.reset();
+    static_cast<void>(co_await sleep_for(clock, 1h));
+    co_await stream.join();
+  }());
+  EXPECT_EQ(seen, (std::vector<std::string>{"try", "closed", "try", "a batch"}));
+}
+
+// ---- close() ----
+
+// As fast as it is asked for, for ever.
+class Endless final : public stream::UpdateSource<int> {
+ public:
+  Async<std::optional<stream::UpdateBatch<int>>> next() override {
+    std::optional<stream::UpdateBatch<int>> batch;
+    batch.emplace(std::vector<int>{sent_++});
+    co_return batch;
+  }
+
+ private:
+  int sent_ = 0;
+};
+
+TEST(StreamEdges, a_reader_sees_no_hole_before_the_end_that_another_thread_makes) {
+  constexpr int kRounds = 300;
+  Scheduler drives, reads;
+  int holes = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    auto dispatch = [](stream::DispatchRequest) -> Task<Pipe::Dispatched> {
+      co_return Pipe::Connection(std::make_unique<Endless>());
+    };
+    auto stream = Pipe::create(drives.executor(), dispatch);
+    std::atomic<int> read = 0;
+    OneShot<bool> ended;
+    auto reader = [](Pipe& from, std::atomic<int>& count, OneShot<bool> to) -> Task<void> {
+      bool has_hole = false;
+      int expected = 0;
+      while (true) {
+        auto event = co_await from.next();
+        if (!event) break;
+        const auto* batch = std::get_if<stream::UpdateBatch<int>>(&*event);
+        if (batch == nullptr) continue;
+        has_hole = has_hole || batch->updates.front() != expected;
+        expected = batch->updates.front() + 1;
+        ++count;
+      }
+      to.set(has_hole);
+    };
+    asio::co_spawn(reads.executor(), reader(stream, read, ended), asio::detached);
+    while (read <= round % 50) std::this_thread::yield();
+    stream.close();
+    holes += *drives.block_on(ended.wait()) ? 1 : 0;
+    drives.block_on(stream.join());
+  }
+  EXPECT_EQ(holes, 0);
 }
 
 }  // namespace

@@ -6,12 +6,17 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <utility>
 
 #include "semper/durable/system_errors.h"
+#include "semper/env/internal/cancellable.h"
+#include "semper/env/one_shot.h"
+#include "semper/env/serial.h"
 
 namespace semper {
 namespace {
@@ -75,71 +80,182 @@ bool is_broken(const TcpConnection& connection) {
 
 }  // namespace
 
-TcpConnection::TcpConnection(tcp::socket socket, const TcpOptions& options)
-    : socket_(std::move(socket)),
-      peer_(place_of(options)),
-      max_line_(options.max_line),
-      unasked_(options.unasked) {}
+// What of a connection is on the socket's executor, too.
+struct TcpConnection::Core {
+  Core(tcp::socket given, const TcpOptions& options)
+      : socket(std::move(given)),
+        peer(place_of(options)),
+        max_line(options.max_line),
+        unasked(options.unasked) {}
 
-Error TcpConnection::failed(const std::error_code& code, const char* what) {
-  has_failed_ = true;
-  return error_from_system(code, peer_ + ": " + what);
+  Error failed(const std::error_code& code, const char* what) const {
+    return error_from_system(code, peer + ": " + what);
+  }
+
+  tcp::socket socket;
+  std::string unread;  // of whoever uses the connection, until has_failed
+  const std::string peer;
+  const std::size_t max_line;
+  const TcpOptions::Unasked unasked;
+  std::atomic<bool> has_failed{false};  // an operation failed, or did not come to its end
+};
+
+// One operation: on the caller's own executor where that is of the socket's loop, otherwise on the
+// socket's. Asio keeps what the caller waits with in the socket's loop, which would resume it on a
+// loop that may be gone; a OneShot does not.
+class TcpConnection::Operation {
+ public:
+  using Shared = std::shared_ptr<Core>;
+
+  // The connection has failed unless the operation succeeds.
+  template <class T>
+  static Async<T> run(Shared core, Async<T> operation) {
+    if (core->has_failed) {
+      co_return fail(ErrorKind::io, core->peer + ": the connection has failed before");
+    }
+    Unfinished unfinished(*core);
+    const Executor caller = co_await asio::this_coro::executor;
+    auto placed = is_of_socket(caller, *core) ? std::move(operation)
+                                              : run_there<T>(core, std::move(operation));
+    auto result = co_await std::move(placed);
+    if (result) unfinished.has_succeeded();
+    co_return result;
+  }
+
+  // Of the caller's bytes, or of their copy where the caller may go before this.
+  static Async<void> write_to(Shared core, std::string_view bytes) {
+    const Executor caller = co_await asio::this_coro::executor;
+    std::string copy;
+    if (!is_of_socket(caller, *core)) copy = bytes;
+    auto operation = copy.empty() ? write(core, bytes) : write_own(core, std::move(copy));
+    co_return co_await run(std::move(core), std::move(operation));
+  }
+
+  static Async<void> write(Shared core, std::string_view bytes) {
+    std::error_code code;
+    co_await asio::async_write(core->socket, asio::buffer(bytes.data(), bytes.size()), into(code));
+    if (code) co_return fail(core->failed(code, "writing"));
+    co_return Status();
+  }
+  static Async<void> write_own(Shared core, std::string bytes) {
+    co_return co_await write(std::move(core), bytes);
+  }
+
+  static Async<std::string> read_until(Shared core, std::string until) {
+    std::error_code code;
+    const std::size_t bytes = co_await asio::async_read_until(
+        core->socket, asio::dynamic_buffer(core->unread, core->max_line + until.size()), until,
+        into(code));
+    if (code == asio::error::not_found) {
+      co_return fail(ErrorKind::exhausted, Limit{"max_line", core->max_line},
+                     core->peer + ": max_line (" + std::to_string(core->max_line) +
+                         ") bytes came without the end that was waited for");
+    }
+    if (code) co_return fail(core->failed(code, "reading"));
+    std::string line = core->unread.substr(0, bytes - until.size());
+    core->unread.erase(0, bytes);
+    co_return line;
+  }
+
+  static Async<std::string> read(Shared core, std::size_t bytes) {
+    if (bytes > core->max_line) {
+      co_return fail(ErrorKind::exhausted, Limit{"max_line", core->max_line},
+                     core->peer + ": " + std::to_string(bytes) + " bytes are more than max_line (" +
+                         std::to_string(core->max_line) + ")");
+    }
+    std::string part;  // a read that is cut off leaves no room that was made for it
+    while (core->unread.size() < bytes) {
+      std::error_code code;
+      part.resize(std::min(bytes - core->unread.size(), kReadAtOnce));
+      const std::size_t got = co_await core->socket.async_read_some(asio::buffer(part), into(code));
+      core->unread.append(part, 0, got);
+      if (code) co_return fail(core->failed(code, "reading"));
+    }
+    std::string block = core->unread.substr(0, bytes);
+    core->unread.erase(0, bytes);
+    co_return block;
+  }
+
+ private:
+  struct Unfinished {
+    explicit Unfinished(Core& of) : core(of) {}
+    Unfinished(const Unfinished&) = delete;
+    Unfinished& operator=(const Unfinished&) = delete;
+    ~Unfinished() {
+      if (!succeeded) core.has_failed = true;
+    }
+    void has_succeeded() { succeeded = true; }
+    Core& core;
+    bool succeeded = false;
+  };
+
+  // Answers where the operation's coroutine is destroyed, too.
+  template <class T>
+  struct Answer {
+    explicit Answer(OneShot<Result<T>> given) : to(std::move(given)) {}
+    Answer(const Answer&) = delete;
+    Answer& operator=(const Answer&) = delete;
+    ~Answer() { to.set(fail(ErrorKind::closed, "the executor of the socket is gone")); }
+    OneShot<Result<T>> to;
+  };
+
+  static bool is_of_socket(const Executor& caller, Core& core) {
+    const Executor its_own = core.socket.get_executor();
+    constexpr asio::execution::context_as_t<asio::execution_context&> kContext;
+    return &asio::query(caller, kContext) == &asio::query(its_own, kContext);
+  }
+
+  template <class T>
+  static Async<T> run_there(Shared core, Async<T> work) {
+    OneShot<Result<T>> answer;
+    auto task = std::make_shared<internal::Cancellable>();
+    const internal::CancelOnExit cancel(task);
+    internal::Cancellable::start(task, serial_executor(core->socket.get_executor()),
+                                 answer_with(std::move(work), std::make_unique<Answer<T>>(answer)));
+    auto answered = co_await answer.wait();
+    if (!answered) co_return fail(answered.error());
+    co_return std::move(*answered);
+  }
+
+  template <class T>
+  static Task<void> answer_with(Async<T> work, std::unique_ptr<Answer<T>> answer) {
+    Result<T> result = fail(ErrorKind::cancelled, "the operation was cancelled");
+    try {
+      result = co_await std::move(work);
+    } catch (const std::exception&) {
+      // As it is above: Asio throws where a cancelled coroutine goes on.
+    }
+    answer->to.set(std::move(result));
+  }
+};
+
+TcpConnection::TcpConnection(tcp::socket socket, const TcpOptions& options)
+    : core_(std::make_shared<Core>(std::move(socket), options)) {}
+
+tcp::socket& TcpConnection::socket() {
+  return core_->socket;
 }
 
 Async<void> TcpConnection::write(std::string_view bytes) {
-  if (has_failed_) co_return fail(ErrorKind::io, peer_ + ": the connection has failed before");
-  std::error_code code;
-  co_await asio::async_write(socket_, asio::buffer(bytes.data(), bytes.size()), into(code));
-  if (code) co_return fail(failed(code, "writing"));
-  co_return Status();
+  return Operation::write_to(core_, bytes);
 }
 
 Async<std::string> TcpConnection::read_until(std::string_view end) {
-  if (has_failed_) co_return fail(ErrorKind::io, peer_ + ": the connection has failed before");
   const std::string until(end);
-  std::error_code code;
-  const std::size_t bytes = co_await asio::async_read_until(
-      socket_, asio::dynamic_buffer(unread_, max_line_ + until.size()), until, into(code));
-  if (code == asio::error::not_found) {
-    has_failed_ = true;
-    co_return fail(ErrorKind::exhausted, Limit{"max_line", max_line_},
-                   peer_ + ": max_line (" + std::to_string(max_line_) +
-                       ") bytes came without the end that was waited for");
-  }
-  if (code) co_return fail(failed(code, "reading"));
-  std::string line = unread_.substr(0, bytes - until.size());
-  unread_.erase(0, bytes);
-  co_return line;
+  return Operation::run(core_, Operation::read_until(core_, until));
 }
 
 Async<std::string> TcpConnection::read(std::size_t bytes) {
-  if (has_failed_) co_return fail(ErrorKind::io, peer_ + ": the connection has failed before");
-  if (bytes > max_line_) {
-    has_failed_ = true;
-    co_return fail(ErrorKind::exhausted, Limit{"max_line", max_line_},
-                   peer_ + ": " + std::to_string(bytes) + " bytes are more than max_line (" +
-                       std::to_string(max_line_) + ")");
-  }
-  while (unread_.size() < bytes) {
-    const std::size_t had = unread_.size();
-    std::error_code code;
-    unread_.resize(std::min(bytes, had + kReadAtOnce));
-    const std::size_t got = co_await socket_.async_read_some(
-        asio::buffer(unread_.data() + had, unread_.size() - had), into(code));
-    unread_.resize(had + got);
-    if (code) co_return fail(failed(code, "reading"));
-  }
-  std::string block = unread_.substr(0, bytes);
-  unread_.erase(0, bytes);
-  co_return block;
+  return Operation::run(core_, Operation::read(core_, bytes));
 }
 
 bool TcpConnection::is_broken() const {
-  if (has_failed_ || !socket_.is_open()) return true;
-  const bool takes_unasked = unasked_ == TcpOptions::Unasked::is_kept;
-  if (!unread_.empty() && !takes_unasked) return true;
+  Core& core = *core_;
+  if (core.has_failed || !core.socket.is_open()) return true;
+  const bool takes_unasked = core.unasked == TcpOptions::Unasked::is_kept;
+  if (!core.unread.empty() && !takes_unasked) return true;
   pollfd asked{};
-  asked.fd = const_cast<tcp::socket&>(socket_).native_handle();
+  asked.fd = core.socket.native_handle();
   asked.events = static_cast<short>(takes_unasked ? POLLRDHUP : POLLIN | POLLRDHUP);
   return ::poll(&asked, 1, 0) > 0;
 }

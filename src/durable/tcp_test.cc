@@ -232,5 +232,96 @@ TEST(Tcp, a_pool_serves_many_callers_while_its_server_is_replaced) {
   scheduler.block_on(pool.join());
 }
 
+// ---- callers on other loops than the socket's ----
+
+// One connection at a time, whose other end the test plays.
+struct OtherSide {
+  asio::io_context context;
+  tcp::acceptor acceptor{context, {asio::ip::address_v4::loopback(), 0}};
+  tcp::socket accept() { return acceptor.accept(); }
+  TcpOptions options() const {
+    return TcpOptions{.host = "127.0.0.1", .port = acceptor.local_endpoint().port()};
+  }
+};
+
+TEST(Tcp, a_caller_on_another_loop_gets_its_answers_and_long_writes_arrive) {
+  EchoServer server;
+  Scheduler its_own, callers;
+  auto durable = durable_to(server, its_own.executor());
+  EXPECT_EQ(callers.block_on(ask(durable, "one", kPatient)), "one");
+  const std::string long_line(100'000, 'x');
+  EXPECT_EQ(callers.block_on(ask(durable, long_line, kPatient)), long_line);
+  auto blocks = [](TcpConnection& connection) -> Async<std::string> {
+    SEMPER_CO_TRY_STATUS(co_await connection.write("abcdef\n"));
+    SEMPER_CO_TRY(std::string first, co_await connection.read(3));
+    SEMPER_CO_TRY(const std::string second, co_await connection.read_until("\n"));
+    co_return first + "|" + second;
+  };
+  EXPECT_EQ(callers.block_on(durable.with(blocks)), "abc|def");
+  EXPECT_EQ(server.accepted(), 1);
+}
+
+TEST(Tcp, a_callers_loop_that_is_destroyed_in_its_f_leaves_the_others_theirs) {
+  OtherSide other;
+  Scheduler its_own;
+  DurableOptions<TcpConnection> options;
+  options.executor = its_own.executor();
+  options.with = kPatient;
+  auto durable = durable_tcp(other.options(), options);
+  auto accepted = std::async(std::launch::async, [&] { return other.accept(); });
+  {
+    asio::io_context goes(1);
+    bool is_reading = false;
+    auto f = [&](TcpConnection& connection) -> Async<std::string> {
+      SEMPER_CO_TRY_STATUS(co_await connection.write("question\n"));
+      is_reading = true;
+      co_return co_await connection.read_until("\n");
+    };
+    auto caller = [](Tcp on, decltype(f)& ask) -> Task<void> {
+      static_cast<void>(co_await on.with(ask));
+    };
+    asio::co_spawn(goes, caller(durable, f), asio::detached);
+    while (!is_reading) {
+      goes.restart();
+      goes.poll();
+    }
+  }
+  auto peer = accepted.get();
+  auto next = std::async(std::launch::async, [&] {
+    tcp::socket again = other.accept();
+    std::string line;
+    asio::read_until(again, asio::dynamic_buffer(line), '\n');
+    asio::write(again, asio::buffer(line));
+  });
+  asio::write(peer, asio::buffer("the answer that comes late\n", 27));
+  EXPECT_EQ(its_own.block_on(ask(durable, "next", kPatient)), "next");
+  next.get();
+}
+
+TEST(Tcp, a_reader_that_is_cancelled_after_a_part_came_breaks_the_connection) {
+  OtherSide other;
+  Scheduler its_own;
+  auto accepted = std::async(std::launch::async, [&] { return other.accept(); });
+  auto connection = its_own.block_on(connect_tcp(other.options()));
+  ASSERT_TRUE(connection);
+  auto peer = accepted.get();
+  asio::io_context callers(1);
+  asio::cancellation_signal signal;
+  auto reads = [](TcpConnection& from) -> Task<void> { static_cast<void>(co_await from.read(10)); };
+  asio::co_spawn(callers, reads(*connection),
+                 asio::bind_cancellation_slot(signal.slot(), asio::detached));
+  callers.poll();
+  asio::write(peer, asio::buffer("abc", 3));
+  while (connection->socket().available() != 0) std::this_thread::yield();
+  signal.emit(asio::cancellation_type::terminal);
+  callers.restart();
+  callers.run();
+  asio::write(peer, asio::buffer("defghijklm", 10));
+  EXPECT_TRUE(connection->is_broken());
+  const auto after = its_own.block_on(connection->read(10));
+  ASSERT_FALSE(after) << *after;
+  EXPECT_EQ(after.error().kind(), ErrorKind::io);
+}
+
 }  // namespace
 }  // namespace semper

@@ -42,7 +42,7 @@ struct PoolOptions {
   // many requests in parallel.
   std::size_t connections = 8;
   // Options of each connection; `access` is always exclusive. `name` is the pool's: log lines add
-  // "#" and the number of the place, and metrics add all of them up.
+  // "#" and the number of the place; metrics have the pool's, and add all of them up.
   DurableOptions<T> each = DurableOptions<T>();
 };
 
@@ -74,8 +74,8 @@ class Pool {
     for (std::size_t place = 0; place < options.connections; ++place) {
       auto each = options.each;
       each.name = name + "#" + std::to_string(place);
-      members->cores.push_back(internal::make_core<T>(to_create, is_broken, nullptr,
-                                                      std::move(each), members->turns, place));
+      members->cores.push_back(internal::make_core<T>(
+          to_create, is_broken, nullptr, std::move(each), members->turns, place, name));
     }
     Pool made(std::move(members));
     for (const auto& core : made.owner_->members->cores) core->start_repair();

@@ -22,14 +22,16 @@
 // (the peer acknowledges nothing), cancelled, exhausted (max_line). Each of them breaks the
 // connection.
 //
-// Threads: a connection is used by one coroutine at a time. Its socket belongs to the executor of
-// the attempt: if the loop of the first caller may go away before the others, set
-// DurableOptions::executor.
+// Threads: a connection is used by one coroutine at a time, on any loop. Its socket belongs to the
+// executor of the attempt: if the loop of the first caller may go away before the others, set
+// DurableOptions::executor. On another loop than the socket's, write, read_until and read run on the
+// socket's and answer on the caller's, which may be destroyed meanwhile.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -67,6 +69,8 @@ class TcpConnection {
  public:
   TcpConnection(asio::ip::tcp::socket socket, const TcpOptions& options);
 
+  // Each of these, cut off in the middle (cancelled, destroyed), breaks the connection.
+  //
   // Writes everything. `bytes` must stay valid until this has ended.
   Async<void> write(std::string_view bytes);
   // Reads up to the next `end`, which is consumed but not returned.
@@ -78,19 +82,16 @@ class TcpConnection {
   // unsolicited data to read. Does not wait. This is is_broken for the Durable.
   bool is_broken() const;
 
-  // For anything else one can do with a socket. A failed operation of the caller's own does not
-  // change is_broken().
-  asio::ip::tcp::socket& socket() { return socket_; }
+  // For anything else one can do with a socket; on its own executor only, whose loop Asio would use
+  // after the caller's is gone. A failed operation of the caller's own does not change is_broken().
+  asio::ip::tcp::socket& socket();
 
  private:
-  Error failed(const std::error_code& code, const char* what);
+  struct Core;
+  class Operation;
 
-  asio::ip::tcp::socket socket_;
-  std::string unread_;
-  std::string peer_;
-  std::size_t max_line_;
-  TcpOptions::Unasked unasked_;
-  bool has_failed_ = false;
+  // Shared with operations that run on the socket's executor.
+  std::shared_ptr<Core> core_;
 };
 
 // One connection, without a Durable. It has no deadline.

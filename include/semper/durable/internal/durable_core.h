@@ -74,6 +74,7 @@ struct DurableHooks {
 
 struct DurableSettings {
   std::string name;
+  std::string metrics_name;  // that of a pool, for all of its places
   Env env;
   Executor executor;
   Duration attempt_deadline = kForever;
@@ -193,11 +194,13 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
     MonotonicTime begun{};
     Waiters waiters;                // with the lock
     bool waits_for_place = false;   // with the lock; see Overlap::never
+    bool is_stale = false;          // with the lock: invalidate() was called meanwhile
     HeldPointer broken;             // what is to be rebuilt; null: create
   };
   using AttemptPointer = std::shared_ptr<Attempt>;
   class Leave;
   class Reporter;
+  struct ProbeAnswer;
   struct Meters;
 
   // The reporter is the frame's from its beginning: the coroutine may be destroyed before it ran.
@@ -206,7 +209,7 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
   static Async<HeldPointer> build(DurableCore& core, Attempt& attempt);
   static Task<void> repair_loop(std::shared_ptr<DurableCore> core);
   static Task<void> ask_probe(std::shared_ptr<DurableCore> core, HeldPointer held,
-                              OneShot<Status> answer);
+                              std::unique_ptr<ProbeAnswer> to);
 
   void start(const AttemptPointer& attempt, const Executor& executor);
   void finish(const AttemptPointer& attempt, Outcome built);
@@ -228,6 +231,22 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
     is_intact_.deliver();
     log_.deliver();
   }
+
+  // Exclusive: a probe whose asker is destroyed leaves an answer that would be taken for the next
+  // one's.
+  class CutOffProbe {
+   public:
+    CutOffProbe(DurableCore& core, HeldPointer held) : core_(core), held_(std::move(held)) {}
+    CutOffProbe(const CutOffProbe&) = delete;
+    CutOffProbe& operator=(const CutOffProbe&) = delete;
+    ~CutOffProbe();
+    void has_ended() { has_ended_ = true; }
+
+   private:
+    DurableCore& core_;
+    const HeldPointer held_;
+    bool has_ended_ = false;
+  };
 
   // What a caller who found nothing usable does: with the lock held.
   struct Search {

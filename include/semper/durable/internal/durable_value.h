@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -84,17 +85,20 @@ DurableHooks hooks_of(typename Builders<T>::Create to_create,
   return hooks;
 }
 
-// `turns`: null for shared access; otherwise the value is that of `place`.
+// `turns`: null for shared access; otherwise the value is that of `place`, one of several where
+// there is a `pool_name`.
 template <class T>
 std::shared_ptr<DurableCore> make_core(typename Builders<T>::Create to_create,
                                        typename Builders<T>::IsBroken is_broken,
                                        typename Builders<T>::Rebuild to_rebuild,
                                        DurableOptions<T> options, std::shared_ptr<Turns> turns,
-                                       std::size_t place) {
+                                       std::size_t place, std::string pool_name = std::string()) {
   auto hooks =
       hooks_of<T>(std::move(to_create), std::move(is_broken), std::move(to_rebuild), options);
+  if (pool_name.empty()) pool_name = options.name;
   DurableSettings settings{
       .name = std::move(options.name),
+      .metrics_name = std::move(pool_name),
       .env = options.env,
       .executor = std::move(options.executor),
       .attempt_deadline = options.attempt_deadline,

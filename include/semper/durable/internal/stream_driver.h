@@ -10,6 +10,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <string>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -69,13 +70,12 @@ class StreamDriver final
   Async<Event> next() override { return next_event(this->shared_from_this()); }
 
   void close() override {
+    const Self self = this->shared_from_this();  // a reader that wakes may drop the stream
+    StreamCore::close();        // first: else a reader could get what comes after what is dropped
     std::deque<Event> dropped;  // destroyed without the lock
-    {
-      std::lock_guard lock(mutex_);
-      dropped.swap(buffer_);
-      statistics_.buffered_updates = statistics_.buffered_events = 0;
-    }
-    StreamCore::close();
+    std::lock_guard lock(mutex_);
+    dropped.swap(buffer_);
+    statistics_.buffered_updates = statistics_.buffered_events = 0;
   }
   Task<void> join() override { return join_driver(this->shared_from_this()); }
   StreamStatistics statistics() const override { return StreamCore::statistics(); }
@@ -215,17 +215,36 @@ class StreamDriver final
     }
     auto self = this->shared_from_this();
     std::shared_ptr<void> counted(this, [self](void*) { self->note_dispatch_ended(); });
-    Cancellable::start(task, strand, dispatch(std::move(self), answer, std::move(counted)),
+    auto given = std::make_unique<DispatchAnswer>(answer, options_.name);
+    Cancellable::start(task, strand,
+                       dispatch(std::move(self), std::move(given), std::move(counted)),
                        std::move(deadline));
     auto answered = co_await answer.wait();
     if (!answered) co_return stream::failed_to_connect(answered.error());
     co_return std::move(*answered);
   }
 
-  static Task<void> dispatch(Self self, OneShot<Dispatched> given, std::shared_ptr<void>) {
+  // Answers for a dispatch whose coroutine is destroyed before it ends.
+  struct DispatchAnswer {
+    DispatchAnswer(OneShot<Dispatched> to, std::string stream)
+        : answer(std::move(to)), name(std::move(stream)) {}
+    DispatchAnswer(const DispatchAnswer&) = delete;
+    DispatchAnswer& operator=(const DispatchAnswer&) = delete;
+    ~DispatchAnswer() {
+      if (answer.is_set()) return;
+      answer.set(stream::failed_to_connect(Error(
+          ErrorKind::closed, name + ": the executor of what the dispatch waited for is gone")));
+    }
+    OneShot<Dispatched> answer;
+    const std::string name;
+  };
+
+  static Task<void> dispatch(Self self, std::unique_ptr<DispatchAnswer> given,
+                             std::shared_ptr<void>) {
     auto inside = self->driver_gate_.enter();
-    if (!inside) co_return;                         // closed before it began
-    OneShot<Dispatched> answer = std::move(given);  // and a connection in it is gone before join()
+    if (!inside) co_return;               // closed before it began
+    const auto owner = std::move(given);  // and a connection in it is gone before join()
+    OneShot<Dispatched>& answer = owner->answer;
     const std::string place = self->options_.name + ": the dispatch function";
     std::optional<Error> thrown;
     try {

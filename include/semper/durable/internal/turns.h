@@ -3,13 +3,16 @@
 // What for: values that bear one user at a time (lease.h). When not: outside this room; counting
 // what runs (env/gate.h).
 //
-// First come, first served: a place that is given back goes to the one who has waited longest, and
-// to nobody else. A waiter that leaves (cancelled, past its deadline, destroyed with its loop)
-// while it is given a place gives that one back by itself. Bounded by `max_waiters`.
+// First come, first served: a place that is given back is offered to the one who has waited
+// longest, who claims it when its loop resumes it. A waiter that leaves (cancelled, past its
+// deadline, destroyed with its loop) before that gives the offer back by itself. From one whose
+// loop does not run, the clock takes it back at its deadline or after kClaimPatience, for the next;
+// it may wait on, before all others. Bounded by `max_waiters`.
 //
 // Threads: any.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -24,6 +27,9 @@
 #include "semper/env/one_shot.h"
 
 namespace semper::internal {
+
+// How long a loop that is busy may leave a turn unclaimed while others wait for it.
+inline constexpr Duration kClaimPatience = std::chrono::seconds(3);
 
 class Turns : public std::enable_shared_from_this<Turns> {
  public:
@@ -80,17 +86,36 @@ class Turns : public std::enable_shared_from_this<Turns> {
   std::size_t waiting() const;
 
  private:
-  using Given = OneShot<Result<Answer>>;
+  struct Woken {  // it ends the wait for a turn, where one is offered or not
+    std::optional<Error> failure;
+    bool closed = false;
+  };
+  using Wakes = OneShot<Woken>;
+  struct InLine {
+    Wakes wakes;
+    Clock* clock = nullptr;
+    MonotonicTime deadline = kNever;
+  };
+  struct Offer {
+    std::size_t place = 0;
+    Clock* clock = nullptr;
+    Clock::TimerId timer = 0;  // that takes it back
+  };
   class Leave;
 
+  Turn claim(std::uint64_t number);
+  void take_back(std::uint64_t number);
+  // Removes the offer to that waiter.
+  std::optional<std::size_t> end_offer(std::uint64_t number);
   void give_back(std::size_t place);
 
   const std::string name_;
   const std::size_t places_;
   const std::size_t max_waiters_;
   mutable std::mutex mutex_;
-  std::vector<std::size_t> free_;           // given back last: at the end
-  std::map<std::uint64_t, Given> waiting_;  // in the order they came; then nothing is free
+  std::vector<std::size_t> free_;            // given back last: at the end
+  std::map<std::uint64_t, InLine> waiting_;  // in the order they came; then nothing is free
+  std::map<std::uint64_t, Offer> offers_;    // to those of these numbers, who wait no more
   std::uint64_t last_waiter_ = 0;
   bool closed_ = false;
 };
