@@ -196,9 +196,15 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
           // Half of it free: then several reads follow one another without this side.
           const bool read = !self->reading && !self->no_more && !self->abandoned &&
                             self->messages.size() <= self->read_ahead / 2;
-          if (read) self->reading = true;
+          if (read) {
+            self->reading = true;
+            self->AddHold();  // gRPC may end the call meanwhile
+          }
           lock.unlock();
-          if (read) self->StartRead(&self->incoming);
+          if (read) {
+            self->StartRead(&self->incoming);
+            self->RemoveHold();
+          }
           co_return message;
         }
         if (self->outcome) {

@@ -1,5 +1,7 @@
 #include "rpc/server_calls.h"
 
+#include <typeinfo>
+
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 
@@ -30,8 +32,10 @@ void ServerCalls::end() {
 }
 
 std::string ServerCalls::why_they_can_not_end() const {
-  const auto* const on = executor.target<asio::io_context::executor_type>();
-  if (on == nullptr) return "";
+  // Asio's own target() does not look at the type.
+  using IoContext = asio::io_context::executor_type;
+  if (executor.target_type() != typeid(IoContext)) return "";
+  const auto* const on = executor.target<IoContext>();
   if (on->running_in_this_thread()) return "shutdown() was called on the server's own executor";
   if (!asio::query(*on, asio::execution::context).stopped()) return "";
   return "the server's executor was stopped before shutdown()";
