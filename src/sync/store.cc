@@ -95,7 +95,9 @@ Transaction Attempts::begin() const {
 }
 
 Status Attempts::after(const Error& error) {
-  return wait(retry_of(policy_, error), left_until(deadline_), Late::had_no_effect);
+  // Without a timeout, whose error would be in the place of this one: the policy has its own
+  // deadline.
+  return wait(retry_of(policy_, error));
 }
 
 Status Attempts::commit(Transaction& transaction) {

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <future>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -316,6 +318,65 @@ TEST(SyncWait, passes_exceptions_on) {
     co_return 1;
   };
   EXPECT_THROW(static_cast<void>(sync::wait(throws())), std::runtime_error);
+}
+
+TEST(SyncWait, what_is_destroyed_with_what_it_waits_for_ends) {
+  for (const auto late : {sync::Late::had_no_effect, sync::Late::may_have_effect}) {
+    auto other = std::make_unique<asio::io_context>(1);
+    std::promise<void> begun;
+    auto waits = [](asio::io_context& on, std::promise<void>& tells) -> Async<int> {
+      tells.set_value();
+      co_await asio::post(on.get_executor(), asio::use_awaitable);
+      co_return 1;
+    };
+    auto waited = std::async(std::launch::async,
+                             [&] { return sync::wait(waits(*other, begun), kForever, late); });
+    begun.get_future().wait();
+    auto nothing = []() -> Async<int> { co_return 1; };
+    EXPECT_TRUE(sync::wait(nothing())) << "on the one thread, so the other one waits by now";
+    other.reset();
+    const auto ended = waited.get();
+    ASSERT_FALSE(ended);
+    EXPECT_EQ(ended.error().kind(),
+              late == sync::Late::had_no_effect ? ErrorKind::timeout : ErrorKind::outcome_unknown);
+  }
+}
+
+TEST(SyncStore, an_unknown_outcome_stays_one_when_the_time_is_over) {
+  auto store = sync::open_store("memory:");
+  ASSERT_TRUE(store);
+  TransactOptions over;
+  over.timeout = -sync::kAnswerTime;
+  sync::internal::Attempts attempts(store->asynchronous(), over);
+  std::promise<void> go;
+  auto holds_the_thread = [&go]() -> Async<void> {
+    go.get_future().wait();
+    co_return Status();
+  };
+  static_cast<void>(sync::wait(holds_the_thread(), Duration::zero()));
+  auto after = std::async(std::launch::async, [&attempts] {
+    return attempts.after(Error(ErrorKind::outcome_unknown, "of the commit"));
+  });
+  static_cast<void>(after.wait_for(20ms));  // in which it would give up
+  go.set_value();
+  const auto ended = after.get();
+  EXPECT_EQ(ended.error().kind(), ErrorKind::outcome_unknown) << ended.error().to_string();
+}
+
+TEST(SyncStore, a_transaction_with_a_read_that_timed_out_is_left_alone) {
+  auto store = sync::open_store("memory:");
+  ASSERT_TRUE(store);
+  sync::Transaction transaction(store->asynchronous().begin(), system_clock().now());
+  OneShot<int> never;
+  const auto late = transaction.run([never](semper::Transaction&) mutable -> Async<void> {
+    static_cast<void>(co_await never.wait());
+    co_return Status();
+  });
+  EXPECT_EQ(late.error().kind(), ErrorKind::timeout);
+  transaction.set("key", kLong);
+  transaction.clear("another key");
+  EXPECT_EQ(transaction.size_bytes(), 0u);
+  EXPECT_EQ(transaction.commit().error().kind(), ErrorKind::timeout);
 }
 
 std::string make_ring(const testing::TemporaryFolder& folder) {

@@ -54,4 +54,11 @@ Error late_error(Late late, Duration timeout) {
                    "; it was cancelled and may or may not take effect: look before you repeat it");
 }
 
+Error destroyed_error(Late late) {
+  const std::string what = "the loop of something that the operation waited for was destroyed";
+  if (late == Late::had_no_effect) return Error(ErrorKind::timeout, what + "; it was given up");
+  return Error(ErrorKind::outcome_unknown,
+               what + "; it may or may not have taken effect: look before you repeat it");
+}
+
 }  // namespace semper::sync::internal

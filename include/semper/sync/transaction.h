@@ -22,7 +22,8 @@
 
 namespace semper::sync {
 
-// As semper::Transaction. After a read that timed out, every operation gives that error.
+// As semper::Transaction. After a read that timed out, every operation that has a result gives that
+// error.
 class Transaction {
  public:
   Transaction(semper::Transaction transaction, MonotonicTime deadline);
@@ -34,20 +35,31 @@ class Transaction {
   // For operations that have no blocking form here; `use` may read, and buffer writes.
   Status run(std::function<Async<void>(semper::Transaction&)> use);
 
-  void set(BytesView key, BytesView value) { transaction_->set(key, value); }
-  void clear(BytesView key) { transaction_->clear(key); }
-  void clear_range(const KeyRange& range) { transaction_->clear_range(range); }
-  void add(BytesView key, std::int64_t amount) { transaction_->add(key, amount); }
+  // Writes do nothing after a read that timed out: it may still run and use the transaction.
+  void set(BytesView key, BytesView value) {
+    if (!given_up_) transaction_->set(key, value);
+  }
+  void clear(BytesView key) {
+    if (!given_up_) transaction_->clear(key);
+  }
+  void clear_range(const KeyRange& range) {
+    if (!given_up_) transaction_->clear_range(range);
+  }
+  void add(BytesView key, std::int64_t amount) {
+    if (!given_up_) transaction_->add(key, amount);
+  }
   void set_versionstamped_key(Bytes key, std::size_t stamp_offset, BytesView value) {
+    if (given_up_) return;
     transaction_->set_versionstamped_key(std::move(key), stamp_offset, value);
   }
   void set_versionstamped_value(BytesView key, Bytes value, std::size_t stamp_offset) {
+    if (given_up_) return;
     transaction_->set_versionstamped_value(key, std::move(value), stamp_offset);
   }
   void add_write_conflict_range(KeyRange range) {
-    transaction_->add_write_conflict_range(std::move(range));
+    if (!given_up_) transaction_->add_write_conflict_range(std::move(range));
   }
-  std::size_t size_bytes() const { return transaction_->size_bytes(); }
+  std::size_t size_bytes() const { return given_up_ ? 0 : transaction_->size_bytes(); }
   const Limits& limits() const { return transaction_->limits(); }
 
   // Store::transact does it.

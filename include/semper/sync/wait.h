@@ -40,13 +40,15 @@ enum class Late : std::uint8_t {
 
 // Returns what the operation returns, and throws what it throws. Additional errors: unsupported
 // (this thread runs coroutines: nothing was begun), exhausted (no thread can be started), and the
-// error that `late` selects.
+// error that `late` selects, also where the operation was destroyed with the loop of something that
+// it waited for.
 template <class T>
 Result<T> wait(Async<T> operation, Duration timeout = kForever, Late late = Late::may_have_effect) {
   SEMPER_TRY(const Executor executor, internal::background("semper::sync"));
   const MonotonicTime deadline = system_clock().after(timeout);
   auto waiting = std::make_shared<internal::Waiting<T>>();
-  asio::co_spawn(executor, internal::run_into(waiting, std::move(operation)),
+  auto end = std::make_unique<internal::WaitingEnd<T>>(waiting, late);
+  asio::co_spawn(executor, internal::run_into(std::move(end), std::move(operation)),
                  asio::bind_cancellation_slot(waiting->cancel.slot(), asio::detached));
   std::unique_lock lock(waiting->mutex);
   const auto has_ended = [&] { return waiting->result.has_value() || waiting->thrown; };

@@ -24,6 +24,7 @@ namespace internal {
 Result<Executor> background(const char* what);
 
 Error late_error(Late late, Duration timeout);
+Error destroyed_error(Late late);
 std::string describe(Duration span);
 
 // What the caller and the operation share; the last of the two takes it away.
@@ -36,8 +37,27 @@ struct Waiting {
   asio::cancellation_signal cancel;
 };
 
+// Answers for an operation whose coroutine is destroyed before it ends. The frame's from its
+// beginning.
 template <class T>
-Task<void> run_into(std::shared_ptr<Waiting<T>> waiting, Async<T> operation) {
+struct WaitingEnd {
+  WaitingEnd(std::shared_ptr<Waiting<T>> of, Late if_destroyed)
+      : waiting(std::move(of)), late(if_destroyed) {}
+  WaitingEnd(const WaitingEnd&) = delete;
+  WaitingEnd& operator=(const WaitingEnd&) = delete;
+  ~WaitingEnd() {
+    std::lock_guard lock(waiting->mutex);
+    if (waiting->result || waiting->thrown) return;
+    waiting->result.emplace(fail(destroyed_error(late)));
+    waiting->changed.notify_all();
+  }
+  const std::shared_ptr<Waiting<T>> waiting;
+  const Late late;
+};
+
+template <class T>
+Task<void> run_into(std::unique_ptr<WaitingEnd<T>> end, Async<T> operation) {
+  const auto waiting = end->waiting;
   std::optional<Result<T>> result;
   std::exception_ptr thrown;
   try {
