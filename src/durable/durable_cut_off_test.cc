@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "durable/durable_test_support.h"
 #include "semper/durable/durable.h"
 #include "semper/testing/simulated_run.h"
 
@@ -15,19 +16,16 @@ namespace semper {
 namespace {
 
 using namespace std::chrono_literals;
+using durable_test::never_broken;
 using testing::simulated_run;
 using testing::SimulatedClock;
 using Seen = std::vector<std::string>;
 
 // A failure of a test and not a time that anything takes.
-constexpr auto kPatience = 10s;
+constexpr auto kLockPatience = 10s;
 
-bool never_broken(const int&) {
-  return false;
-}
-
-Task<void> call(Durable<int> durable, Seen& seen, std::string name = "",
-                WithOptions how = WithOptions()) {
+Task<void> ask_number(Durable<int> durable, Seen& seen, std::string name = "",
+                      WithOptions how = WithOptions()) {
   auto f = [](int& number) { return number; };
   auto value = co_await durable.with(how, f);
   seen.push_back(name +
@@ -35,7 +33,7 @@ Task<void> call(Durable<int> durable, Seen& seen, std::string name = "",
 }
 
 // Until nothing is ready on any of them.
-void poll(const std::vector<asio::io_context*>& contexts) {
+void poll_all(const std::vector<asio::io_context*>& contexts) {
   constexpr int kTurns = 20;
   for (int turn = 0; turn < kTurns; ++turn) {
     for (auto* const context : contexts) {
@@ -75,7 +73,7 @@ TEST(DurableCutOff, eager_repair_without_overlap_lets_go_of_what_it_replaces) {
       EXPECT_TRUE(durable.statistics().intact);
       Seen seen;
       const WithOptions soon{.deadline = 1s};
-      co_await call(durable, seen, "", soon);
+      co_await ask_number(durable, seen, "", soon);
       EXPECT_EQ(seen, Seen{"2"});
       co_await durable.join();
     }());
@@ -84,7 +82,7 @@ TEST(DurableCutOff, eager_repair_without_overlap_lets_go_of_what_it_replaces) {
 
 // ---- probes ----
 
-struct Session {
+struct ProbedSession {
   std::shared_ptr<int> unread = std::make_shared<int>(0);
 };
 
@@ -95,46 +93,46 @@ TEST(DurableCutOff, an_exclusive_value_whose_prober_was_destroyed_is_not_used_ag
   OneShot<int> never;
   int created = 0, unread = -1;
   bool is_slow = true;
-  DurableOptions<Session> options;
+  DurableOptions<ProbedSession> options;
   options.env = Env{&clock, &random};
   options.executor = own.get_executor();
   options.access = Access::exclusive;
   options.retry = std::nullopt;
   options.probe_after_idle = 1s;
-  options.probe = [&](Session& session) -> Async<void> {
+  options.probe = [&](ProbedSession& session) -> Async<void> {
     ++*session.unread;  // its question is sent
     if (is_slow) SEMPER_CO_TRY_STATUS(co_await never.wait());
     --*session.unread;  // and its answer read
     co_return Status();
   };
-  auto build = [&]() -> Async<Session> {
+  auto build = [&]() -> Async<ProbedSession> {
     ++created;
-    co_return Session();
+    co_return ProbedSession();
   };
-  auto durable = Durable<Session>::create(
-      build, [](const Session&) { return false; }, options);
-  auto ask = [&](Durable<Session> on) -> Task<void> {
-    auto f = [&](Session& session) { unread = *session.unread; };
+  auto durable = Durable<ProbedSession>::create(
+      build, [](const ProbedSession&) { return false; }, options);
+  auto ask = [&](Durable<ProbedSession> on) -> Task<void> {
+    auto f = [&](ProbedSession& session) { unread = *session.unread; };
     static_cast<void>(co_await on.with(f));
   };
   {
     asio::io_context first(1);
     asio::co_spawn(first, ask(durable), asio::detached);
-    poll({&first, &own});
+    poll_all({&first, &own});
     EXPECT_EQ(unread, 0);
   }
   clock.advance(2s);
   {
     asio::io_context destroyed(1);
     asio::co_spawn(destroyed, ask(durable), asio::detached);
-    poll({&destroyed, &own});
+    poll_all({&destroyed, &own});
   }
-  poll({&own});
+  poll_all({&own});
   is_slow = false;
   unread = -1;
   asio::io_context last(1);
   asio::co_spawn(last, ask(durable), asio::detached);
-  poll({&last, &own});
+  poll_all({&last, &own});
   EXPECT_EQ(unread, 0) << "answers of probes that nobody has read";
   EXPECT_EQ(created, 2);
 }
@@ -189,26 +187,26 @@ TEST(DurableCutOff, a_turn_does_not_stay_with_a_caller_whose_loop_does_not_run) 
       static_cast<void>(co_await on.with(f));
     };
     asio::co_spawn(running, holds(durable), asio::detached);
-    poll({&running});
+    poll_all({&running});
     Seen seen;
     WithOptions how;
     if (has_deadline) how.deadline = 1s;
-    asio::co_spawn(stands_still, call(durable, seen, "first ", how), asio::detached);
-    poll({&stands_still});
-    asio::co_spawn(running, call(durable, seen, "second "), asio::detached);
-    poll({&running});
+    asio::co_spawn(stands_still, ask_number(durable, seen, "first ", how), asio::detached);
+    poll_all({&stands_still});
+    asio::co_spawn(running, ask_number(durable, seen, "second "), asio::detached);
+    poll_all({&running});
     EXPECT_EQ(durable.statistics().waiting_for_turn, 2u);
     leave.set(1);
-    poll({&running});
+    poll_all({&running});
     EXPECT_EQ(seen, Seen()) << "the first one is given time";
     clock.advance(has_deadline ? Duration(1s) : Duration(3s));
-    poll({&running});
+    poll_all({&running});
     EXPECT_EQ(seen, Seen{"second 1"});
-    poll({&stands_still, &running});
+    poll_all({&stands_still, &running});
     EXPECT_EQ(seen, (Seen{"second 1", has_deadline ? "first timeout" : "first 1"}));
-    poll({&running});
-    asio::co_spawn(running, call(durable, seen, "third "), asio::detached);
-    poll({&running});
+    poll_all({&running});
+    asio::co_spawn(running, ask_number(durable, seen, "third "), asio::detached);
+    poll_all({&running});
     EXPECT_EQ(seen.back(), "third 1");
     EXPECT_EQ(clock.pending_timers(), 0u);
   }
@@ -234,16 +232,16 @@ TEST(DurableCutOff, a_turn_that_was_offered_to_a_loop_that_goes_is_the_next_ones
     static_cast<void>(co_await on.with(f));
   };
   asio::co_spawn(running, holds(durable), asio::detached);
-  poll({&running});
+  poll_all({&running});
   Seen seen;
-  asio::co_spawn(*goes, call(durable, seen, "first "), asio::detached);
-  poll({goes.get()});
-  asio::co_spawn(running, call(durable, seen, "second "), asio::detached);
-  poll({&running});
+  asio::co_spawn(*goes, ask_number(durable, seen, "first "), asio::detached);
+  poll_all({goes.get()});
+  asio::co_spawn(running, ask_number(durable, seen, "second "), asio::detached);
+  poll_all({&running});
   leave.set(1);
-  poll({&running});
+  poll_all({&running});
   goes.reset();
-  poll({&running});
+  poll_all({&running});
   EXPECT_EQ(seen, Seen{"second 1"});
   EXPECT_EQ(clock.pending_timers(), 0u);
 }
@@ -267,19 +265,19 @@ TEST(DurableCutOff, what_is_invalidated_while_it_is_being_built_is_not_used) {
     auto durable = Durable<int>::create(build, never_broken, options);
     Seen seen;
     const WithOptions patient{.when_down = WhenDown::wait};
-    asio::co_spawn(executor, call(durable, seen, "once "), asio::detached);
-    asio::co_spawn(executor, call(durable, seen, "waits ", patient), asio::detached);
+    asio::co_spawn(executor, ask_number(durable, seen, "once "), asio::detached);
+    asio::co_spawn(executor, ask_number(durable, seen, "waits ", patient), asio::detached);
     static_cast<void>(co_await sleep_for(clock, 500ms));
     address = 2;
     durable.invalidate();
     static_cast<void>(co_await sleep_for(clock, 1min));
     EXPECT_EQ(seen, (Seen{"once retry", "waits 2"}));
     EXPECT_EQ(built, 2);
-    co_await call(durable, seen);
+    co_await ask_number(durable, seen);
     EXPECT_EQ(seen.back(), "2");
     const int old = 0;  // a value of before says nothing of the one that is being built
     durable.invalidate();
-    asio::co_spawn(executor, call(durable, seen, "again "), asio::detached);
+    asio::co_spawn(executor, ask_number(durable, seen, "again "), asio::detached);
     static_cast<void>(co_await sleep_for(clock, 500ms));
     durable.invalidate(old);
     static_cast<void>(co_await sleep_for(clock, 1min));
@@ -305,7 +303,7 @@ TEST(DurableCutOff, what_is_invalidated_while_it_is_judged_is_not_announced_as_i
   auto heard = durable->is_intact().subscribe(
       [&](bool intact) { published.push_back(intact ? "intact" : "lost"); });
   Seen seen;
-  simulated_run(clock, call(*durable, seen));
+  simulated_run(clock, ask_number(*durable, seen));
   invalidates = true;
   static_cast<void>(durable->check());
   EXPECT_EQ(published, (Seen{"lost", "intact", "lost"}));
@@ -350,7 +348,7 @@ TEST(DurableCutOff,
   options.dispose = [&](int&) {
     ++disposed;
     asked.push_back(std::async(std::launch::async, [&] { static_cast<void>(core->statistics()); }));
-    is_free = is_free && asked.back().wait_for(kPatience) == std::future_status::ready;
+    is_free = is_free && asked.back().wait_for(kLockPatience) == std::future_status::ready;
   };
   auto build = [&]() -> Async<int> { co_return ++built; };
   core = internal::make_core<int>(

@@ -208,7 +208,7 @@ TEST(Pool, while_the_server_is_gone_callers_fail_or_wait_as_they_asked) {
 }
 
 TEST(Pool, its_metrics_are_those_of_all_places_under_one_name) {
-  World world;
+  PoolWorld world;
   metrics::Registry registry;
   world.options.each.metrics = &registry;
   simulated_run(world.clock, [&]() -> Task<void> {

@@ -382,13 +382,13 @@ TEST(StreamEdges, a_dispatch_that_is_destroyed_with_what_it_waits_for_has_failed
   simulated_run(clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
     int dispatches = 0;
-    auto dispatch = [&](stream::DispatchRequest) -> Task<Pipe::Dispatched> {
+    auto dispatch = [&](stream::DispatchRequest) -> Task<NumberPipe::Dispatched> {
       if (++dispatches == 1) co_await asio::post(other->get_executor(), asio::use_awaitable);
-      co_return Pipe::Connection(std::make_unique<Counting>(clock, 1));
+      co_return NumberPipe::Connection(std::make_unique<Counting>(clock, 1));
     };
     StreamOptions options;
     options.env.clock = &clock;
-    auto stream = Pipe::create(executor, dispatch, options);
+    auto stream = NumberPipe::create(executor, dispatch, options);
     auto read = [&]() -> Task<void> {
       while (true) {
         auto event = co_await stream.next();
@@ -412,7 +412,7 @@ TEST(StreamEdges, a_dispatch_that_is_destroyed_with_what_it_waits_for_has_failed
 // ---- close() ----
 
 // As fast as it is asked for, for ever.
-class Endless final : public stream::UpdateSource<int> {
+class EndlessNumbers final : public stream::UpdateSource<int> {
  public:
   Async<std::optional<stream::UpdateBatch<int>>> next() override {
     std::optional<stream::UpdateBatch<int>> batch;
@@ -429,13 +429,13 @@ TEST(StreamEdges, a_reader_sees_no_hole_before_the_end_that_another_thread_makes
   Scheduler drives, reads;
   int holes = 0;
   for (int round = 0; round < kRounds; ++round) {
-    auto dispatch = [](stream::DispatchRequest) -> Task<Pipe::Dispatched> {
-      co_return Pipe::Connection(std::make_unique<Endless>());
+    auto dispatch = [](stream::DispatchRequest) -> Task<NumberPipe::Dispatched> {
+      co_return NumberPipe::Connection(std::make_unique<EndlessNumbers>());
     };
-    auto stream = Pipe::create(drives.executor(), dispatch);
+    auto stream = NumberPipe::create(drives.executor(), dispatch);
     std::atomic<int> read = 0;
     OneShot<bool> ended;
-    auto reader = [](Pipe& from, std::atomic<int>& count, OneShot<bool> to) -> Task<void> {
+    auto reader = [](NumberPipe& from, std::atomic<int>& count, OneShot<bool> to) -> Task<void> {
       bool has_hole = false;
       int expected = 0;
       while (true) {
