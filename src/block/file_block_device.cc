@@ -18,6 +18,7 @@
 #include "parent_descriptor.h"
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
+#include "semper/env/direct_executor.h"
 #include "semper/env/fork.h"
 #include "semper/env/gate.h"
 #include "semper/env/one_shot.h"
@@ -68,6 +69,9 @@ std::string absolute(const std::string& path) {
   return failed ? path : full.string();
 }
 
+// The device whose news this thread brings; whoever goes on with them is still inside.
+thread_local const BlockDevice* delivering = nullptr;
+
 class FileBlockDevice final : public BlockDevice {
  public:
   FileBlockDevice(std::string path, FileDeviceOptions options, ProbedDevice device)
@@ -91,7 +95,9 @@ class FileBlockDevice final : public BlockDevice {
       static_cast<void>(companion_.release());
       return;
     }
+    SEMPER_ASSERT(delivering != this, "a device is not destroyed on a thread of its own");
     shut();
+    wait_until_left();
     stop_engine();
   }
 
@@ -141,6 +147,19 @@ class FileBlockDevice final : public BlockDevice {
       list.push_back({.iov_base = memory, .iov_len = part.size()});
     }
     return list;
+  }
+
+  // Whoever entered before the gate was shut still asks the engine, mostly on a thread of the engine's:
+  // the work of a call of a ring's whose loop is gone. It ends there, for the gate lets it in no more.
+  void wait_until_left() {
+    const auto left = std::make_shared<std::atomic<bool>>(false);  // outlives the notification
+    const DirectExecutor here;
+    here.start([this, left]() -> Task<void> {
+      co_await gate_.close();
+      left->store(true);
+      left->notify_all();
+    });
+    left->wait(false);
   }
 
   // Taken away first: close() may be called twice at once.
@@ -326,7 +345,9 @@ Async<void> FileBlockDevice::run(IoKind kind, std::uint64_t offset, std::vector<
       if (flush != 0 && status && has_failed_.load()) status = failure();
       in_flight_.fetch_sub(1);
       flight->land();
+      const BlockDevice* const outer = std::exchange(delivering, this);
       ended.set(IoResult{std::move(status)});
+      delivering = outer;
       flight->held.reset();
     };
     if (flush == 0) return deliver();
