@@ -80,18 +80,18 @@ Task<void> work_in_turn(Turn& turn, Clock& clock, std::shared_ptr<Wanted> wanted
 // What becomes of a call that is cancelled when its work has begun.
 enum class OnCancel : std::uint8_t {
   stay,  // it says what became of it: an operation of the device, which ends soon
-  leave  // `cancelled`, and the work goes on
+  leave  // `cancelled`, and the work goes on; the same with `timeout` where a deadline passes
 };
 
 template <class T>
-Async<T> wait_for_work(std::shared_ptr<Wanted> wanted, OneShot<Result<T>> done,
-                       OnCancel on_cancel) {
+Async<T> wait_for_work(std::shared_ptr<Wanted> wanted, OneShot<Result<T>> done, OnCancel on_cancel,
+                       Clock& clock, MonotonicTime deadline) {
   // However the call ends, also where its coroutine is destroyed.
   struct Drop {
     std::shared_ptr<Wanted> wanted;
     ~Drop() { wanted->drop(); }
   } const drop{wanted};
-  auto came = co_await done.wait();
+  auto came = co_await done.wait_until(clock, deadline);
   if (!came && !wanted->drop() && on_cancel == OnCancel::stay) {
     came = co_await done.wait_regardless();
   }
@@ -110,7 +110,7 @@ struct WorkDesk {
 // `work` keeps the desk and the clock.
 template <class T>
 Async<T> run_in_turn(WorkDesk& desk, Clock& clock, std::function<Async<T>()> work,
-                     OnCancel on_cancel = OnCancel::stay) {
+                     OnCancel on_cancel = OnCancel::stay, MonotonicTime deadline = kNever) {
   SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   const auto wanted = std::make_shared<Wanted>();
   OneShot<Result<T>> done;
@@ -118,7 +118,7 @@ Async<T> run_in_turn(WorkDesk& desk, Clock& clock, std::function<Async<T>()> wor
     return work_in_turn<T>(desk.turn, clock, wanted, work, done);
   };
   desk.executor.start(make);
-  co_return co_await wait_for_work<T>(wanted, done, on_cancel);
+  co_return co_await wait_for_work<T>(wanted, done, on_cancel, clock, deadline);
 }
 
 }  // namespace semper::ring::internal

@@ -163,7 +163,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   attachment.own_memory = memory_number(attachment.companion, *attachment.options.env.random);
   attachment.flags_seen = attachment.word(kConsumerFlagsWord);
   attachment.mark_unflushed();
-  const auto other_role = stand_in(attachment);
+  auto other_role = stand_in(attachment);
 
   const bool producer_side = side == Side::producer;
   const bool nobody_produces = producer_side || other_role != nullptr;
@@ -171,14 +171,18 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   SEMPER_CO_TRY(attachment.own, co_await format->read_pointer(side));
   SEMPER_CO_TRY_STATUS(check_not_attached(attachment));
   const bool may_live = may_live_elsewhere(attachment);
+  const bool settles = nobody_produces && flushes && !may_live;
+  // Held no longer than it has to keep others away: the other side, which may come at this moment,
+  // waits for its role a quarter of a second.
+  if (!settles) other_role.reset();
   if (may_live) {
     SEMPER_CO_TRY(Standing before, co_await read_standing(*format));
     attachment.recovered = std::move(before.recovered);
     SEMPER_CO_TRY_STATUS(co_await watch_holder(attachment));
   }
   SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
-  const bool settles = nobody_produces && flushes && !may_live;
   if (settles) SEMPER_CO_TRY_STATUS(co_await format->finish_settling());
+  if (producer_side) other_role.reset();
   SEMPER_CO_TRY(Standing standing, co_await read_standing(*format));
   Recovered& recovered = standing.recovered;
   Pointer& consumer = standing.consumer;
@@ -196,6 +200,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   } else if (flushes) {
     SEMPER_CO_TRY_STATUS(co_await format->device().flush());
   }
+  other_role.reset();
   // A producer that lives says what is durable; the disk may show more, or a flush failed on it.
   const auto told = producer_side ? std::nullopt : attachment.shared_position(kExposedWord);
   if (!nobody_produces && told && *told < recovered.exposed) {

@@ -44,10 +44,10 @@ Async<void> give_sides_back(Sides sides) {
 
 }  // namespace
 
-JournalCore::JournalCore(BlockDevice& device, Producer producer, Consumer consumer, Perform perform,
-                         JournalOptions options)
+JournalCore::JournalCore(BlockDevice& device, Producer producer, Consumer consumer,
+                         const Perform& perform, JournalOptions options)
     : device_(device),
-      perform_(std::move(perform)),
+      perform_(&perform),
       options_(std::move(options)),
       identity_(producer.identity()),
       found_(producer.exposed()),
@@ -89,11 +89,12 @@ Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device, Perf
   auto sides_taken = co_await deliver<Sides>(*attach.env.clock, work, give_sides_back);
   if (!sides_taken) co_return fail(co_await say_what_is_there(device, sides_taken.error()));
   Sides sides = std::move(*sides_taken);
+  const auto performs = std::make_shared<const Perform>(std::move(perform));
   auto core =
       std::make_shared<JournalCore>(device, std::move(sides->producer), std::move(sides->consumer),
-                                    std::move(perform), std::move(options));
+                                    *performs, std::move(options));
   core->listen_to(*core->producer_);
-  asio::co_spawn(co_await asio::this_coro::executor, run(core), asio::detached);
+  asio::co_spawn(co_await asio::this_coro::executor, run(core, performs), asio::detached);
   co_return core;
 }
 
@@ -226,6 +227,18 @@ void JournalCore::note_failure(const Error& error, std::optional<Error>& trouble
     end(error);
     return;
   }
+  note_trouble(error, trouble);
+}
+
+void JournalCore::note_failed_renewal(const Error& error, std::optional<Error>& trouble) {
+  if (error.kind() != ErrorKind::conflict && error.kind() != ErrorKind::retry) {
+    note_failure(error, trouble);
+    return;
+  }
+  note_trouble(error, trouble);
+}
+
+void JournalCore::note_trouble(const Error& error, std::optional<Error>& trouble) {
   {
     std::lock_guard lock(mutex_);
     if (std::exchange(trouble, error)) return;

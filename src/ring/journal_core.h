@@ -20,6 +20,7 @@
 #include <variant>
 #include <vector>
 
+#include "ring/apart.h"
 #include "ring/turn.h"
 #include "semper/env/fork.h"
 #include "semper/env/gate.h"
@@ -39,7 +40,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   // As Journal's.
   using Perform = std::function<Async<void>(const std::vector<Item>&)>;
 
-  JournalCore(BlockDevice& device, Producer producer, Consumer consumer, Perform perform,
+  JournalCore(BlockDevice& device, Producer producer, Consumer consumer, const Perform& perform,
               JournalOptions options);
 
   static Async<std::shared_ptr<JournalCore>> start(BlockDevice& device, Perform perform,
@@ -69,7 +70,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   struct Over;
 
   // The loop, journal_loop.cc.
-  static Task<void> run(std::shared_ptr<JournalCore> self);
+  static Task<void> run(std::shared_ptr<JournalCore> self, std::shared_ptr<const Perform> perform);
   Task<void> wait_for_pushes();
   // Until there is something to perform whose time has come; `last` once it is to stop.
   Task<Pass> wait_until_due();
@@ -97,12 +98,13 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   Task<void> finish();
 
   // What is written, journal_push.cc.
-  Async<Position> write_down(const ItemList& item);
+  Async<Position> write_down(const ItemList& item, MonotonicTime deadline);
   Async<Position> write_when_there_is_room(const ItemList& item, MonotonicTime deadline);
   Async<void> wait_for_room(std::uint64_t advances, MonotonicTime deadline,
                             const Turn::Holder& turn);
-  // The producer, with another one in its place where it had failed.
-  Async<std::shared_ptr<Producer>> working_producer();
+  // The producer, with another one in its place where it had failed. kNoWait waits for that one.
+  Async<std::shared_ptr<Producer>> working_producer(MonotonicTime deadline);
+  Async<std::shared_ptr<Producer>> renew_producer();  // with the turn
   Async<void> renew_consumer();
   AttachOptions attach_options() const;
 
@@ -118,19 +120,24 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   void note_room();
   // Ends the journal, where that is no error that may pass: everything that waits gets it.
   void note_failure(const Error& error, std::optional<Error>& trouble);
+  // The same of a side that could not be attached again: others may have its role for a moment.
+  void note_failed_renewal(const Error& error, std::optional<Error>& trouble);
+  void note_trouble(const Error& error, std::optional<Error>& trouble);
   void end(const Error& error);
   void wake();
   Clock& clock() const { return *options_.ring.env.clock; }
 
   BlockDevice& device_;
-  const Perform perform_;
+  // The loop's, and gone with it: the last of this core may go on a thread of the device's, where
+  // nothing of the user's may go, least of all a device.
+  const Perform* const perform_;
   const JournalOptions options_;
   const ForkGuard fork_{};
   const std::string identity_;
   const Position found_;
   Gate pushes_{"the journal"};
-  Turn line_;     // of pushes that wait for room
-  Turn renewal_;  // of the producer
+  Turn line_;         // of pushes that wait for room
+  WorkDesk renewal_;  // of the producer
 
   mutable std::mutex mutex_;
   // Null once the journal has ended. Whoever begins an operation holds it for the length of that,

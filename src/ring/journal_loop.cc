@@ -18,7 +18,8 @@ struct JournalCore::Over {
   ~Over() { core->kill(); }
 };
 
-Task<void> JournalCore::run(std::shared_ptr<JournalCore> self) {
+Task<void> JournalCore::run(std::shared_ptr<JournalCore> self,
+                            std::shared_ptr<const Perform> /*perform*/) {
   const Over over{self};
   while (co_await self->wait_until_due() != Pass::last) {
     co_await self->perform_all(Pass::usual);
@@ -228,10 +229,11 @@ Task<bool> JournalCore::mend_removal() {
     removed = fail(*std::exchange(removal_error_, std::nullopt));
   }
   if (!working_consumer()) co_return false;  // killed meanwhile
+  if (!removed) note_failure(removed.error(), remove_trouble_);
   while (!removed) {
-    note_failure(removed.error(), remove_trouble_);
     if (!co_await wait_for_retry()) co_return false;
     removed = co_await renew_consumer();
+    if (!removed) note_failed_renewal(removed.error(), remove_trouble_);
   }
   next_.reset();
   const auto consumer = working_consumer();
@@ -257,9 +259,9 @@ Async<void> JournalCore::perform(const std::vector<Item>& items) {
   try {
     if (SEMPER_MUTANT("journal_performs_out_of_order") && items.size() > 1) {
       const std::vector<Item> turned(items.rbegin(), items.rend());
-      co_return co_await perform_(turned);
+      co_return co_await (*perform_)(turned);
     }
-    co_return co_await perform_(items);
+    co_return co_await (*perform_)(items);
   } catch (const std::exception& thrown) {
     co_return fail(ErrorKind::internal, std::string("perform threw: ") + thrown.what());
   } catch (...) {

@@ -29,7 +29,7 @@ Async<Position> JournalCore::push(BytesView operation, MonotonicTime deadline) {
   const ItemList item(operation);
   const bool overtakes = SEMPER_MUTANT("journal_small_pushes_overtake_large_ones");
   if (!line_.is_held(clock()) || overtakes) {
-    auto written = co_await write_down(item);
+    auto written = co_await write_down(item, deadline);
     if (written || written.error().kind() != ErrorKind::retry || deadline == kNoWait) {
       if (!written && written.error().kind() == ErrorKind::retry) hurry();
       co_return written;
@@ -53,7 +53,7 @@ Async<Position> JournalCore::write_when_there_is_room(const ItemList& item,
       std::lock_guard lock(mutex_);
       advances = advances_;
     }
-    auto written = co_await write_down(item);
+    auto written = co_await write_down(item, deadline);
     if (written || written.error().kind() != ErrorKind::retry) co_return written;
     hurry();
     SEMPER_CO_TRY_STATUS(co_await wait_for_room(advances, deadline, *turn));
@@ -79,7 +79,7 @@ Async<void> JournalCore::wait_for_room(std::uint64_t advances, MonotonicTime dea
   co_return fail(came.error().kind() == ErrorKind::timeout ? full_error() : came.error());
 }
 
-Async<Position> JournalCore::write_down(const ItemList& item) {
+Async<Position> JournalCore::write_down(const ItemList& item, MonotonicTime deadline) {
   std::shared_ptr<Producer> producer;
   {
     std::lock_guard lock(mutex_);
@@ -87,7 +87,7 @@ Async<Position> JournalCore::write_down(const ItemList& item) {
     producer = producer_;
   }
   if (!producer->core_->health()) {
-    SEMPER_CO_TRY(producer, co_await working_producer());
+    SEMPER_CO_TRY(producer, co_await working_producer(deadline));
   }
   // As publish() of it; this call is run through already.
   auto written = co_await producer->core_->submit(item, Exposure::publish, kNoWait);
@@ -102,7 +102,7 @@ Async<Position> JournalCore::write_down(const ItemList& item) {
   co_return written;
 }
 
-Async<std::shared_ptr<Producer>> JournalCore::working_producer() {
+Async<std::shared_ptr<Producer>> JournalCore::working_producer(MonotonicTime deadline) {
   std::shared_ptr<Producer> producer;
   {
     std::lock_guard lock(mutex_);
@@ -110,7 +110,20 @@ Async<std::shared_ptr<Producer>> JournalCore::working_producer() {
     producer = producer_;
   }
   if (producer->core_->health()) co_return producer;
-  SEMPER_CO_TRY(const Turn::Holder turn, co_await renewal_.take(clock()));
+  // On no caller's loop: one that is run no more would keep all others from writing.
+  const std::function<Async<std::shared_ptr<Producer>>()> work = [core = shared_from_this()] {
+    return core->renew_producer();
+  };
+  auto renewed = co_await run_in_turn<std::shared_ptr<Producer>>(
+      renewal_, clock(), work, OnCancel::leave, deadline == kNoWait ? kNever : deadline);
+  if (renewed || renewed.error().kind() != ErrorKind::timeout) co_return renewed;
+  co_return fail(ErrorKind::timeout,
+                 "the journal, which had failed to write, was not at work again by the deadline; "
+                 "try again later");
+}
+
+Async<std::shared_ptr<Producer>> JournalCore::renew_producer() {
+  std::shared_ptr<Producer> producer;
   {
     std::lock_guard lock(mutex_);
     SEMPER_CO_TRY_STATUS(check_open());
@@ -121,7 +134,7 @@ Async<std::shared_ptr<Producer>> JournalCore::working_producer() {
   auto attached = co_await Producer::attach(device_, attach_options());
   if (!attached) {
     if (attached.error().kind() != ErrorKind::cancelled) {
-      note_failure(attached.error(), push_trouble_);
+      note_failed_renewal(attached.error(), push_trouble_);
     }
     co_return fail(attached.error());
   }

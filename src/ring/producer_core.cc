@@ -191,6 +191,7 @@ Result<ProducerCore::Attempt> ProducerCore::put(const ItemList& items, Exposure 
   const bool is_idle = gathering_.is_empty() && !round_under_way_;
   if (!is_idle && (kept_ || fit != Encoder::Fit::fits)) {
     changed_.push_back(attempt.round_ended.emplace());
+    start_drain(executor);  // what has gathered may wait for a loop that nobody runs
     return attempt;
   }
   if (fit != Encoder::Fit::fits) {
@@ -353,6 +354,12 @@ Async<ProducerCore::Outcome> ProducerCore::request(Round& wanted) {
     std::lock_guard lock(mutex_);
     if (!wanted.leave) SEMPER_CO_TRY_STATUS(check_usable());
     if (dead_) co_return fail(*dead_);
+    if (wanted.advance_to > exposed_ &&
+        !std::binary_search(unexposed_.begin(), unexposed_.end(), wanted.advance_to)) {
+      co_return fail(ErrorKind::invalid_argument,
+                     "nothing that was pushed ends at position " +
+                         Position::from_offset(wanted.advance_to).to_string());
+    }
     gathering_.advance_to = std::max(gathering_.advance_to, wanted.advance_to);
     if (wanted.flag) gathering_.flag = wanted.flag;
     gathering_.leave = gathering_.leave || wanted.leave;
@@ -370,10 +377,6 @@ Async<void> ProducerCore::advance(Position position) {
     std::lock_guard lock(mutex_);
     SEMPER_CO_TRY_STATUS(check_usable());
     if (position.offset() <= exposed_) co_return Result<void>();
-    if (!std::binary_search(unexposed_.begin(), unexposed_.end(), position.offset())) {
-      co_return fail(ErrorKind::invalid_argument,
-                     "nothing that was pushed ends at position " + position.to_string());
-    }
   }
   SEMPER_CO_TRY_STATUS(co_await request(wanted));
   co_return Result<void>();

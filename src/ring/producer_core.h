@@ -24,7 +24,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "ring/apart.h"
@@ -143,7 +142,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   void finish(Round& round, const Status& status);
   void die(const Error& error);
   void start_drain(const Executor& executor);  // with mutex_
-  void run_drain(bool on_loop);
+  void run_drain();
   static void wake_all(std::vector<OneShot<bool>>& waiting);
 
   Attachment attachment_;
@@ -163,7 +162,6 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   Round gathering_;
   bool draining_ = false;  // or about to
   bool drain_runs_ = false;
-  std::thread::id drain_began_on_;        // the thread of a caller's loop, or none
   const void* kicked_context_ = nullptr;  // where the last kick is; not to be used
   const DirectExecutor drain_executor_;
   bool round_under_way_ = false;

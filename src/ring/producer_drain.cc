@@ -11,13 +11,12 @@ namespace semper::ring::internal {
 
 // Begins the drain when it is run, and also when it is destroyed with the loop that it waited on.
 struct ProducerCore::Kick {
-  Kick(std::shared_ptr<ProducerCore> owner, bool loop) : core(std::move(owner)), on_loop(loop) {}
+  explicit Kick(std::shared_ptr<ProducerCore> owner) : core(std::move(owner)) {}
   Kick(const Kick&) = delete;
   Kick& operator=(const Kick&) = delete;
-  ~Kick() { core->run_drain(on_loop); }
+  ~Kick() { core->run_drain(); }
 
   std::shared_ptr<ProducerCore> core;
-  bool on_loop;
 };
 
 void ProducerCore::start_drain(const Executor& executor) {
@@ -29,16 +28,14 @@ void ProducerCore::start_drain(const Executor& executor) {
   draining_ = true;
   kicked_context_ = context;
   // Posted: who is ready to run now puts its items into the same round.
-  asio::post(executor,
-             [kick = std::make_shared<Kick>(shared_from_this(), !is_direct(executor))] {});
+  asio::post(executor, [kick = std::make_shared<Kick>(shared_from_this())] {});
 }
 
-void ProducerCore::run_drain(bool on_loop) {
+void ProducerCore::run_drain() {
   {
     std::lock_guard lock(mutex_);
     if (drain_runs_ || !draining_) return;
     drain_runs_ = true;
-    drain_began_on_ = on_loop ? std::this_thread::get_id() : std::thread::id();
   }
   drain_executor_.start([core = shared_from_this()] { return core->drain(); });
 }
@@ -169,10 +166,8 @@ void ProducerCore::finish(Round& round, const Status& status) {
   std::vector<OneShot<bool>> changed;
   std::unique_ptr<DeviceCompanion::Role> role;
   bool exposed_more = false;
-  bool began_here = false;
   {
     std::lock_guard lock(mutex_);
-    began_here = drain_began_on_ == std::this_thread::get_id();
     std::uint64_t begin = durable_end_;
     if (!round.waiters.empty()) durable_end_ = round.group.end;
     for (std::size_t i = 0; i < round.waiters.size(); ++i) {
@@ -215,12 +210,8 @@ void ProducerCore::finish(Round& round, const Status& status) {
   role.reset();
   if (round.flag) attachment_.count(kProducerFlagsWord);
   wake_all(changed);
-  // A thread of the device's must not touch a loop that may be gone by then: it posts.
-  if (answers.size() == 1 && began_here) {
-    answers.front().first.set_inline(std::move(answers.front().second));
-  } else {
-    OneShot<Outcome>::set_all(std::move(answers));
-  }
+  // Posted: a caller that went on here could block this thread, and with it the drain.
+  OneShot<Outcome>::set_all(std::move(answers));
 }
 
 void ProducerCore::die(const Error& why) {

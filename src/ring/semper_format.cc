@@ -197,16 +197,17 @@ Async<Pointer> SemperFormat::read_pointer(Side side) {
   SEMPER_CO_TRY_STATUS(co_await device().read(place, std::move(parts)));
   std::optional<Pointer> newest;
   std::optional<std::uint32_t> spoilt;
+  std::vector<std::uint32_t> epochs;
   for (std::uint32_t slot = 0; slot < kPointerSlots; ++slot) {
     const std::uint64_t at = slot_place(side, slot);
     const BytesView block = blocks.view().substr(at - place, kBlockBytes);
     auto pointer = load_pointer(block, side, at, identity_crc_);
     if (!pointer) spoilt = slot;
+    if (pointer) epochs.push_back(pointer->epoch);
     if (!pointer || (newest && pointer->sequence <= newest->sequence)) continue;
-    const bool is_alone = !newest || newest->epoch != pointer->epoch;
     newest = std::move(pointer);
-    newest->is_alone = is_alone;
   }
+  if (newest) newest->is_alone = std::count(epochs.begin(), epochs.end(), newest->epoch) == 1;
   if (!newest) {
     co_return fail(ErrorKind::corrupt, std::string(device().name()) + ": all copies of the " +
                                            std::string(to_string(side)) + "'s position (bytes " +
