@@ -248,9 +248,9 @@ TEST(Tcp, a_caller_on_another_loop_gets_its_answers_and_long_writes_arrive) {
   EchoServer server;
   Scheduler its_own, callers;
   auto durable = durable_to(server, its_own.executor());
-  EXPECT_EQ(callers.block_on(ask(durable, "one", kPatient)), "one");
+  EXPECT_EQ(callers.block_on(ask(durable, "one", kWaitsWithDeadline)), "one");
   const std::string long_line(100'000, 'x');
-  EXPECT_EQ(callers.block_on(ask(durable, long_line, kPatient)), long_line);
+  EXPECT_EQ(callers.block_on(ask(durable, long_line, kWaitsWithDeadline)), long_line);
   auto blocks = [](TcpConnection& connection) -> Async<std::string> {
     SEMPER_CO_TRY_STATUS(co_await connection.write("abcdef\n"));
     SEMPER_CO_TRY(std::string first, co_await connection.read(3));
@@ -266,7 +266,7 @@ TEST(Tcp, a_callers_loop_that_is_destroyed_in_its_f_leaves_the_others_theirs) {
   Scheduler its_own;
   DurableOptions<TcpConnection> options;
   options.executor = its_own.executor();
-  options.with = kPatient;
+  options.with = kWaitsWithDeadline;
   auto durable = durable_tcp(other.options(), options);
   auto accepted = std::async(std::launch::async, [&] { return other.accept(); });
   {
@@ -294,7 +294,7 @@ TEST(Tcp, a_callers_loop_that_is_destroyed_in_its_f_leaves_the_others_theirs) {
     asio::write(again, asio::buffer(line));
   });
   asio::write(peer, asio::buffer("the answer that comes late\n", 27));
-  EXPECT_EQ(its_own.block_on(ask(durable, "next", kPatient)), "next");
+  EXPECT_EQ(its_own.block_on(ask(durable, "next", kWaitsWithDeadline)), "next");
   next.get();
 }
 
