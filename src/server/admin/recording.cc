@@ -127,7 +127,7 @@ class Recorder {
     const auto some = [&](const KeyValue& row) -> Result<bool> {
       const auto messages = internal::decode_segment(row.value);
       if (!messages) return fail(messages.error().in("key " + printable_key(row.key)));
-      // Of a lock, and of a segment that is half taken, the first message is part of the header's meaning.
+      // Of a lock, and of a segment that is half taken, the header speaks of the first message.
       const bool is_needed = taken == 0 && (header.lock || header.head_offset > 0);
       all = (taken < options_.messages || is_needed) && keep(row);
       if (all) taken += messages->size();

@@ -91,7 +91,8 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   Async<void> wait_beside(OneShot<Status> done);
   // Looks at the loop that sends now. To be called every kLoopPatience.
   void look_at_runner(LoopWatch& watch);
-  // For those that waited for a runner on their own loop, without a timer, and now wait for another one.
+  // For those that waited for a runner on their own loop, without a timer, and now wait for
+  // another one.
   static void watch_for(const std::shared_ptr<Outbox>& self, const Loop& loop,
                         std::vector<OneShot<Status>> unanswered);
   static Task<void> watch(std::shared_ptr<Outbox> self, std::vector<OneShot<Status>> unanswered);

@@ -1,5 +1,5 @@
-// A host among others, at the moments when it comes, stops, or the store refuses: nothing is forgotten, left
-// behind, or looked at for ever.
+// A host among others, at the moments when it comes, stops, or the store refuses: nothing is
+// forgotten, left behind, or looked at for ever.
 #include <gtest/gtest.h>
 
 #include <functional>

@@ -73,7 +73,8 @@ Status Slot::submit(Operation operation, const Executor& executor) {
   std::optional<OneShot<std::monostate>> to_wake;
   operation.loop = context_of(executor);
   const Loop& home = core().home;
-  // A callback that waits keeps its turn meanwhile, and would for ever where its loop does not run any more.
+  // A callback that waits keeps its turn meanwhile, and would for ever where its loop does not run
+  // any more.
   const bool at_home = served_->behaviour().has_waiting_callbacks() &&
                        !SEMPER_MUTANT("server_waiting_callback_on_a_borrowed_loop");
   {

@@ -8,13 +8,13 @@
 //
 // Whose loop the runner is on. A caller that finds nobody at work starts it on its own loop, which
 // is the quickest; where callbacks may wait, it is started at the host's own. A caller's loop is
-// only borrowed: the runner goes on at the host's as soon as no caller of the borrowed one waits any
-// more, where that one is destroyed, and where it does not run while others wait (kLoopPatience; but
-// a callback that takes its time is waited for). Who runs is said by the number of the turn. A
-// runner that has lost its turn and goes on later, because its loop does, finds that out before it
-// runs a callback and before it takes anything from the slot; a commit of it that was under way
-// meanwhile is one as of another process. Callers of other loops whose operations it had in hand get
-// outcome_unknown.
+// only borrowed: the runner goes on at the host's as soon as no caller of the borrowed one waits
+// any more, where that one is destroyed, and where it does not run while others wait
+// (kLoopPatience; but a callback that takes its time is waited for). Who runs is said by the
+// number of the turn. A runner that has lost its turn and goes on later, because its loop does,
+// finds that out before it runs a callback and before it takes anything from the slot; a commit of
+// it that was under way meanwhile is one as of another process. Callers of other loops whose
+// operations it had in hand get outcome_unknown.
 //
 // Bounds: kMailboxOperations waiting operations, then `retry`; those of a batch are batch.h's.
 #pragma once

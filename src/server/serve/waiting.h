@@ -14,9 +14,9 @@ namespace semper::internal {
 // Whoever waits for news looks again after this, whatever it has missed.
 inline constexpr Duration kSafetyInterval = std::chrono::seconds(5);
 
-// Watches alongside its caller, who keeps the result in a CancelOnExit: nothing waits any more, and the loop
-// may return, when the caller's wait is over. `told`: when the watch fires, its store is closed, or the
-// time is over; not where it is cancelled.
+// Watches alongside its caller, who keeps the result in a CancelOnExit: nothing waits any more,
+// and the loop may return, when the caller's wait is over. `told`: when the watch fires, its store
+// is closed, or the time is over; not where it is cancelled.
 std::shared_ptr<Cancellable> watch_beside(const Executor& executor, std::shared_ptr<Watch> watch,
                                           MonotonicTime until, std::function<void()> told);
 
