@@ -149,8 +149,9 @@ class FileBlockDevice final : public BlockDevice {
     return list;
   }
 
-  // Whoever entered before the gate was shut still asks the engine, mostly on a thread of the engine's:
-  // the work of a call of a ring's whose loop is gone. It ends there, for the gate lets it in no more.
+  // Whoever entered before the gate was shut still asks the engine, mostly on a thread of the
+  // engine's: the work of a ring's call whose loop is gone. It ends there, for the gate lets it in
+  // no more.
   void wait_until_left() {
     const auto left = std::make_shared<std::atomic<bool>>(false);  // outlives the notification
     const DirectExecutor here;

@@ -1,5 +1,5 @@
-// Nobody keeps others from the ring: not a caller that blocks its thread, whose loop stands still, or
-// that attaches at the same moment.
+// Nobody keeps others from the ring: not a caller that blocks its thread, whose loop stands still,
+// or that attaches at the same moment.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -264,7 +264,7 @@ class JournalHindrance : public ::testing::Test {
     out = pushed ? Status() : Status(fail(pushed.error()));
   }
 
-  // A push on a loop that is run until the disk is at the next producer's attaching, and no further.
+  // A push on a loop that is run until the disk is at the next producer's attaching.
   void push_and_stop(Journal& journal, asio::io_context& loop, std::optional<Status>& out) {
     device_.hold();
     asio::co_spawn(loop, push(journal, kNever, out), asio::detached);
