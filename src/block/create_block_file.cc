@@ -106,11 +106,10 @@ Status create_block_file(const std::string& path, const CreateFileOptions& optio
   if (status && replace && ::rename(made.c_str(), path.c_str()) != 0) {
     status = fail(error_from_errno(errno, "cannot replace " + path));
   }
-  if (!status) {
-    ::unlink(made.c_str());
-    return status;
-  }
-  return sync_folder(path);
+  if (status && replace) return sync_folder(path);  // there is no way back to the old one
+  if (status) status = sync_folder(path);
+  if (!status) ::unlink(made.c_str());
+  return status;
 }
 
 }  // namespace semper

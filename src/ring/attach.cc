@@ -23,6 +23,16 @@ Status check_options(const BlockDevice& device, const AttachOptions& options) {
   return {};
 }
 
+// A round of mirage-1.0 has whole sectors, of which the first and the last may be others' in part.
+Status check_memory(const FormatOnDevice& format, const AttachOptions& options) {
+  const bool is_small = format.geometry().capacity <= options.memory_bytes / 4;
+  if (format.id() != Format::mirage_1_0 || is_small) return {};
+  const std::size_t least = std::size_t{16} * format.sector_size();
+  if (options.memory_bytes >= least) return {};
+  return fail(ErrorKind::invalid_argument, "memory_bytes is less than " + std::to_string(least) +
+                                               ", 16 sectors of this ring; give more");
+}
+
 // Words about another ring (the device was created anew) say nothing about this one.
 void adopt_words(DeviceCompanion& companion, const FormatOnDevice& format) {
   auto& identity = companion.word(kIdentityWord);
@@ -154,6 +164,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   attachment.side = side;
   SEMPER_CO_TRY_STATUS(check_options(device, options));
   SEMPER_CO_TRY(attachment.format, co_await open_format(device, options.sector_size));
+  SEMPER_CO_TRY_STATUS(check_memory(*attachment.format, options));
   SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   attachment.companion = device.companion();
   attachment.options = std::move(options);

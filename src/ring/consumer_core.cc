@@ -351,8 +351,10 @@ Async<void> ConsumerCore::write_pointer() {
   guard.finished = true;
   unsettled_ = false;
   if (!status) {
-    dead_ = status.error();
-    co_return status;
+    // What the device said of one operation: of the handle, which is dead, it is not true.
+    const Error& why = status.error();
+    dead_ = why.kind() == ErrorKind::retry ? Error(ErrorKind::io, why.message()) : why;
+    co_return fail(*dead_);
   }
   if (attachment_.own.position > consumed_ && !SEMPER_MUTANT("ring_removed_items_come_again")) {
     set_consumed(attachment_.own.position);

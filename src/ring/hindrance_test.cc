@@ -50,11 +50,13 @@ class FickleDevice final : public BlockDevice {
     if (auto held = std::exchange(held_, std::nullopt)) held->set(true);
   }
   bool full = false;
+  bool busy = false;
 
  private:
   Async<void> admit() {
     if (auto held = held_) static_cast<void>(co_await held->wait_regardless());
     if (full) co_return fail(ErrorKind::exhausted, "no room is left below it");
+    if (busy) co_return fail(ErrorKind::retry, "it has too many operations in flight");
     co_return Status{};
   }
 
@@ -127,6 +129,46 @@ TEST_P(RingHindrance, a_caller_that_blocks_its_thread_after_a_publish_holds_up_n
   EXPECT_OK(*other);
 }
 
+TEST_P(RingHindrance, a_ring_that_is_read_while_both_sides_are_at_work_is_not_called_damaged) {
+  auto producer = world_.producer(*device_);
+  auto consumer = world_.consumer(*device_);
+  ASSERT_OK(producer);
+  ASSERT_OK(consumer);
+  const auto fill = [&]() -> Task<void> {
+    for (int i = 0; i < 200; ++i) EXPECT_OK(co_await producer->publish(Bytes(3000, 'x')));
+  };
+  const auto drop = [&]() -> Task<void> {
+    const auto end = co_await consumer->for_each([](const ItemView&) { return Status(); });
+    EXPECT_OK(end);
+    EXPECT_OK(co_await consumer->advance(*end));
+  };
+  const auto run = [](Task<void> task) {
+    asio::io_context loop(1);
+    asio::co_spawn(loop, std::move(task), asio::detached);
+    loop.poll();
+  };
+  run(fill());
+  int visited = 0;
+  const auto visit = [&](const ItemView& item) -> Status {
+    EXPECT_EQ(item.bytes, Bytes(3000, 'x'));
+    if (++visited != 5) return {};
+    for (int lap = 0; lap < 2; ++lap) {
+      run(drop());
+      run(fill());
+    }
+    return {};
+  };
+  int damages = 0;
+  const auto damaged = [&](const Damage&) -> Status {
+    ++damages;
+    return {};
+  };
+  const auto read = world_.run(read_all(*device_, visit, damaged, small()));
+  EXPECT_OK(read);
+  EXPECT_GE(visited, 5);
+  EXPECT_EQ(damages, 0);
+}
+
 // The places of an earlier producer's items are the next one's until it has decided.
 TEST(RingHindranceRace, what_an_earlier_producer_pushed_is_exposed_or_dropped_and_never_both) {
   for (int round = 0; round < 2000; ++round) {
@@ -181,6 +223,43 @@ TEST(RingHindranceRace, what_an_earlier_producer_pushed_is_exposed_or_dropped_an
     ASSERT_EQ(all_items(world, *consumer), expected) << "in round " << round;
     ASSERT_TRUE(consumer->damage().empty()) << "in round " << round;
   }
+}
+
+TEST(RingBusyDevice, a_consumer_whose_device_was_busy_once_does_not_call_the_ring_empty) {
+  World world(memory_disk(256 << 10, 512));
+  FickleDevice device(world.open());
+  ASSERT_OK(world.create(device));
+  auto producer = world.producer(device);
+  auto consumer = world.consumer(device);
+  ASSERT_OK(producer);
+  ASSERT_OK(consumer);
+  ASSERT_OK(world.run(producer->publish("one")));
+  ASSERT_OK(world.run(producer->publish("two")));
+  const auto first = world.run(consumer->pop());
+  ASSERT_OK(first);
+  device.busy = true;
+  EXPECT_EQ(kind_of(world.run(consumer->advance(first->after))), ErrorKind::io);
+  device.busy = false;
+  EXPECT_EQ(kind_of(world.run(consumer->pop({}, world.clock.after(1s)))), ErrorKind::io);
+}
+
+TEST(RingMemory, sectors_that_are_too_large_for_the_memory_are_refused_in_words) {
+  World world(memory_disk(8 << 20, 512), Format::mirage_1_0);
+  const auto device = world.open();
+  CreateOptions made;
+  made.format = Format::mirage_1_0;
+  made.sector_size = 16384;
+  made.env = world.env();
+  ASSERT_OK(world.run(create(*device, made)));
+  AttachOptions options = world.options();
+  options.sector_size = made.sector_size;
+  options.memory_bytes = std::size_t{64} << 10;
+  const auto refused = world.run(Producer::attach(*device, options));
+  EXPECT_EQ(kind_of(refused), ErrorKind::invalid_argument);
+  options.memory_bytes = 16 * made.sector_size;
+  auto producer = world.run(Producer::attach(*device, options));
+  ASSERT_OK(producer);
+  EXPECT_OK(world.run(producer->publish(Bytes(1000, 'x'))));
 }
 
 // With a machine's name, attaching takes a second of waiting for claims of other machines.

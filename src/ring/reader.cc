@@ -64,6 +64,7 @@ Async<void> Reader::read_window(std::uint64_t position, std::uint64_t need, std:
                        std::to_string(need) + " bytes; attach with a memory_bytes of twice that");
   }
   SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
+  ++reads_;
   start_ = end_ = base_ = 0;
   if (buffer_.size() < whole) {
     spare_ = AlignedBuffer();

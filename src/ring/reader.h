@@ -35,6 +35,9 @@ class Reader {
   // Whether the buffer has something of the record at `position`.
   bool has(std::uint64_t position) const { return position >= start_ && position < end_; }
 
+  // Windows that were read, by at() and search().
+  std::uint64_t reads() const { return reads_; }
+
   // Waits until nothing is read ahead.
   Async<void> rest();
 
@@ -76,6 +79,7 @@ class Reader {
   std::uint64_t end_ = 0;
   std::shared_ptr<Ahead> ahead_;
   int pause_ = 0;
+  std::uint64_t reads_ = 0;
   const DirectExecutor ahead_executor_;
 };
 

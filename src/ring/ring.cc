@@ -49,9 +49,21 @@ Async<Position> visit_all(BlockDevice& device, std::function<Status(const ItemVi
   std::uint64_t position = standing.consumer.position;
   SEMPER_CO_TRY_STATUS(internal::check_positions(*format, position, recovered.exposed));
   internal::Reader reader(format, options.memory_bytes / 2, internal::ReadAhead::no);
+  std::uint64_t reads = 0;
   while (position < recovered.exposed) {
-    SEMPER_CO_TRY(const internal::Parsed record, co_await reader.at(position, recovered.exposed));
-    const internal::Parsed parsed = internal::start_of(standing.producer).check(position, record);
+    const auto record = co_await reader.at(position, recovered.exposed);
+    // Where both sides are at work, the place may have been written over before it was read: then
+    // the consumer has passed it.
+    if (!record || std::exchange(reads, reader.reads()) != reader.reads()) {
+      SEMPER_CO_TRY(const internal::Pointer consumer,
+                    co_await format->read_pointer(internal::Side::consumer));
+      if (consumer.position > position) {
+        position = consumer.position;
+        continue;
+      }
+    }
+    if (!record) co_return fail(record.error());
+    const internal::Parsed parsed = internal::start_of(standing.producer).check(position, *record);
     if (parsed.kind == internal::Parsed::Kind::item) {
       const ItemView item{Position::from_offset(position), Position::from_offset(parsed.after),
                           parsed.payload};
