@@ -1,5 +1,5 @@
-// A file device that is destroyed while somebody else is inside: work that outlives its callers' loop
-// goes from operation to operation on the device's own threads.
+// A file device that is destroyed while somebody else is inside: work that outlives its callers'
+// loop goes from operation to operation on the device's own threads.
 #include <gtest/gtest.h>
 
 #include <atomic>
