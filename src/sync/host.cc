@@ -2,6 +2,7 @@
 
 #include "semper/env/fork.h"
 #include "semper/env/scheduler.h"
+#include "semper/sync/wait.h"
 
 namespace semper::sync {
 
@@ -20,7 +21,8 @@ Termination::Termination(Hangup hangup) : state_(std::make_shared<State>()) {
   }
   state_->executor = *executor;
   const std::shared_ptr<internal::Waiting<int>> waiting(state_, &state_->waiting);
-  asio::co_spawn(*executor, internal::run_into(waiting, std::move(signal)),
+  auto end = std::make_unique<internal::WaitingEnd<int>>(waiting, Late::had_no_effect);
+  asio::co_spawn(*executor, internal::run_into(std::move(end), std::move(signal)),
                  asio::bind_cancellation_slot(waiting->cancel.slot(), asio::detached));
 }
 

@@ -91,9 +91,6 @@ struct Banned {
   bool (*applies)(const std::string& path);
 };
 
-bool is_document(const std::string& path) {
-  return has_ending(path, ".md");
-}
 bool is_public_text(const std::string& path) {
   return is_document(path) || path.starts_with("include/");
 }
@@ -133,6 +130,10 @@ bool is_written(const Banned& word, const std::regex& pattern, const std::string
 }
 
 }  // namespace
+
+bool is_document(const std::string& path) {
+  return has_ending(path, ".md");
+}
 
 std::string anchor_of(std::string_view heading) {
   std::string anchor;

@@ -26,6 +26,9 @@ struct Finding {
 };
 using Findings = std::vector<Finding>;
 
+// By its path.
+bool is_document(const std::string& path);
+
 inline constexpr std::size_t kColumnsMaximum = 100;
 
 // A line is wider than kColumnsMaximum, with its comment.

@@ -37,9 +37,6 @@ bool is_public_header(const std::string& path) {
   return path.starts_with("include/semper/") && path.ends_with(".h") &&
          path.find("/internal/") == std::string::npos;
 }
-bool is_document(const std::string& path) {
-  return path.ends_with(".md");
-}
 bool is_text(const std::string& path) {
   const std::string name = fs::path(path).filename();
   return is_source(path) || is_document(path) || path.ends_with(".cmake") ||
