@@ -43,8 +43,8 @@ void poll_all(const std::vector<asio::io_context*>& contexts) {
   }
 }
 
-// Waits for that loop, with Asio's own means: nothing is left of the waiting coroutine once the loop
-// goes.
+// Waits for that loop, with Asio's own means: once the loop goes, nothing is left of the waiting
+// coroutine.
 Task<void> wait_for_loop(asio::io_context& other) {
   co_await asio::post(other.get_executor(), asio::use_awaitable);
 }
