@@ -146,10 +146,10 @@ class Durable {
   //     co_return rows;
   //   };
   void invalidate(const T& value) const { core().invalidate(std::addressof(value)); }
-  // The current value, whichever it is: for events that concern any value (a new address). An attempt
-  // in progress may have begun before the event, so what it builds is broken, too, and its callers
-  // get `retry`. If it is called after an f has failed, it may hit the healthy successor of the
-  // value that f used.
+  // The current value, whichever it is: for events that concern any value (a new address). An
+  // attempt in progress may have begun before the event, so what it builds is broken, too, and its
+  // callers get `retry`. If it is called after an f has failed, it may hit the healthy successor of
+  // the value that f used.
   void invalidate() const { core().invalidate(nullptr); }
 
   // Forgets a permanent error, the count of failures and the pause after them.

@@ -24,8 +24,8 @@
 //
 // Threads: a connection is used by one coroutine at a time, on any loop. Its socket belongs to the
 // executor of the attempt: if the loop of the first caller may go away before the others, set
-// DurableOptions::executor. On another loop than the socket's, write, read_until and read run on the
-// socket's and answer on the caller's, which may be destroyed meanwhile.
+// DurableOptions::executor. On another loop than the socket's, write, read_until and read run on
+// the socket's and answer on the caller's, which may be destroyed meanwhile.
 #pragma once
 
 #include <cstddef>
