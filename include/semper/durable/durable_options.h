@@ -78,9 +78,9 @@ struct DurableOptions {
   // executor may go away while others still wait, and for values that are themselves bound to an
   // executor (Asio's sockets). An f runs on its caller's executor all the same. If that is of
   // another loop, which may be destroyed in the middle of f, f must not wait there for such a
-  // socket: Asio would resume it on a loop that is gone. TcpConnection (tcp.h) takes care of that by
-  // itself; with a socket of your own, run the operation on the socket's executor, and let f wait
-  // for a OneShot.
+  // socket: Asio would resume it on a loop that is gone. TcpConnection (tcp.h) takes care of that
+  // by itself; with a socket of your own, run the operation on the socket's executor, and let f
+  // wait for a OneShot.
   Executor executor = Executor();
   Access access = Access::shared;
   WithOptions with = WithOptions();
