@@ -121,7 +121,6 @@ Async<Batch::MayRun> Batch::prepare(Transaction& transaction, const AttemptEffec
 Async<void> Batch::finish_waiting(Transaction& transaction, const Execution& execution,
                                   MonotonicTime began, AttemptEffects& effects) {
   while (effects.waiting) {
-    if (SEMPER_MUTANT("server_turn_taken_while_a_callback_waits")) desk_.leave_callbacks();
     Ran ran = co_await execution.finish(began, effects);
     execution.resume(transaction, operations_, std::move(ran), effects);
   }
