@@ -96,7 +96,7 @@ TEST(Lies, a_store_that_lies_is_noticed) {
       EXPECT_GE(lied, 10) << workload << ", " << lie;
       // An answer that is given twice is dropped, as it must be.
       if (lie == "lie.twice" && workload == "answers") continue;
-      // Names, and ticks that a group delivers, are rows that are set: the same once more is the same.
+      // Names, and ticks that a group delivers, are rows that are set: once more is the same.
       if (lie == "lie.twice" && (workload == "registry" || workload == "timers")) continue;
       EXPECT_GE(noticed, enough) << workload << ", " << lie;
     }
