@@ -13,8 +13,7 @@ inline constexpr std::size_t kRequestBytes = std::size_t{1} << 20;
 
 class Packer {
  public:
-  // Whether there is anything to compare with: a lone transaction's footprint is not even looked
-  // at.
+  // Whether there is anything to compare with; a lone transaction's footprint is not looked at.
   enum class Company : std::uint8_t { none, some };
   // `under_way`: what nobody of this request may have anything in common with either.
   explicit Packer(Company company, Footprint under_way = {})
@@ -25,8 +24,7 @@ class Packer {
     return plan.to_validate || !plan.request.write_conflicts.empty();
   }
 
-  // False: it waits for the next request. The first is always taken, unless it meets what is under
-  // way.
+  // False: it waits for the next request. The first is taken unless it meets what is under way.
   bool take(const Plan& plan, bool alone) {
     if (company_ == Company::some && plan.footprint.meets(under_way_)) return false;
     if (count_ > 0) {
