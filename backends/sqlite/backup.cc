@@ -16,11 +16,13 @@
 #include "checker.h"
 #include "connection.h"
 #include "place.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/internal/shared_file.h"
 #include "semper/env/internal/standard_streams.h"
 #include "semper/env/one_shot.h"
 #include "semper/env/standard_streams.h"
 #include "start_thread.h"
+#include "store_file.h"
 
 namespace semper::sqlite {
 namespace {
@@ -43,6 +45,13 @@ class Part {
     if (::lstat(to.c_str(), &target) == 0) {
       return fail(ErrorKind::already_exists,
                   to + " is there already, and was left as it is; give another name, or remove it");
+    }
+    for (const char* suffix : {"-wal", "-journal"}) {
+      if (::lstat((to + suffix).c_str(), &target) != 0 || target.st_size == 0) continue;
+      return fail(ErrorKind::already_exists,
+                  to + suffix +
+                      " is there, and would be taken for the log of the backup; give "
+                      "another name, or remove it");
     }
     std::unique_ptr<Part> part(new Part(to + kPartSuffix));
     part->descriptor_ = semper::internal::above_standard_streams(
@@ -79,6 +88,7 @@ class Part {
   Part& operator=(const Part&) = delete;
 
   const std::string& path() const { return path_; }
+  int descriptor() const { return descriptor_; }
 
   // On disk first, then under its name, which must be free; the name on disk too.
   Status finish(const std::string& to) {
@@ -225,6 +235,9 @@ Result<BackupReport> Backups::run(const Job& job) {
   SEMPER_TRY(auto part, Part::make(job.to, options_->path.file));
   SEMPER_TRY(BackupReport report, copy(job, part->path()));
   SEMPER_TRY_STATUS(ended(job));
+  if (!SEMPER_MUTANT("sqlite_backup_takes_any_log")) {
+    SEMPER_TRY_STATUS(mark_without_log(part->descriptor()));
+  }
   SEMPER_TRY_STATUS(job.report(BackupProgress::Step::verify, 0, report.bytes));
   auto checked = verify(job, part->path());
   SEMPER_TRY_STATUS(ended(job));

@@ -264,6 +264,65 @@ TEST(Backup, an_existing_file_is_left_as_it_is) {
   EXPECT_EQ(nowhere.error().kind(), ErrorKind::not_found) << nowhere.error().to_string();
 }
 
+// What a crash would leave of the store that is open there.
+void leave_as_after_a_crash(const std::string& file, const std::string& to) {
+  for (const char* suffix : {"", "-wal"}) {
+    write_file(to + suffix, contents_of(file + suffix));
+  }
+}
+
+TEST(Backup, a_backup_takes_no_log_that_another_file_left_beside_its_name) {
+  const TestPlace place;
+  const std::string copy = place.folder() + "/copy.db";
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "old"));
+  ASSERT_TRUE(back_up(store, copy));
+  ASSERT_TRUE(put(store, "key", "new"));
+  const std::string crashed = place.folder() + "/crashed.db";
+  leave_as_after_a_crash(place.file(), crashed);
+  EXPECT_EQ(*get(must_open("sqlite:" + crashed), "key"), "new");
+  // Restored as in haste: over the store, and not over its log.
+  leave_as_after_a_crash(place.file(), crashed);
+  fs::copy_file(copy, crashed, fs::copy_options::overwrite_existing);
+  for (const char* access : {"", "?access=read"}) {
+    const auto refused = open_store_at("sqlite:" + crashed + access);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind(), ErrorKind::corrupt) << refused.error().to_string();
+    EXPECT_NE(refused.error().message().find(crashed + "-wal"), std::string::npos);
+  }
+  fs::remove(crashed + "-wal");
+  EXPECT_EQ(*get(must_open("sqlite:" + crashed), "key"), "old");
+}
+
+TEST(Backup, a_backup_in_use_has_a_log_as_other_stores_have) {
+  const TestPlace place;
+  const std::string copy = place.folder() + "/copy.db";
+  {
+    const Store store = must_open(place.url());
+    ASSERT_TRUE(put(store, "key", "old"));
+    ASSERT_TRUE(back_up(store, copy));
+  }
+  const Store restored = must_open("sqlite:" + copy);
+  ASSERT_TRUE(put(restored, "key", "new"));
+  leave_as_after_a_crash(copy, place.folder() + "/crashed.db");
+  EXPECT_EQ(*get(must_open("sqlite:" + place.folder() + "/crashed.db"), "key"), "new");
+}
+
+TEST(Backup, no_backup_is_made_beside_a_log_that_is_there_already) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  for (const char* suffix : {"-wal", "-journal"}) {
+    const std::string left = place.folder() + "/copy.db" + suffix;
+    write_file(left, "what a crash left");
+    const auto refused = back_up(store, place.folder() + "/copy.db");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind(), ErrorKind::already_exists) << refused.error().to_string();
+    EXPECT_EQ(contents_of(left), "what a crash left");
+    fs::remove(left);
+  }
+  EXPECT_TRUE(back_up(store, place.folder() + "/copy.db"));
+}
+
 SEMPER_CHILD(makes_a_backup_and_stays_in_it) {
   const std::string url = child_argument();
   const Store store = must_open(url);

@@ -22,6 +22,7 @@ namespace semper::sqlite {
 namespace {
 
 constexpr std::size_t kHeaderBytes = 100;
+constexpr std::size_t kUserVersionAt = 60;
 constexpr BytesView kSqliteMagic("SQLite format 3\0", 16);
 
 using Header = std::array<char, kHeaderBytes>;
@@ -39,6 +40,8 @@ struct Facts {
   std::size_t page_bytes;
   std::uint32_t journal_version;  // 1: a rollback journal, 2: a write-ahead log
   std::uint32_t schema_format;
+  std::uint32_t format;
+  bool has_no_log_yet;
   std::uint32_t encoding;  // of text, of which a store has none
   bool is_vacuumed_at_commits;
 
@@ -46,6 +49,8 @@ struct Facts {
       : page_bytes(load_big_endian_u16(view(header).substr(16, 2))),
         journal_version(std::max(byte(header, 18), byte(header, 19))),
         schema_format(load_big_endian_u32(field(header, 44))),
+        format(load_big_endian_u32(field(header, kUserVersionAt)) & ~kNoLogYet),
+        has_no_log_yet((load_big_endian_u32(field(header, kUserVersionAt)) & kNoLogYet) != 0),
         encoding(load_big_endian_u32(field(header, 56))),
         is_vacuumed_at_commits(load_big_endian_u32(field(header, 52)) != 0 &&
                                load_big_endian_u32(field(header, 64)) == 0) {
@@ -80,7 +85,11 @@ Result<std::size_t> read_header(const SqliteOptions& options, Header& header) {
   const int opened =
       vfs->xOpen(vfs, name.get(), file, SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB, nullptr);
   if (opened != SQLITE_OK) {
+    const int number = errno;
     if (file->pMethods != nullptr) file->pMethods->xClose(file);
+    if (number == EMFILE || number == ENFILE) {
+      return fail(error_from_errno(number, "cannot open the store file " + path));
+    }
     return fail(ErrorKind::permission, "cannot open the store file " + path + " for reading [" +
                                            sqlite3_errstr(opened) + "]");
   }
@@ -124,15 +133,14 @@ Status check_header(const StorePath& path, const Header& header, std::size_t fil
                     " is an SQLite database of another program, not a Semper store; it was left "
                     "untouched, give another path");
   }
-  const std::uint32_t format = load_big_endian_u32(field(header, 60));
-  if (format > kFormatVersion) {
-    return fail(ErrorKind::unsupported, name + " was made by a newer version of Semper (format " +
-                                            std::to_string(format) + ", this one reads up to " +
-                                            std::to_string(kFormatVersion) +
-                                            "); it was left untouched, use that version");
-  }
   const Facts facts(header);
-  if (format == 0 || !facts.are_possible()) {
+  if (facts.format > kFormatVersion) {
+    return fail(ErrorKind::unsupported,
+                name + " was made by a newer version of Semper (format " +
+                    std::to_string(facts.format) + ", this one reads up to " +
+                    std::to_string(kFormatVersion) + "); it was left untouched, use that version");
+  }
+  if (facts.format == 0 || !facts.are_possible()) {
     return fail(ErrorKind::corrupt,
                 name + " has a damaged first page; it was left untouched: restore a backup");
   }
@@ -142,9 +150,9 @@ Status check_header(const StorePath& path, const Header& header, std::size_t fil
                     " was written by a newer SQLite in a way that this one does not know; it was "
                     "left untouched, use the newer one");
   }
-  // One that closed in this mode has no log; SQLite would replay the one that is there all the
-  // same.
-  if (facts.journal_version < kWalVersion && has_wal(path)) {
+  // What says so of itself has no log; SQLite would replay the one that is there all the same.
+  const bool has_no_log = facts.journal_version < kWalVersion || facts.has_no_log_yet;
+  if (has_no_log && has_wal(path)) {
     return fail(ErrorKind::corrupt,
                 name + " is a copy, and " + path.wal() +
                     " beside it is the log of another file: remove that, with " + path.index() +
@@ -282,17 +290,32 @@ Error no_store(const SqliteOptions& options, FileState state) {
                what + ", or make a new one: semper --store '" + options.url + "' store create");
 }
 
+Status mark_without_log(int descriptor) {
+  Bytes marked;
+  append_big_endian_u32(marked, kFormatVersion | kNoLogYet);
+  const ssize_t put = ::pwrite(descriptor, marked.data(), marked.size(), kUserVersionAt);
+  if (put == static_cast<ssize_t>(marked.size())) return {};
+  return fail(error_from_errno(errno, "cannot write into the backup"));
+}
+
 Status put_right(const SqliteOptions& options) {
   Header header{};
   SEMPER_TRY(const std::size_t size, read_header(options, header));
   if (size < kHeaderBytes) return {};
   const Facts facts(header);
-  if (facts.journal_version == kWalVersion && !facts.is_vacuumed_at_commits) return {};
+  const bool is_wal = facts.journal_version == kWalVersion;
+  if (is_wal && !facts.has_no_log_yet && !facts.is_vacuumed_at_commits) return {};
   ConnectionOptions how;
   how.path = options.path.file;
   how.vfs = options.vfs;
   how.on_close = ConnectionOptions::OnClose::checkpoint_if_last;
   SEMPER_TRY(Connection connection, Connection::open(how));
+  if (facts.has_no_log_yet) {
+    // With a rollback journal: at no moment is there a log beside a file that denies having one.
+    const std::string sql =
+        "PRAGMA journal_mode=DELETE; PRAGMA user_version=" + std::to_string(facts.format);
+    SEMPER_TRY_STATUS(connection.execute(sql.c_str()));
+  }
   SEMPER_TRY_STATUS(connection.execute("PRAGMA journal_mode=WAL"));
   if (facts.is_vacuumed_at_commits) {
     SEMPER_TRY_STATUS(connection.execute("PRAGMA auto_vacuum=INCREMENTAL"));

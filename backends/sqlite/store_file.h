@@ -22,6 +22,8 @@ namespace semper::sqlite {
 
 inline constexpr std::uint32_t kApplicationId = 0x536d7072;  // "Smpr"
 inline constexpr std::uint32_t kFormatVersion = 1;
+// In user_version, of a backup: it has no log. Taken out before one is begun.
+inline constexpr std::uint32_t kNoLogYet = 0x100;
 
 enum class FileState : std::uint8_t { absent, empty, store };
 
@@ -34,10 +36,14 @@ Result<FileState> examine_file(const SqliteOptions& options);
 // not_found: the file is not there, or empty, and no store is to be made.
 Error no_store(const SqliteOptions& options, FileState state);
 
-// Copies made by other means say things about themselves that a store does not: VACUUM INTO leaves
-// a rollback journal as the mode, under which readers and writers would shut each other out. Put
-// right where it is so, durably. The caller holds the sidecar's exclusive lock. Errors: retry
-// (another program has the file open), permission, unsupported.
+// Says of a backup that is not yet under its name that it has no log: one that a crash of another
+// file left beside that name would be replayed into it.
+Status mark_without_log(int descriptor);
+
+// Copies say things about themselves that a store does not: a backup that it has no log, and VACUUM
+// INTO leaves a rollback journal as the mode, under which readers and writers would shut each other
+// out. Put right where it is so, durably. The caller holds the sidecar's exclusive lock. Errors:
+// retry (another program has the file open), permission, unsupported.
 Status put_right(const SqliteOptions& options);
 
 // Makes a new store at the path (absent or of 0 bytes). On success it is on disk, the directory
