@@ -373,15 +373,18 @@ Async<void> SqliteBackend::close() {
   co_return Status{};
 }
 
-// Who may not write reads all the same, where that is all that was asked for.
+// Who may not write, or has no room to, reads all the same, where that is all that was asked for.
 Result<std::shared_ptr<Backend>> open_at(SqliteOptions options, Env env) {
   auto opened = SqliteBackend::open(options, env);
   if (opened || options.access != SqliteOptions::Access::read ||
-      opened.error().kind() != ErrorKind::permission) {
+      (opened.error().kind() != ErrorKind::permission &&
+       opened.error().kind() != ErrorKind::exhausted)) {
     return opened;
   }
   SEMPER_TRY_STATUS(find_store(options));
-  return ReadOnlyBackend::open(std::move(options), env);
+  auto read = ReadOnlyBackend::open(std::move(options), env);
+  if (!read && opened.error().kind() == ErrorKind::exhausted) return opened;
+  return read;
 }
 
 }  // namespace semper::sqlite

@@ -1,5 +1,6 @@
 #include "checkpointer.h"
 
+#include "log_readers.h"
 #include "semper/base/assert.h"
 #include "start_thread.h"
 
@@ -92,7 +93,9 @@ void Checkpointer::checkpoint() {
   {
     std::lock_guard lock(connection_mutex_);
     // What is not known to be in the log must not be copied out of it.
-    if (!suspended_ && !context_.log->has_failed()) {
+    // Nor what is not in it: somebody may have cut it short.
+    const bool is_whole = size_of_log(*context_.options) >= wal_bytes_.load();
+    if (!suspended_ && is_whole && !context_.log->has_failed()) {
       if (!connection_) {
         ConnectionOptions how;
         how.path = context_.options->path.file;

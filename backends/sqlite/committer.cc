@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "hold.h"
+#include "log_chain.h"
 #include "log_readers.h"
 #include "place.h"
 #include "semper/base/assert.h"
@@ -141,7 +143,7 @@ void Committer::take_turn() {
   const auto asked = context_.clock->now();
   const auto turn = turn_.acquire();
   Statistics::add(context_.statistics->turn_wait_us, microseconds(context_.clock->now() - asked));
-  Written written{take_batch(), {}};
+  Written written{take_batch(), {}, 0};
   if (!turn) {
     answer_all(written.batch, turn.error());
     deliver(written.batch);
@@ -156,6 +158,7 @@ void Committer::take_turn() {
   settle_rest();
   if (!written.batch.empty()) commit_batch(written.batch);
   written.mark = std::exchange(written_, {});
+  if (written.mark.version != 0 && writer_) written.log_bytes = writer_->wal_bytes();
   if (writer_ && !lost_ && wants_wal()) {
     flush(written);
     settle_rest();
@@ -169,7 +172,8 @@ void Committer::take_turn() {
 void Committer::flush(Written& written) {
   if (written.mark.version == 0) return deliver(written.batch);  // nothing was written
   const auto state = context_.log->flush(written.mark);
-  if (is_settled(state)) return answer(written, state);
+  const bool is_long_enough = size_of_log(*context_.options) >= written.log_bytes;
+  if (is_settled(state) && is_long_enough) return answer(written, state);
   std::lock_guard lock(mutex_);
   unsettled_.push_back(std::move(written));
 }
@@ -216,11 +220,12 @@ void Committer::find_out() {
 // With the turn: what was in the log when a flush failed, or when files were taken away.
 void Committer::settle_rest() {
   auto rest = take_unsettled();
-  if (!lost_ && writer_ && context_.log->has_failed()) recover();
+  if (!lost_ && context_.log->has_failed() && find_writer()) recover();
   for (auto& written : rest) {
     const auto in_place = context_.check_place();
     if (in_place) {
-      answer(written, context_.log->look(written.mark));
+      const bool is_whole = has_whole_log(written.log_bytes);
+      answer(written, is_whole ? context_.log->look(written.mark) : LogSync::State::unknown);
     } else {
       refuse_acknowledgement(written.batch, in_place.error());
       deliver(written.batch);
@@ -242,6 +247,30 @@ void Committer::give_up_if_stopping() {
     if (!stopping_) return;
   }
   for (auto& written : take_unsettled()) answer(written, LogSync::State::unknown);
+}
+
+// Within a transaction. A log that is shorter than what is in it was used from the front again, or
+// cut short by a stranger: frames are read as its index names them, whatever is there.
+Status Committer::check_log_length(std::int64_t least) const {
+  const auto& options = *context_.options;
+  if (size_of_log(options) >= least || SEMPER_MUTANT("sqlite_log_cut_short_unnoticed")) return {};
+  const Status whole = check_log(options.path);
+  if (whole) return {};
+  return fail(ErrorKind::io, options.path.wal() +
+                                 " was cut short while the store was open, and what had been "
+                                 "committed last is gone with it; nothing more is taken: close the "
+                                 "store everywhere and open it again, or restore a backup");
+}
+
+// The same with the turn alone. False: this handle is of no use any more.
+bool Committer::has_whole_log(std::int64_t least) {
+  if (size_of_log(*context_.options) >= least) return true;
+  if (!find_writer()) return false;
+  const auto base = writer_->begin();
+  const Status whole = base ? check_log_length(least) : fail(base.error());
+  if (base) writer_->rollback();
+  if (base && !whole) give_up(whole.error());
+  return whole.has_value();
 }
 
 void Committer::recover() {
@@ -302,7 +331,9 @@ void Committer::refuse_acknowledgement(Batch& batch, const Error& error) {
 }
 
 void Committer::close_writer() {
-  if (writer_ && (lost_ || context_.log->has_failed())) writer_->leave_wal_on_close();
+  if (writer_ && (lost_ || failure() || context_.log->has_failed())) {
+    writer_->leave_wal_on_close();
+  }
   writer_.reset();
 }
 
@@ -324,14 +355,19 @@ void Committer::commit_batch(Batch& batch) {
 
 // Opens the SQLite transaction that will make `version`.
 bool Committer::begin(Batch& batch, Version& version) {
-  if (!writer_) {
-    std::lock_guard lock(mutex_);
-    answer_all(batch, *failed_);
+  if (const Status found = find_writer(); !found) {
+    answer_all(batch, found.error());
     return false;
   }
   const auto base = writer_->begin();
   if (!base) {
     answer_all(batch, base.error());
+    return false;
+  }
+  if (const Status whole = check_log_length(writer_->wal_bytes()); !whole) {
+    writer_->rollback();
+    give_up(whole.error());
+    answer_all(batch, whole.error());
     return false;
   }
   // What happened then is in no table: a process that died, a lost log, a restored copy.
@@ -424,7 +460,7 @@ void Committer::finish(Batch& batch, Version version) {
 // takes nothing more.
 void Committer::replace_broken_writer() {
   const auto kind = apply_error_->kind();
-  if (kind == ErrorKind::io || kind == ErrorKind::exhausted) replace_writer(*apply_error_);
+  if (kind == ErrorKind::io || kind == ErrorKind::exhausted) replace_writer();
 }
 
 // Nothing of the batch was applied. With a new writer the next commit finds out whether there is
@@ -433,7 +469,7 @@ void Committer::start_afresh(Batch& batch, const Error& error) {
   for (auto& pending : batch) {
     if (pending->answer) pending->answer = fail(error);
   }
-  replace_writer(error);
+  replace_writer();
 }
 
 void Committer::use(std::unique_ptr<Writer> writer) {
@@ -441,18 +477,26 @@ void Committer::use(std::unique_ptr<Writer> writer) {
   writer_->share(context_.sidecar->shared().keys);
 }
 
-void Committer::replace_writer(const Error& cause) {
+// The new one is opened first: the process keeps its locks, and the log its name. Where that fails,
+// the next batch tries again.
+void Committer::replace_writer() {
   writer_->leave_wal_on_close();
-  writer_.reset();
   auto writer = Writer::open(*context_.options, *context_.statistics);
-  if (writer) {
-    use(std::move(*writer));
-    return;
-  }
-  const Error dead(ErrorKind::io,
-                   "this store cannot be used any more, close it and open it again; first: " +
-                       cause.message() + "; then: " + writer.error().message());
-  give_up(dead);
+  // The old one may have what is short, descriptors or memory.
+  writer_.reset();
+  if (!writer) writer = Writer::open(*context_.options, *context_.statistics);
+  if (writer) return use(std::move(*writer));
+  log_warning("sqlite",
+              "commits cannot go on, and are tried again one by one: " + writer.error().message());
+}
+
+// Where the last one could not be replaced.
+Status Committer::find_writer() {
+  if (writer_) return {};
+  if (const auto dead = failure()) return fail(*dead);
+  SEMPER_TRY(auto writer, Writer::open(*context_.options, *context_.statistics));
+  use(std::move(writer));
+  return {};
 }
 
 void Committer::give_up(const Error& dead) {
@@ -485,10 +529,20 @@ bool Committer::open_again(const Error& error) {
   const Error reopened(
       ErrorKind::io,
       "a commit failed and the store was opened again; begin anew (" + error.message() + ")");
+  const auto hold = Hold::take(*context_.options);
   context_.suspend_others(reopened);
   writer_->leave_wal_on_close();
   writer_.reset();
   auto recovered = recover_store(*context_.options, *context_.statistics);
+  const Version durable = context_.sidecar->shared().durable.load();
+  if (recovered && recovered->version < durable && !SEMPER_MUTANT("sqlite_lost_past_forgotten")) {
+    recovered->writer->leave_wal_on_close();
+    const std::string what = " has lost commits that had been acknowledged: of " +
+                             std::to_string(durable) + ", the last that is there is " +
+                             std::to_string(recovered->version) +
+                             "; restore a backup, or go on with what is left";
+    recovered = fail(ErrorKind::io, context_.options->path.wal() + what);
+  }
   const bool is_durable = recovered && context_.log->recovered(recovered->version);
   if (!is_durable) {
     const Error last = recovered ? context_.log->failure() : recovered.error();

@@ -110,6 +110,7 @@ class Committer {
   struct Written {
     Batch batch;
     LogSync::Mark mark;
+    std::int64_t log_bytes;
   };
 
   Status enqueue(std::shared_ptr<Pending> pending);
@@ -124,6 +125,8 @@ class Committer {
   LogSync::State fate_of(const Pending& pending, LogSync::State of_the_last) const;
   void answer(Written& written, LogSync::State state);
   void settle_rest();
+  Status check_log_length(std::int64_t least) const;
+  bool has_whole_log(std::int64_t least);
   std::vector<Written> take_unsettled();
   void give_up_if_stopping();
   void recover();
@@ -138,7 +141,8 @@ class Committer {
   void start_afresh(Batch& batch, const Error& error);
   void replace_broken_writer();
   void use(std::unique_ptr<Writer> writer);
-  void replace_writer(const Error& cause);
+  void replace_writer();
+  Status find_writer();
   void give_up(const Error& dead);
   void resolve(Batch& batch, Version version, const Error& error);
   bool open_again(const Error& error);

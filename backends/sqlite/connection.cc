@@ -1,5 +1,7 @@
 #include "connection.h"
 
+#include <cerrno>
+
 namespace semper::sqlite {
 namespace {
 
@@ -30,6 +32,11 @@ ErrorKind kind_of(int code) {
     default:
       return ErrorKind::io;
   }
+}
+
+std::string too_many_files(int number) {
+  return std::string(number == EMFILE ? "; this process" : "; this machine") +
+         " has as many files open as it may: close some, or raise the limit (ulimit -n)";
 }
 
 const char* advice_for(ErrorKind kind) {
@@ -87,7 +94,8 @@ Result<Connection> Connection::open(const ConnectionOptions& options) {
       "PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;"
       "PRAGMA cache_size=-" +
       std::to_string(options.cache_kib);
-  SEMPER_TRY_STATUS(connection.execute(settings.c_str()));
+  const int set = sqlite3_exec(handle, settings.c_str(), nullptr, nullptr, nullptr);
+  if (set != SQLITE_OK) return fail(connection.error(set, "cannot open"));
   return connection;
 }
 
@@ -113,7 +121,16 @@ Status Connection::execute(const char* sql) {
 
 Error Connection::error(int code, std::string_view what) const {
   const bool more = handle_ && sqlite3_extended_errcode(handle()) == code;
-  return error_of(code, path_, what, more ? sqlite3_errmsg(handle()) : "");
+  Error error = error_of(code, path_, what, more ? sqlite3_errmsg(handle()) : "");
+  const int number = more ? sqlite3_system_errno(handle()) : 0;
+  if ((code & 0xff) != SQLITE_IOERR && (code & 0xff) != SQLITE_CANTOPEN) return error;
+  if (number == EMFILE || number == ENFILE) {
+    return Error(error.kind(), error.message() + too_many_files(number));
+  }
+  if (number == ENOSPC || number == EDQUOT) {
+    return Error(ErrorKind::exhausted, error.message() + "; there is no room on its disk");
+  }
+  return error;
 }
 
 Error Connection::error_of(int code, const std::string& path, std::string_view what,

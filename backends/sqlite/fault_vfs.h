@@ -18,6 +18,8 @@ struct FaultPlan {
   // Called before each operation; a code other than SQLITE_OK fails it (it is then not done).
   // From any thread.
   std::function<int(FaultFile file, FaultOperation operation)> decide;
+  // Called before a file is opened.
+  std::function<void(FaultFile file)> on_open = {};
 };
 
 // The name to give as ?vfs=. The plan must outlive every file opened by it.
@@ -34,6 +36,9 @@ class FaultVfs {
   void set_plan(FaultPlan plan) { plan_ = std::move(plan); }
   int decide(FaultFile file, FaultOperation operation) const {
     return armed_.load() && plan_.decide ? plan_.decide(file, operation) : SQLITE_OK;
+  }
+  void opens(FaultFile file) const {
+    if (armed_.load() && plan_.on_open) plan_.on_open(file);
   }
   void arm() { armed_.store(true); }
   void disarm() { armed_.store(false); }

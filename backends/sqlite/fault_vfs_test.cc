@@ -115,6 +115,7 @@ int open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, int*
   made->kind = (flags & SQLITE_OPEN_MAIN_DB) != 0 ? FaultFile::database
                : (flags & SQLITE_OPEN_WAL) != 0   ? FaultFile::wal
                                                   : FaultFile::other;
+  made->owner->opens(made->kind);
   const int code = default_vfs()->xOpen(default_vfs(), name, made->below(), flags, out_flags);
   made->base.pMethods = code == SQLITE_OK ? &kMethods : nullptr;
   return code;

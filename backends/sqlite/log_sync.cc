@@ -13,10 +13,29 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// In `flush_failed`: one has failed; above that bit the number of those that are made without the
-// flush.
-constexpr std::uint32_t kFailed = 1;
-constexpr std::uint32_t kOneBeside = 2;
+// One that is made without the flush, until it has said whether it failed.
+class Beside {
+ public:
+  Beside(Sidecar& sidecar, bool is_so) : count_(sidecar.mine().flushes_beside), is_so_(is_so) {
+    if (is_so_) count_.fetch_add(1);
+  }
+  ~Beside() {
+    if (is_so_) count_.fetch_sub(1);
+  }
+  Beside(const Beside&) = delete;
+  Beside& operator=(const Beside&) = delete;
+
+ private:
+  std::atomic<std::uint32_t>& count_;
+  const bool is_so_;
+};
+
+bool anybody_is_beside(Sidecar& sidecar) {
+  bool anybody = false;
+  sidecar.for_each(
+      [&](const SidecarEntry& entry) { anybody = anybody || entry.flushes_beside.load() != 0; });
+  return anybody;
+}
 
 void raise(std::atomic<std::uint64_t>& word, std::uint64_t to) {
   auto present = word.load();
@@ -53,6 +72,14 @@ class LogSync::File {
 
   int sync() { return handle()->pMethods->xSync(handle(), SQLITE_SYNC_NORMAL); }
 
+  // A log begins with its magic number. One that was cut short in place, and written to behind its
+  // end, begins with a hole.
+  bool begins_with_a_hole() {
+    std::uint32_t magic = 1;
+    const int code = handle()->pMethods->xRead(handle(), &magic, sizeof magic, 0);
+    return code == SQLITE_OK && magic == 0;
+  }
+
  private:
   // SQLite's names end in two zero bytes: parameters could follow.
   File(const std::string& path, std::size_t bytes)
@@ -76,16 +103,15 @@ LogSync::~LogSync() = default;
 Result<std::unique_ptr<LogSync>> LogSync::open(const SqliteOptions& options, Sidecar& sidecar,
                                                Statistics& statistics, Clock& clock) {
   std::unique_ptr<LogSync> log(new LogSync(options, sidecar, statistics, clock));
-  const auto deadline = SteadyClock::now() + kTurnWait;
+  const auto patience = SteadyClock::now() + kOpenPatience;
   Taken taken = log->take();
-  while (taken == Taken::no && SteadyClock::now() < deadline) taken = log->take();
-  if (taken == Taken::no) {
-    return fail(ErrorKind::retry,
-                "another process flushes the log of " + options.path.file +
-                    " and does not get on; is it stopped? continue or end it, then try again");
+  while (taken == Taken::no && SteadyClock::now() < patience) taken = log->take();
+  Status prepared;
+  {
+    const Beside beside(sidecar, taken == Taken::no);
+    prepared = log->prepare(taken);
   }
-  const Status prepared = log->prepare(taken);
-  log->lock_.let_go(ProcessLock::Wake::all);
+  if (taken != Taken::no) log->lock_.let_go(ProcessLock::Wake::all);
   if (!prepared) return fail(prepared.error());
   return log;
 }
@@ -120,7 +146,7 @@ LogSync::State LogSync::look(const Mark& mark) const {
 }
 
 bool LogSync::has_failed() const {
-  return (sidecar_->shared().flush_failed.load() & kFailed) != 0;
+  return sidecar_->shared().flush_failed.load() != 0;
 }
 
 Error LogSync::failure() const {
@@ -147,7 +173,7 @@ bool LogSync::recovered(Version version) {
   shared.recovered[number % kRecoveriesRemembered].store(version);
   shared.recoveries.store(number);
   raise(shared.durable, version);
-  shared.flush_failed.fetch_and(~kFailed);
+  shared.flush_failed.store(0);
   std::lock_guard lock(mutex_);
   failure_.clear();
   return true;
@@ -170,12 +196,14 @@ LogSync::State LogSync::flush(const Mark& mark) {
       flushes = shared.flushes.load();
       patience = SteadyClock::now() + kFlushPatience;
     }
-    if (taken == Taken::no && SteadyClock::now() < patience) continue;
+    if (taken == Taken::no && SteadyClock::now() < patience && !owner_is_stuck()) continue;
+    stuck_.store(taken == Taken::no ? lock_.owner() : kTurnFree);
     // Another one may have flushed, or failed to, while this one waited.
     if (look(mark) == State::written && !has_failed()) {
       // Whatever is in the log by now: a version is told, and seen, after its pages were handed to
       // the kernel. One that was seen may have a committer that died before it told.
-      flush_with(taken, std::max(shared.version.load(), mark.version));
+      const auto recoveries = shared.recoveries.load();
+      flush_with(taken, {std::max(shared.version.load(), mark.version), recoveries});
     }
     if (taken != Taken::no) lock_.let_go(ProcessLock::Wake::all);
   }
@@ -183,24 +211,30 @@ LogSync::State LogSync::flush(const Mark& mark) {
 
 // All who wait are woken, and look again: nobody has to be told that there are others.
 ProcessLock::Taken LogSync::take() {
-  return lock_.try_take() ? Taken::yes : lock_.take_or_wait();
+  if (lock_.try_take()) return Taken::yes;
+  return owner_is_stuck() ? Taken::no : lock_.take_or_wait();
+}
+
+// One that has died since is waited for: that is how its death is found.
+bool LogSync::owner_is_stuck() const {
+  const auto owner = lock_.owner();
+  const bool is_known = owner == stuck_.load() && owner != kTurnFree && owner != kTurnOfTheDead;
+  if (SEMPER_MUTANT("sqlite_stopped_flush_waited_for_each_time")) return false;
+  return is_known && !sidecar_->is_dead(owner - 1);
 }
 
 void LogSync::doubt() {
   const auto patience = SteadyClock::now() + kFlushPatience;
   Taken taken = take();
   while (taken == Taken::no && SteadyClock::now() < patience) taken = take();
-  flush_with(taken, 0);
+  flush_with(taken, {});
   if (taken != Taken::no) lock_.let_go(ProcessLock::Wake::all);
 }
 
-// One without the flush is counted until it has said whether it failed.
-void LogSync::flush_with(Taken how, Version covered) {
-  const std::uint32_t beside = how == Taken::no ? kOneBeside : 0;
-  sidecar_->shared().flush_failed.fetch_add(beside);
+void LogSync::flush_with(Taken how, const Mark& covered) {
+  const Beside beside(*sidecar_, how == Taken::no);
   if (const Status prepared = prepare(how); !prepared) failed(prepared.error().message());
   if (!has_failed()) sync(covered);
-  sidecar_->shared().flush_failed.fetch_sub(beside);
 }
 
 // Errors of what was flushed before are not reported to a descriptor that is opened now: who had
@@ -217,14 +251,14 @@ Status LogSync::prepare(Taken how) {
   if (!file) return fail(file.error());
   file_ = std::move(*file);
   opened_after_ = recoveries;
-  const bool anybody_beside = sidecar_->shared().flush_failed.load() >= kOneBeside;
-  if (anybody_beside && !SEMPER_MUTANT("sqlite_flush_beside_believed")) {
+  sidecar_->reap_dead_entries();
+  if (anybody_is_beside(*sidecar_) && !SEMPER_MUTANT("sqlite_flush_beside_believed")) {
     failed("the log was opened while a process flushed it that nobody waits for");
   }
   return {};
 }
 
-void LogSync::sync(Version covered) {
+void LogSync::sync(const Mark& covered) {
   std::lock_guard lock(file_mutex_);
   if (!file_) return failed("the log is not open");
   sidecar_->shared().flushes.fetch_add(1);
@@ -232,11 +266,19 @@ void LogSync::sync(Version covered) {
   int code = SEMPER_MUTANT("sqlite_commits_unflushed") ? SQLITE_OK : file_->sync();
   if (SEMPER_MUTANT("sqlite_failed_flush_retried") && code != SQLITE_OK) code = file_->sync();
   if (SEMPER_MUTANT("sqlite_failed_flush_ignored")) code = SQLITE_OK;
+  if (code == SQLITE_OK && file_->begins_with_a_hole()) {
+    file_.reset();
+    return failed("the log was cut short while the store was open");
+  }
   const auto took = clock_->now() - started;
   Statistics::add(statistics_->flush_time_us,
                   std::chrono::duration_cast<std::chrono::microseconds>(took).count());
   Statistics::add(statistics_->flushes, 1);
-  if (code == SQLITE_OK) return raise(sidecar_->shared().durable, covered);
+  if (code == SQLITE_OK) {
+    // What a recovery found meanwhile may be less, and it has said so.
+    if (opened_after_ == covered.recoveries) raise(sidecar_->shared().durable, covered.version);
+    return;
+  }
   file_.reset();
   failed(sqlite3_errstr(code));
 }
@@ -247,7 +289,7 @@ void LogSync::failed(const std::string& why) {
     failure_ = why;
   }
   if (SEMPER_MUTANT("sqlite_failed_flush_untold")) return;
-  sidecar_->shared().flush_failed.fetch_or(kFailed);
+  sidecar_->shared().flush_failed.store(1);
 }
 
 }  // namespace semper::sqlite

@@ -18,12 +18,14 @@
 // opens the log, here and after each recovery, while nobody flushes. Who finds that the last one
 // who flushed died before that counts it as a flush that failed. One that does not get on, because
 // its process is stopped, is not waited for: the word saves flushes, and keeps nobody from making
-// one. Who opens the log while somebody flushes it so cannot know what that one hears: it counts as
-// a flush that failed.
+// one. An owner that was not waited for once is not waited for again while it stays the owner. Who
+// opens the log while somebody flushes it so cannot know what that one hears: it counts as a flush
+// that failed.
 //
 // Threads: any.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -38,10 +40,12 @@ namespace semper::sqlite {
 
 // After this it is not waited for who flushes.
 inline constexpr auto kFlushPatience = std::chrono::milliseconds(50);
+// The same for a handle that is being opened, which costs a recovery then.
+inline constexpr auto kOpenPatience = std::chrono::seconds(1);
 
 class LogSync {
  public:
-  // Borrows all of them. Errors: io, retry (a process is stopped while it flushes).
+  // Borrows all of them. Errors: io, exhausted.
   static Result<std::unique_ptr<LogSync>> open(const SqliteOptions& options, Sidecar& sidecar,
                                                Statistics& statistics, Clock& clock);
   ~LogSync();
@@ -87,11 +91,12 @@ class LogSync {
   LogSync(const SqliteOptions& options, Sidecar& sidecar, Statistics& statistics, Clock& clock);
   using Taken = ProcessLock::Taken;
   Taken take();
+  bool owner_is_stuck() const;
   // With the flush, or where its owner does not get on.
-  void flush_with(Taken how, Version covered);
+  void flush_with(Taken how, const Mark& covered);
   // Error: the log cannot be opened, for example because the process has too many files open.
   Status prepare(Taken how);
-  void sync(Version covered);
+  void sync(const Mark& covered);
   void failed(const std::string& why);
 
   const SqliteOptions* options_;
@@ -99,6 +104,8 @@ class LogSync {
   Statistics* statistics_;
   Clock* clock_;
   ProcessLock lock_;  // who flushes
+  // The owner that was not waited for.
+  std::atomic<std::uint32_t> stuck_ = kTurnFree;
   std::mutex file_mutex_;
   std::unique_ptr<File> file_;
   std::uint64_t opened_after_ = 0;  // so many recoveries

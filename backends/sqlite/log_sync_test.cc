@@ -344,12 +344,11 @@ TEST(LogSync, a_store_opened_during_a_flush_that_nobody_waits_for_recovers_the_l
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "old"));
   auto sidecar = open_sidecar(place.file());
-  constexpr std::uint32_t kOneBeside = 2;
-  sidecar->shared().flush_failed.fetch_add(kOneBeside);
+  sidecar->mine().flushes_beside.fetch_add(1);
   const Store after = must_open(place.url());
   ASSERT_TRUE(put(after, "key", "new"));
   EXPECT_EQ(figure(after, "recoveries"), 1) << "nobody looked for what the other one lost";
-  sidecar->shared().flush_failed.fetch_sub(kOneBeside);
+  sidecar->mine().flushes_beside.fetch_sub(1);
   EXPECT_EQ(sidecar->shared().flush_failed.load(), 0u);
   EXPECT_EQ(*get(store, "key"), "new");
 }
@@ -363,6 +362,80 @@ TEST(LogSync, a_process_that_is_stopped_while_it_flushes_holds_nobody_up) {
   const auto next = put(store, "key", "new");
   ASSERT_TRUE(next) << next.error().to_string();
   EXPECT_EQ(*get(store, "key"), "new");
+}
+
+TEST(LogSync, a_process_that_is_stopped_while_it_flushes_is_waited_for_once) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "old"));
+  ChildProcess child("is_killed_while_it_flushes", place.file());
+  ASSERT_EQ(child.read_line(), "flushing");  // and goes no further
+  constexpr int kCommits = 40;
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < kCommits; ++i) ASSERT_TRUE(put(store, "key", std::to_string(i)));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, kCommits * kFlushPatience);
+}
+
+TEST(LogSync, a_store_can_be_opened_while_a_process_is_stopped_in_its_flush) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "old"));
+  ChildProcess child("is_killed_while_it_flushes", place.file());
+  ASSERT_EQ(child.read_line(), "flushing");  // and goes no further
+  const auto after = open_store_at(place.url());
+  ASSERT_TRUE(after) << after.error().to_string();
+  EXPECT_EQ(*get(*after, "key"), "old");
+  EXPECT_EQ(*get(*after, "child"), "1");
+  EXPECT_EQ(figure(*after, "recoveries"), 1) << "nobody looked for what that one may have heard of";
+  EXPECT_TRUE(put(*after, "key", "new"));
+  EXPECT_EQ(*get(store, "key"), "new");
+}
+
+SEMPER_CHILD(is_killed_while_it_flushes_beside_another) {
+  auto sidecar = open_sidecar(child_argument());
+  sidecar->mine().flushes_beside.fetch_add(1);
+  say("flushing");
+  ::pause();
+}
+
+TEST(LogSync, one_that_died_beside_another_flush_costs_one_recovery_and_no_more) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  {
+    ChildProcess child("is_killed_while_it_flushes_beside_another", place.file());
+    ASSERT_EQ(child.read_line(), "flushing");
+    child.kill_hard();
+    EXPECT_EQ(child.wait(), 128 + SIGKILL);
+  }
+  for (const int recoveries : {1, 0, 0}) {
+    const Store after = must_open(place.url());
+    ASSERT_TRUE(put(after, "key", "2"));
+    EXPECT_EQ(figure(after, "recoveries"), recoveries);
+  }
+  EXPECT_EQ(*get(store, "key"), "2");
+}
+
+TEST(ProcessLock, an_entry_is_claimed_by_nobody_while_it_is_found_to_be_of_the_dead) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  auto finder = open_sidecar(place.file());
+  std::size_t dead = 0;
+  {
+    ChildProcess child("is_killed_while_it_flushes_beside_another", place.file());
+    ASSERT_EQ(child.read_line(), "flushing");
+    dead = finder->my_entry() + 1;
+    EXPECT_FALSE(finder->is_dead(dead));
+    child.kill_hard();
+    EXPECT_EQ(child.wait(), 128 + SIGKILL);
+  }
+  bool has_acted = false;
+  finder->if_dead(dead, [&] {
+    has_acted = true;
+    EXPECT_NE(open_sidecar(place.file())->my_entry(), dead);
+  });
+  EXPECT_TRUE(has_acted);
+  EXPECT_EQ(open_sidecar(place.file())->my_entry(), dead) << "let go again";
 }
 
 TEST(LogSync, a_version_is_judged_by_the_recoveries_since_it_was_written) {
@@ -429,6 +502,29 @@ TEST(LogSync, a_handle_that_cannot_open_the_log_is_refused_and_says_nothing_to_t
   EXPECT_EQ(sidecar->shared().flush_failed.load(), 0u) << "the others take it for a failed flush";
   ASSERT_TRUE(put(store, "key", "2"));
   EXPECT_EQ(figure(store, "recoveries"), 0);
+}
+
+TEST(Sidecar, one_of_another_kernel_or_of_one_that_cannot_be_told_is_refused_as_what_it_is) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  auto sidecar = open_sidecar(place.file());
+  char& first = sidecar->shared().boot_id[0];
+  const char was = first;
+  ASSERT_NE(was, '\0') << "/proc is not there";
+  const auto refusal = [&](char instead) {
+    first = instead;
+    const auto refused = open_store_at(place.url());
+    first = was;
+    EXPECT_FALSE(refused);
+    return refused ? Error(ErrorKind::internal, "") : refused.error();
+  };
+  const Error foreign = refusal('x');
+  EXPECT_EQ(foreign.kind(), ErrorKind::unsupported);
+  EXPECT_NE(foreign.message().find("another machine"), std::string::npos) << foreign.message();
+  const Error untold = refusal('\0');
+  EXPECT_EQ(untold.kind(), ErrorKind::unsupported);
+  EXPECT_NE(untold.message().find("mount /proc"), std::string::npos) << untold.message();
+  EXPECT_EQ(untold.message().find("another machine"), std::string::npos) << untold.message();
 }
 
 }  // namespace

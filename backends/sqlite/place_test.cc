@@ -2,9 +2,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <filesystem>
 
+#include "connection.h"
+#include "fault_vfs.h"
 #include "semper/testing/child_process.h"
 #include "semper/testing/simulated_clock.h"
 #include "test_place.h"
@@ -56,6 +59,52 @@ TEST(Place, a_deleted_store_acknowledges_nothing_more) {
   ASSERT_TRUE(put(store, "before", "1"));
   ASSERT_EQ(::unlink(place.file().c_str()), 0);
   expect_lost(store, place.file(), "was deleted or moved");
+}
+
+TEST(Place, a_log_that_was_cut_short_in_place_takes_nothing_more) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(put(store, "before", std::to_string(i)));
+  ASSERT_EQ(::truncate((place.file() + "-wal").c_str(), 0), 0);
+  expect_lost(store, place.file() + "-wal", "was cut short");
+}
+
+TEST(Place, a_log_that_is_cut_short_while_it_is_written_to_acknowledges_nothing) {
+  const TestPlace place;
+  FaultVfs vfs("cut-short");
+  std::atomic<bool> cut = false;
+  vfs.set_plan({[&](FaultFile on, FaultOperation doing) {
+    const bool now = on == FaultFile::wal && doing == FaultOperation::write;
+    if (now && !cut.exchange(true)) {
+      EXPECT_EQ(::truncate((place.file() + "-wal").c_str(), 0), 0);
+    }
+    return SQLITE_OK;
+  }});
+  const Store store = must_open(place.url("vfs=cut-short"));
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(put(store, "before", std::to_string(i)));
+  vfs.arm();
+  EXPECT_FALSE(put(store, "after", "1"));
+  EXPECT_TRUE(cut.load());
+  const auto again = put(store, "again", "1");
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().kind(), ErrorKind::io) << again.error().to_string();
+}
+
+TEST(Place, a_log_that_another_program_has_emptied_properly_is_no_loss) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(put(store, "before", std::to_string(i)));
+  ConnectionOptions how;
+  how.path = place.file();
+  {
+    auto stranger = Connection::open(how);
+    ASSERT_TRUE(stranger);
+    ASSERT_TRUE(stranger->execute("PRAGMA wal_checkpoint(TRUNCATE)"));
+  }
+  ASSERT_EQ(fs::file_size(place.file() + "-wal"), 0u);
+  EXPECT_TRUE(put(store, "after", "1"));
+  EXPECT_EQ(*get(store, "before"), "99");
+  EXPECT_EQ(figure(store, "recoveries"), 0);
 }
 
 TEST(Place, a_store_that_was_moved_away_acknowledges_nothing_more) {

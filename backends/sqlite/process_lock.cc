@@ -31,8 +31,10 @@ ProcessLock::Taken ProcessLock::take_or_wait() {
   }
   futex_wait(*word_, seen, kDeathLook);
   const bool looks = !SEMPER_MUTANT("sqlite_turn_of_the_dead_kept");
-  if (looks && word_->load() == seen && sidecar_->is_dead(owner - 1)) {
-    word_->compare_exchange_strong(seen, kTurnOfTheDead | kTurnWaiters);
+  if (looks && word_->load() == seen) {
+    // Nobody else can be its owner under the same number.
+    sidecar_->if_dead(owner - 1,
+                      [&] { word_->compare_exchange_strong(seen, kTurnOfTheDead | kTurnWaiters); });
   }
   return Taken::no;
 }

@@ -23,6 +23,8 @@ class ProcessLock {
 
   // Where it is free, and nobody has to be waited for.
   bool try_take();
+  // The word without who waits: kTurnFree, kTurnOfTheDead, or the owner.
+  std::uint32_t owner() const { return word_->load() & ~kTurnWaiters; }
   // Takes it where it is free by now, or its owner has died; else waits, kDeathLook at most.
   Taken take_or_wait();
 

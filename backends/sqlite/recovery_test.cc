@@ -17,6 +17,7 @@
 #include "fault_vfs.h"
 #include "semper/base/log.h"
 #include "semper/env/asio.h"
+#include "semper/testing/child_process.h"
 #include "test_place.h"
 
 namespace semper::sqlite {
@@ -465,6 +466,64 @@ TEST(Recovery, a_commit_at_the_moment_in_which_the_store_is_found_deleted_gets_t
   set_log_sink({});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind(), ErrorKind::io) << refused.error().to_string();
+}
+
+// As the sqlite3 shell does: the last one who closes empties the log and removes it.
+SEMPER_CHILD(looks_in_as_a_stranger) {
+  sqlite3* stranger = nullptr;
+  const bool read =
+      sqlite3_open(testing::child_argument().c_str(), &stranger) == SQLITE_OK &&
+      sqlite3_exec(stranger, "SELECT count(*) FROM kv", nullptr, nullptr, nullptr) == SQLITE_OK;
+  sqlite3_close(stranger);
+  testing::say(read ? "read" : "not read");
+}
+
+// A handle whose only connection fails once, and gets strangers whenever it opens another one.
+class Strangers {
+ public:
+  Strangers(const TestPlace& place, const std::string& name, int code)
+      : vfs_(name), store_(place.url("vfs=" + name)) {
+    FaultPlan plan;
+    plan.decide = [this, code](FaultFile on, FaultOperation doing) {
+      const bool now = on == FaultFile::wal && doing == FaultOperation::write;
+      return now && !failed_.exchange(true) ? code : SQLITE_OK;
+    };
+    plan.on_open = [this, &place](FaultFile file) {
+      if (file != FaultFile::database) return;
+      testing::ChildProcess stranger("looks_in_as_a_stranger", place.file());
+      EXPECT_EQ(stranger.read_line(), "read");
+      EXPECT_EQ(stranger.wait(), 0);
+      ++seen_;
+    };
+    vfs_.set_plan(std::move(plan));
+  }
+  const std::string& store() const { return store_; }
+  void come() { vfs_.arm(); }
+  void go() { vfs_.disarm(); }
+  int seen() const { return seen_; }
+
+ private:
+  FaultVfs vfs_;
+  const std::string store_;
+  std::atomic<bool> failed_ = false;
+  std::atomic<int> seen_ = 0;
+};
+
+TEST(Recovery, a_store_that_is_opened_again_keeps_its_log_whoever_else_closes_it_meanwhile) {
+  for (const int code : {SQLITE_IOERR_WRITE, SQLITE_FULL}) {
+    const TestPlace place;
+    Strangers strangers(place, "strangers" + std::to_string(code), code);
+    const Store store = must_open(strangers.store());
+    ASSERT_TRUE(put(store, "before", "1"));
+    strangers.come();
+    EXPECT_FALSE(put(store, "during", "2"));
+    strangers.go();
+    EXPECT_GT(strangers.seen(), 0);
+    const auto after = put(store, "after", "3");
+    ASSERT_TRUE(after) << after.error().to_string();
+    EXPECT_EQ(*get(store, "before"), "1");
+    EXPECT_EQ(*get(store, "during"), std::nullopt);
+  }
 }
 
 }  // namespace

@@ -122,9 +122,13 @@ Result<std::unique_ptr<Sidecar>> Sidecar::open(const StorePath& path, const Firs
   const std::string name = path.sidecar();
   for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
     if (attempt > 0) std::this_thread::sleep_for(kOpenPause);
+    // A child that is forked in between would keep the locks.
+    std::unique_lock no_fork(fork_safe_mutex());
     SEMPER_TRY(const int descriptor, open_sidecar_file(path));
+    const bool is_known = close_in_child(descriptor);
+    no_fork.unlock();
     std::unique_ptr<Sidecar> sidecar(new Sidecar(descriptor, name));
-    if (!close_in_child(descriptor)) {
+    if (!is_known) {
       return fail(
           ErrorKind::exhausted, Limit{"kCloseInChildMaximum", kCloseInChildMaximum},
           "this process has " + std::to_string(kCloseInChildMaximum) + " stores open; close some");
@@ -187,6 +191,7 @@ void Sidecar::retire() {
       is_the_file_of_that_name(descriptor_, path_)) {
     ::unlink(path_.c_str());
   }
+  std::lock_guard no_fork(fork_safe_mutex());
   forget_descriptor(descriptor_);
   ::close(descriptor_);
 }
@@ -221,7 +226,16 @@ Status Sidecar::check(const StorePath& path) const {
                     " is in use by processes with another version or word size of Semper; use the "
                     "same for all, or end those first");
   }
-  if (boot_id() != std::string(layout_->boot_id)) {
+  const std::string here = boot_id();
+  if (here.empty() != (layout_->boot_id[0] == '\0')) {
+    return fail(ErrorKind::unsupported,
+                path_ + " is in use by a process that " +
+                    (here.empty() ? "has the machine's /proc, and this one has not"
+                                  : "has not the machine's /proc, as this one has") +
+                    ", so that it cannot be told whether both run on one machine: mount /proc for "
+                    "all (or none) of them");
+  }
+  if (here != std::string(layout_->boot_id)) {
     return fail(ErrorKind::unsupported,
                 path_ +
                     " is in use by another machine or virtual machine; a sqlite: store serves the "
@@ -249,9 +263,7 @@ Status Sidecar::claim_entry() {
       }
     }
     auto& entry = layout_->entries[i];
-    entry.wants_turn.store(0);
-    entry.watches.store(0);
-    entry.long_read.store(0);
+    clear(entry);
     for (auto& word : entry.watched) word.store(0);
     entry.pid.store(::getpid());
     entry.in_use.store(1);
@@ -276,6 +288,7 @@ bool Sidecar::is_dead(std::size_t entry) const {
 }
 
 void Sidecar::reap_dead_entries() {
+  std::lock_guard reaping(reaping_);
   for (std::size_t i = 0; i < kHandlesMaximum; ++i) {
     auto& entry = layout_->entries[i];
     if (i == entry_ || entry.in_use.load() == 0) continue;
@@ -283,12 +296,25 @@ void Sidecar::reap_dead_entries() {
     if (is_locked_by_another(descriptor_, byte)) continue;
     // Held while it is cleared, so that nobody claims it in between.
     if (!set_lock(descriptor_, F_WRLCK, byte)) continue;
-    entry.wants_turn.store(0);
-    entry.watches.store(0);
-    entry.long_read.store(0);
+    clear(entry);
     entry.in_use.store(0);
     set_lock(descriptor_, F_UNLCK, byte);
   }
+}
+
+void Sidecar::clear(SidecarEntry& entry) {
+  entry.wants_turn.store(0);
+  entry.watches.store(0);
+  entry.long_read.store(0);
+  if (entry.flushes_beside.exchange(0) != 0) layout_->flush_failed.store(1);
+}
+
+void Sidecar::if_dead(std::size_t entry, const std::function<void()>& act) {
+  const off_t byte = kFirstEntryByte + static_cast<off_t>(entry);
+  std::lock_guard lock(reaping_);
+  if (!is_dead(entry) || !set_lock(descriptor_, F_WRLCK, byte)) return;
+  act();
+  set_lock(descriptor_, F_UNLCK, byte);
 }
 
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t value, Duration at_most) {

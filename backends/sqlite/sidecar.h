@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "key_versions.h"
@@ -36,7 +37,7 @@
 
 namespace semper::sqlite {
 
-inline constexpr std::uint32_t kSidecarLayout = 4;
+inline constexpr std::uint32_t kSidecarLayout = 5;
 inline constexpr std::size_t kHandlesMaximum = 128;
 inline constexpr std::size_t kWatchSlots = 4096;
 inline constexpr std::size_t kRecoveriesRemembered = 8;
@@ -57,6 +58,9 @@ struct SidecarEntry {
   // Backups and checks of the owner, which read the whole store in one transaction and so keep the
   // log (log_readers.h).
   std::atomic<std::uint32_t> long_read;
+  // Flushes that it makes without the flush (log_sync.h). Whoever dies in one counts as one that
+  // failed.
+  std::atomic<std::uint32_t> flushes_beside;
   // For people who look; never for decisions.
   std::atomic<std::int32_t> pid;
   // The slots that the owner watches, one bit each, and whether there are any.
@@ -80,8 +84,8 @@ struct SidecarLayout {
   alignas(64) std::atomic<std::uint64_t> version;
   // The version that is durable (log_sync.h).
   std::atomic<std::uint64_t> durable;
-  // Who flushes the log: a word as `turn`. How often that was begun. Whether one failed and
-  // nobody has found out yet what is there, and how many are under way without the flush.
+  // Who flushes the log: a word as `turn`. Whether a flush failed and nobody has found out yet what
+  // is there. How often one was begun.
   std::atomic<std::uint32_t> flush;
   std::atomic<std::uint32_t> flush_failed;
   std::atomic<std::uint64_t> flushes;
@@ -145,6 +149,8 @@ class Sidecar {
 
   // Whether the process that had this entry has ended.
   bool is_dead(std::size_t entry) const;
+  // Acts where it has, while nobody else can claim the entry.
+  void if_dead(std::size_t entry, const std::function<void()>& act);
 
   // Gives the entries of dead handles back. Cheap where there are none.
   void reap_dead_entries();
@@ -174,8 +180,11 @@ class Sidecar {
   Status start_anew(const StorePath& path, const FirstOpener& first);
   void set_up(std::uint64_t version, const FileIdentity& store);
   Status claim_entry();
+  // Of an owner that has died, with its lock.
+  void clear(SidecarEntry& entry);
 
   int descriptor_;
+  std::mutex reaping_;  // threads share the locks
   bool retired_ = false;
   std::string path_;
   SidecarLayout* layout_ = nullptr;

@@ -1,6 +1,7 @@
 #include "store_file.h"
 
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <thread>
@@ -353,6 +354,26 @@ TEST(StoreFile, a_healthy_store_is_described_by_the_check) {
   const auto checked = wait_for(store.backend().check());
   ASSERT_TRUE(checked) << checked.error().to_string();
   EXPECT_NE(checked->find("500 keys"), std::string::npos) << *checked;
+}
+
+TEST(StoreFile, one_that_no_descriptor_is_left_for_is_not_called_forbidden) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto refused = open_store_at(place.url());
+  const auto unread = get(store, "key");
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::exhausted) << refused.error().to_string();
+  ASSERT_FALSE(unread);
+  EXPECT_NE(unread.error().message().find("files open"), std::string::npos)
+      << unread.error().to_string();
+  EXPECT_EQ(*get(store, "key"), "1");
 }
 
 }  // namespace

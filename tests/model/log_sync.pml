@@ -423,17 +423,38 @@ inline recovered_log(me) {
 
 mtype = { WRITTEN, DURABLE, LOST };
 
-/* LogSync::open: with the flush, so that nobody fails meanwhile unheard. */
+/* LogSync::open: with the flush, so that nobody fails meanwhile unheard; or beside an owner that may be
+ * stopped, after kOpenPatience. */
 inline open_log(me) {
   atomic {
-    IS_GONE(flush) ->
-    after_death = (flush != NOBODY);
-    flush = me;
-    took = true;
+    if
+    :: IS_GONE(flush) -> after_death = (flush != NOBODY); flush = me; took = true
+    :: else -> took = false; beside++
+    fi;
     is_open[me] = true
   }
+#ifdef OPENED_BESIDE_UNSAID
+  atomic {
+    if
+    :: !took -> beside--; took = false
+    :: else
+    fi
+  }
+#endif
   prepare(me);
-  atomic { flush = NOBODY; took = false; after_death = false }
+  atomic {
+    if
+    :: took -> flush = NOBODY
+    :: else ->
+#ifndef OPENED_BESIDE_UNSAID
+      beside--
+#else
+      skip
+#endif
+    fi;
+    took = false;
+    after_death = false
+  }
 }
 
 inline take_turn(me) {
