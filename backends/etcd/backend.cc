@@ -7,6 +7,7 @@
 
 #include "etcd.h"
 #include "etcd_error.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 
 namespace semper::etcd {
@@ -64,7 +65,7 @@ constexpr Version kVersionMaximum = Version{1} << 62;
 }  // namespace
 
 Status check_floor(Version floor) {
-  if (floor <= kVersionMaximum) return {};
+  if (floor <= kVersionMaximum || SEMPER_MUTANT("etcd_any_version_raised")) return {};
   return fail(ErrorKind::invalid_argument,
               "version " + std::to_string(floor) + " is no version of a store: the highest is " +
                   std::to_string(kVersionMaximum) + "; nothing was changed");
@@ -315,7 +316,10 @@ Async<void> EtcdBackend::close() {
     if (!parts->closers) co_return Status{};
     parts->closers->push_back(done);
   }
-  if (!parts->closed.exchange(true)) {
+  const bool is_first = !parts->closed.exchange(true);
+  if (is_first && SEMPER_MUTANT("etcd_closed_by_its_caller")) {
+    co_await shut_down(*parts);
+  } else if (is_first) {
     asio::co_spawn(parts->scheduler->executor(), shut_down(*parts), asio::detached);
   }
   SEMPER_CO_TRY_STATUS(co_await done.wait());

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "backends/memory/memory_engine.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/fork.h"
 
 namespace semper {
@@ -99,7 +100,7 @@ class MemoryBackend final : public Backend {
 
   Async<void> raise_version(Version floor) override {
     SEMPER_CO_TRY_STATUS(check_open());
-    if (floor > kVersionMaximum) {
+    if (floor > kVersionMaximum && !SEMPER_MUTANT("memory_any_version_raised")) {
       co_return fail(ErrorKind::invalid_argument, "version " + std::to_string(floor) +
                                                       " is no version of a store: the highest is " +
                                                       std::to_string(kVersionMaximum) +

@@ -69,6 +69,22 @@ TEST_F(Memory, stores_without_a_name_share_nothing) {
   EXPECT_EQ(read(*other, "key"), std::nullopt);
 }
 
+TEST_F(Memory, a_version_from_which_nothing_could_be_counted_on_is_refused) {
+  auto store = open("memory:");
+  constexpr Version kHighest = Version{1} << 62;
+  for (const Version floor : {kHighest + 1, ~Version{0}}) {
+    const auto raised = simulated_run(clock_, store->raise_version(floor));
+    ASSERT_FALSE(raised);
+    EXPECT_EQ(raised.error().kind(), ErrorKind::invalid_argument) << raised.error().to_string();
+  }
+  EXPECT_TRUE(simulated_run(clock_, store->raise_version(kHighest)));
+  CommitRequest request;
+  request.mutations.push_back({Mutation::Type::set, "key", "value", 0});
+  const auto receipt = simulated_run(clock_, store->commit(std::move(request)));
+  ASSERT_TRUE(receipt) << receipt.error().to_string();
+  EXPECT_GT(receipt->version, kHighest);
+}
+
 TEST_F(Memory, stores_of_one_name_share_everything_while_one_of_them_is_open) {
   auto one = open("memory:shared");
   auto other = open("memory:shared");
