@@ -583,6 +583,7 @@ void Committer::look_after_wal() {
   const bool done = holders_ ? try_again_beside_holders() : restart_wal(pressed);
   if (!done && writer_->has_io_error()) context_.log->doubt();
   if (!done) return;
+  context_.statistics->wal_bytes.store(writer_->wal_bytes());
   Statistics::add(context_.statistics->wal_restarts, 1);
   context_.checkpointer->on_restart();
   next_restart_bytes_ = 0;
