@@ -38,8 +38,10 @@ Status forget_old_conflicts(Writer& writer) {
 // What is there; an error also where that is nothing, and is to stay so.
 Result<FileState> find_store(const SqliteOptions& options) {
   SEMPER_TRY(const FileState state, examine_file(options));
-  if (state == FileState::store || options.access == SqliteOptions::Access::make) return state;
-  return fail(no_store(options, state));
+  if (state == FileState::store) return state;
+  if (options.access != SqliteOptions::Access::make) return fail(no_store(options, state));
+  SEMPER_TRY_STATUS(refuse_names_of_others(options.path.file));
+  return state;
 }
 
 }  // namespace

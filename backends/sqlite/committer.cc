@@ -490,10 +490,10 @@ void Committer::replace_writer() {
               "commits cannot go on, and are tried again one by one: " + writer.error().message());
 }
 
-// Where the last one could not be replaced.
+// Another one where the last one could not be replaced; none where nothing more is taken.
 Status Committer::find_writer() {
-  if (writer_) return {};
   if (const auto dead = failure()) return fail(*dead);
+  if (writer_) return {};
   SEMPER_TRY(auto writer, Writer::open(*context_.options, *context_.statistics));
   use(std::move(writer));
   return {};

@@ -280,6 +280,19 @@ Result<FileState> examine_file(const SqliteOptions& options) {
   return FileState::store;
 }
 
+Status refuse_names_of_others(const std::string& path) {
+  for (const char* suffix : {"-wal", "-shm", "-journal", "-semper", "-semper-new"}) {
+    if (!path.ends_with(suffix)) continue;
+    const std::string stem = path.substr(0, path.size() - std::string_view(suffix).size());
+    struct stat status {};
+    if (stem.ends_with('/') || ::stat(stem.c_str(), &status) != 0) continue;
+    return fail(ErrorKind::invalid_argument, "a file named " + path +
+                                                 " would be taken for a part of the store " + stem +
+                                                 "; give the new store another name");
+  }
+  return {};
+}
+
 Error no_store(const SqliteOptions& options, FileState state) {
   const std::string& path = options.path.file;
   const std::string what = state == FileState::absent

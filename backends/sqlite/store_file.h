@@ -36,6 +36,9 @@ Result<FileState> examine_file(const SqliteOptions& options);
 // not_found: the file is not there, or empty, and no store is to be made.
 Error no_store(const SqliteOptions& options, FileState state);
 
+// invalid_argument: a new store of this name would lie where another one has its log, or the like.
+Status refuse_names_of_others(const std::string& path);
+
 // Says of a backup that is not yet under its name that it has no log: one that a crash of another
 // file left beside that name would be replayed into it.
 Status mark_without_log(int descriptor);

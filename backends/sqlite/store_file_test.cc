@@ -356,6 +356,20 @@ TEST(StoreFile, a_healthy_store_is_described_by_the_check) {
   EXPECT_NE(checked->find("500 keys"), std::string::npos) << *checked;
 }
 
+TEST(StoreFile, no_store_is_made_where_another_one_has_its_log) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  const std::string before = place.listing();
+  for (const char* suffix : {"-wal", "-journal", "-semper-new"}) {
+    const auto refused = open_store_at(place.url() + suffix);
+    ASSERT_FALSE(refused) << suffix;
+    EXPECT_EQ(refused.error().kind(), ErrorKind::invalid_argument) << refused.error().to_string();
+  }
+  EXPECT_EQ(place.listing(), before);
+  ASSERT_TRUE(put(store, "key", "1"));
+  EXPECT_TRUE(open_store_at("sqlite:" + place.folder() + "/other-wal")) << "of nobody's store";
+}
+
 TEST(StoreFile, one_that_no_descriptor_is_left_for_is_not_called_forbidden) {
   const TestPlace place;
   const Store store = must_open(place.url());
