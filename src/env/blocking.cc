@@ -92,6 +92,7 @@ Status start_blocking(std::function<void()> work) {
 }
 
 BlockingCall::~BlockingCall() {
+  if (fork_.is_foreign()) return;
   std::unique_lock lock(progress_->mutex);
   progress_->changed.wait(lock, [this] { return !progress_->runs; });
 }

@@ -6,6 +6,7 @@
 
 #include "semper/base/assert.h"
 #include "semper/env/direct_executor.h"
+#include "semper/env/internal/loop_state.h"
 #include "semper/env/serial.h"
 
 namespace semper::internal {
@@ -106,6 +107,13 @@ void Cancellable::fire(const std::shared_ptr<Cancellable>& self, Why why) {
     if (self->registry_) direct = post_signal(self);
   }
   if (direct) emit_on(*direct, self);
+}
+
+bool Cancellable::is_stopped(const std::shared_ptr<Cancellable>& self) {
+  std::lock_guard lock(self->mutex_);
+  if (self->over_ || !self->registry_) return false;
+  const auto registered = self->registry_->lock();
+  return self->serial_ && internal::is_stopped(*self->serial_);
 }
 
 std::optional<Executor> Cancellable::post_signal(const std::shared_ptr<Cancellable>& self) {

@@ -5,11 +5,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 #include <variant>
 
+#include "semper/base/log.h"
 #include "semper/env/fork.h"
 
 namespace semper {
@@ -23,12 +25,15 @@ class TimerQueue {
   bool is_foreign() const noexcept { return fork_.is_foreign(); }
 
   void add(TimerId timer, MonotonicTime when, std::function<void()> callback) {
-    std::lock_guard lock(mutex_);
-    if (!runs_) std::thread([this] { run(); }).detach();
-    runs_ = true;
+    bool says_late = false;
+    std::unique_lock lock(mutex_);
     const auto place = timers_.emplace(Key{when, timer}, std::move(callback)).first;
     times_.emplace(timer, when);
+    if (!runs_ && !start()) says_late = !std::exchange(said_, true);
     if (place == timers_.begin()) wake_.notify_one();
+    lock.unlock();
+    if (!says_late) return;
+    log_warning("env", "no thread can be started for timers; they are late until one can");
   }
 
   bool cancel(TimerId timer) noexcept {
@@ -45,6 +50,18 @@ class TimerQueue {
 
  private:
   using Key = std::pair<MonotonicTime, TimerId>;
+
+  // With the lock held. An exception would leave whoever waits, or gives back a turn, half done;
+  // so where the system gives no thread, timers are late until it does: each one tries again.
+  bool start() {
+    try {
+      std::thread([this] { run(); }).detach();
+      runs_ = true;
+    } catch (const std::system_error&) {
+      // As it is.
+    }
+    return runs_;
+  }
 
   void run() {
     std::unique_lock lock(mutex_);
@@ -76,6 +93,7 @@ class TimerQueue {
   std::map<Key, std::function<void()>> timers_;
   std::unordered_map<TimerId, MonotonicTime> times_;
   bool runs_ = false;
+  bool said_ = false;  // that it does not
 };
 
 // In a forked child the queue is another one: the parent's is left as it is, for its thread is not

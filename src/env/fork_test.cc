@@ -7,12 +7,15 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 
 #include "env/sanitizer_test_support.h"
 #include "semper/base/log.h"
+#include "semper/env/blocking.h"
 #include "semper/env/clock.h"
+#include "semper/env/one_shot.h"
 #include "semper/env/scheduler.h"
 
 namespace semper {
@@ -122,6 +125,31 @@ TEST(Fork, the_parents_scheduler_says_that_it_is_not_the_childs_and_goes_without
   });
   EXPECT_EQ(code, 0);
   EXPECT_TRUE(scheduler->block_on(nothing()));
+}
+
+TEST(Fork, a_child_does_not_wait_for_a_function_that_blocks_its_parents_thread) {
+  SEMPER_FORKS_BESIDE_THREADS();
+  OneShot<int> entered;
+  std::atomic<bool> leaves = false;
+  auto context = std::make_unique<asio::io_context>(1);
+  auto calls = [&]() -> Task<void> {
+    auto blocks = [&] {
+      entered.set(1);
+      while (!leaves) std::this_thread::yield();
+    };
+    static_cast<void>(co_await run_blocking(blocks));
+  };
+  asio::co_spawn(*context, calls(), asio::detached);
+  context->poll();
+  Scheduler scheduler;
+  ASSERT_TRUE(scheduler.block_on(entered.wait()));
+  const int code = in_child([&] {
+    context.reset();
+    return 0;
+  });
+  leaves = true;
+  context->run();
+  EXPECT_EQ(code, 0);
 }
 
 TEST(Fork, a_child_can_log_while_its_parents_threads_do) {

@@ -9,8 +9,11 @@
 //   auto value = scheduler.block_on(store.transact(change));   // from a plain thread only
 //
 // Threads: all members from any thread, except that block_on and the destructor must not be called
-// on one of the scheduler's own threads (asserted). In a forked child (fork.h) the parent's
-// scheduler runs nothing: block_on throws std::logic_error, the destructor returns at once.
+// on one of the scheduler's own threads (asserted). After stop(), block_on throws std::logic_error;
+// a block_on that waits when stop() is called waits until the scheduler is destroyed, because its
+// coroutine may use what the caller holds, and then throws std::future_error. In a forked child
+// (fork.h) the parent's scheduler runs nothing: block_on throws std::logic_error, the destructor
+// returns at once.
 #pragma once
 
 #include <cstddef>

@@ -10,13 +10,15 @@
 #include <type_traits>
 
 #include "semper/base/result.h"
+#include "semper/env/fork.h"
 
 namespace semper::internal {
 
 // Hands it to a thread. It must not throw. Error: exhausted.
 Status start_blocking(std::function<void()> work);
 
-// Its destructor waits until what was begun has ended.
+// Its destructor waits until what was begun has ended; not in a forked child, which has none of its
+// threads.
 class BlockingCall {
  public:
   struct Progress {
@@ -34,6 +36,7 @@ class BlockingCall {
   static void end(Progress& progress);
 
  private:
+  const ForkGuard fork_{};
   std::shared_ptr<Progress> progress_ = std::make_shared<Progress>();
 };
 

@@ -52,6 +52,9 @@ class Cancellable final : private WaiterHook {
   static Task<void> run(std::shared_ptr<Cancellable> self, Executor serial, Task<void> work,
                         CancellableDeadline deadline);
 
+  // It was started, has not ended, and its loop was stopped (loop_state.h).
+  static bool is_stopped(const std::shared_ptr<Cancellable>& self);
+
   // The first one counts.
   static void cancel(const std::shared_ptr<Cancellable>& self) { fire(self, Why::asked); }
 
