@@ -6,6 +6,7 @@
 #include <atomic>
 #include <deque>
 #include <mutex>
+#include <thread>
 
 #include "rpc/grpc_support.h"
 #include "semper/base/internal/mutant.h"
@@ -41,6 +42,15 @@ struct CancelCall {
   std::shared_ptr<UnaryCall> call;
 };
 
+// The process that used gRPC first, as its fork_generation() plus one.
+constinit std::atomic<std::uint64_t> first_user{0};
+
+bool is_first_user() {
+  const std::uint64_t self = fork_generation() + 1;
+  std::uint64_t present = 0;
+  return first_user.compare_exchange_strong(present, self) || present == self;
+}
+
 }  // namespace
 
 Status prepare(grpc::ClientContext& context, const std::string& method,
@@ -67,7 +77,13 @@ Status prepare(grpc::ClientContext& context, const std::string& method,
   return {};
 }
 
-void keep_callback_threads() {
+Status begin_with_grpc() {
+  if (!is_first_user()) {
+    return fail(ErrorKind::unsupported,
+                "gRPC was used before this process forked, and does not survive that; let the "
+                "child exec a program, or use channels, servers (and etcd: stores) in children "
+                "only");
+  }
   // A channel without credentials connects to nothing and fails each call at once; the first one
   // takes a reference to the threads. Neither is ever released.
   // Atomic, so that the compiler does not drop it, and leak checkers find the channel.
@@ -82,9 +98,15 @@ void keep_callback_threads() {
     return channel;
   }();
   static_cast<void>(kept.load());
+  return {};
+}
+
+Status check_fork(const Channel& channel) {
+  return ChannelAccess::fork(channel).check("the channel to " + channel.address());
 }
 
 Async<Bytes> call(Channel channel, std::string method, Bytes request, CallOptions options) {
+  SEMPER_CO_TRY_STATUS(check_fork(channel));
   auto running = std::make_shared<UnaryCall>();
   SEMPER_CO_TRY_STATUS(prepare(running->context, method, options));
   running->request = to_buffer(request);
@@ -167,6 +189,7 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
 
   // Nobody reads any more.
   void abandon() {
+    if (fork.is_foreign()) return;
     context.TryCancel();
     bool release = false;
     {
@@ -180,6 +203,7 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
 
   // Takes nothing for a reader that was cancelled, as Asio would drop it (stream_driver.h).
   static Async<std::optional<Bytes>> next(std::shared_ptr<Call> self) {
+    SEMPER_CO_TRY_STATUS(self->fork.check("the call of " + self->method));
     while (true) {
       if (!co_await semper::internal::HasWaited()) co_await yield_now();
       const auto cancellation = co_await asio::this_coro::cancellation_state;
@@ -196,15 +220,13 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
           // Half of it free: then several reads follow one another without this side.
           const bool read = !self->reading && !self->no_more && !self->abandoned &&
                             self->messages.size() <= self->read_ahead / 2;
-          if (read) {
-            self->reading = true;
-            self->AddHold();  // gRPC may end the call meanwhile
-          }
+          const bool holds = !SEMPER_MUTANT("rpc_read_begun_without_a_hold");
+          if (read) self->reading = true;
+          if (read && holds) self->AddHold();  // gRPC may end the call meanwhile
           lock.unlock();
-          if (read) {
-            self->StartRead(&self->incoming);
-            self->RemoveHold();
-          }
+          if (read && !holds) self->wait_for_end();
+          if (read) self->StartRead(&self->incoming);
+          if (read && holds) self->RemoveHold();
           co_return message;
         }
         if (self->outcome) {
@@ -218,6 +240,24 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
     }
   }
 
+  void cancel() {
+    if (!fork.is_foreign()) context.TryCancel();
+  }
+
+  // For a mutant, whose moment is rare: the thread waits until gRPC is done with the call, if it
+  // soon is.
+  void wait_for_end() {
+    const auto until = system_clock().after(std::chrono::milliseconds(300));
+    while (system_clock().now() < until) {
+      {
+        std::lock_guard lock(mutex);
+        if (outcome) break;
+      }
+      std::this_thread::yield();
+    }
+  }
+
+  const ForkGuard fork{};
   const std::string method;
   const std::size_t read_ahead;
   grpc::ClientContext context;
@@ -256,7 +296,7 @@ Async<std::optional<Bytes>> MessageStream::next() {
 }
 
 void MessageStream::cancel() {
-  call_->context.TryCancel();
+  call_->cancel();
 }
 
 bool MessageStream::was_lost() const {
@@ -267,7 +307,9 @@ bool MessageStream::was_lost() const {
 MessageStream open_stream(const Channel& channel, const std::string& method, Bytes request,
                           const CallOptions& options) {
   auto call = std::make_shared<MessageStream::Call>(method, options.read_ahead);
-  if (auto fit = prepare(call->context, method, options); !fit) {
+  Status fit = check_fork(channel);
+  if (fit) fit = prepare(call->context, method, options);
+  if (!fit) {
     call->refuse(std::move(fit.error()));
   } else {
     call->start(channel, request, call);

@@ -68,7 +68,7 @@ struct Quiet final : grpc::CallbackGenericService {
 class StockServer {
  public:
   explicit StockServer(Duration shortest_ping = kStockInterval) {
-    keep_callback_threads();
+    static_cast<void>(begin_with_grpc());
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
     builder.RegisterCallbackGenericService(&quiet_);

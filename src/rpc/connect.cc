@@ -20,14 +20,6 @@ namespace {
 
 // How long a watch of a state may outlive the attempt that asked for it.
 constexpr Duration kWatchSlice = std::chrono::seconds(1);
-// The process that used gRPC first, as its fork_generation() plus one.
-constinit std::atomic<std::uint64_t> first_user{0};
-
-bool is_first_user() {
-  const std::uint64_t self = fork_generation() + 1;
-  std::uint64_t present = 0;
-  return first_user.compare_exchange_strong(present, self) || present == self;
-}
 
 // gRPC's own pauses: short, for an attempt of ours ends at its first failure anyway.
 constexpr int kBackoffMilliseconds = 100;
@@ -212,15 +204,11 @@ Async<Channel> connect_at_pace(std::shared_ptr<const ChannelOptions> given,
   Result<Credentials> renewed = options.credentials;
   if (options.renew_credentials) renewed = options.renew_credentials();
   if (!renewed) co_return fail(renewed.error().in("the credentials of a channel"));
+  SEMPER_CO_TRY_STATUS(begin_with_grpc());
   SEMPER_CO_TRY(auto credentials, native_credentials(*renewed));
-  // Its threads are not in a child, its locks may be held there for ever.
-  if (!is_first_user()) {
-    co_return fail(ErrorKind::unsupported,
-                   "gRPC was used before this process forked, and does not survive that; let the "
-                   "child exec a program, or use channels (and etcd: stores) in children only");
-  }
-  keep_callback_threads();
-  auto impl = std::make_shared<ChannelAccess::Impl>();
+  std::shared_ptr<ChannelAccess::Impl> impl(new ChannelAccess::Impl(), [](auto* made) {
+    if (!made->fork.is_foreign()) delete made;
+  });
   impl->address = address;
   const Duration every = std::max(options.keepalive, Duration(pace->shortest.load()));
   impl->pings = std::make_shared<const Pings>(Pings{address, every, std::move(pace)});
@@ -306,7 +294,7 @@ Credentials Credentials::mutual_tls(std::string roots, std::string certificate, 
 }
 
 bool Channel::is_ready() const {
-  return !impl_->given_up.load(std::memory_order_relaxed) &&
+  return !impl_->fork.is_foreign() && !impl_->given_up.load(std::memory_order_relaxed) &&
          impl_->channel->GetState(false) == GRPC_CHANNEL_READY;
 }
 

@@ -35,6 +35,7 @@ struct DuplexStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
   }
 
   Status send(const Bytes& message) {
+    SEMPER_TRY_STATUS(fork.check("the call of " + method));
     {
       std::lock_guard lock(mutex);
       if (!held) return fail(ErrorKind::closed, method + ": the call has ended");
@@ -101,6 +102,7 @@ struct DuplexStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
 
   // Nobody is interested any more.
   void abandon() {
+    if (fork.is_foreign()) return;
     context.TryCancel();
     bool release = false;
     {
@@ -113,6 +115,7 @@ struct DuplexStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
 
   // Takes nothing for a reader that was cancelled, as Asio would drop it (stream_driver.h).
   static Async<std::optional<Bytes>> next(std::shared_ptr<Call> self) {
+    SEMPER_CO_TRY_STATUS(self->fork.check("the call of " + self->method));
     while (true) {
       if (!co_await semper::internal::HasWaited()) co_await yield_now();
       const auto cancellation = co_await asio::this_coro::cancellation_state;
@@ -149,6 +152,11 @@ struct DuplexStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc
     }
   }
 
+  void cancel() {
+    if (!fork.is_foreign()) context.TryCancel();
+  }
+
+  const ForkGuard fork{};
   const std::string method;
   const std::size_t read_ahead;
   grpc::ClientContext context;
@@ -189,13 +197,15 @@ Async<std::optional<Bytes>> DuplexStream::next() {
 }
 
 void DuplexStream::cancel() {
-  call_->context.TryCancel();
+  call_->cancel();
 }
 
 DuplexStream open_duplex(const Channel& channel, const std::string& method,
                          const CallOptions& options) {
   auto call = std::make_shared<DuplexStream::Call>(method, options.read_ahead);
-  if (auto fit = prepare(call->context, method, options); !fit) {
+  Status fit = check_fork(channel);
+  if (fit) fit = prepare(call->context, method, options);
+  if (!fit) {
     call->refuse(std::move(fit.error()));
   } else {
     call->start(channel, call);

@@ -11,6 +11,7 @@
 
 #include "semper/base/bytes.h"
 #include "semper/env/clock.h"
+#include "semper/env/fork.h"
 #include "semper/rpc/channel.h"
 #include "semper/rpc/status.h"
 
@@ -30,7 +31,9 @@ struct Pings {
   std::shared_ptr<PingPace> pace;
 };
 
+// In a forked child it is left as it is: gRPC's locks may be held there for ever.
 struct Channel::Impl {
+  const ForkGuard fork{};
   std::string address;
   std::shared_ptr<grpc::Channel> channel;
   std::shared_ptr<const Pings> pings;
@@ -55,12 +58,18 @@ class ChannelAccess {
   static const std::shared_ptr<const Pings>& pings(const Channel& channel) {
     return channel.impl_->pings;
   }
+  static const ForkGuard& fork(const Channel& channel) { return channel.impl_->fork; }
 };
 
-// Before the first channel or server. gRPC 1.51 ends its threads for callbacks with the last
-// channel that used them, and aborts if that goes on one of these threads: a call that outlives its
-// channel does that. This keeps them until the process ends.
-void keep_callback_threads();
+// Before the first channel or server, and before anything else of gRPC's. gRPC 1.51 ends its
+// threads for callbacks with the last channel that used them, and aborts if that goes on one of
+// these threads: a call that outlives its channel does that. This keeps them until the process
+// ends. Error: unsupported (gRPC was used before this process was forked: its threads are not
+// here).
+Status begin_with_grpc();
+
+// Of what was made before the process forked; gRPC is not asked. Error: unsupported.
+Status check_fork(const Channel& channel);
 
 // Puts the options into the context. Error: invalid_argument, for what gRPC would abort the
 // process.

@@ -358,6 +358,13 @@ struct Server::Impl final : grpc::CallbackGenericService {
     });
   }
 
+  void shut_down(Duration grace) {
+    server->Shutdown(grpc_time_after(grace));
+    server->Wait();
+    shared->wait_for_handlers();
+  }
+
+  const ForkGuard fork{};
   Methods methods;
   std::shared_ptr<ServerCalls> shared = std::make_shared<ServerCalls>();
   std::unique_ptr<grpc::Server> server;
@@ -368,15 +375,21 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::Server(Server&&) noexcept = default;
 
 Server& Server::operator=(Server&& other) noexcept {
-  if (this != &other) {
-    if (impl_) shutdown(Duration::zero());
-    impl_ = std::move(other.impl_);
-  }
+  if (this != &other) end(std::exchange(impl_, std::move(other.impl_)));
   return *this;
 }
 
 Server::~Server() {
-  if (impl_) shutdown(Duration::zero());
+  end(std::move(impl_));
+}
+
+void Server::end(std::unique_ptr<Impl> impl) {
+  if (!impl) return;
+  if (impl->fork.is_foreign()) {
+    static_cast<void>(impl.release());  // its sockets are the parent's too
+    return;
+  }
+  impl->shut_down(Duration::zero());
 }
 
 Result<Server> Server::start(const Methods& methods, ServerOptions options) {
@@ -387,7 +400,7 @@ Result<Server> Server::start(const Methods& methods, ServerOptions options) {
     return fail(ErrorKind::invalid_argument,
                 "a server's certificate and private key go together, and mutual TLS needs both");
   }
-  keep_callback_threads();
+  SEMPER_TRY_STATUS(begin_with_grpc());
   auto impl = std::make_unique<Impl>();
   impl->methods = methods;
   impl->shared->executor = options.executor;
@@ -440,9 +453,7 @@ void Server::set_serving(bool serving) {
 }
 
 void Server::shutdown(Duration grace) {
-  impl_->server->Shutdown(grpc_time_after(grace));
-  impl_->server->Wait();
-  impl_->shared->wait_for_handlers();
+  if (!impl_->fork.is_foreign()) impl_->shut_down(grace);
 }
 
 std::size_t Server::calls() const {

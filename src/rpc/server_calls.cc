@@ -1,9 +1,8 @@
 #include "rpc/server_calls.h"
 
-#include <typeinfo>
-
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
+#include "semper/env/internal/loop_state.h"
 
 namespace semper::rpc {
 namespace {
@@ -32,12 +31,10 @@ void ServerCalls::end() {
 }
 
 std::string ServerCalls::why_they_can_not_end() const {
-  // Asio's own target() does not look at the type.
-  using IoContext = asio::io_context::executor_type;
-  if (executor.target_type() != typeid(IoContext)) return "";
-  const auto* const on = executor.target<IoContext>();
-  if (on->running_in_this_thread()) return "shutdown() was called on the server's own executor";
-  if (!asio::query(*on, asio::execution::context).stopped()) return "";
+  if (semper::internal::is_run_by_this_thread(executor)) {
+    return "shutdown() was called on the server's own executor";
+  }
+  if (!semper::internal::is_stopped(executor)) return "";
   return "the server's executor was stopped before shutdown()";
 }
 

@@ -38,8 +38,8 @@ class ServerCalls {
   std::atomic<bool> serving = true;
 
   std::size_t count() const { return calls_; }
-  // Until there are no calls; or the executor is an io_context on which they cannot end, because
-  // it was stopped or runs on this thread.
+  // Until there are no calls; or they cannot end, because the loop of the executor was stopped or
+  // runs on this thread (loop_state.h).
   void wait_for_handlers();
 
  private:

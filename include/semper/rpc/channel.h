@@ -117,7 +117,7 @@ class Channel {
 };
 
 // One attempt: a channel that was ready when it was returned. `unsupported` in a forked child whose
-// parent has used channels (env/fork.h).
+// parent has used channels or servers (env/fork.h). Calls on the parent's channels are, too.
 Async<Channel> connect(ChannelOptions options);
 
 // `durable` sets the pace, deadlines, repair and a name (default: "grpc ADDRESS"). Connects lazily.

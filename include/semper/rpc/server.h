@@ -22,7 +22,8 @@
 //
 // Threads: each handler runs on its own strand over the executor, which must run until shutdown()
 // has returned. start and shutdown are for plain threads: shutdown waits, so never call it on the
-// executor.
+// executor. In a forked child, shutdown and the destructor of the parent's server return at once,
+// and leave the parent's calls and its port alone.
 #pragma once
 
 #include <cstdint>
@@ -115,7 +116,7 @@ struct ServerOptions {
 class Server {
  public:
   // Errors: invalid_argument (no executor, or unusable credentials), io (the address is in use or
-  // not ours).
+  // not ours), unsupported (a forked child whose parent has used gRPC).
   static Result<Server> start(const Methods& methods, ServerOptions options);
 
   Server(Server&&) noexcept;
@@ -130,7 +131,7 @@ class Server {
   // Accepts no new calls. Calls in progress may continue for `grace`; then they are cancelled.
   // Returns when all have ended and no handler is left, so objects that handlers refer to may then
   // be destroyed. It waits for a handler that ignores its cancellation, and names it in the log
-  // after 5 s. If the executor is an io_context that was stopped, or that runs on this thread,
+  // after 5 s. If the executor's io_context or thread_pool was stopped, or runs on this thread,
   // handlers cannot end meanwhile: they are cancelled, named in the log, and left to it.
   // Idempotent.
   void shutdown(Duration grace);
@@ -141,6 +142,7 @@ class Server {
  private:
   struct Impl;
   explicit Server(std::unique_ptr<Impl> impl);
+  static void end(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
