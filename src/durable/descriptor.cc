@@ -4,6 +4,8 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <optional>
+#include <system_error>
 
 #include "semper/durable/system_errors.h"
 #include "semper/env/asio_net.h"
@@ -42,10 +44,16 @@ class Borrowed {
 
 Async<void> wait_for(int descriptor, Descriptor::wait_type what) {
   const Executor executor = co_await asio::this_coro::executor;
-  Borrowed borrowed(executor);
-  SEMPER_CO_TRY_STATUS(borrowed.take(descriptor));
   std::error_code code;
-  co_await borrowed.asios().async_wait(what, asio::redirect_error(asio::use_awaitable, code));
+  std::optional<Borrowed> borrowed;
+  try {
+    borrowed.emplace(executor);  // the first one on a loop opens descriptors
+  } catch (const std::system_error& thrown) {
+    code = thrown.code();
+  }
+  if (code) co_return fail(error_from_system(code, "waiting for a descriptor"));
+  SEMPER_CO_TRY_STATUS(borrowed->take(descriptor));
+  co_await borrowed->asios().async_wait(what, asio::redirect_error(asio::use_awaitable, code));
   if (code) co_return fail(error_from_system(code, "waiting for a descriptor"));
   co_return Status();
 }

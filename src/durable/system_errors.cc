@@ -14,8 +14,10 @@ Error error_from_system(const std::error_code& code, std::string_view what) {
   if (code == asio::error::eof) {
     return Error(ErrorKind::io, text + ": the other side closed the connection");
   }
-  const bool has_errno =
-      code.category() == std::system_category() || code.category() == std::generic_category();
+  // Asio has a category of its own for what the standard library calls system_category.
+  const bool has_errno = code.category() == std::system_category() ||
+                         code.category() == std::generic_category() ||
+                         code.category() == asio::error::get_system_category();
   if (has_errno) {
     const Error error = error_from_errno(code.value(), what);
     return error.kind() == ErrorKind::closed ? Error(ErrorKind::io, error.message()) : error;

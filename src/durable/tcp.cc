@@ -1,19 +1,29 @@
 #include "semper/durable/tcp.h"
 
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <exception>
+#include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <system_error>
 #include <utility>
+#include <vector>
 
+#include "semper/base/assert.h"
 #include "semper/durable/system_errors.h"
+#include "semper/env/blocking.h"
 #include "semper/env/internal/cancellable.h"
 #include "semper/env/one_shot.h"
 #include "semper/env/serial.h"
@@ -78,26 +88,141 @@ bool is_broken(const TcpConnection& connection) {
   return connection.is_broken();
 }
 
+// Blocks.
+Result<std::vector<tcp::endpoint>> look_up(const TcpOptions& options) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int error =
+      ::getaddrinfo(options.host.c_str(), std::to_string(options.port).c_str(), &hints, &found);
+  const std::string what = place_of(options) + ": looking for its address";
+  if (error == EAI_SYSTEM) return fail(error_from_errno(errno, what));
+  if (error != 0) return fail(ErrorKind::io, what + ": " + ::gai_strerror(error));
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
+  std::vector<tcp::endpoint> endpoints;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    tcp::endpoint endpoint;
+    if (one->ai_addrlen > endpoint.capacity()) continue;
+    std::memcpy(endpoint.data(), one->ai_addr, one->ai_addrlen);
+    endpoint.resize(one->ai_addrlen);
+    endpoints.push_back(endpoint);
+  }
+  return endpoints;
+}
+
+// Not with Asio's resolver: it has one thread for each loop, and a name that nobody answers for
+// would keep the others waiting.
+Async<std::vector<tcp::endpoint>> addresses_of(const TcpOptions& options) {
+  std::error_code code;
+  const auto address = asio::ip::make_address(options.host, code);
+  if (!code) co_return std::vector<tcp::endpoint>(1, tcp::endpoint(address, options.port));
+  auto ask = [&options] { return look_up(options); };
+  co_return co_await run_blocking(std::move(ask));
+}
+
+// Programs that are executed meanwhile do not inherit it, as Asio's own would be: the other side
+// would not hear of the end.
+Async<tcp::socket> connect_to(tcp::endpoint address, std::string place) {
+  const Executor executor = co_await asio::this_coro::executor;
+  const auto protocol = address.protocol();
+  const std::string what = place + ": connecting";
+  std::error_code code;
+  std::optional<tcp::socket> socket;
+  try {
+    socket.emplace(executor);  // the first one on a loop opens descriptors
+  } catch (const std::system_error& thrown) {
+    code = thrown.code();
+  }
+  if (code) co_return fail(error_from_system(code, what));
+  const int descriptor =
+      ::socket(protocol.family(), protocol.type() | SOCK_CLOEXEC, protocol.protocol());
+  if (descriptor < 0) co_return fail(error_from_errno(errno, what));
+  socket->assign(protocol, descriptor, code);
+  if (code) {
+    ::close(descriptor);
+    co_return fail(error_from_system(code, what));
+  }
+  co_await socket->async_connect(address, into(code));
+  if (code) co_return fail(error_from_system(code, what));
+  co_return std::move(*socket);
+}
+
 }  // namespace
 
-// What of a connection is on the socket's executor, too.
-struct TcpConnection::Core {
+// What of a connection is on the socket's executor, too. The socket goes with its loop, where that
+// goes first: nothing of Asio's may be touched after.
+struct TcpConnection::Core final : private internal::WaiterHook {
   Core(tcp::socket given, const TcpOptions& options)
-      : socket(std::move(given)),
-        peer(place_of(options)),
+      : peer(place_of(options)),
         max_line(options.max_line),
-        unasked(options.unasked) {}
+        unasked(options.unasked),
+        loop_(&context_of(given.get_executor())),
+        registry_(internal::WaiterRegistry::of(context_of(given.get_executor()))),
+        socket_(std::move(given)) {
+    auto locked = registry_->lock();
+    registry_->link(*this);
+  }
+  ~Core() override {
+    auto locked = registry_->lock();
+    registry_->unlink(*this);
+    socket_.reset();  // with the lock: its loop is there
+  }
+
+  static asio::execution_context& context_of(const Executor& executor) {
+    return asio::query(executor, asio::execution::context_as<asio::execution_context&>);
+  }
 
   Error failed(const std::error_code& code, const char* what) const {
     return error_from_system(code, peer + ": " + what);
   }
+  Error loop_is_gone() const {
+    return Error(ErrorKind::io, peer + ": the loop of the connection's socket is gone");
+  }
 
-  tcp::socket socket;
+  // On the socket's loop only.
+  tcp::socket& socket() {
+    SEMPER_ASSERT(socket_, "who uses a socket runs on its loop");
+    return *socket_;
+  }
+  bool is_of_loop(const Executor& executor) {
+    if (&context_of(executor) != loop_) return false;
+    auto locked = registry_->lock();
+    return socket_.has_value();  // else it is another one, at the same address
+  }
+  // Runs `work` on the socket's loop, or destroys it where that is gone first. False: it is gone.
+  bool post(std::function<void(const Executor&)> work) {
+    auto locked = registry_->lock();
+    if (!socket_) return false;
+    const Executor executor = socket_->get_executor();
+    asio::post(executor, [executor, run = std::move(work)] { run(executor); });
+    return true;
+  }
+  bool looks_intact(short events) {
+    auto locked = registry_->lock();
+    if (!socket_ || !socket_->is_open()) return false;
+    pollfd asked{};
+    asked.fd = socket_->native_handle();
+    asked.events = events;
+    return ::poll(&asked, 1, 0) == 0;
+  }
+
   std::string unread;  // of whoever uses the connection, until has_failed
   const std::string peer;
   const std::size_t max_line;
   const TcpOptions::Unasked unasked;
   std::atomic<bool> has_failed{false};  // an operation failed, or did not come to its end
+
+ private:
+  std::shared_ptr<void> surrender() override {
+    auto given_up = std::make_shared<std::optional<tcp::socket>>(std::move(socket_));
+    socket_.reset();
+    return given_up;
+  }
+
+  const void* const loop_;
+  const std::shared_ptr<internal::WaiterRegistry> registry_;
+  std::optional<tcp::socket> socket_;  // changed with the registry's lock
 };
 
 // One operation: on the caller's own executor where that is of the socket's loop, otherwise on the
@@ -115,8 +240,8 @@ class TcpConnection::Operation {
     }
     Unfinished unfinished(*core);
     const Executor caller = co_await asio::this_coro::executor;
-    auto placed = is_of_socket(caller, *core) ? std::move(operation)
-                                              : run_there<T>(core, std::move(operation));
+    auto placed =
+        core->is_of_loop(caller) ? std::move(operation) : run_there<T>(core, std::move(operation));
     auto result = co_await std::move(placed);
     if (result) unfinished.has_succeeded();
     co_return result;
@@ -126,14 +251,15 @@ class TcpConnection::Operation {
   static Async<void> write_to(Shared core, std::string_view bytes) {
     const Executor caller = co_await asio::this_coro::executor;
     std::string copy;
-    if (!is_of_socket(caller, *core)) copy = bytes;
+    if (!core->is_of_loop(caller)) copy = bytes;
     auto operation = copy.empty() ? write(core, bytes) : write_own(core, std::move(copy));
     co_return co_await run(std::move(core), std::move(operation));
   }
 
   static Async<void> write(Shared core, std::string_view bytes) {
     std::error_code code;
-    co_await asio::async_write(core->socket, asio::buffer(bytes.data(), bytes.size()), into(code));
+    co_await asio::async_write(core->socket(), asio::buffer(bytes.data(), bytes.size()),
+                               into(code));
     if (code) co_return fail(core->failed(code, "writing"));
     co_return Status();
   }
@@ -144,7 +270,7 @@ class TcpConnection::Operation {
   static Async<std::string> read_until(Shared core, std::string until) {
     std::error_code code;
     const std::size_t bytes = co_await asio::async_read_until(
-        core->socket, asio::dynamic_buffer(core->unread, core->max_line + until.size()), until,
+        core->socket(), asio::dynamic_buffer(core->unread, core->max_line + until.size()), until,
         into(code));
     if (code == asio::error::not_found) {
       co_return fail(ErrorKind::exhausted, Limit{"max_line", core->max_line},
@@ -167,7 +293,8 @@ class TcpConnection::Operation {
     while (core->unread.size() < bytes) {
       std::error_code code;
       part.resize(std::min(bytes - core->unread.size(), kReadAtOnce));
-      const std::size_t got = co_await core->socket.async_read_some(asio::buffer(part), into(code));
+      const std::size_t got =
+          co_await core->socket().async_read_some(asio::buffer(part), into(code));
       core->unread.append(part, 0, got);
       if (code) co_return fail(core->failed(code, "reading"));
     }
@@ -199,19 +326,19 @@ class TcpConnection::Operation {
     OneShot<Result<T>> to;
   };
 
-  static bool is_of_socket(const Executor& caller, Core& core) {
-    const Executor its_own = core.socket.get_executor();
-    constexpr asio::execution::context_as_t<asio::execution_context&> kContext;
-    return &asio::query(caller, kContext) == &asio::query(its_own, kContext);
-  }
-
   template <class T>
   static Async<T> run_there(Shared core, Async<T> work) {
     OneShot<Result<T>> answer;
     auto task = std::make_shared<internal::Cancellable>();
     const internal::CancelOnExit cancel(task);
-    internal::Cancellable::start(task, serial_executor(core->socket.get_executor()),
-                                 answer_with(std::move(work), std::make_unique<Answer<T>>(answer)));
+    auto owner = std::make_unique<Answer<T>>(answer);
+    auto there = std::make_shared<Async<T>>(std::move(work));
+    auto given = std::make_shared<std::unique_ptr<Answer<T>>>(std::move(owner));
+    std::function<void(const Executor&)> start = [task, there, given](const Executor& executor) {
+      internal::Cancellable::start(task, serial_executor(executor),
+                                   answer_with(std::move(*there), std::move(*given)));
+    };
+    if (!core->post(std::move(start))) co_return fail(core->loop_is_gone());
     auto answered = co_await answer.wait();
     if (!answered) co_return fail(answered.error());
     co_return std::move(*answered);
@@ -233,7 +360,7 @@ TcpConnection::TcpConnection(tcp::socket socket, const TcpOptions& options)
     : core_(std::make_shared<Core>(std::move(socket), options)) {}
 
 tcp::socket& TcpConnection::socket() {
-  return core_->socket;
+  return core_->socket();
 }
 
 Async<void> TcpConnection::write(std::string_view bytes) {
@@ -251,28 +378,23 @@ Async<std::string> TcpConnection::read(std::size_t bytes) {
 
 bool TcpConnection::is_broken() const {
   Core& core = *core_;
-  if (core.has_failed || !core.socket.is_open()) return true;
+  if (core.has_failed) return true;
   const bool takes_unasked = core.unasked == TcpOptions::Unasked::is_kept;
   if (!core.unread.empty() && !takes_unasked) return true;
-  pollfd asked{};
-  asked.fd = core.socket.native_handle();
-  asked.events = static_cast<short>(takes_unasked ? POLLRDHUP : POLLIN | POLLRDHUP);
-  return ::poll(&asked, 1, 0) > 0;
+  return !core.looks_intact(static_cast<short>(takes_unasked ? POLLRDHUP : POLLIN | POLLRDHUP));
 }
 
 Async<TcpConnection> connect_tcp(TcpOptions options) {
-  const Executor executor = co_await asio::this_coro::executor;
   const std::string place = place_of(options);
-  std::error_code code;
-  tcp::resolver resolver(executor);
-  const std::string port = std::to_string(options.port);
-  const auto addresses = co_await resolver.async_resolve(options.host, port, into(code));
-  if (code) co_return fail(error_from_system(code, place + ": looking for its address"));
-  tcp::socket socket(executor);
-  co_await asio::async_connect(socket, addresses, into(code));
-  if (code) co_return fail(error_from_system(code, place + ": connecting"));
-  set_options(socket.native_handle(), options);
-  TcpConnection made(std::move(socket), options);
+  SEMPER_CO_TRY(const auto addresses, co_await addresses_of(options));
+  Result<tcp::socket> socket = fail(ErrorKind::io, place + ": its name has no address");
+  for (const auto& address : addresses) {
+    socket = co_await connect_to(address, place);
+    if (socket || socket.error().kind() == ErrorKind::cancelled) break;
+  }
+  if (!socket) co_return fail(socket.error());
+  set_options(socket->native_handle(), options);
+  TcpConnection made(std::move(*socket), options);
   if (options.login) SEMPER_CO_TRY_STATUS(co_await options.login(made));
   co_return made;
 }

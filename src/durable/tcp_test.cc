@@ -1,16 +1,22 @@
 // A durable TCP connection against servers of this process, on loopback.
 #include "semper/durable/tcp.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <asio/use_future.hpp>
 #include <atomic>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "env/sanitizer_test_support.h"
 #include "semper/env/scheduler.h"
 
 namespace semper {
@@ -296,6 +302,120 @@ TEST(Tcp, a_callers_loop_that_is_destroyed_in_its_f_leaves_the_others_theirs) {
   asio::write(peer, asio::buffer("the answer that comes late\n", 27));
   EXPECT_EQ(its_own.block_on(ask(durable, "next", kWaitsWithDeadline)), "next");
   next.get();
+}
+
+// Under a sanitizer, or where a loop lies in the place of another: nothing of the first one's is
+// touched.
+TEST(Tcp, a_connection_goes_with_its_loop_and_the_next_caller_gets_another) {
+  EchoServer server;
+  const TcpOptions tcp{.host = "127.0.0.1", .port = server.port()};
+  auto durable = durable_tcp(tcp);
+  constexpr int kLoops = 3;
+  for (int loop = 1; loop <= kLoops; ++loop) {
+    Scheduler own;
+    EXPECT_EQ(own.block_on(ask(durable, "hello", kWaitsWithDeadline)), "hello");
+    EXPECT_EQ(own.block_on(ask(durable, "again", kWaitsWithDeadline)), "again");
+    EXPECT_EQ(server.accepted(), loop);
+  }
+  EXPECT_EQ(durable.check(), false);
+  durable.close();
+}
+
+TEST(Tcp, who_uses_a_connection_whose_loop_went_is_told) {
+  OtherSide other;
+  auto accepted = std::async(std::launch::async, [&] { return other.accept(); });
+  auto goes = std::make_unique<Scheduler>();
+  auto connection = goes->block_on(connect_tcp(other.options()));
+  ASSERT_TRUE(connection);
+  auto peer = accepted.get();
+  EXPECT_FALSE(connection->is_broken());
+  goes.reset();
+  EXPECT_TRUE(connection->is_broken());
+  char byte = 0;
+  std::error_code code;
+  asio::read(peer, asio::buffer(&byte, 1), code);
+  EXPECT_EQ(code, asio::error::eof) << "it is closed";
+  Scheduler scheduler;
+  const auto written = scheduler.block_on(connection->write("x"));
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().kind(), ErrorKind::io);
+  EXPECT_NE(written.error().message().find("loop"), std::string::npos);
+  EXPECT_FALSE(scheduler.block_on(connection->read(1)));
+}
+
+TEST(Tcp, programs_that_are_executed_meanwhile_do_not_inherit_the_socket) {
+  EchoServer server;
+  Scheduler scheduler;
+  const TcpOptions tcp{.host = "127.0.0.1", .port = server.port()};
+  auto connection = scheduler.block_on(connect_tcp(tcp));
+  ASSERT_TRUE(connection);
+  EXPECT_NE(::fcntl(connection->socket().native_handle(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+TEST(Tcp, a_name_is_looked_up_and_one_that_is_none_is_an_error) {
+  EchoServer server;
+  Scheduler scheduler;
+  const TcpOptions known{.host = "localhost", .port = server.port()};
+  EXPECT_TRUE(scheduler.block_on(connect_tcp(known)));
+  const TcpOptions unknown{.host = "no name", .port = server.port()};
+  const auto connection = scheduler.block_on(connect_tcp(unknown));
+  ASSERT_FALSE(connection);
+  EXPECT_EQ(connection.error().kind(), ErrorKind::io);
+  EXPECT_NE(connection.error().message().find("no name:"), std::string::npos);
+  EXPECT_NE(connection.error().message().find("looking for its address"), std::string::npos);
+}
+
+// A descriptor for each thing that needs one, and no more.
+class NoMoreDescriptors {
+ public:
+  NoMoreDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit few = before_;
+    few.rlim_cur = static_cast<rlim_t>(::dup(STDERR_FILENO));
+    ::close(static_cast<int>(few.rlim_cur));
+    ::setrlimit(RLIMIT_NOFILE, &few);
+  }
+  ~NoMoreDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  NoMoreDescriptors(const NoMoreDescriptors&) = delete;
+  NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST(Tcp, without_a_free_descriptor_connecting_is_exhausted_and_heals) {
+  EchoServer server;
+  Scheduler fresh, used;
+  const TcpOptions tcp{.host = "127.0.0.1", .port = server.port()};
+  ASSERT_TRUE(used.block_on(connect_tcp(tcp)));
+  for (auto* const scheduler : {&fresh, &used}) {
+    std::optional<NoMoreDescriptors> full(std::in_place);
+    const auto connection = scheduler->block_on(connect_tcp(tcp));
+    ASSERT_FALSE(connection);
+    EXPECT_EQ(connection.error().kind(), ErrorKind::exhausted) << connection.error().to_string();
+    full.reset();
+    EXPECT_TRUE(scheduler->block_on(connect_tcp(tcp)));
+  }
+}
+
+TEST(Tcp, a_forked_child_does_not_speak_in_its_parents_connection) {
+  SEMPER_FORKS_BESIDE_THREADS();
+  EchoServer server;
+  Scheduler scheduler;
+  auto durable = durable_to(server, scheduler.executor());
+  ASSERT_EQ(scheduler.block_on(ask(durable, "parent", kWaitsWithDeadline)), "parent");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(30);
+    Scheduler own;
+    const auto answer = own.block_on(ask(durable, "child", kWaitsWithDeadline));
+    ::_exit(!answer && answer.error().kind() == ErrorKind::unsupported ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(scheduler.block_on(ask(durable, "again", kWaitsWithDeadline)), "again");
+  EXPECT_EQ(server.accepted(), 1);
 }
 
 TEST(Tcp, a_reader_that_is_cancelled_after_a_part_came_breaks_the_connection) {

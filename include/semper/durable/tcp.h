@@ -23,9 +23,12 @@
 // connection.
 //
 // Threads: a connection is used by one coroutine at a time, on any loop. Its socket belongs to the
-// executor of the attempt: if the loop of the first caller may go away before the others, set
+// executor of the attempt, and is closed with that loop: the connection is then broken, and made
+// anew by the next `with`. To keep it beyond the loop of its first caller, set
 // DurableOptions::executor. On another loop than the socket's, write, read_until and read run on
 // the socket's and answer on the caller's, which may be destroyed meanwhile.
+//
+// Programs that this one executes do not inherit the socket.
 #pragma once
 
 #include <cstddef>
