@@ -308,6 +308,7 @@ void DurableCore::note_success(const Attempt& attempt) {
 }
 
 void DurableCore::reset() {
+  if (fork.is_foreign()) return;
   {
     std::lock_guard lock(mutex_);
     permanent_.reset();
@@ -319,6 +320,7 @@ void DurableCore::reset() {
 }
 
 void DurableCore::close() {
+  if (fork.is_foreign()) return;
   const auto self = shared_from_this();
   HeldPointer dropped;
   AttemptPointer ended;
@@ -350,6 +352,7 @@ void DurableCore::close() {
 }
 
 Task<void> DurableCore::join(std::shared_ptr<DurableCore> core) {
+  if (core->fork.is_foreign()) co_return;
   core->close();
   co_await core->builders_.close();
 }
@@ -359,6 +362,7 @@ void DurableCore::count_intact(int change) {
 }
 
 DurableStatistics DurableCore::statistics() const {
+  if (fork.is_foreign()) return {};
   const std::size_t for_turn = settings_.turns ? settings_.turns->waiting() : 0;
   std::lock_guard lock(mutex_);  // after that of the turns, which ask cores with theirs held
   auto copy = statistics_;

@@ -49,16 +49,27 @@ Task<void> wait_for_loop(asio::io_context& other) {
   co_await asio::post(other.get_executor(), asio::use_awaitable);
 }
 
+class DurableCutOff : public ::testing::Test {
+ protected:
+  template <class T = int>
+  DurableOptions<T> options_on(const Executor& executor = Executor()) {
+    DurableOptions<T> options;
+    options.env = Env{&clock, &random};
+    options.executor = executor;
+    return options;
+  }
+
+  SimulatedClock clock;
+  SeededRandom random{1};
+};
+
 // ---- eager repair ----
 
-TEST(DurableCutOff, eager_repair_without_overlap_lets_go_of_what_it_replaces) {
+TEST_F(DurableCutOff, eager_repair_without_overlap_lets_go_of_what_it_replaces) {
   for (const Access access : {Access::shared, Access::exclusive}) {
-    SimulatedClock clock;
-    SeededRandom random{1};
     int built = 0, broken_below = 0;
     simulated_run(clock, [&]() -> Task<void> {
-      DurableOptions<int> options;
-      options.env = Env{&clock, &random};
+      auto options = options_on();
       options.executor = co_await asio::this_coro::executor;
       options.access = access;
       options.overlap = Overlap::never;
@@ -87,16 +98,12 @@ struct ProbedSession {
   std::shared_ptr<int> unread = std::make_shared<int>(0);
 };
 
-TEST(DurableCutOff, an_exclusive_value_whose_prober_was_destroyed_is_not_used_again) {
-  SimulatedClock clock;
-  SeededRandom random{1};
+TEST_F(DurableCutOff, an_exclusive_value_whose_prober_was_destroyed_is_not_used_again) {
   asio::io_context own(1);
   OneShot<int> never;
   int created = 0, unread = -1;
   bool is_slow = true;
-  DurableOptions<ProbedSession> options;
-  options.env = Env{&clock, &random};
-  options.executor = own.get_executor();
+  auto options = options_on<ProbedSession>(own.get_executor());
   options.access = Access::exclusive;
   options.retry = std::nullopt;
   options.probe_after_idle = 1s;
@@ -138,15 +145,12 @@ TEST(DurableCutOff, an_exclusive_value_whose_prober_was_destroyed_is_not_used_ag
   EXPECT_EQ(created, 2);
 }
 
-TEST(DurableCutOff, a_probe_that_is_destroyed_with_what_it_waits_for_has_failed) {
-  SimulatedClock clock;
-  SeededRandom random{1};
+TEST_F(DurableCutOff, a_probe_that_is_destroyed_with_what_it_waits_for_has_failed) {
   int built = 0, probes = 0;
   auto other = std::make_unique<asio::io_context>(1);
   simulated_run(clock, [&]() -> Task<void> {
-    DurableOptions<int> options;
-    options.env = Env{&clock, &random};
-    options.executor = co_await asio::this_coro::executor;
+    const Executor executor = co_await asio::this_coro::executor;
+    auto options = options_on(executor);
     options.repair_every = 1s;
     options.probe = [&](int&) -> Async<void> {
       if (++probes == 2) co_await wait_for_loop(*other);
@@ -166,37 +170,48 @@ TEST(DurableCutOff, a_probe_that_is_destroyed_with_what_it_waits_for_has_failed)
 
 // ---- turns ----
 
-// From a caller whose loop does not run, others get the turn: at its deadline or after a while.
-TEST(DurableCutOff, a_turn_does_not_stay_with_a_caller_whose_loop_does_not_run) {
-  for (const bool has_deadline : {true, false}) {
-    SimulatedClock clock;
-    SeededRandom random{1};
-    asio::io_context running(1), stands_still(1);
-    DurableOptions<int> options;
-    options.env = Env{&clock, &random};
-    options.executor = running.get_executor();
+// Somebody has the turn, on a loop of its own, until it is told to leave.
+class DurableCutOffTurns : public DurableCutOff {
+ protected:
+  DurableCutOffTurns() {
+    auto options = options_on(running.get_executor());
     options.access = Access::exclusive;
-    int built = 0;
-    auto build = [&]() -> Async<int> { co_return ++built; };
-    auto durable = Durable<int>::create(build, never_broken, options);
-    OneShot<int> leave;
-    auto holds = [&](Durable<int> on) -> Task<void> {
-      auto f = [&](int&) -> Async<void> {
-        static_cast<void>(co_await leave.wait());
-        co_return Status();
-      };
-      static_cast<void>(co_await on.with(f));
-    };
-    asio::co_spawn(running, holds(durable), asio::detached);
+    auto build = []() -> Async<int> { co_return 1; };
+    durable = Durable<int>::create(build, never_broken, options);
+    take_turn();
+  }
+  void take_turn() {
+    leave = OneShot<int>();
+    asio::co_spawn(running, hold(*durable), asio::detached);
     poll_all({&running});
-    Seen seen;
+  }
+  Task<void> hold(Durable<int> on) {
+    auto f = [&](int&) -> Async<void> {
+      static_cast<void>(co_await leave.wait());
+      co_return Status();
+    };
+    static_cast<void>(co_await on.with(f));
+  }
+  void begin(asio::io_context& loop, const std::string& name, WithOptions how = WithOptions()) {
+    asio::co_spawn(loop, ask_number(*durable, seen, name + " ", how), asio::detached);
+    poll_all({&loop});
+  }
+
+  OneShot<int> leave;
+  Seen seen;
+  asio::io_context running{1};
+  std::optional<Durable<int>> durable;
+};
+
+// From a caller whose loop does not run, others get the turn: at its deadline or after a while.
+TEST_F(DurableCutOffTurns, a_turn_does_not_stay_with_a_caller_whose_loop_does_not_run) {
+  for (const bool has_deadline : {true, false}) {
+    asio::io_context stands_still(1);
     WithOptions how;
     if (has_deadline) how.deadline = 1s;
-    asio::co_spawn(stands_still, ask_number(durable, seen, "first ", how), asio::detached);
-    poll_all({&stands_still});
-    asio::co_spawn(running, ask_number(durable, seen, "second "), asio::detached);
-    poll_all({&running});
-    EXPECT_EQ(durable.statistics().waiting_for_turn, 2u);
+    begin(stands_still, "first", how);
+    begin(running, "second");
+    EXPECT_EQ(durable->statistics().waiting_for_turn, 2u);
     leave.set(1);
     poll_all({&running});
     EXPECT_EQ(seen, Seen()) << "the first one is given time";
@@ -205,40 +220,18 @@ TEST(DurableCutOff, a_turn_does_not_stay_with_a_caller_whose_loop_does_not_run) 
     EXPECT_EQ(seen, Seen{"second 1"});
     poll_all({&stands_still, &running});
     EXPECT_EQ(seen, (Seen{"second 1", has_deadline ? "first timeout" : "first 1"}));
-    poll_all({&running});
-    asio::co_spawn(running, ask_number(durable, seen, "third "), asio::detached);
-    poll_all({&running});
+    begin(running, "third");
     EXPECT_EQ(seen.back(), "third 1");
     EXPECT_EQ(clock.pending_timers(), 0u);
+    seen.clear();
+    take_turn();
   }
 }
 
-TEST(DurableCutOff, a_turn_that_was_offered_to_a_loop_that_goes_is_the_next_ones) {
-  SimulatedClock clock;
-  SeededRandom random{1};
-  asio::io_context running(1);
+TEST_F(DurableCutOffTurns, a_turn_that_was_offered_to_a_loop_that_goes_is_the_next_ones) {
   auto goes = std::make_unique<asio::io_context>(1);
-  DurableOptions<int> options;
-  options.env = Env{&clock, &random};
-  options.executor = running.get_executor();
-  options.access = Access::exclusive;
-  auto build = []() -> Async<int> { co_return 1; };
-  auto durable = Durable<int>::create(build, never_broken, options);
-  OneShot<int> leave;
-  auto holds = [&](Durable<int> on) -> Task<void> {
-    auto f = [&](int&) -> Async<void> {
-      static_cast<void>(co_await leave.wait());
-      co_return Status();
-    };
-    static_cast<void>(co_await on.with(f));
-  };
-  asio::co_spawn(running, holds(durable), asio::detached);
-  poll_all({&running});
-  Seen seen;
-  asio::co_spawn(*goes, ask_number(durable, seen, "first "), asio::detached);
-  poll_all({goes.get()});
-  asio::co_spawn(running, ask_number(durable, seen, "second "), asio::detached);
-  poll_all({&running});
+  begin(*goes, "first");
+  begin(running, "second");
   leave.set(1);
   poll_all({&running});
   goes.reset();
@@ -247,23 +240,82 @@ TEST(DurableCutOff, a_turn_that_was_offered_to_a_loop_that_goes_is_the_next_ones
   EXPECT_EQ(clock.pending_timers(), 0u);
 }
 
+// ---- attempts ----
+
+// An attempt that was begun on a loop that somebody then stopped; another loop's caller waits.
+class DurableCutOffAttempts : public DurableCutOff {
+ protected:
+  Durable<int> begin_on_the_loop_that_stops(WithOptions how = WithOptions()) {
+    auto build = [this]() -> Async<int> {
+      if (++built == 1) SEMPER_CO_TRY_STATUS(co_await sleep_for(clock, kBuilding));
+      co_return built;
+    };
+    auto durable = Durable<int>::create(build, never_broken, options_on());
+    asio::co_spawn(stops, ask_number(durable, seen, "first "), asio::detached);
+    poll_all({&stops});
+    asio::co_spawn(running, ask_number(durable, seen, "second ", how), asio::detached);
+    poll_all({&running});
+    EXPECT_EQ(durable.statistics().waiting, 2u);
+    return durable;
+  }
+  void pass_time(Duration span) {
+    clock.advance(span);
+    poll_all({&running});
+  }
+
+  static constexpr auto kBuilding = 10s;
+  asio::io_context stops{1};
+  asio::io_context running{1};
+  int built = 0;
+  Seen seen;
+};
+
+TEST_F(DurableCutOffAttempts, an_attempt_on_a_loop_that_was_stopped_is_given_up) {
+  const auto durable = begin_on_the_loop_that_stops();
+  stops.stop();
+  pass_time(3s);
+  EXPECT_EQ(seen, Seen{"second closed"});
+  asio::co_spawn(running, ask_number(durable, seen, "third "), asio::detached);
+  poll_all({&running});
+  pass_time(1s);  // a pause
+  EXPECT_EQ(seen.back(), "third 2");
+  poll_all({&stops});
+  EXPECT_EQ(seen.back(), "first closed");
+  clock.advance(kBuilding);
+  poll_all({&stops, &running});
+  EXPECT_EQ(built, 2);
+  EXPECT_EQ(clock.pending_timers(), 0u);
+}
+
+TEST_F(DurableCutOffAttempts, who_waits_until_connected_begins_anew_where_a_loop_was_stopped) {
+  const auto durable = begin_on_the_loop_that_stops(WithOptions{.when_down = WhenDown::wait});
+  stops.stop();
+  for (int second = 0; second < 5; ++second) pass_time(1s);
+  EXPECT_EQ(seen, Seen{"second 2"});
+}
+
+// It may be slow, or its thread at work elsewhere.
+TEST_F(DurableCutOffAttempts, an_attempt_on_a_loop_that_was_not_stopped_is_waited_for) {
+  const auto durable = begin_on_the_loop_that_stops();
+  for (int second = 0; second < 20; ++second) pass_time(1s);
+  EXPECT_EQ(seen, Seen());
+  poll_all({&stops, &running});
+  EXPECT_EQ(seen, (Seen{"first 1", "second 1"}));
+}
+
 // ---- invalidate ----
 
-TEST(DurableCutOff, what_is_invalidated_while_it_is_being_built_is_not_used) {
-  SimulatedClock clock;
-  SeededRandom random{1};
+TEST_F(DurableCutOff, what_is_invalidated_while_it_is_being_built_is_not_used) {
   int address = 1, built = 0;
   simulated_run(clock, [&]() -> Task<void> {
     const auto executor = co_await asio::this_coro::executor;
-    DurableOptions<int> options;
-    options.env = Env{&clock, &random};
     auto build = [&]() -> Async<int> {
       ++built;
       const int to = address;
       SEMPER_CO_TRY_STATUS(co_await sleep_for(clock, 1s));
       co_return to;
     };
-    auto durable = Durable<int>::create(build, never_broken, options);
+    auto durable = Durable<int>::create(build, never_broken, options_on());
     Seen seen;
     const WithOptions patient{.when_down = WhenDown::wait};
     asio::co_spawn(executor, ask_number(durable, seen, "once "), asio::detached);
@@ -287,11 +339,7 @@ TEST(DurableCutOff, what_is_invalidated_while_it_is_being_built_is_not_used) {
   }());
 }
 
-TEST(DurableCutOff, what_is_invalidated_while_it_is_judged_is_not_announced_as_intact) {
-  SimulatedClock clock;
-  SeededRandom random{1};
-  DurableOptions<int> options;
-  options.env = Env{&clock, &random};
+TEST_F(DurableCutOff, what_is_invalidated_while_it_is_judged_is_not_announced_as_intact) {
   std::optional<Durable<int>> durable;
   bool invalidates = false;
   auto build = []() -> Async<int> { co_return 1; };
@@ -299,7 +347,7 @@ TEST(DurableCutOff, what_is_invalidated_while_it_is_judged_is_not_announced_as_i
     if (std::exchange(invalidates, false)) durable->invalidate();
     return false;
   };
-  durable = Durable<int>::create(build, judge, options);
+  durable = Durable<int>::create(build, judge, options_on());
   Seen published;
   auto heard = durable->is_intact().subscribe(
       [&](bool intact) { published.push_back(intact ? "intact" : "lost"); });
@@ -334,17 +382,15 @@ class DroppingClock final : public Clock {
   Clock& of_;
 };
 
-TEST(DurableCutOff,
-     a_value_whose_last_user_leaves_during_a_search_is_disposed_of_without_the_lock) {
-  SimulatedClock simulated;
-  DroppingClock clock(simulated);
-  SeededRandom random{1};
+TEST_F(DurableCutOff,
+       a_value_whose_last_user_leaves_during_a_search_is_disposed_of_without_the_lock) {
+  DroppingClock dropping(clock);
   std::shared_ptr<internal::DurableCore> core;
   std::vector<std::future<void>> asked;
   int built = 0, broken_below = 0, disposed = 0;
   bool is_free = true;
-  DurableOptions<int> options;
-  options.env = Env{&clock, &random};
+  auto options = options_on();
+  options.env.clock = &dropping;
   options.retry = std::nullopt;
   options.dispose = [&](int&) {
     ++disposed;
@@ -355,16 +401,16 @@ TEST(DurableCutOff,
   core = internal::make_core<int>(
       build, [&](const int& number) { return number <= broken_below; }, nullptr, options, nullptr,
       0);
-  simulated_run(simulated, [&]() -> Task<void> {
+  simulated_run(clock, [&]() -> Task<void> {
     const internal::Call once;
     auto first = co_await core->heal(nullptr, once);
-    clock.kept = std::move(*first);
+    dropping.kept = std::move(*first);
     first = internal::HeldPointer();
     broken_below = 1;
-    auto second = co_await core->heal(clock.kept, once);
+    auto second = co_await core->heal(dropping.kept, once);
     EXPECT_EQ(built, 2);
-    auto late = core->heal(clock.kept, once);
-    clock.drops = true;
+    auto late = core->heal(dropping.kept, once);
+    dropping.drops = true;
     auto third = co_await std::move(late);
     EXPECT_EQ(*third, *second);
     EXPECT_EQ(disposed, 1);

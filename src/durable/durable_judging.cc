@@ -63,6 +63,7 @@ void DurableCore::announce_intact(const HeldPointer& held) {
 }
 
 Result<bool> DurableCore::check() {
+  SEMPER_TRY_STATUS(check_fork());
   const auto self = shared_from_this();
   Turns::Turn turn;
   HeldPointer held;
@@ -91,6 +92,7 @@ Result<bool> DurableCore::check() {
 
 void DurableCore::break_value(const void* value, ConnectionLog::Cause cause,
                               const std::string& why) {
+  if (fork.is_foreign()) return;
   const auto self = shared_from_this();
   {
     std::lock_guard lock(mutex_);
@@ -109,7 +111,9 @@ void DurableCore::note_failure_of_f(HeldBase& held, const Error& error, Thrown t
                                     bool is_cut_off) {
   const bool may_break = is_exclusive() || thrown == Thrown::yes || settings_.breaks_on;
   if (!may_break) return;
-  bool breaks = is_exclusive() && (is_cut_off || error.kind() == ErrorKind::cancelled);
+  const bool stops_halfway =
+      is_cut_off || thrown == Thrown::yes || error.kind() == ErrorKind::cancelled;
+  bool breaks = is_exclusive() && stops_halfway;
   if (!breaks && settings_.breaks_on) {
     breaks = says_yes(settings_.breaks_on, error, settings_.name + ": breaks_on", IfThrown::yes);
   } else if (!breaks) {

@@ -14,6 +14,10 @@ namespace {
 // are no pauses, or builders that were given up still run.
 constexpr auto kLookAgain = std::chrono::milliseconds(100);
 
+const void* loop_of(const Executor& executor) {
+  return &asio::query(executor, asio::execution::context_as<asio::execution_context&>);
+}
+
 }  // namespace
 
 // Takes a caller out of those who wait, however its wait ends, its coroutine destroyed included.
@@ -45,6 +49,7 @@ Async<HeldPointer> DurableCore::heal(HeldPointer seen, Call call, MonotonicTime 
     {
       std::lock_guard lock(mutex_);
       search = search_value(still, call, not_before, answer);
+      if (search.begun) search.begun->loop = loop_of(executor);
     }
     still = nullptr;
     deliver();
@@ -53,18 +58,54 @@ Async<HeldPointer> DurableCore::heal(HeldPointer seen, Call call, MonotonicTime 
     if (search.found) co_return std::move(search.found);
     if (search.refused) co_return fail(std::move(*search.refused));
     const Leave leave(*this, search.number);
-    MonotonicTime until = std::min(search.pause_ends, call.deadline);
-    auto answered = co_await answer.wait_until(clock(), until);
-    if (!answered && answered.error().kind() == ErrorKind::timeout && until != call.deadline) {
-      if (is_paused(search.number)) continue;  // it is over, and nobody else began
-      answered = co_await answer.wait_until(clock(), call.deadline);
-    }
+    auto waited = co_await wait_for_answer(search.number, answer, search.pause_ends, call.deadline);
+    if (!waited) continue;
+    auto& answered = *waited;
     if (!answered || !*answered) log_.deliver();  // what the clock's thread noted
     if (answered && *answered && !**answered) continue;
     if (answered) co_return std::move(*answered);
     if (answered.error().kind() == ErrorKind::timeout) co_return fail(passed_deadline());
     co_return fail(answered.error().kind(), settings_.name + ": the wait for the attempt ended");
   }
+}
+
+Task<std::optional<Result<DurableCore::Outcome>>> DurableCore::wait_for_answer(
+    std::uint64_t caller, OneShot<Outcome> answer, MonotonicTime pause_ends,
+    MonotonicTime deadline) {
+  const void* const own_loop = loop_of(co_await asio::this_coro::executor);
+  std::optional<Result<Outcome>> answered;
+  while (true) {
+    MonotonicTime until = std::min(pause_ends, deadline);
+    const bool looks = pause_ends == kNever && !is_built_on(own_loop);
+    if (looks) until = std::min(until, clock().after(kStoppedLoopLook));
+    answered.emplace(co_await answer.wait_until(clock(), until));
+    const bool is_due = !*answered && answered->error().kind() == ErrorKind::timeout;
+    if (!is_due || until == deadline) co_return answered;
+    if (is_paused(caller)) {
+      answered.reset();
+      co_return answered;
+    }
+    pause_ends = kNever;  // an attempt was begun meanwhile
+    if (looks) abandon_stopped();
+  }
+}
+
+bool DurableCore::is_built_on(const void* loop) const {
+  std::lock_guard lock(mutex_);
+  return !attempt_ || attempt_->loop == loop;
+}
+
+// An attempt on a loop that somebody stopped does not go on before somebody runs that again.
+void DurableCore::abandon_stopped() {
+  AttemptPointer attempt;
+  {
+    std::lock_guard lock(mutex_);
+    attempt = attempt_;
+  }
+  if (!attempt || !Cancellable::is_stopped(attempt->task)) return;
+  Cancellable::cancel(attempt->task);
+  abandon(attempt,
+          Error(ErrorKind::closed, settings_.name + ": the executor of the attempt was stopped"));
 }
 
 DurableCore::Search DurableCore::search_value(const HeldPointer& seen, const Call& call,

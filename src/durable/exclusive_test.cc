@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "semper/durable/durable.h"
+#include "semper/durable/system_errors.h"
 #include "semper/testing/simulated_run.h"
 
 namespace semper {
@@ -436,6 +437,34 @@ TEST(DurableExclusive, system_errors_are_errors_wherever_they_are_thrown) {
     EXPECT_EQ(world.connections, 2) << "it is broken for whoever comes next";
     EXPECT_EQ(world.seen, Seen{"next=ok"});
   }
+}
+
+// Whatever it says: half a question may have been sent.
+TEST(DurableExclusive, an_f_that_throws_a_system_error_of_any_kind_breaks_its_value) {
+  ExclusiveWorld world;
+  world.options.breaks_on = [](const Error&) { return false; };
+  simulated_run(world.clock, [&]() -> Task<void> {
+    auto line = world.durable();
+    auto cut = [](Line&) -> Async<void> {
+      throw std::system_error(std::make_error_code(std::errc::too_many_files_open));
+      co_return Status();
+    };
+    const auto lost = co_await line.with(cut);
+    EXPECT_EQ(lost.error().kind(), ErrorKind::exhausted) << lost.error().to_string();
+    co_await world.caller(line, "next");
+  }());
+  EXPECT_EQ(world.connections, 2);
+  EXPECT_EQ(world.seen, Seen{"next=ok"});
+}
+
+TEST(DurableExclusive, asios_errors_of_the_system_keep_their_kind) {
+  const auto kind_of = [](const std::error_code& code) {
+    return error_from_system(code, "asking").kind();
+  };
+  EXPECT_EQ(kind_of(asio::error::timed_out), ErrorKind::timeout);
+  EXPECT_EQ(kind_of(asio::error::access_denied), ErrorKind::permission);
+  EXPECT_EQ(kind_of(asio::error::no_descriptors), ErrorKind::exhausted);
+  EXPECT_EQ(kind_of(asio::error::connection_reset), ErrorKind::io);
 }
 
 TEST(DurableExclusive, a_deadline_with_shared_access_cancels_f_and_breaks_nothing) {

@@ -19,6 +19,7 @@ std::optional<Error> Members::down() const {
 }
 
 void Members::close() const {
+  if (cores.front()->fork.is_foreign()) return;
   if (turns) turns->close();
   for (const auto& core : cores) core->close();
 }
@@ -39,6 +40,7 @@ Use::~Use() {
 
 Result<bool> Use::take_at_once() {
   const Members& members = *members_;
+  SEMPER_TRY_STATUS(members.cores.front()->check_fork());
   if (members.cores.size() > 1) return false;
   DurableCore& only = *members.cores.front();
   if (members.turns) {

@@ -48,6 +48,7 @@ StreamCore::StreamCore(StreamOptions options)
 StreamCore::~StreamCore() = default;
 
 void StreamCore::close() {
+  if (fork_.is_foreign()) return;
   {
     std::lock_guard lock(mutex_);
     if (closed_) return;
@@ -61,6 +62,7 @@ void StreamCore::close() {
 }
 
 StreamStatistics StreamCore::statistics() const {
+  if (fork_.is_foreign()) return {};
   std::lock_guard lock(mutex_);
   return statistics_;
 }
@@ -110,12 +112,12 @@ void StreamCore::wake_driver() {
 // The reader runs on at once, inside the driver, where both share a thread: one hop less for each
 // update.
 void StreamCore::wake_reader() {
-  std::optional<OneShot<std::monostate>> waiting;
+  std::optional<OneShot<ReaderWake>> waiting;
   {
     std::lock_guard lock(mutex_);
     waiting.swap(reader_waits_);
   }
-  if (waiting) waiting->set_inline({});
+  if (waiting) waiting->set_inline(ReaderWake::looks);
 }
 
 void StreamCore::end(Error error) {

@@ -140,6 +140,62 @@ Task<void> count_turns(Turns& turns) {
   }
 }
 
+// ---- readers whose loops do not run ----
+
+TEST(StreamEdges, a_reader_takes_over_from_one_whose_loop_does_not_run) {
+  SimulatedClock clock;
+  asio::io_context driver(1), running(1);
+  auto stands_still = std::make_unique<asio::io_context>(1);
+  StreamOptions options;
+  options.env.clock = &clock;
+  OneShot<int> gate;
+  auto dispatch = [&](stream::DispatchRequest) -> Task<NumberPipe::Dispatched> {
+    static_cast<void>(co_await gate.wait());
+    co_return NumberPipe::Connection(std::make_unique<Counting>(clock, 3));
+  };
+  auto stream = NumberPipe::create(driver.get_executor(), dispatch, options);
+  std::vector<int> numbers;
+  std::string end;
+  auto reads = [&](std::vector<int>& into) -> Task<void> {
+    while (true) {
+      auto event = co_await stream.next();
+      if (!event) {
+        end = to_string(event.error().kind());
+        co_return;
+      }
+      if (auto number = number_of(*event)) into.push_back(*number);
+    }
+  };
+  std::vector<int> none;
+  asio::co_spawn(*stands_still, reads(none), asio::detached);
+  const auto poll = [&](asio::io_context& context) {
+    context.restart();
+    context.poll();
+  };
+  poll(driver);
+  poll(*stands_still);
+  asio::co_spawn(running, reads(numbers), asio::detached);
+  poll(running);
+  poll(*stands_still);
+  EXPECT_EQ(end, "conflict") << "of the first one";
+  end.clear();
+  asio::co_spawn(*stands_still, reads(none), asio::detached);
+  poll(*stands_still);
+  poll(running);
+  EXPECT_EQ(end, "conflict");
+  asio::co_spawn(running, reads(numbers), asio::detached);
+  poll(running);
+  stands_still.reset();  // and with it one that was told, but has not heard of it
+  gate.set(1);
+  constexpr int kPolls = 10;
+  for (int i = 0; i < kPolls; ++i) {
+    poll(driver);
+    poll(running);
+  }
+  EXPECT_EQ(numbers, (std::vector{1, 2, 3}));
+  EXPECT_EQ(none, std::vector<int>());
+}
+
 TEST(StreamEdges, a_source_that_always_has_something_leaves_turns_to_others) {
   for (const bool filled_first : {false, true}) {
     SimulatedClock clock;

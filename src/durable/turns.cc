@@ -13,6 +13,7 @@ class Turns::Leave {
   Leave(const Leave&) = delete;
   Leave& operator=(const Leave&) = delete;
   ~Leave() {
+    if (turns_.fork_.is_foreign()) return;
     {
       std::lock_guard lock(turns_.mutex_);
       turns_.waiting_.erase(number_);
@@ -86,6 +87,7 @@ Turns::Turn Turns::try_take(std::size_t place) {
 }
 
 void Turns::give_back(std::size_t place) {
+  if (fork_.is_foreign()) return;
   std::optional<Wakes> next;
   {
     std::lock_guard lock(mutex_);

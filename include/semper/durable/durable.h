@@ -28,13 +28,17 @@
 //                              fail then (WhenDown::fail): the message says how long it lasts; or
 //                              several attempts passed their deadline and their builders still run
 //   timeout                    the attempt passed its deadline, or the call its own before f began
-//   closed                     close() was called, or the executor of the attempt is gone
+//   closed                     close() was called, or the executor of the attempt is gone, or was
+//                              stopped while callers on other loops waited
 //   cancelled                  this caller was cancelled while it waited; the attempt continues
 //   exhausted                  attempt_limit is reached: see reset()
+//   unsupported                it was made before the process forked
 // With all of these, f did not run. With this one it did:
 //   outcome_unknown            the call passed its deadline while f ran; f has ended
 //
-// If the process dies, nothing is left: a Durable keeps nothing on disk.
+// If the process dies, nothing is left: a Durable keeps nothing on disk. A forked child cannot use
+// its parent's: a connection has one user. Its destructors, close() and join() return there at once
+// and dispose of nothing.
 //
 // Threads: everything from any thread. With shared access, is_broken runs on the callers' threads,
 // possibly on several at once, and while other callers' f use the value. With exclusive access,

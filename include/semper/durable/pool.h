@@ -18,7 +18,7 @@
 // Errors of with: those of Durable. `timeout` before the turn says how many are in use and wait. An
 // f must not call `with` on its own pool: if all do, they wait for each other.
 //
-// Threads, ownership: as Durable.
+// Threads, ownership, forks: as Durable.
 // Idea: HikariCP (places, lifetimes), deadpool (a cancelled caller gives its place back).
 #pragma once
 
@@ -124,6 +124,7 @@ class Pool {
 
   PoolStatistics statistics() const {
     const internal::Members& members = *owner_->members;
+    if (first().fork.is_foreign()) return {};
     PoolStatistics sum{.connections = members.cores.size(),
                        .in_use = members.turns->in_use(),
                        .waiting = members.turns->waiting()};

@@ -22,13 +22,17 @@
 // max_buffered_events); WhenFull says what happens when it is full. Nothing is dropped without a
 // Gap.
 //
-// Errors of next(): each means that the stream has ended for good, with two exceptions: `cancelled`
-// (the reader was cancelled; nothing is lost, so call again; this also holds for `next()
-//
-// timer`, on a strand or a single-threaded loop, as Asio's cancellation requires) and `internal` (a
-// function of map_update or map_state threw; that event is lost, and the next call continues).
+// Errors of next(): each means that the stream has ended for good, except these:
+//   cancelled    the reader was cancelled; nothing is lost, so call again. This also holds for
+//                `next() || timer`, on a strand or a single-threaded loop, as Asio's cancellation
+//                requires
+//   internal     a function of map_update or map_state threw; that event is lost, and the next call
+//                continues
+//   conflict     another next() was called meanwhile, which reads on
+// and these mean it:
 //   closed       close() was called, or the stream's executor is gone
 //   exhausted    the reader was too slow (WhenFull::fail), or attempt_limit is reached
+//   unsupported  it was made before the process forked (a forked child cannot use it)
 //   any other    a permanent failure, after its FailedToConnect or RpcError
 //
 // If the process dies, nothing is left, except a resume token that the reader has stored: see

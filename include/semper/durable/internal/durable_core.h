@@ -25,6 +25,7 @@
 #include "semper/durable/internal/connection_log.h"
 #include "semper/durable/internal/pace.h"
 #include "semper/durable/internal/turns.h"
+#include "semper/env/fork.h"
 #include "semper/env/gate.h"
 #include "semper/env/internal/cancellable.h"
 #include "semper/env/one_shot.h"
@@ -55,6 +56,7 @@ struct HeldBase {
   HeldBase(const HeldBase&) = delete;
   HeldBase& operator=(const HeldBase&) = delete;
 
+  const ForkGuard fork{};
   const void* const address;  // of the value
   std::atomic<bool> marked_broken{false};
   std::atomic<bool> announced_intact{false};
@@ -64,6 +66,15 @@ struct HeldBase {
   Occupancy::Place place;               // left after the value was destroyed
 };
 using HeldPointer = std::shared_ptr<HeldBase>;
+
+// Deletes nothing in a forked child: what ends there would end for the parent, too (a session whose
+// destructor says goodbye to the server).
+struct LeftToTheParent {
+  template <class Guarded>
+  void operator()(Guarded* made) const {
+    if (!made->fork.is_foreign()) delete made;
+  }
+};
 
 struct DurableHooks {
   std::function<Async<HeldPointer>()> create;
@@ -110,6 +121,12 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
   // Attempts whose builders run at once, at most: one, and those that were given up (deadline) and
   // do not heed their cancellation.
   static constexpr std::size_t kBuildersAtOnce = 4;
+  // How often a caller looks whether the loop of the attempt that it waits for was stopped, where
+  // that is another one than its own.
+  static constexpr Duration kStoppedLoopLook = std::chrono::seconds(3);
+
+  // Error: unsupported (it was made before the process forked).
+  Status check_fork() const { return fork.check(settings_.name); }
 
   // The hot path: the value that may be usable; null where there is none, or an attempt runs.
   HeldPointer current() {
@@ -186,12 +203,15 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
 
   Error broken_after_build() const;
 
+  const ForkGuard fork{};
+
  private:
   using Outcome = Result<HeldPointer>;
   using Waiters = std::map<std::uint64_t, OneShot<Outcome>>;  // in the order they came
   struct Attempt {
     std::shared_ptr<Cancellable> task = std::make_shared<Cancellable>();
     MonotonicTime begun{};
+    const void* loop = nullptr;     // its execution context, to be compared only
     Waiters waiters;                // with the lock
     bool waits_for_place = false;   // with the lock; see Overlap::never
     bool is_stale = false;          // with the lock: invalidate() was called meanwhile
@@ -259,7 +279,14 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
   };
   Search search_value(const HeldPointer& seen, const Call& call, MonotonicTime not_before,
                       const OneShot<Outcome>& answer);
+  // Nothing: the pause is over, and nobody else began.
+  Task<std::optional<Result<Outcome>>> wait_for_answer(std::uint64_t caller,
+                                                       OneShot<Outcome> answer,
+                                                       MonotonicTime pause_ends,
+                                                       MonotonicTime deadline);
   bool is_paused(std::uint64_t caller) const;
+  bool is_built_on(const void* loop) const;
+  void abandon_stopped();
 
   // With the lock held. What is announced or noted is delivered after it is released.
   bool may_pause(const Call& call) const;

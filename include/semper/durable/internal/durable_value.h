@@ -44,15 +44,18 @@ struct Builders {
   using Probe = std::function<Async<void>(T&)>;
   using Dispose = std::shared_ptr<const typename Held<T>::Dispose>;
 
+  static HeldPointer hold(T value, Dispose dispose) {
+    return HeldPointer(new Held<T>(std::move(value), std::move(dispose)), LeftToTheParent());
+  }
   static Async<HeldPointer> create(const Create& make, Dispose dispose) {
     SEMPER_CO_TRY(T value, co_await make());
-    co_return std::make_shared<Held<T>>(std::move(value), std::move(dispose));
+    co_return hold(std::move(value), std::move(dispose));
   }
   static Async<HeldPointer> rebuild(const Rebuild& make, Dispose dispose, HeldPointer broken) {
     auto& held = static_cast<Held<T>&>(*broken);
     SEMPER_CO_TRY(T value, co_await make(held.value));
     held.taken_over = true;
-    co_return std::make_shared<Held<T>>(std::move(value), std::move(dispose));
+    co_return hold(std::move(value), std::move(dispose));
   }
   static Async<void> probe(const Probe& ask, HeldPointer held) {
     co_return co_await ask(static_cast<Held<T>&>(*held).value);
@@ -116,7 +119,8 @@ std::shared_ptr<DurableCore> make_core(typename Builders<T>::Create to_create,
       .turns = std::move(turns),
       .place = place,
   };
-  return std::make_shared<DurableCore>(std::move(hooks), std::move(settings));
+  return std::shared_ptr<DurableCore>(new DurableCore(std::move(hooks), std::move(settings)),
+                                      LeftToTheParent());
 }
 
 // What with(f) returns: Result<U> for an f that gives Result<U>, or U; asynchronous or not.

@@ -12,6 +12,7 @@
 #include "semper/durable/internal/pace.h"
 #include "semper/durable/stream_events.h"
 #include "semper/durable/stream_options.h"
+#include "semper/env/fork.h"
 #include "semper/env/gate.h"
 #include "semper/env/internal/cancellable.h"
 #include "semper/env/one_shot.h"
@@ -64,6 +65,7 @@ class StreamCore {
 
   static std::size_t weight_of_batch(std::size_t updates) { return updates == 0 ? 1 : updates; }
 
+  const ForkGuard fork_{};  // in a child nobody drives it
   const StreamOptions options_;
   Gate driver_gate_;
   const std::shared_ptr<Cancellable> driver_ = std::make_shared<Cancellable>();
@@ -71,7 +73,9 @@ class StreamCore {
   mutable std::mutex mutex_;
   bool closed_ = false;
   std::optional<Error> ended_;
-  std::optional<OneShot<std::monostate>> reader_waits_;
+  enum class ReaderWake : std::uint8_t { looks, was_replaced };
+  std::optional<OneShot<ReaderWake>> reader_waits_;
+  std::uint64_t last_wait_ = 0;  // of a reader
   std::optional<OneShot<std::monostate>> driver_waits_;
   Room driver_waits_for_ = Room::events;
   using FirstOutcome = tl::expected<void, stream::DispatchFailure>;

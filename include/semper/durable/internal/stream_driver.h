@@ -70,6 +70,7 @@ class StreamDriver final
   Async<Event> next() override { return next_event(this->shared_from_this()); }
 
   void close() override {
+    if (fork_.is_foreign()) return;
     const Self self = this->shared_from_this();  // a reader that wakes may drop the stream
     StreamCore::close();        // first: else a reader could get what comes after what is dropped
     std::deque<Event> dropped;  // destroyed without the lock
@@ -85,14 +86,15 @@ class StreamDriver final
 
   // However a wait of the reader ends, its coroutine destroyed included.
   struct NobodyWaits {
-    explicit NobodyWaits(StreamDriver& of) : driver(of) {}
+    NobodyWaits(StreamDriver& of, std::uint64_t wait) : driver(of), number(wait) {}
     NobodyWaits(const NobodyWaits&) = delete;
     NobodyWaits& operator=(const NobodyWaits&) = delete;
     ~NobodyWaits() {
       std::lock_guard lock(driver.mutex_);
-      driver.reader_waits_.reset();
+      if (driver.last_wait_ == number) driver.reader_waits_.reset();
     }
     StreamDriver& driver;
+    const std::uint64_t number;
   };
 
   // By value: the stream may be destroyed while its reader waits.
@@ -101,6 +103,7 @@ class StreamDriver final
   // So a reader that was cancelled takes nothing, and one that has not waited yet first lets what
   // is ready run: otherwise its answer would be posted, and another operand's could overtake it.
   static Async<Event> next_event(Self self) {
+    SEMPER_CO_TRY_STATUS(self->fork_.check(self->options_.name));
     while (true) {
       const auto cancellation = co_await asio::this_coro::cancellation_state;
       if (cancellation.cancelled() != asio::cancellation_type::none) {
@@ -108,7 +111,9 @@ class StreamDriver final
       }
       const bool has_waited = co_await HasWaited();
       bool yields = false;
-      OneShot<std::monostate> arrived;
+      OneShot<ReaderWake> arrived;
+      std::optional<OneShot<ReaderWake>> former;
+      std::uint64_t number = 0;
       {
         std::unique_lock lock(self->mutex_);
         if (self->closed_) co_return fail(ErrorKind::closed, self->options_.name + " is closed");
@@ -124,8 +129,8 @@ class StreamDriver final
           }
         } else {
           if (self->ended_) co_return fail(*self->ended_);
-          SEMPER_ASSERT(!self->reader_waits_, "a stream has one reader");
-          self->reader_waits_ = arrived;
+          former = std::exchange(self->reader_waits_, arrived);
+          number = ++self->last_wait_;
         }
         self->turns_of_reader_ = 0;
       }
@@ -133,13 +138,20 @@ class StreamDriver final
         co_await yield_now();
         continue;
       }
-      const NobodyWaits leave(*self);
+      const NobodyWaits leave(*self, number);
+      // Its loop may have stopped running; or it was cancelled, and has not heard of it.
+      if (former) former->set(ReaderWake::was_replaced);
       auto woken = co_await arrived.wait();
       if (!woken) co_return fail(woken.error());
+      if (*woken == ReaderWake::was_replaced) {
+        co_return fail(ErrorKind::conflict,
+                       self->options_.name + ": another next() was called, which reads on");
+      }
     }
   }
 
   static Task<void> join_driver(Self self) {
+    if (self->fork_.is_foreign()) co_return;
     self->close();
     co_await self->driver_gate_.close();
   }

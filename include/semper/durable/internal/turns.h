@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "semper/env/fork.h"
 #include "semper/env/one_shot.h"
 
 namespace semper::internal {
@@ -109,6 +110,7 @@ class Turns : public std::enable_shared_from_this<Turns> {
   std::optional<std::size_t> end_offer(std::uint64_t number);
   void give_back(std::size_t place);
 
+  const ForkGuard fork_{};  // in a child its lock may be held for ever
   const std::string name_;
   const std::size_t places_;
   const std::size_t max_waiters_;
