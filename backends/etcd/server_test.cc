@@ -153,7 +153,15 @@ TEST_F(EtcdServer, a_close_whose_caller_goes_is_finished_and_the_next_one_waits_
         loop, [&]() -> Task<void> { static_cast<void>(co_await store->close()); }, asio::detached);
     loop.poll();
   }
-  close(*store);
+  OneShot<std::monostate> closed;
+  const auto close_again = [](Store held, OneShot<std::monostate> told) -> Task<void> {
+    static_cast<void>(co_await held.close());
+    told.set({});
+  };
+  asio::co_spawn(scheduler.executor(), close_again(*store, closed), asio::detached);
+  const auto deadline = system_clock().after(std::chrono::seconds(10));
+  ASSERT_TRUE(scheduler.block_on(closed.wait_until(system_clock(), deadline)))
+      << "it waits for one that nobody finishes";
   const auto told =
       scheduler.block_on((*watch)->changed(system_clock().after(std::chrono::seconds(10))));
   ASSERT_FALSE(told);
