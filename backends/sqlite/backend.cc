@@ -58,6 +58,7 @@ Result<std::shared_ptr<Backend>> SqliteBackend::open(SqliteOptions options, Env 
   const auto prepare = [&]() -> Result<std::uint64_t> {
     SEMPER_TRY(const FileState state, find_store(parts->options));
     if (state != FileState::store) SEMPER_TRY_STATUS(create_file(parts->options));
+    SEMPER_TRY_STATUS(check_log_is_its_own(parts->options));
     SEMPER_TRY_STATUS(put_right(parts->options));
     SEMPER_TRY(auto writer, Writer::open(parts->options, parts->statistics));
     SEMPER_TRY_STATUS(forget_old_conflicts(*writer));

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "connection.h"
 #include "place.h"
@@ -278,6 +279,37 @@ Result<FileState> examine_file(const SqliteOptions& options) {
   if (size == 0) return without_wal(options.path, FileState::empty);
   SEMPER_TRY_STATUS(check_header(options.path, header, size));
   return FileState::store;
+}
+
+namespace {
+
+// What the store was given when it was made; from the file alone, or with its log. Nothing where it
+// cannot be read.
+std::optional<Bytes> identity_of(const SqliteOptions& options, ConnectionOptions::Access access) {
+  ConnectionOptions how;
+  how.path = options.path.file;
+  how.vfs = options.vfs;
+  how.access = access;
+  auto connection = Connection::open(how);
+  if (!connection) return std::nullopt;
+  auto read = connection->prepare("SELECT uuid FROM meta WHERE id = 1");
+  if (!read || read->step() != SQLITE_ROW) return std::nullopt;
+  return Bytes(read->column_bytes(0));
+}
+
+}  // namespace
+
+Status check_log_is_its_own(const SqliteOptions& options) {
+  constexpr std::size_t kIdentityBytes = 16;
+  if (!has_wal(options.path) || SEMPER_MUTANT("sqlite_any_log_replayed")) return {};
+  const auto alone = identity_of(options, ConnectionOptions::Access::immutable);
+  if (!alone || alone->size() != kIdentityBytes) return {};
+  const auto with_log = identity_of(options, ConnectionOptions::Access::shared);
+  if (!with_log || with_log->size() != kIdentityBytes || *with_log == *alone) return {};
+  return fail(ErrorKind::corrupt,
+              options.path.wal() + " is the log of another store than " + options.path.file +
+                  ": move it away, with " + options.path.index() +
+                  ", if the file is what you want, or put the file back that it belongs to");
 }
 
 Status refuse_names_of_others(const std::string& path) {

@@ -49,6 +49,10 @@ Status mark_without_log(int descriptor);
 // retry (another program has the file open), permission, unsupported.
 Status put_right(const SqliteOptions& options);
 
+// A log that a crash left is replayed into whatever file has its name. Error: corrupt, where it is
+// another store's. The caller holds the sidecar's exclusive lock.
+Status check_log_is_its_own(const SqliteOptions& options);
+
 // Makes a new store at the path (absent or of 0 bytes). On success it is on disk, the directory
 // entry too; on error, or if it never returns, the path is as before. Only one at a time: the
 // caller holds the sidecar's exclusive lock.

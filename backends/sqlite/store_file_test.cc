@@ -356,6 +356,32 @@ TEST(StoreFile, a_healthy_store_is_described_by_the_check) {
   EXPECT_NE(checked->find("500 keys"), std::string::npos) << *checked;
 }
 
+TEST(StoreFile, the_log_of_another_store_is_not_replayed_and_left_as_it_is) {
+  const TestPlace place;
+  const std::string other = place.folder() + "/other.db";
+  {
+    const Store store = must_open("sqlite:" + other);
+    ASSERT_TRUE(put(store, "whose", "other"));
+    ASSERT_TRUE(wait_for(store.close()));
+  }
+  const Store store = must_open(place.url());
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(put(store, "key" + std::to_string(i), "value"));
+  // A file that was copied over the one of a process that has crashed.
+  const std::string crashed = place.folder() + "/crashed.db";
+  const std::string log = contents_of(place.file() + "-wal");
+  write_file(crashed, contents_of(other));
+  write_file(crashed + "-wal", log);
+  const auto refused = open_store_at("sqlite:" + crashed);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::corrupt) << refused.error().to_string();
+  EXPECT_NE(refused.error().message().find("another store"), std::string::npos);
+  EXPECT_EQ(contents_of(crashed), contents_of(other));
+  EXPECT_EQ(contents_of(crashed + "-wal"), log);
+  // With its own it is taken.
+  write_file(crashed, contents_of(place.file()));
+  EXPECT_EQ(*get(must_open("sqlite:" + crashed), "key9"), "value");
+}
+
 TEST(StoreFile, no_store_is_made_where_another_one_has_its_log) {
   const TestPlace place;
   const Store store = must_open(place.url());
