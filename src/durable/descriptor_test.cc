@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include <exception>
+#include <optional>
 #include <utility>
+
+#include "durable/descriptors_test_support.h"
 
 namespace semper {
 namespace {
@@ -28,6 +31,29 @@ struct Pair {
 Task<void> wait_and_note(int descriptor, int& ended) {
   EXPECT_TRUE(co_await wait_readable(descriptor));
   ++ended;
+}
+
+// Asio opens some when a loop waits for the first time.
+TEST(Descriptor, a_wait_for_which_none_is_free_is_an_error) {
+  Pair pair;
+  asio::io_context loop(1);
+  std::optional<ErrorKind> kind;
+  auto waits = [&]() -> Task<void> {
+    const auto waited = co_await wait_readable(pair.ends[0]);
+    if (!waited) kind = waited.error().kind();
+  };
+  {
+    const durable_test::NoMoreDescriptors full;
+    asio::co_spawn(loop, waits(), asio::detached);
+    loop.run();
+  }
+  EXPECT_EQ(kind, ErrorKind::exhausted);
+  int ended = 0;
+  asio::co_spawn(loop, wait_and_note(pair.ends[0], ended), asio::detached);
+  pair.say();
+  loop.restart();
+  loop.run();
+  EXPECT_EQ(ended, 1);
 }
 
 TEST(Descriptor, is_waited_for_again_and_again_and_stays_as_it_was) {

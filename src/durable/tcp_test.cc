@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "durable/descriptors_test_support.h"
 #include "env/sanitizer_test_support.h"
 #include "semper/env/scheduler.h"
 
@@ -24,6 +24,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using asio::ip::tcp;
+using durable_test::NoMoreDescriptors;
 
 // A failure of a test and not a time that anything takes.
 constexpr auto kTcpPatience = 60s;
@@ -364,24 +365,6 @@ TEST(Tcp, a_name_is_looked_up_and_one_that_is_none_is_an_error) {
   EXPECT_NE(connection.error().message().find("no name:"), std::string::npos);
   EXPECT_NE(connection.error().message().find("looking for its address"), std::string::npos);
 }
-
-// A descriptor for each thing that needs one, and no more.
-class NoMoreDescriptors {
- public:
-  NoMoreDescriptors() {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    rlimit few = before_;
-    few.rlim_cur = static_cast<rlim_t>(::dup(STDERR_FILENO));
-    ::close(static_cast<int>(few.rlim_cur));
-    ::setrlimit(RLIMIT_NOFILE, &few);
-  }
-  ~NoMoreDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-  NoMoreDescriptors(const NoMoreDescriptors&) = delete;
-  NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
-
- private:
-  rlimit before_{};
-};
 
 TEST(Tcp, without_a_free_descriptor_connecting_is_exhausted_and_heals) {
   EchoServer server;

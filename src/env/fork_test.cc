@@ -2,6 +2,7 @@
 #include "semper/env/fork.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,6 +95,32 @@ TEST(Fork, a_timer_of_the_parent_does_not_come_in_the_child_too) {
   });
   EXPECT_EQ(code, 0);
   EXPECT_TRUE(system_clock().cancel(timer));
+}
+
+// The clock of a child starts its thread anew.
+TEST(Fork, timers_for_which_no_thread_can_be_started_come_when_one_can) {
+  SEMPER_FORKS_BESIDE_THREADS();
+  constexpr int kCannotBeSomebodyElse = 77;
+  constexpr uid_t kSomebodyElse = 65'534;
+  const int code = in_child([&] {
+    // The limit is not for root.
+    if (::geteuid() == 0 && ::setuid(kSomebodyElse) != 0) return kCannotBeSomebodyElse;
+    rlimit before{};
+    ::getrlimit(RLIMIT_NPROC, &before);
+    rlimit none = before;
+    none.rlim_cur = 0;
+    ::setrlimit(RLIMIT_NPROC, &none);
+    OneShot<int> first, second;
+    const auto now = system_clock().now();
+    system_clock().call_at(now, [&] { first.set(1); });
+    ::setrlimit(RLIMIT_NPROC, &before);
+    if (first.is_set()) return 1;
+    system_clock().call_at(now, [&] { second.set(1); });
+    while (!first.is_set() || !second.is_set()) std::this_thread::yield();
+    return 0;
+  });
+  if (code == kCannotBeSomebodyElse) GTEST_SKIP() << "root cannot become somebody else here";
+  EXPECT_EQ(code, 0);
 }
 
 TEST(Fork, a_child_that_exits_runs_its_static_destructors_and_ends) {
