@@ -1,9 +1,13 @@
 #include "semper/rpc/call.h"
 
 #include <grpcpp/generic/generic_stub.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cerrno>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -51,6 +55,24 @@ bool is_first_user() {
   return first_user.compare_exchange_strong(present, self) || present == self;
 }
 
+// For its first use, where gRPC aborts the process if it finds fewer than four.
+constexpr std::size_t kDescriptorsToBegin = 8;
+
+Status check_descriptors() {
+  std::array<int, kDescriptorsToBegin> opened{};
+  int error = 0;
+  for (int& one : opened) {
+    one = ::eventfd(0, EFD_CLOEXEC);
+    if (one < 0) error = errno;
+  }
+  for (const int one : opened) {
+    if (one >= 0) ::close(one);
+  }
+  if (error == 0) return {};
+  return fail(error_from_errno(
+      error, "gRPC needs " + std::to_string(kDescriptorsToBegin) + " descriptors to begin with"));
+}
+
 }  // namespace
 
 Status prepare(grpc::ClientContext& context, const std::string& method,
@@ -84,6 +106,8 @@ Status begin_with_grpc() {
                 "child exec a program, or use channels, servers (and etcd: stores) in children "
                 "only");
   }
+  static std::atomic<bool> has_begun = false;
+  if (!has_begun) SEMPER_TRY_STATUS(check_descriptors());
   // A channel without credentials connects to nothing and fails each call at once; the first one
   // takes a reference to the threads. Neither is ever released.
   // Atomic, so that the compiler does not drop it, and leak checkers find the channel.
@@ -98,6 +122,7 @@ Status begin_with_grpc() {
     return channel;
   }();
   static_cast<void>(kept.load());
+  has_begun = true;
   return {};
 }
 

@@ -64,8 +64,8 @@ class ChannelAccess {
 // Before the first channel or server, and before anything else of gRPC's. gRPC 1.51 ends its
 // threads for callbacks with the last channel that used them, and aborts if that goes on one of
 // these threads: a call that outlives its channel does that. This keeps them until the process
-// ends. Error: unsupported (gRPC was used before this process was forked: its threads are not
-// here).
+// ends. Errors: unsupported (gRPC was used before this process was forked: its threads are not
+// here), exhausted (it has no descriptors to begin with).
 Status begin_with_grpc();
 
 // Of what was made before the process forked; gRPC is not asked. Error: unsupported.

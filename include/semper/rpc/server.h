@@ -116,7 +116,7 @@ struct ServerOptions {
 class Server {
  public:
   // Errors: invalid_argument (no executor, or unusable credentials), io (the address is in use or
-  // not ours), unsupported (a forked child whose parent has used gRPC).
+  // not ours), unsupported (a forked child whose parent has used gRPC), exhausted (no descriptors).
   static Result<Server> start(const Methods& methods, ServerOptions options);
 
   Server(Server&&) noexcept;
