@@ -41,7 +41,7 @@ static_assert(std::is_trivially_destructible_v<CastOptions>);
 
 Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key key) {
   const auto& target = route->target;
-  if (!target.valid) co_return fail(target.valid.error());
+  SEMPER_CO_TRY_STATUS(route->usable());
   const MonotonicTime deadline = target.store().env().clock->after(timeout);
   const auto server = route->local_server();
   if (!server) {
@@ -63,7 +63,7 @@ Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key 
 
 Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) {
   const auto& target = route->target;
-  if (!target.valid) co_return fail(target.valid.error());
+  SEMPER_CO_TRY_STATUS(route->usable());
   if (messages.empty()) co_return Status{};
   if (const auto server = route->local_server()) {
     Operation operation{Event::cast, false, std::move(messages), {}, kNever};
@@ -85,15 +85,14 @@ Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) 
 
 Async<void> cast_in(RoutePointer route, Transaction& transaction,
                     std::vector<RawMessage> messages) {
-  const auto& target = route->target;
-  if (!target.valid) co_return fail(target.valid.error());
+  SEMPER_CO_TRY_STATUS(route->usable());
   co_return co_await route->publishers.outbox->cast_in(transaction, target_of(route),
                                                        std::move(messages));
 }
 
 Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Duration timeout) {
   const auto& target = route->target;
-  if (!target.valid) co_return fail(target.valid.error());
+  SEMPER_CO_TRY_STATUS(route->usable());
   const auto server = route->local_server();
   if (!server) {
     co_return fail(ErrorKind::unsupported,

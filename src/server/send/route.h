@@ -13,13 +13,20 @@ struct Route {
   Route(Tenant tenant, EntityId id) : target(std::move(tenant), std::move(id)) {
     if (!target.tenant.store()) return;
     here = StoreInProcess::of(target.store());
+    if (here->fork.is_foreign()) return;
     publishers = here->publishers.of(target.tenant);
+  }
+
+  // Why it cannot be used: the tenant's or the id's error, or a fork.
+  Status usable() const {
+    if (!target.valid) return target.valid;
+    return here->fork.check("this store");
   }
 
   const Target target;
   // Null where the tenant has no store.
   std::shared_ptr<StoreInProcess> here;
-  Publishers publishers;
+  Publishers publishers;  // and in a forked child of who opened it
 
   // Null where no host of this process serves the type.
   std::shared_ptr<LocalServer> local_server() const {

@@ -160,6 +160,7 @@ Result<AtomicAttempts::Part> AtomicAttempts::make_part(const AtomicPart& given) 
 
 Status AtomicAttempts::check_arguments() {
   if (!tenant_.store()) return fail(tenant_.store().error());
+  SEMPER_TRY_STATUS(StoreInProcess::of(*tenant_.store())->fork.check("this store"));
   if (given_.empty()) return fail(ErrorKind::invalid_argument, "atomically: no Ref was given");
   if (given_.size() > kAtomicallyEntities) {
     return fail(ErrorKind::exhausted, Limit{"kAtomicallyEntities", kAtomicallyEntities},

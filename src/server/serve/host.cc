@@ -64,11 +64,16 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     permits_ = std::make_shared<internal::Permits>(core_->options.active_entities);
     core_->lone_runs = std::make_shared<internal::Permits>(1);
     here_ = internal::StoreInProcess::of(core_->store());
+    if (here_->fork.is_foreign()) return;
     core_->publishers = here_->publishers.of(core_->tenant);
   }
 
   // Called by the owner of the host, not by one of its coroutines.
   void abandon() {
+    if (!check_fork()) {
+      static_cast<void>(new std::shared_ptr<Impl>(shared_from_this()));  // kept for ever
+      return;
+    }
     if (core_->threads) {
       SEMPER_ASSERT(!core_->threads->is_on_own_thread(),
                     "a host is not destroyed on one of its own threads: it waits for them");
@@ -83,7 +88,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
 
   void serve(std::shared_ptr<internal::Behaviour> behaviour, ServeOptions options) {
     internal::check_names(*behaviour);
-    if (!core_->tenant.store()) return;
+    if (!core_->tenant.store() || !check_fork()) return;  // start() says why
     auto type = std::make_shared<internal::ServedType>(core_, std::move(behaviour), options);
     bool started = false;
     {
@@ -110,6 +115,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   // On the host's loop: one that begins on a caller's could stay there for ever, and with it the
   // next.
   Async<void> start() {
+    SEMPER_CO_TRY_STATUS(check_fork());
     if (!core_->tenant.store()) co_return fail(core_->tenant.store().error());
     auto begun = starting();
     auto done = begun->done;
@@ -163,6 +169,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
 
   Async<void> stop() {
     auto self = shared_from_this();
+    SEMPER_CO_TRY_STATUS(check_fork());
     withdraw();
     core_->stopping.request_stop();
     core_->gate.shut();
@@ -181,6 +188,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
   // May outlive the host.
   static Async<void> join(std::shared_ptr<Impl> self) {
     auto& core = *self->core_;
+    SEMPER_CO_TRY_STATUS(self->check_fork());
     while (true) {
       auto end = core.has_ended.next();
       {
@@ -286,6 +294,14 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     if (!self->core_->failed) co_return;
     self->withdraw();
     self->core_->end(fail(*self->core_->failed));
+  }
+
+  // In a forked child nothing of its parent's is touched: its threads are gone, and their locks
+  // may be taken.
+  Status check_fork() const {
+    SEMPER_TRY_STATUS(core_->fork.check("this host"));
+    if (here_) SEMPER_TRY_STATUS(here_->fork.check("this store"));
+    return {};
   }
 
   Error still_at_work(const Error& error) const {

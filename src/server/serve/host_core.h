@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "semper/env/fork.h"
 #include "semper/env/gate.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/host_options.h"
@@ -55,6 +56,8 @@ struct HostCore {
   }
   // The store's error, where the host ended because of it.
   std::optional<Error> failed;  // written by the membership's round before it asks all to stop
+
+  const ForkGuard fork{};
 
   const Store& store() const { return *tenant.store(); }
   Env env() const { return store().env(); }
