@@ -86,22 +86,42 @@ Task<void> LockedTask::run(std::optional<Held> held) {
       held = std::move(*waited);
     }
     served_->counters().locks.add(1);
-    const Status released = co_await hold(*held);
+    Status released;
+    std::optional<Error> thrown;
+    try {
+      released = co_await hold(*held);
+    } catch (...) {  // a thread that could not be started, or memory that ran out
+      thrown = exception_error(target_->id.to_string(), std::current_exception());
+    }
     served_->counters().locks.add(-1);
+    if (thrown && !SEMPER_MUTANT("server_lock_without_threads_is_kept")) {
+      co_return co_await give_up_turn(*held, *thrown);
+    }
     if (!released) {
       log_warning("server", target_->id.to_string() + ": the locked result was not written: " +
                                 released.error().to_string());
     }
     co_return;
   }
-  if (!held) co_return;
-  const Status left = co_await leave(*held);
-  if (!left) {
-    log_warning("server", target_->id.to_string() +
-                              ": the lock was not released, others wait for "
-                              "its lease: " +
-                              left.error().to_string());
-  }
+  if (held) co_await leave_or_say(*held);
+}
+
+Task<void> LockedTask::leave_or_say(const Held& held) {
+  const Status left = co_await leave(held);
+  if (left) co_return;
+  log_warning("server", target_->id.to_string() +
+                            ": the lock was not released, others wait for "
+                            "its lease: " +
+                            left.error().to_string());
+}
+
+// The message was not handled, and it is not its fault: nothing is counted. Another host may have
+// it now, or this one again in a while.
+Task<void> LockedTask::give_up_turn(const Held& held, const Error& why) {
+  core_.trouble.failed(core_.clock().now(),
+                       target_->id.to_string() + " is not handled under its lock", why);
+  co_await leave_or_say(held);
+  co_await wait_for_news(core_, nullptr, {}, core_.options.lock_lease);
 }
 
 // Returns when the lock is gone (nothing), or was taken over.

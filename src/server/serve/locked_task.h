@@ -69,6 +69,8 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   Async<void> remove_lock(Entity& entity, Transaction& transaction);
   Async<void> set_aside(Held held);
   Async<void> leave(const Held& held);
+  Task<void> leave_or_say(const Held& held);
+  Task<void> give_up_turn(const Held& held, const Error& why);
   Async<void> hold(const Held& held);
   Async<Handled> handle_elsewhere(const Held& held, std::shared_ptr<void>& state,
                                   LockedSends& sends, std::stop_token lost);
