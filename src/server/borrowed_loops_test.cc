@@ -466,6 +466,36 @@ TEST(SendingLoops, loops_that_come_back_do_not_wait_for_ever_for_the_one_that_se
   EXPECT_TRUE(*later && **later);
 }
 
+// One commit of A's loop sends for both; whoever A told of it blocks A's thread then.
+TEST(SendingLoops, callers_of_other_loops_do_not_wait_for_one_that_blocks_the_sending_loop) {
+  LoopsWorld world;
+  world.gate->closed = true;
+  const auto cast = [](Ref<BorrowedTally> to) { return to.cast(BorrowedTally::Add{1}); };
+  const auto tally = ref<BorrowedTally>(*world.store, "t");
+  const auto first = start(*world.a, tally, cast);
+  world.run({world.a.get()});
+  Settled of_b;
+  bool is_told = false;
+  const auto cast_and_block = [&](Ref<BorrowedTally> to) -> Async<void> {
+    const BorrowedTally::Add message{1};
+    const Status sent = co_await to.cast(message);
+    world.run({&world.b});
+    is_told = of_b->has_value();
+    co_return sent;
+  };
+  const auto of_a = start(*world.a, tally, cast_and_block);
+  world.run({world.a.get()});
+  of_b = start(world.b, tally, cast);
+  world.run({&world.b});
+  world.gate->let_one_through();
+  world.run({world.a.get()});
+  ASSERT_EQ(world.gate->waiting.size(), 1u) << "the second commit, for both";
+  world.gate->open();
+  world.run({world.a.get()});
+  ASSERT_TRUE(*first && *of_a);
+  EXPECT_TRUE(is_told) << "B waits for what A's caller does next";
+}
+
 TEST(SendingLoops, a_key_that_cannot_be_read_fails_its_own_message_alone) {
   LoopsWorld world;
   const EntityId id{std::string(type_name<BorrowedTally>()), "t"};

@@ -225,9 +225,18 @@ Task<void> Outbox::run(std::shared_ptr<Runner> runner) {
       std::lock_guard lock(self->mutex_);
       if (self->turn_ == runner->turn()) self->current_.reset();
     }
-    // Publishers on this loop send their next message now, so that it is part of the next batch.
-    for (auto& publication : *batch) publication.done.set_inline(status);
+    answer(*batch, runner->loop(), status);
   }
+}
+
+// Publishers on this loop send their next message now, so that it is part of the next batch. Those
+// of others come first: what one on this loop does next may block it.
+void Outbox::answer(Publications& batch, const Loop& here, const Status& status) {
+  const bool in_order = SEMPER_MUTANT("server_outbox_answers_in_order");
+  for (auto& publication : batch) {
+    if (!(publication.loop == here) && !in_order) publication.done.set(status);
+  }
+  for (auto& publication : batch) publication.done.set_inline(status);
 }
 
 std::shared_ptr<Outbox::Publications> Outbox::take(Runner& runner) {

@@ -74,6 +74,7 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   // The next batch; null where the turn is over.
   std::shared_ptr<Publications> take(Runner& runner);
   void take_some(Publications& batch);
+  static void answer(Publications& batch, const Loop& here, const Status& status);
   static Async<void> commit(const Store& store, const Publications& batch);
   static Async<void> meet_keys(Transaction& transaction, const Publications& batch);
   // Answers publications to entities whose queue is full.

@@ -79,7 +79,7 @@ Task<BatchOutcome> Batch::run() {
         log_warning("server", what + ": " + done.error().to_string());
       }
     }
-    for (auto& operation : operations_) operation.done.set_inline(fail(done.error()));
+    for (auto& operation : operations_) operation.done.set(fail(done.error()));
     co_return std::move(outcome_);
   }
 }

@@ -63,7 +63,7 @@ Async<void> Batch::leave_state(const Error& error) {
   std::vector<Operation> casts;
   for (auto& operation : std::exchange(operations_, {})) {
     if (operation.event == Event::call) {
-      operation.done.set_inline(fail(error));
+      operation.done.set(fail(error));
     } else {
       casts.push_back(std::move(operation));
     }

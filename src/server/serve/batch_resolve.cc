@@ -119,7 +119,7 @@ Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Erro
       // It was promised to be durable: it is queued, and retried there.
       reroute(0);
     } else {
-      operations_.front().done.set_inline(fail(error.in(target_->id.to_string())));
+      operations_.front().done.set(fail(error.in(target_->id.to_string())));
       operations_.erase(operations_.begin());
     }
     limit_ = kNoMessageLimit;
