@@ -117,16 +117,14 @@ Task<void> DueScanner::run_shard(std::shared_ptr<ServedType> type,
   auto& core = type->served().core();
   auto inside = core.gate.enter();
   if (!inside) co_return;
-  std::uint64_t renewals = 0;
-  std::int64_t suspected_until_ms = 0;
+  Suspected suspected;
   while (!core.stopping.stop_requested()) {
     auto news = membership->next_change();
-    const std::uint64_t renewed = core.suspicion.renewals();
-    if (std::exchange(renewals, renewed) != renewed) suspected_until_ms = calendar_ms(core);
-    Round round{shard, nullptr, std::nullopt, {}, false, {}, suspected_until_ms};
+    suspected.look(core);
+    Round round{shard, nullptr, std::nullopt, {}, false, {}};
     Duration at_most = kTimersLookAgain;
     if (membership->prefers(type->type(), shard)) {
-      const Status fired = co_await fire_due(*type, round);
+      const Status fired = co_await fire_due(*type, *membership, round, suspected);
       if (!fired && is_too_old(fired.error())) continue;  // this process was stopped
       if (!fired && fired.error().kind() != ErrorKind::closed) {
         core.trouble.failed(core.clock().now(), "firing timers of type " + type->type(),
@@ -139,10 +137,22 @@ Task<void> DueScanner::run_shard(std::shared_ptr<ServedType> type,
   }
 }
 
-Async<void> DueScanner::fire_due(ServedType& type, Round& round) {
+void DueScanner::Suspected::look(const HostCore& core) {
+  const std::uint64_t renewed = core.suspicion.renewals();
+  if (std::exchange(renewals, renewed) != renewed) until_ms = calendar_ms(core);
+}
+
+Async<void> DueScanner::fire_due(ServedType& type, const Membership& membership, Round& round,
+                                 Suspected& suspected) {
   auto& core = type.served().core();
   const Bytes& prefix = core.tenant.prefix();
   while (!core.stopping.stop_requested()) {
+    // As long as more is due than this host can do, others may come, to whom the shard goes, or go.
+    suspected.look(core);
+    if (!membership.prefers(type.type(), round.shard) &&
+        !SEMPER_MUTANT("server_timer_shard_kept_while_it_is_due")) {
+      co_return Status{};
+    }
     Entries due;
     {  // a transaction that waited for callbacks would keep the store's log meanwhile
       Transaction transaction = core.store().begin();
@@ -167,7 +177,7 @@ Async<void> DueScanner::fire_due(ServedType& type, Round& round) {
     }
     if (due.empty()) continue;  // the calendar was set back
     round.last_fired = due.back().id;
-    SEMPER_CO_TRY(const auto left, co_await deliver(type, round, std::move(due)));
+    SEMPER_CO_TRY(const auto left, co_await deliver(type, suspected, std::move(due)));
     SEMPER_CO_TRY_STATUS(co_await send(type, round, left));
   }
   co_return Status{};
@@ -190,9 +200,10 @@ Async<DueScanner::Entries> DueScanner::read_due(ServedType& type, Transaction& t
   co_return entries;
 }
 
-Async<DueScanner::Entries> DueScanner::deliver(ServedType& type, const Round& round, Entries due) {
+Async<DueScanner::Entries> DueScanner::deliver(ServedType& type, const Suspected& suspected,
+                                               Entries due) {
   auto& groups = type.groups();
-  const bool is_suspected = due.front().due_ms <= round.suspected_until_ms &&
+  const bool is_suspected = due.front().due_ms <= suspected.until_ms &&
                             !SEMPER_MUTANT("server_timer_suspected_tick_delivered");
   const std::size_t room = is_suspected ? 0 : groups.room_for_ticks();
   if (room == 0) co_return due;

@@ -61,7 +61,12 @@ class DueScanner {
     std::string last_fired;               // the entity of the last timer that was due
     bool is_dense;                        // the next one is of another entity
     Bytes from;                           // past those that are beyond this host
-    std::int64_t suspected_until_ms = 0;  // those that were due by then go through the queue
+  };
+  // Those that were due by then go through the queue.
+  struct Suspected {
+    std::int64_t until_ms = 0;
+    std::uint64_t renewals = 0;
+    void look(const HostCore& core);
   };
   using Entries = std::vector<DueEntry>;
   // What one transaction has done.
@@ -73,10 +78,11 @@ class DueScanner {
     Bytes from;                   // past that one
   };
   // Fires what is due.
-  static Async<void> fire_due(ServedType& type, Round& round);
+  static Async<void> fire_due(ServedType& type, const Membership& membership, Round& round,
+                              Suspected& suspected);
   static Async<Entries> read_due(ServedType& type, Transaction& transaction, const Round& round);
   // By groups. Returns those that are left, in the order of their times.
-  static Async<Entries> deliver(ServedType& type, const Round& round, Entries due);
+  static Async<Entries> deliver(ServedType& type, const Suspected& suspected, Entries due);
   // Through the queues.
   static Async<void> send(ServedType& type, Round& round, const Entries& due);
   static Async<Some> send_some(ServedType& type, Transaction& transaction, const Entries& due,
