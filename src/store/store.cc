@@ -1,5 +1,6 @@
 #include "semper/store/store.h"
 
+#include "semper/base/internal/mutant.h"
 #include "semper/store/too_old.h"
 
 namespace semper {
@@ -48,9 +49,13 @@ Async<void> RetryPolicy::before_retry(const Error& error) {
   }
   // The first retry is immediate: most conflicts are gone by then. One that took so long needs no
   // pause.
+  const bool is_first = attempts_ == 1;
   const bool pauses = attempts_++ > 1 && !was_too_old;
   if (pauses) SEMPER_CO_TRY_STATUS(co_await sleep_for(*env_.clock, backoff_.next()));
-  if (env_.clock->now() >= deadline_) {
+  // A process that was stopped has not used its time: however long that was, it tries again.
+  const bool was_stopped =
+      was_too_old && is_first && !SEMPER_MUTANT("store_stopped_process_has_no_time_left");
+  if (env_.clock->now() >= deadline_ && !was_stopped) {
     const int made = attempts_ - 1;
     co_return fail(was_too_old ? took_too_long(error, made) : still_in_conflict(error, made));
   }

@@ -24,7 +24,8 @@ struct TransactOptions {
   // that many transactions contend for; avoiding the contention is better.
   int max_attempts = 100;
   // Time from the call to the start of the last attempt. After that, `timeout`, with nothing
-  // applied.
+  // applied. If the first attempt outlives its snapshot (is_too_old: the process was paused), a
+  // second one follows in any case.
   Duration timeout = std::chrono::seconds(30);
   // Pauses between attempts, after the first retry, which is immediate.
   BackoffOptions backoff = {.initial = std::chrono::microseconds(500),

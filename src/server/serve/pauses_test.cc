@@ -31,7 +31,7 @@ struct Stall {
     const std::size_t mine = steps++;
     if (mine < first || mine >= first + pauses) co_return;
     ++happened;
-    static_cast<void>(co_await sleep_for(clock, kPause));
+    static_cast<void>(co_await sleep_for(clock, pause));
   }
   void arm(std::size_t at, std::size_t times) {
     steps = 0;
@@ -44,6 +44,7 @@ struct Stall {
   std::size_t first = ~std::size_t{0} / 2;
   std::size_t pauses = 0;
   std::size_t happened = 0;
+  Duration pause = kPause;
 };
 
 class StallingSnapshot final : public Snapshot {
@@ -197,7 +198,8 @@ struct Ending {
 };
 
 // In a process with a host; the pauses come at this step of the store after the operation began.
-Ending run_once(const PausedCase& tried, std::size_t at, std::size_t pauses) {
+Ending run_once(const PausedCase& tried, std::size_t at, std::size_t pauses,
+                Duration pause = kPause) {
   SimulatedClock clock;
   SeededRandom random(1);
   Env env{&clock, &random};
@@ -216,13 +218,14 @@ Ending run_once(const PausedCase& tried, std::size_t at, std::size_t pauses) {
     const auto tally = ref<PausedTally>(store, id);
     EXPECT_TRUE(co_await tally.call(PausedTally::Add{}, kPatient));
     stalling->stall.arm(at, pauses);
+    stalling->stall.pause = pause;
     const MonotonicTime began = clock.now();
     outcome.told = co_await tried.run(tally, store);
     outcome.took = clock.now() - began;
     outcome.pauses = stalling->stall.happened;
     if (pauses > 1) stalling->stall.arm(0, 0);
     // What was cast is processed.
-    static_cast<void>(co_await sleep_for(clock, 60s));
+    static_cast<void>(co_await sleep_for(clock, std::max<Duration>(60s, 2 * pause)));
     outcome.pauses = std::max(outcome.pauses, stalling->stall.happened);
     stalling->stall.arm(0, 0);
     const EntityId entity{std::string(type_name<PausedTally>()), id};
@@ -247,6 +250,17 @@ TEST_P(Pauses, a_pause_at_any_read_of_the_store_is_survived) {
     EXPECT_EQ(outcome.state, 1 + tried.adds) << "paused at step " << at;
   }
   EXPECT_GE(places, 2u) << "the pauses met nothing";
+}
+
+// Of a process that was stopped for longer than TransactOptions::timeout, all of which was not its
+// own.
+TEST(PausesOfMinutes, are_no_reason_to_give_up) {
+  for (const auto& tried : {kPausedCases[2], kPausedCases[7], kPausedCases[9]}) {
+    const Ending outcome = run_once(tried, 0, 1, 2min);
+    EXPECT_EQ(outcome.pauses, 1u) << tried.name;
+    EXPECT_TRUE(outcome.told) << tried.name << ": " << outcome.told.error().to_string();
+    EXPECT_EQ(outcome.state, 1 + tried.adds) << tried.name;
+  }
 }
 
 // Bounded: kTooOldAttempts, or TransactOptions::timeout.
