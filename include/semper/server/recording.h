@@ -30,7 +30,10 @@ inline constexpr std::size_t kRecordingBytes = 64u << 20;
 
 struct RecordOptions {
   // At most this many messages of the queue, and as many dead letters, oldest first; fewer if they
-  // do not fit into kRecordingBytes. The rest is left out, and the recording says so.
+  // do not fit into kRecordingBytes. The rest is left out, and the recording says so. The first
+  // segment of the queue (messages that were sent together, up to 64 KiB) is kept, whatever this
+  // number is, if the entity is locked, because the lock is for its first message, or if a part of
+  // the segment was processed.
   std::size_t messages = 10'000;
   // For people who read the file: which part of which store.
   std::string tenant = {};
