@@ -324,6 +324,28 @@ SERVER_TEST(TimedKeys, a_key_is_forgotten_when_its_retention_is_over_and_its_row
   for (const auto& row : count) EXPECT_EQ(row.value, Bytes(8, '\0'));
 }
 
+SERVER_TEST(TimedKeys, a_key_that_is_beyond_a_host_keeps_it_from_forgetting_no_other) {
+  co_await world.serve<Clerk>();
+  const auto clerk = world.ref<Clerk>("c");
+  const auto request = work_for_clerk("a");
+  must(co_await clerk.call(request, with(world, "newer", 1min)));
+  const auto rows = co_await world.rows(entity_range(clerk.entity(), 17));
+  EXPECT_EQ(rows.size(), 1u);
+  Bytes changed = rows.front().value;
+  changed[Versionstamp::size + 1] = 9;  // the format of a newer program
+  co_await world.put(rows.front().key, changed);
+  must(co_await clerk.call(request, with(world, "mine", 2min)));
+  must(co_await sleep_for(world.clock(), 4min));
+  auto left = co_await world.rows(entity_range(clerk.entity(), 17));
+  EXPECT_EQ(left.size(), 1u) << "the one that can be read is forgotten";
+  for (const auto& row : left) EXPECT_EQ(row.value, changed);
+  // Here again is a program that knows it.
+  co_await world.put(rows.front().key, rows.front().value);
+  must(co_await sleep_for(world.clock(), 1min));
+  left = co_await world.rows(entity_range(clerk.entity(), 17));
+  EXPECT_TRUE(left.empty()) << "its entry was lost";
+}
+
 SERVER_TEST(Keys, kill_forgets_keys_and_reset_does_not) {
   auto& server = *co_await world.serve<Clerk>();
   const auto clerk = world.ref<Clerk>("c");

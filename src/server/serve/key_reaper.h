@@ -4,6 +4,8 @@
 // kKeysLook, and takes what is over away, in transactions of bounded size. Nobody waits for it: who
 // meets a key that is over takes it for absent. Shards that another host prefers are left to it.
 //
+// One that a newer program wrote is left to its hosts, with its entry.
+//
 // Bounds: kKeysReapedPerTransaction, and half of the store's limits. Over is what this host's
 // calendar says.
 #pragma once
@@ -27,9 +29,8 @@ class KeyReaper {
  private:
   static Async<bool> has_keys(ServedType& type);
   static Async<void> reap(ServedType& type, std::uint32_t shard);
-  // True: there may be more.
-  static Async<bool> reap_some(ServedType& type, Transaction& transaction, std::uint32_t shard,
-                               std::int64_t now_ms);
+  // Those in the range. Returns where the rest of it begins.
+  static Async<Bytes> reap_some(ServedType& type, Transaction& transaction, const KeyRange& over);
 };
 
 }  // namespace semper::internal
