@@ -1,5 +1,7 @@
 #include "common/invocation.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <iostream>
 #include <utility>
@@ -11,6 +13,9 @@
 
 namespace semper::cli {
 namespace {
+
+// Of the standard input.
+constexpr std::size_t kReadAhead = 64u << 10;
 
 // The same store, opened so that what is not asked for does not happen: a misspelt path must not
 // become an empty store, and who only looks needs no right to write.
@@ -132,6 +137,38 @@ Progress Invocation::progress(Clock& clock) {
                   clock);
 }
 
+Result<std::optional<char>> Invocation::read_character() {
+  if (&streams_.in != &std::cin) {
+    const auto next = streams_.in.get();
+    if (next == std::istream::traits_type::eof()) return std::nullopt;
+    return static_cast<char>(next);
+  }
+  if (read_ == read_ahead_.size()) {
+    if (!reader_) reader_.emplace(STDIN_FILENO, interrupt_.token());
+    read_ahead_.resize(kReadAhead);
+    read_ = 0;
+    const auto got = reader_->read(read_ahead_);
+    read_ahead_.resize(got.value_or(0));
+    if (!got) return fail(got.error());
+    if (*got == 0 && interrupt_.requested()) return fail(ErrorKind::cancelled, "interrupted");
+    if (*got == 0) return std::nullopt;
+  }
+  return read_ahead_[read_++];
+}
+
+Result<std::string> Invocation::read_input(std::size_t bytes_maximum) {
+  std::string input;
+  while (true) {
+    SEMPER_TRY(const auto next, read_character());
+    if (!next) return input;
+    if (input.size() == bytes_maximum) {
+      return fail(ErrorKind::invalid_argument,
+                  "the standard input has more than " + std::to_string(bytes_maximum) + " bytes");
+    }
+    input.push_back(*next);
+  }
+}
+
 Status Invocation::confirm(std::string_view what_will_happen) {
   if (settings_.assume_yes) return {};
   if (!streams_.is_terminal) {
@@ -141,7 +178,11 @@ Status Invocation::confirm(std::string_view what_will_happen) {
   }
   streams_.err << "semper: " << what_will_happen << ". Go on? [y/N] " << std::flush;
   std::string answer;
-  std::getline(streams_.in, answer);
+  while (true) {
+    const auto next = read_character();
+    if (!next || !*next || **next == '\n') break;  // whatever is in the way: it is no yes
+    answer.push_back(**next);
+  }
   if (answer == "y" || answer == "Y" || answer == "yes") return {};
   return fail(ErrorKind::cancelled, "nothing was changed");
 }

@@ -7,10 +7,12 @@
 #pragma once
 
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/input_reader.h"
 #include "common/interrupt.h"
 #include "common/output.h"
 #include "common/progress.h"
@@ -58,8 +60,9 @@ class Invocation {
   // Closes the stores that were opened.
   Async<void> close();
 
-  // What a command was handed to read: messages, records.
-  std::istream& input() { return streams_.in; }
+  // All that the command is handed to read, until its end. Errors: invalid_argument (more than so
+  // many bytes), cancelled (the command is to end), io.
+  Result<std::string> read_input(std::size_t bytes_maximum);
 
   // A line of plain words; nothing under --json.
   void say(std::string_view line);
@@ -83,11 +86,17 @@ class Invocation {
   Status flush();
 
  private:
+  // Nothing: the end. Error cancelled, too.
+  Result<std::optional<char>> read_character();
+
   Settings settings_;
   Streams streams_;
   Output output_;
   Interrupt& interrupt_;
   std::vector<Store> stores_;
+  std::optional<InputReader> reader_;
+  std::string read_ahead_;  // by it; of a terminal a line at a time
+  std::size_t read_ = 0;    // of those
 };
 
 }  // namespace semper::cli

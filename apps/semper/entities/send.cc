@@ -1,10 +1,6 @@
 #include "entities/send.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <iostream>
-#include <istream>
-#include <iterator>
 #include <optional>
 #include <stop_token>
 #include <utility>
@@ -69,24 +65,25 @@ Async<MessageInfo> find_message(Tenant tenant, EntityId id, std::string name, Wa
                                 : did_you_mean(name, known)));
 }
 
-Result<Bytes> read_payload(const SendArguments& arguments, std::istream& input) {
+Error explain_input(const Error& error) {
+  switch (error.kind()) {
+    case ErrorKind::cancelled:
+      return Error(error.kind(), error.message() + "; nothing was sent");
+    case ErrorKind::invalid_argument:
+      return Error(error.kind(), error.message() + "; a message is smaller");
+    default:
+      return Error(ErrorKind::io,
+                   "the standard input could not be read (it is closed, a folder, or failed); "
+                   "nothing was sent");
+  }
+}
+
+Result<Bytes> read_payload(const SendArguments& arguments, Invocation& invocation) {
   std::string json = arguments.json;
   if (json == "-") {
-    json.clear();
-    std::istreambuf_iterator<char> next(input);
-    for (; next != std::istreambuf_iterator<char>(); ++next) {
-      if (json.size() == kInputBytesMaximum) {
-        return fail(ErrorKind::invalid_argument, "the standard input has more than " +
-                                                     std::to_string(kInputBytesMaximum) +
-                                                     " bytes; a message is smaller");
-      }
-      json.push_back(*next);
-    }
-    if (&input == &std::cin && std::ferror(stdin) != 0) {
-      return fail(ErrorKind::io,
-                  "the standard input could not be read (it is closed, a folder, or failed); "
-                  "nothing was sent");
-    }
+    auto input = invocation.read_input(kInputBytesMaximum);
+    if (!input) return fail(explain_input(input.error()));
+    json = std::move(*input);
   }
   auto payload = json_to_cbor(json);
   if (payload) return payload;
@@ -110,7 +107,7 @@ Async<Prepared> prepare(Invocation& invocation, SendArguments arguments, Way way
                    "the message's name \"" + to_printable(arguments.message, 64) +
                        "\" is empty or not UTF-8; `semper types` shows those there are");
   }
-  SEMPER_CO_TRY(auto payload, read_payload(arguments, invocation.input()));
+  SEMPER_CO_TRY(auto payload, read_payload(arguments, invocation));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   Prepared prepared{tenant, id, {}, {}};
   if (!arguments.force) {

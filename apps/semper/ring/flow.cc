@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/document.h"
+#include "common/input_reader.h"
 #include "common/text.h"
 #include "ring/records.h"
 #include "semper/base/internal/mutant.h"

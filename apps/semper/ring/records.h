@@ -8,12 +8,9 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
-#include <stop_token>
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
-#include "semper/env/clock.h"
 
 namespace semper::cli {
 
@@ -52,30 +49,5 @@ class RecordCutter {
 
 // Appends a record in that form.
 void append_record(Bytes& out, BytesView record, RecordForm form);
-
-// Reads a file descriptor (borrowed) until its end, or until a stop is requested.
-class InputReader {
- public:
-  InputReader(int descriptor, std::stop_token stop);
-  ~InputReader();
-  InputReader(const InputReader&) = delete;
-  InputReader& operator=(const InputReader&) = delete;
-
-  // Waits so long for input; blocks the thread. True: read() will not block. Errors: as below.
-  Result<bool> wait(Duration patience);
-
-  // Waits for input; blocks the thread. 0: the end, or a stop. Errors: io and others of read(2).
-  Result<std::size_t> read(std::span<char> into);
-
- private:
-  struct Wake {
-    int descriptor;
-    void operator()() const noexcept;
-  };
-  const int descriptor_;
-  const int wake_;
-  const std::stop_token stop_;
-  std::stop_callback<Wake> on_stop_;
-};
 
 }  // namespace semper::cli

@@ -2,10 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <array>
-#include <thread>
 #include <vector>
 
 namespace semper::cli {
@@ -71,21 +68,6 @@ TEST(Records, a_record_without_an_end_is_refused_and_its_place_is_named) {
       ElementsAre("a", HasSubstr("ends inside a record, that at byte 5, of which 6 bytes")));
   EXPECT_THAT(cut(RecordForm::framed, std::string("\x01\0", 2), 2),
               ElementsAre(HasSubstr("ends inside a record, that at byte 0")));
-}
-
-TEST(Records, a_reader_that_is_stopped_waits_for_no_more_input) {
-  std::array<int, 2> ends{};
-  ASSERT_EQ(::pipe(ends.data()), 0);
-  std::stop_source stop;
-  InputReader reader(ends[0], stop.get_token());
-  std::array<char, 16> buffer{};
-  ASSERT_EQ(::write(ends[1], "abc", 3), 3);
-  EXPECT_EQ(reader.read(buffer), 3u);
-  std::thread stopping([&] { stop.request_stop(); });
-  EXPECT_EQ(reader.read(buffer), 0u);
-  stopping.join();
-  ::close(ends[0]);
-  ::close(ends[1]);
 }
 
 }  // namespace
