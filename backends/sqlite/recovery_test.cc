@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
@@ -524,6 +525,36 @@ TEST(Recovery, a_store_that_is_opened_again_keeps_its_log_whoever_else_closes_it
     EXPECT_EQ(*get(store, "before"), "1");
     EXPECT_EQ(*get(store, "during"), std::nullopt);
   }
+}
+
+TEST(Recovery, a_writer_that_cannot_be_opened_again_is_opened_with_the_next_commit) {
+  const TestPlace place;
+  FaultVfs vfs("no-writer");
+  std::atomic<bool> is_full = true;
+  vfs.set_plan({[&](FaultFile on, FaultOperation doing) {
+    const bool now = on == FaultFile::wal && doing == FaultOperation::write;
+    return now && is_full.exchange(false) ? SQLITE_FULL : SQLITE_OK;
+  }});
+  const Store store = must_open(place.url("vfs=no-writer"));
+  ASSERT_TRUE(put(store, "before", "1"));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  vfs.arm();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto refused = put(store, "during", "2");
+  const auto again = put(store, "during", "2");
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::exhausted) << refused.error().to_string();
+  ASSERT_FALSE(again);
+  EXPECT_NE(again.error().message().find("files open"), std::string::npos)
+      << again.error().to_string();
+  const auto after = put(store, "after", "3");
+  ASSERT_TRUE(after) << after.error().to_string();
+  EXPECT_EQ(*get(store, "before"), "1");
+  EXPECT_EQ(*get(store, "during"), std::nullopt);
 }
 
 }  // namespace
