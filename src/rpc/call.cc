@@ -127,7 +127,11 @@ Status begin_with_grpc() {
 }
 
 Status check_fork(const Channel& channel) {
-  return ChannelAccess::fork(channel).check("the channel to " + channel.address());
+  if (!ChannelAccess::fork(channel).is_foreign()) return {};
+  return fail(ErrorKind::unsupported,
+              "the channel to " + channel.address() +
+                  " was opened before the process forked, which gRPC does not survive; let the "
+                  "child exec a program, or use channels in children only");
 }
 
 Async<Bytes> call(Channel channel, std::string method, Bytes request, CallOptions options) {

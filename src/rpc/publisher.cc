@@ -1,5 +1,7 @@
 #include "semper/rpc/publisher.h"
 
+#include <exception>
+
 #include "semper/base/internal/mutant.h"
 
 namespace semper::rpc::internal {
@@ -22,13 +24,24 @@ PublisherCore::PublisherCore(const PublisherOptions& options)
 
 void PublisherCore::publish(std::vector<Bytes> batch, const std::function<void()>& apply) {
   std::map<std::uint64_t, OneShot<std::monostate>> waiters;
+  std::exception_ptr thrown;
   {
     std::lock_guard lock(mutex_);
     if (closed_) return;
-    if (apply) apply();
-    history_bytes_ += size_of(batch);
-    history_.push_back(std::make_shared<const std::vector<Bytes>>(std::move(batch)));
+    try {
+      if (apply) apply();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
     ++published_;
+    if (thrown) {
+      // Perhaps a part of it is in the state: nobody goes on from before, everybody gets the state.
+      history_.clear();
+      history_bytes_ = 0;
+    } else {
+      history_bytes_ += size_of(batch);
+      history_.push_back(std::make_shared<const std::vector<Bytes>>(std::move(batch)));
+    }
     while (history_.size() > 1 && (history_.size() > options_.history_batches ||
                                    history_bytes_ > options_.history_bytes)) {
       history_bytes_ -= size_of(*history_.front());
@@ -37,6 +50,7 @@ void PublisherCore::publish(std::vector<Bytes> batch, const std::function<void()
     waiters = take_waiters();
   }
   for (auto& [number, waiter] : waiters) waiter.set({});
+  if (thrown) std::rethrow_exception(thrown);
 }
 
 void PublisherCore::close() {
@@ -137,7 +151,7 @@ Async<void> PublisherCore::serve(std::shared_ptr<PublisherCore> core,
       const std::uint64_t oldest = core->published_ - core->history_.size();
       if (position < oldest) {
         co_return fail(ErrorKind::exhausted,
-                       "too slow: batches that were not sent yet fell out of the history");
+                       "too slow: batches that were not sent yet are no longer in the history");
       }
       if (position < core->published_) {
         batch = core->history_[position - oldest];

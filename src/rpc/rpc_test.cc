@@ -511,6 +511,23 @@ TEST_F(Rpc, a_closed_stream_releases_its_call) {
   EXPECT_EQ(server->calls(), 0u);
 }
 
+TEST_F(Rpc, a_batch_that_throws_halfway_gives_everybody_the_state_as_it_is) {
+  StatePublisher<Table, Row> fragile(Table{}, [](Table& t, const Row& r) {
+    if (r.second < 0) throw std::runtime_error("a row that is none");
+    t[r.first] = r.second;
+  });
+  stop();
+  tables = fragile;
+  start();
+  auto stream = Tables::create(scheduler.executor(), durable_channel(to_server()),
+                               subscribe<Tables>(kWatch), quickly());
+  until<stream::State<Table>>(stream);
+  EXPECT_THROW(fragile.publish({Row("a", 1), Row("b", -1)}), std::runtime_error);
+  EXPECT_EQ(until<stream::State<Table>>(stream).state, (Table{{"a", 1}}));
+  fragile.publish({Row("c", 3)});
+  EXPECT_EQ(until<stream::UpdateBatch<Row>>(stream).updates, (std::vector{Row("c", 3)}));
+}
+
 TEST_F(Rpc, a_reader_that_falls_out_of_the_history_gets_a_new_state) {
   PublisherOptions options;
   options.history_batches = 2;

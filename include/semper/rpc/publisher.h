@@ -19,6 +19,9 @@
 //
 // If the process dies, nothing is left.
 //
+// If `apply` throws, publish() passes that on. A part of the batch may then be in the state, so all
+// callers are cut off, and get the state when they reconnect.
+//
 // Threads: everything from any thread. `apply` runs with the lock held: keep it short, and do not
 // call back. Copies are handles to the same publisher; close() ends all streams cleanly.
 #pragma once
