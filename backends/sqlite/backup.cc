@@ -90,23 +90,40 @@ class Part {
   const std::string& path() const { return path_; }
   int descriptor() const { return descriptor_; }
 
-  // On disk first, then under its name, which must be free; the name on disk too.
+  // On disk first, then under its name, which must be free; the name on disk too. Error: there is
+  // nothing of that name.
   Status finish(const std::string& to) {
     if (::fsync(descriptor_) != 0) return fail(error_from_errno(errno, "cannot sync " + path_));
-    int moved = ::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
-    if (moved != 0 && errno == EINVAL) moved = ::link(path_.c_str(), to.c_str());
-    if (moved != 0) return fail(error_from_errno(errno, "cannot give the backup its name " + to));
+    // Not one that is short then, or forbidden.
     const int folder = ::open(folder_of(to).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) return fail(error_from_errno(errno, "cannot open the folder of " + to));
-    const int synced = ::fsync(folder);
-    const int number = errno;
+    Status done = give_name(to);
+    // Some file systems have nothing to sync in a folder, and say so.
+    if (done && ::fsync(folder) != 0 && errno != EINVAL) {
+      done = fail(error_from_errno(errno, "cannot sync the folder of " + to));
+      ::unlink(to.c_str());
+    }
     ::close(folder);
-    if (synced != 0) return fail(error_from_errno(number, "cannot sync the folder of " + to));
-    return {};
+    return done;
   }
 
  private:
   explicit Part(std::string path) : path_(std::move(path)) {}
+
+  // Not every file system can rename only where the name is free, and not every one has links.
+  Status give_name(const std::string& to) const {
+    int moved = ::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
+    const bool knows_no_such = moved != 0 && (errno == EINVAL || errno == ENOSYS);
+    if (knows_no_such) moved = ::link(path_.c_str(), to.c_str());
+    if (knows_no_such && moved != 0 && errno != EEXIST) {
+      struct stat there {};
+      const bool is_free = ::lstat(to.c_str(), &there) != 0;
+      moved = is_free ? ::rename(path_.c_str(), to.c_str()) : -1;
+      if (!is_free) errno = EEXIST;
+    }
+    if (moved == 0) return {};
+    return fail(error_from_errno(errno, "cannot give the backup its name " + to));
+  }
 
   bool is_in_place() const {
     struct stat open_file {};

@@ -166,5 +166,29 @@ TEST_F(Users, a_user_who_may_only_read_the_store_is_told_so) {
   EXPECT_NE(said.find(place_.folder()), std::string::npos) << said;
 }
 
+SEMPER_CHILD(makes_a_backup_where_it_may_only_write) {
+  const std::string folder = child_argument();
+  ASSERT_EQ(::setgroups(0, nullptr), 0);
+  ASSERT_EQ(::setresgid(kGroup, kGroup, kGroup), 0);
+  ASSERT_EQ(::setresuid(kService, kService, kService), 0);
+  const auto store = open_store_at("sqlite:" + folder + "/store.db");
+  if (!store) return say(store.error().to_string());
+  const auto made = wait_for(store->backend().backup(folder + "/drop/copy.db", {}));
+  say(made ? "made" : made.error().to_string());
+  EXPECT_TRUE(wait_for(store->close()));
+}
+
+TEST_F(Users, a_backup_whose_folder_may_not_be_read_leaves_nothing_of_its_name) {
+  const std::string drop = place_.folder() + "/drop";
+  ASSERT_EQ(::mkdir(drop.c_str(), 0755), 0);
+  ASSERT_EQ(::chown(drop.c_str(), kService, kGroup), 0);
+  ASSERT_EQ(::chmod(drop.c_str(), 0300), 0);
+  ChildProcess child("makes_a_backup_where_it_may_only_write", place_.folder());
+  const std::string said = child.read_line().value_or("");
+  EXPECT_EQ(child.wait(), 0);
+  EXPECT_NE(said.find("permission"), std::string::npos) << said;
+  EXPECT_TRUE(std::filesystem::is_empty(drop)) << said;
+}
+
 }  // namespace
 }  // namespace semper::sqlite
