@@ -367,9 +367,9 @@ TEST(Tcp, a_name_is_looked_up_and_one_that_is_none_is_an_error) {
 }
 
 TEST(Tcp, without_a_free_descriptor_connecting_is_exhausted_and_heals) {
-  EchoServer server;
+  OtherSide other;  // accepts nothing: what it then closed would be free
   Scheduler fresh, used;
-  const TcpOptions tcp{.host = "127.0.0.1", .port = server.port()};
+  const TcpOptions tcp = other.options();
   ASSERT_TRUE(used.block_on(connect_tcp(tcp)));
   for (auto* const scheduler : {&fresh, &used}) {
     std::optional<NoMoreDescriptors> full(std::in_place);
