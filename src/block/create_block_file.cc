@@ -1,14 +1,23 @@
-// create_block_file() of env/file_block_device.h: a file of zeros, durable with its name.
+// create_block_file() of block/file_block_device.h: a file of zeros, durable with its name.
+//
+// It gets its name when it is full of zeros and durable: whoever finds a file there may put a ring
+// into it at once, which the zeros still to come would write over. Until then it has none
+// (O_TMPFILE), so that nothing is left of a process that is killed. Where the file system knows no
+// such files, it has one of its own beside.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
+#include <utility>
 
 #include "file_descriptor.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/block/file_block_device.h"
 #include "semper/env/internal/standard_streams.h"
 #include "semper/env/standard_streams.h"
@@ -21,10 +30,17 @@ constexpr std::uint64_t kUnit = 4096;
 
 using internal::FileDescriptor;
 
+constexpr mode_t kMode = 0644;
+// Names beside it that are tried, where it needs one.
+constexpr int kNamesTried = 100;
+
+std::string folder_of(const std::string& path) {
+  const auto folder = std::filesystem::path(path).parent_path();
+  return folder.empty() ? "." : folder.string();
+}
+
 Status sync_folder(const std::string& path) {
-  auto folder = std::filesystem::path(path).parent_path();
-  if (folder.empty()) folder = ".";
-  FileDescriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  FileDescriptor descriptor(::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!descriptor || ::fsync(descriptor.get()) != 0) {
     return fail(error_from_errno(errno, "cannot make the name " + path + " durable"));
   }
@@ -54,7 +70,12 @@ Status fill(int descriptor, const std::string& path, const CreateFileOptions& op
     const auto length = static_cast<std::size_t>(std::min(kPiece, options.size - at));
     const ssize_t written = ::pwrite(descriptor, zeros.data(), length, static_cast<off_t>(at));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
+    if (written < 0 && errno == EFBIG) {
+      return fail(ErrorKind::exhausted,
+                  path + " may not be so large, " + std::to_string(options.size) +
+                      " bytes; raise the limit of this process (ulimit -f), or ask for less");
+    }
+    if (written < 0 && (errno == ENOSPC || errno == EDQUOT)) {
       return fail(ErrorKind::exhausted, "no room for byte " + std::to_string(at) + " of " + path +
                                             ", which should get " + std::to_string(options.size) +
                                             "; make room or ask for less");
@@ -85,6 +106,103 @@ Status check_existing(const std::string& path, Existing existing) {
   return {};
 }
 
+// A name beside the file's that nobody else makes: of this process, and a new one each time.
+std::string name_beside(const std::string& path) {
+  static std::atomic<unsigned> last = 0;
+  return path + ".new." + std::to_string(::getpid()) + "." + std::to_string(++last);
+}
+
+// A file on its way to its name.
+class NewFile {
+ public:
+  static Result<NewFile> open(const std::string& path) {
+    NewFile file(path);
+    const int flags = O_RDWR | O_CLOEXEC;
+    if (::access("/proc/self/fd", X_OK) == 0) {  // from there it gets its name
+      file.hold(::open(folder_of(path).c_str(), flags | O_TMPFILE, kMode));
+    }
+    for (int tried = 0; !file.descriptor_ && tried < kNamesTried; ++tried) {
+      file.name_ = name_beside(path);
+      file.hold(::open(file.name_.c_str(), flags | O_CREAT | O_EXCL, kMode));
+      if (!file.descriptor_ && errno != EEXIST) break;
+    }
+    if (file.descriptor_) return file;
+    const int why = errno;
+    file.name_.clear();
+    return fail(error_from_errno(why, "cannot make " + path));
+  }
+
+  NewFile(NewFile&& other) noexcept
+      : path_(other.path_),
+        name_(std::exchange(other.name_, std::string())),
+        descriptor_(std::move(other.descriptor_)) {}
+  NewFile& operator=(NewFile&&) = delete;
+  ~NewFile() {
+    if (!name_.empty()) ::unlink(name_.c_str());
+  }
+
+  int descriptor() const { return descriptor_.get(); }
+
+  // Error: already_exists.
+  Status give_name() {
+    if (!move_where_nothing_is()) return {};
+    if (errno == EEXIST) {
+      return fail(ErrorKind::already_exists,
+                  path_ +
+                      " was made by somebody else meanwhile; open it, remove it, or ask for it "
+                      "to be replaced");
+    }
+    return fail(error_from_errno(errno, "cannot give " + path_ + " its name"));
+  }
+
+  Status take_name() {
+    if (name_.empty()) {
+      const std::string beside = name_beside(path_);
+      if (link_to(beside) != 0) return fail(error_from_errno(errno, "cannot make " + beside));
+      name_ = beside;
+    }
+    if (::rename(name_.c_str(), path_.c_str()) != 0) {
+      return fail(error_from_errno(errno, "cannot replace " + path_));
+    }
+    name_.clear();
+    return {};
+  }
+
+ private:
+  explicit NewFile(std::string path) : path_(std::move(path)) {}
+
+  void hold(int descriptor) {
+    const int why = errno;
+    descriptor_ = FileDescriptor(internal::above_standard_streams(descriptor));
+    if (descriptor < 0) errno = why;
+  }
+
+  int link_to(const std::string& name) const {
+    if (!name_.empty()) return ::link(name_.c_str(), name.c_str());
+    const std::string self = "/proc/self/fd/" + std::to_string(descriptor_.get());
+    return ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW);
+  }
+
+  // 0, or -1 and errno.
+  int move_where_nothing_is() {
+    if (link_to(path_) == 0) {
+      if (!name_.empty()) ::unlink(std::exchange(name_, std::string()).c_str());
+      return 0;
+    }
+    if (errno == EEXIST || name_.empty()) return -1;
+    // A file system without links.
+    if (::renameat2(AT_FDCWD, name_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE) != 0) {
+      return -1;
+    }
+    name_.clear();
+    return 0;
+  }
+
+  const std::string path_;
+  std::string name_;  // empty: it has none yet, or no more than that of `path_`
+  FileDescriptor descriptor_;
+};
+
 }  // namespace
 
 Status create_block_file(const std::string& path, const CreateFileOptions& options) {
@@ -95,21 +213,18 @@ Status create_block_file(const std::string& path, const CreateFileOptions& optio
                     " bytes; use a multiple of " + std::to_string(kUnit));
   }
   SEMPER_TRY_STATUS(check_existing(path, options.existing));
-  // Made beside the old one and then given its name, so that an error leaves the old one as it was.
-  const bool replace = options.existing == Existing::replace;
-  const std::string made = replace ? path + ".new" : path;
-  if (replace) ::unlink(made.c_str());
-  FileDescriptor descriptor(internal::above_standard_streams(
-      ::open(made.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)));
-  if (!descriptor) return fail(error_from_errno(errno, "cannot make " + made));
-  auto status = fill(descriptor.get(), path, options);
-  if (status && replace && ::rename(made.c_str(), path.c_str()) != 0) {
-    status = fail(error_from_errno(errno, "cannot replace " + path));
+  SEMPER_TRY(NewFile file, NewFile::open(path));
+  const bool is_too_early = SEMPER_MUTANT("block_file_has_its_name_before_its_zeros");
+  if (is_too_early) SEMPER_TRY_STATUS(file.give_name());
+  SEMPER_TRY_STATUS(fill(file.descriptor(), path, options));
+  if (options.existing == Existing::replace) {
+    SEMPER_TRY_STATUS(file.take_name());
+    return sync_folder(path);  // there is no way back to the old one
   }
-  if (status && replace) return sync_folder(path);  // there is no way back to the old one
-  if (status) status = sync_folder(path);
-  if (!status) ::unlink(made.c_str());
-  return status;
+  if (!is_too_early) SEMPER_TRY_STATUS(file.give_name());
+  const Status durable = sync_folder(path);
+  if (!durable && !SEMPER_MUTANT("block_file_that_is_not_durable_stays")) ::unlink(path.c_str());
+  return durable;
 }
 
 }  // namespace semper

@@ -419,6 +419,10 @@ Error FileBlockDevice::describe(IoKind kind, std::uint64_t offset, std::uint64_t
       return Error(ErrorKind::io, what +
                                       ": the device is gone (unplugged?); plug it in and open it "
                                       "again");
+    case EFBIG:
+      return Error(
+          ErrorKind::exhausted,
+          what + ": files of this process may not be so large; raise its limit (ulimit -f)");
     case ENOSPC:
     case EDQUOT:
       return Error(ErrorKind::exhausted,

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -227,6 +228,54 @@ TEST_F(FileBlockDeviceTest, creating_shows_progress_and_leaves_nothing_when_give
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().kind(), ErrorKind::cancelled);
   EXPECT_FALSE(std::filesystem::exists(folder_.path("big")));
+}
+
+// Whoever finds the file may put a ring into it, which must not be written over.
+TEST_F(FileBlockDeviceTest, a_file_that_is_being_created_is_not_there_for_others_yet) {
+  const std::string path = folder_.path("shared");
+  bool was_there = false;
+  Status other = fail(ErrorKind::internal, "not tried");
+  const auto progress = [&](std::uint64_t written) {
+    if (written == std::uint64_t{1} << 20) {
+      was_there = std::filesystem::exists(path);
+      other = create_block_file(path, {.size = 1 << 20});
+      const auto bytes = pattern(4096, 6);
+      auto device = open_block_device(path, {});
+      EXPECT_TRUE(device && run_on_a_scheduler((*device)->write_and_flush(0, bytes.span())));
+    }
+    return true;
+  };
+  const auto made = create_block_file(path, {.size = 2 << 20, .progress = progress});
+  EXPECT_FALSE(was_there);
+  EXPECT_TRUE(other);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().kind(), ErrorKind::already_exists) << made.error().to_string();
+  auto device = open_block_device(path, {});
+  ASSERT_TRUE(device);
+  EXPECT_EQ((*device)->size(), 1u << 20);
+  AlignedBuffer back(4096);
+  ASSERT_TRUE(run_on_a_scheduler((*device)->read(0, back.span())));
+  EXPECT_EQ(back.view(), pattern(4096, 6).view());
+  for (const auto& left : std::filesystem::directory_iterator(folder_.path("."))) {
+    EXPECT_EQ(left.path().string().find(".new"), std::string::npos) << left.path();
+  }
+}
+
+// Where the name cannot be made durable, there is no file that looks made.
+TEST_F(FileBlockDeviceTest, a_file_whose_name_is_not_durable_is_removed) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const auto progress = [&](std::uint64_t) {
+    rlimit none = before;
+    none.rlim_cur = 3;
+    return ::setrlimit(RLIMIT_NOFILE, &none) == 0;
+  };
+  const std::string path = folder_.path("in doubt");
+  const auto made = create_block_file(path, {.size = 8192, .progress = progress});
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_FALSE(made);
+  EXPECT_THAT(made.error().message(), HasSubstr("durable"));
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST_F(FileBlockDeviceTest, more_than_the_disk_can_hold_is_refused_and_leaves_nothing) {

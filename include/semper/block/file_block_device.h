@@ -60,9 +60,10 @@ struct CreateFileOptions {
 };
 
 // Creates a file for a device: filled with zeros, not only reserved, because flushing overwritten
-// data costs half as much as flushing into reserved space. Durable on success, including its name;
-// removed again on an error. If it never returns, there may be a file that is too small, which
-// open_block_device detects with a minimum_size. Blocks: seconds for gigabytes.
+// data costs half as much as flushing into reserved space. The file gets its name when it is
+// complete, so that nobody uses it before. Durable on success, including its name. On an error, or
+// if it never returns, there is no such file, or the old one (on a file system without O_TMPFILE, a
+// file PATH.new.* may be left). Blocks: seconds for gigabytes.
 // Errors: already_exists, exhausted (no space), permission, invalid_argument, cancelled, io.
 Status create_block_file(const std::string& path, const CreateFileOptions& options);
 
