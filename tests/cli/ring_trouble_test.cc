@@ -199,6 +199,47 @@ TEST_F(CliJournalTrouble, a_command_that_fails_is_named_and_its_items_stay_in_th
   EXPECT_EQ(lines_of(must({"journal", "list", ring()})).size(), 4u) << "an item is gone";
 }
 
+// The tool, started by a shell that has said this before.
+Ran run_after(const std::string& preamble, const Words& words) {
+  ProgramToStart shell{"/bin/sh"};
+  shell.arguments = {"-c", preamble + "; exec \"$0\" \"$@\"", SEMPER_PROGRAM};
+  shell.arguments.insert(shell.arguments.end(), words.begin(), words.end());
+  shell.input = std::string();
+  ChildProcess tool(std::move(shell));
+  Ran ran;
+  ran.code = tool.finish(std::chrono::seconds(60));
+  ran.out = tool.output();
+  ran.err = tool.errors();
+  return ran;
+}
+
+// Then the kernel tells nobody how a child has ended.
+TEST_F(CliJournalTrouble, a_command_that_fails_is_noticed_where_the_ends_of_children_are_ignored) {
+  create_ring();
+  must({"journal", "push", ring()}, "one\ntwo\n");
+  const Ran failed = run_after("trap '' CHLD", run_journal({"sh", "-c", "exit 3"}));
+  EXPECT_EQ(failed.code, 1) << failed;
+  EXPECT_THAT(failed.err, HasSubstr("exit code 3"));
+  EXPECT_EQ(lines_of(must({"journal", "list", ring()})).size(), 4u) << "an item is gone";
+  EXPECT_EQ(run_after("trap '' CHLD", run_journal({"cat"})).out, "onetwo");
+}
+
+TEST_F(CliRingTrouble, a_limit_on_the_size_of_files_is_an_error_with_words) {
+  const Words make = {"ring", "create", path("limited"), "--size", "64MiB"};
+  const Ran refused = run_after("ulimit -f 1024", make);
+  EXPECT_EQ(refused.code, 1) << refused;
+  EXPECT_THAT(refused.err, HasSubstr("ulimit -f"));
+  EXPECT_FALSE(std::filesystem::exists(path("limited")));
+}
+
+TEST_F(CliRingTrouble, too_few_descriptors_are_an_error_with_words) {
+  create_ring();
+  for (int most = 5; most < 14; ++most) {
+    const Ran ran = run_after("ulimit -n " + std::to_string(most), on_ring({"produce"}));
+    EXPECT_TRUE(ran.code == 0 || ran.code == 1) << most << ": " << ran;
+  }
+}
+
 TEST_F(CliJournalTrouble, a_command_that_a_killed_run_has_left_keeps_the_journal_until_it_ends) {
   create_ring();
   must({"journal", "push", ring()}, "one\n");

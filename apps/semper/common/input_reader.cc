@@ -10,8 +10,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "semper/base/assert.h"
-
 namespace semper::cli {
 
 void InputReader::Wake::operator()() const noexcept {
@@ -19,20 +17,27 @@ void InputReader::Wake::operator()() const noexcept {
   static_cast<void>(!::write(descriptor, &one, sizeof one));
 }
 
-InputReader::InputReader(int descriptor, std::stop_token stop)
-    : descriptor_(descriptor),
-      wake_(::eventfd(0, EFD_CLOEXEC)),
-      stop_(std::move(stop)),
-      on_stop_(stop_, Wake{wake_}) {
-  SEMPER_ASSERT(wake_ >= 0, "the system gives no eventfd");
+InputReader::Event::Event()
+    : descriptor(::eventfd(0, EFD_CLOEXEC)), error(descriptor < 0 ? errno : 0) {}
+
+InputReader::Event::~Event() {
+  if (descriptor >= 0) ::close(descriptor);
 }
 
-InputReader::~InputReader() {
-  ::close(wake_);
+InputReader::InputReader(int descriptor, std::stop_token stop)
+    : descriptor_(descriptor),
+      stop_(std::move(stop)),
+      on_stop_(stop_, Wake{wake_.descriptor}) {}
+
+Status InputReader::check() const {
+  if (wake_.error == 0) return {};
+  return fail(error_from_errno(wake_.error, "reading the standard input needs a descriptor"));
 }
 
 Result<bool> InputReader::wait(Duration patience) {
-  std::array<pollfd, 2> wanted = {pollfd{descriptor_, POLLIN, 0}, pollfd{wake_, POLLIN, 0}};
+  SEMPER_TRY_STATUS(check());
+  std::array<pollfd, 2> wanted = {pollfd{descriptor_, POLLIN, 0},
+                                  pollfd{wake_.descriptor, POLLIN, 0}};
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(patience).count();
   const int ready = ::poll(wanted.data(), wanted.size(), static_cast<int>(milliseconds));
   if (ready < 0 && errno != EINTR) {
@@ -42,7 +47,9 @@ Result<bool> InputReader::wait(Duration patience) {
 }
 
 Result<std::size_t> InputReader::read(std::span<char> into) {
-  std::array<pollfd, 2> wanted = {pollfd{descriptor_, POLLIN, 0}, pollfd{wake_, POLLIN, 0}};
+  SEMPER_TRY_STATUS(check());
+  std::array<pollfd, 2> wanted = {pollfd{descriptor_, POLLIN, 0},
+                                  pollfd{wake_.descriptor, POLLIN, 0}};
   while (!stop_.stop_requested()) {
     if (::poll(wanted.data(), wanted.size(), -1) < 0 && errno != EINTR) {
       return fail(error_from_errno(errno, "waiting for the standard input"));

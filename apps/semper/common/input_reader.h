@@ -14,23 +14,34 @@ namespace semper::cli {
 class InputReader {
  public:
   InputReader(int descriptor, std::stop_token stop);
-  ~InputReader();
   InputReader(const InputReader&) = delete;
   InputReader& operator=(const InputReader&) = delete;
 
-  // Waits so long for input; blocks the thread. True: read() will not block. Errors: as below.
+  // Waits so long for input; blocks the thread. True: read() will not block. Errors: as below, and
+  // that of a system that has no descriptor left.
   Result<bool> wait(Duration patience);
 
   // Waits for input; blocks the thread. 0: the end, or a stop. Errors: io and others of read(2).
   Result<std::size_t> read(std::span<char> into);
 
  private:
+  // Closed when nobody can write to it any more: declared before on_stop_.
+  struct Event {
+    Event();
+    ~Event();
+    Event(const Event&) = delete;
+    Event& operator=(const Event&) = delete;
+    int descriptor;
+    int error;  // errno, where there is none
+  };
   struct Wake {
     int descriptor;
     void operator()() const noexcept;
   };
+  Status check() const;
+
   const int descriptor_;
-  const int wake_;
+  const Event wake_;
   const std::stop_token stop_;
   std::stop_callback<Wake> on_stop_;
 };

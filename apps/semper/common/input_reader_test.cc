@@ -1,6 +1,7 @@
 #include "common/input_reader.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -22,6 +23,21 @@ TEST(InputReaders, readers_that_are_stopped_wait_for_no_more_input) {
   stopping.join();
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+TEST(InputReaders, readers_without_a_descriptor_to_wait_with_say_so) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  InputReader reader(STDIN_FILENO, std::stop_token());
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  std::array<char, 8> into{};
+  const auto got = reader.read(into);
+  ASSERT_FALSE(got);
+  EXPECT_NE(got.error().message().find("descriptor"), std::string::npos);
+  EXPECT_FALSE(reader.wait(std::chrono::milliseconds(1)));
 }
 
 }  // namespace

@@ -13,6 +13,8 @@
 namespace semper::cli {
 
 Interrupt::Interrupt() {
+  // A file that may not grow so far is an error of the write, not the end of us.
+  static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
   auto signal = termination(Hangup::asks_for_the_end);
   asio::co_spawn(scheduler_.executor(), watch(std::move(signal)), asio::detached);
 }

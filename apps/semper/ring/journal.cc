@@ -71,6 +71,7 @@ Status run_command(const std::vector<std::string>& command, BytesView input, int
   sigset_t to_default;
   sigemptyset(&to_default);
   sigaddset(&to_default, SIGPIPE);
+  sigaddset(&to_default, SIGXFSZ);
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   ::posix_spawnattr_setsigdefault(&attributes, &to_default);
@@ -90,7 +91,9 @@ Status run_command(const std::vector<std::string>& command, BytesView input, int
   }
   feed(pipe_ends[1], input);
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  while (::waitpid(child, &status, 0) < 0) {
+    if (errno == EINTR) continue;
+    return fail(error_from_errno(errno, "how " + program + " ended cannot be told"));
   }
   return judge(program, status);
 }
@@ -100,6 +103,8 @@ Status run_command(const std::vector<std::string>& command, BytesView input, int
 Async<void> journal_run(Invocation& invocation, JournalRunArguments arguments) {
   // A command that ends without reading must not end us.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
+  // Where who started us ignores it, the kernel keeps to itself how a command has ended.
+  if (!SEMPER_MUTANT("tool_ignored_ends_of_commands")) std::signal(SIGCHLD, SIG_DFL);
   // A command that fails ends this one, which says so itself.
   if (std::getenv("SEMPER_LOG") == nullptr) set_log_level(LogLevel::error);
   SEMPER_CO_TRY(const auto device, open_ring_device(arguments.place, DeviceAccess::read_write));

@@ -191,7 +191,11 @@ Async<void> ring_create(Invocation& invocation, RingCreateArguments arguments) {
   if (is_there) co_return co_await make_ring(invocation, arguments, options, size);
   SEMPER_CO_TRY_STATUS(make_ring_file(invocation, path, size));
   const Status made = co_await make_ring(invocation, arguments, options, size);
-  if (!made) std::filesystem::remove(path, ignored);  // of no use, and nobody else's
+  if (made) co_return made;
+  // Of no use, and nobody else's, unless another process put a ring there meanwhile.
+  const ErrorKind kind = made.error().kind();
+  const bool is_taken = kind == ErrorKind::conflict || kind == ErrorKind::already_exists;
+  if (!is_taken) std::filesystem::remove(path, ignored);
   co_return made;
 }
 
