@@ -89,6 +89,8 @@ class SharedCompanion::Registration {
   Registration(const Registration&) = delete;
   Registration& operator=(const Registration&) = delete;
   ~Registration() {
+    // The parent's, which waits on: its memory is shared.
+    if (shared_->fork.is_foreign() && !SEMPER_MUTANT("block_child_unregisters_its_parent")) return;
     std::lock_guard lock(shared_->mutex);
     shared_->context.memory->words().words[index_].waiters.fetch_sub(1);
     shared_->waiting[index_].erase(place_);

@@ -58,6 +58,8 @@ Async<T> contained(const std::function<Async<T>()>& work) {
     co_return co_await work();
   } catch (const std::exception& thrown) {
     co_return fail(ErrorKind::internal, thrown.what());
+  } catch (...) {
+    co_return fail(ErrorKind::internal, "what was thrown is no exception");
   }
 }
 
@@ -77,10 +79,11 @@ Task<void> work_in_turn(Turn& turn, Clock& clock, std::shared_ptr<Wanted> wanted
   done.set(std::move(result));
 }
 
-// What becomes of a call that is cancelled when its work has begun.
+// What becomes of a call that is cancelled when its work has begun. Where its deadline passes, it
+// ends with `timeout`, and the work goes on: the device may never answer.
 enum class OnCancel : std::uint8_t {
   stay,  // it says what became of it: an operation of the device, which ends soon
-  leave  // `cancelled`, and the work goes on; the same with `timeout` where a deadline passes
+  leave  // `cancelled`, and the work goes on
 };
 
 template <class T>
@@ -92,7 +95,8 @@ Async<T> wait_for_work(std::shared_ptr<Wanted> wanted, OneShot<Result<T>> done, 
     ~Drop() { wanted->drop(); }
   } const drop{wanted};
   auto came = co_await done.wait_until(clock, deadline);
-  if (!came && !wanted->drop() && on_cancel == OnCancel::stay) {
+  const bool is_late = !came && came.error().kind() == ErrorKind::timeout;
+  if (!came && !wanted->drop() && on_cancel == OnCancel::stay && !is_late) {
     came = co_await done.wait_regardless();
   }
   if (!came) co_return fail(came.error());

@@ -28,7 +28,9 @@ Status check_memory(const FormatOnDevice& format, const AttachOptions& options) 
   const bool is_small = format.geometry().capacity <= options.memory_bytes / 4;
   if (format.id() != Format::mirage_1_0 || is_small) return {};
   const std::size_t least = std::size_t{16} * format.sector_size();
-  if (options.memory_bytes >= least) return {};
+  if (options.memory_bytes >= least || SEMPER_MUTANT("ring_large_sectors_in_small_memory")) {
+    return {};
+  }
   return fail(ErrorKind::invalid_argument, "memory_bytes is less than " + std::to_string(least) +
                                                ", 16 sectors of this ring; give more");
 }
@@ -185,7 +187,8 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   const bool settles = nobody_produces && flushes && !may_live;
   // Held no longer than it has to keep others away: the other side, which may come at this moment,
   // waits for its role a quarter of a second.
-  if (!settles) other_role.reset();
+  const bool holds = settles || SEMPER_MUTANT("ring_other_role_held_while_attaching");
+  if (!holds) other_role.reset();
   if (may_live) {
     SEMPER_CO_TRY(Standing before, co_await read_standing(*format));
     attachment.recovered = std::move(before.recovered);

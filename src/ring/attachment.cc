@@ -91,6 +91,11 @@ void Attachment::note_other(const Pointer& there) {
 }
 
 Async<void> Attachment::check_owner() {
+  // Who is busy never waits, and would go on for ever with a file that is out of everybody's sight.
+  if (clock().now() >= next_place_check && !SEMPER_MUTANT("ring_place_of_the_busy_not_checked")) {
+    SEMPER_CO_TRY_STATUS(format->device().check_place());
+    next_place_check = clock().after(kOwnerCheck);
+  }
   if (format->id() != Format::semper_1) co_return Result<void>();
   if (SEMPER_MUTANT("ring_owner_not_checked")) co_return Result<void>();
   if (companion != nullptr && clock().now() < next_owner_check) co_return Result<void>();

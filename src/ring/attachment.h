@@ -55,7 +55,8 @@ struct Attachment {
                    MonotonicTime deadline) const;
 
   // `conflict` where another handle has taken the side over. Asks the disk before every write where
-  // no companion keeps others out, and otherwise when the last look is kOwnerCheck ago.
+  // no companion keeps others out, and otherwise when the last look is kOwnerCheck ago. As often,
+  // whether the device is still the one of its name: `io`.
   Async<void> check_owner();
 
   Clock& clock() const { return *options.env.clock; }
@@ -68,6 +69,7 @@ struct Attachment {
   SharedFlag other_shares_memory;
   SharedFlag other_is_elsewhere;  // and attached
   MonotonicTime next_owner_check{};
+  MonotonicTime next_place_check{};
 };
 
 }  // namespace semper::ring::internal

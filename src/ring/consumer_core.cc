@@ -17,23 +17,24 @@ ConsumerCore::ConsumerCore(Attachment attachment)
       reader_(attachment_.format, attachment_.options.memory_bytes / kReaderShare, ReadAhead::yes),
       exposed_(attachment_.recovered.exposed),
       flag_told_(attachment_.own.flag),
-      consumed_(attachment_.own.position) {
+      consumed_(attachment_.own.position),
+      shown_consumed_(consumed_) {
   attachment_.share_position(kConsumedWord, consumed_);
   const auto shared = attachment_.shared_position(kExposedWord);
   if (shared && !attachment_.must_flush_for_other()) accept_exposed(*shared);
 }
 
 Position ConsumerCore::consumed() const {
-  std::lock_guard lock(mutex_);
-  return Position::from_offset(consumed_);
+  return Position::from_offset(shown_consumed_.load());
 }
 
 void ConsumerCore::set_consumed(std::uint64_t position) {
-  std::lock_guard lock(mutex_);
   consumed_ = position;
+  shown_consumed_.store(position);
 }
 
 std::vector<Damage> ConsumerCore::damage() const {
+  if (!check_process()) return {};  // the lock may be a thread's that the child does not have
   std::lock_guard lock(mutex_);
   return {damage_.begin(), damage_.end()};
 }
@@ -125,7 +126,7 @@ Async<void> ConsumerCore::refresh_exposed() {
 
 Async<void> ConsumerCore::flush_device() {
   const auto flushed = co_await format().device().flush();
-  if (!flushed) dead_ = flushed.error();
+  if (!flushed) die(flushed.error());
   co_return flushed;
 }
 
@@ -232,7 +233,8 @@ Async<std::vector<Item>> ConsumerCore::pop_many(std::optional<Position> from, Po
   Backoff backoff(attachment_.options.poll, *attachment_.options.env.random);
   for (;;) {
     const std::uint64_t seen = attachment_.word(kExposedWord);
-    SEMPER_CO_TRY(std::vector<Item> items, co_await take_apart(from, limits));
+    SEMPER_CO_TRY(std::vector<Item> items,
+                  co_await take_apart(from, limits, deadline == kNoWait ? kNever : deadline));
     if (!items.empty()) co_return items;
     if (deadline == kNoWait) co_return fail(ErrorKind::retry, "there is no item in the ring now");
     if (clock.now() >= deadline) {
@@ -242,11 +244,20 @@ Async<std::vector<Item>> ConsumerCore::pop_many(std::optional<Position> from, Po
   }
 }
 
-Async<std::vector<Item>> ConsumerCore::take_apart(std::optional<Position> from, PopLimits limits) {
+Async<std::vector<Item>> ConsumerCore::take_now(PopLimits limits) {
+  std::vector<Item> items = take_at_hand(limits);
+  if (!items.empty()) co_return items;
+  co_return co_await take_apart(std::nullopt, limits, kNever);
+}
+
+Async<std::vector<Item>> ConsumerCore::take_apart(std::optional<Position> from, PopLimits limits,
+                                                  MonotonicTime deadline) {
   const std::function<Async<std::vector<Item>>()> work = [core = shared_from_this(), from, limits] {
     return core->take_from(from, limits);
   };
-  co_return co_await run_in_turn<std::vector<Item>>(desk_, attachment_.clock(), work);
+  if (SEMPER_MUTANT("ring_hung_device_keeps_calls_past_their_deadline")) deadline = kNever;
+  co_return co_await run_in_turn<std::vector<Item>>(desk_, attachment_.clock(), work,
+                                                    OnCancel::stay, deadline);
 }
 
 Async<Position> ConsumerCore::begin_to_visit(std::optional<Position> from) {
@@ -326,6 +337,14 @@ Async<void> ConsumerCore::settle() {
   co_return Status{};
 }
 
+void ConsumerCore::die(const Error& why) {
+  // What the device said of one operation: of the handle, which is dead, it is not true.
+  const bool passes = why.kind() == ErrorKind::retry;
+  died_of_what_passes_.store(passes);
+  const bool is_for_later = passes && !SEMPER_MUTANT("ring_busy_device_taken_for_an_empty_ring");
+  dead_ = is_for_later ? Error(ErrorKind::io, why.message()) : why;
+}
+
 Async<void> ConsumerCore::write_pointer() {
   // A coroutine that is destroyed half-way leaves it unknown what is on the disk. The same copy is
   // written again then, for the other one may be the only good one.
@@ -351,9 +370,7 @@ Async<void> ConsumerCore::write_pointer() {
   guard.finished = true;
   unsettled_ = false;
   if (!status) {
-    // What the device said of one operation: of the handle, which is dead, it is not true.
-    const Error& why = status.error();
-    dead_ = why.kind() == ErrorKind::retry ? Error(ErrorKind::io, why.message()) : why;
+    die(status.error());
     co_return fail(*dead_);
   }
   if (attachment_.own.position > consumed_ && !SEMPER_MUTANT("ring_removed_items_come_again")) {

@@ -7,6 +7,7 @@
 // is destroyed, unsettled_ is set, and the next call writes it again before anything else.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -49,6 +50,10 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
 
   Async<std::vector<Item>> pop_many(std::optional<Position> from, PopLimits limits,
                                     MonotonicTime deadline);
+  // The same, and none where there is none: a `retry` is the device's.
+  Async<std::vector<Item>> take_now(PopLimits limits);
+  // As ProducerCore's.
+  bool has_died_of_what_passes() const { return died_of_what_passes_.load(); }
   Async<Position> for_each(Visitor visit, std::optional<Position> from);
   std::vector<Damage> damage() const;
   // As ProducerCore's.
@@ -82,7 +87,9 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   void add_at_hand(std::vector<Item>& items, std::uint64_t& position, std::size_t& bytes,
                    PopLimits limits);
   Async<std::vector<Item>> take_from(std::optional<Position> from, PopLimits limits);
-  Async<std::vector<Item>> take_apart(std::optional<Position> from, PopLimits limits);
+  Async<std::vector<Item>> take_apart(std::optional<Position> from, PopLimits limits,
+                                      MonotonicTime deadline);
+  void die(const Error& why);
   Async<Position> begin_to_visit(std::optional<Position> from);
   Status visit_at_hand(const Visitor& visit, std::uint64_t& position);
   Async<Visited> take_to_visit(std::uint64_t position);
@@ -97,6 +104,7 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   Reader reader_;
   std::uint64_t exposed_;
   std::optional<Error> dead_;
+  std::atomic<bool> died_of_what_passes_ = false;
   bool detached_ = false;
   bool unsettled_ = false;
   bool flag_told_;  // the request that the producer was told of
@@ -104,8 +112,9 @@ class ConsumerCore : public std::enable_shared_from_this<ConsumerCore> {
   std::uint64_t items_ = 0;
   std::uint64_t skipped_bytes_ = 0;
 
-  mutable std::mutex mutex_;  // what is asked without a turn
   std::uint64_t consumed_;
+  std::atomic<std::uint64_t> shown_consumed_;  // the same, asked without a turn
+  mutable std::mutex mutex_;
   std::deque<Damage> damage_;
 };
 

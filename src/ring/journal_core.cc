@@ -99,6 +99,7 @@ Async<std::shared_ptr<JournalCore>> JournalCore::start(BlockDevice& device, Perf
 }
 
 void JournalCore::hurry() {
+  if (fork_.is_foreign()) return;
   {
     std::lock_guard lock(mutex_);
     urgent_ = true;
@@ -210,6 +211,7 @@ void JournalCore::kill() noexcept {
 }
 
 Status JournalCore::status() const {
+  SEMPER_TRY_STATUS(fork_.check("this journal"));
   std::lock_guard lock(mutex_);
   for (const auto* error : {&ended_, &push_trouble_, &remove_trouble_}) {
     if (*error) return fail(**error);
@@ -218,12 +220,13 @@ Status JournalCore::status() const {
 }
 
 JournalStatistics JournalCore::statistics() const {
+  if (fork_.is_foreign()) return {};
   std::lock_guard lock(mutex_);
   return statistics_;
 }
 
-void JournalCore::note_failure(const Error& error, std::optional<Error>& trouble) {
-  if (error.kind() != ErrorKind::exhausted && error.kind() != ErrorKind::cancelled) {
+void JournalCore::note_failure(const Error& error, bool passes, std::optional<Error>& trouble) {
+  if (!passes && error.kind() != ErrorKind::exhausted && error.kind() != ErrorKind::cancelled) {
     end(error);
     return;
   }
@@ -231,8 +234,9 @@ void JournalCore::note_failure(const Error& error, std::optional<Error>& trouble
 }
 
 void JournalCore::note_failed_renewal(const Error& error, std::optional<Error>& trouble) {
-  if (error.kind() != ErrorKind::conflict && error.kind() != ErrorKind::retry) {
-    note_failure(error, trouble);
+  const bool passes = error.kind() == ErrorKind::conflict || error.kind() == ErrorKind::retry;
+  if (!passes || SEMPER_MUTANT("journal_ends_where_its_role_was_taken")) {
+    note_failure(error, false, trouble);
     return;
   }
   note_trouble(error, trouble);
@@ -244,7 +248,7 @@ void JournalCore::note_trouble(const Error& error, std::optional<Error>& trouble
     if (std::exchange(trouble, error)) return;
   }
   log_warning("ring", "the journal " + options_.name +
-                          " cannot write and will try again: " + error.to_string());
+                          " cannot use its disk and will try again: " + error.to_string());
 }
 
 void JournalCore::end(const Error& error) {

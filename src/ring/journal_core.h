@@ -118,8 +118,9 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   static std::size_t cost(const Item& item) { return sizeof(Item) + item.bytes.size(); }
   void note_performed(const std::vector<Item>& items);
   void note_room();
-  // Ends the journal, where that is no error that may pass: everything that waits gets it.
-  void note_failure(const Error& error, std::optional<Error>& trouble);
+  // Ends the journal, where that is no error that may pass (`passes`: the device had said so):
+  // everything that waits gets it.
+  void note_failure(const Error& error, bool passes, std::optional<Error>& trouble);
   // The same of a side that could not be attached again: others may have its role for a moment.
   void note_failed_renewal(const Error& error, std::optional<Error>& trouble);
   void note_trouble(const Error& error, std::optional<Error>& trouble);
@@ -159,6 +160,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
   Position removal_;  // what the removal under way, or the one after it, goes up to
   bool removal_runs_ = false;
   std::optional<Error> removal_error_;  // that mend_removal() is to see
+  bool removal_error_passes_ = false;
   std::deque<Item> fresh_;
   std::size_t fresh_bytes_ = 0;
   JournalStatistics statistics_;

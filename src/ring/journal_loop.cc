@@ -72,18 +72,16 @@ std::shared_ptr<Consumer> JournalCore::working_consumer() const {
 
 Async<std::vector<Item>> JournalCore::pop() {
   const auto consumer = working_consumer();
-  if (!consumer) co_return fail(ErrorKind::retry, "the journal has ended");
+  if (!consumer) co_return std::vector<Item>();
   PopLimits limits = options_.batch;
   limits.max_items = most_items_;
   const Position next = next_.value_or(consumer->consumed());
   std::vector<Item> fresh = take_fresh(next, limits);
   if (!fresh.empty()) co_return fresh;
-  if (exposed() <= next) co_return fail(ErrorKind::retry, "everything is performed");
+  if (exposed() <= next) co_return std::vector<Item>();
   // From the ring: what is removed must not come again.
-  if (next_ && !co_await write_removal(*next_)) {
-    co_return fail(ErrorKind::retry, "what was performed cannot be removed");
-  }
-  co_return co_await consumer->pop_many(std::nullopt, limits);
+  if (next_ && !co_await write_removal(*next_)) co_return std::vector<Item>();
+  co_return co_await consumer->core_->take_now(limits);
 }
 
 Position JournalCore::exposed() const {
@@ -113,14 +111,21 @@ std::vector<Item> JournalCore::take_fresh(Position from, const PopLimits& limits
 }
 
 Task<void> JournalCore::perform_all(Pass pass) {
-  while (true) {
+  for (bool is_first = true;; is_first = false) {
+    // A perform that waits for nothing must not keep its loop for as long as there are items.
+    if (!is_first && !SEMPER_MUTANT("journal_keeps_its_loop")) co_await yield_now();
     if (!co_await mend_removal()) co_return;
     auto items = co_await pop();
-    if (!items && items.error().kind() == ErrorKind::retry) co_return;
     if (!items) {
-      end(items.error());
-      co_return;
+      const bool passes =
+          items.error().kind() == ErrorKind::retry && !SEMPER_MUTANT("journal_ends_at_a_retry");
+      if (!passes) end(items.error());
+      if (!passes || pass == Pass::last) co_return;
+      note_trouble(items.error(), remove_trouble_);
+      if (!co_await wait_for_retry()) co_return;
+      continue;
     }
+    if (items->empty()) co_return;  // everything is performed, or mend_removal() comes first
     const Position last = items->back().after;
     drop_performed(*items);
     if (SEMPER_MUTANT("journal_removes_before_it_performs") && !co_await remove(last, Pass::last)) {
@@ -215,7 +220,12 @@ Async<void> JournalCore::write_removal(Position end) {
     note_room();
   } else {
     std::lock_guard lock(mutex_);
-    if (consumer == consumer_) removal_error_ = removed.error();
+    if (consumer == consumer_) {
+      removal_error_ = removed.error();
+      // Of the handle that is dead by it, or of a read before.
+      removal_error_passes_ =
+          consumer->core_->has_died_of_what_passes() || removed.error().kind() == ErrorKind::retry;
+    }
   }
   co_return removed;
 }
@@ -223,13 +233,15 @@ Async<void> JournalCore::write_removal(Position end) {
 // What could not be removed is popped again then, not performed, and removed.
 Task<bool> JournalCore::mend_removal() {
   Status removed;
+  bool passes = false;
   {
     std::lock_guard lock(mutex_);
     if (!removal_error_) co_return true;
     removed = fail(*std::exchange(removal_error_, std::nullopt));
+    passes = removal_error_passes_ && !SEMPER_MUTANT("journal_ends_at_a_retry");
   }
   if (!working_consumer()) co_return false;  // killed meanwhile
-  if (!removed) note_failure(removed.error(), remove_trouble_);
+  if (!removed) note_failure(removed.error(), passes, remove_trouble_);
   while (!removed) {
     if (!co_await wait_for_retry()) co_return false;
     removed = co_await renew_consumer();

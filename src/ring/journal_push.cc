@@ -90,7 +90,8 @@ Async<Position> JournalCore::write_down(const ItemList& item, MonotonicTime dead
     SEMPER_CO_TRY(producer, co_await working_producer(deadline));
   }
   // As publish() of it; this call is run through already.
-  auto written = co_await producer->core_->submit(item, Exposure::publish, kNoWait);
+  const MonotonicTime patience = deadline == kNoWait ? kNever : deadline;
+  auto written = co_await producer->core_->submit(item, Exposure::publish, kNoWait, patience);
   if (written) {
     std::lock_guard lock(mutex_);
     ++statistics_.pushed;
@@ -98,7 +99,11 @@ Async<Position> JournalCore::write_down(const ItemList& item, MonotonicTime dead
     co_return written;
   }
   const Status health = producer->core_->health();
-  if (!health) note_failure(health.error(), push_trouble_);
+  if (!health) {
+    const bool passes =
+        producer->core_->has_died_of_what_passes() && !SEMPER_MUTANT("journal_ends_at_a_retry");
+    note_failure(health.error(), passes, push_trouble_);
+  }
   co_return written;
 }
 

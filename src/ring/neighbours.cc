@@ -1,5 +1,7 @@
 #include "ring/neighbours.h"
 
+#include <pthread.h>
+
 #include <mutex>
 #include <set>
 #include <utility>
@@ -15,6 +17,17 @@ struct LiveMarks {
 LiveMarks& live_marks() {
   static auto* const the_one = new LiveMarks();
   return *the_one;
+}
+
+// Held over a fork, which another thread's attach must not leave locked in the child. The marks are
+// of the parent's handles.
+[[gnu::constructor(102)]] void prepare_for_forks() {
+  static_cast<void>(pthread_atfork([] { live_marks().mutex.lock(); },
+                                   [] { live_marks().mutex.unlock(); },
+                                   [] {
+                                     live_marks().marks.clear();
+                                     live_marks().mutex.unlock();
+                                   }));
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ ProducerCore::ProducerCore(Attachment attachment)
                                            buffer_bytes_)),
       consumed_(attachment_.other.position),
       exposed_(attachment_.own.position),
+      shown_exposed_(exposed_),
       durable_end_(exposed_),
       unexposed_(attachment_.recovered.pushed.begin(), attachment_.recovered.pushed.end()),
       kept_(!unexposed_.empty()),
@@ -44,14 +45,19 @@ ProducerCore::ProducerCore(Attachment attachment)
   attachment_.share_position(kExposedWord, exposed_);
 }
 
+// Without the lock, which a thread of the parent may have held where this is a forked child.
 Position ProducerCore::exposed() const {
-  std::lock_guard lock(mutex_);
-  return Position::from_offset(exposed_);
+  return Position::from_offset(shown_exposed_.load());
 }
 
 Status ProducerCore::health() const {
   std::lock_guard lock(mutex_);
   return dead_ ? Status(fail(*dead_)) : Status();
+}
+
+bool ProducerCore::has_died_of_what_passes() const {
+  std::lock_guard lock(mutex_);
+  return dead_ && died_of_what_passes_;
 }
 
 void ProducerCore::check() const {
@@ -67,7 +73,8 @@ Status ProducerCore::check_usable() const {
   return {};
 }
 
-Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, MonotonicTime deadline) {
+Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, MonotonicTime deadline,
+                                     MonotonicTime patience) {
   if (items.size() == 0) co_return exposed();
   Clock& clock = attachment_.clock();
   const bool may_wait = deadline != kNoWait;
@@ -86,7 +93,7 @@ Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, Monotoni
     if (auto at_once = place_at_once(items, exposure, may_wait, executor)) {
       placed = std::move(*at_once);
     } else {
-      placed = co_await place_apart(items, exposure, may_wait);
+      placed = co_await place_apart(items, exposure, may_wait, may_wait ? deadline : patience);
     }
     if (placed) {
       room_turn.reset();
@@ -227,7 +234,7 @@ std::optional<Result<ProducerCore::Place>> ProducerCore::place_at_once(const Ite
 }
 
 Async<ProducerCore::Place> ProducerCore::place_apart(const ItemList& items, Exposure exposure,
-                                                     bool may_wait) {
+                                                     bool may_wait, MonotonicTime deadline) {
   const auto request = std::make_shared<Request>();
   request->items = &items;
   request->exposure = exposure;
@@ -243,7 +250,17 @@ Async<ProducerCore::Place> ProducerCore::place_apart(const ItemList& items, Expo
   const std::function<Async<Place>()> work = [core = shared_from_this(), request] {
     return core->place(request);
   };
-  co_return co_await run_in_turn<Place>(desk_, attachment_.clock(), work, OnCancel::leave);
+  if (SEMPER_MUTANT("ring_hung_device_keeps_calls_past_their_deadline")) deadline = kNever;
+  auto placed =
+      co_await run_in_turn<Place>(desk_, attachment_.clock(), work, OnCancel::leave, deadline);
+  if (placed || placed.error().kind() != ErrorKind::timeout) co_return placed;
+  // At the last moment, perhaps: then it has to be said what becomes of them.
+  std::lock_guard lock(request->mutex);
+  if (request->placed) co_return Place{*request->placed};
+  request->items = nullptr;
+  co_return fail(ErrorKind::timeout,
+                 std::string(format().device().name()) +
+                     " did not say until the deadline whether there is room; nothing was written");
 }
 
 Async<ProducerCore::Place> ProducerCore::place(std::shared_ptr<Request> request) {
@@ -256,6 +273,7 @@ Async<ProducerCore::Place> ProducerCore::place(std::shared_ptr<Request> request)
       if (request->items != nullptr) {
         attempt =
             put(*request->items, request->exposure, request->may_wait, is_refreshed, executor);
+        if (attempt && attempt->place) request->placed = attempt->place->done;
       }
     }
     if (!attempt) co_return fail(attempt.error());

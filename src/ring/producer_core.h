@@ -19,6 +19,7 @@
 //   any more (dead_).
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -41,7 +42,10 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
  public:
   ProducerCore(Attachment attachment);
 
-  Async<Position> submit(ItemList items, Exposure exposure, MonotonicTime deadline);
+  // `patience`: with kNoWait, how long a device may take to say whether there is room; `timeout`,
+  // and nothing is written then.
+  Async<Position> submit(ItemList items, Exposure exposure, MonotonicTime deadline,
+                         MonotonicTime patience = kNever);
   Async<void> advance(Position position);
   Async<State> state();
   Async<DebugInfo> debug_info();
@@ -57,6 +61,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   Status check_process() const { return attachment_.check_process(); }
   // The error after which nothing is written any more; success while the handle works.
   Status health() const;
+  // Whether that was the device's `retry`, so that another handle may work.
+  bool has_died_of_what_passes() const;
 
   Position exposed() const;
   const FormatOnDevice& format() const { return *attachment_.format; }
@@ -93,7 +99,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   // What a call asks for. Its items are the caller's, who may go.
   struct Request {
     std::mutex mutex;
-    const ItemList* items = nullptr;  // null: it has gone
+    const ItemList* items = nullptr;  // null: it has gone, or they are placed
+    std::optional<OneShot<Outcome>> placed;
     Exposure exposure = Exposure::push;
     bool may_wait = false;
   };
@@ -115,7 +122,8 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   // Nothing where it takes more than a moment, or others are at it.
   std::optional<Result<Place>> place_at_once(const ItemList& items, Exposure exposure,
                                              bool may_wait, const Executor& executor);
-  Async<Place> place_apart(const ItemList& items, Exposure exposure, bool may_wait);
+  Async<Place> place_apart(const ItemList& items, Exposure exposure, bool may_wait,
+                           MonotonicTime deadline);
   bool others_wait_for_room() const;  // with mutex_
   // The invariants above, where a round is handed to the drain and comes back. With mutex_.
   void check() const;
@@ -155,6 +163,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   std::unique_ptr<Encoder> encoder_;
   std::uint64_t consumed_;
   std::uint64_t exposed_;
+  std::atomic<std::uint64_t> shown_exposed_;  // the same, for who may not take the lock
   std::uint64_t durable_end_;
   std::deque<std::uint64_t> unexposed_;  // ends of what was pushed behind exposed_
   bool kept_ = false;                    // ... by an earlier producer
@@ -167,6 +176,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   bool round_under_way_ = false;
   std::vector<OneShot<bool>> changed_;  // wait for the end of a round
   std::optional<Error> dead_;
+  bool died_of_what_passes_ = false;
   bool leaving_ = false;
   bool left_ = false;  // and the role is free
   std::size_t waiting_for_room_ = 0;

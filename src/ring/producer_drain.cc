@@ -47,7 +47,14 @@ Task<void> ProducerCore::drain() {
         waiter.done.set(Outcome{round->group.batch_ends[waiter.batch], std::nullopt});
       }
     }
-    Status status = co_await perform(*round);
+    // A device that throws must not end the drain: everybody waits for it.
+    const std::function<Async<void>()> work = [this, &round] { return perform(*round); };
+    Status status;
+    if (SEMPER_MUTANT("ring_drain_ends_with_what_a_device_throws")) {
+      status = co_await work();
+    } else {
+      status = co_await contained<void>(work);
+    }
     if (SEMPER_MUTANT("ring_error_of_a_write_swallowed")) status = Status();
     finish(*round, status);
   }
@@ -188,6 +195,7 @@ void ProducerCore::finish(Round& round, const Status& status) {
     if (exposed_more) {
       const bool kept = kept_;
       exposed_ = attachment_.own.position;
+      shown_exposed_.store(exposed_);
       while (!unexposed_.empty() && unexposed_.front() <= exposed_) unexposed_.pop_front();
       durable_end_ = std::max(durable_end_, exposed_);
       // What an earlier producer pushed is exposed now: go on behind it.
@@ -223,7 +231,10 @@ void ProducerCore::die(const Error& why) {
   std::unique_ptr<DeviceCompanion::Role> role;
   {
     std::lock_guard lock(mutex_);
-    if (!dead_) dead_ = error;
+    if (!dead_) {
+      dead_ = error;
+      died_of_what_passes_ = why.kind() == ErrorKind::retry;
+    }
     if (leaving_) {
       left_ = true;
       role = std::move(attachment_.role);

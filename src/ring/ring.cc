@@ -4,6 +4,7 @@
 
 #include "ring/format.h"
 #include "ring/reader.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/cancellation.h"
 
 namespace semper::ring {
@@ -54,7 +55,8 @@ Async<Position> visit_all(BlockDevice& device, std::function<Status(const ItemVi
     const auto record = co_await reader.at(position, recovered.exposed);
     // Where both sides are at work, the place may have been written over before it was read: then
     // the consumer has passed it.
-    if (!record || std::exchange(reads, reader.reads()) != reader.reads()) {
+    const bool is_new = !record || std::exchange(reads, reader.reads()) != reader.reads();
+    if (is_new && !SEMPER_MUTANT("ring_items_that_were_passed_are_damaged")) {
       SEMPER_CO_TRY(const internal::Pointer consumer,
                     co_await format->read_pointer(internal::Side::consumer));
       if (consumer.position > position) {
