@@ -1,7 +1,5 @@
 #include "semper/env/internal/loop_state.h"
 
-#include <asio/detail/scheduler.hpp>
-
 namespace semper::internal {
 namespace {
 
