@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <system_error>
 #include <utility>
 
 #include "etcd.h"
@@ -126,7 +127,14 @@ EtcdBackend::Parts::~Parts() {
 }
 
 Async<std::shared_ptr<Backend>> EtcdBackend::open(EtcdOptions options, Env env) {
-  auto parts = std::make_shared<Parts>(std::move(options), env);
+  std::shared_ptr<Parts> parts;
+  try {
+    parts = std::make_shared<Parts>(std::move(options), env);
+  } catch (const std::system_error& error) {
+    co_return fail(ErrorKind::exhausted, std::string("the system gives no thread for the store (") +
+                                             error.what() +
+                                             "); end what holds many, and try again");
+  }
   SEMPER_CO_TRY(const auto status, co_await parts->cluster->status());
   SEMPER_CO_TRY_STATUS(check_version(status.version()));
   SEMPER_CO_TRY_STATUS(co_await make_store(*parts));

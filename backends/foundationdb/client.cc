@@ -3,7 +3,9 @@
 #include <pthread.h>
 
 #include <cstdlib>
+#include <future>
 #include <mutex>
+#include <system_error>
 #include <utility>
 
 #include "errors.h"
@@ -86,7 +88,34 @@ Result<std::shared_ptr<Client>> Client::start(const FdbApi& api, Settings settin
   return client;
 }
 
+// The thread first, which waits: what was set up in the library cannot be set up again.
 Status Client::run() {
+  std::promise<bool> set_up;
+  try {
+    thread_ = std::thread([network = network_, is_set_up = set_up.get_future()]() mutable {
+      if (!is_set_up.get()) return;
+      pthread_setname_np(pthread_self(), "fdb-network");
+      const auto code = network->api.run_network();
+      network->running.store(false, std::memory_order_release);
+      if (code == 0) return;
+      const char* text = network->api.get_error(code);
+      log_error("fdb", "FoundationDB's network thread ended: " +
+                           std::string(text == nullptr ? "unknown error" : text) + " (error " +
+                           std::to_string(code) + "); every fdb: store of this process hangs");
+    });
+  } catch (const std::system_error& error) {
+    return fail(ErrorKind::exhausted,
+                std::string("the system gives no thread for FoundationDB's client (") +
+                    error.what() + "); end what holds many, and try again");
+  }
+  auto ready = set_up_network();
+  network_->running.store(ready.has_value(), std::memory_order_release);
+  set_up.set_value(ready.has_value());
+  if (!ready) thread_.join();
+  return ready;
+}
+
+Status Client::set_up_network() {
   const FdbApi& api = network_->api;
   if (const auto code = api.select_api_version(api_version_, api_version_); code != 0) {
     return fail(start_error(api, code, "selecting the API version"));
@@ -94,17 +123,6 @@ Status Client::run() {
   if (const auto code = api.setup_network(); code != 0) {
     return fail(start_error(api, code, "setting up the network"));
   }
-  network_->running.store(true, std::memory_order_release);
-  thread_ = std::thread([network = network_] {
-    pthread_setname_np(pthread_self(), "fdb-network");
-    const auto code = network->api.run_network();
-    network->running.store(false, std::memory_order_release);
-    if (code == 0) return;
-    const char* text = network->api.get_error(code);
-    log_error("fdb", "FoundationDB's network thread ended: " +
-                         std::string(text == nullptr ? "unknown error" : text) + " (error " +
-                         std::to_string(code) + "); every fdb: store of this process hangs");
-  });
   return {};
 }
 

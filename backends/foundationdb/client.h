@@ -27,7 +27,8 @@ class Client {
   };
 
   // Selects the API version, sets up the network and starts its thread.
-  // Errors: unsupported (library.h), io (the library refused; the client cannot be started again).
+  // Errors: exhausted (no thread; then the library was not touched), unsupported (library.h), io (the
+  // library refused; the client cannot be started again).
   static Result<std::shared_ptr<Client>> start(const FdbApi& api, Settings settings);
 
   ~Client();  // stop()
@@ -56,6 +57,7 @@ class Client {
   Client(const FdbApi& api, Settings settings)
       : network_(std::make_shared<Network>(api)), settings_(std::move(settings)) {}
   Status run();
+  Status set_up_network();
 
   const std::shared_ptr<Network> network_;
   const Settings settings_;

@@ -47,6 +47,20 @@ TEST(FoundationDbLibrary, the_version_is_the_highest_that_both_know) {
   EXPECT_EQ(choose_api_version(coming, {}, "").value(), 730);
 }
 
+TEST(FoundationDbClient, one_that_gets_no_thread_leaves_the_library_alone_and_starts_later) {
+  FakeFdb fdb;
+  {
+    const NoThreads none;
+    const auto refused = Client::start(FakeFdb::api(), {});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind(), ErrorKind::exhausted) << refused.error().to_string();
+    EXPECT_TRUE(fdb.counts().api_versions.empty()) << "it cannot be set up twice";
+  }
+  const auto client = Client::start(FakeFdb::api(), {});
+  ASSERT_TRUE(client) << client.error().to_string();
+  EXPECT_TRUE((*client)->is_running());
+}
+
 TEST(FoundationDbClient, one_network_serves_stores_that_come_and_go) {
   FdbWorld world;
   for (int i = 0; i < 5; ++i) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <system_error>
 #include <utility>
 
 #include "semper/base/assert.h"
@@ -89,6 +90,8 @@ Result<std::unique_ptr<Watch>> WatchHub::add(BytesView key, const Seen& seen) {
   {
     std::lock_guard lock(mutex_);
     SEMPER_TRY_STATUS(check_room());
+    // Before anything is listed that nobody would look after.
+    SEMPER_TRY_STATUS(start_thread());
     bool already_changed = false;
     entry = entry_for(key, seen, already_changed);
     if (already_changed) {
@@ -125,11 +128,19 @@ WatchHub::EntryPtr WatchHub::entry_for(BytesView key, const Seen& seen, bool& al
   return entry;
 }
 
-void WatchHub::start(const EntryPtr& entry) {
-  if (!scheduler_) {
+Status WatchHub::start_thread() {
+  if (scheduler_) return {};
+  try {
     scheduler_ =
         std::make_unique<Scheduler>(SchedulerOptions{.threads = 1, .name = "semper-watch"});
+  } catch (const std::system_error& error) {
+    return fail(ErrorKind::exhausted, std::string("the system gives no thread for watches (") +
+                                          error.what() + "); end what holds many, and try again");
   }
+  return {};
+}
+
+void WatchHub::start(const EntryPtr& entry) {
   asio::co_spawn(scheduler_->executor(), keep(entry), asio::detached);
 }
 

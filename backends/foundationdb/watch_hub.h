@@ -70,7 +70,7 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
     Version version = 0;
     ValuePrint value;
   };
-  // Errors: exhausted, closed.
+  // Errors: exhausted (too many; no thread), closed.
   Result<std::unique_ptr<Watch>> add(BytesView key, const Seen& seen);
 
   // Fires everything with `closed` and ends the thread. Not on that thread.
@@ -103,6 +103,7 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
   void retire(const EntryPtr& entry);
   EntryPtr entry_for(BytesView key, const Seen& seen, bool& already_changed);
   void start(const EntryPtr& entry);
+  Status start_thread();
 
   void leave(const EntryPtr& entry, const std::shared_ptr<Waiter>& waiter);
   std::optional<Event> fired(const Waiter& waiter) const;

@@ -38,6 +38,24 @@ TEST(FoundationDbWatch, many_watches_on_a_key_are_one_of_foundationdbs) {
   EXPECT_EQ(figure(*backend, "watches"), 0);
 }
 
+TEST(FoundationDbWatch, one_that_gets_no_thread_is_refused_and_the_next_one_is_kept) {
+  FdbWorld world;
+  auto backend = world.backend();
+  auto snapshot = wait_for(backend->snapshot());
+  ASSERT_TRUE(snapshot);
+  ASSERT_TRUE(wait_for((*snapshot)->get("key")));
+  {
+    const NoThreads none;
+    const auto refused = wait_for(backend->watch("key", **snapshot));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind(), ErrorKind::exhausted) << refused.error().to_string();
+  }
+  auto watch = wait_for(backend->watch("key", **snapshot));
+  ASSERT_TRUE(watch) << watch.error().to_string();
+  ASSERT_TRUE(put(world.store(), "key", "changed"));
+  EXPECT_TRUE(fires(**watch));
+}
+
 TEST(FoundationDbWatch, a_dropped_watch_is_taken_back_from_the_cluster) {
   FdbWorld world;
   auto backend = world.backend();
