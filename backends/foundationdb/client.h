@@ -27,8 +27,8 @@ class Client {
   };
 
   // Selects the API version, sets up the network and starts its thread.
-  // Errors: exhausted (no thread; then the library was not touched), unsupported (library.h), io (the
-  // library refused; the client cannot be started again).
+  // Errors: exhausted (no thread; then the library was not touched), unsupported (library.h), io
+  // (the library refused; the client cannot be started again).
   static Result<std::shared_ptr<Client>> start(const FdbApi& api, Settings settings);
 
   ~Client();  // stop()
