@@ -15,6 +15,7 @@
 // Threads: any.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -85,6 +86,13 @@ enum class OnCancel : std::uint8_t {
   stay,  // it says what became of it: an operation of the device, which ends soon
   leave  // `cancelled`, and the work goes on
 };
+
+// How long a device may take to answer, however near the deadline is: a call whose deadline has
+// passed looks once all the same.
+inline constexpr Duration kLeastPatience = std::chrono::seconds(1);
+inline MonotonicTime patient(Clock& clock, MonotonicTime deadline) {
+  return deadline == kNever ? kNever : std::max(deadline, clock.after(kLeastPatience));
+}
 
 template <class T>
 Async<T> wait_for_work(std::shared_ptr<Wanted> wanted, OneShot<Result<T>> done, OnCancel on_cancel,

@@ -256,8 +256,9 @@ Async<std::vector<Item>> ConsumerCore::take_apart(std::optional<Position> from, 
     return core->take_from(from, limits);
   };
   if (SEMPER_MUTANT("ring_hung_device_keeps_calls_past_their_deadline")) deadline = kNever;
-  co_return co_await run_in_turn<std::vector<Item>>(desk_, attachment_.clock(), work,
-                                                    OnCancel::stay, deadline);
+  Clock& clock = attachment_.clock();
+  co_return co_await run_in_turn<std::vector<Item>>(desk_, clock, work, OnCancel::stay,
+                                                    patient(clock, deadline));
 }
 
 Async<Position> ConsumerCore::begin_to_visit(std::optional<Position> from) {

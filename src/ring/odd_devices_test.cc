@@ -180,6 +180,22 @@ TEST(RingHungDevice, a_publish_and_a_pop_wait_for_it_no_longer_than_their_deadli
   EXPECT_EQ(all_items(world, *consumer).back(), "now");
 }
 
+// Also where the answer of the device comes later than that.
+TEST(RingHungDevice, a_call_whose_deadline_has_passed_looks_once) {
+  World world(file_disk(256 << 10, IoMode::threads));
+  const auto device = world.open();
+  ASSERT_OK(world.create(*device));
+  auto producer = world.producer(*device);
+  auto consumer = world.consumer(*device);
+  ASSERT_OK(producer);
+  ASSERT_OK(consumer);
+  ASSERT_OK(world.run(producer->publish("one")));
+  const auto item = world.run(consumer->pop({}, world.clock.now()));
+  ASSERT_OK(item);
+  EXPECT_EQ(item->bytes, "one");
+  EXPECT_EQ(kind_of(world.run(consumer->pop(item->after, world.clock.now()))), ErrorKind::timeout);
+}
+
 class JournalOnOddDevice : public ::testing::Test {
  protected:
   Async<Journal> start() {

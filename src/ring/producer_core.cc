@@ -251,8 +251,9 @@ Async<ProducerCore::Place> ProducerCore::place_apart(const ItemList& items, Expo
     return core->place(request);
   };
   if (SEMPER_MUTANT("ring_hung_device_keeps_calls_past_their_deadline")) deadline = kNever;
+  Clock& clock = attachment_.clock();
   auto placed =
-      co_await run_in_turn<Place>(desk_, attachment_.clock(), work, OnCancel::leave, deadline);
+      co_await run_in_turn<Place>(desk_, clock, work, OnCancel::leave, patient(clock, deadline));
   if (placed || placed.error().kind() != ErrorKind::timeout) co_return placed;
   // At the last moment, perhaps: then it has to be said what becomes of them.
   std::lock_guard lock(request->mutex);
