@@ -1,5 +1,6 @@
 // What the tool reads from its standard input, and signals meanwhile.
 #include <fcntl.h>
+#include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -71,6 +72,11 @@ TEST_F(CliInput, a_question_hears_the_first_signal) {
     std::array<char, 1024> part{};
     bool is_answered = false;
     while (true) {
+      pollfd waits{terminal, POLLIN, 0};
+      if (::poll(&waits, 1, 60'000) == 0) {
+        ::kill(tool, SIGKILL);
+        FAIL() << "it does not end: " << shown;
+      }
       const auto got = ::read(terminal, part.data(), part.size());
       if (got <= 0) break;  // it has ended
       shown.append(part.data(), static_cast<std::size_t>(got));
