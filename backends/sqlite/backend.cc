@@ -110,7 +110,7 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
   watching.on_look = [this] { static_cast<void>(check_place()); };
   hub = std::make_shared<WatchHub>(std::move(watching));
   checkpointer = std::make_unique<Checkpointer>(
-      Checkpointer::Context{&options, &statistics, pool.get(), log.get(), lifetime,
+      Checkpointer::Context{&options, &statistics, pool.get(), log.get(), sidecar.get(), lifetime,
                             [this] { static_cast<void>(check_place()); }});
   checker = std::make_unique<Checker>(options, *sidecar);
   backups = std::make_unique<Backups>(options, *sidecar, *log);

@@ -1,7 +1,10 @@
 #include "checkpointer.h"
 
+#include <utility>
+
 #include "log_readers.h"
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "start_thread.h"
 
 namespace semper::sqlite {
@@ -10,6 +13,9 @@ namespace {
 constexpr std::size_t kCacheKib = 256;
 
 }  // namespace
+
+Checkpointer::Checkpointer(Context context)
+    : context_(std::move(context)), seen_pressed_(context_.sidecar->shared().wal_pressed.load()) {}
 
 Checkpointer::~Checkpointer() {
   SEMPER_ASSERT(!thread_.joinable(), "a checkpointer is stopped before it goes");
@@ -73,7 +79,7 @@ void Checkpointer::run() {
         // Said first, then looked at once more: whoever opens a view in between sees it.
         asleep_.store(true);
         lock.unlock();
-        anything_open = context_.pool->tidy({kIdleView, context_.snapshot_lifetime});
+        anything_open = tidy();
         lock.lock();
         if (!anything_open) wake_.wait(lock, [this] { return stopping_ || wanted_; });
         asleep_.store(false);
@@ -84,9 +90,18 @@ void Checkpointer::run() {
     lock.unlock();
     context_.on_tick();
     if (requested_.load()) checkpoint();
-    anything_open = context_.pool->tidy({kIdleView, context_.snapshot_lifetime});
+    anything_open = tidy();
     lock.lock();
   }
+}
+
+// True where views are open: it is to be called again after kTidyPeriod.
+bool Checkpointer::tidy() {
+  const auto pressed = context_.sidecar->shared().wal_pressed.load();
+  const bool is_pressed = std::exchange(seen_pressed_, pressed) != pressed &&
+                          !SEMPER_MUTANT("sqlite_snapshots_of_others_stay");
+  return context_.pool->tidy(
+      {kIdleView, is_pressed ? kPressedSnapshotAge : context_.snapshot_lifetime});
 }
 
 void Checkpointer::checkpoint() {

@@ -8,11 +8,13 @@
 //                        its own; when it has nearly caught up, the committer copies the little
 //                        that is left between two of its batches and starts the WAL again
 //   past kWalHardBytes   the committer does so whatever is left, and before that waits once, about
-//                        kPressedSnapshotAge, for readers, whose older snapshots are taken away
+//                        kPressedSnapshotAge, for readers, whose older snapshots are taken away, in
+//                        every process that has the store open
 //
 // So the WAL never grows past kWalHardBytes by more than one batch, however long our own
-// transactions read. A stranger's, and a backup's, cannot be taken away: as long as they last
-// nobody waits, the log grows, and the committer says who it is (log_readers.h).
+// transactions read. Where a machine is so busy that one wait is in vain, the next is at twice as
+// much. A stranger's transaction, and a backup's, cannot be taken away: as long as they last nobody
+// waits, the log grows, and the committer says who it is (log_readers.h).
 //
 // Threads: the members may be called from any thread.
 #pragma once
@@ -48,11 +50,12 @@ class Checkpointer {
     Statistics* statistics;
     ReadPool* pool;
     LogSync* log;
+    Sidecar* sidecar;
     Duration snapshot_lifetime;
     // Called every kTidyPeriod while there is activity.
     std::function<void()> on_tick;
   };
-  explicit Checkpointer(Context context) : context_(std::move(context)) {}
+  explicit Checkpointer(Context context);
   ~Checkpointer();
 
   // Error: exhausted (no thread).
@@ -76,6 +79,7 @@ class Checkpointer {
 
  private:
   void run();
+  bool tidy();
   void checkpoint();
 
   Context context_;
@@ -89,6 +93,7 @@ class Checkpointer {
   // Where readers keep the background copy from getting on, it is tried again after some growth.
   std::atomic<std::int64_t> next_request_ = kWalSoftBytes;
   std::atomic<std::int64_t> wal_bytes_ = 0;
+  std::uint32_t seen_pressed_;  // of the thread
   std::thread thread_;
 
   std::mutex connection_mutex_;

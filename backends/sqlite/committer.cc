@@ -569,8 +569,10 @@ Status Committer::forget_old_write_conflicts() {
   return {};
 }
 
-bool Committer::wants_wal() const {
+bool Committer::wants_wal() {
   const auto bytes = writer_->wal_bytes();
+  const auto before = std::exchange(seen_wal_bytes_, bytes);
+  if (bytes < before) on_restarted_wal(before);
   if (bytes < kWalSoftBytes || bytes < next_restart_bytes_) return false;
   return bytes >= kWalHardBytes || context_.checkpointer->is_nearly_done();
 }
@@ -585,13 +587,19 @@ void Committer::look_after_wal() {
   if (!done) return;
   context_.statistics->wal_bytes.store(writer_->wal_bytes());
   Statistics::add(context_.statistics->wal_restarts, 1);
+  on_restarted_wal(bytes);
+}
+
+// By this process, or by another one.
+void Committer::on_restarted_wal(std::int64_t grown_to) {
   context_.checkpointer->on_restart();
   next_restart_bytes_ = 0;
+  next_wait_bytes_ = 0;
   if (!holders_) return;
   holders_.reset();
   log_info("sqlite", "the log of " + context_.options->path.file +
                          " is used from its front again; it had grown to " +
-                         std::to_string(bytes >> 20) + " MiB");
+                         std::to_string(grown_to >> 20) + " MiB");
 }
 
 // Past the hard bound readers are waited for, but only as long as those are in the way who give
@@ -604,24 +612,39 @@ bool Committer::restart_wal(bool pressed) {
   if (writer_->restart_wal(kRestartWaitMs)) return true;
   if (!pressed) return false;
   for (int attempt = 0; attempt < kPressedAttempts; ++attempt) {
+    // Those as well that were opened during the last attempt, before all of the log was copied.
+    context_.sidecar->shared().wal_pressed.fetch_add(1);
+    context_.hub->ask_for_wal();
     context_.pool->tidy({Duration::zero(), age});
     Statistics::add(context_.statistics->wal_waits, 1);
     if (writer_->restart_wal(kPressedWaitMs)) return true;
-    if (log_readers(*context_.options, *context_.sidecar).anybody_stays()) break;
+    if (anybody_stays()) {
+      name_holders();
+      return false;
+    }
   }
-  // From here on the log grows, and nobody waits.
+  // In vain, although nobody stays who can be seen: once more when there is twice as much.
+  next_wait_bytes_ = 2 * writer_->wal_bytes();
   name_holders();
   return false;
 }
 
+// The log grows, and nobody waits while somebody stays. When those have gone, the others are waited
+// for as before: one or the other always reads, so that without waiting the log would grow for ever.
 bool Committer::try_again_beside_holders() {
-  const auto now = context_.clock->now();
-  context_.pool->tidy({Duration::zero(), context_.snapshot_lifetime});
-  if (now >= next_look_at_holders_) {
-    context_.hub->ask_for_wal();
-    name_holders();
+  if (context_.clock->now() < next_look_at_holders_) {
+    context_.pool->tidy({Duration::zero(), context_.snapshot_lifetime});
+    return writer_->restart_wal(0);
   }
+  const bool waits = writer_->wal_bytes() >= next_wait_bytes_ && !anybody_stays();
+  if (waits && !SEMPER_MUTANT("sqlite_log_waits_once")) return restart_wal(true);
+  context_.hub->ask_for_wal();
+  name_holders();
   return writer_->restart_wal(0);
+}
+
+bool Committer::anybody_stays() const {
+  return log_readers(*context_.options, *context_.sidecar).anybody_stays();
 }
 
 // Says so in the log when it has changed who they are.

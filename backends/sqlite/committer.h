@@ -147,10 +147,12 @@ class Committer {
   void resolve(Batch& batch, Version version, const Error& error);
   bool open_again(const Error& error);
   Status forget_old_write_conflicts();
-  bool wants_wal() const;
+  bool wants_wal();
   void look_after_wal();
+  void on_restarted_wal(std::int64_t grown_to);
   bool restart_wal(bool pressed);
   bool try_again_beside_holders();
+  bool anybody_stays() const;
   void name_holders();
   static void answer_all(Batch& batch, const Error& error);
   static void deliver(Batch& batch);
@@ -159,7 +161,9 @@ class Committer {
   std::unique_ptr<Writer> writer_;
   Turn turn_;
   bool lost_ = false;  // the files are not in their place
+  std::int64_t seen_wal_bytes_ = 0;
   std::int64_t next_restart_bytes_ = 0;
+  std::int64_t next_wait_bytes_ = 0;    // for readers, after a wait in vain
   std::optional<std::string> holders_;  // of the log, who do not give way
   MonotonicTime next_look_at_holders_{};
   std::deque<std::pair<MonotonicTime, Version>> write_conflicts_;

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <mutex>
+#include <thread>
+#include <vector>
 
 #include "checkpointer.h"
 #include "semper/base/log.h"
@@ -50,7 +52,44 @@ SEMPER_CHILD(reads_as_a_stranger) {
   ::pause();
 }
 
+// In one transaction, until that is taken away, and then in the next.
+SEMPER_CHILD(reads_on_and_on) {
+  const Store store = must_open(child_argument());
+  ASSERT_TRUE(put(store, "reader", "1"));
+  say("ready");
+  wait_for([](Store in) -> Task<void> {
+    while (true) {
+      auto transaction = in.begin();
+      while (co_await transaction.get("reader")) {
+      }
+    }
+  }(store));
+}
+
 constexpr std::int64_t kMebi = std::int64_t{1} << 20;
+
+Async<void> read_all(Store store) {
+  auto transaction = store.begin();
+  for (int i = 0; i < 8; ++i) {
+    const Bytes key = "big" + std::to_string(i);
+    SEMPER_CO_TRY_STATUS(co_await transaction.get(key));
+  }
+  co_return Status{};
+}
+
+// One or the other of three threads is always within a transaction.
+SEMPER_CHILD(reads_all_the_time) {
+  const Store store = must_open(child_argument());
+  ASSERT_TRUE(put(store, "reader", "1"));
+  say("ready");
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      while (true) static_cast<void>(wait_for(read_all(store)));
+    });
+  }
+  for (auto& thread : threads) thread.join();
+}
 
 void write_mebibytes(const Store& store, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
@@ -85,6 +124,38 @@ TEST(LogReaders, a_stranger_who_reads_for_long_is_waited_for_once_and_named) {
   write_mebibytes(store, 6);
   EXPECT_LT(figure(store, "wal_file_bytes"), kWalHardBytes) << "the disk got its room back";
   EXPECT_EQ(figure(store, "wal_held_by_pid"), 0);
+}
+
+TEST(LogReaders, when_the_stranger_has_gone_our_own_readers_are_waited_for_again) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  ChildProcess reader("reads_all_the_time", place.url());
+  ASSERT_EQ(reader.read_line(), "ready");
+  ChildProcess stranger("reads_as_a_stranger", place.file());
+  ASSERT_TRUE(stranger.read_line());
+  write_mebibytes(store, kWalHardBytes / kMebi + 40);
+  EXPECT_GT(figure(store, "wal_bytes"), kWalHardBytes + 20 * kMebi) << "nothing was in the way";
+  stranger.kill_hard();
+  stranger.wait();
+  for (int i = 0; i < 600 && figure(store, "wal_bytes") > kWalHardBytes; ++i) {
+    write_mebibytes(store, 1);
+  }
+  EXPECT_LT(figure(store, "wal_bytes"), kWalHardBytes) << "the log grows without end";
+  reader.kill_hard();
+  reader.wait();
+}
+
+TEST(LogReaders, what_another_process_of_ours_reads_for_long_is_taken_away_from_it) {
+  const TestPlace place;
+  const Store store = must_open(place.url());
+  ASSERT_TRUE(put(store, "key", "1"));
+  ChildProcess reader("reads_on_and_on", place.url());
+  ASSERT_EQ(reader.read_line(), "ready");
+  write_mebibytes(store, kWalHardBytes / kMebi + 40);
+  EXPECT_LT(figure(store, "wal_bytes"), kWalHardBytes);
+  reader.kill_hard();
+  reader.wait();
 }
 
 TEST(LogReaders, only_locks_of_readers_of_this_file_count) {

@@ -111,7 +111,7 @@ ReadPool::ViewPtr ReadPool::choose(Version wanted) {
   std::size_t unused = context_.options->readers - views_.size();
   for (const auto& view : views_) {
     if (view->busy_) continue;
-    const bool is_current = view->open_ && view->version_ >= wanted;
+    const bool is_current = view->open_ && view->version_ >= wanted && !is_in_the_way(*view);
     if (is_current && view->users_ == 0) return view;
     if (view->users_ == 0) {
       ++unused;
@@ -131,7 +131,13 @@ ReadPool::ViewPtr ReadPool::choose(Version wanted) {
   }
   if (!free) return shared;
   free->busy_ = true;
+  free->wal_wanted_ = context_.sidecar->shared().wal_wanted.load();
   return free;
+}
+
+bool ReadPool::is_in_the_way(const ReadView& view) const {
+  return view.wal_wanted_ != context_.sidecar->shared().wal_wanted.load() &&
+         !SEMPER_MUTANT("sqlite_view_kept_open_by_turns");
 }
 
 Result<ReadPool::ViewPtr> ReadPool::open_view(ViewPtr view) {
@@ -168,10 +174,20 @@ Result<ReadPool::ViewPtr> ReadPool::open_view(ViewPtr view) {
 void ReadPool::leave(const ViewPtr& view) {
   std::lock_guard lock(mutex_);
   SEMPER_ASSERT(view->users_ > 0, "nobody leaves a view that nobody uses");
-  if (--view->users_ == 0) {
-    view->last_use_ = context_.env.clock->now();
-    wake_waiters(1);
+  if (--view->users_ > 0) return;
+  view->last_use_ = context_.env.clock->now();
+  if (is_in_the_way(*view)) end(*view);
+  wake_waiters(1);
+}
+
+// With nobody who uses it.
+void ReadPool::end(ReadView& view) {
+  std::lock_guard reading(view.mutex_);
+  if (view.reader_ && view.reader_->is_open()) {
+    view.reader_->end();
+    view.reader_->shrink();
   }
+  view.open_ = false;
 }
 
 void ReadPool::wake_waiters(std::size_t count) {
@@ -192,12 +208,7 @@ bool ReadPool::tidy(const TidyRules& rules) {
       continue;
     }
     if (view->users_ == 0 && now - view->last_use_ >= rules.idle) {
-      std::lock_guard reading(view->mutex_);
-      if (view->reader_ && view->reader_->is_open()) {
-        view->reader_->end();
-        view->reader_->shrink();
-      }
-      view->open_ = false;
+      end(*view);
       continue;
     }
     if (view->users_ > 0 && now - view->last_use_ >= rules.lifetime) {

@@ -9,8 +9,10 @@
 // has told of it.
 //
 // An open read transaction keeps the WAL from being used from the start again. So idle ones are
-// ended soon, at once where somebody wants the WAL, and one whose last snapshot is older than the
-// duration limit is taken away: reads on it then give `timeout`.
+// ended soon. Where somebody wants the WAL, in any process, those that were open before are given to
+// nobody else (otherwise one snapshot after the other could keep them open), and end with their
+// last snapshot. One whose newest snapshot is older than the duration limit is taken away: reads on
+// it then give `timeout`.
 //
 // Threads: any.
 #pragma once
@@ -62,6 +64,7 @@ class ReadView {
   bool busy_ = false;  // being opened, by one thread
   std::size_t users_ = 0;
   MonotonicTime last_use_{};  // when the newest snapshot began, or the last one ended
+  std::uint32_t wal_wanted_ = 0;  // the sidecar's count when it was opened
 };
 
 class ReadPool {
@@ -110,6 +113,9 @@ class ReadPool {
   ViewPtr choose(Version wanted);
   Result<ViewPtr> open_view(ViewPtr view);
   void take_away(ViewPtr& view, const Error& reason);
+  // Somebody has asked for the WAL since the view was opened.
+  bool is_in_the_way(const ReadView& view) const;
+  static void end(ReadView& view);
   void wake_waiters(std::size_t count);
   // The invariants, with the lock held.
   void check() const;

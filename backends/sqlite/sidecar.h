@@ -98,6 +98,8 @@ struct SidecarLayout {
   std::atomic<std::uint32_t> entries_used;
   // Somebody wants the WAL: give back what keeps it (read_pool.h).
   std::atomic<std::uint32_t> wal_wanted;
+  // And so urgently that commits wait for it: snapshots end at kPressedSnapshotAge.
+  std::atomic<std::uint32_t> wal_pressed;
   // The newest version that a reader has seen; grows. SQLite shows a commit before it is durable:
   // from then on nobody may be given an older one.
   std::atomic<std::uint64_t> seen;
