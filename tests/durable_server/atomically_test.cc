@@ -318,6 +318,30 @@ SERVER_TEST(Atomically,
   co_await world.until_clean();
 }
 
+// Each thousandth message has the queue's length looked up, of an entity that the same commit changes.
+SERVER_TEST(Atomically, as_many_messages_as_one_likes_go_to_the_entities_themselves) {
+  static_assert(kQueueCheckInterval == 1'000);
+  co_await world.serve<Counter>();
+  auto ann = world.ref<Counter>("ann");
+  auto ben = world.ref<Counter>("ben");
+  const auto send = [&](Atomic& tx, std::int64_t& a, std::int64_t& b) -> Async<void> {
+    a += 1'000'000;
+    b += 1;
+    for (int i = 0; i < 600; ++i) tx.cast(ann, Counter::Add{1});
+    tx.cast(ben, Counter::Add{1});
+    for (int i = 0; i < 600; ++i) tx.cast(ann, Counter::Add{1});
+    co_return Status{};
+  };
+  for (int i = 0; i < 3; ++i) {
+    must(co_await atomically(world.store(), std::tuple(ann, ben), send));
+  }
+  co_await world.until_processed(ann.untyped());
+  co_await world.until_processed(ben.untyped());
+  EXPECT_EQ(co_await value_of(ann), 3'003'600);
+  EXPECT_EQ(co_await value_of(ben), 6);
+  co_await world.until_clean();
+}
+
 // Its attempts take longer than the time between two commits of the host.
 SERVER_TEST(Atomically, an_entity_that_is_always_busy_lets_it_by) {
   world.allow(2min);

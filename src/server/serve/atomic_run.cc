@@ -376,7 +376,13 @@ Async<bool> AtomicAttempts::finish(Status ended) {
   co_return fail(again.error());
 }
 
+// First the messages: for those to the entities themselves the headers may be read, which is not
+// possible once they are written.
 Async<void> AtomicAttempts::write() {
+  const bool sends_last = SEMPER_MUTANT("server_atomically_sends_behind_its_states");
+  if (!sends_last) {
+    SEMPER_CO_TRY_STATUS(co_await send_casts());
+  }
   for (auto& part : parts_) {
     // Its own, or one that is over.
     if (part.entity.hold()) transaction_->clear(part.target->keys.order());
@@ -391,6 +397,7 @@ Async<void> AtomicAttempts::write() {
       transaction_->set(part.target->keys.header(), header);
     }
   }
+  if (!sends_last) co_return Status{};
   co_return co_await send_casts();
 }
 
