@@ -55,8 +55,11 @@ class StateWatcher {
       void* tag = nullptr;
       bool ok = false;
       while (queue_.Next(&tag, &ok)) {
-        const std::unique_ptr<Watch> watch(static_cast<Watch*>(tag));
-        watch->changed.set({});
+        std::unique_ptr<Watch> watch(static_cast<Watch*>(tag));
+        // Who is woken may end the process at once: no channel is closed here while that goes on.
+        auto changed = std::move(watch->changed);
+        watch.reset();
+        changed.set({});
       }
     }).detach();
   }
