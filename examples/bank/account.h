@@ -4,15 +4,18 @@
 // spans the two: the sender's transaction lowers its balance and queues the message for the
 // receiver, both or neither; the receiver processes that message exactly once. In between the money
 // is under way, and nowhere else. So no balance is ever negative, and when no message waits all
-// balances together are what was paid in.
+// balances together are what was paid in. Or both accounts change in one transaction, without a
+// message (transfer_at_once in bank.h).
 //
-// A standing order is a durable timer: each of its ticks is one transfer, whatever dies in between.
+// A standing order is a durable timer, with a period or by the calendar: each of its ticks is one
+// transfer, whatever dies in between.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "semper/semper.h"
 #include "semper/server/map.h"
@@ -73,6 +76,17 @@ struct Account {
     std::uint64_t times = 0;
     using Reply = bool;  // false: nobody would get anything, or the period is none
   };
+  // The same by the calendar: "0 9 1 * *" in "Europe/Berlin" pays on the first of each month, at
+  // nine o'clock there.
+  struct CalendarOrder {
+    std::string name;
+    std::string to;
+    std::int64_t amount = 0;
+    std::string schedule;
+    std::string zone;
+    std::uint64_t times = 0;
+    using Reply = bool;  // false: nobody would get anything, or the schedule is none
+  };
   // A tick of one.
   struct Pay {
     std::string to;
@@ -84,7 +98,14 @@ struct Account {
     std::uint64_t number = 0;  // counts the transfers of this pair
     std::int64_t amount = 0;
   };
-  using Messages = semper::Messages<Open, Balance, Transfer, StandingOrder, Pay, Receive>;
+  // For its statement, a line that is in the account's books already: transfer_at_once cannot write
+  // there.
+  struct Enter {
+    std::uint64_t number = 0;
+    Line line;
+  };
+  using Messages =
+      semper::Messages<Open, Balance, Transfer, StandingOrder, CalendarOrder, Pay, Receive, Enter>;
 
   semper::Result<State> init(const semper::EntityId&) { return State{}; }
 
@@ -120,6 +141,19 @@ struct Account {
     return true;
   }
 
+  semper::Reply<bool> handle_call(const CalendarOrder& order, State&, semper::Context& context) {
+    if (order.amount <= 0 || order.times == 0 || order.to == context.id().id) return false;
+    semper::CronOptions cron;
+    cron.schedule = order.schedule;
+    cron.zone = order.zone;
+    cron.max_count = order.times;
+    cron.missed = semper::EveryOptions::Missed::all;
+    if (!semper::next_cron_time(cron, context.now())) return false;
+    const Pay pay{order.to, order.amount};
+    context.send_cron(order.name, cron, pay);
+    return true;
+  }
+
   void handle_cast(const Pay& pay, State& state, semper::Context& context) {
     ++(send(pay.to, pay.amount, state, context) ? state.paid : state.bounced);
   }
@@ -132,14 +166,27 @@ struct Account {
     ++state.received;
   }
 
+  void handle_cast(const Enter& enter, State&, semper::Context& context) {
+    kStatement.set(context, enter.number, enter.line);
+  }
+
+  // Changes the balance. What its statement gets is returned: a line, or two.
+  static std::vector<Enter> book(std::int64_t amount, const std::string& with, State& state) {
+    std::vector<Enter> lines;
+    if (state.lines == 0 && state.balance != 0) {  // of a bank without statements
+      lines.push_back({++state.lines, {state.balance, "brought forward", state.balance}});
+    }
+    state.balance += amount;
+    lines.push_back({++state.lines, {amount, with, state.balance}});
+    return lines;
+  }
+
  private:
   static void book(std::int64_t amount, const std::string& with, State& state,
                    semper::Context& context) {
-    if (state.lines == 0 && state.balance != 0) {  // of a bank without statements
-      kStatement.set(context, ++state.lines, {state.balance, "brought forward", state.balance});
+    for (const auto& entry : book(amount, with, state)) {
+      kStatement.set(context, entry.number, entry.line);
     }
-    state.balance += amount;
-    kStatement.set(context, ++state.lines, {amount, with, state.balance});
   }
 
   // False: there is not that much, and nothing happens.

@@ -68,6 +68,25 @@ TEST(AccountTest, a_standing_order_pays_as_often_as_it_says_whatever_fails) {
   EXPECT_GT(report.runs, 100u);
 }
 
+TEST(AccountTest, an_order_by_the_calendar_pays_as_often_as_it_says_whatever_fails) {
+  Harness harness;
+  watch_the_money(harness);
+  const auto report = harness.explore([&] {
+    const auto account = harness.ref<Account>("000");
+    static_cast<void>(harness.call<Account::Open>(account, kPaidIn));
+    const auto ordered = harness.call<Account::CalendarOrder>(account, "rent", "001", 20,
+                                                              "* * * * * *", "Europe/Berlin", 3);
+    harness.advance(std::chrono::seconds(10));
+    ASSERT_TRUE(harness.settle());
+    if (!ordered) return;  // perhaps it was heard, and perhaps the account was not opened
+    const auto state = harness.state(account);
+    EXPECT_EQ(state->paid + state->bounced, 3u);
+    EXPECT_EQ(state->bounced, state->opened ? 1u : 3u);
+  });
+  EXPECT_TRUE(report.passed()) << report;
+  EXPECT_GT(report.runs, 100u);
+}
+
 // Open may be asked for again: that is how open_accounts answers an unknown outcome.
 TEST(AccountTest, an_account_that_is_opened_until_somebody_answers_is_paid_into_once) {
   Harness harness;

@@ -1,9 +1,11 @@
 #include "bank.h"
 
 #include <cstdio>
+#include <tuple>
 #include <utility>
 
 #include "semper/base/codec.h"
+#include "semper/server/atomically.h"
 #include "semper/server/list_timers.h"
 
 namespace bank {
@@ -11,6 +13,9 @@ namespace {
 
 constexpr std::int64_t kTransferMaximum = 20;
 constexpr std::chrono::seconds kPatience(5);
+// Longer than it takes until a dead host's messages are another's, for which it waits.
+constexpr std::chrono::seconds kAtOncePatience(30);
+constexpr std::uint64_t kOneAtOnceOf = 8;
 // For so long a request that was answered is remembered. Repeats come within kPatience.
 constexpr std::chrono::seconds kRemembered(30);
 constexpr std::size_t kLinesPerPage = 1000;
@@ -121,6 +126,37 @@ semper::Async<void> order_payments(semper::Store store, std::size_t accounts,
   co_return semper::Status{};
 }
 
+semper::Async<void> order_payments_by_calendar(semper::Store store, std::size_t accounts,
+                                               std::uint64_t times) {
+  for (std::size_t i = 0; i < accounts; ++i) {
+    const Account::CalendarOrder order{
+        "savings", account_name((i + 2) % accounts), 1, "* * * * * *", "Europe/Berlin", times};
+    const auto account = semper::ref<Account>(store, account_name(i));
+    SEMPER_CO_TRY(const bool ordered, co_await account.call(order, kOpenPatience));
+    if (!ordered) co_return semper::fail(semper::ErrorKind::invalid_argument, "no such order");
+  }
+  co_return semper::Status{};
+}
+
+semper::Async<bool> transfer_at_once(semper::Store store, std::string from, std::string to,
+                                     std::int64_t amount) {
+  if (amount <= 0 || from == to) co_return false;
+  const auto payer = semper::ref<Account>(store, from);
+  const auto payee = semper::ref<Account>(store, to);
+  auto move = [&](semper::Atomic& tx, Account::State& giver,
+                  Account::State& taker) -> semper::Async<bool> {
+    if (giver.balance < amount) co_return false;
+    for (const auto& line : Account::book(-amount, to, giver)) tx.cast(payer, line);
+    for (const auto& line : Account::book(amount, from, taker)) tx.cast(payee, line);
+    ++giver.sent;
+    ++taker.received;
+    co_return true;
+  };
+  semper::AtomicallyOptions patient;
+  patient.timeout = kAtOncePatience;
+  co_return co_await semper::atomically(store, std::tuple(payer, payee), move, patient);
+}
+
 void Work::add(const Work& other) {
   done += other.done;
   refused += other.refused;
@@ -129,6 +165,23 @@ void Work::add(const Work& other) {
   failed += other.failed;
   if (!other.last_error.empty()) last_error = other.last_error;
 }
+
+namespace {
+
+semper::Task<void> work_at_once(semper::Store store, std::string from, Account::Transfer transfer,
+                                Work& work) {
+  const auto done = co_await transfer_at_once(store, std::move(from), transfer.to, transfer.amount);
+  if (done) {
+    ++(*done ? work.done : work.refused);
+    co_return;
+  }
+  work.last_error = done.error().to_string();
+  const bool may_be = done.error().kind() == semper::ErrorKind::outcome_unknown;
+  ++(may_be ? work.unknown : work.failed);
+  static_cast<void>(co_await semper::sleep_for(*store.env().clock, kAfterError));
+}
+
+}  // namespace
 
 semper::Task<Work> transfer_at_random(semper::Store store, std::size_t accounts,
                                       semper::Random& random, std::stop_token stop) {
@@ -139,6 +192,10 @@ semper::Task<Work> transfer_at_random(semper::Store store, std::size_t accounts,
     const std::size_t to = (from + 1 + random.below(accounts - 1)) % accounts;
     const Account::Transfer transfer{account_name(to),
                                      1 + static_cast<std::int64_t>(random.below(kTransferMaximum))};
+    if (random.below(kOneAtOnceOf) == 0) {
+      co_await work_at_once(store, account_name(from), transfer, work);
+      continue;
+    }
     const std::string request = clerk + "/" + std::to_string(number);
     const semper::CallOptions options{kPatience, semper::IdempotencyKey{request, kRemembered}};
     const auto account = semper::ref<Account>(store, account_name(from));

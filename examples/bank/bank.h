@@ -24,6 +24,16 @@ semper::Async<void> open_accounts(semper::Store store, std::size_t accounts, std
 semper::Async<void> order_payments(semper::Store store, std::size_t accounts,
                                    std::chrono::milliseconds period, std::uint64_t times);
 
+// And, by the calendar, 1 to the one after that, at each full second, `times` times.
+semper::Async<void> order_payments_by_calendar(semper::Store store, std::size_t accounts,
+                                               std::uint64_t times);
+
+// Moves the amount in one transaction, without a message: both accounts change, or neither does.
+// Takes its turn behind what waits for them. Returns whether there was that much. Error
+// outcome_unknown: it may have happened; any other: it has not.
+semper::Async<bool> transfer_at_once(semper::Store store, std::string from, std::string to,
+                                     std::int64_t amount);
+
 // What one clerk did.
 struct Work {
   std::uint64_t done = 0;
@@ -39,7 +49,7 @@ struct Work {
 
 // Transfers between random accounts, one after the other, until `stop` is requested. Each request
 // has an idempotency key of its own: where no answer comes, the same request is sent again, and
-// what it asks for happens once.
+// what it asks for happens once. Every eighth transfer or so is one at once, which has no key.
 semper::Task<Work> transfer_at_random(semper::Store store, std::size_t accounts,
                                       semper::Random& random, std::stop_token stop);
 

@@ -102,6 +102,36 @@ TEST_F(BankTest, an_order_that_was_ended_pays_nothing) {
       scheduler_.block_on(account.call(Account::StandingOrder{"x", "000", 1, 1, 1})).value());
 }
 
+TEST_F(BankTest, an_order_by_the_calendar_needs_a_schedule) {
+  const auto account = semper::ref<Account>(*store_, "000");
+  const Account::CalendarOrder monthly{"rent", "001", 1, "0 9 1 * *", "Europe/Berlin", 12};
+  EXPECT_TRUE(scheduler_.block_on(account.call(monthly)).value());
+  EXPECT_EQ(scheduler_.block_on(add_up(*store_)).value().orders, 1u);
+  const Account::CalendarOrder none{"x", "001", 1, "often", "Europe/Berlin", 12};
+  EXPECT_FALSE(scheduler_.block_on(account.call(none)).value());
+  const Account::CalendarOrder nowhere{"x", "001", 1, "0 9 1 * *", "Europe/Atlantis", 12};
+  EXPECT_FALSE(scheduler_.block_on(account.call(nowhere)).value());
+  EXPECT_EQ(scheduler_.block_on(add_up(*store_)).value().orders, 1u);
+}
+
+TEST_F(BankTest, a_transfer_at_once_changes_both_accounts_or_none) {
+  const auto at_once = [&](const std::string& from, const std::string& to, std::int64_t amount) {
+    return scheduler_.block_on(transfer_at_once(*store_, from, to, amount)).value();
+  };
+  EXPECT_TRUE(at_once("000", "001", 20));
+  EXPECT_TRUE(transfer("001", {"000", 5}).done);
+  EXPECT_TRUE(at_once("001", "000", 65));
+  EXPECT_FALSE(at_once("001", "000", 1)) << "there is nothing left";
+  EXPECT_FALSE(at_once("000", "000", 1));
+  EXPECT_FALSE(at_once("000", "001", -1)) << "a negative amount takes from the receiver";
+  const Audit found = audited();
+  EXPECT_THAT(found.wrong, IsEmpty());
+  EXPECT_EQ(found.sent, 3u);
+  EXPECT_EQ(found.lines, kAccounts + 3 * 2);
+  EXPECT_THAT(scheduler_.block_on(last_lines(*store_, "001", 1)).value(),
+              ElementsAre("4  000  -65  0"));
+}
+
 TEST_F(BankTest, a_statement_has_every_line_and_lists_the_last_ones_first) {
   EXPECT_TRUE(transfer("000", {"001", 20}).done);
   EXPECT_TRUE(transfer("000", {"002", 5}).done);

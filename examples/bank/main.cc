@@ -30,6 +30,7 @@ constexpr std::size_t kClerks = 8;
 // Of each account's standing order.
 constexpr auto kPeriod = std::chrono::milliseconds(100);
 constexpr std::uint64_t kPayments = 20;
+constexpr std::uint64_t kSavings = 2;  // by the calendar, at full seconds
 constexpr std::size_t kLines = 10;  // of a statement
 constexpr auto kDemoTime = std::chrono::seconds(2);
 constexpr auto kAuditLimit = std::chrono::seconds(60);
@@ -116,6 +117,9 @@ int work(semper::Scheduler& scheduler, const semper::Store& store, End end) {
   const auto ordered =
       scheduler.block_on(bank::order_payments(store, kAccounts, kPeriod, kPayments));
   if (!ordered) return explain(ordered.error());
+  const auto saved =
+      scheduler.block_on(bank::order_payments_by_calendar(store, kAccounts, kSavings));
+  if (!saved) return explain(saved.error());
   Clerks clerks(scheduler, store);
   static_cast<void>(scheduler.block_on(end.wait()));
   report(clerks.stop());
@@ -128,6 +132,9 @@ int demo(semper::Scheduler& scheduler, const semper::Store& store, End end) {
   const auto ordered =
       scheduler.block_on(bank::order_payments(store, kAccounts, kPeriod, kPayments));
   if (!ordered) return explain(ordered.error());
+  const auto saved =
+      scheduler.block_on(bank::order_payments_by_calendar(store, kAccounts, kSavings));
+  if (!saved) return explain(saved.error());
   Clerks clerks(scheduler, store);
   auto& clock = semper::system_clock();
   static_cast<void>(scheduler.block_on(end.wait_until(clock, clock.after(kDemoTime))));
