@@ -187,8 +187,8 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   const bool settles = nobody_produces && flushes && !may_live;
   // Held no longer than it has to keep others away: the other side, which may come at this moment,
   // waits for its role a quarter of a second.
-  const bool holds = settles || SEMPER_MUTANT("ring_other_role_held_while_attaching");
-  if (!holds) other_role.reset();
+  const bool lets_go = !SEMPER_MUTANT("ring_other_role_held_while_attaching");
+  if (lets_go && !settles) other_role.reset();
   if (may_live) {
     SEMPER_CO_TRY(Standing before, co_await read_standing(*format));
     attachment.recovered = std::move(before.recovered);
@@ -196,7 +196,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   }
   SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
   if (settles) SEMPER_CO_TRY_STATUS(co_await format->finish_settling());
-  if (producer_side) other_role.reset();
+  if (lets_go && producer_side) other_role.reset();
   SEMPER_CO_TRY(Standing standing, co_await read_standing(*format));
   Recovered& recovered = standing.recovered;
   Pointer& consumer = standing.consumer;
@@ -214,7 +214,7 @@ Async<Attachment> attach_side(BlockDevice& device, AttachOptions options, Side s
   } else if (flushes) {
     SEMPER_CO_TRY_STATUS(co_await format->device().flush());
   }
-  other_role.reset();
+  if (lets_go) other_role.reset();
   // A producer that lives says what is durable; the disk may show more, or a flush failed on it.
   const auto told = producer_side ? std::nullopt : attachment.shared_position(kExposedWord);
   if (!nobody_produces && told && *told < recovered.exposed) {
