@@ -630,7 +630,7 @@ bool Committer::restart_wal(bool pressed) {
 }
 
 // The log grows, and nobody waits while somebody stays. When those have gone, the others are waited
-// for as before: one or the other always reads, so that without waiting the log would grow for ever.
+// for as before: one or the other always reads, so without waiting the log would grow for ever.
 bool Committer::try_again_beside_holders() {
   if (context_.clock->now() < next_look_at_holders_) {
     context_.pool->tidy({Duration::zero(), context_.snapshot_lifetime});

@@ -9,8 +9,8 @@
 // has told of it.
 //
 // An open read transaction keeps the WAL from being used from the start again. So idle ones are
-// ended soon. Where somebody wants the WAL, in any process, those that were open before are given to
-// nobody else (otherwise one snapshot after the other could keep them open), and end with their
+// ended soon. Where somebody wants the WAL, in any process, those that were open before are given
+// to nobody else (otherwise one snapshot after the other could keep them open), and end with their
 // last snapshot. One whose newest snapshot is older than the duration limit is taken away: reads on
 // it then give `timeout`.
 //

@@ -318,7 +318,8 @@ SERVER_TEST(Atomically,
   co_await world.until_clean();
 }
 
-// Each thousandth message has the queue's length looked up, of an entity that the same commit changes.
+// Each thousandth message has the length of its queue looked up, and the same commit changes that
+// entity.
 SERVER_TEST(Atomically, as_many_messages_as_one_likes_go_to_the_entities_themselves) {
   static_assert(kQueueCheckInterval == 1'000);
   co_await world.serve<Counter>();
