@@ -452,7 +452,10 @@ void Committer::finish(Batch& batch, Version version) {
   }
   const Error error = writer_->connection().error(code, "the commit failed");
   // A full disk is found while pages are being written, before the one that makes them a commit.
-  if ((code & 0xff) == SQLITE_FULL) return start_afresh(batch, error);
+  if ((code & 0xff) == SQLITE_FULL) {
+    start_afresh(batch, error);
+    return make_room();
+  }
   resolve(batch, version, error);
 }
 
@@ -600,6 +603,19 @@ void Committer::on_restarted_wal(std::int64_t grown_to) {
   log_info("sqlite", "the log of " + context_.options->path.file +
                          " is used from its front again; it had grown to " +
                          std::to_string(grown_to >> 20) + " MiB");
+}
+
+// The log itself may have filled the disk, while somebody read: used from its front again it gives
+// room back. Nobody else asks for that, for no commit succeeds.
+void Committer::make_room() {
+  const auto now = context_.clock->now();
+  if (now < next_try_for_room_ || SEMPER_MUTANT("sqlite_full_disk_kept_full")) return;
+  next_try_for_room_ = context_.clock->after(kHoldersInterval);
+  if (!writer_ || context_.log->has_failed() || !restart_wal(false)) return;
+  Statistics::add(context_.statistics->wal_restarts, 1);
+  context_.checkpointer->on_restart();
+  next_restart_bytes_ = 0;
+  holders_.reset();
 }
 
 // Past the hard bound readers are waited for, but only as long as those are in the way who give

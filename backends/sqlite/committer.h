@@ -151,6 +151,7 @@ class Committer {
   void look_after_wal();
   void on_restarted_wal(std::int64_t grown_to);
   bool restart_wal(bool pressed);
+  void make_room();
   bool try_again_beside_holders();
   bool anybody_stays() const;
   void name_holders();
@@ -166,6 +167,7 @@ class Committer {
   std::int64_t next_wait_bytes_ = 0;    // for readers, after a wait in vain
   std::optional<std::string> holders_;  // of the log, who do not give way
   MonotonicTime next_look_at_holders_{};
+  MonotonicTime next_try_for_room_{};
   std::deque<std::pair<MonotonicTime, Version>> write_conflicts_;
   std::optional<Error> apply_error_;  // of the last statement that failed
   LogSync::Mark written_;             // by the batch in hand

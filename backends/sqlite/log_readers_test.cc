@@ -3,8 +3,11 @@
 
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -156,6 +159,61 @@ TEST(LogReaders, what_another_process_of_ours_reads_for_long_is_taken_away_from_
   EXPECT_LT(figure(store, "wal_bytes"), kWalHardBytes);
   reader.kill_hard();
   reader.wait();
+}
+
+// A disk of its own, which the log fills.
+class SmallDisk {
+ public:
+  explicit SmallDisk(std::string folder) : folder_(std::move(folder)) {
+    EXPECT_EQ(::mkdir(folder_.c_str(), 0755), 0);
+    is_there_ = ::mount("none", folder_.c_str(), "tmpfs", 0, "size=8m") == 0;
+  }
+  ~SmallDisk() {
+    if (is_there_) ::umount2(folder_.c_str(), MNT_DETACH);
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+  bool is_there() const { return is_there_; }
+  std::string file() const { return folder_ + "/store.db"; }
+
+ private:
+  const std::string folder_;
+  bool is_there_ = false;
+};
+
+TEST(LogReaders, a_disk_that_the_log_has_filled_has_room_again_when_who_reads_has_gone) {
+  const TestPlace place;
+  const SmallDisk disk(place.folder() + "/small");
+  if (!disk.is_there()) GTEST_SKIP() << "only root can mount a disk";
+  const auto write = [](const Store& store, int round) {
+    const Bytes value(std::size_t{64} << 10, static_cast<char>('a' + round % 26));
+    return put(store, "key" + std::to_string(round % 8), value);
+  };
+  {
+    const Store store = must_open("sqlite:" + disk.file());
+    for (int i = 0; i < 8; ++i) ASSERT_TRUE(write(store, i));
+    // Pages that are free in the file: copying the log into it needs no room.
+    ASSERT_TRUE(put(store, "room", Bytes(std::size_t{1} << 20, 'r')));
+    ASSERT_TRUE(put(store, "room", ""));
+    ASSERT_TRUE(wait_for(store.close()));
+  }
+  const Store store = must_open("sqlite:" + disk.file());
+  ChildProcess stranger("reads_as_a_stranger", disk.file());
+  ASSERT_TRUE(stranger.read_line());
+  int round = 8;
+  auto done = write(store, ++round);
+  while (done) done = write(store, ++round);
+  EXPECT_EQ(done.error().kind(), ErrorKind::exhausted) << done.error().to_string();
+  // The thread that copies in the background has tried in vain by then, and is asked by commits.
+  for (int refused = 0; refused < 200; refused = done ? 0 : refused + 1) {
+    done = write(store, ++round);
+  }
+  stranger.kill_hard();
+  stranger.wait();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!done && std::chrono::steady_clock::now() < end) done = write(store, ++round);
+  EXPECT_TRUE(done) << done.error().to_string();
 }
 
 TEST(LogReaders, only_locks_of_readers_of_this_file_count) {
