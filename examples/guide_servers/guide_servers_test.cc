@@ -80,6 +80,16 @@ TEST_F(GuideServersTest, an_order_sees_what_its_article_lacks) {
   EXPECT_EQ(scheduler_.block_on(ordered.call(Order::Missing())).value(), 0);
 }
 
+TEST_F(GuideServersTest, an_order_reserves_its_goods_once_however_often_it_asks) {
+  deliver("desk", 5);
+  auto ordered = semper::ref<Order>(*shop_, "1003");
+  const Order::Place place{"desk", 2};
+  ASSERT_TRUE(scheduler_.block_on(ordered.cast(place)));
+  EXPECT_EQ(scheduler_.block_on(ordered.call(Order::Reserve())).value(), 3);
+  EXPECT_EQ(scheduler_.block_on(ordered.call(Order::Reserve())).value(), 3);
+  EXPECT_EQ(count("desk"), 3);
+}
+
 TEST_F(GuideServersTest, a_second_release_finds_what_the_first_one_stored) {
   {
     semper::Host first(*shop_);

@@ -50,7 +50,10 @@ struct Order {
   struct Missing {
     using Reply = std::int64_t;  // how much the stock lacks for it
   };
-  using Messages = semper::Messages<Place, Pay, Cancel, Missing>;
+  struct Reserve {
+    using Reply = std::int64_t;  // what is left of the article
+  };
+  using Messages = semper::Messages<Place, Pay, Cancel, Missing, Reserve>;
 
   Order(std::shared_ptr<PaymentProvider> provider, std::function<void(const std::string&)> notify)
       : provider_(std::move(provider)), notify_(std::move(notify)) {}
@@ -80,6 +83,13 @@ struct Order {
     const auto there = co_await semper::value(context.state_of(stock));
     const std::int64_t available = there ? there->available : 0;
     co_return std::max<std::int64_t>(state.amount - available, 0);
+  }
+
+  semper::Async<std::int64_t> handle_call(const Reserve&, State& state, semper::Context& context) {
+    const auto stock = semper::ref<Stock>(context.tenant(), state.article);
+    const semper::CallOptions once{.key = semper::IdempotencyKey{context.id().id}};
+    const Stock::Reserve wanted{state.amount};
+    co_return co_await stock.call(wanted, once);
   }
 
   semper::Reply<std::int64_t> handle_call(const Cancel&, State& state, semper::Context& context) {

@@ -159,16 +159,16 @@ std::shared_ptr<void> Cancellable::surrender() {
   return given_up;
 }
 
-Task<bool> run_until(Clock& clock, MonotonicTime deadline, Task<void> work) {
-  const Executor executor = co_await asio::this_coro::executor;
+Task<bool> run_until(Clock& clock, MonotonicTime deadline, Task<void> work, TagPointer tag) {
+  Executor serial = serial_executor(co_await asio::this_coro::executor);
+  if (tag) serial = with_tag(serial, std::move(tag));
   auto passed = std::make_shared<std::atomic<bool>>(false);
   CancellableDeadline until;
   until.clock = &clock;
   until.when = deadline;
   until.on_passed = [passed] { passed->store(true); };
   auto task = std::make_shared<Cancellable>();
-  auto running =
-      Cancellable::run(task, serial_executor(executor), std::move(work), std::move(until));
+  auto running = Cancellable::run(task, std::move(serial), std::move(work), std::move(until));
   co_await std::move(running);
   co_return passed->load();
 }

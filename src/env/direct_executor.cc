@@ -2,6 +2,8 @@
 
 #include <typeinfo>
 
+#include "semper/env/internal/tagged_executor.h"
+
 namespace semper {
 namespace {
 
@@ -53,7 +55,7 @@ asio::execution_context& DirectExecutor::query(asio::execution::context_t) const
     DirectExecutor().query(asio::execution::context);
 
 bool is_direct(const Executor& executor) noexcept {
-  return executor.target_type() == typeid(DirectExecutor);
+  return internal::without_tag(executor).target_type() == typeid(DirectExecutor);
 }
 
 }  // namespace semper

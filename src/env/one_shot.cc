@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "semper/base/assert.h"
+#include "semper/env/internal/tagged_executor.h"
 
 namespace semper::internal {
 namespace {
@@ -81,7 +82,8 @@ bool runs_in_this_thread(const Executor& executor) noexcept {
          executor.target<Target>()->running_in_this_thread();
 }
 
-bool runs_here(const Executor& executor) noexcept {
+bool runs_here(const Executor& any) noexcept {
+  const Executor& executor = without_tag(any);
   using Untracked = asio::io_context::executor_type;
   using Tracked =
       decltype(asio::prefer(std::declval<Untracked>(), asio::execution::outstanding_work.tracked));

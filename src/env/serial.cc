@@ -1,6 +1,9 @@
 #include "semper/env/serial.h"
 
+#include <utility>
+
 #include "semper/env/direct_executor.h"
+#include "semper/env/internal/tagged_executor.h"
 
 namespace semper {
 namespace {
@@ -26,7 +29,9 @@ Executor serial_executor(const Executor& executor) {
   if (is_direct(executor)) return executor;
   auto& context = asio::query(executor, asio::execution::context_as<asio::execution_context&>);
   if (asio::has_service<SingleThread>(context)) return executor;
-  return asio::make_strand(executor);
+  Executor strand = asio::make_strand(internal::without_tag(executor));
+  auto tag = internal::tag_of(executor);
+  return tag ? internal::with_tag(strand, std::move(tag)) : strand;
 }
 
 void declare_single_threaded(asio::execution_context& context) {

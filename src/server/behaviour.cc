@@ -8,6 +8,10 @@ Result<Handled> Behaviour::handle_dead_letter(const DeadLetterInfo&, void*, Cont
   return fail(ErrorKind::unsupported, type() + " has no handle_dead_letter");
 }
 
+Result<Handled> Behaviour::handle_expiry(void*, Context&) {
+  return fail(ErrorKind::unsupported, type() + " has no handle_expiry");
+}
+
 Error upgrade_error(const Error& why, const EntityId& id, std::uint32_t from, std::uint32_t to) {
   return why.in("upgrade of the state of " + id.to_string() + " from version " +
                 std::to_string(from) + " to " + std::to_string(to));

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "semper/env/fork.h"
+#include "semper/env/internal/tagged_executor.h"
 #include "semper/env/scheduler.h"
 
 namespace semper::sync::internal {
@@ -20,22 +21,30 @@ struct Background {
 
 constinit std::atomic<Background*> current{nullptr};
 
+// A callback that may block, handle_locked, goes on in what it waits for here.
+Executor on_account_of_this_thread(const Executor& executor) {
+  auto tag = semper::internal::tag_in_this_thread();
+  return tag ? semper::internal::with_tag(executor, std::move(tag)) : executor;
+}
+
 }  // namespace
 
 Result<Executor> background(const char* what) {
   SEMPER_TRY_STATUS(check_may_block(what));
   Background* found = current;
-  if (found != nullptr && !found->fork.is_foreign()) return found->scheduler.executor();
+  if (found != nullptr && !found->fork.is_foreign()) {
+    return on_account_of_this_thread(found->scheduler.executor());
+  }
   try {
     auto made = std::make_unique<Background>();
     if (current.compare_exchange_strong(found, made.get())) {
-      return made.release()->scheduler.executor();
+      return on_account_of_this_thread(made.release()->scheduler.executor());
     }
   } catch (const std::system_error& caught) {
     return fail(ErrorKind::exhausted,
                 std::string("semper::sync cannot start its thread: ") + caught.what());
   }
-  return found->scheduler.executor();
+  return on_account_of_this_thread(found->scheduler.executor());
 }
 
 std::string describe(Duration span) {

@@ -23,15 +23,18 @@
 //   handle_locked(const M&, State&, LockedContext&)  after lock(): Reply<M::Reply>, Outcome or void
 //   handle_dead_letter(const DeadLetterInfo&, State&, Context&)   void or Outcome: a message of
 //                                                    this entity was set aside (dead_letter_info.h)
+//   handle_expiry(State&, Context&)                  void or Outcome: nobody sent this entity
+//                                                    anything for kExpireAfter, and it is removed
+//                                                    with this commit
 //   terminate(const State&, const std::string&)      after stop(reason), when it has committed
 //
-// All callbacks named handle_..., except handle_dead_letter, may wait: they then return an
-// asio::awaitable of the type above (Task; or Async<M::Reply>, Async<void>). handle_locked may wait
-// for as long as it takes, outside any transaction. The others wait inside their transaction, for
-// reads of ctx.transaction() and of other entities (Context::state_of) or for an asynchronous
-// library, and meanwhile the entity does nothing else. They run on the executor that runs the
-// entity, for at most four fifths of Limits::transaction_duration. Then they are cancelled, and the
-// message has failed.
+// All callbacks named handle_..., except handle_dead_letter and handle_expiry, may wait: they then
+// return an asio::awaitable of the type above (Task; or Async<M::Reply>, Async<void>).
+// handle_locked may wait for as long as it takes, outside any transaction. The others wait inside
+// their transaction, for reads of ctx.transaction() and of other entities (Context::state_of) or
+// for an asynchronous library, and meanwhile the entity does nothing else. They run on the executor
+// that runs the entity, for at most four fifths of Limits::transaction_duration. Then they are
+// cancelled, and the message has failed.
 //
 // A callback takes time and chance from its Context (now(), random()), not from the system: then
 // every run of it within a transaction sees the same time, and a simulation repeats it from a seed.
@@ -52,6 +55,15 @@
 //                             when a new one is added. Not set: all stay.
 //   kDeadLettersKeptFor       a std::chrono duration: older letters are removed then. Not set: they
 //                             stay.
+//   kExpireAfter              a std::chrono duration, kExpireAfterMinimum or longer: an entity that
+//                             nobody sent a message for this long is removed, once, as by kill; its
+//                             next message begins with init. Not set: entities stay. A message
+//                             postpones it, a timer's tick does not. It happens up to a sixteenth
+//                             of that time later; never while messages, a lock or idempotency keys
+//                             are there, nor, unless the next two say so,
+//   bool kExpireWithTimers    while timers are pending,
+//   bool kExpireWithDeadLetters  or dead letters are kept. An entity whose handle_expiry fails
+//                             stays, and is asked again after kExpireAfter.
 //   int kStateVersion         with upgrade(int from, BytesView old): states of another form, and
 //   bool kDropsUnknownFields  programs of two releases on one store. Both: docs/guide-servers.md,
 //                             "State, and how it changes over the years".
@@ -65,10 +77,12 @@
 // on the same behaviour object. Source of the idea: Erlang's gen_server, dgen's dgen_server.
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <tuple>
 
 #include "semper/base/result.h"
+#include "semper/base/time.h"
 #include "semper/server/context.h"
 #include "semper/server/dead_letter_info.h"
 #include "semper/server/internal/callback_result.h"
@@ -76,6 +90,8 @@
 #include "semper/server/reply.h"
 
 namespace semper {
+
+inline constexpr Duration kExpireAfterMinimum = std::chrono::seconds(1);
 
 template <class... M>
 struct Messages {
@@ -104,6 +120,11 @@ template <class B>
 concept HandlesDeadLetter = requires(B& b, const DeadLetterInfo& l, typename B::State& s,
                                      Context& c) {
   b.handle_dead_letter(l, s, c);
+};
+
+template <class B>
+concept HandlesExpiry = requires(B& b, typename B::State& s, Context& c) {
+  b.handle_expiry(s, c);
 };
 
 template <class B>

@@ -29,6 +29,10 @@ struct CastOptions {
   std::optional<IdempotencyKey> key = std::nullopt;
 };
 
+// Entities that may wait for each other in a chain of calls: A's callback calls B, whose callback
+// calls C, and so on. A longer chain gets `exhausted`.
+inline constexpr std::size_t kCallChainMaximum = 32;
+
 // Writes of any kind in one transaction, beyond which cast_in cannot number its messages.
 inline constexpr std::size_t kCastInOperations = 65'000;
 

@@ -53,6 +53,7 @@ struct HostStatistics {
   std::uint64_t takeovers = 0;  // locks taken from holders that were gone
   // How often entities were left to newer hosts.
   std::uint64_t left_alone = 0;
+  std::uint64_t expired = 0;  // entities removed because nobody sent them anything (kExpireAfter)
 };
 
 class Host {

@@ -40,12 +40,22 @@
 //   invalid_argument  the id, or a message over the store's value limit: send another
 //   retry             the queue, or what this process has to send, is full: slow down, send later
 //   exhausted         more than one transaction takes, or a bound of the entity: send less
-//   unsupported       only a newer program can serve it, or the message is unknown: update this one
+//   unsupported       only a newer program can serve it, or the message is unknown: update this
+//                     one; or a call of a callback would wait for itself (below)
 //   corrupt           the entity is parked: docs/operations.md, "Parked entities"
 //   internal          a callback failed; after the queue, the message is a dead letter: see there
 //   conflict          of priority calls: others kept changing the entity: call again
 //   cancelled         the calling coroutine was, before the message was handed over
 //   closed, io        the store was closed, or has failed for good: open it again
+//
+// In a callback that may wait (behaviour.h), and in handle_locked, a call carries the chain of
+// calls that it is part of, from host to host. If the entity that it is for waits in that chain,
+// the call would wait for itself, so it ends at once with `unsupported`, naming the chain
+// ("Bank/a -> Bank/b -> Bank/a"); send a message with Context::cast instead. The same holds for
+// casts and priority messages to an entity whose callback waits within its transaction; those to
+// one that waits in handle_locked are sent. Longer chains than kCallChainMaximum get `exhausted`.
+// Not found: two chains that wait for each other's entities, which end with their timeouts; and
+// calls that leave the store.
 // Threads: any; a Ref is a cheap value.
 // Source of the idea: dgen_server:call/cast/cast_k/priority_call/kill.
 #pragma once

@@ -40,8 +40,8 @@ Async<void> enqueue(Transaction& transaction, const Tenant& tenant, const Entity
   enqueuer.to(keys);
   internal::KeyBook book;
   const internal::KeyBook::Place place{transaction, transaction, tenant.prefix()};
-  for (const auto& [event, content, caller, tick, key] : messages) {
-    enqueuer.add(event, content, caller, tick.get(), key.get());
+  for (const auto& [event, content, caller, tick, key, chain] : messages) {
+    enqueuer.add(event, content, caller, tick.get(), key.get(), chain.get());
     if (!key) continue;
     const internal::KeyAddress address{id, content.name, key->text};
     SEMPER_CO_TRY_STATUS(co_await book.look(place, address, internal::KeyBook::Loaded::no));

@@ -25,10 +25,11 @@ void Enqueuer::to(const EntityKeys& keys) {
 }
 
 void Enqueuer::add(Event event, const RawMessage& message, const ReplyToken& caller,
-                   const TickRecord* tick, const MessageKey* key) {
-  const std::size_t size = queued_size(message, caller) + queued_size(key);
+                   const TickRecord* tick, const MessageKey* key, const CallChain* chain) {
+  std::size_t size = queued_size(message, caller) + queued_size(key);
+  if (chain != nullptr) size += chain->size_bytes();
   if (segment_.count() > 0 && segment_.size_bytes() + size > kSegmentBytes) close_segment();
-  segment_.add(event, message, caller, tick, key);
+  segment_.add(event, message, caller, tick, key, chain);
   ++added_;
 }
 
@@ -62,9 +63,11 @@ std::size_t queued_size(const MessageKey* key) {
   return key == nullptr ? 0 : key->text.size() + kKeyOverheadBytes;
 }
 
-Status check_message_size(const RawMessage& message, const ReplyToken& caller,
-                          const Limits& limits) {
-  if (queued_size(message, caller) + kDeadLetterRoomBytes <= limits.value_bytes) return {};
+Status check_message_size(const RawMessage& message, const ReplyToken& caller, const Limits& limits,
+                          const CallChain* chain) {
+  const std::size_t of_chain = chain == nullptr ? 0 : chain->size_bytes();
+  const std::size_t size = queued_size(message, caller) + of_chain;
+  if (size + kDeadLetterRoomBytes <= limits.value_bytes) return {};
   return fail(ErrorKind::exhausted, Limit{"value_bytes", limits.value_bytes},
               "message " + message.name + " of " + std::to_string(message.payload.size()) +
                   " bytes is over the store's limit value_bytes = " +

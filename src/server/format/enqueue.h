@@ -28,7 +28,8 @@ class Enqueuer {
   // What is added from now on goes to this entity's queue. The keys are borrowed until end_queue().
   void to(const EntityKeys& keys);
   void add(Event event, const RawMessage& message, const ReplyToken& caller = {},
-           const TickRecord* tick = nullptr, const MessageKey* key = nullptr);
+           const TickRecord* tick = nullptr, const MessageKey* key = nullptr,
+           const CallChain* chain = nullptr);
   // Nothing more goes there. Also done by to() and finish().
   void end_queue();
 
@@ -52,7 +53,7 @@ std::size_t queued_size(const RawMessage& message, const ReplyToken& caller = {}
 std::size_t queued_size(const MessageKey* key);
 
 // Error exhausted where a message cannot be stored in one value.
-Status check_message_size(const RawMessage& message, const ReplyToken& caller,
-                          const Limits& limits);
+Status check_message_size(const RawMessage& message, const ReplyToken& caller, const Limits& limits,
+                          const CallChain* chain = nullptr);
 
 }  // namespace semper::internal

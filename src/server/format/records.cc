@@ -21,6 +21,10 @@ constexpr std::uint64_t kTickFields = 6;
 constexpr std::uint64_t kKeyedCastKind = 4;
 constexpr std::uint64_t kKeyedCallKind = 5;
 constexpr std::uint64_t kKeyFields = 3;
+// A call that a callback waits for: behind the call's elements the key's, or null, and the chain.
+constexpr std::uint64_t kChainedCallKind = 6;
+constexpr std::uint64_t kChainedCallElements = kCallElements + 2;
+constexpr std::uint64_t kLinkFields = 4;
 // Elements of a header before the state, which follows where it is not in chunks.
 constexpr std::uint64_t kHeaderElements = 5;
 // Elements of a dead letter without attempts.
@@ -87,10 +91,68 @@ bool read_key(cbor::Reader& reader, QueuedMessage& message) {
   return true;
 }
 
+void write_chain(cbor::Writer& writer, const CallChain& chain) {
+  writer.array(chain.links.size());
+  for (const auto& link : chain.links) {
+    writer.array(kLinkFields);
+    writer.bytes(link.tenant_prefix);
+    writer.text(link.id.type);
+    writer.text(link.id.id);
+    writer.boolean(link.is_locked);
+  }
+}
+
+// As read_tick.
+bool read_link(cbor::Reader& reader, CallLink& link) {
+  std::uint64_t fields = 0;
+  BytesView prefix;
+  std::string_view type;
+  std::string_view id;
+  bool ok = reader.read_array(fields) &&
+            (fields >= kLinkFields || reader.fail("a link of too few fields")) &&
+            reader.read_bytes(prefix) && reader.read_text(type) && reader.read_text(id) &&
+            reader.read_boolean(link.is_locked);
+  for (std::uint64_t i = kLinkFields; ok && i < fields; ++i) ok = reader.skip();
+  if (!ok) return false;
+  link.tenant_prefix = prefix;
+  link.id = {std::string(type), std::string(id)};
+  return true;
+}
+
+bool read_chain(cbor::Reader& reader, QueuedMessage& message) {
+  std::uint64_t links = 0;
+  if (!reader.read_array(links)) return false;
+  CallChain chain;
+  chain.links.reserve(links);  // read_array promises as many bytes
+  for (std::uint64_t i = 0; i < links; ++i) {
+    if (!read_link(reader, chain.links.emplace_back())) return false;
+  }
+  message.chain = std::make_shared<const CallChain>(std::move(chain));
+  return true;
+}
+
+void write_chained_call(cbor::Writer& writer, const RawMessage& message, const ReplyToken& caller,
+                        const MessageKey* key, const CallChain& chain) {
+  writer.array(kChainedCallElements);
+  writer.unsigned_integer(kChainedCallKind);
+  writer.text(message.name);
+  writer.bytes(message.payload);
+  writer.bytes(caller.session);
+  writer.unsigned_integer(caller.number);
+  if (key != nullptr) {
+    write_key(writer, *key);
+  } else {
+    writer.null();
+  }
+  write_chain(writer, chain);
+}
+
 void write_message(cbor::Writer& writer, Event event, const RawMessage& message,
-                   const ReplyToken& caller, const TickRecord* tick, const MessageKey* key) {
+                   const ReplyToken& caller, const TickRecord* tick, const MessageKey* key,
+                   const CallChain* chain) {
   if (tick != nullptr) return write_tick(writer, message, *tick);
   const bool call = event == Event::call;
+  if (call && chain != nullptr) return write_chained_call(writer, message, caller, key, *chain);
   std::uint64_t kind = static_cast<std::uint64_t>(event);
   if (key != nullptr) kind = call ? kKeyedCallKind : kKeyedCastKind;
   writer.array((call ? kCallElements : kCastElements) + (key != nullptr ? 1 : 0));
@@ -114,13 +176,15 @@ bool read_message(cbor::Reader& reader, QueuedMessage& message) {
     return false;
   }
   const bool keyed = event == kKeyedCallKind || event == kKeyedCastKind;
-  const bool call = event == 0 || event == kKeyedCallKind;
+  const bool chained = event == kChainedCallKind;
+  const bool call = event == 0 || event == kKeyedCallKind || chained;
   message.event = call ? Event::call : Event::cast;
   message.content.name = name;
   message.content.payload = payload;
   if (event == kTickKind && elements == kTickElements) return read_tick(reader, message);
-  const std::uint64_t wanted = (call ? kCallElements : kCastElements) + (keyed ? 1 : 0);
-  if (elements != wanted || (event > 1 && !keyed)) {
+  std::uint64_t wanted = (call ? kCallElements : kCastElements) + (keyed ? 1 : 0);
+  if (chained) wanted = kChainedCallElements;
+  if (elements != wanted || (event > 1 && !keyed && !chained)) {
     return reader.fail("a queued message of no known kind");
   }
   if (call) {
@@ -128,7 +192,9 @@ bool read_message(cbor::Reader& reader, QueuedMessage& message) {
     if (!reader.read_bytes(session) || !reader.read_unsigned(message.caller.number)) return false;
     message.caller.session = session;
   }
-  return !keyed || read_key(reader, message);
+  if (!chained) return !keyed || read_key(reader, message);
+  const bool has_key = reader.peek() != cbor::Kind::null;
+  return (has_key ? read_key(reader, message) : reader.read_null()) && read_chain(reader, message);
 }
 
 // An array of exactly so many elements.
@@ -168,6 +234,16 @@ Error damaged(const cbor::Reader& reader, std::string_view what) {
 }
 
 }  // namespace
+
+std::size_t CallChain::size_bytes() const {
+  constexpr std::size_t kLinkOverheadBytes = 16;
+  std::size_t size = kLinkOverheadBytes;
+  for (const auto& link : links) {
+    size += link.tenant_prefix.size() + link.id.type.size() + link.id.id.size();
+    size += kLinkOverheadBytes;
+  }
+  return size;
+}
 
 Bytes Header::encode() const {
   Bytes out;
@@ -249,9 +325,9 @@ Result<Header> Header::decode(BytesView bytes) {
 }
 
 void SegmentWriter::add(Event event, const RawMessage& message, const ReplyToken& caller,
-                        const TickRecord* tick, const MessageKey* key) {
+                        const TickRecord* tick, const MessageKey* key, const CallChain* chain) {
   cbor::Writer writer(body_);
-  write_message(writer, event, message, caller, tick, key);
+  write_message(writer, event, message, caller, tick, key, chain);
   ++count_;
 }
 
@@ -334,8 +410,9 @@ Bytes encode_dead_letter(const DeadLetterRecord& record) {
   cbor::Writer writer(out);
   const bool counted = record.attempts > 0;
   writer.array(counted ? kLetterElements + 2 : kLetterElements);
-  const auto& [event, content, caller, tick, key] = record.message;
-  write_message(writer, event, content, caller, tick.get(), key.get());
+  // Nobody waits for it any more.
+  const auto& [event, content, caller, tick, key, chain] = record.message;
+  write_message(writer, event, content, caller, tick.get(), key.get(), nullptr);
   writer.text(readable(record.reason, kDeadLetterReasonBytes));
   writer.integer(record.time_ms);
   if (!counted) return out;

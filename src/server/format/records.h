@@ -10,6 +10,7 @@
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
+#include "semper/server/entity_id.h"
 #include "semper/server/message.h"
 #include "semper/server/message_info.h"
 #include "semper/store/limits.h"
@@ -65,6 +66,24 @@ struct MessageKey {
   friend bool operator==(const MessageKey&, const MessageKey&) = default;
 };
 
+// An entity whose callback waits for a call of its own to end.
+struct CallLink {
+  Bytes tenant_prefix;
+  EntityId id;
+  bool is_locked = false;  // in handle_locked; else in its transaction
+
+  friend bool operator==(const CallLink&, const CallLink&) = default;
+};
+// Those that wait for a call, first first (server/send/call_chain.h).
+struct CallChain {
+  std::vector<CallLink> links;
+
+  // What it takes in a segment, at most.
+  std::size_t size_bytes() const;
+  friend bool operator==(const CallChain&, const CallChain&) = default;
+};
+using ChainPointer = std::shared_ptr<const CallChain>;
+
 // A message as it lies in a queue.
 struct QueuedMessage {
   Event event = Event::cast;  // or a call
@@ -72,13 +91,15 @@ struct QueuedMessage {
   ReplyToken caller;                                 // calls only
   std::shared_ptr<const TickRecord> tick = nullptr;  // casts of timers only
   std::shared_ptr<const MessageKey> key = nullptr;   // where it was sent with one; ticks have none
+  ChainPointer chain = nullptr;                      // of calls that callbacks wait for
 };
 
 // (1, type, id, 2, stamp): an array of messages.
 class SegmentWriter {
  public:
   void add(Event event, const RawMessage& message, const ReplyToken& caller,
-           const TickRecord* tick = nullptr, const MessageKey* key = nullptr);
+           const TickRecord* tick = nullptr, const MessageKey* key = nullptr,
+           const CallChain* chain = nullptr);
   std::size_t size_bytes() const { return body_.size(); }
   std::uint32_t count() const { return count_; }
   Bytes finish();

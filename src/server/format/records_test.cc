@@ -317,5 +317,46 @@ TEST(Records, a_length_that_the_bytes_cannot_hold_takes_no_memory) {
             ErrorKind::corrupt);
 }
 
+TEST(Records, a_call_of_a_callback_says_who_waits_for_it) {
+  CallChain chain;
+  chain.links.push_back({"tenant", {"Bank", "a"}, false});
+  chain.links.push_back({"", {"Bank", "b"}, true});
+  const MessageKey key{"request", 1000, Bytes(16, 'f')};
+  const ReplyToken caller{"12345678", 7};
+  const RawMessage message{"Move", Bytes(1, '\xf6')};
+  SegmentWriter writer;
+  writer.add(Event::call, message, caller, nullptr, nullptr, &chain);
+  writer.add(Event::call, message, caller, nullptr, &key, &chain);
+  writer.add(Event::call, message, caller);
+  EXPECT_LE(writer.size_bytes(), 2 * chain.size_bytes() + 200);
+  const auto read = decode_segment(writer.finish());
+  ASSERT_TRUE(read) << read.error().to_string();
+  ASSERT_EQ(read->size(), 3u);
+  for (const auto& one : *read) {
+    EXPECT_EQ(one.event, Event::call);
+    EXPECT_EQ(one.caller, caller);
+    EXPECT_EQ(one.content.name, "Move");
+  }
+  ASSERT_TRUE((*read)[0].chain && (*read)[1].chain && (*read)[1].key);
+  EXPECT_EQ(*(*read)[0].chain, chain);
+  EXPECT_EQ(*(*read)[1].chain, chain);
+  EXPECT_EQ(*(*read)[1].key, key);
+  EXPECT_FALSE((*read)[0].key);
+  EXPECT_FALSE((*read)[2].chain);
+}
+
+TEST(Records, a_chain_that_is_cut_off_is_corrupt) {
+  CallChain chain;
+  chain.links.push_back({"tenant", {"Bank", "a"}, false});
+  SegmentWriter writer;
+  writer.add(Event::call, {"Move", Bytes(1, '\xf6')}, {"12345678", 7}, nullptr, nullptr, &chain);
+  const Bytes whole = writer.finish();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    const auto read = decode_segment(BytesView(whole).substr(0, size));
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().kind(), ErrorKind::corrupt);
+  }
+}
+
 }  // namespace
 }  // namespace semper::internal

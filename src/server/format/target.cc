@@ -19,4 +19,12 @@ Target::Target(Tenant of, EntityId entity)
       valid(tenant.store() ? id.validate() : Status(fail(tenant.store().error()))),
       keys(tenant.prefix(), valid ? id : nobody()) {}
 
+// A URL without a path names nothing that another handle could open.
+bool is_one_store(const Store& a, const Store& b) {
+  if (a == b) return true;
+  if (a.url() != b.url()) return false;
+  const auto url = StoreUrl::parse(a.url());
+  return url && !url->path.empty();
+}
+
 }  // namespace semper::internal

@@ -20,4 +20,7 @@ struct Target {
   const Store& store() const { return *tenant.store(); }
 };
 
+// Whether two handles are of the same store.
+bool is_one_store(const Store& a, const Store& b);
+
 }  // namespace semper::internal

@@ -67,7 +67,15 @@ std::optional<std::string_view> TimerBook::message_of(const std::string& name) c
   return found->second.now->spec.message.name;
 }
 
+std::optional<std::int64_t> TimerBook::due_of(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end() || !found->second.now) return std::nullopt;
+  return found->second.now->next_ms;
+}
+
 void TimerBook::set(Entry& entry, TimerRequest request, std::int64_t now_ms) {
+  const auto& enough = request.unless_due_from_ms;
+  if (enough && entry.now && entry.now->next_ms >= *enough) return;
   const bool is_same = entry.now && is_same_timer(entry.now->spec, *request.spec);
   if (is_same && !SEMPER_MUTANT("server_timer_set_again_moves_its_anchor")) return;
   entry.now = begin_timer(std::move(request), now_ms);
@@ -198,7 +206,9 @@ Async<void> TimerBook::count(Place place) const {
   if (more > 0) {
     SEMPER_CO_TRY(const auto raw,
                   co_await place.reader.get(place.keys.timer_count(), ReadMode::snapshot));
-    if (counter_value(raw) + static_cast<std::uint64_t>(more) > kTimersPerEntity) {
+    // The host's own finds room in any case: no message fails for it.
+    const std::size_t most = kTimersPerEntity + entries_.count(std::string(kExpiryTimer));
+    if (counter_value(raw) + static_cast<std::uint64_t>(more) > most) {
       co_return fail(too_many_timers());
     }
   }

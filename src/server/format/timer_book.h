@@ -41,6 +41,8 @@ class TimerBook {
   bool knows(const std::string& name) const { return entries_.contains(name); }
   // The name of its message, where there is such a timer.
   std::optional<std::string_view> message_of(const std::string& name) const;
+  // When it is due next, where there is such a timer.
+  std::optional<std::int64_t> due_of(const std::string& name) const;
   bool is_empty() const { return entries_.empty(); }
 
   // The requests take effect for what comes next; they are taken away.

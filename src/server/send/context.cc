@@ -7,6 +7,7 @@
 #include "server/format/idempotency.h"
 #include "server/format/orders.h"
 #include "server/format/replies.h"
+#include "server/format/target.h"
 #include "server/format/timers.h"
 #include "server/send/send_counts.h"
 
@@ -32,17 +33,9 @@ void Context::answer(const ReplyToken& to, Bytes encoded) {
 
 namespace {
 
-// A URL without a path names nothing that another handle could open.
-bool is_one_store(const Store& a, const Store& b) {
-  if (a == b) return true;
-  if (a.url() != b.url()) return false;
-  const auto url = StoreUrl::parse(a.url());
-  return url && !url->path.empty();
-}
-
 Status check_tenant(const Tenant& own, const Tenant& other) {
   if (!other.store()) return fail(other.store().error());
-  if (is_one_store(*own.store(), *other.store())) return {};
+  if (internal::is_one_store(*own.store(), *other.store())) return {};
   return fail(ErrorKind::invalid_argument,
               "it is in another store, " + other.store()->url() + ", than this entity, " +
                   own.store()->url() +
@@ -118,6 +111,9 @@ void Context::request_timer(std::string_view name, Result<internal::TimerSpec> s
   auto& sends = *fields_.sends;
   if (sends.refused) return;
   Status possible = internal::check_timer_name(name);
+  if (possible && name == internal::kExpiryTimer) {
+    possible = fail(ErrorKind::invalid_argument, "the name is that of a timer of the host's own");
+  }
   if (possible && !spec) possible = fail(spec.error());
   if (!possible) {
     sends.refused = possible.error().in("timer " + to_printable(name, 64));

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 
+#include "semper/env/internal/tagged_executor.h"
 #include "semper/env/one_shot.h"
 
 namespace semper::internal {
@@ -28,7 +29,7 @@ class Loop {
   Loop() = default;
   // Of an executor whose execution context is there.
   explicit Loop(const Executor& executor)
-      : executor_(asio::prefer(executor, asio::execution::outstanding_work.untracked)),
+      : executor_(asio::prefer(without_tag(executor), asio::execution::outstanding_work.untracked)),
         context_(context_of(executor)),
         registry_(WaiterRegistry::of(
             asio::query(executor, asio::execution::context_as<asio::execution_context&>))) {}

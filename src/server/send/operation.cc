@@ -41,7 +41,8 @@ Task<void> enqueue(std::shared_ptr<Enqueued> enqueued) {
   auto& [publishers, to, operation, until_the_end] = *enqueued;
   if (operation.event == Event::call) {
     operation.done.set(co_await publishers.sessions->call(to, std::move(operation.messages.front()),
-                                                          operation.deadline, operation.key));
+                                                          operation.deadline, operation.key,
+                                                          operation.chain));
     co_return;
   }
   std::shared_ptr<KeyedSend> keyed;

@@ -22,6 +22,7 @@ struct Operation {
   MonotonicTime deadline = kNever;   // of calls
   const void* loop = nullptr;        // of the coroutine that waits: its execution context
   std::shared_ptr<const MessageKey> key = nullptr;  // of the one message, where it has one
+  ChainPointer chain = nullptr;                     // a callback waits for it
 };
 
 // Puts operations into the durable queue, on that loop; they are answered from there. Those whose

@@ -53,9 +53,10 @@ Async<void> Outbox::publish_keyed(Publication publication) {
 
 Async<void> Outbox::call(std::shared_ptr<const Target> target, RawMessage message,
                          ReplyToken caller, std::vector<KeyValue> alongside,
-                         std::shared_ptr<KeyedSend> keyed) {
+                         std::shared_ptr<KeyedSend> keyed, ChainPointer chain) {
   Publication publication;
   publication.keyed = std::move(keyed);
+  publication.chain = std::move(chain);
   publication.target = std::move(target);
   publication.event = Event::call;
   publication.messages.push_back(std::move(message));
@@ -67,10 +68,12 @@ Async<void> Outbox::call(std::shared_ptr<const Target> target, RawMessage messag
 Async<void> Outbox::publish(Publication publication) {
   const auto& limits = store_.limits();
   for (const auto& message : publication.messages) {
-    SEMPER_CO_TRY_STATUS(check_message_size(message, publication.caller, limits));
+    SEMPER_CO_TRY_STATUS(
+        check_message_size(message, publication.caller, limits, publication.chain.get()));
     publication.size_bytes += queued_size(message, publication.caller);
   }
   if (publication.keyed) publication.size_bytes += queued_size(publication.keyed->key.get());
+  if (publication.chain) publication.size_bytes += publication.chain->size_bytes();
   if (publication.size_bytes > limits.transaction_bytes / 2) {
     co_return fail(too_many_bytes(publication.size_bytes, limits));
   }
@@ -380,7 +383,9 @@ Async<void> Outbox::commit(const Store& store, const Publications& batch) {
         if (keyed && !keyed->is_sent) continue;
         for (const auto& message : publication->messages) {
           const MessageKey* const with = keyed ? keyed->key.get() : nullptr;
-          enqueuer.add(publication->event, message, publication->caller, nullptr, with);
+          const CallChain* of_chain = publication->chain.get();
+          if (SEMPER_MUTANT("server_call_chain_ends_at_its_host")) of_chain = nullptr;
+          enqueuer.add(publication->event, message, publication->caller, nullptr, with, of_chain);
           if (SEMPER_MUTANT("server_batch_of_casts_cut_short")) break;
         }
       }

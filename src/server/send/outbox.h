@@ -44,6 +44,7 @@ struct Publication {
   OneShot<Status> done;
   std::size_t size_bytes = 0;
   std::shared_ptr<KeyedSend> keyed = nullptr;  // of one message with a key
+  ChainPointer chain = nullptr;                // of a call
   Loop loop = {};                              // of the coroutine that waits
   bool refused = false;                        // answered already
 };
@@ -57,7 +58,8 @@ class Outbox : public std::enable_shared_from_this<Outbox> {
   Async<void> cast(std::shared_ptr<const Target> target, std::vector<RawMessage> messages,
                    std::shared_ptr<KeyedSend> keyed);
   Async<void> call(std::shared_ptr<const Target> target, RawMessage message, ReplyToken caller,
-                   std::vector<KeyValue> alongside, std::shared_ptr<KeyedSend> keyed);
+                   std::vector<KeyValue> alongside, std::shared_ptr<KeyedSend> keyed,
+                   ChainPointer chain);
 
   // Within a transaction of somebody's own, which sends them with its commit.
   Async<void> cast_in(Transaction& transaction, std::shared_ptr<const Target> target,

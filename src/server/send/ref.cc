@@ -5,6 +5,7 @@
 
 #include "semper/env/cancellation.h"
 #include "server/admin/administration.h"
+#include "server/send/call_chain.h"
 #include "server/send/delayed.h"
 #include "server/send/operation.h"
 #include "server/send/outbox.h"
@@ -15,6 +16,8 @@ namespace semper {
 namespace {
 
 using internal::Operation;
+using internal::Sent;
+using internal::without_tag;
 using RoutePointer = std::shared_ptr<const internal::Route>;
 
 // A wait that was cut off says nothing about the message, which is on its way.
@@ -42,11 +45,13 @@ static_assert(std::is_trivially_destructible_v<CastOptions>);
 Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key key) {
   const auto& target = route->target;
   SEMPER_CO_TRY_STATUS(route->usable());
+  const Executor from = co_await asio::this_coro::executor;
+  SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::call));
   const MonotonicTime deadline = target.store().env().clock->after(timeout);
   const auto server = route->local_server();
   if (!server) {
-    auto answer = co_await run_through(
-        route->publishers.sessions->call(target_of(route), std::move(message), deadline, key));
+    auto answer = co_await run_through(route->publishers.sessions->call(
+        target_of(route), std::move(message), deadline, key, chain));
     if (!answer) co_return fail(left_open(answer.error(), target));
     co_return answer;
   }
@@ -54,8 +59,8 @@ Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key 
   auto done = operation.done;
   operation.messages.push_back(std::move(message));
   operation.key = std::move(key);
-  const auto executor = co_await asio::this_coro::executor;
-  SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), executor));
+  operation.chain = std::move(chain);
+  SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), without_tag(from)));
   // The only wait, and nothing after it: run_through would only cost.
   auto answer = co_await done.wait_until(*target.store().env().clock, deadline);
   co_return outcome(std::move(answer), target);
@@ -65,12 +70,14 @@ Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) 
   const auto& target = route->target;
   SEMPER_CO_TRY_STATUS(route->usable());
   if (messages.empty()) co_return Status{};
+  const Executor from = co_await asio::this_coro::executor;
+  SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::cast));
   if (const auto server = route->local_server()) {
     Operation operation{Event::cast, false, std::move(messages), {}, kNever};
     auto done = operation.done;
     operation.key = std::move(key);
-    const auto executor = co_await asio::this_coro::executor;
-    SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), executor));
+    operation.chain = std::move(chain);
+    SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), without_tag(from)));
     auto answer = co_await done.wait();
     SEMPER_CO_TRY_STATUS(outcome(std::move(answer), target));
     co_return Status{};
@@ -99,12 +106,14 @@ Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Durat
                    "priority messages run in this process, and no host in it serves type " +
                        target.id.type + "; make one that does, or send a call or cast");
   }
+  const Executor from = co_await asio::this_coro::executor;
+  SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::priority));
   const MonotonicTime deadline = target.store().env().clock->after(timeout);
   Operation operation{event, true, {}, {}, deadline};
   auto done = operation.done;
   operation.messages.push_back(std::move(message));
-  const auto executor = co_await asio::this_coro::executor;
-  SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), executor));
+  operation.chain = std::move(chain);
+  SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), without_tag(from)));
   auto answer = co_await done.wait_until(*target.store().env().clock, deadline);
   co_return outcome(std::move(answer), target);
 }

@@ -157,9 +157,11 @@ std::optional<Result<Bytes>> Sessions::wait_again(std::uint64_t number, OneShot<
 }
 
 Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage message,
-                            MonotonicTime deadline, std::shared_ptr<const MessageKey> key) {
+                            MonotonicTime deadline, std::shared_ptr<const MessageKey> key,
+                            ChainPointer chain) {
   Clock& clock = *tenant_.store()->env().clock;
-  const auto executor = co_await asio::this_coro::executor;
+  // What collects for all is on nobody's account.
+  const Executor executor = without_tag(co_await asio::this_coro::executor);
   OneShot<Arrival> arrival;
   std::vector<KeyValue> alongside;
   const ReplyToken caller = enter(arrival, context_of(executor), alongside);
@@ -169,7 +171,7 @@ Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage mes
   std::shared_ptr<KeyedSend> keyed;
   if (key) keyed = std::make_shared<KeyedSend>(std::move(key));
   auto published = co_await outbox_->call(std::move(target), std::move(message), caller,
-                                          std::move(alongside), keyed);
+                                          std::move(alongside), keyed, std::move(chain));
   if (!published) co_return fail(published.error());
   if (keyed && keyed->answer) co_return std::move(*keyed->answer);
   if (registers) confirm(caller.session);

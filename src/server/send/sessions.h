@@ -45,7 +45,8 @@ class Sessions : public std::enable_shared_from_this<Sessions> {
   // Enqueues the call and waits for its reply. Errors: those of publish(), those of the callback,
   // timeout.
   Async<Bytes> call(std::shared_ptr<const Target> target, RawMessage message,
-                    MonotonicTime deadline, std::shared_ptr<const MessageKey> key);
+                    MonotonicTime deadline, std::shared_ptr<const MessageKey> key,
+                    ChainPointer chain);
 
  private:
   // What a waiting call gets: its reply, or the task to look for replies itself.

@@ -18,8 +18,10 @@
 #include "semper/env/internal/cancellable.h"
 #include "semper/server/ref.h"
 #include "semper/store/too_old.h"
+#include "server/send/call_chain.h"
 #include "server/send/store_in_process.h"
 #include "server/serve/entity.h"
+#include "server/serve/expiry.h"
 
 namespace semper::internal {
 namespace {
@@ -101,6 +103,7 @@ class AtomicAttempts final : public AtomicRun {
   Async<void> ask_to_be_let_by();
   Async<void> end_hold();
   Async<void> write();
+  Async<void> put_expiries_off();
   Async<void> send_casts();
   Error late(const std::string& what) const;
 
@@ -186,6 +189,10 @@ Status AtomicAttempts::check_arguments() {
 Async<void> AtomicAttempts::begin() {
   if (!is_checked_) {
     SEMPER_CO_TRY_STATUS(check_arguments());
+    const Executor from = co_await asio::this_coro::executor;
+    for (const auto& part : parts_) {
+      SEMPER_CO_TRY_STATUS(chain_of(from, *part.target, Sent::together));
+    }
   }
   Status ready = co_await wait_for_turn();
   if (ready) ready = make_states();
@@ -383,6 +390,7 @@ Async<void> AtomicAttempts::write() {
   if (!sends_last) {
     SEMPER_CO_TRY_STATUS(co_await send_casts());
   }
+  SEMPER_CO_TRY_STATUS(co_await put_expiries_off());
   for (auto& part : parts_) {
     // Its own, or one that is over.
     if (part.entity.hold()) transaction_->clear(part.target->keys.order());
@@ -399,6 +407,22 @@ Async<void> AtomicAttempts::write() {
   }
   if (!sends_last) co_return Status{};
   co_return co_await send_casts();
+}
+
+Async<void> AtomicAttempts::put_expiries_off() {
+  for (auto& part : parts_) {
+    const ExpiryRules rules = part.behaviour->expiry_rules();
+    if (!rules.is_any()) continue;
+    const std::int64_t now_ms = to_timer_ms(now());
+    TimerBook timers;
+    const TimerBook::Place place{*transaction_, *transaction_, part.target->keys};
+    std::vector<TimerRequest> request;
+    request.push_back(put_expiry_off(rules, now_ms));
+    timers.note(request, now_ms);
+    const auto settled = co_await timers.settle(place, now_ms);
+    if (!settled) co_return fail(settled.error().in(part.target->id.to_string()));
+  }
+  co_return Status{};
 }
 
 // Those to one entity in a row share their segments.

@@ -9,6 +9,8 @@
 #include "semper/store/too_old.h"
 #include "server/format/enqueue.h"
 #include "server/format/lease.h"
+#include "server/format/orders.h"
+#include "server/serve/expiry.h"
 #include "server/serve/full_queues.h"
 #include "server/serve/letters.h"
 
@@ -188,6 +190,7 @@ Async<bool> Batch::attempt() {
     outcome_.undone = std::exchange(operations_, {});
     co_return true;
   }
+  effects.others_wait = !operations_.empty();
   execution.run(transaction, operations_, effects);
   if (effects.waiting) {
     SEMPER_CO_TRY_STATUS(co_await finish_waiting(transaction, execution, began, effects));
@@ -195,6 +198,7 @@ Async<bool> Batch::attempt() {
   desk_.leave_callbacks();
   check(effects);
   if (cannot_be_written(effects)) co_return co_await resolve_unwritable(effects);
+  if (served_.expiry().is_any()) note_activity(effects);
   if (!effects.sends.to_check.empty() || effects.sends.to_itself > effects.popped) {
     const auto full = co_await find_full(transaction, effects);
     if (!full) co_return co_await resolve_error(effects, full.error());
@@ -203,6 +207,10 @@ Async<bool> Batch::attempt() {
   if (effects.has_rows_apart()) {
     const auto written = co_await write_rows_apart(transaction, execution, effects);
     if (!written) co_return co_await resolve_error(effects, written.error());
+  }
+  if (effects.expires) {
+    const auto ordered = co_await expire(transaction);
+    if (!ordered) co_return co_await resolve_error(effects, ordered.error());
   }
   const Status written = write(transaction, effects);
   if (!written) co_return co_await resolve_refusal(effects, written.error());
@@ -221,6 +229,22 @@ Async<bool> Batch::attempt() {
   co_return conclude(*committed, effects);
 }
 
+void Batch::note_activity(AttemptEffects& effects) {
+  effects.knew_expiry = knows_expiry(desk_);
+  const bool begins = effects.ran() > 0 && !entity_.has_state();
+  if (effects.expires || (!effects.is_active && !begins)) return;
+  const CallbackRunner callbacks(served_, *target_, entity_);
+  const std::int64_t now = to_timer_ms(callbacks.now(effects.sends));
+  internal::note_activity(served_.expiry(), desk_, now, effects.sends);
+}
+
+// Whoever sends meanwhile conflicts, and what he sends then is later than the order.
+Async<void> Batch::expire(Transaction& transaction) {
+  if (!SEMPER_MUTANT("server_expiry_loses_what_comes")) entity_.claim_queue(transaction);
+  SEMPER_CO_TRY_STATUS(co_await order_kill(transaction, *target_));
+  co_return Status{};
+}
+
 // The attempt has been committed. True: nothing is left to do.
 bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
   const bool claimed = effects.was_known || effects.claims_queue();
@@ -230,10 +254,16 @@ bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
       may_be_sent_to_ ||
       (effects.sends.to_itself > 0 && !SEMPER_MUTANT("server_self_cast_overtaken_by_local_call"));
   entity_.committed(committed, claimed && exact && !sent_to_itself);
+  if (served_.expiry().is_any()) learn_expiry(desk_, effects.timers, effects.knew_expiry);
   if (effects.vacated && exact && !sent_to_itself) outcome_.vacated_at = committed.version();
   if (effects.lock) effects.lock->fencing_token = committed.version();
   served_.counters().messages.add(effects.executed);
-  return finish(effects);
+  const bool is_done = finish(effects);
+  if (effects.expires) {
+    entity_.spoil();
+    served_.counters().expired.add();
+  }
+  return is_done;
 }
 
 // Reads the entity. False: it is locked, or its queue is another host's to consume, and the
@@ -320,6 +350,7 @@ Async<void> Batch::write_rows_apart(Transaction& transaction, const Execution& e
 }
 
 Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
+  if (effects.expires) return {};  // nothing of it is left
   const auto& keys = target_->keys;
   auto& header = entity_.header();
   if (SEMPER_MUTANT("server_state_without_queue_removal") && effects.popped == 1) {
@@ -448,7 +479,8 @@ bool Batch::finish(AttemptEffects& effects) {
   const bool leaves_some = SEMPER_MUTANT("server_self_cast_overtaken_by_local_call")
                                ? !effects.drained
                                : !effects.empties_queue();
-  queue_noticed_ = queue_noticed_ || (served_.consumes() && leaves_some);
+  // What it held is removed at the next look.
+  queue_noticed_ = queue_noticed_ || effects.expires || (served_.consumes() && leaves_some);
   if (queue_noticed_ && effects.empties_queue() && effects.popped == 0) {
     ++desk_.empty_looks;
   }

@@ -120,6 +120,10 @@ class Batch {
                                AttemptEffects& effects);
   Status write(Transaction& transaction, AttemptEffects& effects);
   Async<bool> answer_unwritten(AttemptEffects& effects);
+  // Of a type whose entities expire (expiry.h).
+  void note_activity(AttemptEffects& effects);
+  Async<void> expire(Transaction& transaction);
+  bool keep_expired(const Error& error, const AttemptEffects& effects);
   bool conclude(const Versionstamp& committed, AttemptEffects& effects);
   bool finish(AttemptEffects& effects);
   // After the commit, while the turn lasts.
@@ -146,8 +150,11 @@ class Batch {
   Async<void> note_parked(const Error& error);
   Async<void> tell_callers_of_parked(const Error& error);
   // What this program cannot do with is left to others (batch_leave.cc).
+  // Null: there is none.
+  const QueuedMessage* first_message() const;
   // True: the first message of the queue is one that no callback takes.
   bool begins_with_unknown() const;
+  bool begins_with_expiry() const;
   Async<bool> leave_message(const AttemptEffects& effects);
   Async<void> leave_state(const Error& error);
   // True: the locked message, whose holder may be gone, is one that this program cannot handle.

@@ -64,6 +64,7 @@ Async<bool> Batch::look_at_due(Transaction& transaction, AttemptEffects& effects
     if (!looked) co_return false;
     const auto message = effects.timers.message_of(entry.timer);
     if (message && !served_.behaviour().takes(*message, Event::cast)) co_return false;
+    if (entry.timer == kExpiryTimer) co_return false;
   }
   co_return true;
 }
@@ -82,6 +83,7 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
                             std::min(limit(), kGroupMessagesPerEntity));
   SEMPER_CO_TRY_STATUS(co_await execution.look_ahead(transaction, effects));
   if (!may_run_callbacks()) co_return false;
+  effects.others_wait = true;  // an entity is removed by a commit of its own
   execution.run(transaction, operations_, effects);
   desk_.leave_callbacks();
   if (effects.unknown && effects.executed == 0) {
@@ -102,6 +104,7 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
     }
     co_return fail(spoilt(*target_, effects.lock ? "takes the lock" : "fails"));
   }
+  if (served_.expiry().is_any()) note_activity(effects);
   if (!effects.sends.to_check.empty() || effects.sends.to_itself > effects.popped) {
     SEMPER_CO_TRY(const auto full, co_await find_full(transaction, effects));
     if (full) co_return fail(spoilt(*target_, "sends to a queue that is full"));
@@ -125,6 +128,7 @@ bool Batch::suits_group() {
   if (entity_.queue_length() == 0) desk_.crowded = false;
   if (desk_.announced) return false;
   if (entity_.segments().empty()) return true;
+  if (begins_with_expiry()) return false;
   const auto segment = EntityKeys::stamp_in(entity_.segments().front().key);
   if (!segment) return false;
   // What a process may have died of is announced in a commit of its own, before it is run.

@@ -6,6 +6,7 @@
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "server/serve/batch.h"
+#include "server/serve/expiry.h"
 
 namespace semper::internal {
 namespace {
@@ -16,13 +17,21 @@ std::string seconds_text(Duration span) {
 
 }  // namespace
 
-bool Batch::begins_with_unknown() const {
-  if (entity_.segments().empty()) return false;
+const QueuedMessage* Batch::first_message() const {
+  if (entity_.segments().empty()) return nullptr;
   const auto& messages = entity_.segments().front().messages;
   const std::size_t offset = entity_.header().head_offset;
-  if (offset >= messages.size()) return false;
-  const QueuedMessage& first = messages[offset];
-  return !served_.behaviour().takes(first.content.name, first.event);
+  return offset < messages.size() ? &messages[offset] : nullptr;
+}
+
+bool Batch::begins_with_unknown() const {
+  const QueuedMessage* const first = first_message();
+  return first != nullptr && !served_.behaviour().takes(first->content.name, first->event);
+}
+
+bool Batch::begins_with_expiry() const {
+  const QueuedMessage* const first = first_message();
+  return first != nullptr && is_expiry(*first);
 }
 
 // The first message of the queue is not known here. True: it waits, and with it what comes behind

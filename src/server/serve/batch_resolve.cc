@@ -34,6 +34,7 @@ Async<bool> Batch::resolve_failure(AttemptEffects& effects) {
   entity_.forget();
   must_load_ = true;
   if (effects.telling_failed) co_return bury_untold(*effects.failure);
+  if (effects.was_told_to_go) co_return keep_expired(*effects.failure, effects);
   if (effects.executed > 0 && !SEMPER_MUTANT("server_neighbour_blamed_for_a_failure")) {
     limit_ = effects.executed;
     co_return false;
@@ -53,6 +54,16 @@ bool Batch::bury_untold(const Error& error) {
                           error.to_string());
   burial_->tell = Burial::Tell::no;
   limit_ = 1;
+  return false;
+}
+
+// The entity stays, and is asked again when another of its periods is over.
+bool Batch::keep_expired(const Error& error, const AttemptEffects& effects) {
+  served_.counters().failures.add();
+  log_warning("server",
+              target_->id.to_string() +
+                  " has expired, and stays, because handle_expiry failed: " + error.to_string());
+  desk_.kept_expired = effects.head;
   return false;
 }
 
@@ -113,6 +124,7 @@ Async<bool> Batch::resolve_full(AttemptEffects& effects, const EntityId& full) {
 // The first operation, or the first message of the queue, failed on its own account.
 Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Error error,
                               Again again) {
+  if (effects.was_told_to_go && !is_local) co_return keep_expired(error, effects);
   served_.counters().failures.add();
   if (is_local) {
     if (operations_.front().event == Event::cast && again == Again::yes) {

@@ -8,6 +8,7 @@
 #include "semper/env/internal/cancellable.h"
 #include "semper/store/too_old.h"
 #include "server/format/timers.h"
+#include "server/send/call_chain.h"
 
 namespace semper::internal {
 namespace {
@@ -81,6 +82,20 @@ std::optional<Ran> CallbackRunner::run_dead_letter(Transaction& transaction,
   return outcome(Event::cast, std::move(handled), sends, std::move(after_commit));
 }
 
+Ran CallbackRunner::run_expiry(Transaction& transaction, CallbackSends& sends) const {
+  auto& behaviour = served_.behaviour();
+  auto state = entity_.state(behaviour);
+  if (!state) return ended(Ran::How::failed, state.error());
+  std::vector<Action> after_commit;
+  Context context(fields(transaction, Event::cast, {}, sends, after_commit));
+  auto handled = behaviour.handle_expiry(*state, context);
+  if (handled && handled->control.next == Next::lock) {
+    return ended(Ran::How::failed,
+                 Error(ErrorKind::unsupported, "handle_expiry cannot take the lock"));
+  }
+  return outcome(Event::cast, std::move(handled), sends, std::move(after_commit));
+}
+
 ContextFields CallbackRunner::fields(Transaction& transaction, Event event, ReplyToken caller,
                                      CallbackSends& sends,
                                      std::vector<Action>& after_commit) const {
@@ -126,8 +141,12 @@ Task<Ran> CallbackRunner::finish(Ran begun, Event event, MonotonicTime transacti
   auto& core = served_.core();
   const Duration most = wait_maximum(core.store().limits());
   auto handled = std::make_shared<std::optional<Result<Handled>>>();
+  auto frame = std::make_shared<CallFrame>(
+      entity_.shared_target(), CallFrame::Waits::in_transaction, std::move(begun.lent->chain));
   auto work = run_rest(std::move(*begun.rest), handled);
-  const bool late = co_await run_until(core.clock(), transaction_began + most, std::move(work));
+  const bool late =
+      co_await run_until(core.clock(), transaction_began + most, std::move(work), frame);
+  frame->end();
   const bool in_time = !late || SEMPER_MUTANT("server_callback_waits_for_ever");
   if (in_time) {
     Ran ran = outcome(event, std::move(**handled), sends, std::move(begun.lent->after_commit));

@@ -35,6 +35,7 @@ struct Ran {
   struct Lent {
     std::optional<Tick> tick;
     std::vector<Action> after_commit;
+    ChainPointer chain;  // of those that wait for it
   };
   std::unique_ptr<Lent> lent;  // to that one
 };
@@ -71,6 +72,8 @@ class CallbackRunner {
   // Of a message that is set aside. Nothing: there is no state to tell it of, since init refuses.
   std::optional<Ran> run_dead_letter(Transaction& transaction, const DeadLetterInfo& letter,
                                      CallbackSends& sends) const;
+  // Of an entity that nobody has sent anything.
+  Ran run_expiry(Transaction& transaction, CallbackSends& sends) const;
   // Waits for the rest of one that waits: until what is left of the transaction's time is needed
   // for its commit; then the rest is cancelled, and the message has failed. Never returns while it
   // still runs.

@@ -47,6 +47,11 @@ struct Desk {
   std::optional<Announcement> announced;
   std::uint64_t announced_of = 0;
   std::uint64_t cleared_of = 0;
+  // Of a type whose entities expire: when this one does, as of the header of this stamp.
+  std::int64_t expires_ms = 0;
+  Versionstamp expires_of;
+  // The tick that was to remove it, and did not: handle_expiry failed.
+  std::optional<QueuePlace> kept_expired;
   // Who asked last to be let by.
   SeenHold hold;
   // Where it cannot be read: the last segment whose callers were told.

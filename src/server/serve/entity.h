@@ -112,6 +112,7 @@ class Entity {
 
   std::size_t bytes() const { return encoded_.size() + header_raw_.size(); }
   const Target& target() const { return *target_; }
+  const std::shared_ptr<const Target>& shared_target() const { return target_; }
 
  private:
   // Carries an order to kill out; takes one to reset down, and clears the collections.

@@ -7,6 +7,7 @@
 #include "semper/base/log.h"
 #include "server/format/dead_letter_mark.h"
 #include "server/format/enqueue.h"
+#include "server/serve/expiry.h"
 #include "server/serve/letters.h"
 
 namespace semper::internal {
@@ -91,6 +92,8 @@ void Execution::run_queued(Transaction& transaction, Known& ran, AttemptEffects&
                         is_half_full(transaction, effects);
       if (over && !ran) return;
       const QueuedMessage& message = segment.messages[effects.head_offset];
+      // That it is alone is what it asks for.
+      if (is_expiry(message) && effects.executed > 0) return;
       const bool is_tick = message.tick && !ran;  // one that has run is begun
       const TickIs tick = is_tick ? begin_tick(*message.tick, effects) : TickIs::due;
       const KeyIs key = message.key && !ran ? begin_key(message, effects) : KeyIs::free;
@@ -99,6 +102,8 @@ void Execution::run_queued(Transaction& transaction, Known& ran, AttemptEffects&
         // Its timer was cancelled or replaced since, or its key is not new: it goes, unhandled.
       } else if (effects.executed == 0 && burial_ && burial_->place == effects.head) {
         if (!bury_head(message, transaction, effects)) return;
+      } else if (is_expiry(message)) {
+        if (!run_expiry(transaction, effects)) return;
       } else if (!run_message(message, transaction, ran, effects)) {
         return;
       }
@@ -114,8 +119,39 @@ void Execution::run_queued(Transaction& transaction, Known& ran, AttemptEffects&
   }
 }
 
+// Nobody has sent the entity anything, or it was not found out until now that somebody has. False:
+// handle_expiry failed.
+bool Execution::run_expiry(Transaction& transaction, AttemptEffects& effects) const {
+  const ExpiryRules& rules = served_.expiry();
+  if (!rules.is_any()) return true;  // any more
+  auto& sends = effects.sends;
+  bool stays = !effects.may_expire || effects.others_wait || desk_.kept_expired == effects.head;
+  if (stays && SEMPER_MUTANT("server_expiry_whatever_waits")) stays = false;
+  if (!stays && rules.has_callback && entity_.has_state()) {
+    Ran ran = callbacks_.run_expiry(transaction, sends);
+    effects.was_told_to_go = true;
+    if (ran.error) {
+      effects.failure = std::move(ran.error);
+      return false;
+    }
+    effects.after.add(ran);
+    effects.after.stop_reason.reset();
+    // It has sent itself something.
+    stays = sends.to_itself > 0 || !sends.timers.empty();
+  }
+  effects.expires = !stays;
+  if (stays) sends.timers.push_back(put_expiry_off(rules, to_timer_ms(callbacks_.now(sends))));
+  return true;
+}
+
 Async<void> Execution::look_ahead(Transaction& transaction, AttemptEffects& effects) const {
   std::size_t at = entity_.header().head_offset;
+  const auto& segments = entity_.segments();
+  if (!segments.empty() && at < segments.front().messages.size() &&
+      is_expiry(segments.front().messages[at]) && entity_.queue_length() == 1) {
+    SEMPER_CO_TRY(effects.may_expire,
+                  co_await internal::may_expire(transaction, target_.keys, served_.expiry()));
+  }
   std::size_t looked = 0;
   std::size_t keys = 0;
   const TimerBook::Place place{transaction, transaction, target_.keys};
@@ -156,6 +192,7 @@ Execution::TickIs Execution::begin_tick(const TickRecord& tick, AttemptEffects& 
 // Runs one queued message. False: it failed, or asked for the lock, and stays where it is.
 bool Execution::run_message(const QueuedMessage& message, Transaction& transaction, Known& known,
                             AttemptEffects& effects) const {
+  if (!message.tick) effects.is_active = true;
   Ran ran = known ? std::move(*std::exchange(known, std::nullopt))
                   : callbacks_.run(transaction, message.event, message.content, token_of(message),
                                    effects.sends, message.tick.get());
@@ -165,7 +202,7 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
       effects.failure = std::move(ran.error);
       return false;
     case Ran::How::unknown:
-      if (served_.left_alone().wait() > Duration(0) &&
+      if (served_.left_alone().wait() > Duration(0) && message.content.name != kExpiryMessage &&
           !SEMPER_MUTANT("server_unknown_message_set_aside_at_once")) {
         if (message.tick) effects.timers.keep(*message.tick);
         effects.unknown = std::move(ran.error);
@@ -175,6 +212,7 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
     case Ran::How::unfit:
       return refuse(message, *ran.error, effects);
     case Ran::How::waits:
+      ran.lent->chain = message.chain;
       effects.waiting_for = message.event;
       effects.waiting = std::move(ran);
       return false;
@@ -330,6 +368,7 @@ void Execution::run_local(Transaction& transaction, const std::vector<Operation>
 
 Execution::Ended Execution::run_operation(const Operation& operation, Transaction& transaction,
                                           Known& known, AttemptEffects& effects) const {
+  effects.is_active = true;
   const bool call = operation.event == Event::call;
   if (operation.key && !known) {
     switch (begin_key(operation, effects)) {
@@ -348,6 +387,7 @@ Execution::Ended Execution::run_operation(const Operation& operation, Transactio
                     : callbacks_.run(transaction, operation.event, operation.messages[done], {},
                                      effects.sends);
     if (ran.how == Ran::How::waits) {
+      ran.lent->chain = operation.chain;
       effects.waiting_for = operation.event;
       effects.waiting = std::move(ran);
       return Ended::waits;

@@ -45,6 +45,14 @@ struct AttemptEffects {
   const std::vector<DueEntry>* due = nullptr;  // to be delivered past the queue
   std::size_t ticks_run = 0;                   // of those, the first ones
 
+  // Of a type whose entities expire (expiry.h).
+  bool is_active = false;       // a message ran that was sent, not one of a timer
+  bool others_wait = false;     // operations of this process
+  bool may_expire = false;      // nothing that is stored keeps it
+  bool expires = false;         // it is removed by this commit
+  bool was_told_to_go = false;  // by handle_expiry
+  bool knew_expiry = false;     // when the attempt began
+
   std::size_t operations_run = 0;
   std::vector<Result<Bytes>> answers;  // of the operations run
   bool reroute = false;                // the operation after those must go through the queue
@@ -100,6 +108,7 @@ class Execution {
             const std::optional<Burial>& burial, std::size_t most)
       : served_(served),
         target_(target),
+        desk_(desk),
         entity_(desk.entity),
         callbacks_(served, target, desk.entity),
         burial_(burial),
@@ -153,6 +162,7 @@ class Execution {
   void go_on(Transaction& transaction, const std::vector<Operation>& operations, Known ran,
              AttemptEffects& effects) const;
   void run_queued(Transaction& transaction, Known& ran, AttemptEffects& effects) const;
+  bool run_expiry(Transaction& transaction, AttemptEffects& effects) const;
   bool run_message(const QueuedMessage& message, Transaction& transaction, Known& ran,
                    AttemptEffects& effects) const;
   void run_ticks(Transaction& transaction, AttemptEffects& effects) const;
@@ -168,6 +178,7 @@ class Execution {
 
   const ServedBehaviour& served_;
   const Target& target_;
+  const Desk& desk_;
   Entity& entity_;
   const CallbackRunner callbacks_;
   const std::optional<Burial>& burial_;

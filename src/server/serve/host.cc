@@ -215,6 +215,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
       figures.locks += counters.locks.value();
       figures.takeovers += counters.takeovers.value();
       figures.left_alone += counters.left_alone.value();
+      figures.expired += counters.expired.value();
       figures.cached_entities += type->cached_entities();
       figures.cached_bytes += type->cached_bytes();
     }

@@ -10,6 +10,7 @@
 #include "server/format/orders.h"
 #include "server/format/replies.h"
 #include "server/format/timer_book.h"
+#include "server/send/call_chain.h"
 #include "server/serve/callbacks.h"
 #include "server/serve/entity.h"
 #include "server/serve/full_queues.h"
@@ -314,9 +315,13 @@ Async<void> LockedTask::hold(const Held& held) {
 Async<Handled> LockedTask::handle_elsewhere(const Held& held, std::shared_ptr<void>& state,
                                             LockedSends& sends, std::stop_token lost) {
   OneShot<Finished> done;
-  asio::co_spawn(core_.threads->locked(),
+  const auto frame =
+      std::make_shared<CallFrame>(target_, CallFrame::Waits::under_lock, held.message.chain);
+  asio::co_spawn(with_tag(core_.threads->locked(), frame),
                  run_callback(shared_from_this(), held, std::move(lost), done), asio::detached);
-  SEMPER_CO_TRY(auto finished, co_await done.wait());
+  auto ended = co_await done.wait();
+  frame->end();
+  SEMPER_CO_TRY(auto finished, std::move(ended));
   state = std::move(finished.state);
   sends = std::move(finished.sends);
   co_return std::move(finished.handled);

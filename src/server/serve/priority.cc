@@ -8,6 +8,7 @@
 #include "server/format/timer_book.h"
 #include "server/serve/batch.h"
 #include "server/serve/callbacks.h"
+#include "server/serve/expiry.h"
 
 namespace semper::internal {
 namespace {
@@ -26,6 +27,7 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
   CallbackSends sends;
   Ran ran = callbacks.run(transaction, operation.event, operation.messages.front(), {}, sends);
   if (ran.how == Ran::How::waits) {
+    ran.lent->chain = operation.chain;
     ran = co_await callbacks.finish(std::move(ran), operation.event, began, sends);
   }
   // Before anything is committed: what is refused has no effect.
@@ -48,8 +50,12 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
     co_return fail(saved.error().in(target.id.to_string()));
   }
   desk.leave_callbacks();
+  const bool knew_expiry = knows_expiry(desk);
+  if (served.expiry().is_any()) {
+    note_activity(served.expiry(), desk, to_timer_ms(callbacks.now(sends)), sends);
+  }
+  TimerBook timers;
   if (!sends.timers.empty()) {
-    TimerBook timers;
     const TimerBook::Place place{transaction, transaction, target.keys};
     timers.note(sends.timers, to_timer_ms(callbacks.now(sends)));
     const auto settled = co_await timers.settle(place, to_timer_ms(callbacks.now(sends)));
@@ -81,6 +87,7 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
       co_return fail(committed.error());
     }
     entity.committed(*committed, false);
+    if (served.expiry().is_any()) learn_expiry(desk, timers, knew_expiry);
   }
   if (too_late && operation.event == Event::call && !ran.answer) {
     co_return fail(ErrorKind::unsupported, "a priority call cannot be answered later");

@@ -24,6 +24,7 @@ class ServedBehaviour {
         options_(options),
         type_(behaviour_->type()),
         letters_(behaviour_->letter_rules()),
+        expiry_(behaviour_->expiry_rules()),
         left_alone_(core_->options.unknown_message_wait),
         counters_(core_->options.metrics, type_) {}
 
@@ -31,6 +32,7 @@ class ServedBehaviour {
   Behaviour& behaviour() const { return *behaviour_; }
   const std::string& type() const { return type_; }
   const LetterRules& letters() const { return letters_; }
+  const ExpiryRules& expiry() const { return expiry_; }
   // Runs of a message that fails before it is set aside.
   int message_attempts() const {
     if (letters_.attempts < 0) return core_->options.message_attempts;
@@ -49,6 +51,7 @@ class ServedBehaviour {
   const ServeOptions options_;
   const std::string type_;
   const LetterRules letters_;
+  const ExpiryRules expiry_;
   mutable LeftAlone left_alone_;   // threads: any
   mutable TypeCounters counters_;  // the same
 };

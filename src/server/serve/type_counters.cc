@@ -24,6 +24,8 @@ TypeCounters::TypeCounters(metrics::Registry* registry, const std::string& type)
   show(takeovers, "semper_server_takeovers_total", "Locks taken from holders that were gone");
   show(left_alone, "semper_server_left_alone_total", "Looks at entities left to other hosts");
   show(ticks, "semper_server_ticks_total", "Ticks of timers put into queues");
+  show(expired, "semper_server_expired_total",
+       "Entities removed because nobody sent them anything");
   locks.show_in(registry->gauge({"semper_server_locks", "Callbacks handle_locked that run"}, of));
   batch.show_in(registry->histogram(
       {"semper_server_batch_messages", "Messages of one entity in one commit"}, of, kMessages));

@@ -76,6 +76,7 @@ struct TypeCounters {
   Count takeovers;
   Count left_alone;
   Count ticks;
+  Count expired;
   Spread batch;      // messages of one commit
   Spread callbacks;  // time in the callbacks of one commit
   Spread queue;      // messages in a queue, as its batches find it

@@ -1,6 +1,7 @@
 // Callbacks that wait: for time, for keys of their own, for the state of another entity. Each
 // message once, in the order of its publisher; what is counted in a key is what the states hold;
-// and what two entities promise to each other by looking, they keep.
+// what two entities promise to each other by looking, they keep; and a call that comes back to who
+// waits for it is refused, at once.
 #include <algorithm>
 #include <set>
 
@@ -35,7 +36,12 @@ struct Looker {
     using Reply = std::uint64_t;
   };
   struct Got {};
-  using Messages = semper::Messages<Note, Pass, Got>;
+  // On to its neighbour, and from there back to this one, which waits.
+  struct Circle {
+    std::uint64_t hops = 0;
+    using Reply = std::uint64_t;
+  };
+  using Messages = semper::Messages<Note, Pass, Got, Circle>;
 
   explicit Looker(WaitingWorkload& of) : workload(of) {}
 
@@ -48,6 +54,7 @@ struct Looker {
   }
   Reply<std::uint64_t> handle_locked(const Pass&, State& s, LockedContext& context);
   void handle_cast(const Got&, State& s, Context&) { ++s.got; }
+  Async<std::uint64_t> handle_call(const Circle& m, State& s, Context& context);
 
   WaitingWorkload& workload;
   // Entities with a callback under way in this process; a callback that is destroyed is over, too.
@@ -88,7 +95,9 @@ class WaitingWorkload final : public Workload {
   // A loop or a process that does not run for a while takes a callback's time away.
   bool expects(ErrorKind kind) const override {
     const bool stalls =
-        scenario_.values.at("loop_stalled.every") > 0 || scenario_.values.at("pause.every") > 0;
+        scenario_.values.at("loop_stalled.every") > 0 || scenario_.values.at("pause.every") > 0 ||
+        scenario_.values.at("store.slow") > 0 || scenario_.values.at("crash.every") > 0 ||
+        scenario_.values.at("loop_destroyed.every") > 0 || scenario_.values.at("restart.every") > 0;
     return Workload::expects(kind) || (kind == ErrorKind::internal && stalls);
   }
   std::vector<std::string> types() const override { return {std::string(type_name<Looker>())}; }
@@ -119,10 +128,33 @@ class WaitingWorkload final : public Workload {
     co_return Status{};
   }
 
+  // Refused where it comes back: then its hops are the answer.
+  Async<std::uint64_t> go_round(Ref<Looker> looker, std::uint64_t hops) {
+    const Looker::Circle circle{hops};
+    auto told = co_await looker.call(circle, patient());
+    const std::string who = looker.entity().to_string();
+    const bool comes_back = hops == 2;
+    if (comes_back && told) simulation_.finding(who + " was called by a call that it waited for");
+    if (!comes_back || told || told.error().kind() != ErrorKind::unsupported) co_return told;
+    if (told.error().message().find(" -> " + who + ": ") == std::string::npos) {
+      simulation_.finding("a circle without its names: " + told.error().message());
+    }
+    co_return hops;
+  }
+
   Task<void> client(Client& client) override {
     while (client.more()) {
       const std::string id = client.entity();
       auto looker = semper::ref<Looker>(client.store(), id);
+      if (client.random().chance(0.15)) {
+        // From the first of two, so that no two circles wait for each other.
+        const std::string first = std::to_string(std::stoull(id) & ~std::uint64_t{1});
+        const std::uint64_t hops = client.random().below(3);
+        co_await client.operate("Ref::call", std::to_string(hops) + " hops from " + first,
+                                go_round(semper::ref<Looker>(client.store(), first), hops));
+        co_await client.think();
+        continue;
+      }
       if (client.random().chance(0.2)) {
         auto told = co_await client.operate("Ref::call", "pass on from " + id,
                                             looker.call(Looker::Pass(), patient()));
@@ -195,6 +227,14 @@ class WaitingWorkload final : public Workload {
 Async<std::uint64_t> Looker::handle_call(const Note& m, State& s, Context& context) {
   SEMPER_CO_TRY_STATUS(co_await workload.note(*this, m, s, context));
   co_return m.number;
+}
+
+Async<std::uint64_t> Looker::handle_call(const Circle& m, State&, Context& context) {
+  if (m.hops == 0) co_return std::uint64_t{0};
+  const Circle rest{m.hops - 1};
+  const auto next = semper::ref<Looker>(context.tenant(), neighbour_of(context.id().id));
+  SEMPER_CO_TRY(const std::uint64_t hops, co_await next.call(rest, patient()));
+  co_return hops + 1;
 }
 
 Reply<std::uint64_t> Looker::handle_locked(const Pass&, State& s, LockedContext& context) {

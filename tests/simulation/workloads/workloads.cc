@@ -25,6 +25,8 @@ const std::vector<WorkloadKind>& workload_kinds() {
        make_atomically},
       {"cast_in", "casts within transactions of programs' own; with them, once, in order",
        make_cast_in},
+      {"expiry", "entities that expire when nobody sends them anything; once, and nothing is lost",
+       make_expiry},
       {"keys", "requests with idempotency keys, sent again; once, with one reply for all",
        make_keys},
       {"letters", "messages that are given up: told of, deleted, redriven", make_letters},

@@ -13,6 +13,7 @@ std::unique_ptr<Workload> make_cast_in(Simulation& simulation, const Scenario& s
 std::unique_ptr<Workload> make_chain(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_counter(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_dead_letters(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_expiry(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_keys(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_letters(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_lives(Simulation& simulation, const Scenario& scenario);

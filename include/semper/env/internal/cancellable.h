@@ -22,6 +22,7 @@
 
 #include "semper/env/asio.h"
 #include "semper/env/clock.h"
+#include "semper/env/internal/tagged_executor.h"
 #include "semper/env/one_shot.h"
 
 namespace semper::internal {
@@ -90,8 +91,10 @@ class Cancellable final : private WaiterHook {
 
 // Runs `work`, which must not throw, to its end: where the deadline passes first, or the calling
 // coroutine is cancelled, it is cancelled, and still waited for. True: the deadline passed before
-// it ended. `work` runs on a strand over the caller's executor; it may use what the caller holds.
-Task<bool> run_until(Clock& clock, MonotonicTime deadline, Task<void> work);
+// it ended. `work` runs on a strand over the caller's executor, with this tag, if there is one
+// (tagged_executor.h); it may use what the caller holds.
+Task<bool> run_until(Clock& clock, MonotonicTime deadline, Task<void> work,
+                     TagPointer tag = nullptr);
 
 // Cancels what it holds when it goes.
 class CancelOnExit {

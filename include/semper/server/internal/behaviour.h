@@ -41,6 +41,16 @@ struct LetterRules {
   bool has_bounds() const { return kept > 0 || kept_for > Duration::zero(); }
 };
 
+// What a type says of entities that nobody sends anything.
+struct ExpiryRules {
+  Duration after{};  // zero: they stay
+  bool with_timers = false;
+  bool with_dead_letters = false;
+  bool has_callback = false;  // handle_expiry
+
+  bool is_any() const { return after > Duration::zero(); }
+};
+
 // Errors of the handle functions:
 // not_found (no such message or callback) and invalid_argument (it does not decode): running it
 // again will not help; internal: the callback or a codec threw or failed. Those of the state's
@@ -76,6 +86,9 @@ class Behaviour {
   // Where the rules say that there is such a callback.
   virtual Result<Handled> handle_dead_letter(const DeadLetterInfo& letter, void* state,
                                              Context& context);
+  virtual ExpiryRules expiry_rules() const { return {}; }
+  // The same.
+  virtual Result<Handled> handle_expiry(void* state, Context& context);
   virtual void terminate(const void* state, const std::string& reason) = 0;
 };
 

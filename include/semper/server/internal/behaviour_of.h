@@ -104,6 +104,23 @@ constexpr LetterRules letter_rules_of() {
   return rules;
 }
 
+template <class B>
+constexpr ExpiryRules expiry_rules_of() {
+  ExpiryRules rules;
+  if constexpr (requires { Duration(B::kExpireAfter); }) {
+    static_assert(B::kExpireAfter >= kExpireAfterMinimum, "kExpireAfter: at least a second");
+    rules.after = B::kExpireAfter;
+  }
+  if constexpr (requires { static_cast<bool>(B::kExpireWithTimers); }) {
+    rules.with_timers = B::kExpireWithTimers;
+  }
+  if constexpr (requires { static_cast<bool>(B::kExpireWithDeadLetters); }) {
+    rules.with_dead_letters = B::kExpireWithDeadLetters;
+  }
+  rules.has_callback = HandlesExpiry<B>;
+  return rules;
+}
+
 template <BehaviourType B>
 class BehaviourOf final : public Behaviour {
  public:
@@ -125,6 +142,12 @@ class BehaviourOf final : public Behaviour {
   static_assert(
       HandlesDeadLetter<B> || !requires { &B::handle_dead_letter; },
       "handle_dead_letter takes (const DeadLetterInfo&, State&, Context&)");
+  static_assert(
+      HandlesExpiry<B> || !requires { &B::handle_expiry; },
+      "handle_expiry takes (State&, Context&)");
+  static_assert(
+      !HandlesExpiry<B> || requires { Duration(B::kExpireAfter); },
+      "handle_expiry is never called: set kExpireAfter");
 
   explicit BehaviourOf(std::shared_ptr<B> behaviour) : behaviour_(std::move(behaviour)) {}
 
@@ -192,7 +215,7 @@ class BehaviourOf final : public Behaviour {
   }
 
   bool takes(std::string_view message, Event event) const override {
-    bool takes_it = false;
+    bool takes_it = message == kExpiryMessage && event == Event::cast;
     for_each_message([&]<class M>() {
       if (!is_named<M>(message)) return false;
       takes_it = (event == Event::call && HandlesCall<B, M>) ||
@@ -253,6 +276,20 @@ class BehaviourOf final : public Behaviour {
       }
     }
     return Behaviour::handle_dead_letter(letter, state, context);
+  }
+
+  ExpiryRules expiry_rules() const override { return expiry_rules_of<B>(); }
+
+  Result<Handled> handle_expiry(void* state, Context& context) override {
+    if constexpr (HandlesExpiry<B>) {
+      try {
+        return with_fitting_actions<State>(without_reply(
+            [&] { return behaviour_->handle_expiry(*static_cast<State*>(state), context); }));
+      } catch (...) {
+        return fail(exception_error("handle_expiry", std::current_exception()));
+      }
+    }
+    return Behaviour::handle_expiry(state, context);
   }
 
   void terminate(const void* state, const std::string& reason) override {

@@ -4,11 +4,17 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "semper/server/message.h"
 #include "semper/server/timer.h"
 
 namespace semper::internal {
+
+// The timer of a host's own by which an entity expires (server/serve/expiry.h), and its message.
+// Nobody else sets one of that name.
+inline constexpr std::string_view kExpiryTimer = "semper.expiry";
+inline constexpr std::string_view kExpiryMessage = kExpiryTimer;
 
 struct TimerSpec {
   enum class Kind : std::uint8_t { after = 0, at = 1, every = 2, cron = 3 };
@@ -36,6 +42,8 @@ struct TimerRequest {
   std::optional<TimerSpec> spec;  // to set it
   std::uint64_t seed = 0;         // of its jitter
   std::int64_t cron_ms = 0;       // of `cron`: its first due time
+  // To set it: one that is due then or later stays.
+  std::optional<std::int64_t> unless_due_from_ms = std::nullopt;
 };
 
 }  // namespace semper::internal

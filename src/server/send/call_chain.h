@@ -1,0 +1,54 @@
+// The chain of calls that a callback's call is part of: who waits for whom, first first.
+//
+// A callback that waits runs on an executor that is tagged with its CallFrame, and so does what it
+// starts there. A Ref that sends asks for the frame, and the message takes the chain along: within
+// this process in its Operation, to others in the queue. An entity that waits in the chain cannot
+// be waited for by its end; there the call is refused, instead of both waiting for their time to be
+// over.
+//
+// When not: chains that cross (two that wait for each other's entities) are not found, nor are
+// those that leave the store: what waits there is nothing of this one's. A frame is forgotten when
+// its callback ends: what goes on beside it is waited for by nobody.
+//
+// Bound: kCallChainMaximum. Threads: any.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "semper/env/internal/tagged_executor.h"
+#include "server/format/records.h"
+#include "server/format/target.h"
+
+namespace semper::internal {
+
+class CallFrame final : public ExecutorTag {
+ public:
+  // In its transaction an entity does nothing else; under the lock, only what comes through the
+  // queue waits.
+  enum class Waits : std::uint8_t { in_transaction, under_lock };
+
+  CallFrame(std::shared_ptr<const Target> target, Waits how, ChainPointer chain)
+      : target_(std::move(target)), how_(how), chain_(std::move(chain)) {}
+
+  const Target& target() const { return *target_; }
+  void end() { is_over_.store(true, std::memory_order_relaxed); }
+  bool is_over() const { return is_over_.load(std::memory_order_relaxed); }
+  // With this one at its end.
+  CallChain links() const;
+
+ private:
+  const std::shared_ptr<const Target> target_;
+  const Waits how_;
+  const ChainPointer chain_;  // of the message that is handled; null: nobody waits for it
+  std::atomic<bool> is_over_ = false;
+};
+
+// How something is sent that the sender waits for.
+enum class Sent : std::uint8_t { call, cast, priority, together };
+
+// What is sent from this executor takes along; null: it is not a callback's. Errors: unsupported
+// (it would wait for itself), exhausted.
+Result<ChainPointer> chain_of(const Executor& executor, const Target& to, Sent how);
+
+}  // namespace semper::internal
