@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 
 SERVER_SUITE(CallChains);
 
-enum class Step : std::uint8_t { call, cast, priority, together };
+enum class ChainStep : std::uint8_t { call, cast, priority, together };
 
 // Walks along a path, each step a call of the entity that has come so far; answers with the way
 // back, or with the error of the call that failed.
@@ -48,16 +48,16 @@ struct WalkerOf {
 
   template <class B>
   static Async<std::string> step(Ref<B> to, std::string rest, std::int64_t last, bool is_keyed) {
-    const Step how = rest.empty() ? static_cast<Step>(last) : Step::call;
+    const ChainStep how = rest.empty() ? static_cast<ChainStep>(last) : ChainStep::call;
     CallOptions patient{1h};
     std::string key = to.entity().id + rest;
     if (is_keyed) patient.key = IdempotencyKey{key};
     const typename B::Walk walk{rest, last, is_keyed};
-    if (how == Step::call) co_return co_await to.call(walk, patient);
+    if (how == ChainStep::call) co_return co_await to.call(walk, patient);
     const typename B::Touch touch{};
-    if (how == Step::cast) {
+    if (how == ChainStep::cast) {
       SEMPER_CO_TRY_STATUS(co_await to.cast(touch));
-    } else if (how == Step::priority) {
+    } else if (how == ChainStep::priority) {
       SEMPER_CO_TRY_STATUS(co_await to.priority_call(touch));
     } else {
       auto change = [](Atomic&, std::int64_t& state) -> Async<void> {
@@ -119,7 +119,7 @@ using East = WalkerOf<0>;
 using West = WalkerOf<1>;
 
 Task<Result<std::string>> walk(World& world, Ref<East> from, std::string path,
-                               Step last = Step::call, bool is_keyed = false) {
+                               ChainStep last = ChainStep::call, bool is_keyed = false) {
   CallOptions patient{world.patience()};
   const East::Walk message{path, static_cast<std::int64_t>(last), is_keyed};
   co_return co_await from.call(message, patient);
@@ -158,7 +158,7 @@ SERVER_TEST(CallChains, a_chain_goes_from_host_to_host_through_the_queues) {
   expect_refused(co_await walk(world, world.ref<East>("a"), "bCB"),
                  "East/a -> East/b -> West/c -> East/b");
   // With idempotency keys, too.
-  expect_refused(co_await walk(world, world.ref<East>("k"), "LK", Step::call, true),
+  expect_refused(co_await walk(world, world.ref<East>("k"), "LK", ChainStep::call, true),
                  "East/k -> West/l -> East/k");
   co_await world.until_clean();
 }
@@ -178,9 +178,9 @@ SERVER_TEST(CallChains, calls_that_do_not_come_back_are_none_of_its_business) {
 SERVER_TEST(CallChains, a_cast_and_a_priority_message_to_one_that_waits_in_its_transaction_too) {
   auto& server = *co_await world.serve<East>();
   auto a = server.ref<East>("a");
-  expect_refused(co_await walk(world, a, "ba", Step::cast), "East/a -> East/b -> East/a");
-  expect_refused(co_await walk(world, a, "a", Step::priority), "East/a -> East/a");
-  expect_refused(co_await walk(world, a, "ba", Step::together), "East/a -> East/b -> East/a");
+  expect_refused(co_await walk(world, a, "ba", ChainStep::cast), "East/a -> East/b -> East/a");
+  expect_refused(co_await walk(world, a, "a", ChainStep::priority), "East/a -> East/a");
+  expect_refused(co_await walk(world, a, "ba", ChainStep::together), "East/a -> East/b -> East/a");
   co_await world.until_clean();
 }
 
@@ -192,11 +192,11 @@ SERVER_TEST(CallChains, one_that_waits_under_its_lock_is_called_with_priority_on
   expect_refused(co_await a.call(itself, patient), "East/a -> East/a");
   const East::Hold round{"ba", 0};
   expect_refused(co_await a.call(round, patient), "East/a -> East/b -> East/a");
-  const East::Hold together{"a", static_cast<std::int64_t>(Step::together)};
+  const East::Hold together{"a", static_cast<std::int64_t>(ChainStep::together)};
   expect_refused(co_await a.call(together, patient), "East/a -> East/a");
-  const East::Hold by_cast{"ba", static_cast<std::int64_t>(Step::cast)};
+  const East::Hold by_cast{"ba", static_cast<std::int64_t>(ChainStep::cast)};
   EXPECT_EQ(must(co_await a.call(by_cast, patient)), "absent");
-  const East::Hold urgent{"ba", static_cast<std::int64_t>(Step::priority)};
+  const East::Hold urgent{"ba", static_cast<std::int64_t>(ChainStep::priority)};
   EXPECT_EQ(must(co_await a.call(urgent, patient)), "absent");
   co_await world.until_clean();
 }
@@ -234,8 +234,8 @@ SERVER_TEST(CallChains, a_chain_has_a_bound) {
 }
 
 // A thread that blocks in handle_locked waits through semper::sync.
-struct Blocker {
-  static constexpr std::string_view kName = "Blocker";
+struct Sitter {
+  static constexpr std::string_view kName = "Sitter";
   using State = std::int64_t;
   struct Block {
     using Reply = std::string;
@@ -244,7 +244,7 @@ struct Blocker {
   Result<State> init(const EntityId&) { return 0; }
   Reply<std::string> handle_call(const Block&, State&, Context&) { return lock(); }
   Reply<std::string> handle_locked(const Block&, State&, LockedContext& context) {
-    const semper::sync::Ref<Blocker> self(context.tenant(), context.id().id);
+    const semper::sync::Ref<Sitter> self(context.tenant(), context.id().id);
     const auto answer = self.call(Block{}, 1h);
     if (!answer) return fail(answer.error());
     return *answer;
@@ -255,12 +255,12 @@ SERVER_TEST(CallChains, a_thread_that_blocks_under_the_lock_is_told_too) {
   if (world.is_simulated()) co_return;
   const Store store = co_await world.open();
   Host host(store, quick_options());  // with threads of its own
-  host.serve<Blocker>();
+  host.serve<Sitter>();
   must(co_await host.start());
   CallOptions patient{world.patience()};
-  const Blocker::Block block{};
-  expect_refused(co_await semper::ref<Blocker>(store, "a").call(block, patient),
-                 "Blocker/a -> Blocker/a");
+  const Sitter::Block block{};
+  expect_refused(co_await semper::ref<Sitter>(store, "a").call(block, patient),
+                 "Sitter/a -> Sitter/a");
   must(co_await host.stop());
 }
 

@@ -22,7 +22,7 @@ SERVER_SUITE_ON(Expiries, worlds_in(TimeKind::simulated));
 SERVER_SUITE(ExpiriesInAnyTime);
 
 // Hears of those that have gone.
-struct Diary {
+struct GuestBook {
   using State = std::vector<std::string>;
   struct Gone {
     std::string who;
@@ -88,7 +88,7 @@ struct GuestOf {
   Outcome handle_expiry(State& s, Context& context) {
     const auto how = static_cast<Leaves>(s.leaves);
     const std::string who = context.id().id + ": " + std::to_string(s.visits);
-    context.cast(semper::ref<Diary>(context.tenant(), "d"), Diary::Gone{who});
+    context.cast(semper::ref<GuestBook>(context.tenant(), "d"), GuestBook::Gone{who});
     s.visits = -1;
     if (how == Leaves::fails) throw std::runtime_error("no");
     if (how == Leaves::writes_to_itself) {
@@ -121,7 +121,7 @@ Task<Process*> serve_guests(World& world, HostOptions options = quick_options())
   Process* const made = co_await world.process(std::move(options));
   made->host().serve<Guest>();
   made->host().serve<Lodger>();
-  made->host().serve<Diary>();
+  made->host().serve<GuestBook>();
   must(co_await made->run(made->host().start()));
   co_return made;
 }
@@ -144,9 +144,9 @@ Task<void> until_gone(World& world, std::string id, std::string type = "Guest") 
 }
 
 Task<std::vector<std::string>> gone(World& world) {
-  co_await world.until_processed(world.ref<Diary>("d").untyped());
+  co_await world.until_processed(world.ref<GuestBook>("d").untyped());
   CallOptions patient{world.patience()};
-  co_return must(co_await world.ref<Diary>("d").call(Diary::Read{}, patient));
+  co_return must(co_await world.ref<GuestBook>("d").call(GuestBook::Read{}, patient));
 }
 
 Task<std::vector<KeyValue>> timers_of(World& world, std::string type, std::string id) {
@@ -398,8 +398,8 @@ SERVER_TEST(Expiries, the_name_of_its_timer_is_its_own) {
 
 SERVER_TEST(ExpiriesInAnyTime, one_that_nobody_sends_anything_is_removed) {
   auto& server = *co_await world.serve<Hurried>();
-  auto& diary = *co_await world.serve<Diary>();
-  static_cast<void>(diary);
+  auto& book = *co_await world.serve<GuestBook>();
+  static_cast<void>(book);
   EXPECT_EQ(co_await visit(world, server.ref<Hurried>("a")), 1);
   co_await until_gone(world, "a");
   EXPECT_THAT(co_await gone(world), ElementsAre("a: 1"));
