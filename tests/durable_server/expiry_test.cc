@@ -297,7 +297,6 @@ SERVER_TEST(Expiries, one_whose_handle_expiry_fails_stays_and_is_asked_again) {
   auto& server = *co_await serve_guests(world);
   EXPECT_EQ(co_await visit(world, server.ref<Guest>("a"), Leaves::fails), 1);
   co_await pass(world, 70s);
-  CallOptions patient{world.patience()};
   EXPECT_THAT(co_await gone(world), IsEmpty());
   EXPECT_TRUE(co_await is_there(world, "a"));
   EXPECT_THAT(world.logged(), ::testing::Contains(HasSubstr("has expired, and stays")));
@@ -316,7 +315,6 @@ SERVER_TEST(Expiries, one_that_sends_itself_something_stays) {
   EXPECT_EQ(co_await visit(world, server.ref<Guest>("a"), Leaves::writes_to_itself), 1);
   EXPECT_EQ(co_await visit(world, server.ref<Guest>("b"), Leaves::sets_a_timer), 1);
   co_await pass(world, 70s);
-  CallOptions patient{world.patience()};
   EXPECT_TRUE(co_await is_there(world, "a"));
   EXPECT_TRUE(co_await is_there(world, "b"));
   EXPECT_THAT(co_await gone(world), UnorderedElementsAre("a: 1", "b: 1"));
