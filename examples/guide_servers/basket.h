@@ -1,6 +1,6 @@
 // Basket: what a customer has put aside, as a durable server that expires.
 //
-// Shows an entity that is removed when nobody has sent it a message for a month, and what it does
+// Shows an entity that is removed when nobody has sent it a message for two hours, and what it does
 // last. The guide to durable servers (docs/guide-servers.md) quotes this file.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace guide {
 
 struct Basket {
   static constexpr std::string_view kName = "Basket";
-  static constexpr auto kExpireAfter = std::chrono::hours(24 * 30);
+  static constexpr auto kExpireAfter = std::chrono::hours(2);
 
   struct State {
     std::string article;

@@ -162,7 +162,7 @@ Result<std::string> Invocation::read_input(std::size_t bytes_maximum) {
     SEMPER_TRY(const auto next, read_character());
     if (!next) return input;
     if (input.size() == bytes_maximum) {
-      return fail(ErrorKind::invalid_argument,
+      return fail(ErrorKind::invalid_argument, Limit{"kInputBytesMaximum", bytes_maximum},
                   "the standard input has more than " + std::to_string(bytes_maximum) + " bytes");
     }
     input.push_back(*next);

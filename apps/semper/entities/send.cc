@@ -66,16 +66,13 @@ Async<MessageInfo> find_message(Tenant tenant, EntityId id, std::string name, Wa
 }
 
 Error explain_input(const Error& error) {
-  switch (error.kind()) {
-    case ErrorKind::cancelled:
-      return Error(error.kind(), error.message() + "; nothing was sent");
-    case ErrorKind::invalid_argument:
-      return Error(error.kind(), error.message() + "; a message is smaller");
-    default:
-      return Error(ErrorKind::io,
-                   "the standard input could not be read (it is closed, a folder, or failed); "
-                   "nothing was sent");
+  if (error.limit()) return Error(error.kind(), error.message() + "; a message is smaller");
+  if (error.kind() == ErrorKind::cancelled) {
+    return Error(error.kind(), error.message() + "; nothing was sent");
   }
+  return Error(ErrorKind::io,
+               "the standard input could not be read (it is closed, a folder, or failed); nothing "
+               "was sent");
 }
 
 Result<Bytes> read_payload(const SendArguments& arguments, Invocation& invocation) {
