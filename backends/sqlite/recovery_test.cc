@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "env/sanitizer_test_support.h"
 #include "fault_vfs.h"
 #include "semper/base/log.h"
 #include "semper/env/asio.h"
@@ -528,6 +529,7 @@ TEST(Recovery, a_store_that_is_opened_again_keeps_its_log_whoever_else_closes_it
 }
 
 TEST(Recovery, a_writer_that_cannot_be_opened_again_is_opened_with_the_next_commit) {
+  SEMPER_LEAVES_NO_DESCRIPTOR();
   const TestPlace place;
   FaultVfs vfs("no-writer");
   std::atomic<bool> is_full = true;

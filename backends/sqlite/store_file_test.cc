@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "connection.h"
+#include "env/sanitizer_test_support.h"
 #include "test_place.h"
 
 namespace semper::sqlite {
@@ -397,6 +398,7 @@ TEST(StoreFile, no_store_is_made_where_another_one_has_its_log) {
 }
 
 TEST(StoreFile, one_that_no_descriptor_is_left_for_is_not_called_forbidden) {
+  SEMPER_LEAVES_NO_DESCRIPTOR();
   const TestPlace place;
   const Store store = must_open(place.url());
   ASSERT_TRUE(put(store, "key", "1"));

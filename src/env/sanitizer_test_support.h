@@ -24,3 +24,11 @@ inline constexpr bool kSanitized = false;
     GTEST_SKIP() << "a fork beside threads is nothing for the sanitizers' locks"; \
   }                                                                               \
   static_assert(true, "a semicolon follows")
+
+// The first line of a test that leaves its process without a free descriptor. The sanitizers find
+// out through a pipe whether memory can be read, and call it bad where they get none.
+#define SEMPER_LEAVES_NO_DESCRIPTOR()                                    \
+  if (::semper::testing::kSanitized) {                                   \
+    GTEST_SKIP() << "the sanitizers look at memory through descriptors"; \
+  }                                                                      \
+  static_assert(true, "a semicolon follows")

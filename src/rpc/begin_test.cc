@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "durable/descriptors_test_support.h"
+#include "env/sanitizer_test_support.h"
 #include "semper/env/scheduler.h"
 #include "semper/rpc/channel.h"
 #include "semper/rpc/server.h"
@@ -29,6 +30,7 @@ int code_of_a_begin_without_descriptors() {
 
 // In a process of its own, in which nobody has used gRPC.
 TEST(RpcBeginDeathTest, without_descriptors_it_is_an_error_and_no_abort) {
+  SEMPER_LEAVES_NO_DESCRIPTOR();
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(::_exit(code_of_a_begin_without_descriptors()), ::testing::ExitedWithCode(0), "");
 }
