@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <deque>
 #include <mutex>
-#include <thread>
 
 #include "rpc/grpc_support.h"
 #include "semper/base/internal/mutant.h"
@@ -249,13 +248,15 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
           // Half of it free: then several reads follow one another without this side.
           const bool read = !self->reading && !self->no_more && !self->abandoned &&
                             self->messages.size() <= self->read_ahead / 2;
-          const bool holds = !SEMPER_MUTANT("rpc_read_begun_without_a_hold");
-          if (read) self->reading = true;
-          if (read && holds) self->AddHold();  // gRPC may end the call meanwhile
+          if (read) {
+            self->reading = true;
+            self->AddHold();  // gRPC may end the call meanwhile
+          }
           lock.unlock();
-          if (read && !holds) self->wait_for_end();
-          if (read) self->StartRead(&self->incoming);
-          if (read && holds) self->RemoveHold();
+          if (read) {
+            self->StartRead(&self->incoming);
+            self->RemoveHold();
+          }
           co_return message;
         }
         if (self->outcome) {
@@ -271,19 +272,6 @@ struct MessageStream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grp
 
   void cancel() {
     if (!fork.is_foreign()) context.TryCancel();
-  }
-
-  // For a mutant, whose moment is rare: the thread waits until gRPC is done with the call, if it
-  // soon is.
-  void wait_for_end() {
-    const auto until = system_clock().after(std::chrono::milliseconds(300));
-    while (system_clock().now() < until) {
-      {
-        std::lock_guard lock(mutex);
-        if (outcome) break;
-      }
-      std::this_thread::yield();
-    }
   }
 
   const ForkGuard fork{};

@@ -49,7 +49,7 @@ TEST_F(CliRingTrouble, items_that_could_not_be_written_out_stay_in_the_ring) {
   create_ring();
   produce("one\ntwo\n");
   for (const char* more : {"", " --json", " --count 1", " --framed"}) {
-    ProgramToStart shell{"/bin/sh"};
+    ProgramToStart shell{"/bin/bash"};  // sh, which is dash, ignores no CHLD
     shell.arguments = {"-c", std::string("exec \"$0\" ring consume \"$1\"") + more + " >/dev/full",
                        SEMPER_PROGRAM, ring()};
     ChildProcess tool(std::move(shell));
@@ -201,7 +201,7 @@ TEST_F(CliJournalTrouble, a_command_that_fails_is_named_and_its_items_stay_in_th
 
 // The tool, started by a shell that has said this before.
 Ran run_after(const std::string& preamble, const Words& words) {
-  ProgramToStart shell{"/bin/sh"};
+  ProgramToStart shell{"/bin/bash"};  // sh, which is dash, ignores no CHLD
   shell.arguments = {"-c", preamble + "; exec \"$0\" \"$@\"", SEMPER_PROGRAM};
   shell.arguments.insert(shell.arguments.end(), words.begin(), words.end());
   shell.input = std::string();
