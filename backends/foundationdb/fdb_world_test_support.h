@@ -3,7 +3,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,12 +14,15 @@
 #include <thread>
 
 #include "backend.h"
+#include "env/shortage_test_support.h"
 #include "fake_fdb_test_support.h"
 #include "semper/env/scheduler.h"
 #include "semper/store/store.h"
 #include "semper/testing/temporary_folder.h"
 
 namespace semper::foundationdb {
+
+using testing::NoThreads;
 
 // Runs coroutines on threads of its own.
 inline Scheduler& test_scheduler() {
@@ -32,29 +34,6 @@ template <class T>
 T wait_for(Task<T> task) {
   return test_scheduler().block_on(std::move(task));
 }
-
-// As long as it lives the process gets no thread: there is no room for a stack of this size.
-class NoThreads {
- public:
-  NoThreads() {
-    pthread_getattr_default_np(&before_);
-    pthread_attr_t huge;
-    pthread_getattr_default_np(&huge);
-    constexpr std::size_t kMoreThanThereIs = std::size_t{1} << 47;
-    EXPECT_EQ(pthread_attr_setstacksize(&huge, kMoreThanThereIs), 0);
-    EXPECT_EQ(pthread_setattr_default_np(&huge), 0);
-    pthread_attr_destroy(&huge);
-  }
-  ~NoThreads() {
-    pthread_setattr_default_np(&before_);
-    pthread_attr_destroy(&before_);
-  }
-  NoThreads(const NoThreads&) = delete;
-  NoThreads& operator=(const NoThreads&) = delete;
-
- private:
-  pthread_attr_t before_{};
-};
 
 // A fake cluster with its client, and a cluster file. When it goes, nothing may be left of what was
 // asked of the library.

@@ -1,36 +1,14 @@
 // A machine that is short of threads: what needs one is refused, and works when there are some.
-#include <pthread.h>
-
 #include <filesystem>
 
+#include "env/shortage_test_support.h"
 #include "semper/env/clock.h"
 #include "test_place.h"
 
 namespace semper::sqlite {
 namespace {
 
-// As long as it lives the process gets no thread: there is no room for a stack of this size.
-class NoThreads {
- public:
-  NoThreads() {
-    pthread_getattr_default_np(&before_);
-    pthread_attr_t huge;
-    pthread_getattr_default_np(&huge);
-    constexpr std::size_t kMoreThanThereIs = std::size_t{1} << 47;
-    EXPECT_EQ(pthread_attr_setstacksize(&huge, kMoreThanThereIs), 0);
-    EXPECT_EQ(pthread_setattr_default_np(&huge), 0);
-    pthread_attr_destroy(&huge);
-  }
-  ~NoThreads() {
-    pthread_setattr_default_np(&before_);
-    pthread_attr_destroy(&before_);
-  }
-  NoThreads(const NoThreads&) = delete;
-  NoThreads& operator=(const NoThreads&) = delete;
-
- private:
-  pthread_attr_t before_{};
-};
+using testing::NoThreads;
 
 class Threads : public ::testing::Test {
  protected:

@@ -10,8 +10,8 @@
 #include <optional>
 #include <utility>
 
-#include "durable/descriptors_test_support.h"
 #include "env/sanitizer_test_support.h"
+#include "env/shortage_test_support.h"
 
 namespace semper {
 namespace {
@@ -45,7 +45,7 @@ TEST(Descriptor, a_wait_for_which_none_is_free_is_an_error) {
     if (!waited) kind = waited.error().kind();
   };
   {
-    const durable_test::NoMoreDescriptors full;
+    const testing::NoMoreDescriptors full;
     asio::co_spawn(loop, waits(), asio::detached);
     loop.run();
   }

@@ -15,8 +15,8 @@
 #include <thread>
 #include <vector>
 
-#include "durable/descriptors_test_support.h"
 #include "env/sanitizer_test_support.h"
+#include "env/shortage_test_support.h"
 #include "semper/env/scheduler.h"
 
 namespace semper {
@@ -24,7 +24,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using asio::ip::tcp;
-using durable_test::NoMoreDescriptors;
+using testing::NoMoreDescriptors;
 
 // A failure of a test and not a time that anything takes.
 constexpr auto kTcpPatience = 60s;

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "durable/descriptors_test_support.h"
 #include "env/sanitizer_test_support.h"
+#include "env/shortage_test_support.h"
 #include "semper/env/scheduler.h"
 #include "semper/rpc/channel.h"
 #include "semper/rpc/server.h"
@@ -19,7 +19,7 @@ int code_of_a_begin_without_descriptors() {
   ChannelOptions there;
   there.address = "127.0.0.1:1";
   {
-    const durable_test::NoMoreDescriptors full;
+    const testing::NoMoreDescriptors full;
     const auto channel = scheduler.block_on(connect(there));
     if (channel || channel.error().kind() != ErrorKind::exhausted) return 1;
     const auto server = Server::start(Methods(), serving);

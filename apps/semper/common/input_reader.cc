@@ -25,9 +25,7 @@ InputReader::Event::~Event() {
 }
 
 InputReader::InputReader(int descriptor, std::stop_token stop)
-    : descriptor_(descriptor),
-      stop_(std::move(stop)),
-      on_stop_(stop_, Wake{wake_.descriptor}) {}
+    : descriptor_(descriptor), stop_(std::move(stop)), on_stop_(stop_, Wake{wake_.descriptor}) {}
 
 Status InputReader::check() const {
   if (wake_.error == 0) return {};
