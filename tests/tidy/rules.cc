@@ -222,6 +222,19 @@ Findings visible_internals(const File& file) {
   return findings;
 }
 
+Findings hasty_pipes(const File& script) {
+  static const std::regex pipefail(R"(^set .*pipefail)");
+  static const std::regex hasty(R"([^|]\|\s*(grep -[A-Za-z]*q|head\b))");
+  const auto sets = [](const std::string& line) { return std::regex_search(line, pipefail); };
+  Findings findings;
+  if (std::none_of(script.lines.begin(), script.lines.end(), sets)) return findings;
+  for (std::size_t at = 0; at < script.lines.size(); ++at) {
+    if (!std::regex_search(script.lines[at], hasty)) continue;
+    findings.push_back({script.path, at + 1, "ends before it has read all, under pipefail"});
+  }
+  return findings;
+}
+
 Findings unreadable_test_names(const File& file) {
   static const std::regex begins(R"(^(?:[A-Z]+_)?TEST(?:_[A-Z]+)?\(\w+,\s*(\w*))");
   static const std::regex name_form(R"((DISABLED_)?[a-z0-9]+(_[a-z0-9]+)*)");

@@ -55,6 +55,11 @@ Findings visible_internals(const File& file);
 // A program, or an example, includes a header out of a folder internal/.
 Findings used_internals(const File& file);
 
+// In a script with pipefail, a pipe into a program that may end before it has read all: what writes
+// into it then dies of SIGPIPE now and then, and the pipe fails although what was looked for is
+// there. `grep PATTERN >/dev/null` reads to the end.
+Findings hasty_pipes(const File& script);
+
 // A test whose name is not in snake_case: it is a sentence, and says what holds.
 Findings unreadable_test_names(const File& file);
 

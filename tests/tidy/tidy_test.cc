@@ -41,7 +41,8 @@ bool is_text(const std::string& path) {
   const std::string name = fs::path(path).filename();
   return is_source(path) || is_document(path) || path.ends_with(".cmake") ||
          path.ends_with(".proto") || path.ends_with(".1") || name == "CMakeLists.txt" ||
-         name == "CMakePresets.json" || name == "Makefile" || name == "run" || name == "setup";
+         name == "CMakePresets.json" || name == "Makefile" || name == "run" ||
+         path.starts_with("tools/");
 }
 // These texts are about what is wrong.
 bool is_about_rules(const std::string& path) {
@@ -152,6 +153,13 @@ TEST_F(TidyTest, programs_and_examples_use_no_internals) {
     return is_source(path) && (path.starts_with("apps/") || path.starts_with("examples/"));
   };
   hold("used_internals", is_a_users, used_internals);
+}
+
+TEST_F(TidyTest, no_script_fails_because_its_reader_was_done) {
+  const auto is_script = [](const std::string& path) {
+    return path.ends_with("/run") || path.starts_with("tools/");
+  };
+  hold("hasty_pipes", is_script, hasty_pipes);
 }
 
 TEST_F(TidyTest, every_test_has_a_name_in_snake_case) {
@@ -313,6 +321,18 @@ TEST(TidyRules, internals_in_a_public_header_are_found) {
   EXPECT_THAT(used_internals(file_of("a.cc", "#include \"semper/base/internal/log.h\"")),
               SizeIs(1));
   EXPECT_THAT(used_internals(file_of("a.cc", "#include \"semper/base/log.h\"")), IsEmpty());
+}
+
+TEST(TidyRules, a_pipe_that_may_end_early_is_found) {
+  const auto hasty = [](const std::string& line) {
+    return lines_of(hasty_pipes(file_of("tests/a/run", "set -euo pipefail\n" + line)));
+  };
+  EXPECT_THAT(hasty("ldd a | grep -q b || exit 1"), ElementsAre(2u));
+  EXPECT_THAT(hasty("ldd a | grep -Eqx b"), ElementsAre(2u));
+  EXPECT_THAT(hasty("ldd a | head -n 1"), ElementsAre(2u));
+  EXPECT_THAT(hasty("ldd a | grep b >/dev/null"), IsEmpty());
+  EXPECT_THAT(hasty("grep -q b file || grep -q c file"), IsEmpty());
+  EXPECT_THAT(hasty_pipes(file_of("tests/a/run", "set -e\nldd a | grep -q b")), IsEmpty());
 }
 
 TEST(TidyRules, a_test_that_is_not_named_by_a_sentence_is_found) {
