@@ -12,6 +12,7 @@
 #include "backends/memory/memory_engine.h"
 #include "semper/base/internal/mutant.h"
 #include "semper/env/fork.h"
+#include "semper/store/recent_changes.h"
 
 namespace semper {
 namespace {
@@ -76,7 +77,7 @@ class MemoryWatch final : public Watch {
 };
 
 // One handle on an engine.
-class MemoryBackend final : public Backend {
+class MemoryBackend final : public Backend, public RecentChanges {
  public:
   MemoryBackend(std::shared_ptr<MemoryEngine> engine, std::string url, Limits limits, Env env)
       : engine_(std::move(engine)), url_(std::move(url)), limits_(limits), env_(env) {}
@@ -96,6 +97,14 @@ class MemoryBackend final : public Backend {
   Async<CommitReceipt> commit(CommitRequest request) override {
     SEMPER_CO_TRY_STATUS(check_open());
     co_return engine_->commit(request);
+  }
+
+  std::optional<Version> newest_known() const override {
+    if (fork_.is_foreign()) return std::nullopt;
+    return engine_->version();
+  }
+  bool is_known_unchanged(BytesView key, Version since) const override {
+    return !fork_.is_foreign() && engine_->is_unchanged(key, since);
   }
 
   Async<void> raise_version(Version floor) override {

@@ -71,6 +71,17 @@ Result<CommitReceipt> MemoryEngine::commit(const CommitRequest& request) {
   return receipt;
 }
 
+Version MemoryEngine::version() const {
+  std::lock_guard lock(mutex_);
+  return map_.version();
+}
+
+bool MemoryEngine::is_unchanged(BytesView key, Version since) const {
+  const ReadRecord read{KeyRange::point(key), ReadRecord::kRowsUnknown};
+  std::lock_guard lock(mutex_);
+  return !map_.changed_since(read, since);
+}
+
 void MemoryEngine::raise_version(Version floor) {
   std::lock_guard lock(mutex_);
   map_.raise_version(floor);

@@ -45,6 +45,10 @@ class MemoryEngine {
 
   void raise_version(Version floor);
 
+  Version version() const;
+  // Nothing has written the key, or declared that it did, after this version.
+  bool is_unchanged(BytesView key, Version since) const;
+
   // A watch that stays until it fires or is dropped. Errors: timeout (as get), exhausted.
   struct Watching {
     std::uint64_t number;

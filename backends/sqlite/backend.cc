@@ -10,6 +10,7 @@
 #include "sqlite.h"
 #include "start_thread.h"
 #include "store_file.h"
+#include "written_keys.h"
 
 namespace semper::sqlite {
 namespace {
@@ -288,6 +289,18 @@ Async<std::unique_ptr<Snapshot>> SqliteBackend::snapshot() {
   co_return fail(ErrorKind::io, parts_->options.path.file +
                                     " was opened again several times in a row; begin anew, and "
                                     "look at the disk");
+}
+
+// Each committer leaves in the sidecar what it writes before it says that it has committed.
+std::optional<Version> SqliteBackend::newest_known() const {
+  if (parts_->fork.is_foreign()) return std::nullopt;
+  return parts_->sidecar->version();
+}
+
+bool SqliteBackend::is_known_unchanged(BytesView key, Version since) const {
+  if (parts_->fork.is_foreign()) return false;
+  if (SEMPER_MUTANT("sqlite_changes_of_others_unknown")) return true;
+  return parts_->sidecar->shared().keys.is_unchanged(hash_key(key), since);
 }
 
 Status SqliteBackend::check_commits() const {

@@ -29,13 +29,14 @@
 #include "read_pool.h"
 #include "semper/env/one_shot.h"
 #include "semper/store/failure.h"
+#include "semper/store/recent_changes.h"
 #include "sidecar.h"
 #include "statistics.h"
 #include "watch_hub.h"
 
 namespace semper::sqlite {
 
-class SqliteBackend final : public Backend, public FailsForGood {
+class SqliteBackend final : public Backend, public FailsForGood, public RecentChanges {
  public:
   static Result<std::shared_ptr<Backend>> open(SqliteOptions options, Env env);
 
@@ -53,6 +54,8 @@ class SqliteBackend final : public Backend, public FailsForGood {
   std::vector<std::pair<std::string, std::int64_t>> statistics() const override;
   Async<void> close() override;
   std::optional<Error> failure() const override;
+  std::optional<Version> newest_known() const override;
+  bool is_known_unchanged(BytesView key, Version since) const override;
 
  private:
   // Everything that has threads and connections; left as it is in a forked child.

@@ -10,6 +10,7 @@
 #include "parts_test_support.h"
 #include "place.h"
 #include "semper/env/asio.h"
+#include "semper/store/recent_changes.h"
 #include "semper/testing/child_process.h"
 #include "semper/testing/simulated_clock.h"
 #include "store_file.h"
@@ -136,6 +137,34 @@ TEST(Processes, what_another_process_declares_as_written_conflicts_with_earlier_
   ASSERT_FALSE(beside);
   EXPECT_EQ(beside.error().kind(), ErrorKind::conflict);
   EXPECT_TRUE(attempt(false)) << "it was declared before this began";
+}
+
+TEST(Processes, what_others_have_changed_is_known_at_once) {
+  const TestPlace place;
+  const Store one = must_open(place.url());
+  const Store other = must_open(place.url());
+  const auto write = [](const Store& store, const char* key) {
+    return wait_for([](Store in, Bytes to) -> Async<Versionstamp> {
+      auto transaction = in.begin();
+      transaction.set(to, "value");
+      co_return co_await transaction.commit();
+    }(store, key));
+  };
+  const auto* changes = find_recent_changes(one);
+  ASSERT_NE(changes, nullptr);
+  const auto first = write(one, "mine");
+  ASSERT_TRUE(first);
+  EXPECT_GE(changes->newest_known(), first->version());
+  EXPECT_TRUE(changes->is_known_unchanged("mine", first->version()));
+  const auto second = write(other, "yours");
+  ASSERT_TRUE(second);
+  EXPECT_GE(changes->newest_known(), second->version());
+  EXPECT_FALSE(changes->is_known_unchanged("yours", first->version()));
+  EXPECT_TRUE(changes->is_known_unchanged("yours", second->version()));
+  ASSERT_TRUE(write(other, "mine"));
+  EXPECT_FALSE(changes->is_known_unchanged("mine", first->version()));
+  ASSERT_TRUE(wait_for(one.close()));
+  ASSERT_TRUE(wait_for(other.close()));
 }
 
 TEST(Processes, a_process_killed_while_it_writes_loses_nothing_that_was_acknowledged) {

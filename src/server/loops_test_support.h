@@ -15,6 +15,7 @@
 #include "semper/open_store.h"
 #include "semper/server/host.h"
 #include "semper/server/ref.h"
+#include "semper/store/recent_changes.h"
 #include "semper/testing/faulty_backend.h"
 #include "semper/testing/simulated_clock.h"
 
@@ -23,7 +24,7 @@ namespace semper::testing {
 using namespace std::chrono_literals;
 
 // Commits wait until they are let through.
-class GatedBackend final : public Backend {
+class GatedBackend final : public Backend, public RecentChanges {
  public:
   explicit GatedBackend(std::shared_ptr<Backend> inner) : inner_(std::move(inner)) {}
   const Limits& limits() const override { return inner_->limits(); }
@@ -43,6 +44,14 @@ class GatedBackend final : public Backend {
     return inner_->watch(key, seen);
   }
   Async<std::string> check() override { return inner_->check(); }
+  std::optional<Version> newest_known() const override {
+    const auto* known = dynamic_cast<const RecentChanges*>(inner_.get());
+    return known == nullptr ? std::nullopt : known->newest_known();
+  }
+  bool is_known_unchanged(BytesView key, Version since) const override {
+    const auto* known = dynamic_cast<const RecentChanges*>(inner_.get());
+    return known != nullptr && known->is_known_unchanged(key, since);
+  }
   std::vector<std::pair<std::string, std::int64_t>> statistics() const override { return {}; }
   Async<void> close() override { return inner_->close(); }
 

@@ -184,6 +184,14 @@ const Limits& FaultyBackend::limits() const {
   return shared_->backend->limits();
 }
 
+std::optional<Version> FaultyBackend::newest_known() const {
+  const auto* known = dynamic_cast<const RecentChanges*>(shared_->backend.get());
+  return known == nullptr ? std::nullopt : known->newest_known();
+}
+bool FaultyBackend::is_known_unchanged(BytesView key, Version since) const {
+  const auto* known = dynamic_cast<const RecentChanges*>(shared_->backend.get());
+  return known != nullptr && known->is_known_unchanged(key, since);
+}
 BackendTraits FaultyBackend::traits() const {
   auto traits = shared_->backend->traits();
   traits.resolves_outcomes = false;  // lost answers are what this is for

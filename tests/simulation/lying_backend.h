@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "semper/store/backend.h"
+#include "semper/store/recent_changes.h"
 
 namespace semper::simulation {
 
@@ -18,7 +19,7 @@ struct Lies {
   double twice = 0;  // a commit is applied once more, whatever has changed
 };
 
-class LyingBackend final : public Backend {
+class LyingBackend final : public Backend, public RecentChanges {
  public:
   LyingBackend(std::shared_ptr<Backend> backend, Env env, Lies lies)
       : backend_(std::move(backend)), env_(env), lies_(lies) {}
@@ -31,6 +32,14 @@ class LyingBackend final : public Backend {
   std::string url() const override { return backend_->url(); }
   Async<std::unique_ptr<Snapshot>> snapshot() override { return backend_->snapshot(); }
   Async<CommitReceipt> commit(CommitRequest request) override;
+  std::optional<Version> newest_known() const override {
+    const auto* known = dynamic_cast<const RecentChanges*>(backend_.get());
+    return known == nullptr ? std::nullopt : known->newest_known();
+  }
+  bool is_known_unchanged(BytesView key, Version since) const override {
+    const auto* known = dynamic_cast<const RecentChanges*>(backend_.get());
+    return known != nullptr && known->is_known_unchanged(key, since);
+  }
   Async<void> raise_version(Version floor) override { return backend_->raise_version(floor); }
   Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override {
     return backend_->watch(key, seen);

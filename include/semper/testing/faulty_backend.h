@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "semper/store/backend.h"
+#include "semper/store/recent_changes.h"
 
 namespace semper::testing {
 
@@ -61,7 +62,7 @@ enum class CommitFault : std::uint8_t {
   unknown_late,
 };
 
-class FaultyBackend final : public Backend {
+class FaultyBackend final : public Backend, public RecentChanges {
  public:
   FaultyBackend(std::shared_ptr<Backend> backend, Env env, StoreFaults faults = {});
   ~FaultyBackend() override;
@@ -94,6 +95,9 @@ class FaultyBackend final : public Backend {
   Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override;
   Async<std::string> check() override;
   std::vector<std::pair<std::string, std::int64_t>> statistics() const override;
+  // What the backend inside knows, where it does.
+  std::optional<Version> newest_known() const override;
+  bool is_known_unchanged(BytesView key, Version since) const override;
   // Late commits are not waited for; they find the store closed and are never applied.
   Async<void> close() override;
 

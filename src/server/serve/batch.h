@@ -89,6 +89,21 @@ class Batch {
   BatchOutcome joined(const Versionstamp& committed, AttemptEffects& effects, HasCasts has_casts);
   void not_joined();
 
+  // Instead, its operations as those of one of a group (local_groups.h; batch_join.cc), in a
+  // transaction that begins at this version. False: it is to be run alone.
+  bool is_known_at(const RecentChanges& changes, Version newest);
+  // Runs them, if the turn lasts. Results as of join().
+  Result<bool> join_known(Transaction& transaction, AttemptEffects& effects);
+  // Where nobody of the group has written: whether it is still so.
+  Async<bool> confirm(Transaction& now);
+  // What it joined was committed, or confirmed. True: nothing is left to do, and the outcome is
+  // there.
+  bool joined_known(const Versionstamp& committed, AttemptEffects& effects, HasCasts has_casts,
+                    BatchOutcome& outcome);
+  bool confirmed(AttemptEffects& effects, BatchOutcome& outcome);
+  // It was not. True: so its callers were told; else run() does it.
+  bool undo_known(const Error& error);
+
  private:
   // One transaction. True: nothing is left to do. Error: that of the remaining operations.
   Async<bool> attempt();

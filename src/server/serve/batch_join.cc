@@ -147,4 +147,78 @@ void Batch::not_joined() {
   entity_.spoil();
 }
 
+bool Batch::is_known_at(const RecentChanges& changes, Version newest) {
+  if (desk_.runs_alone > 0) {
+    --desk_.runs_alone;
+    return false;
+  }
+  const bool has_keys =
+      std::any_of(operations_.begin(), operations_.end(),
+                  [](const Operation& operation) { return operation.key != nullptr; });
+  const bool is_usual = !has_keys && !must_load_ && !queue_noticed_ && !desk_.announced &&
+                        desk_.most == kNoMessageLimit;
+  return is_usual && entity_.is_known() && entity_.queue_length() == 0 && !entity_.header().lock &&
+         entity_.is_known_at(changes, newest);
+}
+
+Result<bool> Batch::join_known(Transaction& transaction, AttemptEffects& effects) {
+  if (!may_run_callbacks()) return false;  // run() gives its operations back
+  effects.was_known = true;
+  entity_.assume(transaction);
+  const Execution execution(served_, *target_, desk_, burial_, kGroupMessagesPerEntity);
+  execution.run(transaction, operations_, effects);
+  desk_.leave_callbacks();
+  check(effects);
+  if (effects.ran_for > kGroupCallbackTime) desk_.runs_alone = kRunsAloneAfterTrouble;
+  // What is read before it is written, or may be refused, is no matter of the others.
+  const bool wants_more = effects.has_rows_apart() || !effects.sends.to_check.empty() ||
+                          effects.sends.to_itself > effects.popped;
+  const bool kept = SEMPER_MUTANT("server_local_group_keeps_who_failed") && effects.failure;
+  if ((cannot_be_written(effects) && !kept) || wants_more) {
+    desk_.runs_alone = kRunsAloneAfterTrouble;
+    return fail(spoilt(*target_, wants_more ? "asks for more than its state" : "fails"));
+  }
+  SEMPER_TRY_STATUS(write(transaction, effects));
+  return true;
+}
+
+Async<bool> Batch::confirm(Transaction& now) {
+  co_return co_await entity_.is_current(now);
+}
+
+bool Batch::joined_known(const Versionstamp& committed, AttemptEffects& effects, HasCasts has_casts,
+                         BatchOutcome& outcome) {
+  may_be_sent_to_ = has_casts == HasCasts::yes;
+  const bool is_over = conclude(committed, effects);
+  may_be_sent_to_ = false;
+  if (is_over) outcome = std::move(outcome_);
+  return is_over;
+}
+
+bool Batch::confirmed(AttemptEffects& effects, BatchOutcome& outcome) {
+  served_.counters().messages.add(effects.executed);
+  const bool is_over = finish(effects);
+  if (is_over) outcome = std::move(outcome_);
+  return is_over;
+}
+
+bool Batch::undo_known(const Error& error) {
+  switch (error.kind()) {
+    case ErrorKind::conflict:
+    case ErrorKind::exhausted:
+    case ErrorKind::invalid_argument:
+    case ErrorKind::timeout:
+      entity_.forget();
+      must_load_ = true;
+      return false;
+    default:
+      break;
+  }
+  entity_.spoil();
+  const Error told = error.in(target_->id.to_string());
+  for (auto& operation : operations_) operation.done.set_inline(fail(told));
+  operations_.clear();
+  return true;
+}
+
 }  // namespace semper::internal

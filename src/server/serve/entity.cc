@@ -17,6 +17,14 @@ Needs newer_program() {
 
 }  // namespace
 
+bool Entity::is_known_at(const RecentChanges& changes, Version newest) const {
+  if (!known_ || as_of_ > newest) return false;
+  if (as_of_ == newest || SEMPER_MUTANT("server_local_group_believes_what_it_knows")) return true;
+  const auto& keys = target_->keys;
+  return changes.is_known_unchanged(keys.header(), as_of_) &&
+         changes.is_known_unchanged(keys.pushed(), as_of_);
+}
+
 void Entity::assume(Transaction& transaction) const {
   transaction.assume_unchanged(KeyRange::point(target_->keys.header()), header_exists_ ? 1 : 0);
   if (SEMPER_MUTANT("server_local_call_overtakes_the_queue")) return;

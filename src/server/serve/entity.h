@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "semper/server/internal/behaviour.h"
+#include "semper/store/recent_changes.h"
 #include "semper/store/transaction.h"
 #include "server/format/needs.h"
 #include "server/format/orders.h"
@@ -42,6 +43,8 @@ class Entity {
   // True where a transaction may begin at as_of() without reading.
   bool is_known() const { return known_; }
   Version as_of() const { return as_of_; }
+  // What is known is so at this version, too, which the store has told.
+  bool is_known_at(const RecentChanges& changes, Version newest) const;
   // Makes the transaction fail with `conflict` unless the entity is still what is known.
   void assume(Transaction& transaction) const;
 

@@ -11,6 +11,9 @@ namespace semper::internal {
 
 inline constexpr std::size_t kGroupEntities = 256;
 inline constexpr std::size_t kGroupsAtOnce = 2;
+// Of operations of this process. Two such groups are quicker than one of twice the size: the
+// callbacks of one run while the other is committed.
+inline constexpr std::size_t kLocalGroupEntities = 32;
 inline constexpr std::size_t kGroupMessagesPerEntity = 64;
 // While a group would be smaller than this, after trouble, only so many ticks join one as it holds.
 inline constexpr std::size_t kGroupOfTicks = 32;

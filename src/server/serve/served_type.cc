@@ -29,7 +29,8 @@ ServedType::ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour
                        ServeOptions options)
     : served_(
           std::make_shared<const ServedBehaviour>(std::move(core), std::move(behaviour), options)),
-      groups_(std::make_shared<Groups>(served_)) {}
+      groups_(std::make_shared<Groups>(served_)),
+      local_groups_(std::make_shared<LocalGroups>(served_)) {}
 
 std::type_index ServedType::behaviour_type() const {
   const Behaviour& behaviour = served_->behaviour();
@@ -94,6 +95,14 @@ void ServedType::rest(Slot& slot, std::size_t bytes) {
     dropped.push_back(std::move(entry->second));
     slots_.erase(entry);
   }
+}
+
+// Its own turn is one of those at work.
+bool ServedType::gather(Slot::Running& running, const Executor& executor) {
+  const bool others = at_work.load(std::memory_order_relaxed) > 1;
+  if (!others || !local_groups_->suits()) return false;
+  local_groups_->add(std::move(running), executor);
+  return true;
 }
 
 void ServedType::leave_over(std::uint32_t shard) {

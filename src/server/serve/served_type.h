@@ -12,6 +12,7 @@
 #include "server/format/keys.h"
 #include "server/send/local_hosts.h"
 #include "server/serve/group.h"
+#include "server/serve/local_groups.h"
 #include "server/serve/served_behaviour.h"
 #include "server/serve/slot.h"
 
@@ -48,6 +49,7 @@ class ServedType final : public LocalServer,
   void rest(Slot& slot, std::size_t bytes) override;
 
   void leave_over(std::uint32_t shard) override;
+  bool gather(Slot::Running& running, const Executor& executor) override;
   // True: one did since the last call. Else the news is set when one does.
   bool take_left_over(std::uint32_t shard, const OneShot<std::monostate>& news);
 
@@ -63,6 +65,7 @@ class ServedType final : public LocalServer,
  private:
   const std::shared_ptr<const ServedBehaviour> served_;
   const std::shared_ptr<Groups> groups_;
+  const std::shared_ptr<LocalGroups> local_groups_;
 
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Slot>> slots_;

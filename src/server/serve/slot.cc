@@ -103,7 +103,7 @@ Status Slot::submit(Operation operation, const Executor& executor) {
   if (at_home && !home.runs_here()) {
     start_at_home(Running(shared_from_this(), started));
   } else {
-    start(started, at_home ? home.executor() : executor);
+    start(started, at_home ? home.executor() : executor, at_home ? Along::alone : Along::others);
   }
   return {};
 }
@@ -279,6 +279,60 @@ void Slot::leave_group(Running running, BatchOutcome& outcome, bool is_done) {
   }
 }
 
+std::optional<std::vector<Operation>> Slot::take_for_local_group(Running& running) {
+  std::lock_guard lock(mutex_);
+  const bool has_others = is_borrowed() && waiting_there_ == 0;
+  const bool is_usual = turn_ == running.turn() && priority_.empty() && !mailbox_.empty() &&
+                        !queue_noticed_ && !permit_ && !alone_ && !desk_->announced && !has_others;
+  if (!is_usual) return std::nullopt;
+  if (!running.desk()) running.use(desk_);
+  in_hand_.clear();
+  desk_->loop = loop_;
+  cached_bytes_.store(desk_->entity.bytes(), std::memory_order_relaxed);
+  ++batches_;
+  Round round;
+  take_batch(round);
+  desk_->leave_callbacks();
+  return std::move(round.operations);
+}
+
+Batch Slot::batch_for_local_group(Running& running, std::vector<Operation> operations) {
+  return Batch(*served_, target_, *running.desk(), running, std::move(operations),
+               Batch::Notice::none);
+}
+
+std::optional<Slot::Running> Slot::leave_local_group(Running running, BatchOutcome& outcome) {
+  const std::shared_ptr<Slot> self = running.slot();
+  self->settle(outcome, running.turn(), std::nullopt);  // no group takes a lock
+  Round round;
+  {
+    std::lock_guard lock(self->mutex_);
+    if (self->turn_ != running.turn()) {
+      running.finished();
+      return std::nullopt;
+    }
+    self->in_hand_.clear();
+    self->desk_->leave_callbacks();
+    self->cached_bytes_.store(self->desk_->entity.bytes(), std::memory_order_relaxed);
+    const bool has_queue = self->queue_noticed_ && !self->core().stopping.stop_requested();
+    const bool is_done = !has_queue && self->mailbox_.empty() && self->priority_.empty();
+    if (!is_done || self->desk_->announced) return running;
+    self->rest(running, round);
+  }
+  self->owner_->rest(*self, self->cached_bytes());
+  return std::nullopt;
+}
+
+Task<void> Slot::run_begun(Running& running, Batch& batch) {
+  const std::shared_ptr<Slot> self = running.slot();
+  BatchOutcome outcome = co_await batch.run();
+  if (outcome.lock) {
+    co_await self->settle_lock(std::move(outcome), running.turn());
+  } else {
+    self->settle(outcome, running.turn(), std::nullopt);
+  }
+}
+
 void Slot::take_batch(Round& round) {
   round.what = Round::What::batch;
   round.operations = take_some(mailbox_, core().options.batch_messages);
@@ -324,19 +378,25 @@ Task<void> Slot::run(Running running) {
       Batch batch(*self->served_, self->target_, desk, running, std::move(round.operations),
                   round.noticed ? Batch::Notice::queue : Batch::Notice::none);
       BatchOutcome outcome = co_await batch.run();
-      std::optional<Gate::Holder> for_lock;
       if (outcome.lock) {
-        if (auto entered = self->core().gate.enter()) for_lock = std::move(*entered);
+        co_await self->settle_lock(std::move(outcome), running.turn());
+      } else {
+        self->settle(outcome, running.turn(), std::nullopt);
       }
-      if (outcome.lock && !for_lock && !SEMPER_MUTANT("server_stopped_host_leaves_its_new_lock")) {
-        // Nobody enters a host that stops. This runner is inside.
-        co_await self->attend_here(std::move(*outcome.lock));
-        outcome.lock.reset();
-      }
-      self->settle(outcome, running.turn(), std::move(for_lock));
     }
     if (rounds % kRoundsPerYield == 0) co_await asio::post(asio::use_awaitable);
   }
+}
+
+Task<void> Slot::settle_lock(BatchOutcome outcome, std::uint64_t turn) {
+  std::optional<Gate::Holder> for_lock;
+  if (auto entered = core().gate.enter()) for_lock = std::move(*entered);
+  if (!for_lock && !SEMPER_MUTANT("server_stopped_host_leaves_its_new_lock")) {
+    // Nobody enters a host that stops. This runner is inside.
+    co_await attend_here(std::move(*outcome.lock));
+    outcome.lock.reset();
+  }
+  settle(outcome, turn, std::move(for_lock));
 }
 
 void Slot::settle(BatchOutcome& outcome, std::uint64_t turn, std::optional<Gate::Holder> inside) {

@@ -19,6 +19,7 @@
 // Bounds: kMailboxOperations waiting operations, then `retry`; those of a batch are batch.h's.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <limits>
 #include <list>
@@ -50,18 +51,7 @@ inline constexpr int kPriorityInRow = 8;
 // forgotten.
 inline constexpr std::size_t kInHandAnswered = 1024;
 
-class Slot;
-
-// Who keeps slots, and is told of them.
-class SlotOwner {
- public:
-  virtual ~SlotOwner() = default;
-
-  // A runner has ended; what the slot holds in memory takes so many bytes.
-  virtual void rest(Slot& slot, std::size_t bytes) = 0;
-  // An entity of this shard has more to do, and gave its permit up for others.
-  virtual void leave_over(std::uint32_t shard) = 0;
-};
+class SlotOwner;
 
 inline constexpr Version kUnknownVersion = std::numeric_limits<Version>::max();
 
@@ -92,6 +82,19 @@ class Slot : public std::enable_shared_from_this<Slot> {
   // not be.
   static void leave_group(Running running, BatchOutcome& outcome, bool is_done);
 
+  // Runs what waits, to the end of the turn.
+  static Task<void> run(Running running);
+
+  // For a group of operations of this process (local_groups.h): what waits, where it is nothing
+  // else, and the turn lasts.
+  std::optional<std::vector<Operation>> take_for_local_group(Running& running);
+  // Borrows the turn.
+  Batch batch_for_local_group(Running& running, std::vector<Operation> operations);
+  // The turn ends; or goes on with what came meanwhile, and is returned.
+  static std::optional<Running> leave_local_group(Running running, BatchOutcome& outcome);
+  // The group has not run it: alone, then, to its end. Borrows both.
+  static Task<void> run_begun(Running& running, Batch& batch);
+
   // The host stops: a runner on a loop that does not run must not keep it.
   void expect_end();
 
@@ -114,7 +117,6 @@ class Slot : public std::enable_shared_from_this<Slot> {
   class Attending;
   struct Round;
 
-  static Task<void> run(Running running);
   Round next_round(Running& running, int& urgent_in_row);
   void take_batch(Round& round);
   // With the lock: nobody is at work on it, and nothing waits here.
@@ -125,6 +127,7 @@ class Slot : public std::enable_shared_from_this<Slot> {
   // round.
   void rest(Running& running, Round& round);
   void settle(BatchOutcome& outcome, std::uint64_t turn, std::optional<Gate::Holder> inside);
+  Task<void> settle_lock(BatchOutcome outcome, std::uint64_t turn);
   std::optional<Operation> take_priority(std::uint64_t turn);
   Async<void> pause(Running& running, Duration duration);
   // What a runner that lost its turn had not done: whoever runs now does it.
@@ -143,7 +146,9 @@ class Slot : public std::enable_shared_from_this<Slot> {
   bool enter_callbacks(Desk& desk, std::uint64_t turn);
   void keep(std::uint64_t turn, std::shared_ptr<Permit> to_run_alone);
   bool enter_gate(std::uint64_t turn);
-  void start(std::uint64_t turn, const Executor& executor);
+  // `others`: with those of the same loop, if there are some.
+  enum class Along : std::uint8_t { alone, others };
+  void start(std::uint64_t turn, const Executor& executor, Along along = Along::alone);
   void start_at_home(Running running);
   void pass_on(std::uint64_t turn, Lost how);
   static Task<void> watch(std::shared_ptr<Slot> self);
@@ -185,15 +190,36 @@ class Slot : public std::enable_shared_from_this<Slot> {
   std::atomic<std::size_t> cached_bytes_{0};
 };
 
+// Who keeps slots, and is told of them.
+class SlotOwner {
+ public:
+  virtual ~SlotOwner() = default;
+
+  // A runner has ended; what the slot holds in memory takes so many bytes.
+  virtual void rest(Slot& slot, std::size_t bytes) = 0;
+  // An entity of this shard has more to do, and gave its permit up for others.
+  virtual void leave_over(std::uint32_t shard) = 0;
+  // A runner begins for an operation of this loop. True: it is begun there together with others,
+  // and the turn was taken.
+  virtual bool gather(Slot::Running& running, const Executor& executor) = 0;
+
+  // Turns that last.
+  std::atomic<std::size_t> at_work{0};
+};
+
 // A runner's turn. Ends however the runner's coroutine does, also before it began: another one goes
 // on.
 class Slot::Running final : public EntityTurn {
  public:
-  Running(std::shared_ptr<Slot> slot, std::uint64_t turn) : slot_(std::move(slot)), turn_(turn) {}
+  Running(std::shared_ptr<Slot> slot, std::uint64_t turn) : slot_(std::move(slot)), turn_(turn) {
+    slot_->owner_->at_work.fetch_add(1, std::memory_order_relaxed);
+  }
   Running(Running&& other) noexcept = default;
   Running& operator=(Running&&) = delete;
   ~Running() {
-    if (slot_ && !is_over_) slot_->pass_on(turn_, Lost::destroyed);
+    if (!slot_) return;
+    slot_->owner_->at_work.fetch_sub(1, std::memory_order_relaxed);
+    if (!is_over_) slot_->pass_on(turn_, Lost::destroyed);
   }
 
   const std::shared_ptr<Slot>& slot() const { return slot_; }

@@ -93,9 +93,10 @@ bool Slot::enter_gate(std::uint64_t turn) {
   return true;
 }
 
-void Slot::start(std::uint64_t turn, const Executor& executor) {
+void Slot::start(std::uint64_t turn, const Executor& executor, Along along) {
   Running running(shared_from_this(), turn);
   if (!enter_gate(turn)) return;
+  if (along == Along::others && owner_->gather(running, executor)) return;
   asio::co_spawn(executor, run(std::move(running)), asio::detached);
 }
 

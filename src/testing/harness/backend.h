@@ -12,13 +12,14 @@
 #include <vector>
 
 #include "semper/store/backend.h"
+#include "semper/store/recent_changes.h"
 #include "semper/testing/faulty_backend.h"
 #include "testing/harness/points.h"
 
 namespace semper::testing::internal {
 
 // Passes everything on.
-class PassingBackend : public Backend {
+class PassingBackend : public Backend, public RecentChanges {
  public:
   PassingBackend(std::shared_ptr<Backend> inner, HarnessPoints& points, std::size_t process)
       : inner_(std::move(inner)), points_(points), process_(process) {}
@@ -27,6 +28,14 @@ class PassingBackend : public Backend {
   BackendTraits traits() const override { return inner_->traits(); }
   std::string url() const override { return inner_->url(); }
   Async<std::unique_ptr<Snapshot>> snapshot() override { return inner_->snapshot(); }
+  std::optional<Version> newest_known() const override {
+    const auto* known = dynamic_cast<const RecentChanges*>(inner_.get());
+    return known == nullptr ? std::nullopt : known->newest_known();
+  }
+  bool is_known_unchanged(BytesView key, Version since) const override {
+    const auto* known = dynamic_cast<const RecentChanges*>(inner_.get());
+    return known != nullptr && known->is_known_unchanged(key, since);
+  }
   Async<void> raise_version(Version floor) override { return inner_->raise_version(floor); }
   Async<std::unique_ptr<Watch>> watch(BytesView key, Snapshot& seen) override {
     return inner_->watch(key, seen);

@@ -1,0 +1,77 @@
+// LocalGroups: operations of this process for many entities, in one transaction.
+//
+// A call or a cast of the host's own process would cost each entity a transaction: a runner, a
+// commit, an answer of its own. While others of the type are at work, an entity that rests and gets
+// an operation waits for the end of this turn of its caller's loop. What has come by then runs
+// together: one callback after another, one commit, one answer for all. Callers that were answered
+// together send together, so groups form by themselves, as in group.h. Where nobody is at work, the
+// operation is run at once.
+//
+// Only what the host knows of the entity already is used, so a group reads nothing: the store tells
+// of each one whether it is still so (RecentChanges), and the commit checks what comes after that.
+// An entity that is not known, whose message has a key, that holds a lock or was announced, is run
+// alone by its slot, as before. Where a callback fails or asks for more than its state, or the
+// commit does, nothing of the group has happened, all of its entities are run alone, and the next
+// groups are half as large. So no entity is held up by another's trouble for longer than that.
+//
+// A group runs on the loop of its callers, which is only borrowed: where that is destroyed or does
+// not run any more, each entity goes on as if it had run alone (slot.h), and who waits on another
+// loop gets outcome_unknown.
+//
+// When not: behaviours whose callbacks may wait; hosts with several threads; stores that have no
+// RecentChanges, whose transactions are small, or where two commits can have one version.
+//
+// Bounds: kLocalGroupEntities, kGroupMessagesPerEntity, kGroupCallbackTime, half of the store's
+// limits. Threads: any.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "semper/store/recent_changes.h"
+#include "server/serve/group_limits.h"
+#include "server/serve/slot.h"
+
+namespace semper::internal {
+
+class LocalGroups : public std::enable_shared_from_this<LocalGroups> {
+ public:
+  explicit LocalGroups(std::shared_ptr<const ServedBehaviour> served);
+
+  bool suits() const { return changes_ != nullptr; }
+
+  // The entity has operations of this loop. On a thread that runs it.
+  void add(Slot::Running running, const Executor& executor);
+
+ private:
+  struct Gathering;
+  class Gathered;
+  struct Member;
+  using Members = std::vector<std::unique_ptr<Member>>;
+
+  std::vector<Slot::Running> close(const std::shared_ptr<Gathering>& gathering);
+  static Task<void> run(std::shared_ptr<LocalGroups> self, std::shared_ptr<Gathered> gathered);
+  static Task<void> run_alone(std::unique_ptr<Member> member);
+  // All that have joined are done then, or none is.
+  Async<void> attempt(Members& members);
+  // What was only read is still so.
+  Async<void> confirm(Members& members);
+  // Nothing of it has happened.
+  void undo(Members& members, const Error& error);
+  void leave(std::unique_ptr<Member> member, const Executor& executor);
+  static void check(const Members& members);
+  void learn(bool went_well);
+
+  HostCore& core() const { return served_->core(); }
+
+  const std::shared_ptr<const ServedBehaviour> served_;
+  const RecentChanges* const changes_;  // null where host or store are none for groups
+
+  std::mutex mutex_;
+  std::vector<std::pair<const void*, std::weak_ptr<Gathering>>> open_;  // of each loop
+  std::size_t most_ = kLocalGroupEntities;                              // of the next group
+};
+
+}  // namespace semper::internal
