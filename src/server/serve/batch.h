@@ -137,6 +137,7 @@ class Batch {
   Async<bool> answer_unwritten(AttemptEffects& effects);
   // Of a type whose entities expire (expiry.h).
   void note_activity(AttemptEffects& effects);
+  bool puts_expiry_off() const;
   Async<void> expire(Transaction& transaction);
   bool keep_expired(const Error& error, const AttemptEffects& effects);
   bool conclude(const Versionstamp& committed, AttemptEffects& effects);

@@ -5,6 +5,7 @@
 #include "semper/base/internal/mutant.h"
 #include "semper/store/too_old.h"
 #include "server/serve/batch.h"
+#include "server/serve/expiry.h"
 #include "server/serve/group_limits.h"
 #include "server/serve/letters.h"
 
@@ -161,7 +162,19 @@ bool Batch::is_known_at(const RecentChanges& changes, Version newest) {
          entity_.is_known_at(changes, newest);
 }
 
+// The next message is one that has to say so (expiry.h).
+bool Batch::puts_expiry_off() const {
+  if (!served_.expiry().is_any() || SEMPER_MUTANT("server_local_group_keeps_nobody_alive")) {
+    return false;
+  }
+  CallbackSends sends;
+  const CallbackRunner callbacks(served_, *target_, entity_);
+  internal::note_activity(served_.expiry(), desk_, to_timer_ms(callbacks.now(sends)), sends);
+  return !sends.timers.empty();
+}
+
 Result<bool> Batch::join_known(Transaction& transaction, AttemptEffects& effects) {
+  if (puts_expiry_off()) return false;     // with rows of its own
   if (!may_run_callbacks()) return false;  // run() gives its operations back
   effects.was_known = true;
   entity_.assume(transaction);
@@ -170,6 +183,9 @@ Result<bool> Batch::join_known(Transaction& transaction, AttemptEffects& effects
   desk_.leave_callbacks();
   check(effects);
   if (effects.ran_for > kGroupCallbackTime) desk_.runs_alone = kRunsAloneAfterTrouble;
+  if (served_.expiry().is_any() && !SEMPER_MUTANT("server_local_group_keeps_nobody_alive")) {
+    note_activity(effects);
+  }
   // What is read before it is written, or may be refused, is no matter of the others.
   const bool wants_more = effects.has_rows_apart() || !effects.sends.to_check.empty() ||
                           effects.sends.to_itself > effects.popped;
@@ -178,8 +194,11 @@ Result<bool> Batch::join_known(Transaction& transaction, AttemptEffects& effects
     desk_.runs_alone = kRunsAloneAfterTrouble;
     return fail(spoilt(*target_, wants_more ? "asks for more than its state" : "fails"));
   }
-  SEMPER_TRY_STATUS(write(transaction, effects));
-  return true;
+  const Status written = write(transaction, effects);
+  if (written) return true;
+  desk_.runs_alone = kRunsAloneAfterTrouble;
+  if (SEMPER_MUTANT("server_local_group_blames_all")) return fail(written.error());
+  return fail(spoilt(*target_, "cannot be written: " + written.error().message()));
 }
 
 Async<bool> Batch::confirm(Transaction& now) {

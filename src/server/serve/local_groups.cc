@@ -59,7 +59,8 @@ struct LocalGroups::Member {
   AttemptEffects effects;
   bool has_joined = false;
   bool took_effect = false;
-  bool is_done = false;  // nothing is left
+  bool is_concluded = false;  // and what follows from that was done
+  bool is_done = false;       // nothing is left
   BatchOutcome outcome;
 };
 
@@ -71,9 +72,12 @@ void LocalGroups::add(Slot::Running running, const Executor& executor) {
   std::shared_ptr<Gathering> fresh;
   {
     std::lock_guard lock(mutex_);
-    auto place = std::find_if(open_.begin(), open_.end(),
-                              [&](const auto& entry) { return entry.first == loop; });
-    auto gathering = place == open_.end() ? nullptr : place->second.lock();
+    std::shared_ptr<Gathering> gathering;
+    for (const auto& entry : open_) {
+      if (entry.first != loop) continue;
+      auto open = entry.second.lock();
+      if (open && is_of(*open, executor)) gathering = std::move(open);
+    }
     if (!gathering) {
       std::erase_if(open_, [](const auto& entry) { return entry.second.expired(); });
       fresh = std::make_shared<Gathering>();
@@ -83,8 +87,7 @@ void LocalGroups::add(Slot::Running running, const Executor& executor) {
     }
     gathering->waiting.push_back(std::move(running));
     if (gathering->waiting.size() >= most_) {
-      gathering->is_closed = true;
-      std::erase_if(open_, [&](const auto& entry) { return entry.first == loop; });
+      end(gathering);
     }
   }
   if (!fresh) return;
@@ -96,11 +99,22 @@ void LocalGroups::add(Slot::Running running, const Executor& executor) {
   });
 }
 
+// A strand may be blocked while others of its loop run.
+bool LocalGroups::is_of(const Gathering& gathering, const Executor& executor) {
+  return gathering.executor == executor || SEMPER_MUTANT("server_local_group_of_all_strands");
+}
+
+// Those of other loops are left alone: what they hold may go with them at any time.
+void LocalGroups::end(const std::shared_ptr<Gathering>& gathering) {
+  if (std::exchange(gathering->is_closed, true)) return;
+  std::erase_if(open_, [&](const auto& entry) {
+    return !entry.second.owner_before(gathering) && !gathering.owner_before(entry.second);
+  });
+}
+
 std::vector<Slot::Running> LocalGroups::close(const std::shared_ptr<Gathering>& gathering) {
   std::lock_guard lock(mutex_);
-  if (!std::exchange(gathering->is_closed, true)) {
-    std::erase_if(open_, [&](const auto& entry) { return entry.second.lock() == gathering; });
-  }
+  end(gathering);
   return std::move(gathering->waiting);
 }
 
@@ -124,9 +138,10 @@ Task<void> LocalGroups::run(std::shared_ptr<LocalGroups> self, std::shared_ptr<G
     Status status;
     try {
       status = co_await self->attempt(members);
-    } catch (...) {  // memory that ran out
-      status =
-          fail(exception_error("a group of " + self->served_->type(), std::current_exception()));
+    } catch (...) {  // memory that ran out, before the commit or after it
+      const Error why =
+          exception_error("a group of " + self->served_->type(), std::current_exception());
+      status = fail(ErrorKind::outcome_unknown, why.message());
     }
     if (status) check(members);
     if (!status) self->undo(members, status.error());
@@ -166,6 +181,8 @@ Async<void> LocalGroups::attempt(Members& members) {
     if (over || !member->batch.is_known_at(*changes_, *options.read_version)) continue;
     member->effects.sends.segments =
         SEMPER_MUTANT("server_local_group_numbers_begin_again") ? 0 : segments;
+    // Where it does not return, its callbacks may have run.
+    member->has_joined = !SEMPER_MUTANT("server_local_group_keeps_what_it_touched");
     SEMPER_CO_TRY(member->has_joined, member->batch.join_known(transaction, member->effects));
     segments = member->effects.sends.segments;
     joined += member->has_joined ? 1 : 0;
@@ -178,12 +195,13 @@ Async<void> LocalGroups::attempt(Members& members) {
   }
   served_->counters().transactions.add();
   const bool has_casts = segments > 0 && !SEMPER_MUTANT("server_local_group_knows_who_was_sent_to");
+  for (auto& member : members) member->took_effect = member->has_joined;
   for (auto& member : members) {
     if (!member->has_joined) continue;
-    member->took_effect = true;
     member->is_done = member->batch.joined_known(
         committed.value_or(Versionstamp()), member->effects,
         has_casts ? Batch::HasCasts::yes : Batch::HasCasts::no, member->outcome);
+    member->is_concluded = true;
   }
   co_return Status{};
 }
@@ -195,10 +213,11 @@ Async<void> LocalGroups::confirm(Members& members) {
     SEMPER_CO_TRY(const bool is_current, co_await member->batch.confirm(now));
     if (!is_current) co_return fail(ErrorKind::conflict, "one of a group was changed");
   }
+  for (auto& member : members) member->took_effect = member->has_joined;
   for (auto& member : members) {
     if (!member->has_joined) continue;
-    member->took_effect = true;
     member->is_done = member->batch.confirmed(member->effects, member->outcome);
+    member->is_concluded = true;
   }
   co_return Status{};
 }
@@ -206,7 +225,7 @@ Async<void> LocalGroups::confirm(Members& members) {
 void LocalGroups::undo(Members& members, const Error& error) {
   if (error.kind() == ErrorKind::conflict) served_->counters().conflicts.add();
   for (auto& member : members) {
-    if (!member->has_joined || member->took_effect) continue;
+    if (!member->has_joined || member->is_concluded) continue;
     member->is_done = member->batch.undo_known(error);
   }
 }

@@ -9,14 +9,15 @@
 //
 // Only what the host knows of the entity already is used, so a group reads nothing: the store tells
 // of each one whether it is still so (RecentChanges), and the commit checks what comes after that.
-// An entity that is not known, whose message has a key, that holds a lock or was announced, is run
-// alone by its slot, as before. Where a callback fails or asks for more than its state, or the
-// commit does, nothing of the group has happened, all of its entities are run alone, and the next
-// groups are half as large. So no entity is held up by another's trouble for longer than that.
+// An entity that is not known, whose message has a key or puts its expiry off, that holds a lock or
+// was announced, is run alone by its slot, as before. Where a callback fails or asks for more than
+// its state, or the commit does, nothing of the group has happened, all of its entities are run
+// alone, and the next groups are half as large. So no entity is held up by another's trouble for
+// longer than that.
 //
-// A group runs on the loop of its callers, which is only borrowed: where that is destroyed or does
-// not run any more, each entity goes on as if it had run alone (slot.h), and who waits on another
-// loop gets outcome_unknown.
+// A group runs on the loop of its callers (or their strand of it), which is only borrowed: where
+// that is destroyed or does not run any more, each entity goes on as if it had run alone (slot.h),
+// and who waits on another loop gets outcome_unknown.
 //
 // When not: behaviours whose callbacks may wait; hosts with several threads; stores that have no
 // RecentChanges, whose transactions are small, or where two commits can have one version.
@@ -51,6 +52,9 @@ class LocalGroups : public std::enable_shared_from_this<LocalGroups> {
   struct Member;
   using Members = std::vector<std::unique_ptr<Member>>;
 
+  static bool is_of(const Gathering& gathering, const Executor& executor);
+  // With the lock: nobody is taken in any more.
+  void end(const std::shared_ptr<Gathering>& gathering);
   std::vector<Slot::Running> close(const std::shared_ptr<Gathering>& gathering);
   static Task<void> run(std::shared_ptr<LocalGroups> self, std::shared_ptr<Gathered> gathered);
   static Task<void> run_alone(std::unique_ptr<Member> member);
@@ -58,7 +62,7 @@ class LocalGroups : public std::enable_shared_from_this<LocalGroups> {
   Async<void> attempt(Members& members);
   // What was only read is still so.
   Async<void> confirm(Members& members);
-  // Nothing of it has happened.
+  // Nothing of it has happened, or it is not known whether it has.
   void undo(Members& members, const Error& error);
   void leave(std::unique_ptr<Member> member, const Executor& executor);
   static void check(const Members& members);
