@@ -57,7 +57,12 @@ struct GroupTally {
   struct AddTooMuch {
     using Reply = std::int64_t;
   };
-  using Messages = semper::Messages<Add, AddAndSend, AddAtSecondTry, AddTooMuch>;
+  // To another one.
+  struct Send {
+    std::string to;
+    using Reply = std::int64_t;
+  };
+  using Messages = semper::Messages<Add, AddAndSend, AddAtSecondTry, AddTooMuch, Send>;
 
   bool has_failed = false;
 
@@ -74,6 +79,10 @@ struct GroupTally {
     return s.value;
   }
   Reply<std::int64_t> handle_call(const AddTooMuch&, State& s, Context&) { return s.value += 1000; }
+  Reply<std::int64_t> handle_call(const Send& m, State& s, Context& context) {
+    context.cast(semper::ref<GroupTally>(context.tenant(), m.to), Add{});
+    return s.value;
+  }
 };
 
 // Of a type whose entities expire.
@@ -237,6 +246,28 @@ TEST(LocalGroupsOfLoops, a_blocked_strand_keeps_no_other) {
   ASSERT_TRUE(was_blocked);
   ASSERT_TRUE(world.finish(sums));
   for (const auto& sum : sums) EXPECT_EQ((*sum)->value_or(-1), 2);
+}
+
+// Two are in one group, and one has sent to the other.
+TEST(LocalGroupsOfLoops, a_call_does_not_overtake_what_was_sent_in_the_group) {
+  GroupsWorld world(LoopsWorld::Pace::at_once);
+  world.gate->closed = true;
+  auto sums = world.add_to_all(*world.a);
+  auto outcome = std::make_shared<std::optional<Result<std::int64_t>>>();
+  asio::co_spawn(
+      *world.a,
+      [](Ref<GroupTally> from, Ref<GroupTally> to, Sum out) -> Task<void> {
+        const CallOptions patient{kForever};
+        GroupTally::Send message{"4"};
+        static_cast<void>(co_await from.call(std::move(message), patient));
+        out->emplace(co_await to.call(GroupTally::Add{}, patient));
+      }(world.tally(2), world.tally(4), outcome),
+      asio::detached);
+  sums.push_back(outcome);
+  world.run({world.a.get(), &world.host_loop});
+  world.gate->open();
+  ASSERT_TRUE(world.finish(sums));
+  EXPECT_EQ((*outcome)->value_or(-1), 4) << "it does not know of the message before it";
 }
 
 // A host that stops waits for a group, but not for a loop that does not run any more.
