@@ -91,7 +91,7 @@ TEST(ConnectionLog, a_durable_says_each_change_once_and_no_attempt) {
   }());
   ASSERT_EQ(log.lines.size(), 4u) << log.text();
   EXPECT_EQ(log.lines[0], "info billing: connected");
-  EXPECT_EQ(log.lines[1], "warning billing: lost: is_broken says so");
+  EXPECT_EQ(log.lines[1], "warning billing: lost: it was found broken");
   EXPECT_TRUE(starts_with(log.lines[2], "warning billing: cannot connect: io: connection refused"));
   EXPECT_TRUE(
       starts_with(log.lines[3], "info billing: connected again after 20 failed attempts, "));

@@ -47,7 +47,7 @@ void DurableCore::note_broken(ConnectionLog::Cause cause, std::string_view why) 
 void DurableCore::note_found_broken() {
   const bool retired = value_ && value_->retires != kNever && clock().now() >= value_->retires;
   note_broken(retired ? ConnectionLog::Cause::caller : ConnectionLog::Cause::connection,
-              retired ? "max_lifetime has passed" : "is_broken says so");
+              retired ? "max_lifetime has passed" : "it was found broken");
 }
 
 void DurableCore::announce_intact(const HeldPointer& held) {

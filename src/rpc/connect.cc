@@ -8,6 +8,7 @@
 
 #include "rpc/grpc_support.h"
 #include "rpc/http_proxy.h"
+#include "rpc/refusals.h"
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/env/fork.h"
@@ -150,23 +151,8 @@ std::string way_to(const ChannelOptions& options, const std::string& address) {
   return "; the proxy " + proxy->url + ", which " + proxy->variable + " names, was not used";
 }
 
-// In words, as far as gRPC's own tell: each cause has another next move.
-std::string cause_of(const std::string& reason) {
-  const auto says = [&](const char* words) { return reason.find(words) != std::string::npos; };
-  if (says("DNS resolution failed") || says("Domain name not found")) {
-    return "its name has no address (DNS): check the spelling, or name the address itself";
-  }
-  if (says("Connection refused")) {
-    return "nobody listens there: check that it runs, and the port";
-  }
-  if (says("No route to host") || says("Network is unreachable")) {
-    return "no network leads there: check the address, and routes and firewalls on the way";
-  }
-  return "nobody listens there, or the handshake failed";
-}
-
 Async<void> until_ready(std::shared_ptr<grpc::Channel> channel, std::string address,
-                        Duration within) {
+                        Credentials::Kind kind, Duration within) {
   const auto started = system_clock().now();
   bool tried = false;
   while (true) {
@@ -175,9 +161,11 @@ Async<void> until_ready(std::shared_ptr<grpc::Channel> channel, std::string addr
     if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN ||
         (tried && state == GRPC_CHANNEL_IDLE)) {
       SEMPER_CO_TRY(std::string reason, co_await reason_of(channel));
-      std::string what = "cannot connect to " + address + ": " + cause_of(reason);
+      const auto failure = failure_of(reason, kind == Credentials::Kind::tls);
+      std::string what = "cannot connect to " + address + ": " + failure.cause;
       if (!reason.empty()) what += " (" + reason + ")";
-      co_return fail(ErrorKind::io, std::move(what));
+      co_return fail(failure.is_permanent ? ErrorKind::invalid_argument : ErrorKind::io,
+                     std::move(what));
     }
     tried = tried || state == GRPC_CHANNEL_CONNECTING;
     const Duration passed = system_clock().now() - started;
@@ -201,9 +189,7 @@ Async<Channel> connect_at_pace(std::shared_ptr<const ChannelOptions> given,
     if (!resolved) co_return fail(resolved.error().in("the address of a channel"));
     address = std::move(*resolved);
   }
-  if (address.empty()) {
-    co_return fail(ErrorKind::invalid_argument, "a channel needs an address, HOST:PORT");
-  }
+  SEMPER_CO_TRY_STATUS(check_address(address, AddressUse::connect));
   Result<Credentials> renewed = options.credentials;
   if (options.renew_credentials) renewed = options.renew_credentials();
   if (!renewed) co_return fail(renewed.error().in("the credentials of a channel"));
@@ -217,7 +203,8 @@ Async<Channel> connect_at_pace(std::shared_ptr<const ChannelOptions> given,
   impl->pings = std::make_shared<const Pings>(Pings{address, every, std::move(pace)});
   const auto arguments = channel_arguments(options, address, every);
   impl->channel = grpc::CreateCustomChannel(address, credentials, arguments);
-  const auto ready = co_await until_ready(impl->channel, address, options.connect_deadline);
+  const auto ready =
+      co_await until_ready(impl->channel, address, renewed->kind, options.connect_deadline);
   if (!ready) {
     const Error& error = ready.error();
     co_return fail(error.kind(), error.message() + way_to(options, address));

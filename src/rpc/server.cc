@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "rpc/grpc_support.h"
+#include "rpc/refusals.h"
 #include "rpc/server_calls.h"
 #include "semper/base/assert.h"
 #include "semper/env/internal/cancellable.h"
@@ -392,6 +393,22 @@ void Server::end(std::unique_ptr<Impl> impl) {
   impl->shut_down(Duration::zero());
 }
 
+namespace {
+
+// gRPC says only that it does not listen; where it cannot with these credentials on any port, they
+// are why.
+bool can_serve_with(const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+  grpc::CallbackGenericService nothing;
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
+  builder.RegisterCallbackGenericService(&nothing);
+  const auto server = builder.BuildAndStart();
+  return server && port != 0;
+}
+
+}  // namespace
+
 Result<Server> Server::start(const Methods& methods, ServerOptions options) {
   if (!options.executor) return fail(ErrorKind::invalid_argument, "a server needs an executor");
   const auto& given = options.credentials;
@@ -400,6 +417,8 @@ Result<Server> Server::start(const Methods& methods, ServerOptions options) {
     return fail(ErrorKind::invalid_argument,
                 "a server's certificate and private key go together, and mutual TLS needs both");
   }
+  SEMPER_TRY_STATUS(check_address(options.address, AddressUse::listen));
+  SEMPER_TRY_STATUS(check_socket_is_free(options.address));
   SEMPER_TRY_STATUS(begin_with_grpc());
   auto impl = std::make_unique<Impl>();
   impl->methods = methods;
@@ -437,9 +456,14 @@ Result<Server> Server::start(const Methods& methods, ServerOptions options) {
   builder.RegisterCallbackGenericService(impl.get());
   impl->server = builder.BuildAndStart();
   if (!impl->server || impl->port == 0) {
-    return fail(ErrorKind::io,
-                "cannot listen on " + options.address +
-                    ": the address is taken, not ours, or the credentials do not fit");
+    if (!can_serve_with(credentials) && can_serve_with(grpc::InsecureServerCredentials())) {
+      return fail(ErrorKind::invalid_argument,
+                  "gRPC cannot use the server's TLS credentials: the certificate, key or "
+                  "authorities are not PEM, or the key is not that of the certificate");
+    }
+    std::string why = why_not_listen(options.address);
+    if (why.empty()) why = "gRPC does not say why; it logs it on standard error";
+    return fail(ErrorKind::io, "cannot listen on " + options.address + ": " + why);
   }
   return Server(std::move(impl));
 }

@@ -23,10 +23,12 @@
 // shutting down). Nothing else is sent twice.
 //
 // Errors of an attempt:
-//   io                 nobody there, refused, or the handshake (TLS) failed; says what gRPC says of
-//                      it, and which proxy of the environment was on the way or left out; try later
+//   io                 nobody there, refused, or the handshake (TLS) failed; says why, what gRPC
+//                      says of it, and which proxy of the environment was on the way or left out.
+//                      Try later
 //   timeout            not ready within connect_deadline; try later
-//   invalid_argument   an address or credentials that gRPC cannot use; correct them
+//   invalid_argument   an address or credentials that gRPC cannot use, or would take for others (a
+//                      port of 99999); correct them
 //   any of `resolve`
 //
 // Threads: everything from any thread. A Channel is a handle; copies share the connection, which

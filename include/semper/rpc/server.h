@@ -93,7 +93,8 @@ struct ServerCredentials {
 struct ServerOptions {
   // Where handlers run. Required.
   Executor executor = Executor();
-  // Default: a free port, reachable only from this machine.
+  // HOST:PORT, or unix:PATH. A socket file that a killed server has left is replaced; that of a
+  // running one is not. Default: a free port, reachable only from this machine.
   std::string address = "127.0.0.1:0";
   ServerCredentials credentials = ServerCredentials();
   // Called before each call, on gRPC's threads; it must not block. If it fails, its error is the
@@ -115,8 +116,9 @@ struct ServerOptions {
 
 class Server {
  public:
-  // Errors: invalid_argument (no executor, or unusable credentials), io (the address is in use or
-  // not ours), unsupported (a forked child whose parent has used gRPC), exhausted (no descriptors).
+  // Errors: invalid_argument (no executor, or an unusable address or credentials), io (the address
+  // is in use or not ours; says why), unsupported (a forked child whose parent has used gRPC),
+  // exhausted (no descriptors).
   static Result<Server> start(const Methods& methods, ServerOptions options);
 
   Server(Server&&) noexcept;

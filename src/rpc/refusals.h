@@ -1,0 +1,32 @@
+// Why there is no connection, or no listener: in words that say what to do, where gRPC has none or
+// does something else than it was asked to.
+#pragma once
+
+#include <string>
+
+#include "semper/base/result.h"
+
+namespace semper::rpc {
+
+enum class AddressUse { connect, listen };
+
+// Error invalid_argument: gRPC would take something else for it (port 99999 is 34463 to it, and no
+// port is 443), or nothing at all.
+Status check_address(const std::string& address, AddressUse use);
+
+// Before gRPC listens on a `unix:` address: it removes whatever socket it finds there, also that of
+// a server that runs. Error io: somebody listens there. Of two that begin at the same moment, the
+// second takes it all the same.
+Status check_socket_is_free(const std::string& address);
+
+// Why nobody can listen there, asked of the system itself; empty: it has no objections.
+std::string why_not_listen(const std::string& address);
+
+// What gRPC's words for a failed connection mean, and what to do.
+struct ConnectionFailure {
+  bool is_permanent = false;  // gRPC cannot use what it was given
+  std::string cause;
+};
+ConnectionFailure failure_of(const std::string& reason, bool over_tls);
+
+}  // namespace semper::rpc
