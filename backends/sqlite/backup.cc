@@ -37,10 +37,37 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+Error cannot_make(const std::string& to, int reason) {
+  const Error error = error_from_errno(reason, "cannot make the backup " + to);
+  const std::string folder = folder_of(to);
+  switch (reason) {
+    case ENOENT:
+      return Error(error.kind(), "the folder " + folder +
+                                     " of the backup does not exist; make it "
+                                     "first: mkdir -p " +
+                                     folder);
+    case EACCES:
+    case EROFS:
+      return Error(error.kind(), error.message() + ": nothing can be written in the folder " +
+                                     folder + "; give another one, or the right to");
+    case ENOSPC:
+    case EDQUOT:
+      return Error(error.kind(),
+                   error.message() + ": make room in " + folder + ", or give another folder");
+    default:
+      return error;
+  }
+}
+
 // The unfinished copy, held by a lock as long as somebody works on it.
 class Part {
  public:
   static Result<std::unique_ptr<Part>> make(const std::string& to, const std::string& store) {
+    if (to.empty() || to.ends_with('/')) {
+      return fail(ErrorKind::invalid_argument,
+                  "the backup needs the name of a file; give one, not " +
+                      (to.empty() ? "an empty text" : "the folder " + to));
+    }
     struct stat target {};
     if (::lstat(to.c_str(), &target) == 0) {
       return fail(ErrorKind::already_exists,
@@ -57,7 +84,7 @@ class Part {
     part->descriptor_ = semper::internal::above_standard_streams(
         ::open(part->path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (part->descriptor_ < 0) {
-      return fail(error_from_errno(errno, "cannot make the backup " + part->path_));
+      return fail(cannot_make(to, errno));
     }
     // Another one may just have finished, and given what we opened its name.
     if (::flock(part->descriptor_, LOCK_EX | LOCK_NB) != 0 || !part->is_in_place()) {

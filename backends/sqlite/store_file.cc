@@ -276,7 +276,8 @@ Result<FileState> examine_file(const SqliteOptions& options) {
   SEMPER_TRY_STATUS(check_names(path));
   Header header{};
   SEMPER_TRY(const std::size_t size, read_header(options, header));
-  if (size == 0) return without_wal(options.path, FileState::empty);
+  // To SQLite a file of one byte is empty, too, and written over.
+  if (size == 0 && status.st_size == 0) return without_wal(options.path, FileState::empty);
   SEMPER_TRY_STATUS(check_header(options.path, header, size));
   return FileState::store;
 }

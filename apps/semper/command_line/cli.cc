@@ -228,13 +228,24 @@ int run(std::vector<std::string> arguments, Streams streams, Interrupt& interrup
   }
 }
 
+namespace {
+
+// A terminal that obeys what moves its cursor; TERM=dumb (an editor's shell, a serial line) shows it.
+bool can_redraw(int descriptor) {
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(descriptor) != 0 && terminal != nullptr && *terminal != '\0' &&
+         std::string_view(terminal) != "dumb";
+}
+
+}  // namespace
+
 int run(int argc, const char* const* argv, Interrupt& interrupt) {
   const Streams streams{std::cin,
                         std::cout,
                         std::cerr,
                         ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0,
-                        ::isatty(STDERR_FILENO) != 0,
-                        ::isatty(STDOUT_FILENO) != 0};
+                        can_redraw(STDERR_FILENO),
+                        can_redraw(STDOUT_FILENO)};
   return run(std::vector<std::string>(argv + 1, argv + argc), streams, interrupt);
 }
 

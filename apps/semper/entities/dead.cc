@@ -70,6 +70,10 @@ Async<void> count(Invocation& invocation, DeadArguments arguments) {
   SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   SEMPER_CO_TRY(const auto letters, co_await count_dead_letters(tenant, id));
+  if (letters == 0) {
+    const auto why = co_await because_of_type(tenant, id.type);
+    if (!why.empty()) invocation.note(shown(id.to_string()) + " has no dead letters" + why);
+  }
   const char* words = letters == kDeadLettersCounted ? " dead letters or more" : " dead letters";
   co_return co_await answer(invocation, id, "dead_letters", letters, words);
 }

@@ -93,8 +93,10 @@ Verdict failing(const Seen& seen) {
 
 Verdict verdict(const Seen& seen) {
   if (!seen.view) {
-    return {"absent", "there is no " + shown(seen.id.to_string()) +
-                          ": nothing was ever sent to it, or it was killed"};
+    return {"absent",
+            "there is no " + shown(seen.id.to_string()) +
+                (seen.no_such_type.empty() ? ": nothing was ever sent to it, or it was killed"
+                                           : seen.no_such_type)};
   }
   const EntityView& view = *seen.view;
   const Serving hosts = serving(seen);
@@ -228,6 +230,7 @@ Async<void> explain(Invocation& invocation, std::string entity) {
   // Watching the hosts takes up to a lease: what has not moved by then stands.
   SEMPER_CO_TRY(seen.hosts, co_await watch_hosts(tenant));
   SEMPER_CO_TRY(seen.view, co_await look(tenant, seen.id));
+  if (!seen.view) seen.no_such_type = co_await because_of_type(tenant, seen.id.type);
   seen.now = tenant.store()->env().clock->wall_time();
   seen.has_moved = before && seen.view && before->processed != seen.view->processed;
   if (seen.view && seen.view->queue_length > 0) {

@@ -20,6 +20,7 @@ struct Seen {
   std::vector<WatchedHost> hosts;
   bool has_moved = false;
   WallTime now;
+  std::string no_such_type;  // because_of_type(), where it is not there
 };
 
 struct Verdict {

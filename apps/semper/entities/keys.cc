@@ -72,6 +72,8 @@ Async<void> show_keys(Invocation& invocation, KeysArguments arguments) {
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   const std::size_t limit = arguments.limit == 0 ? ~std::size_t{0} : arguments.limit;
   SEMPER_CO_TRY(const auto keys, co_await read_all(tenant, id, limit));
+  std::string why;
+  if (keys.empty()) why = co_await because_of_type(tenant, id.type);
   List document;
   std::vector<std::vector<std::string>> rows = {
       {"MESSAGE", "KEY", "STATE", "WAITING", "KEPT UNTIL", "REPLY"}};
@@ -81,12 +83,11 @@ Async<void> show_keys(Invocation& invocation, KeysArguments arguments) {
                     std::to_string(key.attached_calls),
                     key.kept_until ? shown_time(*key.kept_until) : "-", reply_text(key)});
   }
-  if (invocation.json()) co_return invocation.print_document(document.item());
-  if (keys.empty()) {
-    invocation.note(shown(id.to_string()) + " remembers no idempotency keys");
-  } else {
-    invocation.print(table(rows));
+  if (keys.empty() && (!invocation.json() || !why.empty())) {
+    invocation.note(shown(id.to_string()) + " remembers no idempotency keys" + why);
   }
+  if (invocation.json()) co_return invocation.print_document(document.item());
+  if (!keys.empty()) invocation.print(table(rows));
   if (keys.size() == limit) invocation.note("there may be more; see all with --limit 0");
   co_return Status{};
 }
@@ -97,7 +98,11 @@ Async<void> forget_one_key(Invocation& invocation, MessageKeyArguments arguments
   const std::string what = "key " + shown(arguments.key) + " of " + shown(arguments.message);
   SEMPER_CO_TRY_STATUS(invocation.confirm(shown(id.to_string()) + " forgets " + what +
                                           "; who sends it again has it done again"));
-  SEMPER_CO_TRY_STATUS(co_await forget_key(tenant, id, arguments.message, arguments.key));
+  const auto forgotten = co_await forget_key(tenant, id, arguments.message, arguments.key);
+  if (!forgotten) {
+    std::string list = "keys " + shown(id.to_string());
+    co_return fail(co_await explained_part(tenant, id, forgotten.error(), std::move(list)));
+  }
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(id.to_string()))

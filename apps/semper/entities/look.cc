@@ -164,12 +164,25 @@ std::size_t bound(std::size_t limit) {
   return limit == 0 ? ~std::size_t{0} : limit;
 }
 
+Task<std::string> because_of_type(Tenant tenant, std::string type) {
+  const auto there = co_await require_type(std::move(tenant), std::move(type));
+  co_return there || there.error().kind() != ErrorKind::not_found ? ""
+                                                                  : ": " + there.error().message();
+}
+
 Task<Error> explained(Tenant tenant, EntityId id, Error error) {
   if (error.kind() != ErrorKind::not_found) co_return error;
   const auto there = co_await require_type(tenant, id.type);
   if (!there) co_return there.error();
   co_return Error(error.kind(),
                   error.message() + "; `semper ls " + shown(id.type) + "` lists those there are");
+}
+
+Task<Error> explained_part(Tenant tenant, EntityId id, Error error, std::string command) {
+  if (error.kind() != ErrorKind::not_found) co_return error;
+  std::string why = co_await because_of_type(tenant, id.type);
+  if (why.empty()) why = "; `semper " + command + "` lists those there are";
+  co_return Error(error.kind(), error.message() + why);
 }
 
 Async<EntityView> inspect_known(Tenant tenant, EntityId id) {

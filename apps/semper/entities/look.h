@@ -20,6 +20,12 @@ std::size_t bound(std::size_t limit);
 
 // That an entity is not there may be because its type is not: the error then says so.
 Task<Error> explained(Tenant tenant, EntityId id, Error error);
+// The same of something that belongs to an entity; `command` lists what there is of it.
+Task<Error> explained_part(Tenant tenant, EntityId id, Error error, std::string command);
+
+// For an answer that is empty, and true: what require_type says, as its second half; empty: the
+// type is there.
+Task<std::string> because_of_type(Tenant tenant, std::string type);
 
 // inspect(), where the error not_found also says that the type is not there, and which may be
 // meant.

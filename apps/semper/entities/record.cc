@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 #include "common/document.h"
@@ -38,12 +39,18 @@ Status write_file(const RecordArguments& arguments, const std::string& text) {
   const auto failed = [&](const std::string& what) {
     const int reason = errno;
     ::unlink(part.c_str());
-    return fail(error_from_errno(reason, what + " " + shown(arguments.output)));
+    const Error error = error_from_errno(reason, what + " " + shown(arguments.output));
+    if (reason != ENOSPC && reason != EDQUOT) return fail(error);
+    return fail(error.kind(), error.message() + "; make room, or give another --output");
   };
   const int file = ::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (file < 0) {
     const int reason = errno;
-    return fail(error_from_errno(reason, "making " + shown(arguments.output)));
+    const Error error = error_from_errno(reason, "making " + shown(arguments.output));
+    const auto folder = std::filesystem::path(arguments.output).parent_path().string();
+    if (reason != ENOENT) return fail(error);
+    return fail(error.kind(), error.message() + ": the folder " + shown(folder) +
+                                  " does not exist; make it first");
   }
   std::size_t written = 0;
   while (written < text.size()) {

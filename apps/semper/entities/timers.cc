@@ -134,6 +134,7 @@ Async<void> show_timers(Invocation& invocation, TimersArguments arguments) {
   wanted.type = arguments.of;
   if (arguments.of.find('/') != std::string::npos) {
     SEMPER_CO_TRY(wanted.entity, parse_entity(arguments.of));
+    wanted.type = wanted.entity->type;
   }
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::read));
   const WallTime now = tenant.store()->env().clock->wall_time();
@@ -143,6 +144,8 @@ Async<void> show_timers(Invocation& invocation, TimersArguments arguments) {
   }
   const std::size_t limit = arguments.limit == 0 ? ~std::size_t{0} : arguments.limit;
   SEMPER_CO_TRY(const auto timers, co_await read_all(tenant, wanted, limit));
+  std::string why;
+  if (timers.empty()) why = co_await because_of_type(tenant, wanted.type);
   List document;
   std::vector<std::vector<std::string>> rows = {
       {"DUE", "IN", "ENTITY", "TIMER", "SCHEDULE", "TICKS", "MESSAGE", "CONTENT"}};
@@ -154,13 +157,13 @@ Async<void> show_timers(Invocation& invocation, TimersArguments arguments) {
                     shown(timer.name), schedule_text(timer), std::to_string(timer.ticks),
                     shown(timer.message.name), shown_value(timer.message.payload)});
   }
-  if (invocation.json()) co_return invocation.print_document(document.item());
-  if (timers.empty()) {
+  if (timers.empty() && (!invocation.json() || !why.empty())) {
+    const bool has_end = wanted.until && wanted.until != WallTime::max();
     invocation.note("no timer of " + shown(arguments.of) +
-                    (wanted.until ? " is due within " + arguments.within : " waits for its time"));
-  } else {
-    invocation.print(table(rows));
+                    (has_end ? " is due within " + arguments.within : " waits for its time") + why);
   }
+  if (invocation.json()) co_return invocation.print_document(document.item());
+  if (!timers.empty()) invocation.print(table(rows));
   if (timers.size() == limit) invocation.note("there may be more; see all with --limit 0");
   co_return Status{};
 }
@@ -173,7 +176,11 @@ Async<void> act_on_timer(Invocation& invocation, TimerArguments arguments, Timer
                          const char* done) {
   SEMPER_CO_TRY(const auto id, parse_entity(arguments.entity));
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
-  SEMPER_CO_TRY_STATUS(co_await act(tenant, id, arguments.name));
+  const auto acted = co_await act(tenant, id, arguments.name);
+  if (!acted) {
+    std::string list = "timers " + shown(id.to_string());
+    co_return fail(co_await explained_part(tenant, id, acted.error(), std::move(list)));
+  }
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(id.to_string()))

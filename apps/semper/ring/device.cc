@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "common/text.h"
@@ -24,7 +25,14 @@ Status check_path(const std::string& path) {
   }
   std::error_code ignored;
   const auto target = std::filesystem::read_symlink(path, ignored);
-  if (target.empty() || std::filesystem::exists(path, ignored)) return {};
+  if (target.empty()) return {};
+  std::error_code reason;
+  if (std::filesystem::exists(path, reason)) return {};
+  if (reason == std::errc::too_many_symbolic_link_levels) {
+    return fail(ErrorKind::invalid_argument,
+                "the links at " + shown(path) +
+                    " lead in a circle; remove one of them, or name the file itself");
+  }
   return fail(ErrorKind::not_found, shown(path) + " is a link to " + shown(target.string()) +
                                         ", which is not there; make that, or mend the link");
 }

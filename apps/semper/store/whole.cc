@@ -1,5 +1,6 @@
 #include "store/whole.h"
 
+#include <string_view>
 #include <utility>
 
 #include "common/document.h"
@@ -33,6 +34,14 @@ Async<void> check(Invocation& invocation) {
 }
 
 Async<void> backup(Invocation& invocation, BackupArguments arguments) {
+  // Else it would be the name of a file, and `store copy` takes two of them.
+  constexpr std::string_view kScheme = "sqlite:";
+  if (arguments.to.starts_with(kScheme)) {
+    co_return fail(ErrorKind::invalid_argument, "TO is the path of a file, not a URL; write " +
+                                                    shown(arguments.to.substr(kScheme.size())) +
+                                                    " (or ./" + shown(arguments.to) +
+                                                    " for a file of that name)");
+  }
   SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::read));
   Progress progress = invocation.progress(system_clock());
   BackupOptions options;
