@@ -84,6 +84,10 @@ semper::Result<semper::rpc::Server> start_server(const semper::Executor& executo
 Prices watch(const semper::Executor& executor, std::string address) {
   semper::rpc::ChannelOptions to;
   to.address = std::move(address);
+  // A server that is stopped, or cut off, closes nothing: without pings the copy would look fresh.
+  to.keepalive = std::chrono::seconds(5);
+  to.keepalive_timeout = std::chrono::seconds(5);
+  to.ping_when = semper::rpc::ChannelOptions::PingWhen::always;
   semper::StreamOptions options;
   options.name = "prices";
   options.resubscribe_delay = std::chrono::milliseconds(500);

@@ -101,6 +101,15 @@ Async<void> claim_side(Attachment& attachment) {
 // until that is done. Rightly so, for those writes must not meet ours; it takes milliseconds.
 constexpr Duration kRoleGrace = std::chrono::milliseconds(250);
 
+// What the ring says of who has that side; empty: nothing, or it cannot be read.
+Async<std::string> holder_named(const Attachment& attachment) {
+  const auto stored = co_await attachment.format->read_pointer(attachment.side);
+  if (!stored || !stored->attached || stored->process.pid == 0) co_return "";
+  std::string text = ", process " + std::to_string(stored->process.pid);
+  if (!stored->client.empty()) text += " (\"" + to_printable(stored->client) + "\")";
+  co_return text;
+}
+
 Async<void> take_role(Attachment& attachment) {
   if (attachment.companion == nullptr) co_return Result<void>();
   Clock& clock = attachment.clock();
@@ -121,10 +130,11 @@ Async<void> take_role(Attachment& attachment) {
     SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
     SEMPER_CO_TRY_STATUS(co_await sleep_for(clock, backoff.next()));
   }
-  co_return fail(ErrorKind::conflict,
-                 std::string(attachment.format->device().name()) + ": another " +
-                     std::string(to_string(attachment.side)) +
-                     " on this machine is attached; wait until it detaches or ends");
+  SEMPER_CO_TRY(const std::string who, co_await holder_named(attachment));
+  co_return fail(ErrorKind::conflict, std::string(attachment.format->device().name()) +
+                                          ": another " + std::string(to_string(attachment.side)) +
+                                          " on this machine is attached" + who +
+                                          "; wait until it detaches or ends");
 }
 
 // What the former holder was told is there, between our look and our claim.

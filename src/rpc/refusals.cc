@@ -227,6 +227,11 @@ ConnectionFailure failure_of(const std::string& reason, bool over_tls) {
     return {false,
             "no network leads there: check the address, and routes and firewalls on the way"};
   }
+  if (says("before receiving SETTINGS")) {
+    return {false,
+            "it takes connections and does not answer: it is stopped or overloaded, or no gRPC "
+            "server"};
+  }
   if (says("No such file or directory")) {
     return {false, "there is no such socket: check that it runs, and the path"};
   }

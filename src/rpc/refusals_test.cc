@@ -201,5 +201,14 @@ TEST_F(RpcRefusals, why_a_handshake_failed_is_said) {
   }
 }
 
+TEST_F(RpcRefusals, a_server_that_takes_connections_and_does_not_answer_is_not_called_unreachable) {
+  const auto failure = failure_of(
+      "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:7201: connection "
+      "attempt timed out before receiving SETTINGS frame",
+      false);
+  EXPECT_FALSE(failure.is_permanent);
+  EXPECT_NE(failure.cause.find("does not answer"), std::string::npos) << failure.cause;
+}
+
 }  // namespace
 }  // namespace semper::rpc::rpc_test

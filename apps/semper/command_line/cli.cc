@@ -230,7 +230,7 @@ int run(std::vector<std::string> arguments, Streams streams, Interrupt& interrup
 
 namespace {
 
-// A terminal that obeys what moves its cursor; TERM=dumb (an editor's shell, a serial line) shows it.
+// A terminal that obeys what moves its cursor. A dumb one (an editor's shell) shows that instead.
 bool can_redraw(int descriptor) {
   const char* terminal = std::getenv("TERM");
   return ::isatty(descriptor) != 0 && terminal != nullptr && *terminal != '\0' &&

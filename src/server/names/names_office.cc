@@ -239,18 +239,19 @@ Async<void> NamesOffice::look() {
   const Duration now = attention_.look(clock().now(), step_maximum(until_next_look()));
   std::map<Bytes, Seen> seen;
   SEMPER_CO_TRY_STATUS(co_await look_at_sessions(seen, now));
-  std::vector<std::pair<Bytes, std::uint64_t>> dead;
+  std::vector<std::pair<Bytes, Seen>> dead;
   for (auto& [session, sighting] : seen) {
     const auto known = seen_.find(session);
     if (known != seen_.end() && known->second.renewals == sighting.renewals) {
       sighting.changed = known->second.changed;
     }
-    if (now - sighting.changed > sighting.lease) dead.emplace_back(session, sighting.renewals);
+    if (now - sighting.changed > sighting.lease) dead.emplace_back(session, sighting);
   }
   seen_ = std::move(seen);
-  for (const auto& [session, renewals] : dead) {
-    log_info("server", "a holder of names is gone, its names are free: session " + to_hex(session));
-    SEMPER_CO_TRY_STATUS(co_await bury_and_clear(session, renewals));
+  for (const auto& [session, last] : dead) {
+    log_info("server", to_printable(last.owner) + " has not renewed its lease: its names are free" +
+                           " (session " + to_hex(session) + ")");
+    SEMPER_CO_TRY_STATUS(co_await bury_and_clear(session, last.renewals));
   }
   co_return co_await look_at_graves();
 }
@@ -268,6 +269,7 @@ Async<void> NamesOffice::look_at_sessions(std::map<Bytes, Seen>& seen, Duration 
         const auto session = session_of_names_key(prefix(), row.key);
         if (!record || !session) continue;
         Seen sighting;
+        sighting.owner = record->name;
         sighting.renewals = record->renewals;
         sighting.changed = now;
         sighting.lease = lease_from_row(record->lease_ms).value_or(NameRegistryOptions().lease);

@@ -103,6 +103,7 @@ class NamesOffice : public std::enable_shared_from_this<NamesOffice> {
   Async<void> clear(const Bytes& session);
 
   struct Seen {
+    std::string owner;
     std::uint64_t renewals = 0;
     Duration changed{};  // by attention_
     Duration lease{};
