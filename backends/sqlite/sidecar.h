@@ -37,7 +37,7 @@
 
 namespace semper::sqlite {
 
-inline constexpr std::uint32_t kSidecarLayout = 5;
+inline constexpr std::uint32_t kSidecarLayout = 6;
 inline constexpr std::size_t kHandlesMaximum = 128;
 inline constexpr std::size_t kWatchSlots = 4096;
 inline constexpr std::size_t kRecoveriesRemembered = 8;
