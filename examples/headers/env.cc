@@ -20,8 +20,11 @@
 #include "semper/env/random.h"
 #include "semper/env/scheduler.h"
 #include "semper/env/serial.h"
+#include "semper/env/span_file.h"
+#include "semper/env/spans.h"
 #include "semper/env/standard_streams.h"
 #include "semper/env/termination.h"
+#include "semper/env/trace_context.h"
 #include "semper/env/value.h"
 #include "semper/semper.h"
 #include "semper/store/directory.h"
@@ -41,6 +44,29 @@ struct Counter {
 semper::Async<int> twice(semper::Async<int> one) {
   SEMPER_CO_TRY(int n, co_await std::move(one));
   co_return 2 * n;
+}
+
+std::string header(const char* name);
+semper::Ref<Counter> traces(semper::Store store, semper::Random& random) {
+  const auto request = semper::TraceContext::parse(header("traceparent"), header("tracestate"));
+  const semper::TraceContext trace =
+      request ? *request : semper::TraceContext::start(random, semper::Sampled::no);
+  const auto hits = semper::ref<Counter>(store, "page/home").traced(trace);
+  return hits;
+}
+
+void span_buffer() {
+  semper::SpanBuffer spans({.service = "billing"});    // outlives the hosts that it is given to
+  semper::HostOptions options;
+  options.spans = &spans;
+  std::string line = spans.take_line();                // OTLP as JSON; empty: there is nothing
+}
+
+semper::Async<void> span_file() {
+  SEMPER_CO_TRY(const auto file, semper::SpanFile::open("/var/log/app/spans.jsonl"));
+  semper::HostOptions options;
+  options.spans = &file->spans();     // the file outlives the host
+  co_return semper::Status{};
 }
 
 void sockets(semper::Executor executor) {

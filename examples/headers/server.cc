@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "semper/base/cbor_json.h"
+#include "semper/env/trace_context.h"
 #include "semper/journal_drain.h"
 #include "semper/semper.h"
 #include "semper/server/atomically.h"
@@ -99,6 +100,11 @@ semper::Async<void> refs(semper::Store store) {
   SEMPER_CO_TRY_STATUS(co_await hits.cast(std::move(batch)));
   const Counter::Add three{3};                                  // or a message that has a name
   SEMPER_CO_TRY_STATUS(co_await hits.cast(three));
+  co_return semper::Status{};
+}
+
+semper::Async<void> traces(semper::Ref<Counter> hits, semper::TraceContext trace) {
+  co_await hits.traced(trace).cast<Counter::Add>(2);
   co_return semper::Status{};
 }
 

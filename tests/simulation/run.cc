@@ -21,6 +21,7 @@ Process::Options Run::process_options(std::size_t number) {
   options.name = (options.has_host ? "host " : "caller ") + std::to_string(number);
   options.host.host_lease = scenario_.time("lease.host");
   options.host.lock_lease = scenario_.time("lease.lock");
+  options.host.spans = &simulation_.spans();
   options.serve = [this](Host& host, Process& process) {
     for (auto& workload : workloads_) workload->serve(host, process);
   };

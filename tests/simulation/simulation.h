@@ -18,6 +18,7 @@
 
 #include "semper/env/asio.h"
 #include "semper/env/env.h"
+#include "semper/env/spans.h"
 #include "semper/testing/simulated_clock.h"
 #include "surface.h"
 #include "trace.h"
@@ -71,6 +72,8 @@ class Simulation {
   Env env() { return {&clock_, &random_}; }
   Trace& trace() { return trace_; }
   Surface& surface() { return surface_; }
+  // Of all hosts; what a process has recorded stays when it is killed.
+  SpanBuffer& spans() { return spans_; }
 
   // Of this run alone: what an earlier one may have left open is not met.
   const std::string& store_url() const { return store_url_; }
@@ -116,6 +119,7 @@ class Simulation {
   SeededRandom order_;  // which loop runs
   Trace& trace_;
   Surface surface_;
+  SpanBuffer spans_{{.service = "simulation", .max_spans = 1'000'000}};
   std::int64_t moment_ = 0;
   Duration last_disturbance_ = std::chrono::hours(-1);
   std::uint64_t steps_ = 0;

@@ -5,6 +5,7 @@
 
 #include "common/document.h"
 #include "common/text.h"
+#include "entities/chain.h"
 #include "entities/look.h"
 
 namespace semper::cli {
@@ -23,6 +24,26 @@ std::string first_message(const Seen& seen) {
   if (!seen.first) return "its first message";
   return "its first message, the " + std::string(seen.first->is_call ? "call " : "cast ") +
          shown(seen.first->message.name) + ",";
+}
+
+std::string listed_chain(const std::vector<EntityId>& links) {
+  std::string text;
+  for (const auto& id : links) text += (text.empty() ? "" : " -> ") + shown(id.to_string());
+  return text;
+}
+
+// Who waits for its first message, and whom it waits for itself.
+std::string chain_words(const Seen& seen) {
+  std::string text;
+  if (!seen.chain.empty()) {
+    text += "; its callback waits for the end of a chain of calls, " + listed_chain(seen.chain) +
+            " (`semper explain` the last one)";
+  }
+  if (seen.first && !seen.first->callers.empty()) {
+    text += "; " + listed_chain(seen.first->callers) +
+            (seen.first->callers.size() == 1 ? " waits" : " wait") + " for the reply";
+  }
+  return text;
 }
 
 // The hosts that serve the entity's type.
@@ -91,7 +112,9 @@ Verdict failing(const Seen& seen) {
 
 }  // namespace
 
-Verdict verdict(const Seen& seen) {
+namespace {
+
+Verdict verdict_alone(const Seen& seen) {
   if (!seen.view) {
     return {"absent",
             "there is no " + shown(seen.id.to_string()) +
@@ -101,6 +124,9 @@ Verdict verdict(const Seen& seen) {
   const EntityView& view = *seen.view;
   const Serving hosts = serving(seen);
   if (view.lock) return locked(seen, hosts);
+  if (view.queue_length == 0 && !seen.chain.empty()) {
+    return {"chain", "nothing waits for " + shown(seen.id.to_string())};
+  }
   if (view.queue_length == 0) {
     return {"idle",
             "nothing waits for " + shown(seen.id.to_string()) +
@@ -120,6 +146,7 @@ Verdict verdict(const Seen& seen) {
   }
   if (view.failing) return failing(seen);
   if (seen.has_moved) return {"moving", "it moves: " + waiting(seen) + " now"};
+  if (!seen.chain.empty()) return {"chain", waiting(seen) + " for the message that is running"};
   if (!view.indexed) {
     return {"unlisted", waiting(seen) +
                             ", and no host looks at it, because its entry in the index is "
@@ -131,7 +158,21 @@ Verdict verdict(const Seen& seen) {
               "its state was written by a newer program than those (their logs say so)"};
 }
 
+}  // namespace
+
+Verdict verdict(const Seen& seen) {
+  Verdict alone = verdict_alone(seen);
+  if (seen.view) alone.sentence += chain_words(seen);
+  return alone;
+}
+
 namespace {
+
+List chain_item(const std::vector<EntityId>& links) {
+  List items;
+  for (const auto& id : links) items.add(text_item(id.to_string()));
+  return items;
+}
 
 Async<std::optional<EntityView>> look(Tenant tenant, EntityId id) {
   auto view = co_await inspect(tenant, id);
@@ -167,6 +208,8 @@ Bytes first_item(const std::optional<QueuedView>& first) {
       .add("versionstamp", text_item(first->stamp.to_string()))
       .add("kind", text_item(first->is_call ? "call" : "cast"))
       .add("message", text_item(first->message.name))
+      .add("callers", chain_item(first->callers).item())
+      .add("traceparent", first->traceparent.empty() ? null_item() : text_item(first->traceparent))
       .item();
 }
 
@@ -193,6 +236,8 @@ Bytes explanation_item(const Seen& seen, const Verdict& verdict) {
       .add("failing", failing_item(view.failing))
       .add("dead_letters", number_item(view.dead_letters))
       .add("indexed", flag_item(view.indexed))
+      .add("oldest_seconds", view.oldest ? seconds_item(*view.oldest) : null_item())
+      .add("chain", chain_item(seen.chain).item())
       .item();
 }
 
@@ -210,6 +255,7 @@ void print(Invocation& invocation, const Seen& seen, const Verdict& verdict) {
     field("  first", std::string(seen.first->is_call ? "call " : "cast ") +
                          shown(seen.first->message.name) + " of " + seen.first->stamp.to_string());
   }
+  if (view.oldest) field("  oldest", "waits for " + shown_span(*view.oldest) + " at least");
   if (view.failing) {
     field("  failing", "since " + shown_time(view.failing->first_attempt) + ", last run " +
                            shown_time(view.failing->last_attempt));
@@ -236,6 +282,9 @@ Async<void> explain(Invocation& invocation, std::string entity) {
   if (seen.view && seen.view->queue_length > 0) {
     auto first = co_await peek_queue(tenant, seen.id, 1);
     if (first && !first->empty()) seen.first = std::move(first->front());
+  }
+  if (seen.view && !seen.has_moved) {
+    SEMPER_CO_TRY(seen.chain, co_await find_chain(tenant, seen.id));
   }
   const Verdict why = verdict(seen);
   if (invocation.json()) co_return invocation.print_document(explanation_item(seen, why));

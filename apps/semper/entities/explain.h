@@ -19,6 +19,8 @@ struct Seen {
   std::optional<QueuedView> first;  // of its queue
   std::vector<WatchedHost> hosts;
   bool has_moved = false;
+  // The chain of calls that begins with it, where its callback waits for another one (chain.h).
+  std::vector<EntityId> chain;
   WallTime now;
   std::string no_such_type;  // because_of_type(), where it is not there
 };

@@ -83,6 +83,24 @@ TEST(Verdicts, a_lock_is_explained_with_its_holder_and_what_becomes_of_it) {
   expect(seen, "locked", "not registered any more, and to take it over no host serves Order");
 }
 
+TEST(Verdicts, a_chain_of_calls_is_named_from_both_of_its_ends) {
+  Seen seen = waiting();
+  seen.first->callers = {{"Bank", "a"}, {"Bank", "b"}};
+  expect(seen, "waiting", "; Bank/a -> Bank/b wait for the reply");
+  seen.first->callers.pop_back();
+  expect(seen, "waiting", "; Bank/a waits for the reply");
+  seen.first->callers.clear();
+  seen.chain = {{"Order", "17"}, {"Bank", "a"}, {"Bank", "c"}};
+  expect(seen, "chain",
+         "; its callback waits for the end of a chain of calls, Order/17 -> Bank/a -> Bank/c");
+  seen.view->lock = LockView{"packer 1", at(40s)};
+  expect(seen, "locked", "Order/17 -> Bank/a -> Bank/c");
+  seen.view->lock.reset();
+  seen.view->queue_length = 0;
+  seen.first.reset();
+  expect(seen, "chain", "nothing waits for Order/17; its callback waits for");
+}
+
 TEST(Verdicts, an_entity_with_nothing_to_do_is_idle_or_absent) {
   Seen seen = waiting();
   seen.view->queue_length = 0;

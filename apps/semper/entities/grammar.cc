@@ -258,7 +258,7 @@ void add_top(CLI::App& program, Command& chosen) {
                 "top\ntop Counter --by rate --limit 5\n--json top --count 1 | jq .types"});
   auto arguments = std::make_shared<TopArguments>();
   command.add_option("TYPE", arguments->type, "Only entities of this type");
-  command.add_option("--by", arguments->by, "waiting, rate or name: the sort order")
+  command.add_option("--by", arguments->by, "waiting, rate, age or name: the sort order")
       ->capture_default_str();
   add_count(command, "--limit", arguments->limit, "Entities to show; 0: all that were checked");
   add_count(command, "--count", arguments->count, "End after this many updates; 0: continue");

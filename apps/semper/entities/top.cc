@@ -24,7 +24,7 @@ constexpr std::size_t kLookedAt = 1'000;
 constexpr std::size_t kRemembered = 1'000;
 constexpr const char* kClear = "\x1b[H\x1b[2J";
 
-enum class By : std::uint8_t { waiting, rate, name };
+enum class By : std::uint8_t { waiting, rate, age, name };
 
 struct Row {
   EntityLoad load;
@@ -36,6 +36,7 @@ struct TypeSum {
   std::size_t entities = 0;  // with work, of those looked at
   std::uint64_t waiting = 0;
   double rate = 0;
+  std::optional<Duration> oldest;  // of those looked at
   bool has_more = false;
 };
 
@@ -82,9 +83,10 @@ class Memory {
 Result<By> parse_by(const std::string& text) {
   if (text == "waiting") return By::waiting;
   if (text == "rate") return By::rate;
+  if (text == "age") return By::age;
   if (text == "name") return By::name;
   return fail(ErrorKind::invalid_argument,
-              "--by is waiting, rate or name, and not \"" + shown(text) + "\"");
+              "--by is waiting, rate, age or name, and not \"" + shown(text) + "\"");
 }
 
 // The busiest first; those that are equally busy by name, so that rows do not jump.
@@ -94,6 +96,7 @@ void sort(std::vector<Row>& rows, By by) {
     if (by == By::waiting && a.load.waiting != b.load.waiting) {
       return a.load.waiting > b.load.waiting;
     }
+    if (by == By::age && a.load.oldest != b.load.oldest) return a.load.oldest > b.load.oldest;
     const double rate_a = a.rate.value_or(0);
     const double rate_b = b.rate.value_or(0);
     if (by != By::name && rate_a != rate_b) return rate_a > rate_b;
@@ -120,6 +123,7 @@ Async<Picture> take(const Tenant& tenant, const std::string& only, By by, Memory
     LoadListOptions options;
     options.limit = kLookedAt;
     options.also = memory.ids_of(type);
+    options.ages = LoadListOptions::Ages::yes;
     SEMPER_CO_TRY(auto page, co_await list_loads(tenant, type, std::move(options)));
     const MonotonicTime now = clock.now();
     TypeSum sum;
@@ -130,6 +134,7 @@ Async<Picture> take(const Tenant& tenant, const std::string& only, By by, Memory
       row.rate = memory.rate_of(row.load, now);
       if (row.load.waiting > 0) ++sum.entities;
       sum.waiting += row.load.waiting;
+      sum.oldest = std::max(sum.oldest, row.load.oldest);
       sum.rate += row.rate.value_or(0);
       picture.rows.push_back(std::move(row));
     }
@@ -146,23 +151,30 @@ std::string whole(double rate) {
   return text.data();
 }
 
+std::string age_of(const std::optional<Duration>& oldest) {
+  return oldest ? shown_span(*oldest) : "-";
+}
+
 std::string state_of(const EntityLoad& load) {
   if (load.is_left_alone) return "left to others";
   return load.is_locked ? "locked" : "";
 }
 
 std::string text_of(const Picture& picture, std::uint64_t limit) {
-  std::vector<std::vector<std::string>> sums{{"TYPE", "WITH WORK", "WAITING", "PROCESSED/S"}};
+  std::vector<std::vector<std::string>> sums{
+      {"TYPE", "WITH WORK", "WAITING", "OLDEST", "PROCESSED/S"}};
   for (const TypeSum& sum : picture.types) {
     sums.push_back({shown(sum.type),
                     std::to_string(sum.entities) + (sum.has_more ? " or more" : ""),
-                    std::to_string(sum.waiting), whole(sum.rate)});
+                    std::to_string(sum.waiting), age_of(sum.oldest), whole(sum.rate)});
   }
-  std::vector<std::vector<std::string>> rows{{"ENTITY", "WAITING", "PROCESSED/S", "STATE"}};
+  std::vector<std::vector<std::string>> rows{
+      {"ENTITY", "WAITING", "OLDEST", "PROCESSED/S", "STATE"}};
   for (const Row& row : picture.rows) {
     if (rows.size() > limit) break;
     rows.push_back({shown(row.load.id.to_string()), std::to_string(row.load.waiting),
-                    row.rate ? whole(*row.rate) : "-", state_of(row.load)});
+                    age_of(row.load.oldest), row.rate ? whole(*row.rate) : "-",
+                    state_of(row.load)});
   }
   std::string text = table(sums);
   if (rows.size() > 1) text += "\n" + table(rows);
@@ -176,6 +188,7 @@ Bytes item_of(const Picture& picture, std::uint64_t limit) {
                   .add("type", text_item(sum.type))
                   .add("with_work", number_item(sum.entities))
                   .add("waiting", number_item(sum.waiting))
+                  .add("oldest_seconds", sum.oldest ? seconds_item(*sum.oldest) : null_item())
                   .add("processed_per_second", real_item(sum.rate))
                   .add("more", flag_item(sum.has_more))
                   .item());
@@ -184,14 +197,16 @@ Bytes item_of(const Picture& picture, std::uint64_t limit) {
   std::uint64_t shown_rows = 0;
   for (const Row& row : picture.rows) {
     if (shown_rows++ == limit) break;
-    entities.add(Fields()
-                     .add("entity", text_item(row.load.id.to_string()))
-                     .add("waiting", number_item(row.load.waiting))
-                     .add("processed", number_item(row.load.processed))
-                     .add("processed_per_second", row.rate ? real_item(*row.rate) : null_item())
-                     .add("locked", flag_item(row.load.is_locked))
-                     .add("left_to_others", flag_item(row.load.is_left_alone))
-                     .item());
+    entities.add(
+        Fields()
+            .add("entity", text_item(row.load.id.to_string()))
+            .add("waiting", number_item(row.load.waiting))
+            .add("oldest_seconds", row.load.oldest ? seconds_item(*row.load.oldest) : null_item())
+            .add("processed", number_item(row.load.processed))
+            .add("processed_per_second", row.rate ? real_item(*row.rate) : null_item())
+            .add("locked", flag_item(row.load.is_locked))
+            .add("left_to_others", flag_item(row.load.is_left_alone))
+            .item());
   }
   return Fields().add("types", types.item()).add("entities", entities.item()).item();
 }

@@ -40,6 +40,7 @@ namespace semper {
 
 template <class Behaviour>
 class Ref;
+struct TraceContext;
 
 class Context {
  public:
@@ -111,6 +112,12 @@ class Context {
 
   // The tick that is being handled; null if the message is not a tick.
   const Tick* tick() const { return fields_.tick; }
+
+  // The trace that the message belongs to; null: none. What this callback sends carries it on by
+  // itself: casts, calls of Refs, and timers of one tick (a repeating timer begins without a trace,
+  // which would never end). Where the host records spans (HostOptions::spans), the parent is the
+  // span of this run. A tick, or a message that came as a call of another host, has its sender's.
+  const TraceContext* trace() const;
 
   // Runs the function in this process once this callback's transaction has committed: at most once,
   // and not at all if the commit fails, its outcome is unknown, or this process ends first.
@@ -201,6 +208,9 @@ class LockedContext {
 
   // The tick that is being handled; null if the message is not a tick.
   const Tick* tick() const { return fields_.tick; }
+
+  // As Context::trace().
+  const TraceContext* trace() const;
 
   // Messages to entities, answers to callers, and writes to your own keys (`write` may run more
   // than once). They are committed with the result of this handle_locked, in its transaction and in

@@ -54,6 +54,10 @@ struct HostStatistics {
   // How often entities were left to newer hosts.
   std::uint64_t left_alone = 0;
   std::uint64_t expired = 0;  // entities removed because nobody sent them anything (kExpireAfter)
+  std::uint64_t ticks = 0;    // ticks of timers, delivered or put into queues
+  // For how long, at least, the oldest message has waited in the queues that this host has looked
+  // at and has not emptied: docs/operations.md, "The age of a message".
+  Duration oldest_message{};
 };
 
 class Host {

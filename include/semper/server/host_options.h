@@ -15,6 +15,8 @@
 
 namespace semper {
 
+class SpanBuffer;  // env/spans.h
+
 namespace metrics {
 class Registry;  // base/metrics.h
 }  // namespace metrics
@@ -82,6 +84,11 @@ struct HostOptions {
   // A registry for this host's counters, by type (docs/operations.md). It must outlive the host;
   // hosts may share one. Default: none, only Host::statistics().
   metrics::Registry* metrics = nullptr;
+
+  // Where the spans of traced messages go (env/spans.h): of their waiting, their callbacks and
+  // their commits. It must outlive the host; hosts may share one. Default: none; traces are carried
+  // on all the same.
+  SpanBuffer* spans = nullptr;
 };
 
 struct ServeOptions {

@@ -94,12 +94,21 @@ struct EntityView {
   // The note of a host that left it alone: "version >= 3", "a host that takes cast Foo". Out of
   // date if a message has been sent to the entity since.
   std::optional<std::string> needs = {};
+  // For how long, at least, the first message has waited, by the monotonic clock of a host that has
+  // watched the store's versions since (docs/operations.md, "The age of a message"). Empty: no
+  // message waits, or no host that lives has seen it wait.
+  std::optional<Duration> oldest = std::nullopt;
 };
 
 struct QueuedView {
   Versionstamp stamp;
   bool is_call = false;
   RawMessage message;
+  // The chain of calls that it is part of: the entities that wait for its reply, the first one
+  // first. Empty: no callback waits for it.
+  std::vector<EntityId> callers = {};
+  // The traceparent that it was sent with; empty: none.
+  std::string traceparent = {};
 };
 
 // Names that one list has without ListOptions; if there are more: `exhausted`.

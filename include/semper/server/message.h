@@ -10,9 +10,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "semper/base/bytes.h"
+#include "semper/server/internal/tracing.h"
 
 namespace semper {
 
@@ -29,6 +31,8 @@ enum class Event : std::uint8_t { call = 0, cast = 1, info = 2 };
 struct RawMessage {
   std::string name;
   Bytes payload;  // one CBOR item
+  // The trace that it belongs to; null: none. Set by RawRef::traced(), and by hosts.
+  std::shared_ptr<const internal::MessageTrace> trace = nullptr;
 };
 
 // The address of a waiting caller. A plain value: keep it in the state, or send it to any entity of

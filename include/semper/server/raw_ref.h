@@ -24,11 +24,14 @@
 #include "semper/server/call_options.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/internal/message_parts.h"
+#include "semper/server/internal/tracing.h"
 #include "semper/server/message.h"
 
 namespace semper {
 
+class SpanBuffer;
 class Transaction;
+struct TraceContext;
 
 class RawRef {
  public:
@@ -50,11 +53,14 @@ class RawRef {
   Async<void> unlock() const;
   Async<std::uint64_t> queue_length() const;
 
+  RawRef traced(const TraceContext& trace, SpanBuffer* spans = nullptr) const;
+
   const EntityId& entity() const;
   const Tenant& tenant() const;
 
  private:
   std::shared_ptr<const internal::Route> route_;
+  std::shared_ptr<const internal::Tracing> tracing_;  // null: nothing is traced
 };
 
 }  // namespace semper

@@ -100,6 +100,11 @@ class Ref {
     return wait(length_of(ref_), timeout, Late::had_no_effect);
   }
 
+  // As semper::Ref::traced().
+  Ref traced(const TraceContext& trace, SpanBuffer* spans = nullptr) const {
+    return Ref(ref_.traced(trace, spans));
+  }
+
   const EntityId& entity() const { return ref_.entity(); }
   const semper::Ref<B>& asynchronous() const { return ref_; }
 

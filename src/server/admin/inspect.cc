@@ -7,6 +7,7 @@
 #include "semper/store/tuple_text.h"
 #include "server/admin/snapshot_reads.h"
 #include "server/format/failure_note.h"
+#include "server/format/message_trace.h"
 #include "server/format/needs.h"
 #include "server/format/records.h"
 
@@ -51,8 +52,8 @@ Async<std::optional<FailingView>> read_failing(Transaction& transaction, const E
   co_return std::move(view);
 }
 
-Async<EntityView> view_entity(Transaction& transaction, const EntityKeys& keys,
-                              const EntityId& id) {
+Async<EntityView> view_entity(Transaction& transaction, const Tenant& tenant,
+                              const EntityKeys& keys, const EntityId& id) {
   SEMPER_CO_TRY(auto standing, co_await require_entity(transaction, keys, id));
   auto& header = standing.header;
   EntityView view;
@@ -84,6 +85,8 @@ Async<EntityView> view_entity(Transaction& transaction, const EntityKeys& keys,
   }
   if (view.queue_length > 0) {
     SEMPER_CO_TRY(view.failing, co_await read_failing(transaction, keys, standing));
+    SEMPER_CO_TRY(const auto ages, co_await read_version_ages(transaction, tenant));
+    SEMPER_CO_TRY(view.oldest, co_await age_of_first(transaction, standing.queue(keys), ages));
   }
   SEMPER_CO_TRY(const auto index, co_await transaction.get(keys.index(), ReadMode::snapshot));
   view.indexed = index.has_value();
@@ -105,7 +108,15 @@ Async<std::vector<QueuedView>> read_queue(Transaction& transaction, const Entity
     for (std::size_t i = std::exchange(taken, 0); i < messages->size(); ++i) {
       auto& message = (*messages)[i];
       const bool is_call = message.event == Event::call;
-      views.push_back({stamp, is_call, std::move(message.content)});
+      QueuedView& view = views.emplace_back();
+      view.stamp = stamp;
+      view.is_call = is_call;
+      if (message.chain) {
+        for (const auto& link : message.chain->links) view.callers.push_back(link.id);
+      }
+      const auto& trace = message.content.trace;
+      if (trace) view.traceparent = trace->context.traceparent();
+      view.message = std::move(message.content);
       if (views.size() == limit) return false;
     }
     return true;
@@ -154,7 +165,7 @@ Async<std::vector<DeadLetterView>> list_letters(Tenant tenant, EntityId id, std:
 
 Async<EntityView> inspect(Tenant tenant, EntityId id) {
   co_return co_await in_snapshot(tenant, id, [&](Transaction& transaction, const EntityKeys& keys) {
-    return view_entity(transaction, keys, id);
+    return view_entity(transaction, tenant, keys, id);
   });
 }
 

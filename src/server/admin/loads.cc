@@ -17,8 +17,9 @@ using namespace internal::admin;
 constexpr std::size_t kEntriesPerPage = 256;
 
 // Nothing: there is no such entity.
+// `ages`: null: they are not wanted.
 Async<std::optional<EntityLoad>> load_of(Transaction& transaction, const Tenant& tenant,
-                                         EntityId id) {
+                                         EntityId id, const internal::VersionAges* ages) {
   const EntityKeys keys(tenant.prefix(), id);
   EntityLoad load;
   SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.header(), ReadMode::snapshot));
@@ -31,6 +32,9 @@ Async<std::optional<EntityLoad>> load_of(Transaction& transaction, const Tenant&
     load.is_locked = header->lock.has_value();
   }
   load.waiting = internal::count_waiting(pushed, load.processed);
+  if (ages != nullptr && load.waiting > 0) {
+    SEMPER_CO_TRY(load.oldest, co_await age_of_first(transaction, keys.queue(), *ages));
+  }
   load.id = std::move(id);
   co_return load;
 }
@@ -54,9 +58,15 @@ Async<LoadPage> read_loads(Transaction& transaction, const Tenant& tenant, const
   for (const auto& id : options.also) {
     if (ids.insert(id).second) wanted.emplace_back(id, false);
   }
+  const bool wants_ages = options.ages == LoadListOptions::Ages::yes;
+  internal::VersionAges ages;
+  if (wants_ages && !wanted.empty()) {
+    SEMPER_CO_TRY(ages, co_await read_version_ages(transaction, tenant));
+  }
   for (auto& [id, left] : wanted) {
     const EntityId entity{type, std::move(id)};
-    SEMPER_CO_TRY(auto load, co_await load_of(transaction, tenant, entity));
+    SEMPER_CO_TRY(auto load,
+                  co_await load_of(transaction, tenant, entity, wants_ages ? &ages : nullptr));
     if (!load) continue;
     load->is_left_alone = left;
     page.entities.push_back(std::move(*load));

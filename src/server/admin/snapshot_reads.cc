@@ -46,6 +46,25 @@ Async<std::uint64_t> count_rows(Transaction& transaction, KeyRange range, std::u
   co_return rows;
 }
 
+Async<VersionAges> read_version_ages(Transaction& transaction, const Tenant& tenant) {
+  VersionAges ages;
+  const auto add = [&](const KeyValue& row) -> Result<bool> {
+    ages.add(row.value);
+    return true;
+  };
+  SEMPER_CO_TRY_STATUS(
+      co_await for_each_row(transaction, version_times_range(tenant.prefix()), 0, add));
+  co_return std::move(ages);
+}
+
+Async<std::optional<Duration>> age_of_first(Transaction& transaction, KeyRange queue,
+                                            const VersionAges& ages) {
+  SEMPER_CO_TRY(const auto first, co_await first_key(transaction, std::move(queue)));
+  if (!first) co_return std::nullopt;
+  SEMPER_CO_TRY(const auto stamp, EntityKeys::stamp_in(*first));
+  co_return ages.age_of(stamp.version());
+}
+
 Async<std::uint64_t> count_in_snapshot(Tenant tenant, EntityId id,
                                        Bytes (EntityKeys::*counter)() const) {
   const auto read = [&](Transaction& transaction, const EntityKeys& keys) -> Async<std::uint64_t> {

@@ -10,6 +10,7 @@
 #include "semper/server/entity_id.h"
 #include "server/format/keys.h"
 #include "server/format/orders.h"
+#include "server/format/version_times.h"
 
 namespace semper::internal::admin {
 
@@ -51,6 +52,13 @@ Async<void> for_each_row(Transaction& transaction, KeyRange rest, std::size_t ro
   }
   co_return Status{};
 }
+
+// What the hosts know of the ages of versions. Rows that cannot be read count as none.
+Async<VersionAges> read_version_ages(Transaction& transaction, const Tenant& tenant);
+// For how long the first message of the queue has waited, at least. Nothing: none waits, or no host
+// has seen it.
+Async<std::optional<Duration>> age_of_first(Transaction& transaction, KeyRange queue,
+                                            const VersionAges& ages);
 
 // One read-only transaction of read(Transaction&).
 template <class Read>

@@ -4,6 +4,7 @@
 
 #include "semper/base/assert.h"
 #include "semper/server/idempotency_key.h"
+#include "server/format/message_trace.h"
 
 namespace semper::internal {
 
@@ -56,7 +57,7 @@ void Enqueuer::finish() {
 
 std::size_t queued_size(const RawMessage& message, const ReplyToken& caller) {
   return message.payload.size() + message.name.size() + caller.session.size() +
-         kMessageOverheadBytes;
+         kMessageOverheadBytes + queued_size(message.trace.get());
 }
 
 std::size_t queued_size(const MessageKey* key) {

@@ -35,6 +35,7 @@
 //   (12, type, shard, due, id, name)  the due index: this timer waits for its time, in milliseconds
 //   (13, type)                        the type has had timers, or keys
 //   (13, type, shard)                 counter that is touched when the due index gains an entry
+//   (14, host)                        when that host saw which version: version_times.h
 //   (17, type, shard, time, id, message, key)  the expiry index: this idempotency key is kept until
 //                                              then
 //

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "semper/base/cbor.h"
+#include "semper/base/internal/mutant.h"
+#include "server/format/message_trace.h"
 
 namespace semper::internal {
 namespace {
@@ -25,6 +27,9 @@ constexpr std::uint64_t kKeyFields = 3;
 constexpr std::uint64_t kChainedCallKind = 6;
 constexpr std::uint64_t kChainedCallElements = kCallElements + 2;
 constexpr std::uint64_t kLinkFields = 4;
+// A message of any kind that belongs to a trace: the trace, and the message.
+constexpr std::uint64_t kTracedKind = 7;
+constexpr std::uint64_t kTracedElements = 3;
 // Elements of a header before the state, which follows where it is not in chunks.
 constexpr std::uint64_t kHeaderElements = 5;
 // Elements of a dead letter without attempts.
@@ -150,6 +155,11 @@ void write_chained_call(cbor::Writer& writer, const RawMessage& message, const R
 void write_message(cbor::Writer& writer, Event event, const RawMessage& message,
                    const ReplyToken& caller, const TickRecord* tick, const MessageKey* key,
                    const CallChain* chain) {
+  if (message.trace && !SEMPER_MUTANT("server_trace_not_in_the_queue")) {
+    writer.array(kTracedElements);
+    writer.unsigned_integer(kTracedKind);
+    write_trace(writer, *message.trace);
+  }
   if (tick != nullptr) return write_tick(writer, message, *tick);
   const bool call = event == Event::call;
   if (call && chain != nullptr) return write_chained_call(writer, message, caller, key, *chain);
@@ -171,10 +181,14 @@ bool read_message(cbor::Reader& reader, QueuedMessage& message) {
   std::uint64_t event = 0;
   std::string_view name;
   BytesView payload;
-  if (!reader.read_array(elements) || !reader.read_unsigned(event) || !reader.read_text(name) ||
-      !reader.read_bytes(payload)) {
-    return false;
+  if (!reader.read_array(elements) || !reader.read_unsigned(event)) return false;
+  if (event == kTracedKind && elements == kTracedElements) {
+    if (!read_trace(reader, message.content.trace) || !reader.read_array(elements) ||
+        !reader.read_unsigned(event)) {
+      return false;
+    }
   }
+  if (!reader.read_text(name) || !reader.read_bytes(payload)) return false;
   const bool keyed = event == kKeyedCallKind || event == kKeyedCastKind;
   const bool chained = event == kChainedCallKind;
   const bool call = event == 0 || event == kKeyedCallKind || chained;

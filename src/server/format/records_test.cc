@@ -9,6 +9,7 @@
 #include "semper/base/codec.h"
 #include "semper/env/random.h"
 #include "semper/testing/seed.h"
+#include "server/format/message_trace.h"
 
 namespace semper::internal {
 namespace {
@@ -343,6 +344,92 @@ TEST(Records, a_call_of_a_callback_says_who_waits_for_it) {
   EXPECT_EQ(*(*read)[1].key, key);
   EXPECT_FALSE((*read)[0].key);
   EXPECT_FALSE((*read)[2].chain);
+}
+
+TracePointer a_trace() {
+  MessageTrace trace;
+  trace.context =
+      *TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1");
+  trace.sent_us = 1'700'000'000'000'000;
+  return std::make_shared<const MessageTrace>(trace);
+}
+
+TEST(Records, messages_of_any_kind_have_a_trace_and_those_without_are_as_before) {
+  const MessageKey key{"request", 1000, Bytes(16, 'f')};
+  const ReplyToken caller{"12345678", 7};
+  CallChain chain;
+  chain.links.push_back({"tenant", {"Bank", "a"}, false});
+  TickRecord tick;
+  tick.timer = "t";
+  const RawMessage plain{"Move", Bytes(1, '\xf6')};
+  RawMessage traced = plain;
+  traced.trace = a_trace();
+  const auto add_all = [&](SegmentWriter& writer, const RawMessage& message) {
+    writer.add(Event::cast, message, {});
+    writer.add(Event::call, message, caller);
+    writer.add(Event::cast, message, {}, &tick);
+    writer.add(Event::cast, message, {}, nullptr, &key);
+    writer.add(Event::call, message, caller, nullptr, &key, &chain);
+  };
+  SegmentWriter without;
+  add_all(without, plain);
+  SegmentWriter with;
+  add_all(with, traced);
+  EXPECT_LE(with.size_bytes(), without.size_bytes() + 5 * queued_size(traced.trace.get()));
+  const auto plain_read = decode_segment(without.finish());
+  const auto read = decode_segment(with.finish());
+  ASSERT_TRUE(read && plain_read) << read.error().to_string();
+  ASSERT_EQ(read->size(), 5u);
+  for (std::size_t i = 0; i < read->size(); ++i) {
+    const QueuedMessage& one = (*read)[i];
+    ASSERT_TRUE(one.content.trace);
+    EXPECT_EQ(*one.content.trace, *traced.trace);
+    EXPECT_FALSE((*plain_read)[i].content.trace);
+    EXPECT_EQ(one.content.name, "Move");
+    EXPECT_EQ(one.event, (*plain_read)[i].event);
+    EXPECT_EQ(one.caller, (*plain_read)[i].caller);
+    EXPECT_EQ(one.tick != nullptr, (*plain_read)[i].tick != nullptr);
+    EXPECT_EQ(one.key != nullptr, (*plain_read)[i].key != nullptr);
+    EXPECT_EQ(one.chain != nullptr, (*plain_read)[i].chain != nullptr);
+  }
+}
+
+TEST(Records, a_trace_that_is_not_as_it_was_written_is_corrupt) {
+  RawMessage message{"Move", Bytes(1, '\xf6')};
+  message.trace = a_trace();
+  SegmentWriter writer;
+  writer.add(Event::cast, message, {});
+  const Bytes whole = writer.finish();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    EXPECT_EQ(decode_segment(BytesView(whole).substr(0, size)).error().kind(), ErrorKind::corrupt);
+  }
+  // [[7, trace, [7, trace, ...]]]
+  Bytes nested;
+  cbor::Writer out(nested);
+  out.array(1);
+  for (int i = 0; i < 2; ++i) {
+    out.array(3);
+    out.unsigned_integer(7);
+    write_trace(out, *message.trace);
+  }
+  out.null();
+  EXPECT_EQ(decode_segment(nested).error().kind(), ErrorKind::corrupt);
+}
+
+// What a later version adds to a trace is passed over.
+TEST(Records, a_trace_of_a_later_version_is_read) {
+  Bytes bytes;
+  cbor::Writer out(bytes);
+  out.array(4);
+  out.bytes(Bytes(25, '\x01'));
+  out.integer(5);
+  out.text("a=1");
+  out.text("more");
+  cbor::Reader reader(bytes);
+  TracePointer trace;
+  ASSERT_TRUE(read_trace(reader, trace) && reader.finish());
+  EXPECT_EQ(trace->sent_us, 5);
+  EXPECT_EQ(trace->context.state, "a=1");
 }
 
 TEST(Records, a_chain_that_is_cut_off_is_corrupt) {

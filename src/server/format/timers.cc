@@ -8,6 +8,7 @@
 #include "semper/base/cbor.h"
 #include "semper/base/internal/mutant.h"
 #include "server/format/enqueue.h"
+#include "server/format/message_trace.h"
 
 namespace semper::internal {
 namespace {
@@ -259,7 +260,8 @@ Bytes TimerRecord::encode() const {
   cbor::Writer writer(out);
   const bool is_plain = spec.kind != TimerSpec::Kind::cron && spec.jitter_ms == 0 && !is_paused &&
                         resumed_ms == 0 && queued < kTriggeredTick;
-  writer.array(is_plain ? kPlainElements : kTimerElements);
+  const auto& trace = spec.message.trace;
+  writer.array((is_plain ? kPlainElements : kTimerElements) + (trace ? 1 : 0));
   writer.unsigned_integer(is_plain ? kPlainFormat : kFormat);
   writer.unsigned_integer(static_cast<std::uint64_t>(spec.kind));
   writer.integer(spec.span_ms);
@@ -275,6 +277,7 @@ Bytes TimerRecord::encode() const {
   writer.unsigned_integer(ticks);
   writer.unsigned_integer(missed);
   writer.unsigned_integer(queued);
+  if (is_plain && trace) write_trace(writer, *trace);
   if (is_plain) return out;
   writer.text(spec.schedule);
   writer.text(spec.zone);
@@ -283,6 +286,7 @@ Bytes TimerRecord::encode() const {
   writer.boolean(is_paused);
   writer.integer(resumed_ms);
   writer.integer(shown);
+  if (trace) write_trace(writer, *trace);
   return out;
 }
 
@@ -305,7 +309,13 @@ Result<TimerRecord> TimerRecord::decode(BytesView bytes) {
   const std::uint64_t known = is_plain ? kPlainElements : kTimerElements;
   if (ok && elements < known) ok = reader.fail("a timer of too few elements");
   ok = ok && read_timer(reader, timer, is_plain);
-  for (std::uint64_t i = known; ok && i < elements; ++i) ok = reader.skip();
+  // Its trace, and what a later version adds.
+  std::uint64_t read = known;
+  if (ok && elements > read) {
+    ok = read_trace(reader, timer.spec.message.trace);
+    ++read;
+  }
+  for (std::uint64_t i = read; ok && i < elements; ++i) ok = reader.skip();
   if (!ok || !reader.finish()) {
     return fail(Error(ErrorKind::corrupt, reader.error().message()).in("timer"));
   }

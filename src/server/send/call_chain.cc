@@ -81,4 +81,13 @@ Result<ChainPointer> chain_of(const Executor& executor, const Target& to, Sent h
   return ChainPointer(std::move(chain));
 }
 
+std::shared_ptr<const MessageTrace> trace_of(const Executor& executor) {
+  const TagPointer tag = tag_of(executor);
+  const auto* const frame = dynamic_cast<const CallFrame*>(tag.get());
+  if (frame == nullptr || frame->is_over() || SEMPER_MUTANT("server_trace_ends_at_a_call")) {
+    return nullptr;
+  }
+  return frame->trace();
+}
+
 }  // namespace semper::internal

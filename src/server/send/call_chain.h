@@ -28,12 +28,15 @@ class CallFrame final : public ExecutorTag {
   // queue waits.
   enum class Waits : std::uint8_t { in_transaction, under_lock };
 
-  CallFrame(std::shared_ptr<const Target> target, Waits how, ChainPointer chain)
-      : target_(std::move(target)), how_(how), chain_(std::move(chain)) {}
+  CallFrame(std::shared_ptr<const Target> target, Waits how, ChainPointer chain,
+            std::shared_ptr<const MessageTrace> trace)
+      : target_(std::move(target)), how_(how), chain_(std::move(chain)), trace_(std::move(trace)) {}
 
   const Target& target() const { return *target_; }
   void end() { is_over_.store(true, std::memory_order_relaxed); }
   bool is_over() const { return is_over_.load(std::memory_order_relaxed); }
+  // Which what the callback sends belongs to; null: none.
+  const std::shared_ptr<const MessageTrace>& trace() const { return trace_; }
   // With this one at its end.
   CallChain links() const;
 
@@ -41,6 +44,7 @@ class CallFrame final : public ExecutorTag {
   const std::shared_ptr<const Target> target_;
   const Waits how_;
   const ChainPointer chain_;  // of the message that is handled; null: nobody waits for it
+  const std::shared_ptr<const MessageTrace> trace_;
   std::atomic<bool> is_over_ = false;
 };
 
@@ -50,5 +54,8 @@ enum class Sent : std::uint8_t { call, cast, priority, together };
 // What is sent from this executor takes along; null: it is not a callback's. Errors: unsupported
 // (it would wait for itself), exhausted.
 Result<ChainPointer> chain_of(const Executor& executor, const Target& to, Sent how);
+
+// The trace of the callback that runs on this executor; null: none.
+std::shared_ptr<const MessageTrace> trace_of(const Executor& executor);
 
 }  // namespace semper::internal

@@ -9,6 +9,7 @@
 #include "server/format/replies.h"
 #include "server/format/target.h"
 #include "server/format/timers.h"
+#include "server/send/open_span.h"
 #include "server/send/send_counts.h"
 
 namespace semper {
@@ -45,10 +46,37 @@ Status check_tenant(const Tenant& own, const Tenant& other) {
 
 }  // namespace
 
+namespace {
+
+// Of something that a traced callback sends; with a span of its own where they are recorded.
+internal::TracePointer trace_of_send(const internal::ContextFields& fields, const EntityId& to,
+                                     std::string_view message) {
+  const auto& sends = *fields.sends;
+  SpanBuffer* const buffer = sends.spans ? &sends.spans->to : nullptr;
+  const auto span = internal::open_span(buffer, fields.env, fields.trace, "send", to, message,
+                                        SpanKind::producer);
+  if (!span) return internal::sent_at(fields.trace->context, fields.now);
+  sends.spans->spans.push_back(internal::close_span(*span, fields.env, std::nullopt));
+  return internal::sent_at(span->trace->context, fields.now);
+}
+
+}  // namespace
+
+const TraceContext* Context::trace() const {
+  return fields_.trace ? &fields_.trace->context : nullptr;
+}
+
+const TraceContext* LockedContext::trace() const {
+  return fields_.trace ? &fields_.trace->context : nullptr;
+}
+
 void Context::send_cast(const Tenant& to_tenant, const EntityId& to, std::string_view message,
                         BytesView payload) {
   if (fields_.sends->refused) return;
-  const RawMessage queued{std::string(message), Bytes(payload)};
+  RawMessage queued{std::string(message), Bytes(payload)};
+  if (fields_.trace && !SEMPER_MUTANT("server_trace_not_carried_on")) {
+    queued.trace = trace_of_send(fields_, to, message);
+  }
   Status possible = check_tenant(tenant(), to_tenant);
   if (possible) possible = to.validate();
   if (possible) possible = internal::check_message_size(queued, {}, transaction().limits());
@@ -120,6 +148,10 @@ void Context::request_timer(std::string_view name, Result<internal::TimerSpec> s
     return;
   }
   sends.timer_bytes += name.size() + spec->message.payload.size() + spec->schedule.size();
+  // One that repeats would go on for ever, and its trace with it.
+  if (fields_.trace && !spec->repeats()) {
+    spec->message.trace = internal::sent_at(fields_.trace->context, fields_.now);
+  }
   internal::TimerRequest request;
   request.name = name;
   if (spec->jitter_ms > 0) request.seed = random().next();

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "server/format/timer_book.h"
+#include "server/send/call_chain.h"
+#include "server/send/open_span.h"
 
 namespace semper::internal {
 namespace {
@@ -14,6 +16,12 @@ constexpr std::size_t kNameBytes = 16;
 Async<void> set(std::shared_ptr<const Target> target, TimerSpec spec) {
   const auto& keys = target->keys;
   const Env env = target->store().env();
+  if (!spec.message.trace) {
+    const Executor from = co_await asio::this_coro::executor;
+    if (const auto trace = trace_of(from)) {
+      spec.message.trace = sent_at(trace->context, env.clock->wall_time());
+    }
+  }
   const std::string name = "~" + to_hex(env.random->bytes(kNameBytes));
   const TimerRecord timer = begin_timer(std::move(spec), to_timer_ms(env.clock->wall_time()));
   const auto write = [&](Transaction& transaction) -> Async<void> {

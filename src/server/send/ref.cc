@@ -1,5 +1,7 @@
 #include "semper/server/ref.h"
 
+#include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -7,6 +9,7 @@
 #include "server/admin/administration.h"
 #include "server/send/call_chain.h"
 #include "server/send/delayed.h"
+#include "server/send/open_span.h"
 #include "server/send/operation.h"
 #include "server/send/outbox.h"
 #include "server/send/route.h"
@@ -42,11 +45,19 @@ using Key = std::shared_ptr<const internal::MessageKey>;
 static_assert(std::is_trivially_destructible_v<CallOptions>);
 static_assert(std::is_trivially_destructible_v<CastOptions>);
 
+// The trace of the callback that sends.
+void carry_on(const Executor& from, const internal::Target& target, RawMessage& message) {
+  const auto trace = internal::trace_of(from);
+  if (!trace) return;
+  message.trace = internal::sent_at(trace->context, target.store().env().clock->wall_time());
+}
+
 Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key key) {
   const auto& target = route->target;
   SEMPER_CO_TRY_STATUS(route->usable());
   const Executor from = co_await asio::this_coro::executor;
   SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::call));
+  if (chain && !message.trace) carry_on(from, target, message);
   const MonotonicTime deadline = target.store().env().clock->after(timeout);
   const auto server = route->local_server();
   if (!server) {
@@ -72,6 +83,11 @@ Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) 
   if (messages.empty()) co_return Status{};
   const Executor from = co_await asio::this_coro::executor;
   SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::cast));
+  if (chain) {
+    for (auto& message : messages) {
+      if (!message.trace) carry_on(from, target, message);
+    }
+  }
   if (const auto server = route->local_server()) {
     Operation operation{Event::cast, false, std::move(messages), {}, kNever};
     auto done = operation.done;
@@ -108,6 +124,7 @@ Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Durat
   }
   const Executor from = co_await asio::this_coro::executor;
   SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::priority));
+  if (chain && !message.trace) carry_on(from, target, message);
   const MonotonicTime deadline = target.store().env().clock->after(timeout);
   Operation operation{event, true, {}, {}, deadline};
   auto done = operation.done;
@@ -116,6 +133,54 @@ Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Durat
   SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), without_tag(from)));
   auto answer = co_await done.wait_until(*target.store().env().clock, deadline);
   co_return outcome(std::move(answer), target);
+}
+
+// The messages belong to the trace from now on. Null: no span of the sending is recorded.
+using OpenSpanPointer = std::unique_ptr<internal::OpenSpan>;
+OpenSpanPointer trace(const internal::Tracing& tracing, const internal::Route& route,
+                      std::string_view doing, SpanKind kind, RawMessage* first, std::size_t count) {
+  const auto& target = route.target;
+  if (count == 0 || !target.tenant.store()) return nullptr;
+  const Env env = target.store().env();
+  internal::TracePointer sent = internal::sent_at(tracing.context, env.clock->wall_time());
+  auto span = internal::open_span(tracing.spans, env, sent, doing, target.id, first->name, kind);
+  if (span) sent = span->trace;
+  for (std::size_t i = 0; i < count; ++i) first[i].trace = sent;
+  return span;
+}
+
+// The span ends with the sending, however that does.
+class SpanOfSend {
+ public:
+  SpanOfSend(RoutePointer route, SpanBuffer& to, OpenSpanPointer span)
+      : route_(std::move(route)), to_(to), span_(std::move(span)) {}
+  SpanOfSend(const SpanOfSend&) = delete;
+  SpanOfSend& operator=(const SpanOfSend&) = delete;
+  ~SpanOfSend() { to_.add(internal::close_span(*span_, route_->target.store().env(), error_)); }
+  void ended(const Error* error) {
+    error_.reset();
+    if (error != nullptr) error_ = *error;
+  }
+
+ private:
+  const RoutePointer route_;
+  SpanBuffer& to_;
+  const OpenSpanPointer span_;
+  std::optional<Error> error_ = Error(ErrorKind::cancelled, "the wait ended before the answer");
+};
+
+template <class T>
+Async<T> with_span(std::shared_ptr<SpanOfSend> span, Async<T> sending) {
+  auto sent = co_await std::move(sending);
+  span->ended(sent ? nullptr : &sent.error());
+  co_return sent;
+}
+
+template <class T>
+Async<T> recorded(const RoutePointer& route, const internal::Tracing& tracing, OpenSpanPointer span,
+                  Async<T> sending) {
+  return with_span(std::make_shared<SpanOfSend>(route, *tracing.spans, std::move(span)),
+                   std::move(sending));
 }
 
 template <class T>
@@ -136,13 +201,26 @@ RawRef::RawRef(Tenant tenant, EntityId id)
 // Each ends where it says so when its coroutine is cancelled, with an error instead of an
 // exception.
 Async<Bytes> RawRef::call(RawMessage message, CallOptions options) const {
-  if (!options.key) return semper::call(route_, std::move(message), options.timeout, nullptr);
-  auto key = internal::message_key(*options.key, Event::call, message);  // borrowed until here
-  if (!key) return refuse<Bytes>(key.error());
-  return semper::call(route_, std::move(message), options.timeout, std::move(*key));
+  OpenSpanPointer span;
+  if (tracing_) span = trace(*tracing_, *route_, "call", SpanKind::client, &message, 1);
+  Key key;
+  if (options.key) {
+    auto made = internal::message_key(*options.key, Event::call, message);  // borrowed until here
+    if (!made) return refuse<Bytes>(made.error());
+    key = std::move(*made);
+  }
+  auto sending = semper::call(route_, std::move(message), options.timeout, std::move(key));
+  return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
+              : std::move(sending);
 }
 Async<void> RawRef::cast(std::vector<RawMessage> messages) const {
-  return semper::cast(route_, std::move(messages), nullptr);
+  OpenSpanPointer span;
+  if (tracing_) {
+    span = trace(*tracing_, *route_, "send", SpanKind::producer, messages.data(), messages.size());
+  }
+  auto sending = semper::cast(route_, std::move(messages), nullptr);
+  return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
+              : std::move(sending);
 }
 Async<void> RawRef::cast(RawMessage message, CastOptions options) const {
   Key key;
@@ -151,21 +229,38 @@ Async<void> RawRef::cast(RawMessage message, CastOptions options) const {
     if (!made) return refuse<void>(made.error());
     key = std::move(*made);
   }
+  OpenSpanPointer span;
+  if (tracing_) span = trace(*tracing_, *route_, "send", SpanKind::producer, &message, 1);
   std::vector<RawMessage> one;
   one.push_back(std::move(message));
-  return semper::cast(route_, std::move(one), std::move(key));
+  auto sending = semper::cast(route_, std::move(one), std::move(key));
+  return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
+              : std::move(sending);
 }
 Async<KeyedReply<Bytes>> RawRef::result_of(std::string message_name, std::string_view key) const {
   return run_through(
       internal::result_of(target_of(route_), std::move(message_name), std::string(key)));
 }
 Async<void> RawRef::cast_after(Duration delay, RawMessage message) const {
-  return run_through(internal::cast_after(target_of(route_), delay, std::move(message)));
+  OpenSpanPointer span;
+  if (tracing_) span = trace(*tracing_, *route_, "send", SpanKind::producer, &message, 1);
+  auto sending = run_through(internal::cast_after(target_of(route_), delay, std::move(message)));
+  return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
+              : std::move(sending);
 }
 Async<void> RawRef::cast_at(WallTime when, RawMessage message) const {
-  return run_through(internal::cast_at(target_of(route_), when, std::move(message)));
+  OpenSpanPointer span;
+  if (tracing_) span = trace(*tracing_, *route_, "send", SpanKind::producer, &message, 1);
+  auto sending = run_through(internal::cast_at(target_of(route_), when, std::move(message)));
+  return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
+              : std::move(sending);
 }
 Async<void> RawRef::cast_in(Transaction& transaction, std::vector<RawMessage> messages) const {
+  // Whether they are sent is not known here: no span is recorded.
+  if (tracing_) {
+    const internal::Tracing carried{tracing_->context, nullptr};
+    trace(carried, *route_, "send", SpanKind::producer, messages.data(), messages.size());
+  }
   return run_through(semper::cast_in(route_, transaction, std::move(messages)));
 }
 Async<Bytes> RawRef::priority_call(RawMessage message, CallOptions options) const {
@@ -173,13 +268,32 @@ Async<Bytes> RawRef::priority_call(RawMessage message, CallOptions options) cons
     return refuse<Bytes>(
         Error(ErrorKind::invalid_argument, "a priority call has no idempotency key; send a call"));
   }
-  return run_through(priority(route_, Event::call, std::move(message), options.timeout));
+  OpenSpanPointer span;
+  if (tracing_) span = trace(*tracing_, *route_, "call", SpanKind::client, &message, 1);
+  auto sending = run_through(priority(route_, Event::call, std::move(message), options.timeout));
+  return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
+              : std::move(sending);
 }
 Async<void> RawRef::priority_cast(RawMessage message) const {
-  return run_through(without_value(priority(route_, Event::cast, std::move(message), kForever)));
+  OpenSpanPointer span;
+  if (tracing_) span = trace(*tracing_, *route_, "send", SpanKind::producer, &message, 1);
+  auto sending =
+      run_through(without_value(priority(route_, Event::cast, std::move(message), kForever)));
+  return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
+              : std::move(sending);
 }
 Async<void> RawRef::info(RawMessage message) const {
-  return run_through(without_value(priority(route_, Event::info, std::move(message), kForever)));
+  OpenSpanPointer span;
+  if (tracing_) span = trace(*tracing_, *route_, "send", SpanKind::producer, &message, 1);
+  auto sending =
+      run_through(without_value(priority(route_, Event::info, std::move(message), kForever)));
+  return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
+              : std::move(sending);
+}
+RawRef RawRef::traced(const TraceContext& trace, SpanBuffer* spans) const {
+  RawRef other = *this;
+  other.tracing_ = std::make_shared<const internal::Tracing>(internal::Tracing{trace, spans});
+  return other;
 }
 Async<void> RawRef::kill() const {
   return run_through(internal::kill(target_of(route_)));

@@ -223,6 +223,7 @@ Async<bool> Batch::attempt() {
     }
   }
   if (SEMPER_MUTANT("server_action_before_commit")) follow_up(effects);
+  if (effects.sends.spans) effects.commit_began = core_.clock().now();
   auto committed = co_await transaction.commit();
   if (!committed) co_return co_await resolve_error(effects, committed.error());
   served_.counters().transactions.add();
@@ -247,6 +248,7 @@ Async<void> Batch::expire(Transaction& transaction) {
 
 // The attempt has been committed. True: nothing is left to do.
 bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
+  if (effects.sends.spans) export_spans(effects.sends, core_.env(), effects.commit_began);
   const bool claimed = effects.was_known || effects.claims_queue();
   const bool exact = core_.store().backend().traits().versions_are_commits;
   // What it sent to itself is counted as pushed by this commit.
@@ -279,12 +281,14 @@ Async<bool> Batch::load(Transaction& transaction) {
       co_await leave_state(error);
       co_return false;
     }
+    if (entity_.unreadable()) note_head();
     if (entity_.unreadable() && !was_unreadable) co_await note_parked(error);
     if (entity_.unreadable() && queue_noticed_) co_await tell_callers_of_parked(error);
     co_return fail(error);
   }
   if (was_unreadable) transaction.clear(target_->keys.parked());
   if (queue_noticed_) served_.counters().queue.record(entity_.queue_length());
+  note_head();
   if (entity_.header().lock) {
     SEMPER_CO_TRY(const bool is_left, co_await leave_lock());
     reroute_all();
@@ -297,6 +301,22 @@ Async<bool> Batch::load(Transaction& transaction) {
     co_return false;
   }
   co_return true;
+}
+
+void Batch::note_head() {
+  const auto& segments = entity_.segments();
+  if (segments.empty()) return served_.heads().gone(target_->id.id);
+  const auto stamp = EntityKeys::stamp_in(segments.front().key);
+  if (stamp) served_.heads().look(target_->id.id, stamp->version(), core_.clock().now());
+}
+
+// One that was not read is looked at next.
+void Batch::note_head(const AttemptEffects& effects) {
+  if (effects.popped == 0 || effects.lock) return;
+  const auto& segments = entity_.segments();
+  if (effects.finished_segments >= segments.size()) return served_.heads().gone(target_->id.id);
+  const auto stamp = EntityKeys::stamp_in(segments[effects.finished_segments].key);
+  if (stamp) served_.heads().look(target_->id.id, stamp->version(), core_.clock().now());
 }
 
 Async<bool> Batch::let_by(Transaction& transaction) {
@@ -424,6 +444,7 @@ Async<bool> Batch::answer_unwritten(AttemptEffects& effects) {
       co_return false;
     }
   }
+  if (effects.sends.spans) export_spans(effects.sends, core_.env(), {});
   served_.counters().messages.add(effects.executed);
   co_return finish(effects);
 }
@@ -446,6 +467,7 @@ bool Batch::finish(AttemptEffects& effects) {
     memory.most = memory.most < core_.options.batch_messages ? memory.most * 2 : kNoMessageLimit;
   }
   served_.counters().dead_letters.add(effects.dead_letters.size());
+  note_head(effects);
   if (effects.popped > 0) desk_.empty_looks = 0;
   if (effects.popped > 0 || effects.lock) desk_.has_noted_failure = false;
   if (effects.popped > 0 && !served_.left_alone().is_empty()) {

@@ -117,6 +117,9 @@ class Batch {
   Async<bool> resolve_unwritable(AttemptEffects& effects);
   void check(const AttemptEffects& effects) const;
   Async<bool> load(Transaction& transaction);
+  // Which message is the first of the queue: as it was read, or once the attempt has taken effect.
+  void note_head();
+  void note_head(const AttemptEffects& effects);
   // True: an atomically() is let by; to be looked at again.
   Async<bool> let_by(Transaction& transaction);
   void step_back_for_publishers();
@@ -161,6 +164,9 @@ class Batch {
   Async<bool> resolve_full(AttemptEffects& effects, const EntityId& full);
   Async<bool> resolve_conflict(const AttemptEffects& effects);
   Async<bool> fail_alone(const AttemptEffects& effects, bool is_local, Error error, Again again);
+  // The message that has failed: the first operation, or the first message of the queue as long as
+  // the entity has it at hand.
+  FailedRun failed_run(const AttemptEffects& effects, bool is_local) const;
   Task<Duration> count_failure(const Error& error, std::int64_t now_ms);
   bool bury_untold(const Error& error);
   Async<void> note_parked(const Error& error);
@@ -191,6 +197,7 @@ class Batch {
 
   std::size_t limit_ = kNoMessageLimit;  // messages that the next attempt may run
   std::optional<Burial> burial_;
+  FailedRun failed_;             // the run that is resolved
   bool is_member_ = false;       // of a group
   bool may_be_sent_to_ = false;  // by others of it, in the same commit
   bool is_alone_ = false;        // has the permit to run a message that may end this process

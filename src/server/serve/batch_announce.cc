@@ -78,7 +78,15 @@ Async<Batch::MayRun> Batch::announce() {
   const auto fate = announcer ? Announcer::lives : Announcer::ended;
   auto next = announcement_for(found, fate, head, header.popped, batch, served_.message_attempts());
   if (!next) {
-    served_.counters().failures.add();
+    FailedRun run;
+    if (const QueuedMessage* const first = first_message()) {
+      run.message = first->content.name;
+      run.event = first->event;
+    }
+    run.attempt = found->runs;
+    run.of = served_.message_attempts();
+    run.next = FailedRun::Next::dead_letter;
+    served_.failed(target_->id, run, ended_its_process(found->runs));
     desk_.announced = found;
     desk_.announced_of = number;
     burial_ = Burial{head, ended_its_process(found->runs), found->runs, 0, Burial::Tell::no};

@@ -98,7 +98,9 @@ Async<bool> Batch::join(Transaction& transaction, AttemptEffects& effects) {
     desk_.runs_alone = kRunsAloneAfterTrouble;
     const bool is_of_head = !effects.failure_is_of_tick && !effects.is_unfit;
     if (effects.failure && effects.executed == 0 && is_of_head) {
-      served_.counters().failures.add();
+      FailedRun run = failed_run(effects, false);
+      run.next = FailedRun::Next::retry;
+      served_.failed(target_->id, run, *effects.failure);
       desk_.head = effects.head;
       desk_.head_failures = 1;
       desk_.head_failed_first_ms = in_milliseconds(core_.clock().wall_time());
@@ -215,6 +217,7 @@ bool Batch::joined_known(const Versionstamp& committed, AttemptEffects& effects,
 }
 
 bool Batch::confirmed(AttemptEffects& effects, BatchOutcome& outcome) {
+  if (effects.sends.spans) export_spans(effects.sends, core_.env(), {});
   served_.counters().messages.add(effects.executed);
   const bool is_over = finish(effects);
   if (is_over) outcome = std::move(outcome_);

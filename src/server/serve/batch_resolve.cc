@@ -31,6 +31,7 @@ Error took_too_long(const Error& error, Duration ran_for) {
 
 // The message after the executed ones failed. Those are run again without it; then it is alone.
 Async<bool> Batch::resolve_failure(AttemptEffects& effects) {
+  failed_ = failed_run(effects, effects.failure_is_local);
   entity_.forget();
   must_load_ = true;
   if (effects.telling_failed) co_return bury_untold(*effects.failure);
@@ -85,6 +86,7 @@ Async<bool> Batch::resolve_error(AttemptEffects& effects, Error error) {
 // What the callbacks of this attempt came to cannot be written: it is more than the store takes,
 // it took too long, or the state does not encode. Half of them, then one alone, and that one fails.
 Async<bool> Batch::resolve_refusal(AttemptEffects& effects, Error error) {
+  failed_ = failed_run(effects, effects.operations_run > 0);
   entity_.spoil();
   must_load_ = true;
   if (effects.ran() > 1) {
@@ -108,6 +110,7 @@ Async<bool> Batch::resolve_refusal(AttemptEffects& effects, Error error) {
 
 // What it sends finds no room in a queue, which may have some later; whoever waits here is told.
 Async<bool> Batch::resolve_full(AttemptEffects& effects, const EntityId& full) {
+  failed_ = failed_run(effects, effects.operations_run > 0);
   entity_.forget();
   must_load_ = true;
   if (effects.ran() > 1) {
@@ -121,13 +124,35 @@ Async<bool> Batch::resolve_full(AttemptEffects& effects, const EntityId& full) {
                                 is_local ? Again::no : Again::yes);
 }
 
+FailedRun Batch::failed_run(const AttemptEffects& effects, bool is_local) const {
+  FailedRun run;
+  run.of = served_.message_attempts();
+  if (is_local && !operations_.empty()) {
+    const Operation& operation = operations_.front();
+    run.how = FailedRun::How::local;
+    run.event = operation.event;
+    run.of = 1;
+    const std::size_t place = std::min(effects.messages_run, operation.messages.size() - 1);
+    run.message = operation.messages[place].name;
+    return run;
+  }
+  if (entity_.segments().empty()) return run;
+  const auto& messages = entity_.segments().front().messages;
+  if (effects.head.offset >= messages.size()) return run;
+  run.event = messages[effects.head.offset].event;
+  run.message = messages[effects.head.offset].content.name;
+  return run;
+}
+
 // The first operation, or the first message of the queue, failed on its own account.
 Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Error error,
                               Again again) {
   if (effects.was_told_to_go && !is_local) co_return keep_expired(error, effects);
-  served_.counters().failures.add();
   if (is_local) {
-    if (operations_.front().event == Event::cast && again == Again::yes) {
+    const bool is_queued = operations_.front().event == Event::cast && again == Again::yes;
+    failed_.next = is_queued ? FailedRun::Next::queue : FailedRun::Next::reply;
+    served_.failed(target_->id, failed_, error);
+    if (is_queued) {
       // It was promised to be durable: it is queued, and retried there.
       reroute(0);
     } else {
@@ -148,13 +173,20 @@ Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Erro
   }
   memory.head = effects.head;
   const std::int64_t now_ms = in_milliseconds(core_.clock().wall_time());
+  failed_.next = FailedRun::Next::dead_letter;
   if (again == Again::no) {
     ++memory.head_failures;
+    failed_.attempt = static_cast<std::uint64_t>(memory.head_failures);
+    served_.failed(target_->id, failed_, error);
     burial_ = Burial{effects.head, std::move(error),
                      static_cast<std::uint64_t>(memory.head_failures), memory.head_failed_first_ms};
     co_return false;
   }
   const Duration wait = co_await count_failure(error, now_ms);
+  failed_.attempt = static_cast<std::uint64_t>(memory.head_failures);
+  failed_.wait = wait;
+  if (memory.head_failures < served_.message_attempts()) failed_.next = FailedRun::Next::retry;
+  served_.failed(target_->id, failed_, error);
   if (memory.head_failures >= served_.message_attempts()) {
     burial_ = Burial{effects.head,
                      error.in("after " + std::to_string(memory.head_failures) + " attempts"),

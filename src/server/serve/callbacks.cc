@@ -42,7 +42,8 @@ Ran CallbackRunner::unknown(const RawMessage& message, Event event) const {
 }
 
 Ran CallbackRunner::run(Transaction& transaction, Event event, const RawMessage& message,
-                        ReplyToken caller, CallbackSends& sends, const TickRecord* record) const {
+                        ReplyToken caller, CallbackSends& sends, const TickRecord* record,
+                        std::int64_t since_us) const {
   auto& behaviour = served_.behaviour();
   auto state = entity_.state(behaviour);
   if (!state && !behaviour.takes(message.name, event)) return unknown(message, event);
@@ -54,16 +55,44 @@ Ran CallbackRunner::run(Transaction& transaction, Event event, const RawMessage&
   Ran::Lent& lent = kept ? *kept : here;
   ContextFields given = fields(transaction, event, std::move(caller), sends, lent.after_commit);
   if (record != nullptr) given.tick = &lent.tick.emplace(tick_of(*record));
+  if (message.trace) {
+    lent.traced = begin_traced(message, since_us, sends);
+    given.trace = lent.traced->trace;
+  }
   Context context(std::move(given));
   auto handled = behaviour.handle(message.name, message.payload, *state, context);
   if (!handled || !handled->rest) {
-    return outcome(event, std::move(handled), sends, std::move(lent.after_commit));
+    Ran ran = outcome(event, std::move(handled), sends, std::move(lent.after_commit));
+    if (lent.traced) end_traced(*lent.traced, ran, sends);
+    return ran;
   }
   Ran ran;
   ran.how = Ran::How::waits;
   ran.rest = std::move(handled->rest);
   ran.lent = std::move(kept);
   return ran;
+}
+
+std::unique_ptr<TracedRun> CallbackRunner::begin_traced(const RawMessage& message,
+                                                        std::int64_t since_us,
+                                                        CallbackSends& sends) const {
+  const auto& core = served_.core();
+  auto traced = std::make_unique<TracedRun>();
+  traced->sent = message.trace;
+  traced->span = open_span(core.options.spans, core.env(), message.trace, "process", target_.id,
+                           message.name, SpanKind::consumer);
+  traced->trace = traced->span ? traced->span->trace : message.trace;
+  traced->since_us = since_us;
+  if (traced->span && !sends.spans) {
+    sends.spans = std::make_shared<SpansOfAttempt>(*core.options.spans);
+  }
+  return traced;
+}
+
+void CallbackRunner::end_traced(const TracedRun& traced, const Ran& ran,
+                                CallbackSends& sends) const {
+  if (!traced.span) return;
+  end_run(served_.core().env(), *traced.span, *traced.sent, traced.since_us, ran.error, sends);
 }
 
 std::optional<Ran> CallbackRunner::run_dead_letter(Transaction& transaction,
@@ -142,7 +171,8 @@ Task<Ran> CallbackRunner::finish(Ran begun, Event event, MonotonicTime transacti
   const Duration most = wait_maximum(core.store().limits());
   auto handled = std::make_shared<std::optional<Result<Handled>>>();
   auto frame = std::make_shared<CallFrame>(
-      entity_.shared_target(), CallFrame::Waits::in_transaction, std::move(begun.lent->chain));
+      entity_.shared_target(), CallFrame::Waits::in_transaction, std::move(begun.lent->chain),
+      begun.lent->traced ? begun.lent->traced->trace : nullptr);
   auto work = run_rest(std::move(*begun.rest), handled);
   const bool late =
       co_await run_until(core.clock(), transaction_began + most, std::move(work), frame);
@@ -150,6 +180,7 @@ Task<Ran> CallbackRunner::finish(Ran begun, Event event, MonotonicTime transacti
   const bool in_time = !late || SEMPER_MUTANT("server_callback_waits_for_ever");
   if (in_time) {
     Ran ran = outcome(event, std::move(**handled), sends, std::move(begun.lent->after_commit));
+    if (begun.lent->traced) end_traced(*begun.lent->traced, ran, sends);
     co_return ran;
   }
   const Duration past = core.clock().now() - transaction_began - most;

@@ -10,10 +10,19 @@
 
 #include "semper/server/context.h"
 #include "semper/server/message.h"
+#include "server/send/open_span.h"
 #include "server/serve/entity.h"
 #include "server/serve/served_behaviour.h"
 
 namespace semper::internal {
+
+// A run of a message that belongs to a trace.
+struct TracedRun {
+  TracePointer sent;               // as the message says
+  TracePointer trace;              // of what the run sends
+  std::unique_ptr<OpenSpan> span;  // null: none is recorded
+  std::int64_t since_us = 0;       // as of end_run()
+};
 
 // What came of one callback.
 struct Ran {
@@ -36,6 +45,7 @@ struct Ran {
     std::optional<Tick> tick;
     std::vector<Action> after_commit;
     ChainPointer chain;  // of those that wait for it
+    std::unique_ptr<TracedRun> traced;
   };
   std::unique_ptr<Lent> lent;  // to that one
 };
@@ -64,9 +74,9 @@ class CallbackRunner {
       : served_(served), target_(target), entity_(entity) {}
 
   // `sends`: of the whole transaction; what it says was refused stays refused.
-  // `tick`: of a timer's message.
+  // `tick`: of a timer's message. `since_us`: see end_run().
   Ran run(Transaction& transaction, Event event, const RawMessage& message, ReplyToken caller,
-          CallbackSends& sends, const TickRecord* tick = nullptr) const;
+          CallbackSends& sends, const TickRecord* tick = nullptr, std::int64_t since_us = 0) const;
   // The calendar of the whole transaction, read once.
   WallTime now(CallbackSends& sends) const;
   // Of a message that is set aside. Nothing: there is no state to tell it of, since init refuses.
@@ -85,6 +95,9 @@ class CallbackRunner {
  private:
   ContextFields fields(Transaction& transaction, Event event, ReplyToken caller,
                        CallbackSends& sends, std::vector<Action>& after_commit) const;
+  std::unique_ptr<TracedRun> begin_traced(const RawMessage& message, std::int64_t since_us,
+                                          CallbackSends& sends) const;
+  void end_traced(const TracedRun& traced, const Ran& ran, CallbackSends& sends) const;
   static Ran outcome(Event event, Result<Handled> handled, const CallbackSends& sends,
                      std::vector<Action> after_commit);
   Ran unknown(const RawMessage& message, Event event) const;

@@ -189,13 +189,19 @@ Execution::TickIs Execution::begin_tick(const TickRecord& tick, AttemptEffects& 
   return effects.timers.begin(tick, now) ? TickIs::due : TickIs::dropped;
 }
 
+// When it began to wait, by the sender's calendar; 0: it is not traced.
+std::int64_t sent_us(const QueuedMessage& message) {
+  if (!message.content.trace) return 0;
+  return message.tick ? message.tick->actual_ms * 1'000 : message.content.trace->sent_us;
+}
+
 // Runs one queued message. False: it failed, or asked for the lock, and stays where it is.
 bool Execution::run_message(const QueuedMessage& message, Transaction& transaction, Known& known,
                             AttemptEffects& effects) const {
   if (!message.tick) effects.is_active = true;
   Ran ran = known ? std::move(*std::exchange(known, std::nullopt))
                   : callbacks_.run(transaction, message.event, message.content, token_of(message),
-                                   effects.sends, message.tick.get());
+                                   effects.sends, message.tick.get(), sent_us(message));
   switch (ran.how) {
     case Ran::How::failed:
     case Ran::How::refused:

@@ -70,6 +70,7 @@ struct AttemptEffects {
   std::optional<LockedTask::Held> lock;
   std::size_t reply_bytes = 0;  // of `replies`, with their keys
   CallbackSends sends;
+  std::optional<MonotonicTime> commit_began;  // where there are spans
   TimerBook timers;
   KeyBook keys;
 

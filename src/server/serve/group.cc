@@ -224,6 +224,9 @@ Async<void> Groups::attempt(Members& members) {
     joined += has_joined ? 1 : 0;
   }
   if (joined == 0) co_return Status{};
+  for (auto& member : members) {
+    if (member->effects.sends.spans) member->effects.commit_began = core().clock().now();
+  }
   auto committed = co_await transaction.commit();
   if (!committed && !SEMPER_MUTANT("server_group_lost_and_believed")) {
     co_return fail(committed.error());

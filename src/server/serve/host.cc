@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -216,6 +218,8 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
       figures.takeovers += counters.takeovers.value();
       figures.left_alone += counters.left_alone.value();
       figures.expired += counters.expired.value();
+      figures.ticks += counters.ticks.value();
+      figures.oldest_message = std::max(figures.oldest_message, type->served().oldest_message());
       figures.cached_entities += type->cached_entities();
       figures.cached_bytes += type->cached_bytes();
     }
@@ -283,15 +287,43 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     });
   }
 
+  // What a registry cannot count: it is read now and then.
+  void show_readings() const {
+    if (core_->options.metrics == nullptr) return;
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, type] : types_) {
+      auto& counters = type->served().counters();
+      counters.oldest.set(
+          std::chrono::duration_cast<std::chrono::seconds>(type->served().oldest_message())
+              .count());
+      counters.cached_entities.set(static_cast<std::int64_t>(type->cached_entities()));
+      counters.cached_bytes.set(static_cast<std::int64_t>(type->cached_bytes()));
+    }
+  }
+
+  // What was read last is nobody's any more.
+  void end_readings() const {
+    std::lock_guard lock(mutex_);
+    for (const auto& [name, type] : types_) {
+      auto& counters = type->served().counters();
+      for (auto* const reading :
+           {&counters.oldest, &counters.cached_entities, &counters.cached_bytes}) {
+        reading->set(0);
+      }
+    }
+  }
+
   static Task<void> keep_membership(std::shared_ptr<Impl> self, Gate::Holder inside) {
     // Left before what it is of goes: the parameters go in any order.
     const Gate::Holder until_the_end = std::move(inside);
-    const auto housekeeping = [&sessions = *self->sessions_]() -> Async<void> {
-      auto swept = co_await sessions.round();
+    const auto housekeeping = [&impl = *self]() -> Async<void> {
+      impl.show_readings();
+      auto swept = co_await impl.sessions_->round();
       if (swept) co_return Status{};
       co_return fail(swept.error().in("sessions of callers that are gone stay for now"));
     };
     co_await internal::Membership::run(self->membership_, housekeeping);
+    self->end_readings();
     if (!self->core_->failed) co_return;
     self->withdraw();
     self->core_->end(fail(*self->core_->failed));

@@ -12,6 +12,7 @@
 #include "semper/env/gate.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/host_options.h"
+#include "server/format/version_times.h"
 #include "server/send/loop.h"
 #include "server/send/publishers.h"
 #include "server/send/send_counts.h"
@@ -41,6 +42,9 @@ struct HostCore {
   std::shared_ptr<Permits> lone_runs;  // one at a time: see announcement.h
   SendCounts send_counts;
   StoreTrouble trouble;
+  // When the store was at which version; seen with each renewal.
+  mutable std::mutex version_times_mutex;
+  VersionTimes version_times;
 
   // What the host ends with; nothing while it goes on.
   std::mutex ending;

@@ -189,6 +189,9 @@ Async<void> LocalGroups::attempt(Members& members) {
   }
   if (joined == 0) co_return Status{};
   if (transaction.operation_count() == 0) co_return co_await confirm(members);
+  for (auto& member : members) {
+    if (member->effects.sends.spans) member->effects.commit_began = core().clock().now();
+  }
   auto committed = co_await transaction.commit();
   if (!committed && !SEMPER_MUTANT("server_local_group_lost_and_believed")) {
     co_return fail(committed.error());

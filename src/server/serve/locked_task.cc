@@ -11,6 +11,7 @@
 #include "server/format/replies.h"
 #include "server/format/timer_book.h"
 #include "server/send/call_chain.h"
+#include "server/send/open_span.h"
 #include "server/serve/callbacks.h"
 #include "server/serve/entity.h"
 #include "server/serve/full_queues.h"
@@ -87,6 +88,7 @@ Task<void> LockedTask::run(std::optional<Held> held) {
       held = std::move(*waited);
     }
     served_->counters().locks.add(1);
+    served_->heads().held(target_->id.id);
     Status released;
     std::optional<Error> thrown;
     try {
@@ -95,6 +97,7 @@ Task<void> LockedTask::run(std::optional<Held> held) {
       thrown = exception_error(target_->id.to_string(), std::current_exception());
     }
     served_->counters().locks.add(-1);
+    served_->heads().released(target_->id.id, core_.clock().now());
     if (thrown && !SEMPER_MUTANT("server_lock_without_threads_is_kept")) {
       co_return co_await give_up_turn(*held, *thrown);
     }
@@ -249,7 +252,7 @@ Async<void> LockedTask::set_aside(Held held) {
   const LockedSends nothing;
   SEMPER_CO_TRY(const Written written, co_await try_release(held, given_up, nullptr, nothing, why));
   if (written != Written::yes) co_return fail(ErrorKind::conflict, "the lock has changed");
-  served_->counters().failures.add();
+  failed(held, FailedRun::Next::dead_letter, {}, given_up.error());
   log_warning("server", target_->id.to_string() + ": " + held.message.content.name +
                             " was set aside: " + given_up.error().message());
   co_return Status{};
@@ -289,8 +292,8 @@ Async<void> LockedTask::hold(const Held& held) {
     std::shared_ptr<void> state;
     LockedSends sends;
     auto handled = co_await handle_elsewhere(held, state, sends, renewal->lost.get_token());
-    const bool failed = !handled && handled.error().kind() == ErrorKind::internal;
-    if (failed && renewal->lost.stop_requested()) {
+    const bool has_failed = !handled && handled.error().kind() == ErrorKind::internal;
+    if (has_failed && renewal->lost.stop_requested()) {
       renewal->end();
       if (core_.stopping.stop_requested()) {
         const Status left = co_await leave(held);
@@ -298,29 +301,57 @@ Async<void> LockedTask::hold(const Held& held) {
       }
       co_return fail(handled.error());  // whoever holds the lock now, or next, handles the message
     }
-    if (failed && attempt < served_->message_attempts()) {
-      served_->counters().failures.add();
-      co_await wait_for_news(core_, nullptr, {}, backoff.next());
+    if (has_failed && attempt < served_->message_attempts()) {
+      const Duration pause = backoff.next();
+      failed(held, FailedRun::Next::retry, pause, handled.error());
+      co_await wait_for_news(core_, nullptr, {}, pause);
       if (!core_.stopping.stop_requested()) continue;
       renewal->end();
       SEMPER_CO_TRY_STATUS(co_await leave(held));
       co_return fail(handled.error());
     }
-    if (failed) served_->counters().failures.add();
+    if (has_failed) failed(held, FailedRun::Next::dead_letter, {}, handled.error());
     co_return co_await release(held, std::move(handled), std::move(state), std::move(sends));
   }
+}
+
+void LockedTask::failed(const Held& held, FailedRun::Next next, Duration wait,
+                        const Error& error) const {
+  FailedRun run;
+  run.message = held.message.content.name;
+  run.event = held.message.event;
+  run.how = FailedRun::How::locked;
+  run.attempt = runs_;
+  run.of = served_->message_attempts();
+  run.next = next;
+  run.wait = wait;
+  served_->failed(target_->id, run, error);
 }
 
 // Runs the callback on a thread that it may block.
 Async<Handled> LockedTask::handle_elsewhere(const Held& held, std::shared_ptr<void>& state,
                                             LockedSends& sends, std::stop_token lost) {
   OneShot<Finished> done;
-  const auto frame =
-      std::make_shared<CallFrame>(target_, CallFrame::Waits::under_lock, held.message.chain);
+  const auto& sent = held.message.content.trace;
+  SpanBuffer* const spans = core_.options.spans;
+  const auto span = open_span(spans, core_.env(), sent, "locked", target_->id,
+                              held.message.content.name, SpanKind::consumer);
+  trace_ = span ? span->trace : sent;
+  const auto frame = std::make_shared<CallFrame>(target_, CallFrame::Waits::under_lock,
+                                                 held.message.chain, trace_);
   asio::co_spawn(with_tag(core_.threads->locked(), frame),
                  run_callback(shared_from_this(), held, std::move(lost), done), asio::detached);
   auto ended = co_await done.wait();
   frame->end();
+  if (span) {
+    std::optional<Error> error;
+    if (!ended) {
+      error = ended.error();
+    } else if (!ended->handled) {
+      error = ended->handled.error();
+    }
+    spans->add(close_span(*span, core_.env(), error));
+  }
   SEMPER_CO_TRY(auto finished, std::move(ended));
   state = std::move(finished.state);
   sends = std::move(finished.sends);
@@ -354,7 +385,8 @@ Async<Handled> LockedTask::handle(const Held& held, std::shared_ptr<void>& state
   std::optional<Tick> tick;
   if (held.message.tick) tick = tick_of(*held.message.tick);
   LockedContext context({&target_->id, &target_->tenant, core_.env(), held.message.event,
-                         held.fencing_token, std::move(lost), &sends, tick ? &*tick : nullptr});
+                         held.fencing_token, std::move(lost), &sends, tick ? &*tick : nullptr,
+                         trace_});
   auto handled = co_await served_->behaviour().handle_locked(
       held.message.content.name, held.message.content.payload, state.get(), context);
   if (handled && handled->control.next == Next::lock) {
@@ -431,7 +463,7 @@ Async<void> LockedTask::release(const Held& held, Result<Handled> handled,
     if (has_no_room && !room_until) room_until = core_.clock().after(kRoomPatience);
     if (written && (!has_no_room || core_.clock().now() >= *room_until)) {
       // The next holder would do no better.
-      served_->counters().failures.add();
+      failed(held, FailedRun::Next::dead_letter, {}, *why);
       handled = fail(*why);
       continue;
     }
@@ -557,7 +589,9 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
     co_return fail(ErrorKind::conflict, "again, without handle_dead_letter");
   }
   if (why) co_return fail(*why);
+  const MonotonicTime commit_began = core_.clock().now();
   SEMPER_CO_TRY_STATUS(co_await transaction.commit());
+  export_spans(asked, core_.env(), commit_began);
   served_->counters().messages.add();
   served_->counters().transactions.add();
   if (!handled) served_->counters().dead_letters.add();
@@ -602,7 +636,12 @@ Status LockedTask::send(Transaction& transaction, const Held& held, const Locked
   std::vector<Action> none;  // its steps ask for nothing that follows the commit
   Context context({&target_->tenant, &target_->id, &transaction, core_.env(),
                    core_.clock().wall_time(), held.message.event, held.message.caller, &of_all,
-                   &none});
+                   &none, nullptr, trace_});
+  if (trace_ && trace_->context.is_sampled() && core_.options.spans != nullptr) {
+    of_all.spans = std::make_shared<SpansOfAttempt>(*core_.options.spans);
+    of_all.spans->runs.push_back(
+        {trace_->context, target_->id.type + "." + held.message.content.name});
+  }
   try {
     for (const auto& step : sends) {
       if (SEMPER_MUTANT("server_locked_sends_forgotten")) break;

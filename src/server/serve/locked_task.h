@@ -100,6 +100,8 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   bool bury(const Held& held, const Error& reason, Transaction& transaction, Entity& entity,
             CallbackSends& sends, AfterCommit& after);
   void finish(const Handled& handled, const void* state);
+  // A run of it has failed, the runs_th.
+  void failed(const Held& held, FailedRun::Next next, Duration wait, const Error& error) const;
 
   const std::shared_ptr<const ServedBehaviour> served_;
   HostCore& core_;
@@ -108,6 +110,8 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   std::uint64_t runs_ = 1;
   std::int64_t first_run_ms_ = 0;
   bool tells_ = true;  // its entity
+  // Of what the run under way, or the last one, sends.
+  std::shared_ptr<const MessageTrace> trace_;
 };
 
 }  // namespace semper::internal

@@ -8,6 +8,7 @@
 #include "semper/base/log.h"
 #include "semper/store/failure.h"
 #include "server/format/keys.h"
+#include "server/format/version_times.h"
 #include "server/serve/waiting.h"
 
 namespace semper::internal {
@@ -85,6 +86,8 @@ Async<void> Membership::renew() {
     if (present) {
       if (auto known = decode_alive(*present)) announced = std::move(known->types);
     }
+    SEMPER_CO_TRY(const Version version, co_await transaction.read_version());
+    transaction.set(version_times_key(prefix, core_->id), saw(version));
     const bool is_news = !present || announced != record.types || is_new_speech;
     if (is_news) transaction.set(speech_key(prefix, core_->id), speech);
     if (is_news) transaction.add(hosts_wake_key(prefix), 1);
@@ -93,6 +96,15 @@ Async<void> Membership::renew() {
   SEMPER_CO_TRY_STATUS(co_await core_->store().transact(write));
   spoken_ = speech;
   co_return Status{};
+}
+
+// Whatever was committed at that version is there by now. Returns what this host knows of the ages
+// of versions.
+Bytes Membership::saw(Version version) const {
+  const MonotonicTime now = core_->clock().now();
+  std::lock_guard lock(core_->version_times_mutex);
+  core_->version_times.saw(version, now);
+  return core_->version_times.encode(now);
 }
 
 Bytes Membership::own_speech() const {
@@ -148,7 +160,23 @@ Async<Membership::Sightings> Membership::look_at_hosts(Transaction& transaction,
     seen.emplace(row.key, std::move(sighting));
   }
   SEMPER_CO_TRY_STATUS(co_await look_at_speech(transaction, seen));
+  SEMPER_CO_TRY_STATUS(co_await clear_version_times(transaction, seen));
   co_return seen;
+}
+
+// As look_at_speech() does with its rows.
+Async<void> Membership::clear_version_times(Transaction& transaction, const Sightings& seen) const {
+  const auto& prefix = core_->tenant.prefix();
+  SEMPER_CO_TRY(const auto rows, co_await all_rows(transaction, version_times_range(prefix)));
+  for (const auto& row : rows) {
+    const auto host = host_key_of_version_times(prefix, row.key);
+    if (!host || seen.contains(*host)) continue;
+    SEMPER_CO_TRY(const auto present, co_await transaction.get(*host, ReadMode::snapshot));
+    if (present) continue;
+    SEMPER_CO_TRY_STATUS(co_await transaction.add_read_conflict_range(KeyRange::point(*host)));
+    transaction.clear(row.key);
+  }
+  co_return Status{};
 }
 
 // Rows of hosts that are gone go, whoever has removed the host's own.
@@ -270,6 +298,7 @@ Async<void> Membership::leave() {
   co_return co_await core_->store().transact([&](Transaction& transaction) -> Async<void> {
     transaction.clear(host_key(prefix, core_->id));
     transaction.clear(speech_key(prefix, core_->id));
+    transaction.clear(version_times_key(prefix, core_->id));
     transaction.add(hosts_wake_key(prefix), 1);
     co_return Status{};
   });

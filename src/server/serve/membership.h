@@ -68,6 +68,8 @@ class Membership : public std::enable_shared_from_this<Membership> {
   Async<void> observe();
   Async<Sightings> look_at_hosts(Transaction& transaction, Duration now) const;
   Async<void> look_at_speech(Transaction& transaction, Sightings& seen) const;
+  Async<void> clear_version_times(Transaction& transaction, const Sightings& seen) const;
+  Bytes saw(Version version) const;
   Bytes own_speech() const;
   void learn(Sightings seen);
   Duration until_next_look() const;

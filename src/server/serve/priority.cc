@@ -13,6 +13,16 @@
 namespace semper::internal {
 namespace {
 
+void note_failure(const ServedBehaviour& served, const Target& target, const Operation& operation,
+                  const Error& error) {
+  FailedRun run;
+  run.message = operation.messages.front().name;
+  run.event = operation.event;
+  run.how = FailedRun::How::priority;
+  run.next = FailedRun::Next::reply;
+  served.failed(target.id, run, error);
+}
+
 // Error: of the attempt. What the callback answers, an error of its own included, is a value here:
 // a conflict among those is no reason to run it again.
 Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target, Desk& desk,
@@ -32,6 +42,8 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
   }
   // Before anything is committed: what is refused has no effect.
   if (ran.error) {
+    const bool runs_again = ran.error->kind() == ErrorKind::conflict || is_too_old(*ran.error);
+    if (!runs_again) note_failure(served, target, operation, *ran.error);
     entity.forget();
     co_return fail(ran.error->in(target.id.to_string()));
   }
@@ -80,7 +92,9 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
     }
     keys.settle(transaction, place.tenant_prefix);
   }
+  std::optional<MonotonicTime> commit_began;
   if (transaction.operation_count() > 0) {
+    if (sends.spans) commit_began = served.core().clock().now();
     auto committed = co_await transaction.commit();
     if (!committed) {
       entity.forget();
@@ -96,6 +110,7 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
       !*ran.answer) {
     co_return fail(ran.answer->error());
   }
+  export_spans(sends, served.core().env(), commit_began);
   AfterCommit after;
   after.add(ran);
   if (!after.is_nothing() && turn.enter_callbacks()) callbacks.follow_up(after);

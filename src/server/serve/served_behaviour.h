@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "semper/server/internal/behaviour.h"
+#include "server/serve/failure_log.h"
 #include "server/serve/host_core.h"
 #include "server/serve/left_alone.h"
 #include "server/serve/type_counters.h"
+#include "server/serve/waiting_heads.h"
 
 namespace semper::internal {
 
@@ -42,6 +44,14 @@ class ServedBehaviour {
   bool consumes() const { return options_.consume == ServeOptions::Consume::yes; }
   LeftAlone& left_alone() const { return left_alone_; }
   TypeCounters& counters() const { return counters_; }
+  WaitingHeads& heads() const { return heads_; }
+  // A run of a message has failed: it is counted, and logged.
+  void failed(const EntityId& id, const FailedRun& run, const Error& error) const {
+    counters_.failures.add();
+    failure_log_.failed(core_->clock().now(), id, run, error);
+  }
+  // For how long the oldest message has waited that this host knows of, at least.
+  Duration oldest_message() const;
   // Whether this program can do with an entity that needs this.
   bool meets(const Needs& needs) const;
 
@@ -54,7 +64,14 @@ class ServedBehaviour {
   const ExpiryRules expiry_;
   mutable LeftAlone left_alone_;   // threads: any
   mutable TypeCounters counters_;  // the same
+  mutable WaitingHeads heads_;
+  mutable FailureLog failure_log_;
 };
+
+inline Duration ServedBehaviour::oldest_message() const {
+  std::lock_guard lock(core_->version_times_mutex);
+  return heads_.oldest(core_->version_times, core_->clock().now());
+}
 
 inline bool ServedBehaviour::meets(const Needs& needs) const {
   if (needs.state_version > behaviour_->state_version()) return false;

@@ -27,6 +27,13 @@ TypeCounters::TypeCounters(metrics::Registry* registry, const std::string& type)
   show(expired, "semper_server_expired_total",
        "Entities removed because nobody sent them anything");
   locks.show_in(registry->gauge({"semper_server_locks", "Callbacks handle_locked that run"}, of));
+  const auto show_last = [&](Reading& reading, const char* name, const char* help) {
+    reading.show_in(registry->gauge({name, help}, of));
+  };
+  show_last(oldest, "semper_server_oldest_message_seconds",
+            "For how long the oldest message has waited, at least, that this host knows of");
+  show_last(cached_entities, "semper_server_cached_entities", "Decoded states in memory");
+  show_last(cached_bytes, "semper_server_cached_bytes", "Bytes of their encodings");
   batch.show_in(registry->histogram(
       {"semper_server_batch_messages", "Messages of one entity in one commit"}, of, kMessages));
   callbacks.show_in(registry->histogram(

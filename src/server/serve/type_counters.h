@@ -59,6 +59,18 @@ class Spread {
   metrics::Histogram* shown_ = nullptr;
 };
 
+// What was found out last; hosts of one registry write over each other's.
+class Reading {
+ public:
+  void set(std::int64_t value) {
+    if (shown_ != nullptr) shown_->set(value);
+  }
+  void show_in(metrics::Gauge& gauge) { shown_ = &gauge; }
+
+ private:
+  metrics::Gauge* shown_ = nullptr;
+};
+
 struct TypeCounters {
   // `registry`: null, or one that outlives this.
   TypeCounters(metrics::Registry* registry, const std::string& type);
@@ -80,6 +92,9 @@ struct TypeCounters {
   Spread batch;      // messages of one commit
   Spread callbacks;  // time in the callbacks of one commit
   Spread queue;      // messages in a queue, as its batches find it
+  Reading oldest;    // seconds that the oldest message has waited
+  Reading cached_entities;
+  Reading cached_bytes;
 };
 
 }  // namespace semper::internal

@@ -45,6 +45,8 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"streams", "streams and durable connections that break", make_streams, true},
       {"timers", "durable timers; each due time once, none after a cancel, none moved",
        make_timers},
+      {"traces", "messages of traces, which go on with them; spans of what took effect",
+       make_traces},
   };
   return kinds;
 }

@@ -29,6 +29,7 @@ std::unique_ptr<Workload> make_journal(Simulation& simulation, const Scenario& s
 std::unique_ptr<Workload> make_ring(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_timers(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_streams(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_traces(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_waiting(Simulation& simulation, const Scenario& scenario);
 
 }  // namespace semper::simulation

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <vector>
@@ -19,9 +20,16 @@
 namespace semper {
 
 class Context;
+class SpanBuffer;
 class Transaction;
+struct Span;
 
 namespace internal {
+
+using TracePointer = std::shared_ptr<const MessageTrace>;
+
+// Spans of one transaction: exported once it has committed.
+struct SpansOfAttempt;
 
 // What the callbacks of one transaction have in common.
 struct CallbackSends {
@@ -44,6 +52,7 @@ struct CallbackSends {
     Bytes encoded;  // as a reply in the store
   };
   std::vector<KeyedAnswer> keyed_answers;
+  std::shared_ptr<SpansOfAttempt> spans;  // null: none is recorded
 };
 
 // Borrows what it points to.
@@ -58,6 +67,7 @@ struct ContextFields {
   CallbackSends* sends;
   std::vector<Action>* after_commit;
   const Tick* tick = nullptr;  // where the message is one
+  TracePointer trace = nullptr;
 };
 
 // What handle_locked asks for, done in the transaction that writes its result.
@@ -72,6 +82,7 @@ struct LockedContextFields {
   std::stop_token lost;
   LockedSends* sends;
   const Tick* tick = nullptr;
+  TracePointer trace = nullptr;
 };
 
 }  // namespace internal
