@@ -3,6 +3,8 @@
 #include <filesystem>
 
 #include "behaviours.h"
+#include "semper/server/inspect.h"
+#include "semper/server/name_registry.h"
 #include "world.h"
 
 namespace semper::testing {
@@ -38,6 +40,48 @@ SERVER_TEST(FailedStores, whose_file_was_deleted_end_their_host_with_an_error) {
   // It is no host of this process any more.
   const auto refused = co_await server.run(server.ref<Counter>("c").call(Counter::Add{1}));
   EXPECT_EQ(must_fail(refused).kind(), ErrorKind::io);
+}
+
+// The call waits for a host that does not come, without a bound.
+SERVER_TEST(FailedStores, whose_file_was_deleted_answer_a_call_that_waits) {
+  constexpr std::string_view kScheme = "sqlite:";
+  if (!world.url().starts_with(kScheme)) co_return;
+  const CallOptions patient{kForever};
+  std::optional<Error> heard;
+  co_await world.in_parallel(2, [&](int i) -> Task<void> {
+    if (i == 0) {
+      heard = must_fail(co_await world.ref<Counter>("c").call(Counter::Add{1}, patient));
+      co_return;
+    }
+    const EntityId id = world.ref<Counter>("c").entity();
+    while (true) {
+      const auto view = co_await inspect(world.store(), id);
+      if (view && view->queue_length > 0) break;
+      must(co_await sleep_for(world.clock(), 5ms));
+    }
+    std::filesystem::remove(world.url().substr(kScheme.size()));
+  });
+  EXPECT_EQ(heard->kind(), ErrorKind::outcome_unknown) << heard->to_string();
+  EXPECT_NE(heard->message().find("was deleted"), std::string::npos) << heard->to_string();
+}
+
+SERVER_TEST(FailedStores, whose_file_was_deleted_end_a_campaign_that_waits) {
+  constexpr std::string_view kScheme = "sqlite:";
+  if (!world.url().starts_with(kScheme)) co_return;
+  NameRegistry names(world.store());
+  NameRegistry others(world.store());
+  const auto leader = must(co_await others.acquire("leader"));
+  std::optional<Error> heard;
+  co_await world.in_parallel(2, [&](int i) -> Task<void> {
+    if (i == 0) {
+      heard = must_fail(co_await names.campaign("leader"));
+      co_return;
+    }
+    must(co_await sleep_for(world.clock(), 50ms));
+    std::filesystem::remove(world.url().substr(kScheme.size()));
+  });
+  EXPECT_EQ(heard->kind(), ErrorKind::io) << heard->to_string();
+  EXPECT_NE(heard->message().find("was deleted"), std::string::npos) << heard->to_string();
 }
 
 SERVER_TEST(FailingStores, that_are_closed_end_their_host) {

@@ -4,6 +4,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "semper/env/backoff.h"
+#include "semper/store/failure.h"
 #include "server/format/name_keys.h"
 
 namespace semper::internal {
@@ -166,6 +167,7 @@ bool is_passing(const Error& error) {
 // Why a campaign ends without the name; nothing: it goes on.
 std::optional<Error> campaign_ends(const ClaimTask& task) {
   if (task.office->is_stopping()) return task.office->closed();
+  if (auto failure = find_failure(task.office->store())) return failure;
   if (task.asking->is_left.load()) {
     return Error(ErrorKind::cancelled, "the campaign was cancelled");
   }

@@ -7,6 +7,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
+#include "semper/store/failure.h"
 #include "server/format/records.h"
 #include "server/format/replies.h"
 
@@ -30,6 +31,15 @@ Error taken_for_dead() {
       "this process was stopped, blocked or cut off from the store for so long that it was "
       "taken for dead: the message is queued or was processed, and its reply, if it came, was "
       "dropped; look at the state before you send it again");
+}
+
+// Others may still serve the store, and this process open it again; its waiting calls hear nothing.
+Error reply_is_lost(const Error& failure) {
+  return Error(ErrorKind::outcome_unknown,
+               "the store has failed for good in this process: the message is queued or was "
+               "processed, and its reply cannot be read; look at the state before you send it "
+               "again (" +
+                   failure.message() + ")");
 }
 
 }  // namespace
@@ -218,8 +228,9 @@ Task<void> Sessions::collect(std::shared_ptr<Sessions> self, Bytes session, std:
       backoff.reset();
       continue;
     }
-    if (status.error().kind() == ErrorKind::closed) {
-      self->give_up(status.error());
+    const auto failed = find_failure(store);
+    if (failed || status.error().kind() == ErrorKind::closed) {
+      self->give_up(failed ? reply_is_lost(*failed) : status.error());
       co_return;
     }
     log_warning("server", "replies of this process could not be read, trying again: " +
