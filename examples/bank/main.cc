@@ -31,7 +31,7 @@ constexpr std::size_t kClerks = 8;
 constexpr auto kPeriod = std::chrono::milliseconds(100);
 constexpr std::uint64_t kPayments = 20;
 constexpr std::uint64_t kSavings = 2;  // by the calendar, at full seconds
-constexpr std::size_t kLines = 10;  // of a statement
+constexpr std::size_t kLines = 10;     // of a statement
 constexpr auto kDemoTime = std::chrono::seconds(2);
 constexpr auto kAuditLimit = std::chrono::seconds(60);
 constexpr const char* kUsage =
@@ -163,12 +163,19 @@ int serve(semper::Scheduler& scheduler, const semper::Store&, End end) {
   return 0;
 }
 
+// Who only looks makes no store where the path is mistyped.
+std::string existing(const std::string& url) {
+  if (!url.starts_with("sqlite:") || url.find("access=") != std::string::npos) return url;
+  return url + (url.find('?') == std::string::npos ? '?' : '&') + "access=existing";
+}
+
 int run(const std::string& role, const std::string& url) {
   auto signal = semper::termination();  // from here on it is kept
   semper::Scheduler scheduler;
   End end;
   asio::co_spawn(scheduler.executor(), wait_for_signal(std::move(signal), end), asio::detached);
-  const auto store = scheduler.block_on(semper::open_store(url));
+  const bool only_looks = role == "audit" || role == "statement";
+  const auto store = scheduler.block_on(semper::open_store(only_looks ? existing(url) : url));
   if (!store) return explain(store.error());
   int code = 2;
   if (role == "demo") code = with_host(scheduler, *store, end, demo);

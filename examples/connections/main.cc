@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <optional>
 
 #include "connections.h"
@@ -53,11 +54,16 @@ connections::Ask connection_of(const std::string& kind, int count, char** words)
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   const std::string kind = argc > 1 ? argv[1] : "";
-  if (kind == "serve" && argc == 3) {
-    if (const auto port = port_of(argv[2])) return connections::serve_echo(*port);
+  try {
+    if (kind == "serve" && argc == 3) {
+      if (const auto port = port_of(argv[2])) return connections::serve_echo(*port);
+    }
+    auto ask = argc > 2 ? connection_of(kind, argc - 2, argv + 2) : nullptr;
+    if (ask) return semper::run(ask_each_second(std::move(ask)));
+  } catch (const std::exception& thrown) {  // from Asio: the port is taken, for example
+    std::fprintf(stderr, "semper-connections: %s\n", thrown.what());
+    return 1;
   }
-  auto ask = argc > 2 ? connection_of(kind, argc - 2, argv + 2) : nullptr;
-  if (ask) return semper::run(ask_each_second(std::move(ask)));
   std::fprintf(stderr,
                "usage: semper-connections serve PORT | tcp HOST PORT | redis HOST PORT | "
                "postgres CONNINFO\n");

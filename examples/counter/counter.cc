@@ -63,6 +63,10 @@ int main(int argc, char** argv) {
                  "(default: sqlite:./counter.db page/home)\n";
     return 2;
   }
-  return semper::run(
-      count(argc > 1 ? argv[1] : "sqlite:./counter.db", argc > 2 ? argv[2] : "page/home"));
+  try {
+    return semper::run(
+        count(argc > 1 ? argv[1] : "sqlite:./counter.db", argc > 2 ? argv[2] : "page/home"));
+  } catch (const semper::ErrorException& failed) {  // from Host: the store did not open
+    return explain(failed.error());
+  }
 }
