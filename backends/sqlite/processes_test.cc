@@ -161,6 +161,17 @@ TEST(Processes, what_others_have_changed_is_known_at_once) {
   EXPECT_GE(changes->newest_known(), second->version());
   EXPECT_FALSE(changes->is_known_unchanged("yours", first->version()));
   EXPECT_TRUE(changes->is_known_unchanged("yours", second->version()));
+  // So is what they declare as written; nothing else is unknown then.
+  const auto declared = wait_for([](Store in) -> Async<Versionstamp> {
+    auto transaction = in.begin();
+    transaction.add_write_conflict_range(KeyRange::point("yours"));
+    transaction.set("other", "value");
+    co_return co_await transaction.commit();
+  }(other));
+  ASSERT_TRUE(declared);
+  EXPECT_FALSE(changes->is_known_unchanged("yours", second->version()));
+  EXPECT_TRUE(changes->is_known_unchanged("yours", declared->version()));
+  EXPECT_TRUE(changes->is_known_unchanged("mine", first->version()));
   ASSERT_TRUE(write(other, "mine"));
   EXPECT_FALSE(changes->is_known_unchanged("mine", first->version()));
   ASSERT_TRUE(wait_for(one.close()));

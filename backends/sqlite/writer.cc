@@ -247,9 +247,15 @@ void Writer::wrote(BytesView key, Version version) {
 }
 
 void Writer::wrote(KeyRange range, Version version) {
+  std::optional<std::uint64_t> hash;  // of a range that is one key, as those declared mostly are
+  if (is_point(range)) hash = hash_key(range.begin);
   log_.write(std::move(range));
   if (keys_ == nullptr || SEMPER_MUTANT("sqlite_ranges_kept_to_itself")) return;
-  keys_->wrote_range(version);
+  if (hash && !SEMPER_MUTANT("sqlite_declared_key_makes_all_unknown")) {
+    keys_->wrote(*hash, version);
+  } else {
+    keys_->wrote_range(version);
+  }
 }
 
 Status Writer::clear(BytesView key, Version version) {
