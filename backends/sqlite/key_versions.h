@@ -10,8 +10,8 @@
 // kept.
 //
 // Threads and processes: written with the turn to commit held (turn.h), which also orders what a
-// committer reads. Who reads without it sees what was written up to a version of the sidecar that it
-// has seen, and perhaps more.
+// committer reads. Whoever reads without it sees what was written up to a version of the sidecar
+// that it has seen, and perhaps more.
 #pragma once
 
 #include <array>
