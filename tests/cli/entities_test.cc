@@ -227,6 +227,15 @@ TEST_F(CliEntities, why_an_entity_stands_still_is_explained) {
       return ran.code == 0 && parse_json(ran.out)["why"] == "locked";
     }));
     EXPECT_THAT(must({"explain", "Keeper/k"}), HasSubstr("host of the test has run"));
+    // The host has renewed its registration since, and seen that the message was there by then.
+    const auto locked = must_json({"explain", "Keeper/k"});
+    ASSERT_TRUE(locked["oldest_seconds"].is_number()) << locked;
+    EXPECT_GT(locked["oldest_seconds"], 0);
+    const auto busiest = must_json_lines({"top", "--by", "age", "--count", "1"});
+    ASSERT_EQ(busiest.size(), 1u);
+    EXPECT_EQ(busiest[0]["entities"][0]["entity"], "Keeper/k") << busiest[0];
+    EXPECT_GE(busiest[0]["entities"][0]["oldest_seconds"], locked["oldest_seconds"]);
+    EXPECT_THAT(must({"top", "--count", "1"}), HasSubstr("OLDEST"));
     host.release();
   }
   queue("Counter/x", "[1]");

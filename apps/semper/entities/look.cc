@@ -260,12 +260,13 @@ Async<void> show_queue(Invocation& invocation, MessagesArguments arguments) {
   std::vector<std::vector<std::string>> rows = {{"VERSIONSTAMP", "KIND", "MESSAGE", "CONTENT"}};
   for (const auto& view : messages) {
     const char* kind = view.is_call ? "call" : "cast";
-    document.add(Fields()
-                     .add("versionstamp", text_item(view.stamp.to_string()))
-                     .add("kind", text_item(kind))
-                     .add("message", text_item(view.message.name))
-                     .add("content", stored_item(view.message.payload))
-                     .item());
+    Fields fields;
+    fields.add("versionstamp", text_item(view.stamp.to_string()))
+        .add("kind", text_item(kind))
+        .add("message", text_item(view.message.name))
+        .add("content", stored_item(view.message.payload));
+    if (!view.traceparent.empty()) fields.add("traceparent", text_item(view.traceparent));
+    document.add(fields.item());
     rows.push_back({view.stamp.to_string(), kind, shown(view.message.name),
                     shown_value(view.message.payload)});
   }
