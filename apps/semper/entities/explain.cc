@@ -110,6 +110,19 @@ Verdict failing(const Seen& seen) {
                          (is_due ? "at the next look" : "at " + shown_time(failing.next_attempt))};
 }
 
+Verdict limited(const Seen& seen) {
+  const LimitedView& limit = *seen.view->limited;
+  const std::string which = limit.key.empty()
+                                ? "of " + shown(seen.id.type)
+                                : "of " + shown(seen.id.type) + " for \"" + shown(limit.key) + "\"";
+  return {"limited",
+          waiting(seen) + ", since " + shown_time(limit.since) + " for " +
+              (limit.is_rate ? "a token of the rate " + which + " (kRateLimit)"
+                             : "a place among the handle_locked " + which + ", of which as many " +
+                                   "run as its kConcurrencyLimit allows") +
+              "; it goes on by itself"};
+}
+
 }  // namespace
 
 namespace {
@@ -145,6 +158,7 @@ Verdict verdict_alone(const Seen& seen) {
                           "; run the program that wrote it, or `semper reset` it"};
   }
   if (view.failing) return failing(seen);
+  if (view.limited && !seen.has_moved) return limited(seen);
   if (seen.has_moved) return {"moving", "it moves: " + waiting(seen) + " now"};
   if (!seen.chain.empty()) return {"chain", waiting(seen) + " for the message that is running"};
   if (!view.indexed) {
@@ -202,6 +216,15 @@ Bytes lock_item(const std::optional<LockView>& lock, WallTime now) {
       .item();
 }
 
+Bytes limited_item(const std::optional<LimitedView>& limited) {
+  if (!limited) return null_item();
+  return Fields()
+      .add("by", text_item(limited->is_rate ? "rate" : "concurrency"))
+      .add("key", text_item(limited->key))
+      .add("since", time_item(limited->since))
+      .item();
+}
+
 Bytes first_item(const std::optional<QueuedView>& first) {
   if (!first) return null_item();
   return Fields()
@@ -234,6 +257,7 @@ Bytes explanation_item(const Seen& seen, const Verdict& verdict) {
       .add("lock", lock_item(view.lock, seen.now))
       .add("parked", view.parked ? text_item(*view.parked) : null_item())
       .add("failing", failing_item(view.failing))
+      .add("limited", limited_item(view.limited))
       .add("dead_letters", number_item(view.dead_letters))
       .add("indexed", flag_item(view.indexed))
       .add("oldest_seconds", view.oldest ? seconds_item(*view.oldest) : null_item())

@@ -51,6 +51,15 @@ TEST(Verdicts, the_reason_why_an_entity_does_not_move_is_named) {
   seen.has_moved = true;
   expect(seen, "moving", "it moves: 2 messages wait now");
   seen.has_moved = false;
+  seen.view->limited = LimitedView{true, "blue", at(40s)};
+  expect(seen, "limited", "2 messages wait, since 1970-01-01");
+  expect(seen, "limited", "for a token of the rate of Order for \"blue\" (kRateLimit)");
+  seen.view->limited = LimitedView{false, "", at(40s)};
+  expect(seen, "limited", "for a place among the handle_locked of Order");
+  seen.has_moved = true;
+  expect(seen, "moving", "it moves");
+  seen.has_moved = false;
+  seen.view->limited.reset();
   seen.view->indexed = false;
   expect(seen, "unlisted", "its entry in the index is missing");
   FailingView failing;

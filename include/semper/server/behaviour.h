@@ -23,6 +23,9 @@
 //   handle_locked(const M&, State&, LockedContext&)  after lock(): Reply<M::Reply>, Outcome or void
 //   handle_dead_letter(const DeadLetterInfo&, State&, Context&)   void or Outcome: a message of
 //                                                    this entity was set aside (dead_letter_info.h)
+//   limit_key(const EntityId&)                       std::string: the entities that share its
+//                                                    limits (kRateLimit, kConcurrencyLimit). It is
+//                                                    const or static, and always says the same
 //   handle_expiry(State&, Context&)                  void or Outcome: nobody sent this entity
 //                                                    anything for kExpireAfter, and it is removed
 //                                                    with this commit
@@ -64,6 +67,13 @@
 //   bool kExpireWithTimers    while timers are pending,
 //   bool kExpireWithDeadLetters  or dead letters are kept. An entity whose handle_expiry fails
 //                             stays, and is asked again after kExpireAfter.
+//   RateLimit kRateLimit      so many messages in a time (rate_limit.h), of all entities of the
+//                             type together, or, with limit_key, of those of one key; and
+//   int kConcurrencyLimit     so many handle_locked at a time, 1 to 1,000, counted likewise. Both
+//                             hold for all hosts of the store. What is over them waits: at the head
+//                             of its queue, as no attempt, and in nobody's way but its entity's.
+//                             Priority messages and infos are not limited. A type with kRateLimit
+//                             has no inline calls: all of its messages go through the queue.
 //   int kStateVersion         with upgrade(int from, BytesView old): states of another form, and
 //   bool kDropsUnknownFields  programs of two releases on one store. Both: docs/guide-servers.md,
 //                             "State, and how it changes over the years".
@@ -79,6 +89,7 @@
 
 #include <chrono>
 #include <concepts>
+#include <string>
 #include <tuple>
 
 #include "semper/base/result.h"
@@ -87,6 +98,7 @@
 #include "semper/server/dead_letter_info.h"
 #include "semper/server/internal/callback_result.h"
 #include "semper/server/message.h"
+#include "semper/server/rate_limit.h"
 #include "semper/server/reply.h"
 
 namespace semper {
@@ -125,6 +137,11 @@ concept HandlesDeadLetter = requires(B& b, const DeadLetterInfo& l, typename B::
 template <class B>
 concept HandlesExpiry = requires(B& b, typename B::State& s, Context& c) {
   b.handle_expiry(s, c);
+};
+
+template <class B>
+concept HasLimitKey = requires(const B& b, const EntityId& id) {
+  { b.limit_key(id) } -> std::convertible_to<std::string>;
 };
 
 template <class B>

@@ -58,6 +58,8 @@ struct HostStatistics {
   // For how long, at least, the oldest message has waited in the queues that this host has looked
   // at and has not emptied: docs/operations.md, "The age of a message".
   Duration oldest_message{};
+  // How often entities had to wait for a limit of their type (kRateLimit, kConcurrencyLimit).
+  std::uint64_t limited = 0;
 };
 
 class Host {

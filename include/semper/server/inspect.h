@@ -79,6 +79,13 @@ struct FailingView {
   std::string reason;
 };
 
+// An entity that has been waiting for a limit of its type for a second or longer.
+struct LimitedView {
+  bool is_rate = false;  // kRateLimit; else kConcurrencyLimit
+  std::string key;       // limit_key() of the entity; empty if its type has none
+  WallTime since;        // by the host's wall clock, for people
+};
+
 struct EntityView {
   EntityId id;
   std::optional<Bytes> state;  // one CBOR item; empty before the first message
@@ -98,6 +105,7 @@ struct EntityView {
   // watched the store's versions since (docs/operations.md, "The age of a message"). Empty: no
   // message waits, or no host that lives has seen it wait.
   std::optional<Duration> oldest = std::nullopt;
+  std::optional<LimitedView> limited = {};
 };
 
 struct QueuedView {

@@ -7,6 +7,7 @@
 #include "semper/store/tuple_text.h"
 #include "server/admin/snapshot_reads.h"
 #include "server/format/failure_note.h"
+#include "server/format/limit_rows.h"
 #include "server/format/message_trace.h"
 #include "server/format/needs.h"
 #include "server/format/records.h"
@@ -52,6 +53,20 @@ Async<std::optional<FailingView>> read_failing(Transaction& transaction, const E
   co_return std::move(view);
 }
 
+// Nothing where it is of another message than the first one, or cannot be read.
+Async<std::optional<LimitedView>> read_limited(Transaction& transaction, const EntityKeys& keys,
+                                               const internal::Header& header) {
+  SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.limit_note(), ReadMode::snapshot));
+  if (!raw) co_return std::nullopt;
+  auto note = internal::LimitNote::decode(*raw);
+  if (!note || note->popped != header.popped || header.lock) co_return std::nullopt;
+  LimitedView view;
+  view.is_rate = note->is_rate;
+  view.key = std::move(note->key);
+  view.since = wall_time(note->since_ms);
+  co_return std::move(view);
+}
+
 Async<EntityView> view_entity(Transaction& transaction, const Tenant& tenant,
                               const EntityKeys& keys, const EntityId& id) {
   SEMPER_CO_TRY(auto standing, co_await require_entity(transaction, keys, id));
@@ -87,6 +102,7 @@ Async<EntityView> view_entity(Transaction& transaction, const Tenant& tenant,
     SEMPER_CO_TRY(view.failing, co_await read_failing(transaction, keys, standing));
     SEMPER_CO_TRY(const auto ages, co_await read_version_ages(transaction, tenant));
     SEMPER_CO_TRY(view.oldest, co_await age_of_first(transaction, standing.queue(keys), ages));
+    SEMPER_CO_TRY(view.limited, co_await read_limited(transaction, keys, header));
   }
   SEMPER_CO_TRY(const auto index, co_await transaction.get(keys.index(), ReadMode::snapshot));
   view.indexed = index.has_value();

@@ -35,6 +35,7 @@ enum Part : std::int64_t {
   kOnce,
   kAnnouncement,
   kFailures,
+  kLimitNote,
   kTimerCount = 12,
   kTimers = 13,
   kCollections = 15,
@@ -98,6 +99,9 @@ Bytes EntityKeys::announcement() const {
 }
 Bytes EntityKeys::failures() const {
   return part(kFailures);
+}
+Bytes EntityKeys::limit_note() const {
+  return part(kLimitNote);
 }
 Bytes EntityKeys::timer_count() const {
   return part(kTimerCount);

@@ -16,6 +16,7 @@
 //   (1, type, id, 8)                  what is being run where a process died before: see
 //                                     announcement.h
 //   (1, type, id, 9)                  the runs of its first message that failed: failure_note.h
+//   (1, type, id, 10)                 it waits for a limit of its type: limit_rows.h
 //   (1, type, id, 12)                 how many timers there are: an atomic counter
 //   (1, type, id, 13, name)           a timer: timers.h
 //   (1, type, id, 15, name, key...)   an entry of a collection: server/map.h
@@ -38,6 +39,7 @@
 //   (14, host)                        when that host saw which version: version_times.h
 //   (17, type, shard, time, id, message, key)  the expiry index: this idempotency key is kept until
 //                                              then
+//   (18, type, key), ...              limits of a type: limit_rows.h
 //
 // All of one entity lies together, so that a message to a cold entity touches one leaf of the
 // store's tree for header, queue and state.
@@ -87,6 +89,7 @@ class EntityKeys {
   KeyRange once_of_all_sources() const;
   Bytes announcement() const;
   Bytes failures() const;
+  Bytes limit_note() const;
   Bytes timer_count() const;
   Bytes timer(std::string_view name) const;
   KeyRange timers() const;

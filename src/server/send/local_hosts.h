@@ -29,6 +29,9 @@ class LocalServer {
   virtual std::type_index behaviour_type() const = 0;
   virtual std::shared_ptr<Behaviour> behaviour() = 0;
 
+  // Whether calls and casts may be handed to it, past the queue.
+  virtual bool takes_inline() const { return true; }
+
   // Runs the operation on this entity, on the caller's executor where nobody else is at it.
   virtual Status submit(const std::shared_ptr<const Target>& target, Operation operation,
                         const Executor& executor) = 0;

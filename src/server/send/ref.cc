@@ -59,7 +59,7 @@ Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key 
   SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::call));
   if (chain && !message.trace) carry_on(from, target, message);
   const MonotonicTime deadline = target.store().env().clock->after(timeout);
-  const auto server = route->local_server();
+  const auto server = route->inline_server();
   if (!server) {
     auto answer = co_await run_through(route->publishers.sessions->call(
         target_of(route), std::move(message), deadline, key, chain));
@@ -88,7 +88,7 @@ Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) 
       if (!message.trace) carry_on(from, target, message);
     }
   }
-  if (const auto server = route->local_server()) {
+  if (const auto server = route->inline_server()) {
     Operation operation{Event::cast, false, std::move(messages), {}, kNever};
     auto done = operation.done;
     operation.key = std::move(key);

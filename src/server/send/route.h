@@ -32,6 +32,12 @@ struct Route {
   std::shared_ptr<LocalServer> local_server() const {
     return here->hosts.find(target.tenant.prefix(), target.id.type);
   }
+  // The same, or where all of its calls and casts go through the queue.
+  std::shared_ptr<LocalServer> inline_server() const {
+    auto server = local_server();
+    if (server && !server->takes_inline()) return nullptr;
+    return server;
+  }
 };
 
 // Keeps the whole route.

@@ -38,6 +38,7 @@ Batch::Batch(const ServedBehaviour& served, const std::shared_ptr<const Target>&
       queue_noticed_(notice == Notice::queue) {}
 
 Batch::~Batch() {
+  give_tokens_back();
   for (auto& operation : operations_) {
     operation.done.set(fail(ErrorKind::outcome_unknown,
                             "the loop that ran the entity was stopped; the message may have been "
@@ -50,7 +51,8 @@ bool Batch::may_run_callbacks() {
 }
 
 std::size_t Batch::limit() const {
-  return std::min(limit_, desk_.most);
+  const std::size_t most = std::min(limit_, desk_.most);
+  return served_.has_rate() ? std::min<std::size_t>(most, tokens_.count) : most;
 }
 
 Task<BatchOutcome> Batch::run() {
@@ -113,6 +115,7 @@ Async<Batch::MayRun> Batch::prepare(Transaction& transaction, const AttemptEffec
   }
   step_back_for_publishers();
   if (operations_.empty() && !queue_noticed_) co_return MayRun::not_now;
+  if (served_.has_rate() && waits_for_tokens()) co_return MayRun::not_now;
   SEMPER_CO_TRY(const MayRun may_run, co_await announce());
   if (may_run != MayRun::overtaken) co_return may_run;
   if (SEMPER_MUTANT("server_announcement_lost_without_a_bound")) co_return MayRun::again;
@@ -190,6 +193,12 @@ Async<bool> Batch::attempt() {
     outcome_.undone = std::exchange(operations_, {});
     co_return true;
   }
+  if (served_.has_rate() && are_tokens_late()) {
+    desk_.leave_callbacks();
+    entity_.forget();
+    must_load_ = true;
+    co_return false;
+  }
   effects.others_wait = !operations_.empty();
   execution.run(transaction, operations_, effects);
   if (effects.waiting) {
@@ -198,6 +207,11 @@ Async<bool> Batch::attempt() {
   desk_.leave_callbacks();
   check(effects);
   if (cannot_be_written(effects)) co_return co_await resolve_unwritable(effects);
+  if (effects.lock && served_.has_places()) {
+    const auto taken = co_await take_place(transaction);
+    if (!taken) co_return co_await resolve_error(effects, taken.error());
+    if (!*taken) co_return wait_for_place(effects);
+  }
   if (served_.expiry().is_any()) note_activity(effects);
   if (!effects.sends.to_check.empty() || effects.sends.to_itself > effects.popped) {
     const auto full = co_await find_full(transaction, effects);
@@ -256,6 +270,9 @@ bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
       may_be_sent_to_ ||
       (effects.sends.to_itself > 0 && !SEMPER_MUTANT("server_self_cast_overtaken_by_local_call"));
   entity_.committed(committed, claimed && exact && !sent_to_itself);
+  if (served_.has_rate()) spend_tokens(effects.ran());
+  if (std::exchange(clears_limit_note_, false)) served_.throttle()->forget_note(target_->id.id);
+  if (effects.lock && served_.has_places()) served_.throttle()->came(target_->id);
   if (served_.expiry().is_any()) learn_expiry(desk_, effects.timers, effects.knew_expiry);
   if (effects.vacated && exact && !sent_to_itself) outcome_.vacated_at = committed.version();
   if (effects.lock) effects.lock->fencing_token = committed.version();
@@ -421,6 +438,9 @@ Status Batch::write(Transaction& transaction, AttemptEffects& effects) {
   if (desk_.has_noted_failure && (effects.popped > 0 || effects.lock)) {
     transaction.clear(keys.failures());
   }
+  clears_limit_note_ = served_.throttle() != nullptr && (effects.popped > 0 || effects.lock) &&
+                       served_.throttle()->is_noted(target_->id.id);
+  if (clears_limit_note_) transaction.clear(keys.limit_note());
   // A run that ended in the lock was survived, too; its holders are counted with the lock.
   if (effects.cleared || (announced && effects.lock)) transaction.clear(keys.announcement());
   const bool claims =

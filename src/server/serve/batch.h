@@ -171,6 +171,17 @@ class Batch {
   bool bury_untold(const Error& error);
   Async<void> note_parked(const Error& error);
   Async<void> tell_callers_of_parked(const Error& error);
+  // Limits of the type (batch_limits.cc).
+  // True: there are no tokens to run its messages, and the entity waits for some.
+  bool waits_for_tokens();
+  // True, and they are gone: this process did not run for long.
+  bool are_tokens_late();
+  void spend_tokens(std::size_t count);
+  void give_tokens_back();
+  // With the lock that the attempt takes. False: there is no place for it.
+  Async<bool> take_place(Transaction& transaction);
+  bool wait_for_place(const AttemptEffects& effects);
+  void wait_for_limit(Throttle::For what);
   // What this program cannot do with is left to others (batch_leave.cc).
   // Null: there is none.
   const QueuedMessage* first_message() const;
@@ -202,6 +213,8 @@ class Batch {
   bool may_be_sent_to_ = false;  // by others of it, in the same commit
   bool is_alone_ = false;        // has the permit to run a message that may end this process
   bool must_load_ = false;
+  Tokens tokens_;  // to run messages; of a type with a rate
+  bool clears_limit_note_ = false;
   int conflicts_ = 0;
   int too_old_ = 0;
   int undrained_batches_ = 0;

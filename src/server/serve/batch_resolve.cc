@@ -162,6 +162,7 @@ Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Erro
     limit_ = kNoMessageLimit;
     co_return operations_.empty() && !queue_noticed_;
   }
+  spend_tokens(1);
   queue_noticed_ = true;
   limit_ = 1;
   auto& memory = desk_;
@@ -193,6 +194,7 @@ Async<bool> Batch::fail_alone(const AttemptEffects& effects, bool is_local, Erro
                      static_cast<std::uint64_t>(memory.head_failures), memory.head_failed_first_ms};
     co_return false;
   }
+  give_tokens_back();
   SEMPER_CO_TRY_STATUS(co_await turn_.pause(wait));
   const bool for_ever = served_.message_attempts() == kAttemptsForEver;
   const bool leaves = core_.stopping.stop_requested() &&

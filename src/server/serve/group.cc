@@ -17,7 +17,8 @@ constexpr std::size_t kGrowth = 4;
 bool is_for_groups(const ServedBehaviour& served) {
   const auto& core = served.core();
   const auto& backend = core.store().backend();
-  return core.options.threads == 1 && served.message_attempts() > 1 &&
+  // Of a type with a rate, each has so many messages as there are tokens for it.
+  return core.options.threads == 1 && !served.has_rate() && served.message_attempts() > 1 &&
          backend.traits().versions_are_commits &&
          backend.limits().transaction_operations >= kGroupOperations;
 }

@@ -92,6 +92,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     internal::check_names(*behaviour);
     if (!core_->tenant.store() || !check_fork()) return;  // start() says why
     auto type = std::make_shared<internal::ServedType>(core_, std::move(behaviour), options);
+    type->connect();
     bool started = false;
     {
       std::lock_guard lock(mutex_);
@@ -220,6 +221,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
       figures.expired += counters.expired.value();
       figures.ticks += counters.ticks.value();
       figures.oldest_message = std::max(figures.oldest_message, type->served().oldest_message());
+      figures.limited += counters.limited.value();
       figures.cached_entities += type->cached_entities();
       figures.cached_bytes += type->cached_bytes();
     }

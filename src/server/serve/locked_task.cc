@@ -7,6 +7,7 @@
 #include "semper/store/too_old.h"
 #include "server/format/dead_letter_mark.h"
 #include "server/format/key_book.h"
+#include "server/format/limit_rows.h"
 #include "server/format/orders.h"
 #include "server/format/replies.h"
 #include "server/format/timer_book.h"
@@ -233,8 +234,14 @@ Async<void> LockedTask::remove_lock(Entity& entity, Transaction& transaction) {
   entity.header().lock.reset();
   SEMPER_CO_TRY_STATUS(entity.save(transaction, served_->behaviour()));
   transaction.clear(target_->keys.lock_renewal());
+  free_place(transaction);
   SEMPER_CO_TRY_STATUS(co_await transaction.commit());
   co_return Status{};
+}
+
+void LockedTask::free_place(Transaction& transaction) const {
+  if (!served_->has_places()) return;
+  internal::free_place(transaction, *target_, served_->throttle()->keys_of(target_->id));
 }
 
 // The lock that nobody has held to the end: its message becomes a dead letter, its caller is told.
@@ -513,6 +520,7 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
     header.lock.reset();
     SEMPER_CO_TRY_STATUS(entity.save(transaction, served_->behaviour()));
     transaction.clear(target_->keys.lock_renewal());
+    free_place(transaction);
     transaction.set(target_->keys.index(), {});
     transaction.add(target_->keys.wake(), 1);
     SEMPER_CO_TRY_STATUS(co_await transaction.commit());
@@ -526,6 +534,7 @@ Async<LockedTask::Written> LockedTask::try_release(const Held& held, const Resul
     header.head_offset = 0;
   }
   transaction.clear(target_->keys.lock_renewal());
+  free_place(transaction);
   AfterCommit after;
   CallbackSends asked;
   std::optional<Bytes> reply;

@@ -67,6 +67,8 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   Async<std::optional<Held>> take_over(std::uint64_t nonce, const LockRenewal& last);
   // Commits the transaction.
   Async<void> remove_lock(Entity& entity, Transaction& transaction);
+  // With the commit that gives the lock back.
+  void free_place(Transaction& transaction) const;
   Async<void> set_aside(Held held);
   Async<void> leave(const Held& held);
   Task<void> leave_or_say(const Held& held);

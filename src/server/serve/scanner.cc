@@ -57,6 +57,10 @@ Async<void> Scanner::scan(ServedType& type, Permits& permits, Round& round) {
       }
       auto slot = type.slot(*id);
       if (!slot->is_news(page.version)) continue;
+      if (const Duration wait = throttled(served, slot->target().id); wait > Duration(0)) {
+        round.until_next = std::min(round.until_next, wait);
+        continue;
+      }
       if (slot->has_permit()) {
         slot->notice_queue(page.version);
         continue;
@@ -79,6 +83,11 @@ Duration Scanner::left_alone(const ServedBehaviour& served, Membership::Share sh
     left_alone.adopt(id);
   }
   return left_alone.until_look(id, is_beyond_us, served.core().clock().now());
+}
+
+Duration Scanner::throttled(const ServedBehaviour& served, const EntityId& id) {
+  Throttle* const throttle = served.throttle();
+  return throttle == nullptr ? Duration(0) : throttle->until_look(id);
 }
 
 // A transaction of its own: one that waited for permits would keep the store's log meanwhile.

@@ -41,6 +41,8 @@ class Scanner {
   // For how long this entity is left alone.
   static Duration left_alone(const ServedBehaviour& served, Membership::Share share,
                              const std::string& id, BytesView mark);
+  // The same, because it waits for a limit of its type.
+  static Duration throttled(const ServedBehaviour& served, const EntityId& id);
   struct Page {
     RangePage rows;
     Version version = 0;  // at which they were read

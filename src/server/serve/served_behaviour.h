@@ -10,6 +10,7 @@
 #include "server/serve/failure_log.h"
 #include "server/serve/host_core.h"
 #include "server/serve/left_alone.h"
+#include "server/serve/throttle.h"
 #include "server/serve/type_counters.h"
 #include "server/serve/waiting_heads.h"
 
@@ -28,7 +29,10 @@ class ServedBehaviour {
         letters_(behaviour_->letter_rules()),
         expiry_(behaviour_->expiry_rules()),
         left_alone_(core_->options.unknown_message_wait),
-        counters_(core_->options.metrics, type_) {}
+        counters_(core_->options.metrics, type_) {
+    if (!behaviour_->limit_rules().is_any()) return;
+    throttle_ = std::make_shared<Throttle>(core_, behaviour_, counters_.limited);
+  }
 
   HostCore& core() const { return *core_; }
   Behaviour& behaviour() const { return *behaviour_; }
@@ -52,6 +56,10 @@ class ServedBehaviour {
   }
   // For how long the oldest message has waited that this host knows of, at least.
   Duration oldest_message() const;
+  // Null where the type has no limits.
+  Throttle* throttle() const { return throttle_.get(); }
+  bool has_rate() const { return throttle_ && throttle_->rules().has_rate(); }
+  bool has_places() const { return throttle_ && throttle_->rules().has_places(); }
   // Whether this program can do with an entity that needs this.
   bool meets(const Needs& needs) const;
 
@@ -62,6 +70,7 @@ class ServedBehaviour {
   const std::string type_;
   const LetterRules letters_;
   const ExpiryRules expiry_;
+  std::shared_ptr<Throttle> throttle_;
   mutable LeftAlone left_alone_;   // threads: any
   mutable TypeCounters counters_;  // the same
   mutable WaitingHeads heads_;

@@ -32,6 +32,15 @@ ServedType::ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour
       groups_(std::make_shared<Groups>(served_)),
       local_groups_(std::make_shared<LocalGroups>(served_)) {}
 
+void ServedType::connect() {
+  Throttle* const throttle = served_->throttle();
+  if (throttle == nullptr) return;
+  throttle->call_with([weak = weak_from_this()](const std::string& id) {
+    const auto self = weak.lock();
+    if (self) self->slot(id)->notice_queue(kUnknownVersion);
+  });
+}
+
 std::type_index ServedType::behaviour_type() const {
   const Behaviour& behaviour = served_->behaviour();
   return typeid(behaviour);

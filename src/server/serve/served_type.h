@@ -28,6 +28,9 @@ class ServedType final : public LocalServer,
   ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour> behaviour,
              ServeOptions options);
 
+  // What waits for a limit is called here. Once, before anything is submitted.
+  void connect();
+
   const ServedBehaviour& served() const { return *served_; }
   const std::shared_ptr<const ServedBehaviour>& shared_served() const { return served_; }
 
@@ -36,6 +39,7 @@ class ServedType final : public LocalServer,
   std::shared_ptr<Behaviour> behaviour() override;
   Status submit(const std::shared_ptr<const Target>& target, Operation operation,
                 const Executor& executor) override;
+  bool takes_inline() const override { return !served_->has_rate(); }
 
   // The entity's slot, made where there is none.
   std::shared_ptr<Slot> slot(const std::shared_ptr<const Target>& target);

@@ -26,6 +26,7 @@ TypeCounters::TypeCounters(metrics::Registry* registry, const std::string& type)
   show(ticks, "semper_server_ticks_total", "Ticks of timers put into queues");
   show(expired, "semper_server_expired_total",
        "Entities removed because nobody sent them anything");
+  show(limited, "semper_server_limited_total", "Waits of entities for a limit of their type");
   locks.show_in(registry->gauge({"semper_server_locks", "Callbacks handle_locked that run"}, of));
   const auto show_last = [&](Reading& reading, const char* name, const char* help) {
     reading.show_in(registry->gauge({name, help}, of));

@@ -89,6 +89,7 @@ struct TypeCounters {
   Count left_alone;
   Count ticks;
   Count expired;
+  Count limited;
   Spread batch;      // messages of one commit
   Spread callbacks;  // time in the callbacks of one commit
   Spread queue;      // messages in a queue, as its batches find it

@@ -16,6 +16,7 @@ std::unique_ptr<Workload> make_dead_letters(Simulation& simulation, const Scenar
 std::unique_ptr<Workload> make_expiry(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_keys(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_letters(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_limits(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_lives(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_locks(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_maps(Simulation& simulation, const Scenario& scenario);

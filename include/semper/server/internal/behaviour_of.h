@@ -121,6 +121,32 @@ constexpr ExpiryRules expiry_rules_of() {
   return rules;
 }
 
+template <class B>
+constexpr LimitRules limit_rules_of() {
+  LimitRules rules;
+  if constexpr (requires { RateLimit(B::kRateLimit); }) {
+    constexpr RateLimit kRate = B::kRateLimit;
+    static_assert(kRate.messages >= 1 && kRate.messages <= kRateLimitMessagesMaximum &&
+                      kRate.burst <= kRateLimitMessagesMaximum,
+                  "kRateLimit: 1 to kRateLimitMessagesMaximum messages, with a burst of that many");
+    static_assert(kRate.per >= std::chrono::milliseconds(1) && kRate.per <= kRateLimitPeriodMaximum,
+                  "kRateLimit: per a millisecond to a year");
+    rules.rate = kRate;
+    if (kRate.burst == 0) rules.rate.burst = kRate.messages;
+  }
+  if constexpr (requires { static_cast<int>(B::kConcurrencyLimit); }) {
+    static_assert(B::kConcurrencyLimit >= 1 && B::kConcurrencyLimit <= kConcurrencyLimitMaximum,
+                  "kConcurrencyLimit: 1 to 1,000 handle_locked at a time");
+    rules.running = B::kConcurrencyLimit;
+  }
+  return rules;
+}
+
+template <class B, class... M>
+constexpr bool any_is_handled_locked(std::type_identity<std::tuple<M...>>) {
+  return (HandlesLocked<B, M> || ...);
+}
+
 template <BehaviourType B>
 class BehaviourOf final : public Behaviour {
  public:
@@ -148,6 +174,14 @@ class BehaviourOf final : public Behaviour {
   static_assert(
       !HandlesExpiry<B> || requires { Duration(B::kExpireAfter); },
       "handle_expiry is never called: set kExpireAfter");
+  static_assert(
+      HasLimitKey<B> || !requires { &B::limit_key; },
+      "limit_key takes (const EntityId&), is const or static, and returns a std::string");
+  static_assert(!HasLimitKey<B> || limit_rules_of<B>().is_any(),
+                "limit_key is never called: set kRateLimit or kConcurrencyLimit");
+  static_assert(!limit_rules_of<B>().has_places() ||
+                    any_is_handled_locked<B>(std::type_identity<MessageTuple>()),
+                "kConcurrencyLimit is of handle_locked, which this behaviour does not have");
 
   explicit BehaviourOf(std::shared_ptr<B> behaviour) : behaviour_(std::move(behaviour)) {}
 
@@ -290,6 +324,16 @@ class BehaviourOf final : public Behaviour {
       }
     }
     return Behaviour::handle_expiry(state, context);
+  }
+
+  LimitRules limit_rules() const override { return limit_rules_of<B>(); }
+
+  std::string limit_key([[maybe_unused]] const EntityId& id) const override {
+    if constexpr (HasLimitKey<B>) {
+      return static_cast<const B&>(*behaviour_).limit_key(id);
+    } else {
+      return {};
+    }
   }
 
   void terminate(const void* state, const std::string& reason) override {
