@@ -23,7 +23,7 @@ std::string key_of_entity(const EntityId& id) {
 
 // By its rate.
 struct Pump {
-  static constexpr RateLimit kRateLimit{.messages = 20, .per = 1s, .burst = 4};
+  static constexpr RateLimit kRateLimit{.messages = 8, .per = 1s, .burst = 2};
   static std::string limit_key(const EntityId& id) { return key_of_entity(id); }
   using State = std::vector<Line>;
   struct Pour {
