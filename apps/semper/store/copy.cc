@@ -1,6 +1,9 @@
 #include "store/copy.h"
 
+#include <filesystem>
 #include <optional>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "common/document.h"
@@ -323,12 +326,24 @@ class Copying {
   Version target_version_ = 0;
 };
 
+// Also where one is written in another way, or is a link to the other.
+bool are_one_store(const std::string& from, const std::string& to) {
+  constexpr std::string_view kScheme = "sqlite:";
+  if (from == to) return true;
+  if (!from.starts_with(kScheme) || !to.starts_with(kScheme)) return false;
+  const auto file = [&](const std::string& url) {
+    return url.substr(kScheme.size(), url.find('?') - kScheme.size());
+  };
+  std::error_code ignored;
+  return std::filesystem::equivalent(file(from), file(to), ignored);
+}
+
 Status check_arguments(const Invocation& invocation, const CopyArguments& arguments) {
   if (!invocation.settings().tenant.empty()) {
     return fail(ErrorKind::invalid_argument,
                 "store copy copies a whole store with all its tenants; leave --tenant out");
   }
-  if (arguments.from == arguments.to) {
+  if (are_one_store(arguments.from, arguments.to)) {
     return fail(ErrorKind::invalid_argument,
                 "FROM and TO are the same store, " + to_printable(arguments.from, 1024));
   }
