@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <future>
 #include <memory>
@@ -355,6 +356,33 @@ TEST(OneShot,
     EXPECT_EQ(answered, 4);
     EXPECT_EQ(thrown, 2) << "out of run(), as from any handler";
   }
+}
+
+// ---- a loop with several threads ----
+
+Task<void> wait_and_tell(OneShot<int> on, std::promise<void>* told) {
+  EXPECT_TRUE(co_await on.wait());
+  if (told != nullptr) told->set_value();
+}
+
+TEST(OneShot, a_strand_that_is_blocked_holds_up_no_other_of_its_loop) {
+  asio::io_context context(2);
+  std::promise<void> told;
+  std::vector<std::pair<OneShot<int>, int>> together(2);
+  const Executor blocked = asio::make_strand(context);
+  const Executor free = asio::make_strand(context);
+  asio::co_spawn(blocked, wait_and_tell(together[0].first, nullptr), rethrow);
+  asio::co_spawn(free, wait_and_tell(together[1].first, &told), rethrow);
+  context.poll();  // both wait
+  bool was_let_go = false;
+  asio::post(blocked, [&] {
+    OneShot<int>::set_all(together);
+    was_let_go = told.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+  });
+  std::thread other([&] { context.run(); });
+  context.run();
+  other.join();
+  EXPECT_TRUE(was_let_go) << "the second waiter is woken by the strand of the first";
 }
 
 // ---- when the context goes first ----

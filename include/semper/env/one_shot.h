@@ -42,15 +42,15 @@ class OneShot {
     return resolve(Result<T>(std::move(value)), internal::Resume::inline_if_possible);
   }
 
-  // As set() for each, but the waiters of one execution context are resumed by one handler there,
+  // As set() for each, but neighbours that wait on one executor are resumed by one handler there,
   // in this order (kWakeTogether at a time): for a thread that answers many waiters at once.
   static void set_all(std::vector<std::pair<OneShot, T>> values) {
     std::shared_ptr<Wakes> together;
     for (auto& [shot, value] : values) {
       auto waiter = shot.take_waiter(value);
       if (!waiter) continue;
-      if (together && (together->front().first->context() != waiter->context() ||
-                       together->size() >= kWakeTogether)) {
+      if (together && (together->size() >= kWakeTogether ||
+                       !together->front().first->is_resumed_with(*waiter))) {
         wake(std::exchange(together, nullptr));
       }
       if (!together) together = std::make_shared<Wakes>();

@@ -76,9 +76,15 @@ class Waiter {
   virtual ~Waiter() = default;
   virtual void complete(Result<T> result, Resume how) = 0;
 
-  // The execution context that it will be resumed on.
-  virtual const void* context() const = 0;
-  // Runs `work` there, or destroys it where the context is gone.
+  // The registry of the execution context that it will be resumed on.
+  virtual const WaiterRegistry* registry() const = 0;
+  // With that registry locked. Null: the context is gone, or this waiter has an executor of another
+  // type.
+  virtual const Executor* executor() const = 0;
+  // Resuming both in one handler makes neither wait for another's: one executor, and not just one
+  // loop, of which another strand may be busy for long.
+  virtual bool is_resumed_with(const Waiter& other) const = 0;
+  // Runs `work` on its executor, or destroys it where the context is gone.
   virtual void run_there(std::function<void()> work) = 0;
 };
 
@@ -144,7 +150,22 @@ class WaiterOf final : public Waiter<T>, private WaiterHook {
     asio::post(executor, std::move(run));
   }
 
-  const void* context() const override { return registry_.get(); }
+  const WaiterRegistry* registry() const override { return registry_.get(); }
+
+  const Executor* executor() const override {
+    if constexpr (std::is_same_v<decltype(Resumption::executor), Executor>) {
+      if (resumption_) return &resumption_->executor;
+    }
+    return nullptr;
+  }
+
+  bool is_resumed_with(const Waiter<T>& other) const override {
+    if (registry_.get() != other.registry()) return false;
+    auto locked = registry_->lock();
+    const Executor* mine = executor();
+    const Executor* theirs = other.executor();
+    return mine != nullptr && theirs != nullptr && *mine == *theirs;
+  }
 
   void run_there(std::function<void()> work) override {
     auto locked = registry_->lock();
