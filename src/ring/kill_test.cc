@@ -102,19 +102,21 @@ INSTANTIATE_TEST_SUITE_P(, RingKill, ::testing::Values(Format::semper_1, Format:
                            return instance.param == Format::semper_1 ? "semper" : "mirage";
                          });
 
+void make_ring(const std::string& path, Format format, Scheduler& scheduler) {
+  ASSERT_OK(create_block_file(path, {.size = kKillDiskBytes}));
+  auto device = open_block_device(path);
+  ASSERT_OK(device);
+  CreateOptions options;
+  options.format = format;
+  ASSERT_OK(scheduler.block_on(create(**device, options)));
+}
+
 TEST_P(RingKill, no_acknowledged_item_is_lost_or_reordered_when_processes_are_killed) {
   SeededRandom random(semper::testing::test_seed());
   const semper::testing::TemporaryFolder folder;
   const std::string path = folder.path("ring");
-  ASSERT_OK(create_block_file(path, {.size = kKillDiskBytes}));
   Scheduler scheduler;
-  {
-    auto device = open_block_device(path);
-    ASSERT_OK(device);
-    CreateOptions options;
-    options.format = GetParam();
-    ASSERT_OK(scheduler.block_on(create(**device, options)));
-  }
+  make_ring(path, GetParam(), scheduler);
   std::uint64_t acknowledged = 0;  // the numbers up to it
   std::uint64_t seen = 0;
   const auto took = [&](const std::vector<std::uint64_t>& numbers) {

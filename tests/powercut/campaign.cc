@@ -7,7 +7,7 @@
 #include <memory>
 #include <sstream>
 
-#include "../crash/workers.h"
+#include "crash/workers.h"
 #include "device.h"
 #include "disk.h"
 #include "loop_device.h"

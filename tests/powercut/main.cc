@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "../crash/workers.h"
 #include "campaign.h"
+#include "crash/workers.h"
 #include "disk.h"
 #include "gtest/gtest.h"
 #include "roles.h"

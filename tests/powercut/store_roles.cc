@@ -4,10 +4,10 @@
 #include <atomic>
 #include <memory>
 
-#include "../crash/journal.h"
-#include "../crash/ledger.h"
-#include "../crash/verdict.h"
-#include "../crash/workers.h"
+#include "crash/journal.h"
+#include "crash/ledger.h"
+#include "crash/verdict.h"
+#include "crash/workers.h"
 #include "device.h"
 #include "semper/env/one_shot.h"
 #include "semper/journal_drain.h"

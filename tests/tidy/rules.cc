@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <regex>
 #include <set>
+#include <utility>
 
 namespace semper::tidy {
 namespace {
@@ -220,6 +221,63 @@ Findings visible_internals(const File& file) {
     findings.push_back({file.path, i + 1, "internals are in sight: move them to internal/"});
   }
   return findings;
+}
+
+Findings long_functions(const File& source) {
+  // What else has a brace at the margin.
+  static const std::regex other(R"(^(#|//|(inline )?namespace\b|extern\b)|= \{$)"
+                                R"(|^(template <.*> *)?(struct|class|enum|union)\b)");
+  Findings findings;
+  std::size_t begin = 0;      // counts from 1
+  std::size_t signature = 0;  // the line at the margin, where it may be one
+  for (std::size_t at = 0; at < source.lines.size(); ++at) {
+    const std::string& line = source.lines[at];
+    if (line.empty()) continue;
+    const bool is_at_margin = line[0] != ' ';
+    if (is_at_margin && line[0] == '}') {
+      const std::size_t lines = begin == 0 ? 0 : at + 2 - begin;
+      if (lines > kFunctionLinesMaximum) {
+        findings.push_back({source.path, begin, std::to_string(lines) + " lines of one function"});
+      }
+      begin = 0;
+      continue;
+    }
+    if (is_at_margin) signature = std::regex_search(line, other) ? 0 : at + 1;
+    if (signature == 0 || !line.ends_with("{")) continue;
+    begin = std::exchange(signature, 0);
+  }
+  return findings;
+}
+
+namespace {
+
+// Of `#include "a/b.h"`, or empty.
+std::string_view included_path(std::string_view line) {
+  constexpr std::string_view kInclude = "#include \"";
+  if (!line.starts_with(kInclude)) return {};
+  line.remove_prefix(kInclude.size());
+  return line.substr(0, line.find('"'));
+}
+
+}  // namespace
+
+Findings climbing_includes(const File& file) {
+  Findings findings;
+  for (std::size_t at = 0; at < file.lines.size(); ++at) {
+    const auto path = included_path(file.lines[at]);
+    if (path.find("..") == std::string_view::npos) continue;
+    findings.push_back({file.path, at + 1, "an include out of its folder: begin at a root"});
+  }
+  return findings;
+}
+
+std::vector<std::string> included_names(const File& file) {
+  std::vector<std::string> names;
+  for (const std::string& line : file.lines) {
+    const auto path = included_path(line);
+    if (!path.empty()) names.emplace_back(path.substr(path.rfind('/') + 1));
+  }
+  return names;
 }
 
 Findings hasty_pipes(const File& script) {

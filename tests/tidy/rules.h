@@ -52,6 +52,17 @@ Findings missing_when_not(const File& file);
 // internal/.
 Findings visible_internals(const File& file);
 
+inline constexpr std::size_t kFunctionLinesMaximum = 70;
+
+// A function at the margin whose body is longer than kFunctionLinesMaximum: it does two things.
+Findings long_functions(const File& source);
+
+// An include that climbs out of its folder ("../a.h") instead of beginning at a root.
+Findings climbing_includes(const File& file);
+
+// What is included, by the last part of its path.
+std::vector<std::string> included_names(const File& file);
+
 // A program, or an example, includes a header out of a folder internal/.
 Findings used_internals(const File& file);
 

@@ -155,6 +155,29 @@ TEST_F(TidyTest, programs_and_examples_use_no_internals) {
   hold("used_internals", is_a_users, used_internals);
 }
 
+TEST_F(TidyTest, no_function_is_longer_than_70_lines) {
+  hold("long_functions", is_source, long_functions);
+}
+
+TEST_F(TidyTest, no_include_climbs_out_of_its_folder) {
+  hold("climbing_includes", is_source, climbing_includes);
+}
+
+TEST_F(TidyTest, every_header_is_included_by_somebody) {
+  std::set<std::string> included;
+  for (const auto& [path, file] : files_) {
+    const std::string own = fs::path(path).filename();
+    for (const std::string& name : included_names(file)) {
+      if (name != own) included.insert(name);
+    }
+  }
+  for (const auto& [path, file] : files_) {
+    // That tree is what tests/layering has to refuse.
+    if (!path.ends_with(".h") || path.starts_with("tests/layering/wrong/")) continue;
+    EXPECT_TRUE(included.contains(fs::path(path).filename())) << path << " is dead";
+  }
+}
+
 TEST_F(TidyTest, no_script_fails_because_its_reader_was_done) {
   const auto is_script = [](const std::string& path) {
     return path.ends_with("/run") || path.starts_with("tools/");
@@ -245,10 +268,11 @@ TEST_F(TidyTest, the_code_in_a_header_is_code_that_is_built) {
 }
 
 TEST_F(TidyTest, every_list_of_exceptions_belongs_to_a_rule) {
-  const std::set<std::string> rules = {"wide_code",     "wide_prose",        "head_comment",
-                                       "when_not",      "banned_words",      "broken_links",
-                                       "unquoted_code", "visible_internals", "used_internals",
-                                       "test_names",    "chopped_comments",  "unbuilt_examples"};
+  const std::set<std::string> rules = {"wide_code",      "wide_prose",        "head_comment",
+                                       "when_not",       "banned_words",      "broken_links",
+                                       "unquoted_code",  "visible_internals", "used_internals",
+                                       "test_names",     "chopped_comments",  "unbuilt_examples",
+                                       "long_functions", "climbing_includes", "hasty_pipes"};
   for (const auto& entry :
        fs::directory_iterator(std::string(SEMPER_SOURCES) + "/tests/tidy/exceptions")) {
     EXPECT_TRUE(rules.contains(entry.path().stem())) << entry.path();
@@ -321,6 +345,26 @@ TEST(TidyRules, internals_in_a_public_header_are_found) {
   EXPECT_THAT(used_internals(file_of("a.cc", "#include \"semper/base/internal/log.h\"")),
               SizeIs(1));
   EXPECT_THAT(used_internals(file_of("a.cc", "#include \"semper/base/log.h\"")), IsEmpty());
+}
+
+TEST(TidyRules, a_long_function_is_found) {
+  const auto found = [](const std::string& head, std::size_t lines) {
+    std::string text = head + "\n";
+    for (std::size_t line = 2; line < lines; ++line) text += "  f();\n";
+    return lines_of(long_functions(file_of("a.cc", text + "}\n")));
+  };
+  EXPECT_THAT(found("void f() {", kFunctionLinesMaximum + 1), ElementsAre(1u));
+  EXPECT_THAT(found("void f(int a,\n       int b) {", kFunctionLinesMaximum), ElementsAre(1u));
+  EXPECT_THAT(found("void f() {", kFunctionLinesMaximum), IsEmpty());
+  EXPECT_THAT(found("namespace a {", 200), IsEmpty());
+  EXPECT_THAT(found("struct A {", 200), IsEmpty());
+  EXPECT_THAT(found("const A kAll[] = {", 200), IsEmpty());
+}
+
+TEST(TidyRules, an_include_that_climbs_is_found) {
+  const auto lines = "#include <a.h>\n#include \"../a.h\"\n#include \"b/a.h\"\n";
+  EXPECT_THAT(lines_of(climbing_includes(file_of("a.cc", lines))), ElementsAre(2u));
+  EXPECT_THAT(included_names(file_of("a.cc", lines)), ElementsAre("a.h", "a.h"));
 }
 
 TEST(TidyRules, a_pipe_that_may_end_early_is_found) {

@@ -1,6 +1,6 @@
 // Answers at once, later, by another entity, as errors, and too late: each caller gets its own, and
 // a timeout has a cause.
-#include "../workload.h"
+#include "workload.h"
 #include "workloads.h"
 
 namespace semper::simulation {

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <map>
 
-#include "../workload.h"
 #include "checkers/ledger.h"
+#include "workload.h"
 #include "workloads.h"
 
 namespace semper::simulation {

@@ -2,8 +2,8 @@
 // transaction, with a key of the program's own. Nothing is made, lost or spent twice.
 #include <map>
 
-#include "../workload.h"
 #include "checkers/ledger.h"
+#include "workload.h"
 #include "workloads.h"
 
 namespace semper::simulation {

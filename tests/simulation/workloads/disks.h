@@ -6,10 +6,10 @@
 #include <memory>
 #include <string>
 
-#include "../workload.h"
 #include "semper/ring/options.h"
 #include "semper/ring/ring.h"
 #include "semper/testing/simulated_disk.h"
+#include "workload.h"
 
 namespace semper::simulation {
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <deque>
 
-#include "../workload.h"
 #include "checkers/ring_order.h"
 #include "disks.h"
+#include "workload.h"
 #include "workloads.h"
 
 namespace semper::simulation {

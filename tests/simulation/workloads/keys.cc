@@ -4,8 +4,8 @@
 #include <map>
 #include <set>
 
-#include "../workload.h"
 #include "semper/server/list_keys.h"
+#include "workload.h"
 #include "workloads.h"
 
 namespace semper::simulation {

@@ -5,7 +5,7 @@
 #include <deque>
 #include <map>
 
-#include "../workload.h"
+#include "workload.h"
 #include "workloads.h"
 
 namespace semper::simulation {

@@ -7,12 +7,12 @@
 #include <optional>
 #include <type_traits>
 
-#include "../workload.h"
 #include "checkers/ring_order.h"
 #include "disks.h"
 #include "semper/env/one_shot.h"
 #include "semper/ring/consumer.h"
 #include "semper/ring/producer.h"
+#include "workload.h"
 #include "workloads.h"
 
 namespace semper::simulation {

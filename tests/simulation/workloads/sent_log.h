@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "../workload.h"
 #include "checkers/deliveries.h"
+#include "workload.h"
 
 namespace semper::simulation {
 

@@ -3,10 +3,10 @@
 // Connections are used only while they are intact, and disposed of once.
 #include <deque>
 
-#include "../workload.h"
 #include "checkers/stream_laws.h"
 #include "semper/durable/durable.h"
 #include "semper/durable/stream.h"
+#include "workload.h"
 #include "workloads.h"
 
 namespace semper::simulation {

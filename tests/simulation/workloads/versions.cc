@@ -2,8 +2,8 @@
 // first, which is always the newer. A message of the newer one waits for a host that knows it, a
 // state of the newer one is neither read nor written by the older, and nothing is lost, doubled or
 // overtaken.
-#include "../simulation.h"
 #include "sent_log.h"
+#include "simulation.h"
 #include "workloads.h"
 
 namespace semper::simulation {

@@ -1,7 +1,7 @@
 // The workloads that there are; each in a file of its own.
 #pragma once
 
-#include "../workload.h"
+#include "workload.h"
 
 namespace semper::simulation {
 
