@@ -147,7 +147,8 @@ struct BackupProgress {
 };
 
 struct BackupOptions {
-  // Called from time to time, on a thread of the backend; should not block for long.
+  // Called from time to time, on a thread of the backend; should not block for long, and must not
+  // wait for a commit to the same store: a store that is opened again after a failure waits for it.
   std::function<void(const BackupProgress& progress)> on_progress = {};
   // Stops the backup: it returns `cancelled` and leaves nothing behind.
   std::stop_token stop = {};
