@@ -20,6 +20,7 @@
 #include "semper/server/dead_letters.h"
 #include "semper/server/entity_log.h"
 #include "semper/server/idempotency_key.h"
+#include "semper/server/list.h"
 #include "semper/server/list_keys.h"
 #include "semper/server/list_loads.h"
 #include "semper/server/list_maps.h"
@@ -27,6 +28,7 @@
 #include "semper/server/map.h"
 #include "semper/server/name_registry.h"
 #include "semper/server/recording.h"
+#include "semper/server/set.h"
 
 using namespace std::chrono_literals;
 
@@ -289,6 +291,44 @@ semper::Task<void> example(semper::RawRef account) {
   auto last = co_await Account::kHistory.page(account, 20, semper::Order::descending);
 }
 }  // namespace logs
+
+namespace lists {
+struct Add { std::string text; using Reply = semper::ListPlace; };
+struct Move { semper::ListPlace card; semper::ListPlace other; using Reply = semper::ListPlace; };
+struct State {};
+struct Board {
+  struct Card { std::string text; };
+  static constexpr semper::List<Card> kCards{"cards"};
+
+  semper::Async<semper::ListPlace> handle_call(const Add& m, State& s, semper::Context& ctx) {
+    const Card card{m.text};                                // named first: see server/ref.h
+    co_return co_await kCards.push_back(ctx, card);         // its place
+  }
+  semper::Async<semper::ListPlace> handle_call(const Move& m, State& s, semper::Context& ctx) {
+    co_return co_await kCards.move_before(ctx, m.card, m.other);
+  }
+};
+semper::Task<void> example(semper::RawRef board) {
+  auto top = co_await Board::kCards.page(board, 20);          // from outside, by a Ref
+}
+}  // namespace lists
+
+namespace sets {
+struct Join { std::string name; using Reply = bool; };
+struct State { std::uint64_t members = 0; };
+struct Room {
+  static constexpr semper::Set<std::string> kMembers{"members"};
+
+  semper::Async<bool> handle_call(const Join& m, State& s, semper::Context& ctx) {
+    SEMPER_CO_TRY(const bool is_new, co_await kMembers.insert(ctx, m.name));
+    if (is_new) ++s.members;
+    co_return is_new;
+  }
+};
+semper::Task<void> example(semper::RawRef room) {
+  auto first = co_await Room::kMembers.page(room, 100);   // from outside, by a Ref
+}
+}  // namespace sets
 
 namespace maps {
 struct Correct { std::uint64_t number = 0; std::int64_t cents = 0; using Reply = std::int64_t; };

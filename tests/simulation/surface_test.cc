@@ -30,6 +30,8 @@ constexpr Declared kDeclared[] = {
     {"server/atomically.h", "Atomic"},
     {"server/map.h", "Map"},
     {"server/entity_log.h", "Log"},
+    {"server/list.h", "List"},
+    {"server/set.h", "Set"},
     {"server/name_registry.h", "NameRegistry"},
     {"server/name_registry.h", "Holding"},
     {"server/name_registry.h", "NameWatch"},

@@ -43,6 +43,7 @@ const std::vector<WorkloadKind>& workload_kinds() {
        make_versions},
       {"maps", "entries beside states; with them, once, or not at all, and gone with them",
        make_maps},
+      {"lists", "lists and sets beside states that say what has to be in them", make_lists},
       {"registry", "names that one live owner holds, with fencing tokens", make_registry},
       {"streams", "streams and durable connections that break", make_streams, true},
       {"timers", "durable timers; each due time once, none after a cancel, none moved",

@@ -17,6 +17,7 @@ std::unique_ptr<Workload> make_expiry(Simulation& simulation, const Scenario& sc
 std::unique_ptr<Workload> make_keys(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_letters(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_limits(Simulation& simulation, const Scenario& scenario);
+std::unique_ptr<Workload> make_lists(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_lives(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_locks(Simulation& simulation, const Scenario& scenario);
 std::unique_ptr<Workload> make_maps(Simulation& simulation, const Scenario& scenario);
