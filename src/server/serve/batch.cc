@@ -167,6 +167,15 @@ void Batch::check(const AttemptEffects& effects) const {
   SEMPER_ASSERT(effects.dead_letters.size() <= kLettersPerBatch, "each letter has a number");
 }
 
+void Batch::follow_up_too_early(AttemptEffects& effects) {
+  if (SEMPER_MUTANT("server_reply_before_commit")) {
+    for (std::size_t i = 0; i < effects.operations_run; ++i) {
+      operations_[i].done.set(effects.answers[i]);
+    }
+  }
+  if (SEMPER_MUTANT("server_action_before_commit")) follow_up(effects);
+}
+
 // In stages: begin; prepare, where the entity is not known; callbacks; write; commit; conclude.
 Async<bool> Batch::attempt() {
   AttemptEffects effects;
@@ -231,12 +240,7 @@ Async<bool> Batch::attempt() {
   if (transaction.operation_count() == 0) {
     co_return co_await answer_unwritten(effects);
   }
-  if (SEMPER_MUTANT("server_reply_before_commit")) {
-    for (std::size_t i = 0; i < effects.operations_run; ++i) {
-      operations_[i].done.set(effects.answers[i]);
-    }
-  }
-  if (SEMPER_MUTANT("server_action_before_commit")) follow_up(effects);
+  follow_up_too_early(effects);
   if (effects.sends.spans) effects.commit_began = core_.clock().now();
   auto committed = co_await transaction.commit();
   if (!committed) co_return co_await resolve_error(effects, committed.error());

@@ -127,6 +127,8 @@ class Batch {
   // anew, because this one waited, or was overtaken by other processes; or by a later batch, and
   // this one has nothing left to do.
   Async<MayRun> announce();
+  // Its first message has ended each process that ran it: it is set aside without another run.
+  void give_up(const Announcement& found, const QueuePlace& head, std::uint64_t number);
   // `not_now`: not within kAlonePatience; the entity is looked at again (left_alone.h).
   Async<MayRun> wait_to_run_alone(const QueuePlace& head);
   bool waits_for_announcer(const QueuePlace& head, const AliveRecord& announcer);
@@ -147,6 +149,8 @@ class Batch {
   bool finish(AttemptEffects& effects);
   // After the commit, while the turn lasts.
   void follow_up(AttemptEffects& effects);
+  // Mutants only: what must wait for the commit.
+  void follow_up_too_early(AttemptEffects& effects);
   void answer(AttemptEffects& effects);
   bool may_run_callbacks();
   // The entity is one that a group takes in, as it was loaded.

@@ -34,6 +34,22 @@ Async<std::optional<AliveRecord>> living_host(Transaction& transaction, const Te
 
 }  // namespace
 
+void Batch::give_up(const Announcement& found, const QueuePlace& head, std::uint64_t number) {
+  FailedRun run;
+  if (const QueuedMessage* const first = first_message()) {
+    run.message = first->content.name;
+    run.event = first->event;
+  }
+  run.attempt = found.runs;
+  run.of = served_.message_attempts();
+  run.next = FailedRun::Next::dead_letter;
+  served_.failed(target_->id, run, ended_its_process(found.runs));
+  desk_.announced = found;
+  desk_.announced_of = number;
+  burial_ = Burial{head, ended_its_process(found.runs), found.runs, 0, Burial::Tell::no};
+  limit_ = 1;
+}
+
 Async<Batch::MayRun> Batch::announce() {
   if (SEMPER_MUTANT("server_attempts_in_memory")) co_return MayRun::yes;
   if (!served_.consumes() || entity_.segments().empty()) co_return MayRun::yes;
@@ -78,19 +94,7 @@ Async<Batch::MayRun> Batch::announce() {
   const auto fate = announcer ? Announcer::lives : Announcer::ended;
   auto next = announcement_for(found, fate, head, header.popped, batch, served_.message_attempts());
   if (!next) {
-    FailedRun run;
-    if (const QueuedMessage* const first = first_message()) {
-      run.message = first->content.name;
-      run.event = first->event;
-    }
-    run.attempt = found->runs;
-    run.of = served_.message_attempts();
-    run.next = FailedRun::Next::dead_letter;
-    served_.failed(target_->id, run, ended_its_process(found->runs));
-    desk_.announced = found;
-    desk_.announced_of = number;
-    burial_ = Burial{head, ended_its_process(found->runs), found->runs, 0, Burial::Tell::no};
-    limit_ = 1;
+    give_up(*found, head, number);
     co_return MayRun::yes;
   }
   if (next->alone && !is_alone_) {
