@@ -154,7 +154,7 @@ TEST_F(CliStore, top_shows_the_entities_with_the_longest_queues_first) {
   EXPECT_THAT(must({"top", "--count", "1"}), HasSubstr("Counter/many  3        -"));
   EXPECT_EQ(must({"top", "--count", "1"}).find('\x1b'), std::string::npos) << "not a terminal";
   refused(3, "there is no type Countr", {"top", "Countr", "--count", "1"});
-  refused(2, "--by is waiting, rate or name", {"top", "--by", "size"});
+  refused(2, "--by is waiting, rate, age or name", {"top", "--by", "size"});
   refused(2, "--interval", {"top", "--interval", "1ms"});
 }
 
@@ -164,8 +164,9 @@ TEST_F(CliStore, top_remembers_who_was_busy_a_moment_ago) {
   auto tool = start({"--json", "top", "--interval", "100ms"});
   ASSERT_TRUE(wait_until([&] { return tool.has_written("\"Counter/x\""); })) << tool.errors();
   const HostedStore host(url());  // takes what waits
-  ASSERT_TRUE(wait_until([&] { return tool.has_written("\"waiting\":0,\"processed\":1,"); }))
-      << tool.output();
+  ASSERT_TRUE(wait_until([&] {
+    return tool.has_written("\"waiting\":0,\"oldest_seconds\":null,\"processed\":1,");
+  })) << tool.output();
   tool.send_signal(SIGTERM);
   EXPECT_EQ(tool.finish(), 0) << tool.errors();
 }

@@ -71,6 +71,8 @@ const std::map<std::string, std::string> kNotDrawn = {
     {"LockedContext::random", "chance"},
     {"Map::name", "a name"},
     {"Log::name", "a name"},
+    {"List::name", "a name"},
+    {"Set::name", "a name"},
     {"Log::page_from", "Log::page is made of it"},
     {"Holding::name", "a name"},
     {"Holding::token", "a number"},

@@ -11,8 +11,10 @@
 #include "semper/server/host.h"
 #include "semper/server/inspect.h"
 #include "semper/server/ref.h"
+#include "semper/testing/faulty_backend.h"
 #include "semper/testing/simulated_run.h"
 #include "server/format/enqueue.h"
+#include "server/format/idempotency.h"
 #include "server/tally_test_support.h"
 
 namespace semper::internal {
@@ -162,6 +164,43 @@ TEST_F(Orders, a_kill_that_was_cut_off_is_carried_out_by_the_host_that_meets_it)
     const Bytes place = target.keys.order();
     const auto order = co_await store_->transact([&](Transaction& tx) { return tx.get(place); });
     EXPECT_TRUE(order && !*order);
+  });
+}
+
+// The commit that removes it is on its way while somebody sends with the key again.
+TEST_F(Orders, a_key_that_is_used_anew_while_a_killed_entity_is_removed_stays) {
+  run([this]() -> Task<void> {
+    const EntityId id{"unserved", "t"};
+    const Target target(*store_, id);
+    const Bytes row = target.keys.key("Add", "k");
+    const auto use = [&](Transaction& tx) -> Async<void> {
+      const KeyRecord record;
+      tx.set_versionstamped_value(row, record.encode(), 0);
+      co_return Status{};
+    };
+    EXPECT_TRUE(co_await store_->transact(use));
+    const auto ordered =
+        co_await store_->transact([&](Transaction& tx) { return order_kill(tx, target); });
+    EXPECT_TRUE(ordered && *ordered);
+
+    testing::StoreFaults all_are_slow;
+    all_are_slow.slow = 1;
+    const auto slow = std::make_shared<testing::FaultyBackend>(inner_, env(), all_are_slow);
+    const Store slow_store(slow, env());
+    const Target elsewhere(slow_store, id);
+    bool is_over = false;
+    const auto remove = [&]() -> Task<void> {
+      EXPECT_EQ(co_await remove_killed(elsewhere, 10), true);
+      is_over = true;
+    };
+    asio::co_spawn(co_await asio::this_coro::executor, remove(), asio::detached);
+    EXPECT_TRUE(co_await sleep_for(clock_, 1us));
+    EXPECT_FALSE(is_over);
+    EXPECT_TRUE(co_await store_->transact(use));
+    for (int i = 0; i < 100 && !is_over; ++i) EXPECT_TRUE(co_await sleep_for(clock_, 1s));
+    EXPECT_TRUE(is_over);
+    const auto left = co_await store_->transact([&](Transaction& tx) { return tx.get(row); });
+    EXPECT_TRUE(left && *left);
   });
 }
 
