@@ -132,7 +132,8 @@ Status run_clerks(Scheduler& scheduler, const Store& store, std::uint64_t seed) 
     all.add(work);
   }
   tell("done " + std::to_string(all.done) + " refused " + std::to_string(all.refused) +
-       " unknown " + std::to_string(all.unknown) + " failed " + std::to_string(all.failed));
+       " unknown " + std::to_string(all.unknown) + " failed " + std::to_string(all.failed) +
+       " repeated " + std::to_string(all.repeated) + " last " + all.last_error);
   return {};
 }
 

@@ -275,7 +275,8 @@ void Workload::judge_bank(Scheduler& scheduler, const Store& store) {
   std::uint64_t unknown = 0;
   fields >> word >> done >> word >> refused >> word >> unknown;
   EXPECT_GE(audit->sent, done) << "acknowledged transfers are missing";
-  EXPECT_LE(audit->sent, done + unknown) << "transfers took effect twice, or though they failed";
+  EXPECT_LE(audit->sent, done + unknown)
+      << "transfers took effect twice, or though they failed; clerks: " << said.substr(at);
   words_.push_back(std::to_string(audit->sent) + " transfers left and came");
 }
 

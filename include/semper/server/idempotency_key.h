@@ -23,10 +23,11 @@
 //
 // and nothing else is done. A request that was refused before it was accepted is not remembered
 // (retry, exhausted, a call that failed in the caller's own process, one that no callback can ever
-// handle), so a repeat runs. The retention begins when the message is done, and is measured by the
-// wall clocks of the hosts; a key that is not done is never forgotten. kill() forgets an entity's
-// keys, reset() does not. The key of a redriven dead letter is pending again; that of a deleted one
-// still answers with its error until its retention is over.
+// handle), so a repeat runs. That a repeat was refused says nothing about the request that it
+// repeats. The retention begins when the message is done, and is measured by the wall clocks of the
+// hosts; a key that is not done is never forgotten. kill() forgets an entity's keys, reset() does
+// not. The key of a redriven dead letter is pending again; that of a deleted one still answers with
+// its error until its retention is over.
 //
 // Durable: the key, with the message. If a call or cast never returns, send it again with its key.
 // Threads: values that borrow the text until the call or cast is made (not until it is awaited).
