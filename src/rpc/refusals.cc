@@ -45,14 +45,14 @@ std::optional<std::string> socket_path(const std::string& address) {
   return path;
 }
 
-struct Place {
+struct HostAndPort {
   std::string host;
   std::optional<std::string> port;
   bool in_brackets = false;
 };
 
-Result<Place> parse_place(const std::string& address) {
-  Place place;
+Result<HostAndPort> parse_host_and_port(const std::string& address) {
+  HostAndPort place;
   std::string rest;
   if (address.starts_with('[')) {
     const auto end = address.find(']');
@@ -115,7 +115,7 @@ int listen_once(const addrinfo& place) {
   return error;
 }
 
-std::string why_not_on_port(const Place& place) {
+std::string why_not_on_port(const HostAndPort& place) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
@@ -160,7 +160,7 @@ Status check_address(const std::string& address, AddressUse use) {
                          "has a scheme that gRPC does not know; write HOST:PORT, and say "
                          "in the credentials whether it is TLS"));
   }
-  SEMPER_TRY(const auto place, parse_place(address));
+  SEMPER_TRY(const auto place, parse_host_and_port(address));
   if (!place.port) {
     // To gRPC it is 443 behind a name, and 0 behind the number of a machine.
     const bool is_number =
@@ -206,7 +206,7 @@ Status check_socket_is_free(const std::string& address) {
 std::string why_not_listen(const std::string& address) {
   if (const auto path = socket_path(address)) return why_not_on_socket(*path);
   if (is_target(address)) return "";
-  const auto place = parse_place(address);
+  const auto place = parse_host_and_port(address);
   return place ? why_not_on_port(*place) : place.error().message();
 }
 
