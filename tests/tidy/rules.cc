@@ -271,6 +271,24 @@ Findings climbing_includes(const File& file) {
   return findings;
 }
 
+std::vector<std::string> hidden_types(const File& source) {
+  static const std::regex around(R"(^namespace ([\w:]+) \{)");
+  static const std::regex type(R"(^(struct|class|enum class|enum) (\w+)( final)?( :.*)? ?\{)");
+  std::vector<std::string> types;
+  std::string space;
+  bool is_hidden = false;
+  std::smatch match;
+  for (const std::string& line : source.lines) {
+    if (std::regex_search(line, match, around)) space = match[1];
+    if (line == "namespace {") is_hidden = true;
+    if (line == "}  // namespace") is_hidden = false;
+    if (is_hidden && std::regex_search(line, match, type)) {
+      types.push_back(space + "::" + match[2].str());
+    }
+  }
+  return types;
+}
+
 std::vector<std::string> included_names(const File& file) {
   std::vector<std::string> names;
   for (const std::string& line : file.lines) {

@@ -60,6 +60,9 @@ Findings long_functions(const File& source);
 // An include that climbs out of its folder ("../a.h") instead of beginning at a root.
 Findings climbing_includes(const File& file);
 
+// The types that a source keeps to itself, with the namespace around them.
+std::vector<std::string> hidden_types(const File& source);
+
 // What is included, by the last part of its path.
 std::vector<std::string> included_names(const File& file);
 

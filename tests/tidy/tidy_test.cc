@@ -163,6 +163,22 @@ TEST_F(TidyTest, no_include_climbs_out_of_its_folder) {
   hold("climbing_includes", is_source, climbing_includes);
 }
 
+// The sanitizers' build compiles the sources of a room several at once.
+TEST_F(TidyTest, no_two_sources_of_a_room_hide_types_of_one_name) {
+  std::map<std::string, std::string> first;
+  for (const auto& [path, file] : files_) {
+    const bool is_of_a_room = path.starts_with("src/") || path.starts_with("backends/");
+    if (!is_of_a_room || !path.ends_with(".cc")) continue;
+    const bool is_test = path.find("_test.cc") != std::string::npos;
+    const std::string room = path.substr(0, path.find('/', path.find('/') + 1));
+    for (const std::string& type : hidden_types(file)) {
+      const auto [found, is_new] = first.emplace(room + (is_test ? " tests " : " ") + type, path);
+      EXPECT_TRUE(is_new) << type << " is in " << found->second << " and in " << path;
+    }
+  }
+  EXPECT_GT(first.size(), 200u);
+}
+
 TEST_F(TidyTest, every_header_is_included_by_somebody) {
   std::set<std::string> included;
   for (const auto& [path, file] : files_) {
@@ -359,6 +375,13 @@ TEST(TidyRules, a_long_function_is_found) {
   EXPECT_THAT(found("namespace a {", 200), IsEmpty());
   EXPECT_THAT(found("struct A {", 200), IsEmpty());
   EXPECT_THAT(found("const A kAll[] = {", 200), IsEmpty());
+}
+
+TEST(TidyRules, types_that_a_source_hides_are_found) {
+  const auto text =
+      "namespace a::b {\nstruct Seen {\n}\nnamespace {\nstruct C {\nclass D final : E {\n"
+      "enum class F : int { x };\nstruct G;\n}  // namespace\nclass Seen2 {\n";
+  EXPECT_THAT(hidden_types(file_of("a.cc", text)), ElementsAre("a::b::C", "a::b::D", "a::b::F"));
 }
 
 TEST(TidyRules, an_include_that_climbs_is_found) {
