@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "durable/tcp_race.h"
 #include "semper/base/assert.h"
 #include "semper/durable/system_errors.h"
 #include "semper/env/blocking.h"
@@ -119,33 +120,6 @@ Async<std::vector<tcp::endpoint>> addresses_of(const TcpOptions& options) {
   if (!code) co_return std::vector<tcp::endpoint>(1, tcp::endpoint(address, options.port));
   auto ask = [&options] { return look_up(options); };
   co_return co_await run_blocking(std::move(ask));
-}
-
-// Programs that are executed meanwhile do not inherit it, as Asio's own would be: the other side
-// would not hear of the end.
-Async<tcp::socket> connect_to(tcp::endpoint address, std::string place) {
-  const Executor executor = co_await asio::this_coro::executor;
-  const auto protocol = address.protocol();
-  const std::string what = place + ": connecting";
-  std::error_code code;
-  std::optional<tcp::socket> socket;
-  try {
-    socket.emplace(executor);  // the first one on a loop opens descriptors
-  } catch (const std::system_error& thrown) {
-    code = thrown.code();
-  }
-  if (code) co_return fail(error_from_system(code, what));
-  const int descriptor =
-      ::socket(protocol.family(), protocol.type() | SOCK_CLOEXEC, protocol.protocol());
-  if (descriptor < 0) co_return fail(error_from_errno(errno, what));
-  socket->assign(protocol, descriptor, code);
-  if (code) {
-    ::close(descriptor);
-    co_return fail(error_from_system(code, what));
-  }
-  co_await socket->async_connect(address, into(code));
-  if (code) co_return fail(error_from_system(code, what));
-  co_return std::move(*socket);
 }
 
 }  // namespace
@@ -386,12 +360,9 @@ bool TcpConnection::is_broken() const {
 
 Async<TcpConnection> connect_tcp(TcpOptions options) {
   const std::string place = place_of(options);
-  SEMPER_CO_TRY(const auto addresses, co_await addresses_of(options));
-  Result<tcp::socket> socket = fail(ErrorKind::io, place + ": its name has no address");
-  for (const auto& address : addresses) {
-    socket = co_await connect_to(address, place);
-    if (socket || socket.error().kind() == ErrorKind::cancelled) break;
-  }
+  SEMPER_CO_TRY(auto addresses, co_await addresses_of(options));
+  if (addresses.empty()) co_return fail(ErrorKind::io, place + ": its name has no address");
+  auto socket = co_await internal::connect_to_first(std::move(addresses), place + ": connecting");
   if (!socket) co_return fail(socket.error());
   set_options(socket->native_handle(), options);
   TcpConnection made(std::move(*socket), options);

@@ -50,7 +50,7 @@ struct TcpOptions {
   std::string host;  // a name, which is resolved anew at each attempt, or an address
   std::uint16_t port = 0;
   // Covers name resolution, all addresses, and `login`; becomes attempt_deadline if that is not
-  // set.
+  // set. If an address of the name does not answer within 250 ms, the next one is tried alongside.
   Duration connect_timeout = std::chrono::seconds(10);
   // After this long without traffic, the peer is probed, three times in the same time again.
   // Default 30 s; kForever: never.
