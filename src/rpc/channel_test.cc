@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "rpc/addresses.h"
 #include "rpc/grpc_support.h"
 #include "rpc/tls_test_support.h"
 #include "semper/env/scheduler.h"
@@ -216,6 +217,35 @@ TEST_F(RpcReasons, a_peer_that_never_answers_costs_the_connect_deadline) {
         << error.to_string();
     EXPECT_TRUE(says(error, mute.address())) << error.message();
   }
+}
+
+TEST_F(RpcReasons, a_first_address_that_never_answers_leaves_the_others_their_time) {
+  const MuteListener mute;
+  ServerOptions serving;
+  serving.executor = scheduler.executor();
+  serving.address = "127.0.0.1:0";
+  auto server = Server::start(Methods(), serving);
+  ASSERT_TRUE(server) << server.error().to_string();
+  ChannelOptions options;
+  options.address = "ipv4:" + mute.address() + ",127.0.0.1:" + std::to_string(server->port());
+  options.connect_deadline = 2s;
+  const auto channel = scheduler.block_on(connect(options));
+  EXPECT_TRUE(channel) << channel.error().to_string();
+}
+
+TEST(RpcAddresses, of_a_name_are_counted_and_anything_else_is_one) {
+  Scheduler scheduler;
+  const auto count = [&](const std::string& address) {
+    return scheduler.block_on(count_addresses(address, 60s));
+  };
+  for (const char* one : {"127.0.0.1:1", "[::1]:1", "127.0.0.1", "unix:/tmp/x", "xds:///localhost",
+                          "no name:1", "dns:///127.0.0.1:1", "dns:", "", ":", "a:b:c"}) {
+    EXPECT_EQ(count(one), 1u) << one;
+  }
+  EXPECT_EQ(count("ipv4:1.2.3.4:5,1.2.3.5:5,1.2.3.6:5"), 3u);
+  EXPECT_GE(count("localhost:1"), 1u);
+  EXPECT_EQ(count("dns:///localhost:1"), count("localhost:1"));
+  EXPECT_EQ(count("dns://127.0.0.1/localhost:1"), count("localhost"));
 }
 
 TEST_F(RpcReasons, a_server_is_reached_on_ipv6_and_on_a_socket_of_this_machine) {

@@ -6,6 +6,7 @@
 #include <climits>
 #include <thread>
 
+#include "rpc/addresses.h"
 #include "rpc/grpc_support.h"
 #include "rpc/http_proxy.h"
 #include "rpc/refusals.h"
@@ -26,6 +27,9 @@ constexpr Duration kWatchSlice = std::chrono::seconds(1);
 constexpr int kBackoffMilliseconds = 100;
 // How long to ask gRPC why a connection failed: it knows at once, or is trying anew.
 constexpr Duration kReasonPatience = std::chrono::milliseconds(100);
+
+// How long to wait for the number of a name's addresses: gRPC looks the name up anyway.
+constexpr Duration kLookupPatience = std::chrono::milliseconds(500);
 
 // gRPC tells of changes of state through a completion queue only. One thread takes them for the
 // whole process; it is never joined, because channels may be used until the process ends.
@@ -151,6 +155,14 @@ std::string way_to(const ChannelOptions& options, const std::string& address) {
   return "; the proxy " + proxy->url + ", which " + proxy->variable + " names, was not used";
 }
 
+Task<std::size_t> count_addresses_of(const ChannelOptions& options, std::string address) {
+  const bool asks_proxy = options.http_proxy == ChannelOptions::HttpProxy::of_environment &&
+                          environment_proxy(address).has_value();
+  if (asks_proxy || SEMPER_MUTANT("rpc_first_address_takes_all_the_time")) co_return 1;
+  const Duration patience = std::min(kLookupPatience, options.connect_deadline / 4);
+  co_return co_await count_addresses(std::move(address), patience);
+}
+
 Async<void> until_ready(std::shared_ptr<grpc::Channel> channel, std::string address,
                         Credentials::Kind kind, Duration within) {
   const auto started = system_clock().now();
@@ -201,7 +213,8 @@ Async<Channel> connect_at_pace(std::shared_ptr<const ChannelOptions> given,
   impl->address = address;
   const Duration every = std::max(options.keepalive, Duration(pace->shortest.load()));
   impl->pings = std::make_shared<const Pings>(Pings{address, every, std::move(pace)});
-  const auto arguments = channel_arguments(options, address, every);
+  const std::size_t addresses = co_await count_addresses_of(options, address);
+  const auto arguments = channel_arguments(options, address, every, addresses);
   impl->channel = grpc::CreateCustomChannel(address, credentials, arguments);
   const auto ready =
       co_await until_ready(impl->channel, address, renewed->kind, options.connect_deadline);
@@ -215,10 +228,12 @@ Async<Channel> connect_at_pace(std::shared_ptr<const ChannelOptions> given,
 }  // namespace
 
 grpc::ChannelArguments channel_arguments(const ChannelOptions& options, const std::string& address,
-                                         Duration keepalive) {
+                                         Duration keepalive, std::size_t addresses) {
   grpc::ChannelArguments arguments;
+  // gRPC tries one address after the other: one that never answers leaves the others their share.
+  const Duration share = options.connect_deadline / static_cast<Duration::rep>(addresses);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kBackoffMilliseconds);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, milliseconds(options.connect_deadline));
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, milliseconds(share));
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kBackoffMilliseconds);
   // Otherwise a new channel finds the connection, and the pause, of an old one to the same address.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);

@@ -44,9 +44,10 @@ struct Channel::Impl {
 // our pings. Then the next connection pings half as often, as gRPC has it in its own channels.
 void learn_from(const Pings& pings, const grpc::Status& status);
 
-// Of a channel that goes to `address`; in one function so that a test can see them.
+// Of a channel that goes to `address`, which stands for so many; in one function so that a test can
+// see them.
 grpc::ChannelArguments channel_arguments(const ChannelOptions& options, const std::string& address,
-                                         Duration keepalive);
+                                         Duration keepalive, std::size_t addresses = 1);
 
 class ChannelAccess {
  public:

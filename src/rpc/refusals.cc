@@ -29,12 +29,16 @@ Error unusable(const std::string& address, const std::string& why) {
   return Error(ErrorKind::invalid_argument, "the address \"" + to_printable(address) + "\" " + why);
 }
 
+}  // namespace
+
 bool is_target(const std::string& address) {
   const auto colon = address.find(':');
   return colon != std::string::npos &&
          std::find(kSchemes.begin(), kSchemes.end(), std::string_view(address).substr(0, colon)) !=
              kSchemes.end();
 }
+
+namespace {
 
 // The file of a `unix:` address; nothing: it is none.
 std::optional<std::string> socket_path(const std::string& address) {
@@ -45,11 +49,7 @@ std::optional<std::string> socket_path(const std::string& address) {
   return path;
 }
 
-struct HostAndPort {
-  std::string host;
-  std::optional<std::string> port;
-  bool in_brackets = false;
-};
+}  // namespace
 
 Result<HostAndPort> parse_host_and_port(const std::string& address) {
   HostAndPort place;
@@ -80,6 +80,8 @@ Result<HostAndPort> parse_host_and_port(const std::string& address) {
   place.port = rest.substr(1);
   return place;
 }
+
+namespace {
 
 bool is_port(const std::string& text) {
   constexpr std::size_t kDigits = 5;

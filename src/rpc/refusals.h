@@ -2,6 +2,7 @@
 // does something else than it was asked to.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "semper/base/result.h"
@@ -9,6 +10,16 @@
 namespace semper::rpc {
 
 enum class AddressUse { connect, listen };
+
+struct HostAndPort {
+  std::string host;
+  std::optional<std::string> port;
+  bool in_brackets = false;
+};
+Result<HostAndPort> parse_host_and_port(const std::string& address);
+
+// It begins with a scheme that gRPC knows.
+bool is_target(const std::string& address);
 
 // Error invalid_argument: gRPC would take something else for it (port 99999 is 34463 to it, and no
 // port is 443), or nothing at all.

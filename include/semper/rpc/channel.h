@@ -76,7 +76,8 @@ struct ChannelOptions {
   // Called on every attempt, in place of `credentials`: for certificates that are renewed on disk
   // while the program runs. If it fails, the attempt fails. Default: none.
   std::function<Result<Credentials>()> renew_credentials = nullptr;
-  // How long one attempt may take until the channel is ready. Default 10 s.
+  // How long one attempt may take until the channel is ready. Default 10 s. The addresses of a name
+  // share it equally: one that never answers leaves the others their time.
   Duration connect_deadline = std::chrono::seconds(10);
   // The time without traffic after which to ping, and the longest wait for the answer. Default 5.5
   // minutes and 20 s; kForever for the first: no pings. Stock servers disconnect a client that
