@@ -27,20 +27,22 @@ Async<std::shared_ptr<Backend>> open_with_faults(std::string url, Env env) {
                                                                           .watch_spurious = 0.1});
 }
 
-const std::size_t with_threads =
-    testing::register_store_conformance({.name = "memory", .url = url_of, .open = open});
+const std::size_t with_threads = testing::register_store_conformance(
+    {.name = "memory", .url = url_of, .open = open, .links = testing::Links::some});
 
 const std::size_t simulated =
     testing::register_store_conformance({.name = "memory_simulated",
                                          .url = url_of,
                                          .open = open,
-                                         .time = testing::ConformanceTime::simulated});
+                                         .time = testing::ConformanceTime::simulated,
+                                         .links = testing::Links::some});
 
 const std::size_t with_faults =
     testing::register_store_conformance({.name = "memory_with_faults",
                                          .url = url_of,
                                          .open = open_with_faults,
                                          .time = testing::ConformanceTime::simulated,
+                                         .links = testing::Links::some,
                                          .attempts = 200});
 
 }  // namespace

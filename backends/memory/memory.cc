@@ -12,6 +12,7 @@
 #include "backends/memory/memory_engine.h"
 #include "semper/base/internal/mutant.h"
 #include "semper/env/fork.h"
+#include "semper/store/neighbours.h"
 #include "semper/store/recent_changes.h"
 
 namespace semper {
@@ -77,12 +78,18 @@ class MemoryWatch final : public Watch {
 };
 
 // One handle on an engine.
-class MemoryBackend final : public Backend, public RecentChanges {
+class MemoryBackend final : public Backend, public RecentChanges, public Neighbours {
  public:
   MemoryBackend(std::shared_ptr<MemoryEngine> engine, std::string url, Limits limits, Env env)
-      : engine_(std::move(engine)), url_(std::move(url)), limits_(limits), env_(env) {}
+      : engine_(std::move(engine)),
+        url_(std::move(url)),
+        limits_(limits),
+        env_(env),
+        member_(engine_->neighbours().join()) {}
   ~MemoryBackend() override {
-    if (!fork_.is_foreign()) engine_->close_watches(this);
+    if (fork_.is_foreign()) return;
+    engine_->close_watches(this);
+    engine_->neighbours().leave(member_);
   }
 
   const Limits& limits() const override { return limits_; }
@@ -143,7 +150,21 @@ class MemoryBackend final : public Backend, public RecentChanges {
     SEMPER_CO_TRY_STATUS(fork_.check(kWhat));
     closed_.store(true);
     engine_->close_watches(this);
+    engine_->neighbours().leave(member_);
     co_return Status{};
+  }
+
+  Result<std::unique_ptr<Listening>> listen(std::string topic, Accept accept) override {
+    SEMPER_TRY_STATUS(check_open());
+    return engine_->neighbours().listen(member_, std::move(topic), std::move(accept));
+  }
+  bool has_listener(std::string_view topic) const override {
+    return check_open().has_value() && engine_->neighbours().has_listener(member_, topic);
+  }
+  Result<std::shared_ptr<NeighbourLink>> connect(
+      std::string topic, std::shared_ptr<NeighbourReceiver> receiver) override {
+    SEMPER_TRY_STATUS(check_open());
+    return engine_->neighbours().connect(member_, topic, std::move(receiver));
   }
 
  private:
@@ -157,6 +178,7 @@ class MemoryBackend final : public Backend, public RecentChanges {
   const std::string url_;
   const Limits limits_;
   const Env env_;
+  const memory::MemoryNeighbours::Member member_;
   const ForkGuard fork_{};
   std::atomic<bool> closed_{false};
 };

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/memory/memory_neighbours.h"
 #include "backends/memory/versioned_map.h"
 #include "semper/env/one_shot.h"
 #include "semper/store/backend.h"
@@ -63,6 +64,8 @@ class MemoryEngine {
   Result<std::string> check() const;
   std::vector<std::pair<std::string, std::int64_t>> statistics() const;
 
+  MemoryNeighbours& neighbours() const { return *neighbours_; }
+
  private:
   using Watches = std::multimap<Bytes, Watching, std::less<>>;
 
@@ -71,6 +74,7 @@ class MemoryEngine {
   Version horizon();
   std::vector<OneShot<WatchEnd>> take_watches(const std::vector<Bytes>& keys);
 
+  const std::shared_ptr<MemoryNeighbours> neighbours_ = std::make_shared<MemoryNeighbours>();
   mutable std::mutex mutex_;
   VersionedMap map_;
   std::list<Pin> pins_;  // oldest first

@@ -2,13 +2,16 @@
 // clang-format off
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "semper/open_store.h"
 #include "semper/store/big_integer.h"
 #include "semper/store/directory.h"
 #include "semper/store/keys.h"
 #include "semper/store/limits.h"
+#include "semper/store/neighbours.h"
 #include "semper/store/store.h"
 #include "semper/store/subspace.h"
 #include "semper/store/too_old.h"
@@ -137,3 +140,23 @@ void stamps() {
   first.to_string();                                       // "000000000000000c-0000-0007"
   auto to_fill = semper::Versionstamp::incomplete(7);      // the store fills it at commit
 }
+
+namespace neighbours {
+using namespace semper;
+struct MyAnswers : NeighbourReceiver {
+  void on_message(Bytes message) override;
+  void on_end(const Error& why) override;
+};
+struct MyReceiver final : MyAnswers {
+  explicit MyReceiver(std::shared_ptr<NeighbourLink> link) : link_(std::move(link)) {}
+  std::shared_ptr<NeighbourLink> link_;
+};
+void talk(Neighbours& neighbours) {
+  auto heard = neighbours.listen("greetings", [](std::shared_ptr<NeighbourLink> link) {
+    return std::make_shared<MyReceiver>(std::move(link));
+  });
+  // In another process:
+  auto link = neighbours.connect("greetings", std::make_shared<MyAnswers>());
+  auto said = (*link)->send("hello");
+}
+}  // namespace neighbours

@@ -15,6 +15,7 @@
 #include "semper/open_store.h"
 #include "semper/server/host.h"
 #include "semper/server/ref.h"
+#include "semper/store/internal/passed_neighbours.h"
 #include "semper/store/recent_changes.h"
 #include "semper/testing/faulty_backend.h"
 #include "semper/testing/simulated_clock.h"
@@ -24,7 +25,9 @@ namespace semper::testing {
 using namespace std::chrono_literals;
 
 // Commits wait until they are let through.
-class GatedBackend final : public Backend, public RecentChanges {
+class GatedBackend final : public Backend,
+                           public RecentChanges,
+                           public semper::internal::PassedNeighbours {
  public:
   explicit GatedBackend(std::shared_ptr<Backend> inner) : inner_(std::move(inner)) {}
   const Limits& limits() const override { return inner_->limits(); }
@@ -69,6 +72,8 @@ class GatedBackend final : public Backend, public RecentChanges {
   }
 
  private:
+  Neighbours* inner_neighbours() const override { return dynamic_cast<Neighbours*>(inner_.get()); }
+
   std::shared_ptr<Backend> inner_;
 };
 

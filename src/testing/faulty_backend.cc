@@ -4,16 +4,38 @@
 #include <atomic>
 #include <optional>
 
+#include "testing/faulty_neighbours.h"
+
 namespace semper::testing {
 
 // Lives on in late commits and in snapshots and watches that are still held.
-struct FaultyBackend::Shared {
+struct FaultyBackend::Shared final : internal::LinkDice {
   Shared(std::shared_ptr<Backend> inner, Env with, StoreFaults wanted)
       : backend(std::move(inner)), env(with), faults(wanted) {}
 
   StoreFaults current() const {
     std::lock_guard lock(mutex);
     return faults;
+  }
+
+  bool strikes(internal::LinkFault fault) override {
+    std::lock_guard lock(mutex);
+    switch (fault) {
+      case internal::LinkFault::refused:
+        return strikes_locked(faults.link_refused, "link_refused");
+      case internal::LinkFault::cut:
+        return strikes_locked(faults.link_cut, "link_cut");
+      case internal::LinkFault::late:
+        return strikes_locked(faults.link_late, "link_late");
+      case internal::LinkFault::silent:
+        return strikes_locked(faults.link_silent, "link_silent");
+    }
+    return false;
+  }
+  Duration lateness() override { return draw(current().link_late_by); }
+  bool coin() override {
+    std::lock_guard lock(mutex);
+    return env.random->chance(0.5);
   }
 
   // True with the probability; counts it under the name.
@@ -80,6 +102,11 @@ struct FaultyBackend::Shared {
   std::size_t on_their_way = 0;
   Executor network;
   std::atomic<bool> closed = false;
+};
+
+class FaultyBackend::Links final : public internal::FaultyNeighbours {
+ public:
+  using FaultyNeighbours::FaultyNeighbours;
 };
 
 namespace {
@@ -152,8 +179,34 @@ tl::unexpected<Error> lost_answer() {
 }  // namespace
 
 FaultyBackend::FaultyBackend(std::shared_ptr<Backend> backend, Env env, StoreFaults faults)
-    : shared_(std::make_shared<Shared>(std::move(backend), env, faults)) {}
-FaultyBackend::~FaultyBackend() = default;
+    : shared_(std::make_shared<Shared>(std::move(backend), env, faults)),
+      links_(std::make_shared<Links>(dynamic_cast<Neighbours*>(shared_->backend.get()), *env.clock,
+                                     shared_)) {}
+FaultyBackend::~FaultyBackend() {
+  links_->end(internal::FaultyNeighbours::Told::its_end);
+}
+
+void FaultyBackend::set_paused(bool is_paused) {
+  links_->set_paused(is_paused);
+}
+
+void FaultyBackend::kill() {
+  links_->end(internal::FaultyNeighbours::Told::nothing);
+}
+
+Result<std::unique_ptr<Neighbours::Listening>> FaultyBackend::listen(std::string topic,
+                                                                     Accept accept) {
+  return links_->listen(std::move(topic), std::move(accept));
+}
+
+bool FaultyBackend::has_listener(std::string_view topic) const {
+  return links_->has_listener(topic);
+}
+
+Result<std::shared_ptr<NeighbourLink>> FaultyBackend::connect(
+    std::string topic, std::shared_ptr<NeighbourReceiver> receiver) {
+  return links_->connect(std::move(topic), std::move(receiver));
+}
 
 void FaultyBackend::set_faults(StoreFaults faults) {
   std::lock_guard lock(shared_->mutex);
@@ -275,6 +328,7 @@ std::vector<std::pair<std::string, std::int64_t>> FaultyBackend::statistics() co
 
 Async<void> FaultyBackend::close() {
   shared_->closed = true;
+  links_->end(internal::FaultyNeighbours::Told::its_end);
   co_return co_await shared_->backend->close();
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "semper/store/backend.h"
+#include "semper/store/internal/passed_neighbours.h"
 #include "semper/store/recent_changes.h"
 
 namespace semper::simulation {
@@ -19,7 +20,7 @@ struct Lies {
   double twice = 0;  // a commit is applied once more, whatever has changed
 };
 
-class LyingBackend final : public Backend, public RecentChanges {
+class LyingBackend final : public Backend, public RecentChanges, public internal::PassedNeighbours {
  public:
   LyingBackend(std::shared_ptr<Backend> backend, Env env, Lies lies)
       : backend_(std::move(backend)), env_(env), lies_(lies) {}
@@ -49,6 +50,10 @@ class LyingBackend final : public Backend, public RecentChanges {
   Async<void> close() override { return backend_->close(); }
 
  private:
+  Neighbours* inner_neighbours() const override {
+    return dynamic_cast<Neighbours*>(backend_.get());
+  }
+
   const std::shared_ptr<Backend> backend_;
   const Env env_;
   Lies lies_;

@@ -78,6 +78,7 @@ void Process::crash() {
   note("is killed");
   state_ = State::down;
   is_stopping_ = false;
+  if (faults_) faults_->kill();
   for (std::size_t i = 0; i < loops_.size(); ++i) {
     if (i > 0 && loops_[i]->exists()) options_.on_loop_lost(*this, i);
     loops_[i]->destroy();
@@ -129,6 +130,7 @@ void Process::pause() {
   if (state_ == State::down || is_paused_) return;
   note("stands still");
   is_paused_ = true;
+  if (faults_) faults_->set_paused(true);
   for (auto* loop : loops_) loop->set_stalled(true);
 }
 
@@ -136,6 +138,7 @@ void Process::resume() {
   if (!is_paused_) return;
   is_paused_ = false;
   for (auto* loop : loops_) loop->set_stalled(false);
+  if (faults_) faults_->set_paused(false);
   note("goes on");
 }
 

@@ -1,8 +1,9 @@
 // Process: one simulated process: its loops, its handle on the store, its calendar, perhaps a host.
 //
-// Nothing but the store connects it to the others. It can be killed as by SIGKILL, stopped and
-// resumed as by SIGSTOP and SIGCONT, cut off from the store, and lose a loop of its callers while
-// its host goes on. The first loop is its host's; callers live on the others.
+// Nothing but the store, and the links of its Neighbours, connects it to the others. It can be
+// killed as by SIGKILL, stopped and resumed as by SIGSTOP and SIGCONT, cut off from the store, and
+// lose a loop of its callers while its host goes on. The first loop is its host's; callers live on
+// the others.
 #pragma once
 
 #include <functional>

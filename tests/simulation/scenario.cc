@@ -16,15 +16,18 @@ using Kind = Disturbance::Kind;
 
 class Drawing {
  public:
-  Drawing(const Plan& plan, std::uint64_t seed) : plan_(plan), random_(seed ^ 0x5eed5eed5eed5eed) {}
+  Drawing(const Plan& plan, std::uint64_t seed)
+      : plan_(plan), random_(seed ^ 0x5eed5eed5eed5eed), of_links_(seed ^ 0x11c511c511c511c5) {}
 
   void draw_values(Scenario& scenario) {
     for (const auto& [key, span] : plan_.spans) {
       // As many draws whatever the plan says, so that two plans differ only where they say so.
-      const bool is_off = random_.chance(span.off);
-      double value = span.low + random_.unit() * (span.high - span.low);
+      // Those of links came last; what seeds draw besides them is what they have drawn before.
+      auto& random = key.starts_with("link.") ? of_links_ : random_;
+      const bool is_off = random.chance(span.off);
+      double value = span.low + random.unit() * (span.high - span.low);
       if (unit_of(key) == Unit::number) {
-        value = std::floor(span.low + random_.unit() * (span.high - span.low + 1));
+        value = std::floor(span.low + random.unit() * (span.high - span.low + 1));
         value = std::min(value, span.high);
       }
       scenario.values[key] = is_off ? 0 : value;
@@ -82,6 +85,7 @@ class Drawing {
 
   const Plan& plan_;
   SeededRandom random_;
+  SeededRandom of_links_;
 };
 
 }  // namespace
@@ -101,6 +105,11 @@ testing::StoreFaults Scenario::store_faults() const {
   faults.watch_late = rate("store.watch_late");
   faults.watch_late_by = time("store.watch_late_by");
   faults.watch_spurious = rate("store.watch_spurious");
+  faults.link_refused = rate("link.refused");
+  faults.link_cut = rate("link.cut");
+  faults.link_late = rate("link.late");
+  faults.link_late_by = time("link.late_by");
+  faults.link_silent = rate("link.silent");
   return faults;
 }
 

@@ -6,18 +6,19 @@
 // Nothing here is durable, and a message that was accepted may never arrive. find_neighbours()
 // finds a Backend that also implements this; on others there is nobody to talk to.
 //
-//     auto heard = neighbours->listen(topic, [&](std::shared_ptr<NeighbourLink> link) {
-//       return std::make_shared<MyReceiver>(std::move(link));
-//     });
-//     ...in another process:
-//     auto link = neighbours->connect(topic, std::make_shared<MyAnswers>());
-//     (*link)->send("hello");
+//   auto heard = neighbours.listen("greetings", [](std::shared_ptr<NeighbourLink> link) {
+//     return std::make_shared<MyReceiver>(std::move(link));
+//   });
+//   // In another process:
+//   auto link = neighbours.connect("greetings", std::make_shared<MyAnswers>());
+//   auto said = (*link)->send("hello");
 //
 // Who is a neighbour: whoever may write the store's files. Others can neither listen nor connect,
 // nor read what is said. Processes that cannot reach each other, as in containers with networks of
 // their own, are nobody to each other.
 //
-// Bounds: kNeighbourMessageBytes, kNeighbourBufferBytes, kNeighbourLinks, kNeighbourTopics.
+// Bounds: kNeighbourMessageBytes, kNeighbourBufferBytes, kNeighbourLinks, kNeighbourTopics,
+// kNeighbourTopicBytes.
 // Threads: every member may be called from any thread.
 #pragma once
 
@@ -40,6 +41,8 @@ inline constexpr std::size_t kNeighbourBufferBytes = 64u << 20;
 // Of one open store.
 inline constexpr std::size_t kNeighbourLinks = 256;
 inline constexpr std::size_t kNeighbourTopics = 64;
+// Of a topic's name; a longer one is an invalid_argument.
+inline constexpr std::size_t kNeighbourTopicBytes = 255;
 
 // One end of a link between two processes.
 class NeighbourLink {
@@ -75,7 +78,8 @@ class Neighbours {
   // Who takes a link, or null: it is refused.
   using Accept =
       std::function<std::shared_ptr<NeighbourReceiver>(std::shared_ptr<NeighbourLink> link)>;
-  // Ends with its destructor: no further call of `accept` has begun then. Its links stay.
+  // Ends with its destructor, which waits for a call of `accept` that runs on another thread: none
+  // comes after it. Its links stay.
   class Listening {
    public:
     virtual ~Listening() = default;

@@ -19,10 +19,12 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "semper/store/backend.h"
+#include "semper/store/neighbours.h"
 #include "semper/store/recent_changes.h"
 
 namespace semper::testing {
@@ -52,6 +54,16 @@ struct StoreFaults {
   Duration watch_late_by = std::chrono::milliseconds(50);
   // A wait on a watch returns within watch_late_by without any change.
   double watch_spurious = 0;
+  // A link to another process: connect() or send() return `retry`;
+  double link_refused = 0;
+  // ... it ends at a message, which may still arrive;
+  double link_cut = 0;
+  // ... a message comes up to link_late_by later, and all that follows not before it;
+  double link_late = 0;
+  Duration link_late_by = std::chrono::milliseconds(50);
+  // ... nothing is delivered any more, either way, and nobody is told; not even the other process
+  // when this end is closed.
+  double link_silent = 0;
 };
 
 enum class CommitFault : std::uint8_t {
@@ -62,7 +74,7 @@ enum class CommitFault : std::uint8_t {
   unknown_late,
 };
 
-class FaultyBackend final : public Backend, public RecentChanges {
+class FaultyBackend final : public Backend, public RecentChanges, public Neighbours {
  public:
   FaultyBackend(std::shared_ptr<Backend> backend, Env env, StoreFaults faults = {});
   ~FaultyBackend() override;
@@ -78,6 +90,11 @@ class FaultyBackend final : public Backend, public RecentChanges {
   // Where late commits travel: they then arrive even if their sender's loop is gone. By default
   // they are lost with that loop. The executor must outlive them.
   void set_network(Executor network);
+
+  // The links of a process that is stopped, as by SIGSTOP: what comes waits until it goes on.
+  void set_paused(bool is_paused);
+  // The links of a process that is killed, as by SIGKILL: they end, and nothing here is told.
+  void kill();
 
   // How many faults of each kind have happened: a test that saw none has tested none.
   std::map<std::string, std::uint64_t> happened() const;
@@ -98,12 +115,19 @@ class FaultyBackend final : public Backend, public RecentChanges {
   // What the backend inside knows, where it does.
   std::optional<Version> newest_known() const override;
   bool is_known_unchanged(BytesView key, Version since) const override;
+  // Where the backend inside has none, nobody listens.
+  Result<std::unique_ptr<Listening>> listen(std::string topic, Accept accept) override;
+  bool has_listener(std::string_view topic) const override;
+  Result<std::shared_ptr<NeighbourLink>> connect(
+      std::string topic, std::shared_ptr<NeighbourReceiver> receiver) override;
   // Late commits are not waited for; they find the store closed and are never applied.
   Async<void> close() override;
 
  private:
   struct Shared;
   std::shared_ptr<Shared> shared_;
+  class Links;
+  std::shared_ptr<Links> links_;
 };
 
 }  // namespace semper::testing

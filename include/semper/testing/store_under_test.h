@@ -38,6 +38,10 @@ enum class Processes : std::uint8_t { one, several };
 // `persistent`.
 enum class Lifetime : std::uint8_t { while_open, persistent };
 
+// Whether its backend implements Neighbours (semper/store/neighbours.h). Cases about links between
+// open stores exist only for `some`.
+enum class Links : std::uint8_t { none, some };
+
 struct StoreUnderTest {
   // The first part of the names of its cases: letters, digits and underscores.
   std::string name;
@@ -48,6 +52,7 @@ struct StoreUnderTest {
   ConformanceTime time = ConformanceTime::real;
   Processes processes = Processes::one;
   Lifetime lifetime = Lifetime::while_open;
+  Links links = Links::none;
   // How often a case is run because a commit got a conflict without a cause. 1 if every conflict
   // has a cause; more for an engine that may refuse a commit without cause.
   int attempts = 1;

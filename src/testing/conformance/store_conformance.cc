@@ -59,6 +59,7 @@ class ChildTest : public ::testing::Test {
 bool is_for(const StoreUnderTest& store, CaseNeeds needs) {
   if (needs == CaseNeeds::processes) return store.processes == Processes::several;
   if (needs == CaseNeeds::persistence) return store.lifetime == Lifetime::persistent;
+  if (needs == CaseNeeds::links) return store.links == Links::some;
   return true;
 }
 
@@ -73,9 +74,10 @@ std::size_t register_store_conformance(StoreUnderTest description) {
     return 1;
   }
   std::size_t count = 0;
-  for (const auto cases : {isolation_cases(), conflict_range_cases(), write_cases(),
-                           versionstamp_cases(), range_cases(), limit_cases(), watch_cases(),
-                           transact_cases(), workload_cases(), history_cases(), process_cases()}) {
+  for (const auto cases :
+       {isolation_cases(), conflict_range_cases(), write_cases(), versionstamp_cases(),
+        range_cases(), limit_cases(), watch_cases(), transact_cases(), workload_cases(),
+        history_cases(), process_cases(), neighbour_cases()}) {
     for (const auto& tested : cases) {
       if (!is_for(*store, tested.needs)) continue;
       ::testing::RegisterTest(

@@ -140,7 +140,7 @@ class World {
 // A value that Transaction::add adds to.
 Bytes number(std::uint64_t value);
 
-enum class CaseNeeds : std::uint8_t { nothing, persistence, processes };
+enum class CaseNeeds : std::uint8_t { nothing, persistence, processes, links };
 
 struct Case {
   const char* name;
@@ -161,5 +161,6 @@ std::span<const Case> transact_cases();
 std::span<const Case> workload_cases();
 std::span<const Case> history_cases();
 std::span<const Case> process_cases();
+std::span<const Case> neighbour_cases();
 
 }  // namespace semper::testing::conformance

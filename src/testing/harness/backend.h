@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "semper/store/backend.h"
+#include "semper/store/internal/passed_neighbours.h"
 #include "semper/store/recent_changes.h"
 #include "semper/testing/faulty_backend.h"
 #include "testing/harness/points.h"
@@ -19,7 +20,9 @@
 namespace semper::testing::internal {
 
 // Passes everything on.
-class PassingBackend : public Backend, public RecentChanges {
+class PassingBackend : public Backend,
+                       public RecentChanges,
+                       public semper::internal::PassedNeighbours {
  public:
   PassingBackend(std::shared_ptr<Backend> inner, HarnessPoints& points, std::size_t process)
       : inner_(std::move(inner)), points_(points), process_(process) {}
@@ -45,6 +48,8 @@ class PassingBackend : public Backend, public RecentChanges {
   Async<void> close() override { return inner_->close(); }
 
  protected:
+  Neighbours* inner_neighbours() const override { return dynamic_cast<Neighbours*>(inner_.get()); }
+
   const std::shared_ptr<Backend> inner_;
   HarnessPoints& points_;
   const std::size_t process_;

@@ -33,6 +33,7 @@ Task<void> HarnessProcess::boot() {
   if (!backend) throw std::runtime_error("harness: " + backend.error().to_string());
   auto applied = std::make_shared<AppliedBackend>(std::move(*backend), points_, options_.number);
   auto faulty = std::make_shared<FaultyBackend>(std::move(applied), options_.env);
+  faulty_ = faulty;
   auto point = std::make_shared<PointBackend>(std::move(faulty), points_, options_.number);
   store_ = std::make_unique<Store>(std::move(point), options_.env);
   if (options_.has_host) {
@@ -52,6 +53,7 @@ Task<void> HarnessProcess::boot() {
 
 void HarnessProcess::crash() {
   is_up_ = false;
+  if (const auto faulty = faulty_.lock()) faulty->kill();
   loop_.reset();
   host_.reset();
   store_.reset();

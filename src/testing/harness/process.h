@@ -1,6 +1,7 @@
 // HarnessProcess: one process of a Harness: a loop, a handle on the store, perhaps a host.
 //
-// It can be lost as by SIGKILL and begun anew; nothing but the store connects it to the others.
+// It can be lost as by SIGKILL and begun anew; nothing but the store, and the links of its
+// Neighbours, connects it to the others.
 #pragma once
 
 #include <functional>
@@ -47,6 +48,7 @@ class HarnessProcess {
   HarnessPoints& points_;
   bool is_up_ = false;
   std::unique_ptr<asio::io_context> loop_;
+  std::weak_ptr<FaultyBackend> faulty_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<Host> host_;
 };
