@@ -147,6 +147,10 @@ void SqliteBackend::Parts::assemble(std::unique_ptr<Writer> writer) {
     checker->resume();
   };
   committer = std::make_unique<Committer>(std::move(context), std::move(writer));
+  if (options.neighbours == SqliteOptions::Neighbours::on &&
+      options.access != SqliteOptions::Access::read) {
+    neighbours = std::make_shared<SocketNeighbours>(*sidecar, env);
+  }
 }
 
 Status SqliteBackend::Parts::start() {
@@ -219,6 +223,7 @@ void SqliteBackend::Parts::shut_down() {
   std::lock_guard lock(closing);
   if (closed) return;
   closed = true;
+  if (neighbours) neighbours->stop();
   // What waits is committed first. The writer's connection is closed last: it empties the WAL.
   committer->finish_queue();
   flushes->stop();
@@ -301,6 +306,34 @@ bool SqliteBackend::is_known_unchanged(BytesView key, Version since) const {
   if (parts_->fork.is_foreign()) return false;
   if (SEMPER_MUTANT("sqlite_changes_of_others_unknown")) return true;
   return parts_->sidecar->shared().keys.is_unchanged(hash_key(key), since);
+}
+
+Status SqliteBackend::check_neighbours() const {
+  SEMPER_TRY_STATUS(parts_->fork.check("this store"));
+  if (parts_->neighbours) return {};
+  return fail(ErrorKind::unsupported, parts_->options.access == SqliteOptions::Access::read
+                                          ? "a store that is opened for reading has no neighbours"
+                                          : "this store was opened with neighbours=off");
+}
+
+Result<std::unique_ptr<Neighbours::Listening>> SqliteBackend::listen(std::string topic,
+                                                                     Accept accept) {
+  SEMPER_TRY_STATUS(check_neighbours());
+  return parts_->neighbours->listen(std::move(topic), std::move(accept));
+}
+
+bool SqliteBackend::has_listener(std::string_view topic) const {
+  return !parts_->fork.is_foreign() && parts_->neighbours &&
+         parts_->neighbours->has_listener(topic);
+}
+
+Result<std::shared_ptr<NeighbourLink>> SqliteBackend::connect(
+    std::string topic, std::shared_ptr<NeighbourReceiver> receiver) {
+  SEMPER_TRY_STATUS(parts_->fork.check("this store"));
+  if (!parts_->neighbours) {
+    return fail(ErrorKind::not_found, "this handle of the store talks to no other process");
+  }
+  return parts_->neighbours->connect(std::move(topic), std::move(receiver));
 }
 
 Status SqliteBackend::check_commits() const {

@@ -4,6 +4,7 @@
 //   commit()    ->  Committer    one thread: turn, validation, the log; Writer, ConflictLog
 //                   FlushQueue   one thread: one flush for many (LogSync)
 //   watch()     ->  WatchHub     counters and futex in the Sidecar
+//   listen()    ->  SocketNeighbours  sockets to the other processes; one thread
 //                   Checkpointer keeps the WAL short
 //
 // Threads: any. Destroying it without close() does what close() does, on the calling thread.
@@ -24,6 +25,7 @@
 #include "flush_queue.h"
 #include "fork_guard.h"
 #include "log_sync.h"
+#include "neighbours.h"
 #include "options.h"
 #include "place.h"
 #include "read_pool.h"
@@ -36,7 +38,10 @@
 
 namespace semper::sqlite {
 
-class SqliteBackend final : public Backend, public FailsForGood, public RecentChanges {
+class SqliteBackend final : public Backend,
+                            public FailsForGood,
+                            public RecentChanges,
+                            public Neighbours {
  public:
   static Result<std::shared_ptr<Backend>> open(SqliteOptions options, Env env);
 
@@ -56,6 +61,10 @@ class SqliteBackend final : public Backend, public FailsForGood, public RecentCh
   std::optional<Error> failure() const override;
   std::optional<Version> newest_known() const override;
   bool is_known_unchanged(BytesView key, Version since) const override;
+  Result<std::unique_ptr<Listening>> listen(std::string topic, Accept accept) override;
+  bool has_listener(std::string_view topic) const override;
+  Result<std::shared_ptr<NeighbourLink>> connect(
+      std::string topic, std::shared_ptr<NeighbourReceiver> receiver) override;
 
  private:
   // Everything that has threads and connections; left as it is in a forked child.
@@ -73,6 +82,7 @@ class SqliteBackend final : public Backend, public FailsForGood, public RecentCh
     std::unique_ptr<Checker> checker;
     std::unique_ptr<Backups> backups;
     std::unique_ptr<Committer> committer;
+    std::shared_ptr<SocketNeighbours> neighbours;  // null: this handle talks to nobody
 
     std::atomic<Duration::rep> next_look = 0;  // at the place
     std::mutex losing;
@@ -99,6 +109,7 @@ class SqliteBackend final : public Backend, public FailsForGood, public RecentCh
   };
 
   Status check_commits() const;
+  Status check_neighbours() const;
 
   explicit SqliteBackend(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 

@@ -19,6 +19,7 @@ const std::size_t cases = testing::register_store_conformance({
     .open = open,
     .processes = testing::Processes::several,
     .lifetime = testing::Lifetime::persistent,
+    .links = testing::Links::some,
 });
 
 }  // namespace

@@ -18,6 +18,9 @@ namespace {
 // Slots hold a descriptor plus one, so that zero is free. Only atomics: the child of a process with
 // threads may not lock anything.
 std::array<std::atomic<int>, kCloseInChildMaximum> descriptors;
+std::array<std::atomic<int>, kSocketsClosedInChildMaximum> sockets;
+// One more than the highest slot of `sockets` that was ever used: a fork looks at no more.
+std::atomic<std::size_t> sockets_used{0};
 
 constinit std::mutex shared_mutex;
 
@@ -95,6 +98,10 @@ void in_child() {
     const int descriptor = slot.exchange(0, std::memory_order_relaxed) - 1;
     if (descriptor >= 0) ::close(descriptor);
   }
+  for (std::size_t i = 0; i < sockets_used.load(); ++i) {
+    const int descriptor = sockets[i].exchange(0, std::memory_order_relaxed) - 1;
+    if (descriptor >= 0) ::close(descriptor);
+  }
 }
 
 // When the program is loaded: while a thread opens the first store, another one may fork.
@@ -123,6 +130,25 @@ bool close_in_child(int descriptor) {
     if (slot.compare_exchange_strong(expected, descriptor + 1)) return true;
   }
   return false;
+}
+
+bool close_socket_in_child(int descriptor) {
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    int expected = 0;
+    if (!sockets[i].compare_exchange_strong(expected, descriptor + 1)) continue;
+    auto used = sockets_used.load();
+    while (used < i + 1 && !sockets_used.compare_exchange_weak(used, i + 1)) {
+    }
+    return true;
+  }
+  return false;
+}
+
+void forget_socket_descriptor(int descriptor) {
+  for (std::size_t i = 0; i < sockets_used.load(); ++i) {
+    int expected = descriptor + 1;
+    if (sockets[i].compare_exchange_strong(expected, 0)) return;
+  }
 }
 
 void forget_descriptor(int descriptor) {

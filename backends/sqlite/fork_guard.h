@@ -30,4 +30,9 @@ inline constexpr int kCloseInChildMaximum = 1024;
 bool close_in_child(int descriptor);
 void forget_descriptor(int descriptor);
 
+// The same for sockets to other processes, which are more, and of which this process may have none.
+inline constexpr int kSocketsClosedInChildMaximum = 8192;
+bool close_socket_in_child(int descriptor);
+void forget_socket_descriptor(int descriptor);
+
 }  // namespace semper::sqlite

@@ -164,11 +164,13 @@ std::string mount_type_of(dev_t device) {
 }  // namespace
 
 Result<SqliteOptions> parse_options(const StoreUrl& url) {
-  SEMPER_TRY_STATUS(
-      url.allow_only({"cache_mib", "readers", "page_size", "network", "access", "vfs"}));
+  SEMPER_TRY_STATUS(url.allow_only(
+      {"cache_mib", "readers", "page_size", "network", "neighbours", "access", "vfs"}));
   SqliteOptions options;
   StoreUrl which = url;
-  std::erase_if(which.parameters, [](const auto& each) { return each.first == "access"; });
+  std::erase_if(which.parameters, [](const auto& each) {
+    return each.first == "access" || each.first == "neighbours";
+  });
   options.url = which.to_string();
   SEMPER_TRY(options.cache_mib, number_parameter(url, {"cache_mib", 16, 1, kCacheMibMaximum}));
   SEMPER_TRY(options.readers, number_parameter(url, {"readers", 16, 1, kReadersMaximum}));
@@ -185,6 +187,14 @@ Result<SqliteOptions> parse_options(const StoreUrl& url) {
                       " is not known; there is network=force");
     }
     options.network = SqliteOptions::Network::force;
+  }
+  if (const auto neighbours = url.parameter("neighbours")) {
+    if (*neighbours != "off") {
+      return fail(ErrorKind::invalid_argument,
+                  "store URL parameter neighbours=" + to_printable(*neighbours) +
+                      " is not known; there is neighbours=off");
+    }
+    options.neighbours = SqliteOptions::Neighbours::off;
   }
   if (const auto access = url.parameter("access")) {
     if (*access != "read" && *access != "existing") {

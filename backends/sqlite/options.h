@@ -22,13 +22,15 @@ inline constexpr Limits kStoreLimits = {
 class Place;
 
 struct SqliteOptions {
-  std::string url;  // as given, without `access`: that is how, not which
+  std::string url;  // as given, without `access` and `neighbours`: those are how, not which
   StorePath path;
   std::string vfs;
   std::size_t cache_mib = 16;
   std::size_t readers = 16;
   std::size_t page_size = 1024;
   enum class Network : std::uint8_t { refuse, force } network = Network::refuse;
+  // Whether this process talks to others that have the store open (neighbours.h).
+  enum class Neighbours : std::uint8_t { on, off } neighbours = Neighbours::on;
   // make: a store that is not there is made. existing: it is refused. read: the same, and this
   // handle commits nothing, so that who may read the file needs no other right.
   enum class Access : std::uint8_t { make, existing, read } access = Access::make;

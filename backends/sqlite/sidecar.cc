@@ -106,6 +106,13 @@ Error not_ours(const StorePath& path, const Error& error) {
                    path.file + " " + name);
 }
 
+void forget_socket(SidecarEntry& entry) {
+  entry.topics_used.store(0);
+  for (auto& topic : entry.topics) topic.store(0);
+  for (auto& word : entry.socket_secret) word.store(0);
+  for (auto& word : entry.socket_name) word.store(0);
+}
+
 Result<int> open_sidecar_file(const StorePath& path) {
   const std::string name = path.sidecar();
   for (int attempt = 0;; ++attempt) {
@@ -183,6 +190,7 @@ void Sidecar::retire() {
     mine().wants_turn.store(0);
     mine().watches.store(0);
     mine().long_read.store(0);
+    forget_socket(mine());
     mine().in_use.store(0);
   }
   // The last one leaves nothing behind. An opener in between holds the lock, or sees that the file
@@ -266,6 +274,7 @@ Status Sidecar::claim_entry() {
     clear(entry);
     for (auto& word : entry.watched) word.store(0);
     entry.pid.store(::getpid());
+    entry.user.store(::geteuid());
     entry.in_use.store(1);
     auto used = layout_->entries_used.load();
     while (used < i + 1 &&
@@ -306,6 +315,7 @@ void Sidecar::clear(SidecarEntry& entry) {
   entry.wants_turn.store(0);
   entry.watches.store(0);
   entry.long_read.store(0);
+  forget_socket(entry);
   if (entry.flushes_beside.exchange(0) != 0) layout_->flush_failed.store(1);
 }
 

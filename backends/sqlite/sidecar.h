@@ -34,10 +34,11 @@
 #include "options.h"
 #include "place.h"
 #include "semper/env/clock.h"
+#include "semper/store/neighbours.h"
 
 namespace semper::sqlite {
 
-inline constexpr std::uint32_t kSidecarLayout = 6;
+inline constexpr std::uint32_t kSidecarLayout = 7;
 inline constexpr std::size_t kHandlesMaximum = 128;
 inline constexpr std::size_t kWatchSlots = 4096;
 inline constexpr std::size_t kRecoveriesRemembered = 8;
@@ -61,6 +62,16 @@ struct SidecarEntry {
   // Flushes that it makes without the flush (log_sync.h). Whoever dies in one counts as one that
   // failed.
   std::atomic<std::uint32_t> flushes_beside;
+  // The user that the owner runs as, for those it connects to (neighbours.h).
+  std::atomic<std::uint32_t> user;
+  // Once it listens: the user as which, the name of its socket, what who connects must know, and
+  // the hashes of its topics, 0 where there is none.
+  std::atomic<std::uint32_t> listening_user;
+  std::array<std::atomic<std::uint64_t>, 2> socket_name;
+  std::array<std::atomic<std::uint64_t>, 4> socket_secret;
+  std::array<std::atomic<std::uint64_t>, kNeighbourTopics> topics;
+  // One more than the highest topic that was ever there.
+  std::atomic<std::uint32_t> topics_used;
   // For people who look; never for decisions.
   std::atomic<std::int32_t> pid;
   // The slots that the owner watches, one bit each, and whether there are any.

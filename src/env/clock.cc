@@ -1,5 +1,7 @@
 #include "semper/env/clock.h"
 
+#include <pthread.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <map>
@@ -64,6 +66,8 @@ class TimerQueue {
   }
 
   void run() {
+    // Otherwise it has the name of whichever thread came first.
+    pthread_setname_np(pthread_self(), "semper-timers");
     std::unique_lock lock(mutex_);
     while (true) {
       if (timers_.empty()) {

@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <mutex>
+#include <thread>
 #include <variant>
 
 #include "testing/conformance/world.h"
@@ -139,8 +140,15 @@ struct Connected {
 };
 
 Connected connect(const Store& store, const std::string& topic = kTopic) {
+  constexpr int kAttempts = 100'000;
   Connected made;
-  made.link = must(find_neighbours(store)->connect(topic, made.answers));
+  auto link = find_neighbours(store)->connect(topic, made.answers);
+  // Who listens may be busy.
+  for (int i = 0; i < kAttempts && !link && link.error().kind() == ErrorKind::retry; ++i) {
+    std::this_thread::yield();
+    link = find_neighbours(store)->connect(topic, made.answers);
+  }
+  made.link = must(std::move(link));
   return made;
 }
 
