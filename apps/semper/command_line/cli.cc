@@ -14,6 +14,7 @@
 #include "command_line/completion.h"
 #include "common/exit_code.h"
 #include "common/suggest.h"
+#include "common/text.h"
 #include "entities/grammar.h"
 #include "ring/grammar.h"
 #include "semper/base/bytes.h"
@@ -44,8 +45,11 @@ Examples:
   semper call Counter/page/home Add '[1]'
   semper COMMAND --help)";
 
-void report(Streams& streams, const Error& error) {
-  streams.err << "semper: " << error.message() << std::endl;
+using Words = std::vector<std::string>;
+
+// `typed`: the words of the command line.
+void report(Streams& streams, const Words& typed, const Error& error) {
+  streams.err << "semper: " << with_words_cut(error.message(), typed) << std::endl;
 }
 
 // The grammar of the whole program.
@@ -75,21 +79,21 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   // The exit code where the words say all there is to do: a wrong command line, --help.
-  std::optional<int> parse(std::vector<std::string> words, Streams& streams) {
-    std::reverse(words.begin(), words.end());
+  std::optional<int> parse(const Words& typed, Streams& streams) {
+    Words words(typed.rbegin(), typed.rend());
     try {
       app_.parse(std::move(words));
     } catch (const CLI::Success& success) {
       app_.exit(success, streams.out, streams.err);
       const Status flushed = Output(streams.out).flush();
       if (flushed) return kSuccess;
-      report(streams, flushed.error());
+      report(streams, typed, flushed.error());
       return exit_code(flushed.error().kind());
     } catch (const CLI::ParseError& error) {
       const std::string what = complaint(error);
       const char* const next =
           what.ends_with('?') ? "" : "; see `semper --help`, or `semper COMMAND --help`";
-      report(streams, Error(ErrorKind::invalid_argument, what + next));
+      report(streams, typed, Error(ErrorKind::invalid_argument, what + next));
       return kUsage;
     }
     look_into_environment();
@@ -212,18 +216,19 @@ int run(std::vector<std::string> arguments, Streams streams, Interrupt& interrup
   if (std::getenv("SEMPER_LOG") == nullptr) set_log_level(LogLevel::warning);
   try {
     Program program;
-    if (const auto code = program.parse(std::move(arguments), streams)) return *code;
+    if (const auto code = program.parse(arguments, streams)) return *code;
     Invocation invocation(program.settings, streams, interrupt);
     interrupt.decide(program.chosen.on_signal);
     Scheduler scheduler;
     const Status status = scheduler.block_on(run_command(program.chosen, invocation));
     if (status) return kSuccess;
-    report(streams, status.error());
+    report(streams, arguments, status.error());
     if (SEMPER_MUTANT("tool_failure_ends_with_code_0")) return kSuccess;
     return exit_code(status.error().kind());
   } catch (const std::exception& thrown) {
-    report(streams, Error(ErrorKind::internal,
-                          std::string("unexpected: ") + thrown.what() + "; please report this"));
+    report(streams, arguments,
+           Error(ErrorKind::internal,
+                 std::string("unexpected: ") + thrown.what() + "; please report this"));
     return kFailure;
   }
 }

@@ -95,6 +95,22 @@ std::string shown(std::string_view text) {
   return out;
 }
 
+std::string with_words_cut(std::string sentence, const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    if (word.size() <= kShownOfAWord) continue;
+    std::size_t kept = kShownOfAWord;
+    const auto is_inside = [&](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
+    while (kept > 0 && is_inside(word[kept])) --kept;  // of a character
+    const std::string cut =
+        word.substr(0, kept) + "... (" + std::to_string(word.size()) + " bytes)";
+    for (auto at = sentence.find(word); at != std::string::npos;
+         at = sentence.find(word, at + cut.size())) {
+      sentence.replace(at, word.size(), cut);
+    }
+  }
+  return sentence;
+}
+
 std::string shown_value(BytesView value) {
   if (auto json = cbor_to_json(value)) return std::move(*json);
   return to_printable(value, value.size());

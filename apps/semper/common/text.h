@@ -1,6 +1,7 @@
 // Words and figures as people type and read them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -15,6 +16,11 @@ namespace semper::cli {
 // Stored text for a terminal: control characters, those above 127 too, as \u{HEX}; bytes that are
 // no UTF-8 as \xHH.
 std::string shown(std::string_view text);
+
+// The sentence with those words cut short that are longer than kShownOfAWord, as it may repeat what
+// somebody typed: "kkkkkk... (100000 bytes)".
+inline constexpr std::size_t kShownOfAWord = 256;
+std::string with_words_cut(std::string sentence, const std::vector<std::string>& words);
 
 // A stored value: JSON where it is one CBOR item, else printable characters and \xHH.
 std::string shown_value(BytesView value);

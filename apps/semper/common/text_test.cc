@@ -97,6 +97,17 @@ TEST(Text, a_value_comes_back_in_the_form_it_was_typed) {
   EXPECT_FALSE(parse_value_form("JSON"));
 }
 
+TEST(Text, a_sentence_repeats_the_beginning_of_a_long_word_only) {
+  const std::string word(kShownOfAWord, 'k');
+  EXPECT_EQ(with_words_cut("is " + word, {"is", word, ""}), "is " + word);
+  EXPECT_EQ(with_words_cut(word + "k is " + word + "k", {word + "k"}),
+            word + "... (257 bytes) is " + word + "... (257 bytes)");
+  EXPECT_EQ(with_words_cut("k\u00e9" + word, {"k\u00e9" + word}),
+            "k\u00e9" + word.substr(3) + "... (259 bytes)");
+  const std::string wide = word.substr(1) + "\u00e9";
+  EXPECT_EQ(with_words_cut(wide, {wide}), word.substr(1) + "... (257 bytes)");
+}
+
 TEST(Text, a_key_is_read_as_it_is_written_or_refused) {
   EXPECT_EQ(parse_key("0x6100"), Bytes("a\0", 2));
   EXPECT_EQ(parse_key("a\\x00"), Bytes("a\0", 2));
