@@ -1,6 +1,8 @@
 #include "rpc/refusals.h"
 
+#include <fcntl.h>
 #include <netdb.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,8 +16,11 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <thread>
 
 #include "semper/base/bytes.h"
+#include "semper/base/internal/mutant.h"
+#include "semper/env/clock.h"
 
 namespace semper::rpc {
 namespace {
@@ -132,13 +137,17 @@ std::string why_not_on_port(const HostAndPort& place) {
   return "";
 }
 
+std::string folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
 std::string why_not_on_socket(const std::string& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) == 0 && !S_ISSOCK(status.st_mode)) {
     return "something else has that name; remove it, or take another path";
   }
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty()) folder = ".";
+  const std::string folder = folder_of(path);
   if (::access(folder.c_str(), W_OK | X_OK) == 0) return "";
   return errno == ENOENT ? "the folder " + folder + " does not exist"
                          : "in the folder " + folder + ": " + std::strerror(errno);
@@ -203,6 +212,22 @@ Status check_socket_is_free(const std::string& address) {
     who = std::string("somebody's socket: ") + std::strerror(error);
   return fail(ErrorKind::io,
               "cannot listen on " + address + ": " + who + "; end it, or take another path");
+}
+
+SocketTurn::SocketTurn(const std::string& address) {
+  const auto path = socket_path(address);
+  if (!path || SEMPER_MUTANT("rpc_two_servers_begin_on_one_socket")) return;
+  folder_ = ::open(folder_of(*path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder_ < 0) return;  // gRPC will say so
+  const auto until = system_clock().after(kSocketTurnPatience);
+  while (::flock(folder_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    if (system_clock().now() >= until) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+SocketTurn::~SocketTurn() {
+  if (folder_ >= 0) ::close(folder_);
 }
 
 std::string why_not_listen(const std::string& address) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "semper/base/result.h"
+#include "semper/env/env.h"
 
 namespace semper::rpc {
 
@@ -26,9 +27,23 @@ bool is_target(const std::string& address);
 Status check_address(const std::string& address, AddressUse use);
 
 // Before gRPC listens on a `unix:` address: it removes whatever socket it finds there, also that of
-// a server that runs. Error io: somebody listens there. Of two that begin at the same moment, the
-// second takes it all the same.
+// a server that runs. Error io: somebody listens there. With the socket's turn.
 Status check_socket_is_free(const std::string& address);
+
+// Of servers that begin to listen on one socket at the same moment, in whichever processes, one at a
+// time has the turn: until it listens. It is a lock (flock) on the socket's folder, which somebody
+// else may hold for reasons of their own: it is waited for kSocketTurnPatience at most.
+inline constexpr Duration kSocketTurnPatience = std::chrono::seconds(2);
+class SocketTurn {
+ public:
+  explicit SocketTurn(const std::string& address);
+  SocketTurn(const SocketTurn&) = delete;
+  SocketTurn& operator=(const SocketTurn&) = delete;
+  ~SocketTurn();
+
+ private:
+  int folder_ = -1;
+};
 
 // Why nobody can listen there, asked of the system itself; empty: it has no objections.
 std::string why_not_listen(const std::string& address);

@@ -1,11 +1,15 @@
 // What a user is told where there is no connection, or no listener, and that it is true.
 #include "rpc/refusals.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+#include <future>
 #include <vector>
 
 #include "rpc/tls_test_support.h"
@@ -72,6 +76,28 @@ TEST_F(RpcRefusals, a_second_server_does_not_take_the_socket_of_a_live_one) {
         << second.error().message();
   }
   EXPECT_EQ(ask(address).value(), "first");
+}
+
+TEST_F(RpcRefusals, of_servers_that_begin_on_one_socket_at_the_same_moment_one_listens) {
+  for (int round = 0; round < 10; ++round) {
+    const std::string address = "unix:" + folder.path(std::to_string(round) + ".socket");
+    std::vector<std::future<Result<Server>>> starts;
+    for (int i = 0; i < 4; ++i) {
+      starts.push_back(std::async(std::launch::async, [&] { return serve(address); }));
+    }
+    std::vector<Result<Server>> started;
+    for (auto& start : starts) started.push_back(start.get());
+    const auto listens = [](const auto& one) { return one.has_value(); };
+    EXPECT_EQ(std::count_if(started.begin(), started.end(), listens), 1);
+  }
+}
+
+TEST_F(RpcRefusals, a_socket_in_a_folder_that_somebody_has_locked_is_listened_on_all_the_same) {
+  const int locked = ::open(folder.path("").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(::flock(locked, LOCK_EX), 0);
+  const auto server = serve("unix:" + folder.path("a.socket"));
+  EXPECT_TRUE(server) << server.error().to_string();
+  ::close(locked);
 }
 
 // As kill -9 leaves it.

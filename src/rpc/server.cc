@@ -418,6 +418,7 @@ Result<Server> Server::start(const Methods& methods, ServerOptions options) {
                 "a server's certificate and private key go together, and mutual TLS needs both");
   }
   SEMPER_TRY_STATUS(check_address(options.address, AddressUse::listen));
+  const SocketTurn turn(options.address);  // until it listens
   SEMPER_TRY_STATUS(check_socket_is_free(options.address));
   SEMPER_TRY_STATUS(begin_with_grpc());
   auto impl = std::make_unique<Impl>();
