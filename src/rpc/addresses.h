@@ -10,7 +10,7 @@
 
 namespace semper::rpc {
 
-// The lookups that run at once in a process; where a name server never answers, no more wait for it.
+// The lookups that run at once in a process: no more of them wait for a name server that is silent.
 inline constexpr int kLookupsAtOnce = 8;
 
 // 1 where that is not known, in time or at all.

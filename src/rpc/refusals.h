@@ -30,9 +30,9 @@ Status check_address(const std::string& address, AddressUse use);
 // a server that runs. Error io: somebody listens there. With the socket's turn.
 Status check_socket_is_free(const std::string& address);
 
-// Of servers that begin to listen on one socket at the same moment, in whichever processes, one at a
-// time has the turn: until it listens. It is a lock (flock) on the socket's folder, which somebody
-// else may hold for reasons of their own: it is waited for kSocketTurnPatience at most.
+// Of servers that begin to listen on one socket at the same moment, in whichever processes, one has
+// the turn, until it listens. It is a lock (flock) on the socket's folder, which somebody else may
+// hold for reasons of their own: it is waited for kSocketTurnPatience at most.
 inline constexpr Duration kSocketTurnPatience = std::chrono::seconds(2);
 class SocketTurn {
  public:
