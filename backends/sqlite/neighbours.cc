@@ -107,14 +107,16 @@ Status SocketNeighbours::start_listening() {
   if (listening_.is_open()) return {};
   SocketName name{};
   SEMPER_TRY_STATUS(fill_with_secrets(name, secret_));
-  SEMPER_TRY(auto made, listen_as(name));
+  SEMPER_TRY(listening_, listen_as(name));
   struct epoll_event wanted {};
   wanted.events = EPOLLIN;
   wanted.data.u64 = kConnections;
-  if (::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, made.number(), &wanted) != 0) {
-    return fail(error_from_errno(errno, "cannot wait for other processes of the store"));
+  // From here on the thread may look at it.
+  if (::epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, listening_.number(), &wanted) != 0) {
+    const int number = errno;
+    listening_.close();
+    return fail(error_from_errno(number, "cannot wait for other processes of the store"));
   }
-  listening_ = std::move(made);
   auto& entry = sidecar_.mine();
   entry.listening_user.store(::geteuid());
   for (std::size_t i = 0; i < name.size(); ++i) entry.socket_name[i].store(name[i]);
@@ -413,7 +415,7 @@ void SocketNeighbours::pause_taking() {
 void SocketNeighbours::close_overdue() {
   const auto now = env_.clock->now();
   std::erase_if(unfinished_, [&](const auto& each) { return each.second.deadline <= now; });
-  if (is_taking_ || !listening_.is_open()) return;
+  if (is_taking_) return;
   is_taking_ = true;
   struct epoll_event wanted {};
   wanted.events = EPOLLIN;
