@@ -2,6 +2,7 @@
 #include "neighbours.h"
 
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -383,8 +384,8 @@ TEST_F(SqliteNeighbours, who_takes_the_name_of_another_gets_no_hello) {
   EXPECT_EQ(child.wait(), 0);
 }
 
-// Says what comes; echoes "ping".
-SEMPER_CHILD(listens) {
+// Answers "ping", and "count" with the bytes that have come.
+void listen_until_told() {
   const Store store = must_open(child_argument());
   std::mutex mutex;
   std::vector<std::shared_ptr<LinkRecorder>> taken;
@@ -405,6 +406,36 @@ SEMPER_CHILD(listens) {
   ASSERT_TRUE(listening) << listening.error().to_string();
   say("listening");
   hear();
+}
+
+SEMPER_CHILD(listens) {
+  listen_until_told();
+}
+
+SEMPER_CHILD(listens_in_a_network_of_its_own) {
+  if (::unshare(CLONE_NEWNET) != 0) return say("refused");
+  listen_until_told();
+}
+
+TEST_F(SqliteNeighbours, a_process_in_a_network_of_its_own_is_out_of_reach_and_holds_up_nobody) {
+  const Store store = must_open(place_.url());
+  ChildProcess child("listens_in_a_network_of_its_own", place_.url());
+  const std::string said = child.read_line().value_or("");
+  if (said == "refused") GTEST_SKIP() << "only root can make a network namespace";
+  ASSERT_EQ(said, "listening");
+  const auto answers = std::make_shared<LinkRecorder>();
+  const auto link = find_neighbours(store)->connect(kTopic, answers);
+  ASSERT_FALSE(link);
+  EXPECT_EQ(link.error().kind(), ErrorKind::not_found);
+  EXPECT_TRUE(answers->calls().empty());
+  // Others are found all the same.
+  const Store other = must_open(place_.url());
+  LinkListener listener(other);
+  for (std::size_t i = 0; i < 20; ++i) {
+    const auto caller = connect(store);
+    EXPECT_TRUE(caller.link->send("1"));
+    EXPECT_TRUE(wait_until([&] { return listener.taken(i)->calls() == Calls{"1"}; }));
+  }
 }
 
 TEST_F(SqliteNeighbours, a_killed_process_ends_its_links_and_is_found_no_more) {
