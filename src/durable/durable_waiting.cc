@@ -202,6 +202,8 @@ Async<HeldPointer> DurableCore::obtain(std::shared_ptr<DurableCore> core, HeldPo
   while (true) {
     auto held = co_await core->heal_intact(std::exchange(seen, nullptr), call, not_before);
     if (held || call.when_down != WhenDown::wait) co_return held;
+    // It may have broken on its way from the attempt: then it is noted, and made anew.
+    if (!SEMPER_MUTANT("durable_broken_value_waited_for")) static_cast<void>(core->check());
     not_before = co_await core->next_try(call);
     if (not_before == kNever) co_return held;
     seen = core->broken_value();

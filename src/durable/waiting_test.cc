@@ -98,6 +98,34 @@ TEST(DurableWaiting, without_pauses_a_call_that_waits_does_not_spin) {
   EXPECT_EQ(world.seen, Seen{"ok"});
 }
 
+TEST(DurableWaiting, a_value_that_breaks_on_its_way_to_a_call_that_waits_is_made_anew) {
+  for (const bool rebuilds : {false, true}) {
+    WaitingWorld world;
+    world.is_up = true;
+    world.takes = 1s;  // all of them wait for the one attempt
+    int looks = 0;
+    // The attempt finds the first one intact, whoever gets it does not.
+    auto is_broken = [&](const int& number) { return number == 1 && ++looks > 1; };
+    auto create = [&]() -> Async<int> {
+      SEMPER_CO_TRY_STATUS(co_await world.connect());
+      co_return world.attempts;
+    };
+    Durable<int>::Rebuild rebuild;
+    if (rebuilds) rebuild = [&](int&) { return create(); };
+    auto durable = Durable<int>::create(create, is_broken, rebuild, world.options);
+    simulated_run(world.clock, [&]() -> Task<void> {
+      const auto executor = co_await asio::this_coro::executor;
+      for (int i = 0; i < 3; ++i) {
+        asio::co_spawn(executor, world.caller(durable, kPatient), asio::detached);
+      }
+      static_cast<void>(co_await sleep_for(world.clock, 60s));
+      EXPECT_EQ(world.seen, Seen(3, "ok"));
+      EXPECT_EQ(world.attempts, 2);
+      durable.close();
+    }());
+  }
+}
+
 TEST(DurableWaiting, its_deadline_is_timeout_and_names_the_last_failure) {
   for (const Duration takes : {Duration(0), Duration(700ms), Duration(1h)}) {
     WaitingWorld world;
