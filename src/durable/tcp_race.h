@@ -1,12 +1,12 @@
 // Connecting to whichever address of a name answers first.
 #pragma once
 
-#include <asio/ip/tcp.hpp>
 #include <string>
 #include <vector>
 
 #include "semper/base/result.h"
 #include "semper/env/asio.h"
+#include "semper/env/asio_net.h"
 #include "semper/env/env.h"
 
 namespace semper::internal {
