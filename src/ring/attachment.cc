@@ -90,6 +90,11 @@ void Attachment::note_other(const Pointer& there) {
   other_is_elsewhere.set(there.attached && !shares_memory_with(there));
 }
 
+bool Attachment::is_owner_known() const {
+  const MonotonicTime now = clock().now();
+  return companion != nullptr && now < next_owner_check && now < next_place_check;
+}
+
 Async<void> Attachment::check_owner() {
   // Who is busy never waits, and would go on for ever with a file that is out of everybody's sight.
   if (clock().now() >= next_place_check && !SEMPER_MUTANT("ring_place_of_the_busy_not_checked")) {

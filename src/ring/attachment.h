@@ -58,6 +58,8 @@ struct Attachment {
   // no companion keeps others out, and otherwise when the last look is kOwnerCheck ago. As often,
   // whether the device is still the one of its name: `io`.
   Async<void> check_owner();
+  // Whether that would ask nothing now.
+  bool is_owner_known() const;
 
   Clock& clock() const { return *options.env.clock; }
   Status check_process() const { return fork.check("this ring"); }

@@ -182,6 +182,12 @@ class Encoder {
   // Where the last item of it ends; if more come into its batch, that is where they begin.
   virtual std::uint64_t appended_end() const = 0;
   virtual bool empty() const = 0;
+  // What the next write has that will not change any more, and no part of it was taken yet.
+  virtual std::uint64_t settled_bytes() const { return 0; }
+  // The first `most` of these, which go to the device before the rest is gathered. Their memory
+  // stays as the group's does. Precondition: nothing under way but such parts.
+  virtual Group take_part(std::uint64_t /*most*/) { return {}; }
+  // What was not taken; with it, and a flush, the group is durable.
   virtual Group seal() = 0;
 
   // Goes on from another position. Precondition: empty, nothing under way.

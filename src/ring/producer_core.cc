@@ -13,6 +13,9 @@ namespace {
 // Two buffers, one gathering and one under way, are half of the memory.
 constexpr std::size_t kBufferShare = 4;
 
+// Of a call whose items find the buffer full; then it waits in turn.
+constexpr int kAttemptsAtOnce = 4;
+
 // Who waits for room looks so often.
 Duration room_patience(const AttachOptions& options) {
   return std::max(kCallerPatience, 3 * options.poll.maximum);
@@ -78,7 +81,6 @@ Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, Monotoni
   if (items.size() == 0) co_return exposed();
   Clock& clock = attachment_.clock();
   const bool may_wait = deadline != kNoWait;
-  const auto executor = co_await asio::this_coro::executor;
   std::optional<Turn::Holder> room_turn;
   if (may_wait) {
     auto taken = co_await room_turn_.take(clock, deadline);
@@ -89,12 +91,7 @@ Async<Position> ProducerCore::submit(ItemList items, Exposure exposure, Monotoni
   for (;;) {
     const std::uint64_t consumed_seen = attachment_.word(kConsumedWord);
     const std::uint64_t flags_seen = attachment_.word(kConsumerFlagsWord);
-    Result<Place> placed = fail(ErrorKind::retry, "");
-    if (auto at_once = place_at_once(items, exposure, may_wait, executor)) {
-      placed = std::move(*at_once);
-    } else {
-      placed = co_await place_apart(items, exposure, may_wait, may_wait ? deadline : patience);
-    }
+    auto placed = co_await place_somehow(items, exposure, may_wait, may_wait ? deadline : patience);
     if (placed) {
       room_turn.reset();
       SEMPER_CO_TRY(const Outcome outcome, co_await answer(placed->done));
@@ -197,6 +194,9 @@ Result<ProducerCore::Attempt> ProducerCore::put(const ItemList& items, Exposure 
   // Where an earlier producer's items are kept, an advance decides first where the stream goes on.
   const bool is_idle = gathering_.is_empty() && !round_under_way_;
   if (!is_idle && (kept_ || fit != Encoder::Fit::fits)) {
+    if (!kept_ && fit == Encoder::Fit::buffer_full) {
+      sealed_.emplace_back(attempt.sealed.emplace(), true);
+    }
     changed_.push_back(attempt.round_ended.emplace());
     start_drain(executor);  // what has gathered may wait for a loop that nobody runs
     return attempt;
@@ -221,16 +221,43 @@ Result<ProducerCore::Attempt> ProducerCore::put(const ItemList& items, Exposure 
   return attempt;
 }
 
-std::optional<Result<ProducerCore::Place>> ProducerCore::place_at_once(const ItemList& items,
-                                                                       Exposure exposure,
-                                                                       bool may_wait,
-                                                                       const Executor& executor) {
-  const auto turn = desk_.turn.try_take(attachment_.clock());
-  if (!turn || must_look(may_wait)) return std::nullopt;
-  auto attempt = put(items, exposure, may_wait, false, executor);
-  if (!attempt) return Result<Place>(fail(attempt.error()));
-  if (!attempt->place) return std::nullopt;
-  return Result<Place>(std::move(*attempt->place));
+ProducerCore::AtOnce ProducerCore::place_at_once(const ItemList& items, Exposure exposure,
+                                                 bool may_wait, const Executor& executor) {
+  AtOnce answer;
+  {
+    const auto turn = desk_.turn.try_take(attachment_.clock());
+    if (!turn || must_look(may_wait)) return answer;
+    auto attempt = put(items, exposure, may_wait, false, executor);
+    std::lock_guard lock(mutex_);
+    if (!attempt) {
+      answer.placed.emplace(fail(attempt.error()));
+    } else if (attempt->place) {
+      answer.placed.emplace(std::move(*attempt->place));
+    } else {
+      answer.sealed = std::move(attempt->sealed);
+    }
+  }
+  if (answer.placed && *answer.placed) write_parts();
+  return answer;
+}
+
+// A buffer that is full is waited for on the caller's loop, and the turn is anybody's meanwhile: for
+// a while, after which others come behind, lest small items pass large ones for ever.
+Async<ProducerCore::Place> ProducerCore::place_somehow(const ItemList& items, Exposure exposure,
+                                                       bool may_wait, MonotonicTime deadline) {
+  const auto executor = co_await asio::this_coro::executor;
+  for (int attempt = 0; attempt < kAttemptsAtOnce; ++attempt) {
+    AtOnce at_once = place_at_once(items, exposure, may_wait, executor);
+    if (at_once.placed) co_return std::move(*at_once.placed);
+    if (!at_once.sealed) break;
+    SEMPER_CO_TRY_STATUS(not_cancelled(co_await asio::this_coro::cancellation_state));
+    Clock& clock = attachment_.clock();
+    const auto sealed = co_await at_once.sealed->wait_until(clock, patient(clock, deadline));
+    if (sealed) continue;
+    if (sealed.error().kind() != ErrorKind::timeout) co_return fail(sealed.error());
+    break;  // says what that means
+  }
+  co_return co_await place_apart(items, exposure, may_wait, deadline);
 }
 
 Async<ProducerCore::Place> ProducerCore::place_apart(const ItemList& items, Exposure exposure,

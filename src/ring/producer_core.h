@@ -15,8 +15,9 @@
 //   encoder_->limit(consumed_); consumed_ grows only to what is durable on the disk.
 //   unexposed_ is in order, and lies between exposed_ and durable_end_, but for what an earlier
 //   producer left (kept_).
-//   Only the drain writes, and one thing after another. Once something failed, nothing is written
-//   any more (dead_).
+//   Only the drain writes, and one thing after another; but for parts of the round that gathers,
+//   which go to the device when the round before has ended, several at a time. The drain flushes
+//   when all of them are there. Once something failed, nothing is written any more (dead_).
 #pragma once
 
 #include <atomic>
@@ -87,6 +88,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
     std::uint64_t advance_to = 0;
     std::optional<bool> flag;  // the acknowledgement to record
     bool leave = false;        // record that nobody is attached
+    bool has_parts = false;    // that were written, or are, while it gathered
     std::uint64_t consumed = 0;  // record that the consumer is so far
     std::vector<OneShot<Outcome>> pointer_waiters;
 
@@ -109,6 +111,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
     std::optional<Place> place;
     bool has_room = true;
     std::optional<OneShot<bool>> round_ended;  // wait for it
+    std::optional<OneShot<bool>> sealed;       // or, where the buffer is full, for this
     std::uint64_t load = 0;                    // of the encoder's base
   };
 
@@ -119,9 +122,16 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   bool must_look(bool may_wait) const;
   Async<void> leave();
 
-  // Nothing where it takes more than a moment, or others are at it.
-  std::optional<Result<Place>> place_at_once(const ItemList& items, Exposure exposure,
-                                             bool may_wait, const Executor& executor);
+  // Placed, or the buffer is full until what it has is written; neither where it takes more than a
+  // moment, or others are at it.
+  struct AtOnce {
+    std::optional<Result<Place>> placed;
+    std::optional<OneShot<bool>> sealed;
+  };
+  AtOnce place_at_once(const ItemList& items, Exposure exposure, bool may_wait,
+                       const Executor& executor);
+  Async<Place> place_somehow(const ItemList& items, Exposure exposure, bool may_wait,
+                             MonotonicTime deadline);
   Async<Place> place_apart(const ItemList& items, Exposure exposure, bool may_wait,
                            MonotonicTime deadline);
   bool others_wait_for_room() const;  // with mutex_
@@ -144,6 +154,12 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   std::optional<Round> next_round();
   Async<void> perform(Round& round);
   Async<void> write_data(const Round& round);
+  // Parts of the next round that are large enough go to the device while the rest gathers.
+  void write_parts();
+  std::optional<Group> next_part();
+  Task<void> write_part(Group part);
+  Async<void> write_rest(const Group& rest);
+  Async<void> finish_parts();
   // `known`: everything before it is durable.
   Async<void> write_pointer(bool flush_after, std::uint64_t known);
   Async<void> write_final_position(const Round& round, std::uint64_t published);
@@ -173,8 +189,15 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   bool drain_runs_ = false;
   const void* kicked_context_ = nullptr;  // where the last kick is; not to be used
   const DirectExecutor drain_executor_;
+  const DirectExecutor part_executor_;
+  bool has_parts_ = false;  // the round that gathers
+  std::size_t parts_under_way_ = 0;
+  Status parts_written_;                     // what became of them
+  bool drain_waits_for_parts_ = false;       // to seal
+  std::optional<OneShot<bool>> parts_gone_;  // the round under way waits for it
   bool round_under_way_ = false;
   std::vector<OneShot<bool>> changed_;  // wait for the end of a round
+  std::vector<std::pair<OneShot<bool>, bool>> sealed_;  // wait for the beginning of one
   std::optional<Error> dead_;
   bool died_of_what_passes_ = false;
   bool leaving_ = false;

@@ -8,6 +8,20 @@
 #include "semper/base/internal/mutant.h"
 
 namespace semper::ring::internal {
+namespace {
+
+// So much of a round, or a share of a small buffer, goes to the device while more of it gathers: the
+// device is busy then, and what it reads is still in a cache. So many parts at once.
+constexpr std::uint64_t kPartBytes = std::uint64_t{256} << 10;
+constexpr std::uint64_t kPartShare = 8;
+constexpr std::size_t kMaxParts = 4;
+// The first one of a round goes when there is so much: less is better off in one trip with its
+// flush.
+constexpr std::uint64_t kPartsToBegin = 2;
+// The rest of the round follows when no more of them are under way.
+constexpr std::size_t kPartsBesideTheRest = 1;
+
+}  // namespace
 
 // Begins the drain when it is run, and also when it is destroyed with the loop that it waited on.
 struct ProducerCore::Kick {
@@ -55,22 +69,40 @@ Task<void> ProducerCore::drain() {
     } else {
       status = co_await contained<void>(work);
     }
+    // Whatever became of the rest: nothing is under way when a round ends.
+    if (round->has_parts) {
+      const Status parts = co_await finish_parts();
+      if (status) status = parts;
+    }
     if (SEMPER_MUTANT("ring_error_of_a_write_swallowed")) status = Status();
     finish(*round, status);
   }
 }
 
 std::optional<ProducerCore::Round> ProducerCore::next_round() {
-  std::lock_guard lock(mutex_);
-  if (gathering_.is_empty() || dead_) {
-    draining_ = drain_runs_ = false;
-    return std::nullopt;
+  write_parts();
+  std::vector<std::pair<OneShot<bool>, bool>> sealed;
+  Round round;
+  {
+    std::lock_guard lock(mutex_);
+    if (gathering_.is_empty() || dead_) {
+      draining_ = drain_runs_ = false;
+      return std::nullopt;
+    }
+    if (parts_under_way_ > kPartsBesideTheRest) {
+      drain_runs_ = false;
+      drain_waits_for_parts_ = true;
+      return std::nullopt;
+    }
+    check();
+    round = std::exchange(gathering_, Round());
+    if (!round.waiters.empty()) round.group = encoder_->seal();
+    round.has_parts = std::exchange(has_parts_, false);
+    round_under_way_ = true;
+    ++rounds_;
+    sealed.swap(sealed_);
   }
-  check();
-  Round round = std::exchange(gathering_, Round());
-  if (!round.waiters.empty()) round.group = encoder_->seal();
-  round_under_way_ = true;
-  ++rounds_;
+  OneShot<bool>::set_all(std::move(sealed));
   return round;
 }
 
@@ -100,13 +132,88 @@ Async<void> ProducerCore::write_data(const Round& round) {
   }
   const Flush flush =
       SEMPER_MUTANT("ring_publish_is_not_flushed") ? Flush::never : attachment_.options.flush;
-  SEMPER_CO_TRY_STATUS(
-      co_await format.io().write(round.group.write_start, round.group.bytes, flush));
+  if (round.has_parts) {
+    SEMPER_CO_TRY_STATUS(co_await write_rest(round.group));
+    if (!SEMPER_MUTANT("ring_flush_before_its_parts")) {
+      SEMPER_CO_TRY_STATUS(co_await finish_parts());
+    }
+    if (flush != Flush::never) SEMPER_CO_TRY_STATUS(co_await format.device().flush());
+  } else {
+    SEMPER_CO_TRY_STATUS(
+        co_await format.io().write(round.group.write_start, round.group.bytes, flush));
+  }
   // Without flushes nothing is known to be durable, and a crash begins to look at the position.
   const Pointer& own = attachment_.own;
   if (pointer_unflushed_) durable_known_ = std::max({durable_known_, own.known, own.position});
   pointer_unflushed_ = false;
   co_return Result<void>();
+}
+
+// Not where a part has failed: finish_parts() says so.
+Async<void> ProducerCore::write_rest(const Group& rest) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!parts_written_ || rest.bytes.empty()) co_return Status{};
+  }
+  co_return co_await attachment_.format->io().write(rest.write_start, rest.bytes, Flush::never);
+}
+
+std::optional<Group> ProducerCore::next_part() {
+  std::lock_guard lock(mutex_);
+  // What a part says of itself, and where it may lie, needs the round before to be durable.
+  if (round_under_way_ || dead_ || kept_ || !parts_written_) return std::nullopt;
+  if (attachment_.options.flush != Flush::always) return std::nullopt;
+  const std::uint64_t share = round_down(buffer_bytes_ / kPartShare, kBlockBytes);
+  const std::uint64_t size = std::clamp(share, kBlockBytes, kPartBytes);
+  const std::uint64_t least = has_parts_ ? size : kPartsToBegin * size;
+  if (parts_under_way_ == kMaxParts || encoder_->settled_bytes() < least) return std::nullopt;
+  if (encoder_->appended_end() - durable_known_ > kPointerLagBytes / 2) return std::nullopt;
+  if (!attachment_.is_owner_known()) return std::nullopt;
+  ++parts_under_way_;
+  has_parts_ = true;
+  return encoder_->take_part(size);
+}
+
+void ProducerCore::write_parts() {
+  while (auto part = next_part()) {
+    part_executor_.start(
+        [core = shared_from_this(), part = *part] { return core->write_part(part); });
+  }
+}
+
+Task<void> ProducerCore::write_part(Group part) {
+  const std::function<Async<void>()> work = [this, &part] {
+    return attachment_.format->io().write(part.write_start, part.bytes, Flush::never);
+  };
+  Status written = co_await contained<void>(work);
+  std::optional<OneShot<bool>> gone;
+  bool seals = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!written && parts_written_) parts_written_ = std::move(written);
+    --parts_under_way_;
+    if (parts_under_way_ == 0) gone.swap(parts_gone_);
+    seals = drain_waits_for_parts_ && parts_under_way_ <= kPartsBesideTheRest;
+    if (seals) drain_waits_for_parts_ = false;
+  }
+  if (gone) gone->set(true);
+  write_parts();
+  if (seals) run_drain();
+}
+
+Async<void> ProducerCore::finish_parts() {
+  OneShot<bool> gone;
+  bool waits = false;
+  {
+    std::lock_guard lock(mutex_);
+    waits = parts_under_way_ != 0;
+    if (waits) parts_gone_ = gone;
+  }
+  if (waits) static_cast<void>(co_await gone.wait_regardless());
+  std::lock_guard lock(mutex_);
+  Status written = std::exchange(parts_written_, Status());
+  if (SEMPER_MUTANT("ring_error_of_a_part_swallowed")) written = Status();
+  co_return written;
 }
 
 Async<void> ProducerCore::write_pointer(bool flush_after, std::uint64_t known) {
@@ -228,6 +335,7 @@ void ProducerCore::die(const Error& why) {
   const Error error = is_for_later ? Error(ErrorKind::io, why.message()) : why;
   std::vector<std::pair<OneShot<Outcome>, Outcome>> answers;
   std::vector<OneShot<bool>> changed;
+  std::vector<std::pair<OneShot<bool>, bool>> sealed;
   std::unique_ptr<DeviceCompanion::Role> role;
   {
     std::lock_guard lock(mutex_);
@@ -248,8 +356,10 @@ void ProducerCore::die(const Error& why) {
     }
     round_under_way_ = false;
     changed.swap(changed_);
+    sealed.swap(sealed_);
   }
   wake_all(changed);
+  OneShot<bool>::set_all(std::move(sealed));
   OneShot<Outcome>::set_all(std::move(answers));
 }
 

@@ -31,6 +31,7 @@ SemperEncoder::SemperEncoder(Geometry geometry, std::uint32_t identity_crc, std:
       max_bytes_(static_cast<std::size_t>(
           std::min<std::uint64_t>(round_down(buffer_bytes, kBlockBytes), geometry.capacity))),
       start_(position),
+      taken_(position),
       cursor_(position) {
   SEMPER_ASSERT(position % kBlockBytes == 0, "a batch begins on a block of its own");
   SEMPER_ASSERT(max_bytes_ / kBlockBytes <= kMaxGroupBlocks, "a write is bounded by the format");
@@ -116,22 +117,39 @@ void SemperEncoder::close_batch() {
   batch_ends_.push_back(end);
 }
 
+std::uint64_t SemperEncoder::settled_end() const {
+  if (SEMPER_MUTANT("ring_part_with_an_open_end")) return round_down(cursor_, kBlockBytes);
+  return open_ ? round_down(last_.position, kBlockBytes) : cursor_;
+}
+
+Group SemperEncoder::take_part(std::uint64_t most) {
+  grow(max_bytes_);  // it must not move any more
+  Group part;
+  part.write_start = taken_;
+  part.end = std::min(settled_end(), taken_ + most);
+  part.bytes = std::as_const(gather_).span().subspan(static_cast<std::size_t>(taken_ - start_),
+                                                     static_cast<std::size_t>(part.end - taken_));
+  taken_ = part.end;
+  return part;
+}
+
 Group SemperEncoder::seal() {
   if (open_) close_batch();
   std::swap(gather_, flight_);
   Group group;
-  group.write_start = start_;
-  group.bytes = std::as_const(flight_).span().first(static_cast<std::size_t>(cursor_ - start_));
+  group.write_start = taken_;
+  group.bytes = std::as_const(flight_).span().subspan(static_cast<std::size_t>(taken_ - start_),
+                                                      static_cast<std::size_t>(cursor_ - taken_));
   group.end = cursor_;
   group.batch_ends = std::exchange(batch_ends_, {});
-  start_ = cursor_;
+  start_ = taken_ = cursor_;
   return group;
 }
 
 void SemperEncoder::restart(std::uint64_t position, std::uint32_t epoch) {
   SEMPER_ASSERT(empty(), "nothing gathered may get lost");
   SEMPER_ASSERT(position % kBlockBytes == 0, "a batch begins on a block of its own");
-  start_ = cursor_ = position;
+  start_ = taken_ = cursor_ = position;
   epoch_ = epoch;
 }
 
