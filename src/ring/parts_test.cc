@@ -1,6 +1,6 @@
 // A round that is large goes to the device in parts, several at a time, while more of it gathers.
-// One flush makes it durable, and nothing of it is acknowledged before: whatever the power, or one of
-// the parts, does.
+// One flush makes it durable, and nothing of it is acknowledged before: whatever the power, or one
+// of the parts, does.
 #include <gtest/gtest.h>
 
 #include <memory>

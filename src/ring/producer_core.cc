@@ -241,8 +241,8 @@ ProducerCore::AtOnce ProducerCore::place_at_once(const ItemList& items, Exposure
   return answer;
 }
 
-// A buffer that is full is waited for on the caller's loop, and the turn is anybody's meanwhile: for
-// a while, after which others come behind, lest small items pass large ones for ever.
+// A buffer that is full is waited for on the caller's loop, and the turn is anybody's meanwhile:
+// for a while, after which others come behind, lest small items pass large ones for ever.
 Async<ProducerCore::Place> ProducerCore::place_somehow(const ItemList& items, Exposure exposure,
                                                        bool may_wait, MonotonicTime deadline) {
   const auto executor = co_await asio::this_coro::executor;

@@ -10,8 +10,8 @@
 namespace semper::ring::internal {
 namespace {
 
-// So much of a round, or a share of a small buffer, goes to the device while more of it gathers: the
-// device is busy then, and what it reads is still in a cache. So many parts at once.
+// So much of a round, or a share of a small buffer, goes to the device while more of it gathers:
+// the device is busy then, and what it reads is still in a cache. So many parts at once.
 constexpr std::uint64_t kPartBytes = std::uint64_t{256} << 10;
 constexpr std::uint64_t kPartShare = 8;
 constexpr std::size_t kMaxParts = 4;
