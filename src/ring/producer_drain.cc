@@ -15,9 +15,9 @@ namespace {
 constexpr std::uint64_t kPartBytes = std::uint64_t{256} << 10;
 constexpr std::uint64_t kPartShare = 8;
 constexpr std::size_t kMaxParts = 4;
-// The first one of a round goes when there is so much: less is better off in one trip with its
-// flush.
-constexpr std::uint64_t kPartsToBegin = 2;
+// The first one of a round goes when there is half as much again behind it, of several calls: less,
+// or what one call brings, is better off in one trip with its flush.
+constexpr std::size_t kCallsToBegin = 2;
 // The rest of the round follows when no more of them are under way.
 constexpr std::size_t kPartsBesideTheRest = 1;
 
@@ -165,7 +165,8 @@ std::optional<Group> ProducerCore::next_part() {
   if (attachment_.options.flush != Flush::always) return std::nullopt;
   const std::uint64_t share = round_down(buffer_bytes_ / kPartShare, kBlockBytes);
   const std::uint64_t size = std::clamp(share, kBlockBytes, kPartBytes);
-  const std::uint64_t least = has_parts_ ? size : kPartsToBegin * size;
+  const std::uint64_t least = has_parts_ ? size : size + size / 2;
+  if (gathering_.waiters.size() < kCallsToBegin) return std::nullopt;
   if (parts_under_way_ == kMaxParts || encoder_->settled_bytes() < least) return std::nullopt;
   if (encoder_->appended_end() - durable_known_ > kPointerLagBytes / 2) return std::nullopt;
   if (!attachment_.is_owner_known()) return std::nullopt;
