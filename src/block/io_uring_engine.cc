@@ -1,9 +1,9 @@
 // The engine over io_uring. One thread owns the ring: the kernel then does the completions' work on
 // that thread alone (DEFER_TASKRUN), and no request dies with the thread that asked for it. An
 // operation has one request in the kernel at a time: its parts in pieces of kPartsPerCall, then its
-// flush. A flush, and a write_and_flush that finds nothing else under way, goes to a blocking thread
-// instead, where that is idle: io_uring hands fdatasync to a worker of its own, which costs two
-// wake-ups more.
+// flush. A flush, and a write_and_flush that finds nothing else under way, goes to a blocking
+// thread instead, where that is idle: io_uring hands fdatasync to a worker of its own, which costs
+// two wake-ups more.
 //
 // A kernel that takes the ring away while it is in use (a filter of system calls that a program
 // puts on itself later) ends it: the blocking thread does everything from then on. What the kernel
