@@ -341,6 +341,15 @@ Bytes reply_chunk_key(const Bytes& reply, std::uint32_t index) {
 KeyRange reply_chunks(const Bytes& reply) {
   return below(reply);
 }
+Bytes relay_key(BytesView prefix, BytesView session) {
+  return tuple_key(prefix, kSessions, to_hex(session), 2);
+}
+Bytes relay_mark_key(const Bytes& relay, std::uint64_t commit) {
+  return tuple_key(relay, commit);
+}
+KeyRange relay_marks(const Bytes& relay) {
+  return below(relay);
+}
 KeyRange everything_of_session(BytesView prefix, BytesView session) {
   const Bytes key = session_key(prefix, session);
   return {key, key + '\xff'};

@@ -29,6 +29,7 @@
 //   (4, session, 0)                   counter that is touched when a reply is there
 //   (4, session, 1, number)           the reply to call `number`
 //   (4, session, 1, number, n)        chunk n of a large one: replies.h
+//   (4, session, 2), ...              what a host has taken of that session: relay_frames.h
 //   (5)                               counter that is touched when a host comes or goes
 //   (5, host)                         a host, its types, and its renewals
 //   (6, log), ...                     how far the starts of a log have sent: start_ledger.h
@@ -187,6 +188,10 @@ KeyRange replies_of(BytesView tenant_prefix, BytesView session);
 // Of the reply with that key, where it is a large one.
 Bytes reply_chunk_key(const Bytes& reply, std::uint32_t index);
 KeyRange reply_chunks(const Bytes& reply);
+// As long as it is there, hosts take casts of that session; what each commit has taken.
+Bytes relay_key(BytesView tenant_prefix, BytesView session);
+Bytes relay_mark_key(const Bytes& relay, std::uint64_t commit);
+KeyRange relay_marks(const Bytes& relay);
 KeyRange everything_of_session(BytesView tenant_prefix, BytesView session);
 KeyRange session_range(BytesView tenant_prefix);
 // The session of any key within (4, ...), and the call's number of a reply's key, or a chunk's.

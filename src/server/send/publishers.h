@@ -11,11 +11,13 @@
 namespace semper::internal {
 
 class Outbox;
+class Relays;
 class Sessions;
 
 struct Publishers {
   std::shared_ptr<Outbox> outbox;
   std::shared_ptr<Sessions> sessions;
+  std::shared_ptr<Relays> relays;
 };
 
 // Those of one store within this process.
@@ -30,6 +32,7 @@ class PublishersOfStore {
     Bytes tenant_prefix;
     std::weak_ptr<Outbox> outbox;
     std::weak_ptr<Sessions> sessions;
+    std::weak_ptr<Relays> relays;
   };
   Entry& entry(const Bytes& tenant_prefix);
 

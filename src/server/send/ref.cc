@@ -12,6 +12,7 @@
 #include "server/send/open_span.h"
 #include "server/send/operation.h"
 #include "server/send/outbox.h"
+#include "server/send/relay.h"
 #include "server/send/route.h"
 #include "server/send/sessions.h"
 
@@ -97,6 +98,12 @@ Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) 
     auto answer = co_await done.wait();
     SEMPER_CO_TRY_STATUS(outcome(std::move(answer), target));
     co_return Status{};
+  }
+  const auto relay = key ? nullptr : route->publishers.relays->to(target.id.type);
+  if (relay) {
+    auto sent = co_await run_through(relay->cast(target_of(route), std::move(messages)));
+    if (!sent) co_return fail(left_open(sent.error(), target));
+    co_return sent;
   }
   std::shared_ptr<internal::KeyedSend> keyed;
   if (key) keyed = std::make_shared<internal::KeyedSend>(std::move(key));

@@ -103,6 +103,10 @@ class Batch {
   bool confirmed(AttemptEffects& effects, BatchOutcome& outcome);
   // It was not. True: so its callers were told; else run() does it.
   bool undo_known(const Error& error);
+  // As it was looked at: messages are in the queue.
+  bool has_queue() const { return entity_.queue_length() > 0; }
+  // What it has not run is somebody else's to run.
+  void drop_operations() { operations_.clear(); }
 
  private:
   // One transaction. True: nothing is left to do. Error: that of the remaining operations.

@@ -161,6 +161,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     }
     for (const auto& type : fresh) {
       if (!type->served().consumes()) continue;
+      type->take_relayed();
       asio::co_spawn(core_->executor, internal::DueScanner::run(type, membership_), asio::detached);
       for (std::uint32_t shard = 0; shard < internal::kIndexShards; ++shard) {
         asio::co_spawn(core_->executor, internal::Scanner::run(type, membership_, permits_, shard),
@@ -351,6 +352,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     if (!here_) return;
     for (const auto& [name, type] : types_) {
       here_->hosts.remove(core_->tenant.prefix(), *type);
+      type->stop_relayed();
     }
   }
 

@@ -7,8 +7,7 @@
 // together send together, so groups form by themselves, as in group.h. Where nobody is at work, the
 // operation is run at once.
 //
-// Only what the host knows of the entity already is used, so a group reads nothing: the store tells
-// of each one whether it is still so (RecentChanges), and the commit checks what comes after that.
+// Only what the host knows of the entity already is used, so a group reads nothing (known_group.h).
 // An entity that is not known, whose message has a key or puts its expiry off, that holds a lock or
 // was announced, is run alone by its slot, as before. Where a callback fails or asks for more than
 // its state, or the commit does, nothing of the group has happened, all of its entities are run
@@ -19,11 +18,7 @@
 // that is destroyed or does not run any more, each entity goes on as if it had run alone (slot.h),
 // and who waits on another loop gets outcome_unknown.
 //
-// When not: behaviours whose callbacks may wait; hosts with several threads; stores that have no
-// RecentChanges, whose transactions are small, or where two commits can have one version.
-//
-// Bounds: kLocalGroupEntities, kGroupMessagesPerEntity, kGroupCallbackTime, half of the store's
-// limits. Threads: any.
+// Bounds: kLocalGroupEntities, and a group's. Threads: any.
 #pragma once
 
 #include <memory>
@@ -31,9 +26,7 @@
 #include <utility>
 #include <vector>
 
-#include "semper/store/recent_changes.h"
-#include "server/serve/group_limits.h"
-#include "server/serve/slot.h"
+#include "server/serve/known_group.h"
 
 namespace semper::internal {
 
@@ -49,8 +42,8 @@ class LocalGroups : public std::enable_shared_from_this<LocalGroups> {
  private:
   struct Gathering;
   class Gathered;
-  struct Member;
-  using Members = std::vector<std::unique_ptr<Member>>;
+  using Member = KnownMember;
+  using Members = KnownGroup::Members;
 
   static bool is_of(const Gathering& gathering, const Executor& executor);
   // With the lock: nobody is taken in any more.
@@ -58,17 +51,8 @@ class LocalGroups : public std::enable_shared_from_this<LocalGroups> {
   std::vector<Slot::Running> close(const std::shared_ptr<Gathering>& gathering);
   static Task<void> run(std::shared_ptr<LocalGroups> self, std::shared_ptr<Gathered> gathered);
   static Task<void> run_alone(std::unique_ptr<Member> member);
-  // All that have joined are done then, or none is.
-  Async<void> attempt(Members& members);
-  // What was only read is still so.
-  Async<void> confirm(Members& members);
-  // Nothing of it has happened, or it is not known whether it has.
-  void undo(Members& members, const Error& error);
   void leave(std::unique_ptr<Member> member, const Executor& executor);
-  static void check(const Members& members);
   void learn(bool went_well);
-
-  HostCore& core() const { return served_->core(); }
 
   const std::shared_ptr<const ServedBehaviour> served_;
   const RecentChanges* const changes_;  // null where host or store are none for groups

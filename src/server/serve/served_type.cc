@@ -33,12 +33,25 @@ ServedType::ServedType(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour
       local_groups_(std::make_shared<LocalGroups>(served_)) {}
 
 void ServedType::connect() {
+  relayed_ = std::make_shared<RelayedCasts>(
+      served_, [weak = weak_from_this()](const std::string& id) -> std::shared_ptr<Slot> {
+        const auto self = weak.lock();
+        return self ? self->slot(id) : nullptr;
+      });
   Throttle* const throttle = served_->throttle();
   if (throttle == nullptr) return;
   throttle->call_with([weak = weak_from_this()](const std::string& id) {
     const auto self = weak.lock();
     if (self) self->slot(id)->notice_queue(kUnknownVersion);
   });
+}
+
+void ServedType::take_relayed() {
+  relayed_->listen();
+}
+
+void ServedType::stop_relayed() {
+  relayed_->stop();
 }
 
 std::type_index ServedType::behaviour_type() const {

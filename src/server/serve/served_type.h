@@ -13,6 +13,7 @@
 #include "server/send/local_hosts.h"
 #include "server/serve/group.h"
 #include "server/serve/local_groups.h"
+#include "server/serve/relayed.h"
 #include "server/serve/served_behaviour.h"
 #include "server/serve/slot.h"
 
@@ -57,6 +58,11 @@ class ServedType final : public LocalServer,
   // True: one did since the last call. Else the news is set when one does.
   bool take_left_over(std::uint32_t shard, const OneShot<std::monostate>& news);
 
+  // Publishers of other processes of this machine hand it their casts, from now on, and not any
+  // more.
+  void take_relayed();
+  void stop_relayed();
+
   // The host stops: no runner on a loop that does not run keeps it.
   void expect_end();
 
@@ -70,6 +76,7 @@ class ServedType final : public LocalServer,
   const std::shared_ptr<const ServedBehaviour> served_;
   const std::shared_ptr<Groups> groups_;
   const std::shared_ptr<LocalGroups> local_groups_;
+  std::shared_ptr<RelayedCasts> relayed_;  // from connect() on
 
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Slot>> slots_;

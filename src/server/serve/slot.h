@@ -99,6 +99,7 @@ class Slot : public std::enable_shared_from_this<Slot> {
   void expect_end();
 
   const Target& target() const { return *target_; }
+  const Executor& home() const { return core().home.executor(); }
   bool is_idle() const;
   bool has_permit() const;
   // For the cache; written by the runner.
