@@ -41,7 +41,7 @@ struct Relay::Cast {
     over
   };
 
-  std::shared_ptr<const Target> target;
+  std::string id;  // not the target, which has this relay
   std::vector<RawMessage> messages;
   std::size_t bytes = 0;
 
@@ -127,8 +127,13 @@ class Relay::Resolving {
   Resolving(const Resolving&) = delete;
   Resolving& operator=(const Resolving&) = delete;
   ~Resolving() {
-    std::lock_guard lock(relay_.mutex_);
-    relay_.resolving_ = false;
+    Verdicts verdicts;
+    {
+      std::lock_guard lock(relay_.mutex_);
+      relay_.resolving_ = false;
+      relay_.drop_where_nobody_waits(verdicts);
+    }
+    OneShot<Verdict>::set_all(std::move(verdicts));
   }
 
  private:
@@ -153,7 +158,7 @@ Async<void> Relay::cast(std::shared_ptr<const Target> target, std::vector<RawMes
     SEMPER_CO_TRY_STATUS(check_message_size(message, {}, limits));
     cast->bytes += queued_size(message);
   }
-  cast->target = std::move(target);
+  cast->id = target->id.id;
   cast->messages = std::move(messages);
   const Executor from = without_tag(co_await asio::this_coro::executor);
   const auto self = shared_from_this();
@@ -161,7 +166,7 @@ Async<void> Relay::cast(std::shared_ptr<const Target> target, std::vector<RawMes
   const Holding until_the_end(self, cast);
   SEMPER_CO_TRY(const bool is_taken, co_await wait(cast));
   if (is_taken) co_return Status{};
-  co_return co_await outbox_->cast(cast->target, std::move(cast->messages), nullptr);
+  co_return co_await outbox_->cast(target, std::move(cast->messages), nullptr);
 }
 
 // True: it was taken. False: the caller sends it through the queue.
@@ -207,7 +212,7 @@ void Relay::enter(const CastPointer& cast, const Executor& from) {
 
 // With the lock. True: it is under way to the host.
 bool Relay::place(const CastPointer& cast) {
-  const std::string& id = cast->target->id.id;
+  const std::string& id = cast->id;
   auto lane = lanes_.find(id);
   if (lane == lanes_.end() && state_ == State::off) {
     ++untracked_;
@@ -285,7 +290,7 @@ void Relay::leave(const CastPointer& cast) {
     std::lock_guard lock(mutex_);
     const std::size_t before = outgoing_.size();
     cast->is_left = true;
-    const std::string& id = cast->target->id.id;
+    const std::string& id = cast->id;
     switch (cast->place) {
       case Cast::Place::untracked:
         --untracked_;
@@ -303,6 +308,8 @@ void Relay::leave(const CastPointer& cast) {
         break;
       }
       case Cast::Place::in_unit:  // settled with its unit
+        drop_where_nobody_waits(verdicts);
+        break;
       case Cast::Place::over:
         break;
     }
@@ -320,7 +327,7 @@ void Relay::leave(const CastPointer& cast) {
 }
 
 void Relay::settle(Unit unit, RelayAnswer answer, Verdicts& verdicts) {
-  const std::string& id = unit.casts.front()->target->id.id;
+  const std::string& id = unit.casts.front()->id;
   auto& lane = lanes_.at(id);
   for (auto& cast : unit.casts) {
     bytes_ -= cast->bytes;
@@ -369,7 +376,7 @@ Bytes Relay::take_frame(std::uint64_t& link, std::shared_ptr<NeighbourLink>& to)
     for (const auto& cast : unit.casts) {
       for (const auto& message : cast->messages) segment.add(Event::cast, message, {});
     }
-    writer.add(number, unit.casts.front()->target->id.id, segment.finish());
+    writer.add(number, unit.casts.front()->id, segment.finish());
   }
   outgoing_.erase(outgoing_.begin(), outgoing_.begin() + static_cast<std::ptrdiff_t>(taken));
   return writer.finish();
@@ -423,9 +430,25 @@ void Relay::on_end(std::uint64_t link) {
         verdicts.emplace_back(std::exchange(cast->arrival, {}), Verdict::look);
       }
     }
+    drop_where_nobody_waits(verdicts);
     check();
   }
   OneShot<Verdict>::set_all(std::move(verdicts));
+}
+
+// What nobody waits for any more need not be found out.
+void Relay::drop_where_nobody_waits(Verdicts& verdicts) {
+  if (state_ != State::broken || resolving_) return;
+  for (const auto& [number, unit] : in_flight_) {
+    for (const auto& cast : unit.casts) {
+      if (!cast->is_left) return;
+    }
+  }
+  state_ = State::off;
+  session_.clear();
+  for (auto& [number, unit] : std::exchange(in_flight_, {})) {
+    settle(std::move(unit), RelayAnswer::declined, verdicts);
+  }
 }
 
 bool Relay::should_resolve(const Cast& cast) {
@@ -511,7 +534,7 @@ void Relay::leave_open(Unit unit, Verdicts& verdicts) {
     cast->is_unknown = true;
     verdicts.emplace_back(cast->arrival, Verdict::unknown);
   }
-  const std::string& id = unit.casts.front()->target->id.id;
+  const std::string& id = unit.casts.front()->id;
   lanes_.at(id).under_way = 0;
   next(id, verdicts);
 }

@@ -116,6 +116,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
   void take_unit(Lane& lane);
   void settle(Unit unit, RelayAnswer answer, Verdicts& verdicts);
   void leave_open(Unit unit, Verdicts& verdicts);
+  void drop_where_nobody_waits(Verdicts& verdicts);
   void link_is_up_to_date();
   Bytes take_frame(std::uint64_t& link, std::shared_ptr<NeighbourLink>& to);
   void check() const;

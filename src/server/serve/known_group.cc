@@ -40,7 +40,7 @@ Async<void> KnownGroup::attempt_unchecked(Members& members, const More& more) co
   const bool anybody = std::any_of(members.begin(), members.end(),
                                    [](const auto& member) { return member->has_joined; });
   if (!anybody) co_return Status{};
-  if (more) SEMPER_CO_TRY_STATUS(more(transaction));
+  if (more) SEMPER_CO_TRY_STATUS(more(transaction, *options.read_version));
   if (transaction.operation_count() == 0) co_return co_await confirm(members);
   for (auto& member : members) {
     if (member->effects.sends.spans) member->effects.commit_began = core().clock().now();

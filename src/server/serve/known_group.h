@@ -38,8 +38,8 @@ struct KnownMember {
 class KnownGroup {
  public:
   using Members = std::vector<std::unique_ptr<KnownMember>>;
-  // What else belongs into the transaction of those that have joined.
-  using More = std::function<Status(Transaction& transaction)>;
+  // What else belongs into the transaction of those that have joined, which began at that version.
+  using More = std::function<Status(Transaction& transaction, Version began_at)>;
 
   // Null where host or store are none for groups: behaviours whose callbacks may wait, hosts with
   // several threads, stores that have no RecentChanges, whose transactions are small, or where two

@@ -119,6 +119,7 @@ class RelayedCasts::Visitor final : public NeighbourReceiver,
   // With the lock of who takes the casts.
   std::uint64_t floor = 0;
   MonotonicTime came_at;
+  std::size_t under_way = 0;  // units that wait or run
 
  private:
   void begin(BytesView prefix, Bytes session) {
@@ -303,7 +304,8 @@ std::optional<std::vector<RelayedCasts::VisitorPointer>> RelayedCasts::idle_visi
   std::vector<VisitorPointer> idle;
   const MonotonicTime now = core().clock().now();
   for (const auto& visitor : visitors_) {
-    const bool is_idle = now - visitor->came_at >= kRelayedIdle;
+    const bool is_idle = now - visitor->came_at >= kRelayedIdle &&
+                         (visitor->under_way == 0 || SEMPER_MUTANT("server_relayed_idle_at_work"));
     if (is_idle && visitor->is_settled(visitor->floor)) idle.push_back(visitor);
   }
   return idle;
@@ -334,6 +336,7 @@ void RelayedCasts::on_casts(const VisitorPointer& visitor, RelayCasts casts) {
         declined.emplace_back(unit.number, RelayAnswer::declined);
       } else {
         waiting_.push_back(Unit{visitor, std::move(unit)});
+        ++visitor->under_way;
       }
     }
   }
@@ -409,9 +412,8 @@ Task<bool> RelayedCasts::run_together(std::vector<Unit>& units) {
   Status status = co_await learn(group);
   if (status && !group.members.empty()) {
     const KnownGroup known(*served_, *changes_);
-    const KnownGroup::More and_mark = [this, &group](Transaction& transaction) {
-      mark(transaction, group);
-      return Status{};
+    const KnownGroup::More and_mark = [this, &group](Transaction& transaction, Version began_at) {
+      return mark(transaction, began_at, group);
     };
     status = co_await known.attempt(group.members, and_mark);
     conclude(group, status);
@@ -469,7 +471,7 @@ Async<void> RelayedCasts::learn(Group& group) {
   co_return Status{};
 }
 
-void RelayedCasts::mark(Transaction& transaction, Group& group) const {
+Status RelayedCasts::mark(Transaction& transaction, Version began_at, Group& group) const {
   auto& given = group.given;
   for (std::size_t i = 0; i < group.members.size(); ++i) {
     if (!group.has_run(i)) continue;
@@ -479,9 +481,14 @@ void RelayedCasts::mark(Transaction& transaction, Group& group) const {
     if (to == given.end()) to = given.insert(to, Given{unit.visitor, unit.floor, {}, 0});
     to->numbers.push_back(unit.casts.number);
   }
+  const MonotonicTime now = core().clock().now();
   for (auto& one : given) {
-    one.commit = one.visitor->mark(transaction, one.numbers, one.floor, core().clock().now());
+    const bool is_known = one.visitor->is_known(*changes_, began_at) ||
+                          SEMPER_MUTANT("server_relay_known_before_it_began");
+    if (!is_known) return fail(ErrorKind::conflict, "a publisher has ended its session");
+    one.commit = one.visitor->mark(transaction, one.numbers, one.floor, now);
   }
+  return {};
 }
 
 // What is said of the units: nothing where nobody knows.
@@ -518,7 +525,10 @@ void RelayedCasts::after(std::vector<Unit>& units, bool went_well) {
   {
     std::lock_guard lock(mutex_);
     pauses = put_back(units);
-    for (const auto& unit : units) at_work_.erase(unit.casts.id);
+    for (const auto& unit : units) {
+      at_work_.erase(unit.casts.id);
+      --unit.visitor->under_way;
+    }
     most_ = went_well ? std::min(most_ + kGrowth, kRelayedGroupEntities)
                       : std::max<std::size_t>(most_ / 2, 1);
   }

@@ -81,7 +81,7 @@ class RelayedCasts : public std::enable_shared_from_this<RelayedCasts> {
   Task<bool> run_together(std::vector<Unit>& units);
   Group enter(std::vector<Unit>& units);
   Async<void> learn(Group& group);
-  void mark(Transaction& transaction, Group& group) const;
+  Status mark(Transaction& transaction, Version began_at, Group& group) const;
   static void conclude(Group& group, const Status& status);
   static void leave(std::unique_ptr<KnownMember> member);
   void after(std::vector<Unit>& units, bool went_well);
