@@ -46,9 +46,9 @@ struct Relay::Cast {
   std::size_t bytes = 0;
 
   Place place = Place::untracked;
-  bool is_left = false;     // the caller is gone
-  bool is_unknown = false;  // `over`, and nobody knows how
-  OneShot<Verdict> arrival;
+  bool is_left = false;                     // the caller is gone
+  bool is_unknown = false;                  // `over`, and nobody knows how
+  std::optional<OneShot<Verdict>> arrival;  // while it waits
 };
 
 // The caller's: however its coroutine ends, what comes behind it goes on.
@@ -162,10 +162,12 @@ Async<void> Relay::cast(std::shared_ptr<const Target> target, std::vector<RawMes
   cast->messages = std::move(messages);
   const Executor from = without_tag(co_await asio::this_coro::executor);
   const auto self = shared_from_this();
-  enter(cast, from);
+  const bool waits = enter(cast, from);
   const Holding until_the_end(self, cast);
-  SEMPER_CO_TRY(const bool is_taken, co_await wait(cast));
-  if (is_taken) co_return Status{};
+  if (waits) {
+    SEMPER_CO_TRY(const bool is_taken, co_await wait(cast));
+    if (is_taken) co_return Status{};
+  }
   co_return co_await outbox_->cast(target, std::move(cast->messages), nullptr);
 }
 
@@ -173,22 +175,24 @@ Async<void> Relay::cast(std::shared_ptr<const Target> target, std::vector<RawMes
 Async<bool> Relay::wait(CastPointer cast) {
   Clock& clock = *tenant_.store()->env().clock;
   while (true) {
-    std::optional<OneShot<Verdict>> arrival;
+    OneShot<Verdict> arrival;
     {
       std::lock_guard lock(mutex_);
       const bool waits = cast->place == Cast::Place::waits || cast->place == Cast::Place::in_unit;
       if (cast->is_unknown) co_return fail(not_found_out());
       if (!waits) co_return cast->place == Cast::Place::over;
-      arrival = cast->arrival;
+      arrival = *cast->arrival;
     }
-    auto verdict = co_await arrival->wait_until(clock, clock.after(kRelayPatience));
+    auto verdict = co_await arrival.wait_until(clock, clock.after(kRelayPatience));
     if (!verdict && verdict.error().kind() != ErrorKind::timeout) co_return fail(verdict.error());
     if (verdict && *verdict != Verdict::look) continue;  // it is decided
     if (should_resolve(*cast)) SEMPER_CO_TRY_STATUS(co_await resolve());
   }
 }
 
-void Relay::enter(const CastPointer& cast, const Executor& from) {
+// True: it waits for a verdict.
+bool Relay::enter(const CastPointer& cast, const Executor& from) {
+  bool waits = false;
   bool flushes = false;
   std::shared_ptr<Starting> starting;
   const void* const loop = context_of(from);
@@ -196,6 +200,7 @@ void Relay::enter(const CastPointer& cast, const Executor& from) {
     std::lock_guard lock(mutex_);
     if (state_ == State::off) starting = begin_to_start();
     flushes = place(cast) && flushing_on_.insert(loop).second;
+    waits = cast->arrival.has_value();
     check();
   }
   if (starting) {
@@ -203,11 +208,12 @@ void Relay::enter(const CastPointer& cast, const Executor& from) {
       asio::co_spawn(from, start(std::move(starting)), asio::detached);
     });
   }
-  if (!flushes) return;
+  if (!flushes) return waits;
   // Later, so that what comes in this turn of the loop goes along.
   asio::post(from, [flusher = std::make_shared<Flusher>(shared_from_this(), loop)]() mutable {
     flusher.reset();
   });
+  return waits;
 }
 
 // With the lock. True: it is under way to the host.
@@ -219,17 +225,19 @@ bool Relay::place(const CastPointer& cast) {
     return false;
   }
   if (lane == lanes_.end()) lane = lanes_.try_emplace(id).first;
-  cast->place = Cast::Place::waits;
-  lane->second.waiting.push_back(cast);
-  if (lane->second.under_way > 0) return false;
-  if (state_ == State::on && may_take(*cast)) {
-    take_unit(lane->second);
-    return true;
+  Lane& to = lane->second;
+  const bool is_free = to.under_way == 0;
+  if (to.in_queue || (is_free && (state_ != State::on || !may_take(*cast)))) {
+    to.in_queue = true;
+    ++to.under_way;
+    cast->place = Cast::Place::queue;
+    return false;
   }
-  lane->second.waiting.pop_front();
-  lane->second.under_way = 1;
-  cast->place = Cast::Place::queue;
-  return false;
+  cast->place = Cast::Place::waits;
+  cast->arrival.emplace();
+  to.waiting.push_back(cast);
+  if (is_free) take_unit(to);
+  return is_free;
 }
 
 bool Relay::may_take(const Cast& cast) const {
@@ -264,21 +272,27 @@ void Relay::next(const std::string& id, Verdicts& verdicts) {
   const auto lane = lanes_.find(id);
   SEMPER_ASSERT(lane != lanes_.end() && lane->second.under_way == 0,
                 "a lane goes on when it is free");
-  if (lane->second.waiting.empty()) {
+  Lane& free = lane->second;
+  free.in_queue = false;
+  if (free.waiting.empty()) {
     lanes_.erase(lane);
-    return;
+  } else if (state_ == State::on && free.waiting.size() < kRelayHot &&
+             may_take(*free.waiting.front())) {
+    take_unit(free);
+  } else {
+    to_queue(free, verdicts);
   }
-  if (state_ == State::on && may_take(*lane->second.waiting.front())) {
-    take_unit(lane->second);
-    return;
-  }
-  lane->second.under_way = lane->second.waiting.size();
-  for (auto& cast : std::exchange(lane->second.waiting, {})) to_queue(*cast, verdicts);
+}
+
+void Relay::to_queue(Lane& lane, Verdicts& verdicts) {
+  lane.in_queue = true;
+  lane.under_way += lane.waiting.size();
+  for (auto& cast : std::exchange(lane.waiting, {})) to_queue(*cast, verdicts);
 }
 
 void Relay::to_queue(Cast& cast, Verdicts& verdicts) {
   cast.place = Cast::Place::queue;
-  verdicts.emplace_back(cast.arrival, Verdict::queue);
+  verdicts.emplace_back(*cast.arrival, Verdict::queue);
 }
 
 void Relay::leave(const CastPointer& cast) {
@@ -333,7 +347,7 @@ void Relay::settle(Unit unit, RelayAnswer answer, Verdicts& verdicts) {
     bytes_ -= cast->bytes;
     if (answer == RelayAnswer::taken) {
       cast->place = Cast::Place::over;
-      verdicts.emplace_back(cast->arrival, Verdict::taken);
+      verdicts.emplace_back(*cast->arrival, Verdict::taken);
       --lane.under_way;
     } else if (cast->is_left) {  // nobody knows what became of it, and it was not sent
       cast->place = Cast::Place::over;
@@ -342,7 +356,8 @@ void Relay::settle(Unit unit, RelayAnswer answer, Verdicts& verdicts) {
       to_queue(*cast, verdicts);
     }
   }
-  if (lane.under_way == 0) next(id, verdicts);
+  if (lane.under_way == 0) return next(id, verdicts);
+  to_queue(lane, verdicts);  // what waits comes behind
 }
 
 void Relay::flush() {
@@ -427,7 +442,7 @@ void Relay::on_end(std::uint64_t link) {
     for (auto& [number, unit] : in_flight_) {
       for (auto& cast : unit.casts) {
         if (cast->is_left || !verdicts.empty()) continue;
-        verdicts.emplace_back(std::exchange(cast->arrival, {}), Verdict::look);
+        verdicts.emplace_back(std::exchange(*cast->arrival, OneShot<Verdict>()), Verdict::look);
       }
     }
     drop_where_nobody_waits(verdicts);
@@ -532,7 +547,7 @@ void Relay::leave_open(Unit unit, Verdicts& verdicts) {
     bytes_ -= cast->bytes;
     cast->place = Cast::Place::over;
     cast->is_unknown = true;
-    verdicts.emplace_back(cast->arrival, Verdict::unknown);
+    verdicts.emplace_back(*cast->arrival, Verdict::unknown);
   }
   const std::string& id = unit.casts.front()->id;
   lanes_.at(id).under_way = 0;

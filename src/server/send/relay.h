@@ -14,8 +14,10 @@
 // through the queue. Where the session may have been swept since (this process did not run for
 // long), nobody can know: outcome_unknown.
 //
-// In order. Of one entity, one unit of casts is under way at a time, whichever way it goes; what
-// comes meanwhile is the next unit.
+// In order. Of one entity, one unit of casts is under way to a host at a time, and what comes
+// meanwhile is the next one. Where that is much (kRelayHot), the queue is quicker, which takes one
+// batch after another without an answer from the host. Of an entity whose casts go through the
+// queue, all do until none is under way.
 //
 // Everything that waits does so in the coroutine of a caller: there is no thread and no loop of its
 // own. A caller that is gone leaves what it had begun to the next one.
@@ -47,6 +49,8 @@ inline constexpr std::size_t kRelayBytes = 32u << 20;
 // Of one cast, or of the casts of one unit.
 inline constexpr std::size_t kRelayUnitMessages = 64;
 inline constexpr std::size_t kRelayUnitBytes = 256u << 10;
+// Casts of one entity that wait for those under way, from which on they go through the queue.
+inline constexpr std::size_t kRelayHot = 8;
 // Past this, a message between the processes is sent.
 inline constexpr std::size_t kRelayMessageBytes = 1u << 20;
 // After this without an answer, the publisher finds out what was taken, and sends the rest itself.
@@ -85,6 +89,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
   class Resolving;
   struct Lane {
     std::size_t under_way = 0;
+    bool in_queue = false;  // what is under way goes through the queue, as what comes meanwhile
     std::deque<CastPointer> waiting;
   };
   struct Unit {
@@ -93,7 +98,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
   };
   using Verdicts = std::vector<std::pair<OneShot<Verdict>, Verdict>>;
 
-  void enter(const CastPointer& cast, const Executor& from);
+  bool enter(const CastPointer& cast, const Executor& from);
   void leave(const CastPointer& cast);
   Async<bool> wait(CastPointer cast);
   // At a caller's wake-up without a verdict: whether it is to find out.
@@ -113,6 +118,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
   std::shared_ptr<Starting> begin_to_start();
   void next(const std::string& id, Verdicts& verdicts);
   static void to_queue(Cast& cast, Verdicts& verdicts);
+  static void to_queue(Lane& lane, Verdicts& verdicts);
   void take_unit(Lane& lane);
   void settle(Unit unit, RelayAnswer answer, Verdicts& verdicts);
   void leave_open(Unit unit, Verdicts& verdicts);

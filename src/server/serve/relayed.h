@@ -34,7 +34,8 @@
 namespace semper::internal {
 
 inline constexpr std::size_t kRelayedUnits = 65'536;
-inline constexpr std::size_t kRelayedGroupEntities = 64;
+// Two groups are quicker than one of twice the size: one runs while the other is committed.
+inline constexpr std::size_t kRelayedGroupEntities = 32;
 inline constexpr std::size_t kRelayedGroupsAtOnce = 2;
 // How often a unit is looked at whose entity is at work, or has messages in its queue: those are
 // before it. After that it is declined.
