@@ -530,7 +530,7 @@ Async<void> Relay::resolve() {
     for (auto& [number, unit] : std::exchange(in_flight_, {})) {
       const bool was_taken = taken.contains(number) && !SEMPER_MUTANT("server_relay_sent_again");
       const bool is_found_out = looked && (is_known || unit.sent_at > lately);
-      if (is_found_out || SEMPER_MUTANT("server_relay_guesses")) {
+      if (is_found_out) {
         settle(std::move(unit), was_taken ? RelayAnswer::taken : RelayAnswer::declined, verdicts);
         continue;
       }

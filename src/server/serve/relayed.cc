@@ -378,8 +378,7 @@ std::vector<RelayedCasts::Unit> RelayedCasts::take() {
   while (!waiting_.empty() && taken.size() < most_) {
     Unit unit = std::move(waiting_.front());
     waiting_.pop_front();
-    const bool is_free = at_work_.insert(unit.casts.id).second ||
-                         SEMPER_MUTANT("server_relayed_entity_in_two_groups");
+    const bool is_free = at_work_.insert(unit.casts.id).second;
     unit.floor = unit.visitor->floor;
     auto& to = is_free ? taken : behind;
     to.push_back(std::move(unit));
@@ -493,8 +492,7 @@ Status RelayedCasts::mark(Transaction& transaction, Version began_at, Group& gro
 
 // What is said of the units: nothing where nobody knows.
 void RelayedCasts::conclude(Group& group, const Status& status) {
-  const bool is_unknown = !status && status.error().kind() == ErrorKind::outcome_unknown &&
-                          !SEMPER_MUTANT("server_relayed_unknown_is_declined");
+  const bool is_unknown = !status && status.error().kind() == ErrorKind::outcome_unknown;
   for (std::size_t i = 0; i < group.members.size(); ++i) {
     if (!group.has_run(i)) continue;
     group.units[i]->is_open = is_unknown;
