@@ -73,6 +73,9 @@ SERVER_TEST(CastsPastTheQueue, casts_of_another_process_are_run_in_groups_past_t
   EXPECT_TRUE((co_await publish(world, kPublishers)).empty());
   co_await expect_lines(world, kPublishers);
   const auto figures = server.host().statistics();
+  if (world.is_steady()) {
+    EXPECT_EQ(figures.messages, std::uint64_t{kPublishers} * (kRounds + 1));
+  }
   if (has_neighbours(world) && world.is_steady()) {
     std::size_t queued = 0;
     for (int i = 0; i < kPublishers; ++i) {

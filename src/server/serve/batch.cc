@@ -280,7 +280,7 @@ bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
   if (served_.expiry().is_any()) learn_expiry(desk_, effects.timers, effects.knew_expiry);
   if (effects.vacated && exact && !sent_to_itself) outcome_.vacated_at = committed.version();
   if (effects.lock) effects.lock->fencing_token = committed.version();
-  served_.counters().messages.add(effects.executed);
+  served_.counters().messages.add(effects.messages());
   const bool is_done = finish(effects);
   if (effects.expires) {
     entity_.spoil();
@@ -469,7 +469,7 @@ Async<bool> Batch::answer_unwritten(AttemptEffects& effects) {
     }
   }
   if (effects.sends.spans) export_spans(effects.sends, core_.env(), {});
-  served_.counters().messages.add(effects.executed);
+  served_.counters().messages.add(effects.messages());
   co_return finish(effects);
 }
 

@@ -218,7 +218,7 @@ bool Batch::joined_known(const Versionstamp& committed, AttemptEffects& effects,
 
 bool Batch::confirmed(AttemptEffects& effects, BatchOutcome& outcome) {
   if (effects.sends.spans) export_spans(effects.sends, core_.env(), {});
-  served_.counters().messages.add(effects.executed);
+  served_.counters().messages.add(effects.messages());
   const bool is_over = finish(effects);
   if (is_over) outcome = std::move(outcome_);
   return is_over;

@@ -407,6 +407,7 @@ Execution::Ended Execution::run_operation(const Operation& operation, Transactio
     if (ran.answer) effects.last_answer = std::move(*ran.answer);
   }
   effects.messages_run = 0;
+  effects.messages_beyond += operation.messages.size() - 1;
   if (operation.key) end_key(operation, effects.last_answer, transaction.limits(), effects);
   effects.answers.push_back(std::exchange(effects.last_answer, Bytes()));
   return Ended::yes;

@@ -54,6 +54,7 @@ struct AttemptEffects {
   bool knew_expiry = false;     // when the attempt began
 
   std::size_t operations_run = 0;
+  std::size_t messages_beyond = 0;     // of those, past the first of each
   std::vector<Result<Bytes>> answers;  // of the operations run
   bool reroute = false;                // the operation after those must go through the queue
 
@@ -89,6 +90,8 @@ struct AttemptEffects {
     reply_bytes += to.session.size() + encoded.size() + kReplyKeyBytes;
     replies.push_back({to, std::move(encoded)});
   }
+  // Messages that were processed.
+  std::size_t messages() const { return executed + messages_beyond; }
   // Messages and operations that ran, with the one that asked for the lock.
   std::size_t ran() const { return executed + (lock ? 1 : 0); }
   bool uses_keys() const { return !sends.keyed_answers.empty() || !keys.is_empty(); }
