@@ -186,7 +186,7 @@ Async<bool> Relay::wait(CastPointer cast) {
     auto verdict = co_await arrival.wait_until(clock, clock.after(kRelayPatience));
     if (!verdict && verdict.error().kind() != ErrorKind::timeout) co_return fail(verdict.error());
     if (verdict && *verdict != Verdict::look) continue;  // it is decided
-    if (should_resolve(*cast)) SEMPER_CO_TRY_STATUS(co_await resolve());
+    if (should_resolve()) SEMPER_CO_TRY_STATUS(co_await resolve());
   }
 }
 
@@ -400,30 +400,42 @@ Bytes Relay::take_frame(std::uint64_t& link, std::shared_ptr<NeighbourLink>& to)
 void Relay::on_answers(std::uint64_t link, const Bytes& bytes) {
   auto answers = decode_relay_answers(bytes);
   Verdicts verdicts;
-  std::shared_ptr<NeighbourLink> wrong;
+  std::shared_ptr<NeighbourLink> useless;
   {
     std::lock_guard lock(mutex_);
     if (link != links_ || !link_) return;
-    if (!answers) wrong = link_;
+    if (!answers) useless = link_;
     if (answers) {
       for (const auto& [number, answer] : *answers) {
         const auto found = in_flight_.find(number);
         if (found == in_flight_.end()) continue;
         Unit unit = std::move(found->second);
         in_flight_.erase(found);
+        ++(answer == RelayAnswer::taken ? taken_ : declined_);
         settle(std::move(unit), answer, verdicts);
       }
+      if (is_of_no_use()) useless = link_;
     }
     check();
   }
-  if (wrong) {
+  if (!answers) {
     log_warning("server", "a host of this machine is not understood, and is handed nothing: " +
                               answers.error().to_string());
-    wrong->close();
-    return on_end(link);
+  }
+  if (useless) {
+    useless->close();
+    on_end(link);
   }
   OneShot<Verdict>::set_all(std::move(verdicts));
   flush();
+}
+
+bool Relay::is_of_no_use() {
+  if (taken_ > 0) pause_ = kRelayPause;
+  if (taken_ + declined_ < kRelayTrial) return false;
+  const bool is_so = std::exchange(declined_, 0) > 3 * std::exchange(taken_, 0);
+  if (is_so) pause_ = kRelayPauseMaximum / 4;
+  return is_so;
 }
 
 void Relay::on_end(std::uint64_t link) {
@@ -433,7 +445,8 @@ void Relay::on_end(std::uint64_t link) {
     std::lock_guard lock(mutex_);
     if (link != links_ || (state_ != State::on && state_ != State::starting)) return;
     ended.swap(link_);
-    not_before_ = tenant_.store()->env().clock->after(kRelayPause);
+    not_before_ = tenant_.store()->env().clock->after(pause_);
+    pause_ = std::min(2 * pause_, kRelayPauseMaximum);
     // Where nothing is open, the session's rows are of no use; a host takes them away.
     if (state_ == State::on && in_flight_.empty()) session_.clear();
     state_ = in_flight_.empty() ? State::off : State::broken;
@@ -466,12 +479,12 @@ void Relay::drop_where_nobody_waits(Verdicts& verdicts) {
   }
 }
 
-bool Relay::should_resolve(const Cast& cast) {
+bool Relay::should_resolve() {
   std::shared_ptr<NeighbourLink> silent;
   std::uint64_t link = 0;
   {
     std::lock_guard lock(mutex_);
-    if (state_ == State::on && cast.place == Cast::Place::in_unit) {
+    if (state_ == State::on) {
       const MonotonicTime now = tenant_.store()->env().clock->now();
       const bool is_late = std::any_of(in_flight_.begin(), in_flight_.end(), [&](const auto& one) {
         return one.second.sent_at != kNever && now - one.second.sent_at >= kRelayPatience;

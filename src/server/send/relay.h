@@ -55,8 +55,12 @@ inline constexpr std::size_t kRelayHot = 8;
 inline constexpr std::size_t kRelayMessageBytes = 1u << 20;
 // After this without an answer, the publisher finds out what was taken, and sends the rest itself.
 inline constexpr Duration kRelayPatience = std::chrono::seconds(1);
-// After trouble, until another host is asked.
+// After trouble, until another host is asked; twice as long each time that the last one was of no
+// use, up to the maximum.
 inline constexpr Duration kRelayPause = std::chrono::seconds(1);
+inline constexpr Duration kRelayPauseMaximum = std::chrono::minutes(1);
+// After so many answers a link is given up where three of four were refusals: it only delays them.
+inline constexpr std::size_t kRelayTrial = 256;
 // A link, and the session for it, are worth their while for so many casts.
 inline constexpr int kRelayWorth = 8;
 inline constexpr Duration kRelayWorthWithin = std::chrono::seconds(1);
@@ -102,7 +106,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
   void leave(const CastPointer& cast);
   Async<bool> wait(CastPointer cast);
   // At a caller's wake-up without a verdict: whether it is to find out.
-  bool should_resolve(const Cast& cast);
+  bool should_resolve();
   Async<void> resolve();
   Async<void> clean_up(Bytes session);
 
@@ -123,6 +127,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
   void settle(Unit unit, RelayAnswer answer, Verdicts& verdicts);
   void leave_open(Unit unit, Verdicts& verdicts);
   void drop_where_nobody_waits(Verdicts& verdicts);
+  bool is_of_no_use();
   void link_is_up_to_date();
   Bytes take_frame(std::uint64_t& link, std::shared_ptr<NeighbourLink>& to);
   void check() const;
@@ -135,6 +140,9 @@ class Relay : public std::enable_shared_from_this<Relay> {
   std::mutex mutex_;
   State state_ = State::off;
   MonotonicTime not_before_{};
+  Duration pause_ = kRelayPause;
+  std::size_t taken_ = 0;  // units of the trial that lasts
+  std::size_t declined_ = 0;
   MonotonicTime counted_since_{};
   int counted_ = 0;          // casts since then
   std::uint64_t links_ = 0;  // the number of the last one

@@ -428,8 +428,9 @@ RelayedCasts::Group RelayedCasts::enter(std::vector<Unit>& units) {
   group.members.reserve(units.size());
   for (auto& unit : units) {
     const auto slot = find_slot_(unit.casts.id);
-    auto turn = slot ? slot->join_group_with_ticks() : std::nullopt;
-    unit.waits = slot && !turn;
+    const bool may_be = slot && slot->target().valid;
+    auto turn = may_be ? slot->join_group_with_ticks() : std::nullopt;
+    unit.waits = may_be && !turn && !slot->attends_lock();
     if (!turn) continue;
     Operation operation{Event::cast, false, unit.casts.messages, {}, kNever};
     operation.loop = core().home.context();

@@ -62,6 +62,11 @@ bool Slot::is_idle() const {
   return rests();
 }
 
+bool Slot::attends_lock() const {
+  std::lock_guard lock(mutex_);
+  return lock_attended_;
+}
+
 bool Slot::has_permit() const {
   std::lock_guard lock(mutex_);
   return permit_ != nullptr;

@@ -101,6 +101,8 @@ class Slot : public std::enable_shared_from_this<Slot> {
   const Target& target() const { return *target_; }
   const Executor& home() const { return core().home.executor(); }
   bool is_idle() const;
+  // A coroutine here holds the entity's lock, or waits for its holder.
+  bool attends_lock() const;
   bool has_permit() const;
   // For the cache; written by the runner.
   std::size_t cached_bytes() const { return cached_bytes_.load(std::memory_order_relaxed); }
