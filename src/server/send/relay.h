@@ -3,9 +3,8 @@
 // A cast through the queue is written by its publisher, read by a host, and removed: three changes
 // of the store, by two processes that turn each other's caches stale. Where a host of this machine
 // serves the type (neighbours.h), it is handed the casts, runs them with those of others in one
-// transaction (serve/relayed.h), and answers when that is durable. What it cannot run at once
-// (an entity that is locked, is at work, fails, is new to it) it declines, and that goes through
-// the queue as ever.
+// transaction (serve/relayed.h), and answers when that is durable. What it cannot run at once (an
+// entity that is locked, at work for long, or fails) it declines, and that goes through the queue.
 //
 // Each once. The publisher has a session in the store; a host commits what it takes together with a
 // mark of which casts these were, and only as long as the session's relay row is there. Where the
@@ -14,13 +13,13 @@
 // through the queue. Where the session may have been swept since (this process did not run for
 // long), nobody can know: outcome_unknown.
 //
-// In order. Of one entity, one unit of casts is under way to a host at a time, and what comes
-// meanwhile is the next one. Where that is much (kRelayHot), the queue is quicker, which takes one
-// batch after another without an answer from the host. Of an entity whose casts go through the
-// queue, all do until none is under way.
+// In order. Of one entity, one unit of casts is on its way to a host at a time, and what comes
+// meanwhile is the next one. Where many wait (kRelayHot), the queue is quicker, which takes one
+// batch after another without an answer from the host. While one cast of an entity goes through the
+// queue, all do.
 //
-// Everything that waits does so in the coroutine of a caller: there is no thread and no loop of its
-// own. A caller that is gone leaves what it had begun to the next one.
+// There is no thread and no loop of its own: whatever waits does so in the coroutine of a caller,
+// and if that is gone, in another one's.
 //
 // Bounds: kRelayBytes; past that casts go through the queue, whose outbox has its own. Durability:
 // as of the queue. Threads: any.
@@ -44,7 +43,7 @@
 
 namespace semper::internal {
 
-// Casts that are under way by this way.
+// Of casts that are on their way to a host.
 inline constexpr std::size_t kRelayBytes = 32u << 20;
 // Of one cast, or of the casts of one unit.
 inline constexpr std::size_t kRelayUnitMessages = 64;

@@ -1,11 +1,11 @@
 // RelayedCasts: casts that publishers of other processes of this machine hand to a host, past the
 // queue (send/relay.h).
 //
-// What has come is run in groups: an entity each publisher's casts to it, one callback after
-// another, one commit for all (known_group.h). What the host does not know of an entity is read
-// first. With the commit goes a mark, for each publisher, of which of its casts are in it; its
-// session's relay row must be there still, so that a publisher that does not wait any longer can
-// find out what was done, and that no more will be. The answer goes out when the commit is durable.
+// What has come is run in groups: one callback after another, one commit for all (known_group.h).
+// What the host does not know of an entity is read first. With the commit goes a mark, for each
+// publisher, of which of its casts are in it, and the commit fails if the session's relay row is
+// gone. So a publisher that does not wait any longer can find out what was done, and that no more
+// will be. The answer goes out when the commit is durable.
 //
 // Whatever is unusual is declined, and comes back through the queue: an entity that is at work,
 // locked, suspected, of another program; a callback that fails, or asks for more than its state;
