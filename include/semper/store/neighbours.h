@@ -59,8 +59,8 @@ class NeighbourLink {
 };
 
 // Who is told of what comes. The calls for one link come one after another, on any thread, also
-// within connect() and send() of this process. They must not block: hand the work to a loop. They may
-// send, and close the link.
+// within connect() and send() of this process. They must not block: hand the work to a loop. They
+// may send, and close the link.
 class NeighbourReceiver {
  public:
   virtual ~NeighbourReceiver() = default;
