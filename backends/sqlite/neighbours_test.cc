@@ -177,11 +177,11 @@ TEST_F(SqliteNeighbours, nothing_is_there_before_it_is_used_and_no_file_afterwar
   const auto caller = connect(other);
   EXPECT_TRUE(caller.link->send("1"));
   EXPECT_TRUE(wait_until([&] { return listener.taken()->calls() == Calls{"1"}; }));
-  EXPECT_EQ(threads(), 2u);
+  EXPECT_TRUE(wait_until([&] { return threads() == 2; }));  // a new one has another's name at first
   EXPECT_EQ(place_.listing(), before);
   EXPECT_TRUE(wait_for(store.close()));
   EXPECT_TRUE(wait_for(other.close()));
-  EXPECT_EQ(threads(), 0u);
+  EXPECT_TRUE(wait_until([&] { return threads() == 0; }));
 }
 
 TEST_F(SqliteNeighbours, switched_off_there_are_none) {

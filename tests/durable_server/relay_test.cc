@@ -72,9 +72,11 @@ SERVER_TEST(CastsPastTheQueue, casts_of_another_process_are_run_in_groups_past_t
   auto& server = *co_await world.serve<Diary>();
   EXPECT_TRUE((co_await publish(world, kPublishers)).empty());
   co_await expect_lines(world, kPublishers);
-  const auto figures = server.host().statistics();
   if (world.is_steady()) {
-    EXPECT_EQ(figures.messages, std::uint64_t{kPublishers} * (kRounds + 1));
+    // A reply may be there before its host has counted the message.
+    constexpr std::uint64_t kAll = std::uint64_t{kPublishers} * (kRounds + 1);
+    co_await world.eventually([&] { return server.host().statistics().messages >= kAll; });
+    EXPECT_EQ(server.host().statistics().messages, kAll);
   }
   if (has_neighbours(world) && world.is_steady()) {
     std::size_t queued = 0;
@@ -83,7 +85,7 @@ SERVER_TEST(CastsPastTheQueue, casts_of_another_process_are_run_in_groups_past_t
       const auto pushed = co_await world.rows(entity_range(id, 1));
       if (!pushed.empty()) queued += static_cast<unsigned char>(pushed.front().value.front());
     }
-    EXPECT_LT(queued, std::size_t{kPublishers} * kRounds / 2) << figures.transactions;
+    EXPECT_LT(queued, std::size_t{kPublishers} * kRounds / 2);
   }
   co_await world.until_clean();
 }
