@@ -242,7 +242,7 @@ TEST_F(SqliteNeighbours, who_says_something_wrong_is_shut_out) {
   for (const auto& said : all) {
     const auto socket = call();
     write_to(socket, said);
-    EXPECT_TRUE(is_closed(socket)) << said;
+    ASSERT_TRUE(is_closed(socket)) << said;
   }
   EXPECT_EQ(listener.count(), 0u);
 }
@@ -252,12 +252,12 @@ TEST_F(SqliteNeighbours, a_length_of_four_gibibytes_ends_the_link_and_takes_no_m
   LinkListener listener(store);
   const auto socket = call();
   write_to(socket, encode(hello()) + Bytes(8, '\xff'));
-  EXPECT_TRUE(is_closed(socket));
+  ASSERT_TRUE(is_closed(socket));
   EXPECT_EQ(listener.taken()->calls(), Calls{"end: io"});
   // The most is taken; one more is not.
   const auto over = call();
   write_to(over, encode(hello()) + Bytes("\1\0\0\1", 4));
-  EXPECT_TRUE(is_closed(over));
+  ASSERT_TRUE(is_closed(over));
   EXPECT_EQ(listener.taken(1)->calls(), Calls{"end: io"});
 }
 
