@@ -106,8 +106,7 @@ Async<void> Attachment::check_owner() {
   if (companion != nullptr && clock().now() < next_owner_check) co_return Result<void>();
   SEMPER_CO_TRY(const Pointer stored, co_await format->read_pointer(side));
   next_owner_check = clock().after(kOwnerCheck);
-  const bool is_ours =
-      stored.epoch == own.epoch && stored.memory == own.memory &&
+  const bool is_ours = stored.epoch == own.epoch && stored.memory == own.memory &&
                        stored.process == own.process && stored.claim == own.claim;
   if (is_ours) co_return Result<void>();
   co_return fail(ErrorKind::conflict, std::string(format->device().name()) + ": another " +

@@ -86,9 +86,9 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
     Group group;
     std::vector<Waiter> waiters;
     std::uint64_t advance_to = 0;
-    std::optional<bool> flag;  // the acknowledgement to record
-    bool leave = false;        // record that nobody is attached
-    bool has_parts = false;    // that were written, or are, while it gathered
+    std::optional<bool> flag;    // the acknowledgement to record
+    bool leave = false;          // record that nobody is attached
+    bool has_parts = false;      // that were written, or are, while it gathered
     std::uint64_t consumed = 0;  // record that the consumer is so far
     std::vector<OneShot<Outcome>> pointer_waiters;
 
@@ -196,7 +196,7 @@ class ProducerCore : public std::enable_shared_from_this<ProducerCore> {
   bool drain_waits_for_parts_ = false;       // to seal
   std::optional<OneShot<bool>> parts_gone_;  // the round under way waits for it
   bool round_under_way_ = false;
-  std::vector<OneShot<bool>> changed_;  // wait for the end of a round
+  std::vector<OneShot<bool>> changed_;                  // wait for the end of a round
   std::vector<std::pair<OneShot<bool>, bool>> sealed_;  // wait for the beginning of one
   std::optional<Error> dead_;
   bool died_of_what_passes_ = false;

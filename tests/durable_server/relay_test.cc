@@ -2,6 +2,7 @@
 // whoever is killed or stands still meanwhile.
 #include <gmock/gmock.h>
 
+#include <functional>
 #include <map>
 #include <set>
 
@@ -68,6 +69,24 @@ Task<std::set<std::string>> publish(World& world, int entities) {
   co_return uncertain;
 }
 
+// Publishes, and once that host has taken some, does something to it. None is lost or doubled.
+Task<void> publish_while(World& world, Process& host, std::function<Task<void>()> something) {
+  std::set<std::string> uncertain;
+  bool is_over = false;
+  co_await world.in_parallel(2, [&](int which) -> Task<void> {
+    if (which == 0) {
+      uncertain = co_await publish(world, 5);
+      is_over = true;
+      co_return;
+    }
+    co_await world.eventually([&] { return host.host().statistics().messages > 40 || is_over; });
+    co_await something();
+  });
+  EXPECT_TRUE(uncertain.empty()) << uncertain.size();
+  co_await expect_lines(world, 5, uncertain);
+  co_await world.until_clean();
+}
+
 SERVER_TEST(CastsPastTheQueue, casts_of_another_process_are_run_in_groups_past_the_queue) {
   auto& server = *co_await world.serve<Diary>();
   EXPECT_TRUE((co_await publish(world, kPublishers)).empty());
@@ -101,42 +120,21 @@ SERVER_TEST(CastsPastTheQueue,
             a_host_that_is_killed_with_casts_in_hand_loses_none_and_doubles_none) {
   auto& first = *co_await world.serve<Diary>();
   co_await world.serve<Diary>();
-  std::set<std::string> uncertain;
-  bool is_over = false;
-  co_await world.in_parallel(2, [&](int which) -> Task<void> {
-    if (which == 0) {
-      uncertain = co_await publish(world, 5);
-      is_over = true;
-      co_return;
-    }
-    co_await world.eventually([&] { return first.host().statistics().messages > 40 || is_over; });
+  co_await publish_while(world, first, [&]() -> Task<void> {
     first.kill();
+    co_return;
   });
-  EXPECT_TRUE(uncertain.empty()) << uncertain.size();
-  co_await expect_lines(world, 5, uncertain);
-  co_await world.until_clean();
 }
 
 SERVER_TEST(CastsPastTheQueue, a_host_that_stands_still_with_casts_in_hand_takes_none_later) {
   if (!world.is_simulated()) co_return;
   auto& first = *co_await world.serve<Diary>();
-  std::set<std::string> uncertain;
-  bool is_over = false;
-  co_await world.in_parallel(2, [&](int which) -> Task<void> {
-    if (which == 0) {
-      uncertain = co_await publish(world, 5);
-      is_over = true;
-      co_return;
-    }
-    co_await world.eventually([&] { return first.host().statistics().messages > 40 || is_over; });
+  co_await publish_while(world, first, [&]() -> Task<void> {
     first.freeze();
     co_await world.serve<Diary>();
     must(co_await sleep_for(world.clock(), 5s));
     first.thaw();
   });
-  EXPECT_TRUE(uncertain.empty()) << uncertain.size();
-  co_await expect_lines(world, 5, uncertain);
-  co_await world.until_clean();
 }
 
 SERVER_TEST(CastsPastTheQueue, a_publisher_that_is_killed_leaves_nothing_behind) {
