@@ -12,6 +12,12 @@ Result<Handled> Behaviour::handle_expiry(void*, Context&) {
   return fail(ErrorKind::unsupported, type() + " has no handle_expiry");
 }
 
+Error unfit_action_error() {
+  return Error(ErrorKind::internal,
+               "an action (Reply::then) takes another type than the entity's State; give it the "
+               "state, then(state, action), and the compiler looks");
+}
+
 Error upgrade_error(const Error& why, const EntityId& id, std::uint32_t from, std::uint32_t to) {
   return why.in("upgrade of the state of " + id.to_string() + " from version " +
                 std::to_string(from) + " to " + std::to_string(to));

@@ -33,7 +33,7 @@ class LocalServer {
   virtual bool takes_inline() const { return true; }
 
   // Runs the operation on this entity, on the caller's executor where nobody else is at it.
-  virtual Status submit(const std::shared_ptr<const Target>& target, Operation operation,
+  virtual Status submit(const std::shared_ptr<const Target>& target, Operation&& operation,
                         const Executor& executor) = 0;
 };
 

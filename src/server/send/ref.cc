@@ -33,11 +33,19 @@ Error left_open(Error error, const internal::Target& target) {
 }
 
 // What came of an operation that this process's host was handed.
-Result<Bytes> outcome(Result<Result<Bytes>> answer, const internal::Target& target) {
+Error unanswered(const Error& error, const internal::Target& target) {
+  if (error.kind() != ErrorKind::timeout) return left_open(error, target);
+  return Error(ErrorKind::timeout, "no reply from " + target.id.to_string() +
+                                       " in time; the message may still be processed");
+}
+Result<Bytes> outcome(Result<Result<Bytes>>&& answer, const internal::Target& target) {
   if (answer) return std::move(*answer);
-  if (answer.error().kind() != ErrorKind::timeout) return fail(left_open(answer.error(), target));
-  return fail(ErrorKind::timeout, "no reply from " + target.id.to_string() +
-                                      " in time; the message may still be processed");
+  return fail(unanswered(answer.error(), target));
+}
+Status status_of(const Result<Result<Bytes>>& answer, const internal::Target& target) {
+  if (!answer) return fail(unanswered(answer.error(), target));
+  if (!*answer) return fail(answer->error());
+  return {};
 }
 
 using Key = std::shared_ptr<const internal::MessageKey>;
@@ -53,52 +61,61 @@ void carry_on(const Executor& from, const internal::Target& target, RawMessage& 
   message.trace = internal::sent_at(trace->context, target.store().env().clock->wall_time());
 }
 
-Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key key) {
-  const auto& target = route->target;
-  SEMPER_CO_TRY_STATUS(route->usable());
-  const Executor from = co_await asio::this_coro::executor;
-  SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::call));
-  if (chain && !message.trace) carry_on(from, target, message);
-  const MonotonicTime deadline = target.store().env().clock->after(timeout);
-  const auto server = route->inline_server();
-  if (!server) {
-    auto answer = co_await run_through(route->publishers.sessions->call(
-        target_of(route), std::move(message), deadline, key, chain));
-    if (!answer) co_return fail(left_open(answer.error(), target));
-    co_return answer;
-  }
-  Operation operation{Event::call, false, {}, {}, deadline};
-  auto done = operation.done;
-  operation.messages.push_back(std::move(message));
-  operation.key = std::move(key);
-  operation.chain = std::move(chain);
-  SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), without_tag(from)));
-  // The only wait, and nothing after it: run_through would only cost.
-  auto answer = co_await done.wait_until(*target.store().env().clock, deadline);
-  co_return outcome(std::move(answer), target);
+// What follows runs for each message, on the loop of whoever sends it. Coroutines whose frames are
+// larger than what Asio keeps for the next one (1 KiB) would each take memory anew: so what needs
+// no wait is in functions, and the ways that wait for more are in coroutines of their own.
+
+using Done = OneShot<Result<Bytes>>;
+
+// Hands it to the host of this process.
+Result<std::optional<Done>> submit(internal::LocalServer& server, const RoutePointer& route,
+                                   const Executor& from, Operation operation) {
+  std::optional<Done> done(operation.done);
+  SEMPER_TRY_STATUS(server.submit(target_of(route), std::move(operation), without_tag(from)));
+  return done;
 }
 
-Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) {
-  const auto& target = route->target;
+// Nothing: it goes another way, and the message is as it was, but for its trace.
+Result<std::optional<Done>> begin_call(const RoutePointer& route, const Executor& from,
+                                       RawMessage& message, const Key& key, MonotonicTime deadline,
+                                       internal::ChainPointer& chain) {
+  SEMPER_TRY(chain, chain_of(from, route->target, Sent::call));
+  if (chain && !message.trace) carry_on(from, route->target, message);
+  const auto server = route->inline_server();
+  if (!server) return std::optional<Done>();
+  Operation operation{Event::call, false, {}, {}, deadline};
+  operation.messages.push_back(std::move(message));
+  operation.key = key;
+  operation.chain = std::move(chain);
+  return submit(*server, route, from, std::move(operation));
+}
+
+Async<Bytes> call_elsewhere(RoutePointer route, RawMessage message, MonotonicTime deadline, Key key,
+                            internal::ChainPointer chain) {
+  auto answer = co_await run_through(route->publishers.sessions->call(
+      target_of(route), std::move(message), deadline, std::move(key), std::move(chain)));
+  if (!answer) co_return fail(left_open(answer.error(), route->target));
+  co_return answer;
+}
+
+Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key key) {
   SEMPER_CO_TRY_STATUS(route->usable());
-  if (messages.empty()) co_return Status{};
   const Executor from = co_await asio::this_coro::executor;
-  SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::cast));
-  if (chain) {
-    for (auto& message : messages) {
-      if (!message.trace) carry_on(from, target, message);
-    }
+  auto& clock = *route->target.store().env().clock;
+  const MonotonicTime deadline = clock.after(timeout);
+  internal::ChainPointer chain;
+  SEMPER_CO_TRY(auto done, begin_call(route, from, message, key, deadline, chain));
+  if (!done) {
+    co_return co_await call_elsewhere(std::move(route), std::move(message), deadline,
+                                      std::move(key), std::move(chain));
   }
-  if (const auto server = route->inline_server()) {
-    Operation operation{Event::cast, false, std::move(messages), {}, kNever};
-    auto done = operation.done;
-    operation.key = std::move(key);
-    operation.chain = std::move(chain);
-    SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), without_tag(from)));
-    auto answer = co_await done.wait();
-    SEMPER_CO_TRY_STATUS(outcome(std::move(answer), target));
-    co_return Status{};
-  }
+  // The only wait, and nothing after it: run_through would only cost.
+  auto answer = co_await done->wait_until(clock, deadline);
+  co_return outcome(std::move(answer), route->target);
+}
+
+Async<void> cast_elsewhere(RoutePointer route, std::vector<RawMessage> messages, Key key) {
+  const auto& target = route->target;
   const auto relay = key ? nullptr : route->publishers.relays->to(target.id.type);
   if (relay) {
     auto sent = co_await run_through(relay->cast(target_of(route), std::move(messages)));
@@ -111,6 +128,36 @@ Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) 
       route->publishers.outbox->cast(target_of(route), std::move(messages), keyed));
   if (!sent) co_return fail(left_open(sent.error(), target));
   co_return sent;
+}
+
+// As begin_call().
+Result<std::optional<Done>> begin_cast(const RoutePointer& route, const Executor& from,
+                                       std::vector<RawMessage>& messages, const Key& key) {
+  SEMPER_TRY_STATUS(route->usable());
+  if (messages.empty()) return std::optional<Done>();
+  SEMPER_TRY(auto chain, chain_of(from, route->target, Sent::cast));
+  if (chain) {
+    for (auto& message : messages) {
+      if (!message.trace) carry_on(from, route->target, message);
+    }
+  }
+  const auto server = route->inline_server();
+  if (!server) return std::optional<Done>();
+  Operation operation{Event::cast, false, std::move(messages), {}, kNever};
+  operation.key = key;
+  operation.chain = std::move(chain);
+  return submit(*server, route, from, std::move(operation));
+}
+
+Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) {
+  const Executor from = co_await asio::this_coro::executor;
+  SEMPER_CO_TRY(auto done, begin_cast(route, from, messages, key));
+  if (done) {
+    auto answer = co_await done->wait();
+    co_return status_of(answer, route->target);
+  }
+  if (messages.empty()) co_return Status{};
+  co_return co_await cast_elsewhere(std::move(route), std::move(messages), std::move(key));
 }
 
 Async<void> cast_in(RoutePointer route, Transaction& transaction,

@@ -61,9 +61,13 @@ Ran CallbackRunner::run(Transaction& transaction, Event event, const RawMessage&
   }
   Context context(std::move(given));
   auto handled = behaviour.handle(message.name, message.payload, *state, context);
-  if (!handled || !handled->rest) {
+  const bool waits = handled && handled->rest;
+  if (!waits && !lent.traced) {
+    return outcome(event, std::move(handled), sends, std::move(lent.after_commit));
+  }
+  if (!waits) {
     Ran ran = outcome(event, std::move(handled), sends, std::move(lent.after_commit));
-    if (lent.traced) end_traced(*lent.traced, ran, sends);
+    end_traced(*lent.traced, ran, sends);
     return ran;
   }
   Ran ran;
@@ -193,8 +197,8 @@ Task<Ran> CallbackRunner::finish(Ran begun, Event event, MonotonicTime transacti
                             "less"));
 }
 
-Ran CallbackRunner::outcome(Event event, Result<Handled> handled, const CallbackSends& sends,
-                            std::vector<Action> after_commit) {
+Ran CallbackRunner::outcome(Event event, Result<Handled>&& handled, const CallbackSends& sends,
+                            std::vector<Action>&& after_commit) {
   if (sends.refused) return ended(Ran::How::refused, *sends.refused);
   if (!handled) {
     const bool may_recover = handled.error().kind() == ErrorKind::internal;

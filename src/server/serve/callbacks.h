@@ -98,8 +98,8 @@ class CallbackRunner {
   std::unique_ptr<TracedRun> begin_traced(const RawMessage& message, std::int64_t since_us,
                                           CallbackSends& sends) const;
   void end_traced(const TracedRun& traced, const Ran& ran, CallbackSends& sends) const;
-  static Ran outcome(Event event, Result<Handled> handled, const CallbackSends& sends,
-                     std::vector<Action> after_commit);
+  static Ran outcome(Event event, Result<Handled>&& handled, const CallbackSends& sends,
+                     std::vector<Action>&& after_commit);
   Ran unknown(const RawMessage& message, Event event) const;
 
   const ServedBehaviour& served_;

@@ -409,7 +409,8 @@ Execution::Ended Execution::run_operation(const Operation& operation, Transactio
   effects.messages_run = 0;
   effects.messages_beyond += operation.messages.size() - 1;
   if (operation.key) end_key(operation, effects.last_answer, transaction.limits(), effects);
-  effects.answers.push_back(std::exchange(effects.last_answer, Bytes()));
+  effects.answers.push_back(std::move(effects.last_answer));
+  if (call) effects.last_answer = Bytes();
   return Ended::yes;
 }
 

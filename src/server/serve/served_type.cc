@@ -63,7 +63,7 @@ std::shared_ptr<Behaviour> ServedType::behaviour() {
   return {served_, &served_->behaviour()};
 }
 
-Status ServedType::submit(const std::shared_ptr<const Target>& target, Operation operation,
+Status ServedType::submit(const std::shared_ptr<const Target>& target, Operation&& operation,
                           const Executor& executor) {
   return slot(target)->submit(std::move(operation), executor);
 }

@@ -38,7 +38,7 @@ class ServedType final : public LocalServer,
   const std::string& type() const override { return served_->type(); }
   std::type_index behaviour_type() const override;
   std::shared_ptr<Behaviour> behaviour() override;
-  Status submit(const std::shared_ptr<const Target>& target, Operation operation,
+  Status submit(const std::shared_ptr<const Target>& target, Operation&& operation,
                 const Executor& executor) override;
   bool takes_inline() const override { return !served_->has_rate(); }
 

@@ -72,7 +72,7 @@ bool Slot::has_permit() const {
   return permit_ != nullptr;
 }
 
-Status Slot::submit(Operation operation, const Executor& executor) {
+Status Slot::submit(Operation&& operation, const Executor& executor) {
   std::uint64_t started = 0;
   bool watch = false;
   std::optional<OneShot<std::monostate>> to_wake;

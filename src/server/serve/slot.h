@@ -62,7 +62,7 @@ class Slot : public std::enable_shared_from_this<Slot> {
 
   // Hands the operation to the runner, which is started on this executor, the caller's, where none
   // runs (at home where callbacks may wait).
-  Status submit(Operation operation, const Executor& executor);
+  Status submit(Operation&& operation, const Executor& executor);
 
   // The durable queue may hold messages: the index said so at this version, or somebody who read no
   // index (kUnknownVersion). Of no use where it was emptied by a later commit of this host. The

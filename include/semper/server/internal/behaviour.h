@@ -106,16 +106,22 @@ class Behaviour {
   virtual void terminate(const void* state, const std::string& reason) = 0;
 };
 
-// Success: every action of it takes a State. Error: internal.
+// Whether every action of it takes a State.
+template <class State>
+bool fit_actions(const Result<Handled>& handled) {
+  if (!handled) return true;
+  for (const Action& action : handled->control.actions) {
+    if (action.state_type != typeid(State)) return false;
+  }
+  return true;
+}
+// Error internal, of one that does not.
+Error unfit_action_error();
+
+// Success: they do. Error: internal.
 template <class State>
 Result<Handled> with_fitting_actions(Result<Handled> handled) {
-  if (!handled) return handled;
-  for (const Action& action : handled->control.actions) {
-    if (action.state_type == typeid(State)) continue;
-    return fail(ErrorKind::internal,
-                "an action (Reply::then) takes another type than the entity's State; give it the "
-                "state, then(state, action), and the compiler looks");
-  }
+  if (!fit_actions<State>(handled)) return fail(unfit_action_error());
   return handled;
 }
 

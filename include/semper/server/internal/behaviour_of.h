@@ -280,15 +280,15 @@ class BehaviourOf final : public Behaviour {
 
   Result<Handled> handle(std::string_view message, BytesView payload, void* state,
                          Context& context) override {
-    Result<Handled> result = fail(ErrorKind::not_found, "");
+    std::optional<Result<Handled>> result;
     const bool known = for_each_message([&]<class M>() {
       if (!is_named<M>(message)) return false;
-      result =
-          with_fitting_actions<State>(handle_as<M>(payload, *static_cast<State*>(state), context));
+      result.emplace(handle_as<M>(payload, *static_cast<State*>(state), context));
       return true;
     });
     if (!known) return fail(unknown_message_error(type_name<B>(), message, messages()));
-    return result;
+    if (!fit_actions<State>(*result)) return fail(unfit_action_error());
+    return std::move(*result);
   }
 
   Async<Handled> handle_locked(std::string_view message, BytesView payload, void* state,
