@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "behaviours.h"
@@ -135,6 +136,71 @@ SERVER_TEST(CastsPastTheQueue, a_host_that_stands_still_with_casts_in_hand_takes
     must(co_await sleep_for(world.clock(), 5s));
     first.thaw();
   });
+}
+
+// Draws the most that may be drawn: a fault takes as long as it may.
+class LongestDraws final : public Random {
+ public:
+  std::uint64_t next() override { return ~std::uint64_t{0}; }
+};
+
+// Tells when a cast is handled.
+struct WatchedTally : Counter {
+  std::function<void()> then = [] {};
+  void handle_cast(const Add& m, State& s, Context& c) {
+    then();
+    Counter::handle_cast(m, s, c);
+  }
+};
+
+// The host hears nothing of a publisher for kRelayedIdle, while a commit that has taken effect is
+// not answered: the publisher is no idle one.
+SERVER_TEST(CastsPastTheQueue,
+            a_publisher_that_stands_still_while_its_commit_runs_is_not_forgotten) {
+  if (!world.is_simulated() || !world.is_steady()) co_return;
+  static LongestDraws longest;
+  register_builtin_backends();
+  auto backend = must(co_await open_backend(world.url(), world.env()));
+  const Env env{&world.clock(), &longest};
+  const auto slow = std::make_shared<FaultyBackend>(std::move(backend), env);
+  Process& server = *world.process(Store(slow, world.env()));
+  const auto behaviour = std::make_shared<WatchedTally>();
+  server.host().serve(behaviour);
+  must(co_await server.run(server.host().start()));
+  Process& publisher = *co_await world.process();
+  const auto tally = [&](int i) { return publisher.ref<WatchedTally>(std::to_string(i)); };
+  co_await publisher.run(world.in_parallel(kPublishers, [&](int i) -> Task<void> {
+    for (int round = 0; round < 10; ++round) must(co_await tally(i).cast(Counter::Add{}));
+  }));
+
+  const auto commits_take = [&](Duration before_and_after) {
+    StoreFaults faults;
+    faults.delay = 1;
+    faults.delay_by = before_and_after;
+    slow->set_faults(faults);
+  };
+  bool is_handled = false;
+  behaviour->then = [&] {
+    commits_take(600ms);
+    is_handled = true;
+  };
+  std::optional<Status> sent;
+  const auto send = [&]() -> Task<void> { sent = co_await tally(0).cast(Counter::Add{}); };
+  asio::co_spawn(publisher.executor(), send(), asio::detached);
+  co_await world.eventually([&] { return is_handled; });
+  publisher.freeze();
+  must(co_await sleep_for(world.clock(), 300ms));
+  commits_take(2500ms);  // the commit takes effect 0.6 s after its callback, and is answered later
+  must(co_await sleep_for(world.clock(), 500ms));
+  slow->calm();
+  behaviour->then = [] {};
+  must(co_await sleep_for(world.clock(), 1400ms));
+  EXPECT_FALSE(sent);
+  publisher.thaw();
+  co_await world.eventually([&] { return sent.has_value(); });
+  EXPECT_TRUE(*sent) << sent->error().to_string();
+  EXPECT_EQ(must(co_await world.ref<WatchedTally>("0").call(Counter::Read{})), 11);
+  co_await world.until_clean();
 }
 
 SERVER_TEST(CastsPastTheQueue, a_publisher_that_is_killed_leaves_nothing_behind) {

@@ -432,7 +432,7 @@ void Relay::on_answers(std::uint64_t link, const Bytes& bytes) {
 
 bool Relay::is_of_no_use() {
   if (taken_ > 0) pause_ = kRelayPause;
-  if (taken_ + declined_ < kRelayTrial) return false;
+  if (taken_ + declined_ < kRelayTrial || SEMPER_MUTANT("server_relay_of_any_use")) return false;
   const bool is_so = std::exchange(declined_, 0) > 3 * std::exchange(taken_, 0);
   if (is_so) pause_ = kRelayPauseMaximum / 4;
   return is_so;
@@ -542,7 +542,10 @@ Async<void> Relay::resolve() {
     session_.clear();
     for (auto& [number, unit] : std::exchange(in_flight_, {})) {
       const bool was_taken = taken.contains(number) && !SEMPER_MUTANT("server_relay_sent_again");
-      const bool is_found_out = looked && (is_known || unit.sent_at > lately);
+      const bool is_lately =
+          (unit.sent_at > lately && !SEMPER_MUTANT("server_relay_seen_off_is_unknown")) ||
+          SEMPER_MUTANT("server_relay_guesses");
+      const bool is_found_out = looked && (is_known || is_lately);
       if (is_found_out) {
         settle(std::move(unit), was_taken ? RelayAnswer::taken : RelayAnswer::declined, verdicts);
         continue;
