@@ -9,12 +9,16 @@ namespace {
 
 constexpr std::uint64_t kFormat = 1;
 enum class Kind : std::uint64_t { hello = 0, casts = 1, answers = 2, goodbye = 3 };
+// Behind its kind.
+constexpr std::uint64_t kHelloElements = 2;
 constexpr std::uint64_t kUnitElements = 3;
 
 // The head of a message of that kind; `elements` is what follows the kind.
 bool read_head(cbor::Reader& reader, Kind wanted, std::uint64_t& elements) {
   std::uint64_t kind = 0;
-  if (!reader.read_array(elements) || !reader.read_unsigned(kind)) return false;
+  if (!reader.read_array(elements)) return false;
+  if (elements == 0) return reader.fail("a message of no kind between neighbours");
+  if (!reader.read_unsigned(kind)) return false;
   --elements;
   return kind == static_cast<std::uint64_t>(wanted) ||
          reader.fail("a message of kind " + std::to_string(kind) + " between neighbours");
@@ -74,7 +78,9 @@ Result<Bytes> decode_relay_hello(BytesView bytes) {
   std::uint64_t elements = 0;
   std::uint64_t format = 0;
   BytesView session;
-  const bool ok = read_head(reader, Kind::hello, elements) && reader.read_unsigned(format) &&
+  const bool ok = read_head(reader, Kind::hello, elements) &&
+                  (elements == kHelloElements || reader.fail("a hello of another form")) &&
+                  reader.read_unsigned(format) &&
                   (format == kFormat || reader.fail("format " + std::to_string(format))) &&
                   reader.read_bytes(session) && reader.finish();
   if (!ok) return fail(unreadable(reader));
