@@ -31,10 +31,13 @@ std::size_t size_of(const CommitRequest& request) {
 }
 
 // Waiting for readers: a moment where there is no hurry; past the hard bound as long as it takes
-// for every snapshot to reach kPressedSnapshotAge, and some more.
+// for every snapshot to reach kPressedSnapshotAge, twice (what is opened in place of one that was
+// taken away keeps what was not copied until then), and a second more.
 constexpr int kRestartWaitMs = 2;
 constexpr int kPressedWaitMs = 50;
-constexpr int kPressedAttempts = 30;
+constexpr int kPressedAttempts =
+    static_cast<int>((2 * kPressedSnapshotAge + std::chrono::seconds(1)) /
+                     std::chrono::milliseconds(kPressedWaitMs));
 
 }  // namespace
 

@@ -22,6 +22,7 @@ namespace {
 
 using testing::child_argument;
 using testing::ChildProcess;
+using testing::hear;
 using testing::say;
 
 // What was logged while it lives.
@@ -55,11 +56,12 @@ SEMPER_CHILD(reads_as_a_stranger) {
   ::pause();
 }
 
-// In one transaction, until that is taken away, and then in the next.
+// When it is told to: in one transaction, until that is taken away, and then in the next.
 SEMPER_CHILD(reads_on_and_on) {
   const Store store = must_open(child_argument());
   ASSERT_TRUE(put(store, "reader", "1"));
   say("ready");
+  hear();
   wait_for([](Store in) -> Task<void> {
     while (true) {
       auto transaction = in.begin();
@@ -149,16 +151,22 @@ TEST(LogReaders, when_the_stranger_has_gone_our_own_readers_are_waited_for_again
   reader.wait();
 }
 
+// The last moment to begin: that transaction is taken away at the end of its time, and so is the
+// next, which began before the log was copied.
 TEST(LogReaders, what_another_process_of_ours_reads_for_long_is_taken_away_from_it) {
-  const TestPlace place;
-  const Store store = must_open(place.url());
-  ASSERT_TRUE(put(store, "key", "1"));
-  ChildProcess reader("reads_on_and_on", place.url());
-  ASSERT_EQ(reader.read_line(), "ready");
-  write_mebibytes(store, kWalHardBytes / kMebi + 40);
-  EXPECT_LT(figure(store, "wal_bytes"), kWalHardBytes);
-  reader.kill_hard();
-  reader.wait();
+  for (const std::int64_t begins_at : {std::int64_t{0}, kWalHardBytes / kMebi - 1}) {
+    const TestPlace place;
+    const Store store = must_open(place.url());
+    ASSERT_TRUE(put(store, "key", "1"));
+    ChildProcess reader("reads_on_and_on", place.url());
+    ASSERT_EQ(reader.read_line(), "ready");
+    write_mebibytes(store, begins_at);
+    ASSERT_TRUE(reader.tell("."));
+    write_mebibytes(store, kWalHardBytes / kMebi + 40 - begins_at);
+    EXPECT_LT(figure(store, "wal_bytes"), kWalHardBytes) << begins_at;
+    reader.kill_hard();
+    reader.wait();
+  }
 }
 
 // A disk of its own, which the log fills.

@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "parts_test_support.h"
@@ -343,6 +344,21 @@ TEST(Processes, a_store_whose_sidecar_was_deleted_says_so_and_stops) {
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().kind(), ErrorKind::io);
   EXPECT_EQ(put(store, "key", "2").error().kind(), ErrorKind::io);
+}
+
+TEST(Processes, handles_that_are_closed_at_the_same_moment_leave_nothing_beside_the_store) {
+  const TestPlace place;
+  for (int round = 0; round < 50; ++round) {
+    std::vector<Store> handles;
+    for (int i = 0; i < 3; ++i) handles.push_back(must_open(place.url()));
+    ASSERT_TRUE(put(handles[0], "key", "1"));
+    std::vector<std::thread> closers;
+    for (const Store& handle : handles) {
+      closers.emplace_back([&handle] { EXPECT_TRUE(wait_for(handle.close())); });
+    }
+    for (auto& closer : closers) closer.join();
+    ASSERT_EQ(::access((place.file() + "-semper").c_str(), F_OK), -1) << "round " << round;
+  }
 }
 
 TEST(Processes, a_sidecar_that_a_crash_left_is_not_trusted) {

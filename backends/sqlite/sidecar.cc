@@ -15,6 +15,7 @@
 
 #include "fork_guard.h"
 #include "semper/base/assert.h"
+#include "semper/base/internal/mutant.h"
 #include "semper/env/internal/shared_file.h"
 
 namespace semper::sqlite {
@@ -193,8 +194,12 @@ void Sidecar::retire() {
     forget_socket(mine());
     mine().in_use.store(0);
   }
-  // The last one leaves nothing behind. An opener in between holds the lock, or sees that the file
-  // it locked has lost its name.
+  // The last one leaves nothing behind. Two that close at the same moment must not find each other's
+  // lock, so each lets go of its own first: whoever was the last to do so finds none. An opener in
+  // between holds the lock, or sees that the file it locked has lost its name.
+  if (!SEMPER_MUTANT("sqlite_closers_find_each_other")) {
+    set_lock(descriptor_, F_UNLCK, kOpenersByte);
+  }
   if (set_lock(descriptor_, F_WRLCK, kOpenersByte) &&
       is_the_file_of_that_name(descriptor_, path_)) {
     ::unlink(path_.c_str());

@@ -198,10 +198,13 @@ Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& devi
 }
 
 SharedMemory::~SharedMemory() {
-  // The last one leaves nothing behind. An opener in between holds the lock, or sees that the file
-  // it locked has lost its name.
-  if (words_ != nullptr) static_cast<void>(remove_unheld(descriptor_.get(), path_));
-  if (words_ != nullptr) ::munmap(words_, sizeof(SharedWords));
+  if (words_ == nullptr) return;
+  // The last one leaves nothing behind. Two that close at the same moment must not find each other's
+  // lock, so each lets go of its own first. An opener in between holds the lock, or sees that the
+  // file it locked has lost its name.
+  set_lock(descriptor_.get(), F_UNLCK);
+  static_cast<void>(remove_unheld(descriptor_.get(), path_));
+  ::munmap(words_, sizeof(SharedWords));
 }
 
 }  // namespace semper::internal

@@ -4,6 +4,7 @@
 
 #include "ring/attach.h"
 #include "ring/consumer_core.h"
+#include "ring/contained.h"
 #include "ring/delivery.h"
 #include "semper/base/internal/mutant.h"
 #include "semper/env/cancellation.h"
@@ -87,7 +88,7 @@ Async<Item> pop(SharedConsumer core, std::optional<Position> from, MonotonicTime
 Async<Position> for_each(SharedConsumer core, std::function<Status(const ItemView&)> visit,
                          std::optional<Position> from) {
   SEMPER_CO_TRY_STATUS(core->check_process());
-  co_return co_await run_through(core->for_each(std::move(visit), from));
+  co_return co_await run_through(internal::contained(core->for_each(std::move(visit), from)));
 }
 Async<void> advance(SharedConsumer core, Position position) {
   SEMPER_CO_TRY_STATUS(core->check_process());

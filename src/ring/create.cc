@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "ring/contained.h"
 #include "ring/delivery.h"
 #include "ring/format.h"
 #include "semper/block/device_contents.h"
@@ -185,7 +186,7 @@ Async<void> make_apart(BlockDevice& device, CreateOptions options) {
 
 asio::awaitable<Error> internal::say_what_is_there(BlockDevice& device, Error error) {
   if (error.kind() != ErrorKind::not_found) co_return error;
-  const auto there = co_await look_at_contents(device);
+  const auto there = co_await contained(look_at_contents(device));
   if (!there || there->empty()) co_return error;
   co_return Error(error.kind(), error.message() + "; the device holds " + *there +
                                     ", which is not written over unasked");
@@ -201,16 +202,16 @@ Async<std::vector<HeaderDamage>> look_at_headers(BlockDevice& device, std::uint3
 }  // namespace
 
 Async<bool> is_blank(BlockDevice& device) {
-  return run_through(look_if_blank(device));
+  return run_through(internal::contained(look_if_blank(device)));
 }
 Async<std::string> contents(BlockDevice& device) {
-  return run_through(look_at_contents(device));
+  return run_through(internal::contained(look_at_contents(device)));
 }
 Async<void> create(BlockDevice& device, CreateOptions options) {
   return run_through(make_apart(device, std::move(options)));
 }
 Async<std::vector<HeaderDamage>> check_headers(BlockDevice& device, std::uint32_t sector_size) {
-  return run_through(look_at_headers(device, sector_size));
+  return run_through(internal::contained(look_at_headers(device, sector_size)));
 }
 
 }  // namespace semper::ring

@@ -156,6 +156,67 @@ TEST_P(RingOddDevice, one_that_throws_costs_one_call_and_leaves_nobody_waiting) 
   EXPECT_LT(at, 200);
 }
 
+// Also where nothing is there yet, and where something else is.
+TEST_P(RingOddDevice, one_that_throws_costs_whoever_only_looks_an_error) {
+  World world(memory_disk(256 << 10, 512), GetParam().format);
+  OddDevice device(world.open());
+  using Look = std::function<Status()>;
+  const auto status_of = [](const auto& result) {
+    return result ? Status() : Status(fail(result.error()));
+  };
+  const auto nothing = [](const auto&) { return Status(); };
+  const std::vector<std::pair<const char*, Look>> looks = {
+      {"is_blank", [&] { return status_of(world.run(is_blank(device))); }},
+      {"contents", [&] { return status_of(world.run(contents(device))); }},
+      {"inspect", [&] { return status_of(world.run(inspect(device))); }},
+      {"check_headers", [&] { return status_of(world.run(check_headers(device))); }},
+      {"read_all",
+       [&] { return status_of(world.run(read_all(device, nothing, nothing, world.options()))); }}};
+  const auto try_all = [&](const char* on) {
+    for (const auto& [name, look] : looks) {
+      const bool look_is_at_no_ring = std::string(on) != "a ring";
+      for (int at = 1; at < 100; ++at) {
+        device.be(GetParam().oddity, at);
+        const Status seen = look();
+        if (!device.was_odd()) break;
+        // That there is no ring was seen before it was looked what there is instead.
+        const bool is_no_ring = kind_of(seen) == ErrorKind::not_found && look_is_at_no_ring;
+        EXPECT_TRUE(is_no_ring || kind_of(seen) == ErrorKind::internal)
+            << name << " on " << on << ", " << at;
+      }
+      device.be(Oddity::none);
+    }
+  };
+  try_all("a blank device");
+  ASSERT_OK(world.create(device));
+  auto producer = world.producer(device);
+  ASSERT_OK(producer);
+  ASSERT_OK(world.run(producer->publish(Bytes(700, 'x'))));
+  try_all("a ring");
+  AlignedBuffer data(4096);
+  std::fill(data.span().begin(), data.span().end(), std::byte{7});
+  const auto other = world.open();
+  ASSERT_OK(world.run(other->write(0, data.span())));
+  try_all("data");
+}
+
+TEST(RingVisitors, who_throw_end_the_visit_with_an_error) {
+  World world(memory_disk(256 << 10, 512));
+  const auto device = world.open();
+  ASSERT_OK(world.create(*device));
+  auto producer = world.producer(*device);
+  auto consumer = world.consumer(*device);
+  ASSERT_OK(producer);
+  ASSERT_OK(consumer);
+  ASSERT_OK(world.run(producer->publish("one")));
+  const auto visit = [](const ItemView&) -> Status { throw std::runtime_error("no"); };
+  EXPECT_EQ(kind_of(world.run(consumer->for_each(visit))), ErrorKind::internal);
+  const auto damaged = [](const Damage&) { return Status(); };
+  EXPECT_EQ(kind_of(world.run(read_all(*device, visit, damaged, world.options()))),
+            ErrorKind::internal);
+  EXPECT_EQ(all_items(world, *consumer), std::vector<Bytes>{"one"});
+}
+
 TEST(RingHungDevice, a_publish_and_a_pop_wait_for_it_no_longer_than_their_deadline) {
   World world(memory_disk(256 << 10, 512));
   OddDevice device(world.open());
@@ -237,6 +298,25 @@ TEST_F(JournalOnOddDevice, one_that_is_busy_for_a_moment_ends_no_journal) {
       EXPECT_TRUE(journal->status()) << at;
       device_.be(Oddity::none);
       EXPECT_OK(co_await journal->shutdown());
+    }());
+  }
+}
+
+// On a blank device, which is made a ring, and on the ring.
+TEST_F(JournalOnOddDevice, one_that_throws_while_it_is_started_costs_that_start) {
+  for (int at = 1; at <= 60; ++at) {
+    device_.be(Oddity::throws, at);
+    simulated_run(clock_, [&]() -> Task<void> {
+      auto journal = co_await start();
+      if (!journal) {
+        EXPECT_EQ(journal.error().kind(), ErrorKind::internal) << journal.error().to_string();
+        device_.be(Oddity::none);
+        journal = co_await start();
+      }
+      EXPECT_TRUE(journal) << at << ": " << journal.error().to_string();
+      if (!journal) co_return;
+      device_.be(Oddity::none);
+      static_cast<void>(co_await journal->shutdown());
     }());
   }
 }

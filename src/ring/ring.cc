@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ring/contained.h"
 #include "ring/format.h"
 #include "ring/reader.h"
 #include "semper/base/internal/mutant.h"
@@ -86,11 +87,12 @@ Async<Position> visit_all(BlockDevice& device, std::function<Status(const ItemVi
 }  // namespace
 
 Async<Info> inspect(BlockDevice& device, std::uint32_t sector_size) {
-  return run_through(look_at(device, sector_size));
+  return run_through(internal::contained(look_at(device, sector_size)));
 }
 Async<Position> read_all(BlockDevice& device, std::function<Status(const ItemView&)> visit,
                          std::function<Status(const Damage&)> damaged, AttachOptions options) {
-  return run_through(visit_all(device, std::move(visit), std::move(damaged), std::move(options)));
+  return run_through(internal::contained(
+      visit_all(device, std::move(visit), std::move(damaged), std::move(options))));
 }
 
 }  // namespace semper::ring

@@ -197,8 +197,9 @@ TEST(CronTimes, times_are_those_that_watched_clocks_give) {
 }
 
 TEST(CronTimes, a_name_that_is_no_zone_is_not_looked_for_among_files) {
-  for (const auto* zone : {"", "/etc/localtime", "file:Europe/Berlin", "Europe/Berlin\n", "a b",
-                           "libc:localtime", "../zoneinfo/UTC"}) {
+  for (const auto* zone :
+       {"", "/etc/localtime", "file:Europe/Berlin", "Europe/Berlin\n", "a b", "libc:localtime",
+        "../zoneinfo/UTC", "localtime", "posixrules", "right/Europe/Berlin", "posix/UTC"}) {
     const auto times = CronTimes::make("@daily", zone);
     ASSERT_FALSE(times) << zone;
     EXPECT_EQ(times.error().kind(), ErrorKind::invalid_argument) << zone;

@@ -28,6 +28,13 @@ bool may_be_a_zone(std::string_view name) {
          name.find("..") == std::string_view::npos && std::all_of(name.begin(), name.end(), fits);
 }
 
+// Files beside those of the zones: what one machine or another has chosen, and clocks that count
+// leap seconds. Hosts would not agree on them.
+bool is_of_the_machine(std::string_view name) {
+  return name == "localtime" || name == "posixrules" || name.starts_with("right/") ||
+         name.starts_with("posix/");
+}
+
 class LibraryClock final : public ZoneClock {
  public:
   explicit LibraryClock(cctz::time_zone zone) : zone_(zone) {}
@@ -59,6 +66,12 @@ Result<std::shared_ptr<const ZoneClock>> ZoneClock::load(std::string_view zone) 
     return fail(ErrorKind::invalid_argument,
                 "time zone \"" + to_printable(zone, 64) +
                     "\" is no name of the IANA database, such as Europe/Berlin or UTC");
+  }
+  if (is_of_the_machine(zone)) {
+    return fail(ErrorKind::invalid_argument,
+                "time zone " + std::string(zone) +
+                    " is a file of this machine and no zone of the IANA database; name the zone "
+                    "that is meant, such as Europe/Berlin, or UTC");
   }
   cctz::time_zone found;
   if (!cctz::load_time_zone(std::string(zone), &found)) {
