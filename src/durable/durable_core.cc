@@ -65,29 +65,55 @@ class DurableCore::Reporter {
   bool reported_ = false;
 };
 
+// Among those that wait, until its coroutine has the place, gives up or is destroyed.
+class Occupancy::Wait {
+ public:
+  explicit Wait(Occupancy& place) : place_(place), at_(place.waits_.emplace(place.waits_.end())) {}
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
+  ~Wait() {
+    std::lock_guard lock(place_.mutex_);
+    place_.waits_.erase(at_);
+  }
+
+  OneShot<std::monostate> woken() const { return *at_; }
+  void wait_again() { *at_ = OneShot<std::monostate>(); }
+
+ private:
+  Occupancy& place_;
+  const Waits::iterator at_;
+};
+
 Async<Occupancy::Place> Occupancy::take(std::shared_ptr<Occupancy> from) {
+  std::optional<Wait> wait;
   while (true) {
-    OneShot<std::monostate> left;
+    OneShot<std::monostate> woken;
     {
       std::lock_guard lock(from->mutex_);
       if (!std::exchange(from->taken_, true)) break;
-      from->waits_ = left;
+      if (wait) {
+        wait->wait_again();
+      } else {
+        wait.emplace(*from);
+      }
+      woken = wait->woken();
     }
-    auto woken = co_await left.wait();
-    if (!woken) co_return fail(woken.error());
+    auto left = co_await woken.wait();
+    if (!left) co_return fail(left.error());
   }
+  wait.reset();
   Occupancy* const place = from.get();
   co_return Place(place, [from](void*) { from->leave(); });
 }
 
 void Occupancy::leave() {
-  std::optional<OneShot<std::monostate>> waits;
+  Waits told;
   {
     std::lock_guard lock(mutex_);
     taken_ = false;
-    waits.swap(waits_);
+    told = waits_;
   }
-  if (waits) waits->set({});
+  for (auto& one : told) one.set({});
 }
 
 DurableCore::DurableCore(DurableHooks hooks, DurableSettings settings)

@@ -432,6 +432,34 @@ TEST(DurableEdges, without_overlap_an_attempt_waits_for_the_late_value_of_one_th
   EXPECT_EQ(door.open, 0);
 }
 
+// Attempts that were given up may still wait when their successors do.
+TEST(DurableEdges, without_overlap_everybody_who_waits_for_the_place_is_told_that_it_is_left) {
+  SimulatedClock clock;
+  int got = 0;
+  simulated_run(clock, [&]() -> Task<void> {
+    const auto occupancy = std::make_shared<internal::Occupancy>();
+    auto held = co_await internal::Occupancy::take(occupancy);
+    EXPECT_TRUE(held);
+    auto wait = [&got, &clock](std::shared_ptr<internal::Occupancy> at) -> Task<void> {
+      const auto place = co_await internal::Occupancy::take(std::move(at));
+      got += place ? 1 : 0;
+      static_cast<void>(co_await sleep_for(clock, 1ms));
+    };
+    const auto executor = co_await asio::this_coro::executor;
+    for (int i = 0; i < 3; ++i) asio::co_spawn(executor, wait(occupancy), asio::detached);
+    {
+      asio::io_context given_up(1);
+      asio::co_spawn(given_up, wait(occupancy), asio::detached);
+      given_up.poll();
+      static_cast<void>(co_await sleep_for(clock, 1s));
+      EXPECT_EQ(got, 0);
+    }
+    held->reset();
+    static_cast<void>(co_await sleep_for(clock, 1s));
+  }());
+  EXPECT_EQ(got, 3);
+}
+
 // ---- who is broken ----
 
 TEST(DurableEdges, users_who_call_their_own_value_broken_do_not_kill_its_successor) {

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -38,15 +39,19 @@ class Occupancy {
   // Holds the place until the last copy goes.
   using Place = std::shared_ptr<void>;
 
-  // Waits until nobody has the place. One wait counts at a time, the last.
+  // Waits until nobody has the place. All who wait are told when it is left, and one gets it: the
+  // loop of another may not run.
   static Async<Place> take(std::shared_ptr<Occupancy> from);
 
  private:
+  class Wait;
+  using Waits = std::list<OneShot<std::monostate>>;
+
   void leave();
 
   std::mutex mutex_;
   bool taken_ = false;
-  std::optional<OneShot<std::monostate>> waits_;
+  Waits waits_;  // without those that have ended
 };
 
 // A value in its box. It is disposed of when the last user lets go of the box.
