@@ -27,7 +27,7 @@ class LookingServer final : public LocalServer {
     return typeid(LookingServer);
   }
   std::shared_ptr<Behaviour> behaviour() override { return nullptr; }
-  Status submit(const std::shared_ptr<const Target>&, Operation, const Executor&) override {
+  Status submit(const std::shared_ptr<const Target>&, Operation&&, const Executor&) override {
     return {};
   }
 

@@ -375,7 +375,7 @@ void RelayedCasts::begin() {
 std::vector<RelayedCasts::Unit> RelayedCasts::take() {
   std::vector<Unit> taken;
   std::vector<Unit> behind;  // others that are at work
-  while (!waiting_.empty() && taken.size() < most_) {
+  while (!waiting_.empty() && taken.size() < most_ && behind.size() < kRelayedBehind) {
     Unit unit = std::move(waiting_.front());
     waiting_.pop_front();
     const bool is_free = at_work_.insert(unit.casts.id).second;
@@ -383,7 +383,9 @@ std::vector<RelayedCasts::Unit> RelayedCasts::take() {
     auto& to = is_free ? taken : behind;
     to.push_back(std::move(unit));
   }
-  waiting_.insert(waiting_.begin(), std::make_move_iterator(behind.begin()),
+  // So many at once come of a publisher that has more than one under way: others are looked at first.
+  const auto to = behind.size() < kRelayedBehind ? waiting_.begin() : waiting_.end();
+  waiting_.insert(to, std::make_move_iterator(behind.begin()),
                   std::make_move_iterator(behind.end()));
   return taken;
 }

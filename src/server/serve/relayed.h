@@ -37,6 +37,9 @@ inline constexpr std::size_t kRelayedUnits = 65'536;
 // Two groups are quicker than one of twice the size: one runs while the other is committed.
 inline constexpr std::size_t kRelayedGroupEntities = 32;
 inline constexpr std::size_t kRelayedGroupsAtOnce = 2;
+// Units of entities at work that are passed over in one look. Each publisher has one of an entity
+// under way, so mostly there are few.
+inline constexpr std::size_t kRelayedBehind = 1'024;
 // How often a unit is looked at whose entity is at work, or has messages in its queue: those are
 // before it. After that it is declined.
 inline constexpr int kRelayedTries = 20;

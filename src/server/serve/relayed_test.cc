@@ -162,6 +162,28 @@ TEST_F(RelayedTest, casts_to_one_entity_in_one_message_all_take_effect) {
   });
 }
 
+TEST_F(RelayedTest, one_that_crowds_an_entity_holds_up_nobody_for_long) {
+  run([&](Host&) -> Task<void> {
+    constexpr std::uint64_t kCrowd = 20 * kRelayedBehind;
+    const auto crowding = co_await begin("session1");
+    const auto other = co_await begin("session2");
+    for (std::uint64_t number = 1; number <= kCrowd;) {
+      RelayCastsWriter writer(0);
+      for (int i = 0; i < 512; ++i) writer.add(number++, "a", add_segment());
+      EXPECT_TRUE(crowding->link->send(writer.finish()));
+    }
+    EXPECT_TRUE(other->link->send(add_one(1, "b")));
+    while (other->answers.empty() && crowding->answers.size() < kCrowd) {
+      co_await asio::post(asio::use_awaitable);
+    }
+    EXPECT_EQ(other->answers, taken({1}));
+    EXPECT_LT(crowding->answers.size(), 100u);
+    co_await soon();
+    EXPECT_EQ(crowding->answers.size(), kCrowd);
+    EXPECT_EQ(co_await total("a"), static_cast<std::int64_t>(kCrowd));
+  });
+}
+
 TEST_F(RelayedTest, who_is_not_understood_is_shut_out_and_others_are_not) {
   run([&](Host&) -> Task<void> {
     const auto good = co_await begin("session1");
