@@ -194,7 +194,7 @@ void Sidecar::retire() {
     forget_socket(mine());
     mine().in_use.store(0);
   }
-  // The last one leaves nothing behind. Two that close at the same moment must not find each other's
+  // The last one leaves nothing behind. Two that close at one moment must not find each other's
   // lock, so each lets go of its own first: whoever was the last to do so finds none. An opener in
   // between holds the lock, or sees that the file it locked has lost its name.
   if (!SEMPER_MUTANT("sqlite_closers_find_each_other")) {

@@ -199,7 +199,7 @@ Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& devi
 
 SharedMemory::~SharedMemory() {
   if (words_ == nullptr) return;
-  // The last one leaves nothing behind. Two that close at the same moment must not find each other's
+  // The last one leaves nothing behind. Two that close at one moment must not find each other's
   // lock, so each lets go of its own first. An opener in between holds the lock, or sees that the
   // file it locked has lost its name.
   set_lock(descriptor_.get(), F_UNLCK);
