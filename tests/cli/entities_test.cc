@@ -118,6 +118,49 @@ TEST_F(CliEntities, a_call_without_a_host_times_out_and_stays_in_the_queue) {
   EXPECT_EQ(must_json({"show", "Counter/x"})["queue_length"], 1);
 }
 
+TEST_F(CliEntities, a_call_that_nobody_answers_leaves_nobody_who_waits) {
+  { const HostedStore host(url()); }  // registers the type, and is gone
+  const auto waiting_processes = [&] {
+    return must_json({"stats", "--count", "1", "--interval", "10ms"})["waiting_processes"];
+  };
+  refused(4, "", {"call", "Counter/x", "Add", "[1]", "--timeout", "100ms"});
+  EXPECT_EQ(waiting_processes(), 0);
+  auto stopped =
+      start_tool({"--store", url(), "call", "Counter/x", "Add", "[1]", "--timeout", "forever"}, "");
+  ASSERT_TRUE(wait_until([&] { return must_json({"show", "Counter/x"})["queue_length"] == 2; }));
+  EXPECT_EQ(waiting_processes(), 1);
+  stopped.send_signal(SIGTERM);
+  EXPECT_EQ(stopped.finish(), 4) << stopped.errors();
+  EXPECT_EQ(waiting_processes(), 0);
+}
+
+// A script that hears of a failure does it again.
+TEST_F(CliEntities, what_is_done_but_cannot_be_told_is_no_failure_and_a_lost_reply_is_unknown) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full here";
+  const HostedStore host(url());
+  const auto ended = [&](const std::string& words) {
+    ProgramToStart shell{"/bin/sh"};
+    shell.arguments = {"-c", "exec \"$0\" --yes --store \"$1\" " + words, SEMPER_PROGRAM, url()};
+    ChildProcess tool(std::move(shell));
+    const int code = tool.finish();
+    return std::pair(code, tool.errors());
+  };
+  for (const char* output : {" >/dev/full", " >&-", " --json >/dev/full"}) {
+    const auto [cast, cast_said] = ended(std::string("cast Counter/x Add '[2]'") + output);
+    EXPECT_EQ(cast, 0) << output;
+    EXPECT_THAT(cast_said, HasSubstr("it is done, but nobody was told: the standard output"));
+    const auto [call, call_said] = ended(std::string("call Counter/x Add '[1]'") + output);
+    EXPECT_EQ(call, 5) << output;
+    EXPECT_THAT(call_said, HasSubstr("Counter/x has handled the message, and its reply is lost"));
+    EXPECT_EQ(ended(std::string("reset Counter/y") + output).first, 3);
+    EXPECT_EQ(ended(std::string("show Counter/x") + output).first, 1) << "it only shows";
+    EXPECT_EQ(ended(std::string("store set k 7") + output).first, 0);
+  }
+  EXPECT_EQ(must({"call", "Counter/x", "Read"}), "9\n");
+  EXPECT_EQ(ended("reset Counter/x >/dev/full").first, 0);
+  EXPECT_EQ(must({"call", "Counter/x", "Read"}), "0\n");
+}
+
 TEST_F(CliEntities, an_unknown_type_or_message_is_refused_with_what_there_is) {
   const HostedStore host(url());
   refused(3, "no host has ever served type Conter", {"cast", "Conter/x", "Add"});

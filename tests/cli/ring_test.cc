@@ -172,6 +172,33 @@ TEST_F(CliRing, a_suspended_ring_takes_no_items) {
   EXPECT_EQ(consume(), "two\n");
 }
 
+// The tool by way of a shell, which closes what the test wants closed.
+Ran run_shell(const std::string& script, const std::string& ring) {
+  ProgramToStart shell{"/bin/sh"};
+  shell.arguments = {"-c", script, SEMPER_PROGRAM, ring};
+  ChildProcess process(std::move(shell));
+  Ran ran;
+  ran.code = process.finish(std::chrono::seconds(60));
+  ran.out = process.output();
+  ran.err = process.errors();
+  return ran;
+}
+
+TEST_F(CliRing, a_pause_that_cannot_be_told_is_one) {
+  create_ring();
+  for (const char* output : {" >&-", " --json >&-"}) {
+    for (const char* command : {"suspend", "resume"}) {
+      const std::string script = std::string(R"("$0" ring )") + command + R"( "$1")" + output;
+      EXPECT_EQ(run_shell(script, ring()).code, 0) << script;
+      EXPECT_EQ(info()["consumer"]["suspend"], std::string(command) == "suspend") << script;
+      run_tool(on_ring({"produce"}));  // which acknowledges it
+    }
+  }
+  EXPECT_EQ(run_shell(R"("$0" ring info "$1" >&-)", ring()).code, 1);
+  EXPECT_EQ(run_shell(R"(echo one | "$0" ring produce "$1" --json >&-)", ring()).code, 0);
+  EXPECT_EQ(consume(), "one\n");
+}
+
 TEST_F(CliRing, a_journal_neither_loses_nor_repeats_work_that_was_done) {
   create_ring();
   EXPECT_EQ(run_tool({"journal", "push", ring()}, "one\ntwo\nthree\n").code, 0);
@@ -336,18 +363,6 @@ TEST_F(CliRing, an_image_of_the_ocaml_library_is_dumped_as_it_is_described) {
     ++rings;
   }
   EXPECT_GT(rings, 0);
-}
-
-// The tool by way of a shell, which closes what the test wants closed.
-Ran run_shell(const std::string& script, const std::string& ring) {
-  ProgramToStart shell{"/bin/sh"};
-  shell.arguments = {"-c", script, SEMPER_PROGRAM, ring};
-  ChildProcess process(std::move(shell));
-  Ran ran;
-  ran.code = process.finish(std::chrono::seconds(60));
-  ran.out = process.output();
-  ran.err = process.errors();
-  return ran;
 }
 
 // Through the page cache every write succeeds, whatever its size and place.

@@ -137,6 +137,26 @@ SERVER_TEST_WITH(Sessions, more_replies_than_the_store_takes_operations_reach_th
   co_await world.until_clean();
 }
 
+// A process that waits in vain, and then ends, leaves nothing that says that somebody waits.
+SERVER_TEST(Sessions, whose_last_call_gives_up_are_removed_at_once_and_the_next_call_has_its_own) {
+  auto& caller = *world.loop(co_await world.open());
+  auto answer = std::make_shared<Answer>();
+  call_from(caller, caller.store(), "c", answer, 500ms);
+  co_await world.eventually([&] { return answer->has_value(); });
+  EXPECT_EQ(must_fail(**answer).kind(), ErrorKind::timeout);
+  const auto given_up = world.clock().now();
+  co_await world.eventually([&]() -> Task<bool> { co_return co_await count_sessions(world) == 0; });
+  EXPECT_LT(world.clock().now() - given_up, 500ms) << "somebody else found that out";
+  co_await world.serve<Counter>();
+  auto next = std::make_shared<Answer>();
+  call_from(caller, caller.store(), "c", next);
+  const auto sent = world.clock().now();
+  co_await world.eventually([&] { return next->has_value(); });
+  EXPECT_EQ(must(**next), 2);
+  EXPECT_LT(world.clock().now() - sent, 500ms) << "the reply waited for whoever collected before";
+  co_await world.until_clean();
+}
+
 SERVER_TEST(Sessions, a_call_gets_its_reply_although_the_one_before_it_could_not_be_sent) {
   co_await world.serve<Counter>();
   std::shared_ptr<FaultyBackend> faults;

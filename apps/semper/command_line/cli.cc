@@ -207,7 +207,12 @@ Async<void> run_command(const Command& command, Invocation& invocation) {
   const Status closed = co_await invocation.close();
   const Status flushed = invocation.flush();
   if (!status) co_return status;
-  co_return closed ? flushed : closed;
+  if (!closed || flushed) co_return closed;
+  const bool is_done =
+      invocation.is_done() && !SEMPER_MUTANT("tool_done_but_not_said_is_a_failure");
+  if (!is_done) co_return flushed;
+  invocation.note("it is done, but nobody was told: " + flushed.error().message());
+  co_return Status{};
 }
 
 }  // namespace

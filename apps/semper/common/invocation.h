@@ -79,6 +79,11 @@ class Invocation {
   // A line on the terminal, if there is one, that says how far a command is.
   Progress progress(Clock& clock);
 
+  // What was asked is done, and all that is printed says so. Where that cannot be written, it is a
+  // note and no failure: a script that hears of a failure does it again.
+  void mark_done() { is_done_ = true; }
+  bool is_done() const { return is_done_; }
+
   // Asks whether to go on. Errors: cancelled (no), invalid_argument (nobody to ask, no --yes).
   Status confirm(std::string_view what_will_happen);
 
@@ -94,6 +99,7 @@ class Invocation {
   Output output_;
   Interrupt& interrupt_;
   std::vector<Store> stores_;
+  bool is_done_ = false;
   std::optional<InputReader> reader_;
   std::string read_ahead_;  // by it; of a terminal a line at a time
   std::size_t read_ = 0;    // of those

@@ -27,9 +27,7 @@ Error output_error(int reason) {
     return io("whoever read the standard output has gone; what it did not read is lost");
   }
   if (reason == ENOSPC || reason == EDQUOT) {
-    return io(
-        "the standard output could not be written: no room is left where it goes; make some "
-        "and run this again");
+    return io("the standard output could not be written: no room is left where it goes; make some");
   }
   return io("the standard output could not be written" +
             (reason == 0 ? std::string() : std::string(": ") + std::strerror(reason)) +

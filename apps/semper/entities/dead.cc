@@ -22,14 +22,20 @@ Result<std::vector<Versionstamp>> parse_letters(const std::vector<std::string>& 
   return stamps;
 }
 
-Async<void> answer(Invocation& invocation, EntityId id, const char* what, std::uint64_t count,
-                   std::string words) {
+Status print_count(Invocation& invocation, const EntityId& id, const char* what,
+                   std::uint64_t count, const std::string& words) {
   if (invocation.json()) {
-    co_return invocation.print_document(
+    return invocation.print_document(
         Fields().add("entity", text_item(id.to_string())).add(what, number_item(count)).item());
   }
   invocation.say(shown(id.to_string()) + ": " + std::to_string(count) + words);
-  co_return Status{};
+  return {};
+}
+
+Status report(Invocation& invocation, const EntityId& id, const char* done, std::uint64_t count,
+              const std::string& words) {
+  invocation.mark_done();
+  return print_count(invocation, id, done, count, words);
 }
 
 Async<void> show_dead_letters(Invocation& invocation, DeadArguments arguments) {
@@ -75,7 +81,7 @@ Async<void> count(Invocation& invocation, DeadArguments arguments) {
     if (!why.empty()) invocation.note(shown(id.to_string()) + " has no dead letters" + why);
   }
   const char* words = letters == kDeadLettersCounted ? " dead letters or more" : " dead letters";
-  co_return co_await answer(invocation, id, "dead_letters", letters, words);
+  co_return print_count(invocation, id, "dead_letters", letters, words);
 }
 
 Async<void> redrive(Invocation& invocation, DeadArguments arguments) {
@@ -91,8 +97,8 @@ Async<void> redrive(Invocation& invocation, DeadArguments arguments) {
     const auto put_back = co_await redrive_dead_letters(tenant, id, named);
     if (!put_back) co_return fail(co_await explained(tenant, id, put_back.error()));
   }
-  co_return co_await answer(invocation, id, "redriven", redriven,
-                            " dead letters are back at the end of the queue");
+  co_return report(invocation, id, "redriven", redriven,
+                   " dead letters are back at the end of the queue");
 }
 
 Async<void> remove(Invocation& invocation, DeadArguments arguments) {
@@ -103,7 +109,7 @@ Async<void> remove(Invocation& invocation, DeadArguments arguments) {
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   const auto deleted = co_await delete_dead_letters(tenant, id, named);
   if (!deleted) co_return fail(co_await explained(tenant, id, deleted.error()));
-  co_return co_await answer(invocation, id, "deleted", named.size(), " dead letters are deleted");
+  co_return report(invocation, id, "deleted", named.size(), " dead letters are deleted");
 }
 
 Async<void> purge(Invocation& invocation, DeadArguments arguments) {
@@ -119,10 +125,10 @@ Async<void> purge(Invocation& invocation, DeadArguments arguments) {
   SEMPER_CO_TRY(const Tenant tenant, co_await invocation.open_tenant(Purpose::change));
   std::optional<WallTime> before;
   if (age && *age != kForever) before = tenant.store()->env().clock->wall_time() - *age;
-  if (age && !before) co_return co_await answer(invocation, id, "deleted", 0, " are so old");
+  if (age && !before) co_return report(invocation, id, "deleted", 0, " are so old");
   const auto purged = co_await purge_dead_letters(tenant, id, before);
   if (!purged) co_return fail(co_await explained(tenant, id, purged.error()));
-  co_return co_await answer(invocation, id, "deleted", *purged, " dead letters are deleted");
+  co_return report(invocation, id, "deleted", *purged, " dead letters are deleted");
 }
 
 Async<void> refuse_names() {

@@ -161,6 +161,12 @@ Verdict verdict_alone(const Seen& seen) {
   if (view.limited && !seen.has_moved) return limited(seen);
   if (seen.has_moved) return {"moving", "it moves: " + waiting(seen) + " now"};
   if (!seen.chain.empty()) return {"chain", waiting(seen) + " for the message that is running"};
+  if (seen.needs) {
+    return {"needs", waiting(seen) + ", and no host that is alive can handle " +
+                         first_message(seen) + " for it needs " + shown(*seen.needs) +
+                         "; start a program that has that (a message that no host knows is set "
+                         "aside in the end)"};
+  }
   if (!view.indexed) {
     return {"unlisted", waiting(seen) +
                             ", and no host looks at it, because its entry in the index is "
@@ -168,8 +174,7 @@ Verdict verdict_alone(const Seen& seen) {
   }
   return {"waiting",
           waiting(seen) + " for " + listed_names(hosts.alive) + ": " + first_message(seen) +
-              " is running since before it was looked at, waits for its turn among others, or "
-              "its state was written by a newer program than those (their logs say so)"};
+              " is running since before it was looked at, or waits for its turn among others"};
 }
 
 }  // namespace
@@ -256,6 +261,7 @@ Bytes explanation_item(const Seen& seen, const Verdict& verdict) {
       .add("first", first_item(seen.first))
       .add("lock", lock_item(view.lock, seen.now))
       .add("parked", view.parked ? text_item(*view.parked) : null_item())
+      .add("needs", seen.needs ? text_item(*seen.needs) : null_item())
       .add("failing", failing_item(view.failing))
       .add("limited", limited_item(view.limited))
       .add("dead_letters", number_item(view.dead_letters))
@@ -306,6 +312,13 @@ Async<void> explain(Invocation& invocation, std::string entity) {
   if (seen.view && seen.view->queue_length > 0) {
     auto first = co_await peek_queue(tenant, seen.id, 1);
     if (first && !first->empty()) seen.first = std::move(first->front());
+  }
+  if (seen.view) {
+    std::vector<HostView> alive;
+    for (const auto& [view, is_silent] : seen.hosts) {
+      if (!is_silent) alive.push_back(view);
+    }
+    seen.needs = needs_of(*seen.view, alive);
   }
   if (seen.view && !seen.has_moved) {
     SEMPER_CO_TRY(seen.chain, co_await find_chain(tenant, seen.id));

@@ -19,6 +19,7 @@ struct Seen {
   std::optional<QueuedView> first;  // of its queue
   std::vector<WatchedHost> hosts;
   bool has_moved = false;
+  std::optional<std::string> needs = {};  // of a host, and none that is alive has it
   // The chain of calls that begins with it, where its callback waits for another one (chain.h).
   std::vector<EntityId> chain;
   WallTime now;

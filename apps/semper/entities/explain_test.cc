@@ -60,6 +60,13 @@ TEST(Verdicts, the_reason_why_an_entity_does_not_move_is_named) {
   expect(seen, "moving", "it moves");
   seen.has_moved = false;
   seen.view->limited.reset();
+  seen.needs = "a host that takes call Ship";
+  expect(seen, "needs", "no host that is alive can handle its first message, the call Ship,");
+  expect(seen, "needs", "it needs a host that takes call Ship; start a program that has that");
+  seen.has_moved = true;
+  expect(seen, "moving", "it moves");
+  seen.has_moved = false;
+  seen.needs.reset();
   seen.view->indexed = false;
   expect(seen, "unlisted", "its entry in the index is missing");
   FailingView failing;

@@ -103,6 +103,7 @@ Async<void> forget_one_key(Invocation& invocation, MessageKeyArguments arguments
     std::string list = "keys " + shown(id.to_string());
     co_return fail(co_await explained_part(tenant, id, forgotten.error(), std::move(list)));
   }
+  invocation.mark_done();
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(id.to_string()))

@@ -107,7 +107,18 @@ Bytes entity_item(const EntityView& view, const Aside& aside, WallTime now) {
       .item();
 }
 
-// What it waits for, and which hosts do not have it.
+// Why a list of ids is empty, where its type is there.
+std::string nothing_listed(const ListArguments& arguments) {
+  const std::string prefix =
+      arguments.prefix.empty() ? "" : " that begins with " + shown(arguments.prefix);
+  const std::string after =
+      arguments.after.empty() ? "" : " that comes after " + shown(arguments.after);
+  return "there is no entity of type " + shown(arguments.type) + prefix +
+         (prefix.empty() || after.empty() ? "" : " and") + after;
+}
+
+}  // namespace
+
 std::optional<std::string> needs_of(const EntityView& view, const std::vector<HostView>& hosts) {
   const std::uint32_t wanted = view.state ? view.state_version : 1;
   std::string older;
@@ -127,18 +138,6 @@ std::optional<std::string> needs_of(const EntityView& view, const std::vector<Ho
   if (needs && !older.empty()) *needs += " (" + older + ")";
   return needs;
 }
-
-// Why a list of ids is empty, where its type is there.
-std::string nothing_listed(const ListArguments& arguments) {
-  const std::string prefix =
-      arguments.prefix.empty() ? "" : " that begins with " + shown(arguments.prefix);
-  const std::string after =
-      arguments.after.empty() ? "" : " that comes after " + shown(arguments.after);
-  return "there is no entity of type " + shown(arguments.type) + prefix +
-         (prefix.empty() || after.empty() ? "" : " and") + after;
-}
-
-}  // namespace
 
 Async<void> require_type(Tenant tenant, std::string type) {
   SEMPER_CO_TRY(const auto types, co_await list_types(tenant));

@@ -2,7 +2,9 @@
 // change nothing.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "common/invocation.h"
 #include "semper/server/inspect.h"
@@ -30,6 +32,10 @@ Task<std::string> because_of_type(Tenant tenant, std::string type);
 // inspect(), where the error not_found also says that the type is not there, and which may be
 // meant.
 Async<EntityView> inspect_known(Tenant tenant, EntityId id);
+
+// What it waits for that none of these hosts has, and which hosts of its type do not have it.
+// Empty: nothing that is known.
+std::optional<std::string> needs_of(const EntityView& view, const std::vector<HostView>& hosts);
 
 Async<void> show_types(Invocation& invocation);
 

@@ -118,6 +118,7 @@ Async<void> record(Invocation& invocation, RecordArguments arguments) {
   note_what_is_missing(invocation, recording);
   if (arguments.output.empty()) co_return print_lines(invocation, text);
   SEMPER_CO_TRY_STATUS(write_file(arguments, text));
+  invocation.mark_done();
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(id.to_string()))

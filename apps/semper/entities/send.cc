@@ -156,9 +156,12 @@ using Reply = std::optional<Result<Bytes>>;
 Task<Reply> wait_for_reply(const Prepared& prepared, Duration timeout,
                            std::optional<std::string> key, const Interrupt& interrupt) {
   OneShot<Reply> news;
+  OneShot<bool> ended;
   const std::stop_callback on_stop(interrupt.token(), [news]() mutable { news.set(Reply()); });
+  const auto stop = std::make_shared<asio::cancellation_signal>();
+  const auto executor = co_await asio::this_coro::executor;
   asio::co_spawn(
-      co_await asio::this_coro::executor,
+      executor,
       [](RawRef to, RawMessage message, Duration at_most, std::optional<std::string> with,
          OneShot<Reply> heard) -> Task<void> {
         CallOptions options;
@@ -166,9 +169,15 @@ Task<Reply> wait_for_reply(const Prepared& prepared, Duration timeout,
         if (with) options.key = IdempotencyKey{*with};
         heard.set(Reply(co_await to.call(std::move(message), options)));
       }(RawRef(prepared.tenant, prepared.id), prepared.message, timeout, std::move(key), news),
-      asio::detached);
+      asio::bind_cancellation_slot(stop->slot(),
+                                   [stop, ended](std::exception_ptr) mutable { ended.set(true); }));
   auto heard = co_await news.wait();
   if (!heard) co_return Reply(Result<Bytes>(fail(heard.error())));
+  if (!*heard) {
+    // It leaves nothing in the store that says that somebody waits.
+    stop->emit(asio::cancellation_type::terminal);
+    static_cast<void>(co_await ended.wait());
+  }
   co_return std::move(*heard);
 }
 
@@ -195,11 +204,18 @@ Async<std::string> describe_loss(Tenant tenant, EntityId id) {
 }
 
 Status report(Invocation& invocation, const EntityId& id, const char* done, const char* words) {
+  invocation.mark_done();
   if (invocation.json()) {
     return invocation.print_document(
         Fields().add("entity", text_item(id.to_string())).add("done", text_item(done)).item());
   }
   invocation.say(shown(id.to_string()) + ": " + words);
+  return {};
+}
+
+Status print_reply(Invocation& invocation, const Bytes& reply) {
+  if (invocation.json()) return invocation.print_document(stored_item(reply));
+  invocation.say(shown_value(reply));
   return {};
 }
 
@@ -212,6 +228,7 @@ Async<void> cast(Invocation& invocation, SendArguments arguments) {
   if (arguments.key) options.key = IdempotencyKey{*arguments.key};
   SEMPER_CO_TRY_STATUS(co_await entity.cast(std::move(prepared.message), options));
   // It is queued now: what goes wrong from here on is not the cast's failure.
+  invocation.mark_done();
   const auto hosts = co_await count_registered(prepared.tenant, prepared.id.type);
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
@@ -251,9 +268,12 @@ Async<void> call(Invocation& invocation, SendArguments arguments) {
                        ? Error(refused.kind(), refused.message() + "; " + prepared.example)
                        : refused);
   }
-  if (invocation.json()) co_return invocation.print_document(stored_item(*answer));
-  invocation.say(shown_value(*answer));
-  co_return Status{};
+  SEMPER_CO_TRY_STATUS(print_reply(invocation, *answer));
+  const Status printed = invocation.flush();
+  if (printed) co_return printed;
+  co_return fail(
+      ErrorKind::outcome_unknown,
+      entity + " has handled the message, and its reply is lost: " + printed.error().message());
 }
 
 Async<void> kill(Invocation& invocation, std::string entity) {

@@ -181,6 +181,7 @@ Async<void> act_on_timer(Invocation& invocation, TimerArguments arguments, Timer
     std::string list = "timers " + shown(id.to_string());
     co_return fail(co_await explained_part(tenant, id, acted.error(), std::move(list)));
   }
+  invocation.mark_done();
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(id.to_string()))

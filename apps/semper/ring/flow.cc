@@ -333,6 +333,7 @@ Async<void> ring_produce(Invocation& invocation, RingProduceArguments arguments)
     co_return fail(status.error().kind(), status.error().message() + "; " + produced_text(flow));
   }
   SEMPER_CO_TRY_STATUS(detached);
+  invocation.mark_done();
   if (invocation.json()) co_return invocation.print_document(flow_item("produce", flow));
   invocation.note(produced_text(flow) +
                   (flow.items == 0 ? ", which ends at position " : ", up to position ") +

@@ -154,6 +154,7 @@ Async<void> journal_run(Invocation& invocation, JournalRunArguments arguments) {
                        "`journal run` begins with it");
   }
   SEMPER_CO_TRY_STATUS(ended);
+  invocation.mark_done();
   if (!invocation.json()) {
     invocation.note(count);
     co_return Status{};

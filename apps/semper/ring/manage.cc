@@ -134,6 +134,7 @@ Async<void> ask_producer(Invocation& invocation, RingAskArguments arguments, Wis
                    std::string("the producer has not acknowledged in time; the request to ") +
                        command + " stays, see `semper ring info`");
   }
+  invocation.mark_done();
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("asked", text_item(command))
@@ -159,6 +160,7 @@ Async<void> make_ring(Invocation& invocation, const RingCreateArguments& argumen
   SEMPER_CO_TRY_STATUS(co_await ring::create(*device, options));
   SEMPER_CO_TRY(const auto info, co_await ring::inspect(*device, options.sector_size));
   SEMPER_CO_TRY_STATUS(co_await device->close());
+  invocation.mark_done();
   if (invocation.json()) co_return invocation.print_document(info_item(*device, info));
   invocation.say("a ring of format " + std::string(ring::to_string(info.format)) + " with " +
                  shown_size(info.capacity) + " of room is in " + shown(path));

@@ -89,6 +89,7 @@ class Copying {
     SEMPER_CO_TRY_STATUS(co_await raise_version());
     SEMPER_CO_TRY_STATUS(co_await fill());
     SEMPER_CO_TRY(const auto compared, co_await settle());
+    invocation_.mark_done();
     if (arguments_.online) co_return report("prepared", compared);
     SEMPER_CO_TRY_STATUS(co_await look_for_latecomers());
     SEMPER_CO_TRY_STATUS(co_await raise_version());

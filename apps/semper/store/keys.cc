@@ -48,6 +48,7 @@ Bytes row_item(BytesView key, BytesView value) {
 
 Status report_written(Invocation& invocation, const char* done, BytesView key,
                       const Versionstamp& stamp) {
+  invocation.mark_done();
   if (invocation.json()) {
     return invocation.print_document(Fields()
                                          .add("key", text_item(printable_key(key)))

@@ -15,6 +15,7 @@ using Purpose = Invocation::Purpose;
 
 Async<void> create(Invocation& invocation) {
   SEMPER_CO_TRY(const Store store, co_await invocation.open(Purpose::create));
+  invocation.mark_done();
   if (invocation.json()) {
     co_return invocation.print_document(Fields().add("url", text_item(store.url())).item());
   }
@@ -53,6 +54,7 @@ Async<void> backup(Invocation& invocation, BackupArguments arguments) {
   };
   SEMPER_CO_TRY(const BackupReport report,
                 co_await store.backend().backup(arguments.to, std::move(options)));
+  invocation.mark_done();
   if (invocation.json()) {
     co_return invocation.print_document(Fields()
                                             .add("path", text_item(arguments.to))

@@ -78,11 +78,15 @@ class Sessions::Collecting {
   std::uint64_t turn_;
 };
 
-// Asks a waiting call, if there is one, to start the next collector on its loop.
-void Sessions::pass_on() {
+void Sessions::end_turn() {
   collecting_ = 0;
   collecting_on_ = nullptr;
   collecting_loop_ = Loop();
+}
+
+// Asks a waiting call, if there is one, to start the next collector on its loop.
+void Sessions::pass_on() {
+  end_turn();
   for (auto& [number, place] : waiting_) {
     if (place.arrival.set(TakeOver{})) return;
   }
@@ -132,6 +136,33 @@ void Sessions::leave(std::uint64_t number) {
   std::lock_guard lock(mutex_);
   const auto found = waiting_.find(number);
   if (found != waiting_.end()) remove(found);
+}
+
+// The call does not wait any more. Who collects for the last one would find that out within
+// kSessionRenewal; it sleeps until then, so this is done once in that time.
+void Sessions::give_up(std::uint64_t number, const Executor& executor) {
+  leave(number);
+  if (SEMPER_MUTANT("server_session_of_nobody_left")) return;
+  Bytes session;
+  {
+    std::lock_guard lock(mutex_);
+    const MonotonicTime now = tenant_.store()->env().clock->now();
+    if (!waiting_.empty() || session_.empty() || now < next_removal_) return;
+    next_removal_ = now + kSessionRenewal;
+    session = std::exchange(session_, Bytes());
+    registered_ = false;
+    end_turn();
+  }
+  asio::co_spawn(executor, remove_session(shared_from_this(), std::move(session)), asio::detached);
+}
+
+// What is left where this fails is removed by hosts.
+Task<void> Sessions::remove_session(std::shared_ptr<Sessions> self, Bytes session) {
+  static_cast<void>(
+      co_await self->tenant_.store()->transact([&](Transaction& transaction) -> Async<void> {
+        transaction.clear_range(everything_of_session(self->tenant_.prefix(), session));
+        co_return Status{};
+      }));
 }
 
 void Sessions::remove(Places::iterator place) {
@@ -190,11 +221,15 @@ Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage mes
     const MonotonicTime look = next_look(clock.now());
     auto arrived = co_await arrival.wait_until(clock, std::min(deadline, look));
     if (!arrived) {
-      if (arrived.error().kind() != ErrorKind::timeout) co_return fail(arrived.error());
+      if (arrived.error().kind() != ErrorKind::timeout) {
+        give_up(caller.number, executor);
+        co_return fail(arrived.error());
+      }
       if (look < deadline) {
         if (should_take_over(context_of(executor), clock.now())) start_collecting(executor);
         continue;
       }
+      give_up(caller.number, executor);
       co_return fail(ErrorKind::timeout,
                      "no reply from " + id.to_string() +
                          " in time; the message is queued and may still be processed (is a host "
@@ -219,7 +254,7 @@ Task<void> Sessions::collect(std::shared_ptr<Sessions> self, Bytes session, std:
     Status status;
     if (!round) status = fail(round.error());
     if (round && *round == Round::taken_for_dead) {
-      self->give_up(taken_for_dead());
+      self->end_all(taken_for_dead());
       co_return;
     }
     if (round && *round == Round::over) co_return;
@@ -230,7 +265,7 @@ Task<void> Sessions::collect(std::shared_ptr<Sessions> self, Bytes session, std:
     }
     const auto failed = find_failure(store);
     if (failed || status.error().kind() == ErrorKind::closed) {
-      self->give_up(failed ? reply_is_lost(*failed) : status.error());
+      self->end_all(failed ? reply_is_lost(*failed) : status.error());
       co_return;
     }
     log_warning("server", "replies of this process could not be read, trying again: " +
@@ -251,9 +286,7 @@ bool Sessions::should_take_over(const void* loop, MonotonicTime now) {
   if (now < next_look_ || collecting_on_ == loop) return false;
   next_look_ = now + kLoopPatience;
   if (collecting_ != 0 && !watch_.is_dead(collecting_loop_, collecting_)) return false;
-  collecting_ = 0;
-  collecting_on_ = nullptr;
-  collecting_loop_ = Loop();
+  end_turn();
   return true;
 }
 
@@ -263,7 +296,7 @@ bool Sessions::has_turn(std::uint64_t turn) {
 }
 
 // No reply will come for those that wait now.
-void Sessions::give_up(const Error& error) {
+void Sessions::end_all(const Error& error) {
   std::lock_guard lock(mutex_);
   for (auto place = waiting_.begin(); place != waiting_.end();) {
     answer(place++, Result<Bytes>(fail(error)));

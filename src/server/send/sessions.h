@@ -3,8 +3,9 @@
 // A process with waiting calls has one session per tenant: a row that is renewed as long as calls
 // wait, a counter that consumers touch when they have put a reply there, and the replies. One
 // coroutine per session waits for that counter, hands the replies out and removes them; with the
-// last waiting call it removes the session too. What a process leaves behind that was killed is
-// removed by any host when the session was not renewed for kSessionLease (session_sweep.h).
+// last waiting call it removes the session too. Where that call gives up, the session is removed at
+// once: its process may be about to end. What a process leaves behind that was killed is removed by
+// any host when the session was not renewed for kSessionLease (session_sweep.h).
 //
 // Who was taken for dead and is alive (a process that was stopped for that long) finds its row gone
 // when it renews it. Replies that came meanwhile were dropped: its calls get outcome_unknown, and
@@ -67,6 +68,8 @@ class Sessions : public std::enable_shared_from_this<Sessions> {
   ReplyToken enter(OneShot<Arrival> arrival, const void* loop, std::vector<KeyValue>& alongside);
   void confirm(const Bytes& session);
   void leave(std::uint64_t number);
+  void give_up(std::uint64_t number, const Executor& executor);
+  static Task<void> remove_session(std::shared_ptr<Sessions> self, Bytes session);
   std::optional<Result<Bytes>> wait_again(std::uint64_t number, OneShot<Arrival> arrival);
 
   // What a round found out.
@@ -80,7 +83,7 @@ class Sessions : public std::enable_shared_from_this<Sessions> {
   void hand_out(Replies& replies);
   Async<void> wait_for_replies(const Bytes& session);
   bool has_turn(std::uint64_t turn);
-  void give_up(const Error& error);
+  void end_all(const Error& error);
   void start_collecting(const Executor& executor);
   MonotonicTime next_look(MonotonicTime now);
   bool should_take_over(const void* loop, MonotonicTime now);
@@ -89,6 +92,7 @@ class Sessions : public std::enable_shared_from_this<Sessions> {
   void answer(Places::iterator place, Result<Bytes> reply);
   void remove(Places::iterator place);
   void pass_on();
+  void end_turn();
 
   const Tenant tenant_;
   const std::shared_ptr<Outbox> outbox_;
@@ -105,6 +109,7 @@ class Sessions : public std::enable_shared_from_this<Sessions> {
   std::uint64_t last_number_ = 0;
   std::uint64_t renewals_ = 0;
   MonotonicTime renewed_at_{};
+  MonotonicTime next_removal_{};  // by a call that gives up
   Places waiting_;
   std::unordered_map<const void*, std::size_t> waiting_on_;  // calls of each loop
 };
