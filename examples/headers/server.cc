@@ -26,6 +26,7 @@
 #include "semper/server/list_maps.h"
 #include "semper/server/list_timers.h"
 #include "semper/server/map.h"
+#include "semper/server/list_names.h"
 #include "semper/server/name_registry.h"
 #include "semper/server/recording.h"
 #include "semper/server/set.h"
@@ -216,6 +217,18 @@ struct Shop {
   }
   std::shared_ptr<Cache> cache_;
 };
+struct Pay { std::int64_t amount = 0; using Reply = std::int64_t; };
+struct Bank { void pay(std::int64_t, std::uint64_t) {} };
+struct Payer {
+  struct State { std::int64_t paid = 0; };
+  semper::Reply<std::int64_t> handle_locked(const Pay& m, State& s, semper::LockedContext& ctx) {
+    bank_->pay(m.amount, ctx.fencing_token());            // the bank refuses older tokens
+    const auto ledger = semper::ref<Ledger>(ctx.tenant(), "main");
+    ctx.cast(ledger, Ledger::Booked{m.amount});           // sent with the result, or not at all
+    return s.paid += m.amount;
+  }
+  std::shared_ptr<Bank> bank_;
+};
 }  // namespace context
 
 namespace timers {
@@ -265,6 +278,12 @@ semper::Async<void> letters(semper::Tenant tenant, semper::EntityId id) {
   std::vector<semper::Versionstamp> chosen;                             // oldest first
   for (const auto& letter : letters) chosen.push_back(letter.stamp);
   SEMPER_CO_TRY_STATUS(co_await semper::redrive_dead_letters(tenant, id, chosen));  // all
+  co_return semper::Status{};
+}
+
+semper::Async<void> names(semper::Tenant tenant) {
+  const semper::NameQuery ports{.prefix = "ports/"};
+  SEMPER_CO_TRY(auto page, co_await semper::list_names(tenant, ports));
   co_return semper::Status{};
 }
 

@@ -7,12 +7,14 @@
 #include <utility>
 
 #include "semper/open_store.h"
+#include "semper/store/backup.h"
 #include "semper/store/big_integer.h"
 #include "semper/store/directory.h"
 #include "semper/store/keys.h"
 #include "semper/store/limits.h"
 #include "semper/store/neighbours.h"
 #include "semper/store/store.h"
+#include "semper/store/store_url.h"
 #include "semper/store/subspace.h"
 #include "semper/store/too_old.h"
 #include "semper/store/transact_options.h"
@@ -49,6 +51,18 @@ semper::Async<void> directories(semper::Env env, const semper::Store& store,
   });
   tx.set(users->contents.pack({42, "name"}), "Ann");
   co_return semper::Status{};
+}
+
+void show(std::uint64_t bytes);
+void progress() {
+  semper::BackupOptions options;
+  options.on_progress = [](const semper::BackupProgress& now) { show(now.done_bytes); };
+}
+
+semper::Status url() {
+  SEMPER_TRY(const auto url, semper::StoreUrl::parse("sqlite:/var/lib/app?mode=ro"));
+  SEMPER_TRY_STATUS(url.allow_only({"mode", "vfs"}));
+  return {};
 }
 
 void commit_now();

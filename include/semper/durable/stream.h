@@ -14,8 +14,8 @@
 //         [&](auto&) {}}, *event);
 //   }                                              // an error: closed, or see below
 //
-// `subscribe` is the dispatch function; stream_events.h says what it returns, and all events with
-// their exact order. `channel` is a Durable; omit it if the dispatch function connects by itself.
+// `subscribe` is the dispatch function (stream_dispatch.h). All events and their exact order are in
+// stream_events.h. `channel` is a Durable; omit it if the dispatch function connects by itself.
 // Versions: versioned.h.
 //
 // Bounds: unread events wait in a buffer (StreamOptions::max_buffered_updates and

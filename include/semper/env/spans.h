@@ -13,7 +13,7 @@
 // `otlpjsonfile` of the OpenTelemetry collector reads from a file, one a line, and what its
 // receiver `otlp` takes at POST /v1/traces.
 //
-// A full buffer drops what comes, and counts it: who records spans never waits. Spans live in
+// A full buffer drops new spans, and counts them: recording never waits. Spans live in
 // memory until they are taken: a process that ends loses them. Threads: any.
 #pragma once
 

@@ -71,7 +71,7 @@ class Consumer {
   // Error: retry (an earlier suspend is not yet acknowledged).
   Async<void> resume();
 
-  // The item at `from` (the `after` of an earlier item). Default: the first that is not removed.
+  // The item at `from` (the `after` of an earlier item). Default: the first not yet removed.
   // Changes nothing. With a deadline, waits for an item.
   Async<Item> pop(std::optional<Position> from = {}, MonotonicTime deadline = kNoWait);
 

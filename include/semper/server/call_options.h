@@ -29,8 +29,15 @@ struct CastOptions {
   std::optional<IdempotencyKey> key = std::nullopt;
 };
 
-// Entities that may wait for each other in a chain of calls: A's callback calls B, whose callback
-// calls C, and so on. A longer chain gets `exhausted`.
+// Chains of calls. In a callback that may wait (behaviour.h), and in handle_locked, a call carries
+// the chain of calls that it is part of, from host to host. If the entity that it is for waits in
+// that chain, the call would wait for itself, so it ends at once with `unsupported`, naming the
+// chain ("Bank/a -> Bank/b -> Bank/a"); send a message with Context::cast instead. The same holds
+// for casts and priority messages to an entity whose callback waits within its transaction; those
+// to one that waits in handle_locked are sent. Not found: two chains that wait for each other's
+// entities, which end with their timeouts; and calls that leave the store.
+//
+// At most so many entities wait for each other in one chain. A longer one gets `exhausted`.
 inline constexpr std::size_t kCallChainMaximum = 32;
 
 // Writes of any kind in one transaction, beyond which cast_in cannot number its messages.

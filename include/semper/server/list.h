@@ -36,40 +36,15 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "semper/server/internal/list_place.h"
+#include "semper/server/internal/list_rows.h"
+#include "semper/server/list_place.h"
 #include "semper/server/map.h"
 
 namespace semper {
-
-// Places of one list sort as its entries do. They can be members of messages and of the State.
-class ListPlace {
- public:
-  ListPlace() = default;  // of no entry
-  explicit ListPlace(Bytes bytes) : order_{std::move(bytes)} {}
-
-  const Bytes& bytes() const { return order_.bytes; }
-
-  friend auto operator<=>(const ListPlace&, const ListPlace&) = default;
-
- private:
-  ByteString order_;
-};
-
-template <>
-struct Codec<ListPlace> {
-  static void encode(const ListPlace& place, Bytes& out) {
-    Codec<ByteString>::encode({place.bytes()}, out);
-  }
-  static Result<ListPlace> decode(BytesView item) {
-    SEMPER_TRY(auto order, Codec<ByteString>::decode(item));
-    return ListPlace(std::move(order.bytes));
-  }
-};
 
 template <class T>
 class List {
@@ -90,31 +65,31 @@ class List {
 
   // Each returns the place of the new entry.
   Async<ListPlace> push_front(Context& context, const T& value) const {
-    return add_at_end(rows_, context, value, Order::ascending);
+    return Rows::add_at_end(rows_, context, value, Order::ascending);
   }
   Async<ListPlace> push_back(Context& context, const T& value) const {
-    return add_at_end(rows_, context, value, Order::descending);
+    return Rows::add_at_end(rows_, context, value, Order::descending);
   }
   Async<ListPlace> insert_before(Context& context, const ListPlace& other, const T& value) const {
-    return add_next_to(rows_, context, other, value, Order::descending);
+    return Rows::add_next_to(rows_, context, other, value, Order::descending);
   }
   Async<ListPlace> insert_after(Context& context, const ListPlace& other, const T& value) const {
-    return add_next_to(rows_, context, other, value, Order::ascending);
+    return Rows::add_next_to(rows_, context, other, value, Order::ascending);
   }
 
   // Each returns the entry's new place. An entry that is moved next to itself keeps its place.
   Async<ListPlace> move_before(Context& context, const ListPlace& entry,
                                const ListPlace& other) const {
-    return move_next_to(rows_, context, entry, other, Order::descending);
+    return Rows::move_next_to(rows_, context, entry, other, Order::descending);
   }
   Async<ListPlace> move_after(Context& context, const ListPlace& entry,
                               const ListPlace& other) const {
-    return move_next_to(rows_, context, entry, other, Order::ascending);
+    return Rows::move_next_to(rows_, context, entry, other, Order::ascending);
   }
 
   // Gives the entry another value, where it stands.
   Async<void> set(Context& context, const ListPlace& entry, const T& value) const {
-    return replace(rows_, context, entry, value);
+    return Rows::replace(rows_, context, entry, value);
   }
   // Does nothing if there is no such entry.
   void erase(Context& context, const ListPlace& entry) const {
@@ -146,10 +121,9 @@ class List {
   std::string_view name() const { return rows_.name(); }
 
  private:
-  using Rows = Map<ByteString, T>;
-  using Neighbour = std::optional<Bytes>;
+  using Rows = internal::ListRows<T>;
 
-  static Async<Page> placed(Async<typename Rows::Page> reading) {
+  static Async<Page> placed(Async<typename Rows::Map::Page> reading) {
     SEMPER_CO_TRY(auto rows, co_await std::move(reading));
     Page page;
     page.more = rows.more;
@@ -160,73 +134,7 @@ class List {
     co_return page;
   }
 
-  // `onward`: the order in which one comes from `near` to `far`.
-  static Async<ListPlace> add_between(Rows rows, Context& context, Neighbour near, Neighbour far,
-                                      Order onward, T value) {
-    if (onward == Order::descending) std::swap(near, far);
-    SEMPER_CO_TRY(auto place, internal::place_between(near, far));
-    rows.set(context, ByteString{place}, value);
-    co_return ListPlace(std::move(place));
-  }
-  // The end from which `inward` leads into the list.
-  static Async<ListPlace> add_at_end(Rows rows, Context& context, T value, Order inward) {
-    SEMPER_CO_TRY(const auto page, co_await rows.page(context, 1, inward));
-    const Neighbour outside;
-    Neighbour first;
-    if (!page.entries.empty()) first = page.entries[0].key.bytes;
-    co_return co_await add_between(rows, context, outside, first, inward, value);
-  }
-  static Async<ListPlace> add_next_to(Rows rows, Context& context, ListPlace other, T value,
-                                      Order onward) {
-    SEMPER_CO_TRY(const auto beyond, co_await neighbour(rows, context, other, onward));
-    const Neighbour near(other.bytes());
-    co_return co_await add_between(rows, context, near, beyond, onward, value);
-  }
-  static Async<ListPlace> move_next_to(Rows rows, Context& context, ListPlace entry,
-                                       ListPlace other, Order onward) {
-    SEMPER_CO_TRY(auto value, co_await existing(rows, context, entry));
-    if (entry == other) co_return entry;
-    // Away first: then it is not its own neighbour.
-    const ByteString from{entry.bytes()};
-    rows.erase(context, from);
-    auto moved = co_await add_next_to(rows, context, other, value, onward);
-    if (!moved) rows.set(context, from, value);
-    co_return moved;
-  }
-  static Async<void> replace(Rows rows, Context& context, ListPlace entry, T value) {
-    SEMPER_CO_TRY_STATUS(co_await existing(rows, context, entry));
-    rows.set(context, ByteString{entry.bytes()}, value);
-    co_return Status{};
-  }
-
-  // The one that follows `of`, which has to be there, in this order.
-  static Async<Neighbour> neighbour(Rows rows, Context& context, ListPlace of, Order order) {
-    SEMPER_CO_TRY_STATUS(check(rows, of));
-    const ByteString at{of.bytes()};
-    SEMPER_CO_TRY(const auto page, co_await rows.page_from(context, at, 2, order));
-    if (page.entries.empty() || page.entries[0].key != at) co_return fail(absent(rows));
-    Neighbour beyond;
-    if (page.entries.size() > 1) beyond = page.entries[1].key.bytes;
-    co_return beyond;
-  }
-  static Async<T> existing(Rows rows, Context& context, ListPlace entry) {
-    SEMPER_CO_TRY_STATUS(check(rows, entry));
-    const ByteString at{entry.bytes()};
-    SEMPER_CO_TRY(auto value, co_await rows.get(context, at));
-    if (!value) co_return fail(absent(rows));
-    co_return std::move(*value);
-  }
-  static Status check(Rows rows, const ListPlace& place) {
-    if (internal::is_list_place(place.bytes())) return {};
-    return fail(ErrorKind::invalid_argument,
-                to_printable(place.bytes()) + " is no place of list " + std::string(rows.name()));
-  }
-  static Error absent(Rows rows) {
-    return Error(ErrorKind::not_found, "no entry of list " + std::string(rows.name()) +
-                                           " has that place: it was moved or removed");
-  }
-
-  Rows rows_;
+  typename Rows::Map rows_;
 };
 
 }  // namespace semper

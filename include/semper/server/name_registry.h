@@ -53,62 +53,18 @@
 // package, Consul's sessions.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
-#include <vector>
 
 #include "semper/env/asio.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/internal/names.h"
+#include "semper/server/list_names.h"
+#include "semper/server/name_holding.h"
 #include "semper/server/name_options.h"
-#include "semper/store/transaction.h"
 
 namespace semper {
-
-// A name that this process holds. Move-only (a moved-from object may be assigned or destroyed). The
-// destructor releases the name in the background.
-class Holding {
- public:
-  explicit Holding(std::shared_ptr<internal::NameHolding> holding);
-  Holding(Holding&&) noexcept;
-  Holding& operator=(Holding&&) noexcept;
-  ~Holding();
-
-  const std::string& name() const;
-
-  // Greater than that of any earlier holding of this name.
-  std::uint64_t token() const;
-
-  // By this process's own clock, without reading the store: false as soon as another process may
-  // hold the name, even if nothing has run here in the meantime. True holds only for the moment:
-  // see guard().
-  bool is_held() const;
-
-  // Stop is requested as soon as this process knows that it no longer holds the name: its lease has
-  // expired, it was released, or the registry ended.
-  std::stop_token lost() const;
-
-  // Call it at any point in a transaction of the same store: the transaction then commits only if
-  // this holding has the name at the commit. Costs one read. Errors: closed (the name is no longer
-  // held: do nothing, step down, and do not run the transaction again), and those of
-  // Transaction::get.
-  Async<void> guard(Transaction& transaction) const;
-
-  // Replaces the metadata. Additional errors: closed (no longer held). outcome_unknown: call again.
-  Async<void> set_metadata(NameMetadata metadata) const;
-
-  // Releases the name, so that the next candidate gets it at once; from the call on, it is not held
-  // here. Success: it is free. Error closed: it was already lost. Any other error: it becomes free
-  // soon, or after the lease.
-  Async<void> release();
-
- private:
-  std::shared_ptr<internal::NameHolding> holding_;
-};
 
 // Follows who holds one name. It must not outlive the store. One next() at a time.
 class NameWatch {
@@ -163,27 +119,5 @@ class NameRegistry {
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// Who holds the name, according to the store: a dead holder is shown until a registry in use has
-// noticed.
-Async<std::optional<NameView>> lookup_name(Tenant tenant, std::string name);
-
-struct NameQuery {
-  NameMetadata where;       // only holders whose metadata has all of these
-  std::string prefix;       // only names that begin with this
-  std::string after;        // only names after this one
-  std::size_t limit = 100;  // at most kNamesPerPageMaximum
-};
-
-struct NamePage {
-  std::vector<NameView> names;  // by name
-  // Where the next page begins (NameQuery::after); nothing: this was the last page. A page may be
-  // short or empty without being the last.
-  std::optional<std::string> next;
-};
-
-// The names that are held. `where` uses an index: the cost depends on how many names match its
-// first field.
-Async<NamePage> list_names(Tenant tenant, NameQuery query);
 
 }  // namespace semper

@@ -64,7 +64,7 @@ Async<Recording> record_entity(Tenant tenant, EntityId id, RecordOptions options
 // Puts the entity into another store, and makes hosts check it. Success: durable, and every stamp
 // that this store assigns from now on is later than the recorded ones. Errors: already_exists (the
 // entity exists), unsupported (this store's versions cannot be raised: restore into memory:), and
-// the store's. After any other error, or if it never returns, a part may be there; kill the entity.
+// the store's. After any other error, or if it never returns, part may be there: kill the entity.
 Async<void> restore_recording(Tenant tenant, Recording recording);
 
 // JSON lines, as docs/formats.md describes them.

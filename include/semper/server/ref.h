@@ -41,21 +41,14 @@
 //   retry             the queue, or what this process has to send, is full: slow down, send later
 //   exhausted         more than one transaction takes, or a bound of the entity: send less
 //   unsupported       only a newer program can serve it, or the message is unknown: update this
-//                     one; or a call of a callback would wait for itself (below)
+//                     one; or a call of a callback would wait for itself: cast instead
+//                     (call_options.h, "Chains of calls")
 //   corrupt           the entity is parked: docs/operations.md, "Parked entities"
 //   internal          a callback failed; after the queue, the message is a dead letter: see there
 //   conflict          of priority calls: others kept changing the entity: call again
 //   cancelled         the calling coroutine was, before the message was handed over
 //   closed, io        the store was closed, or has failed for good: open it again
 //
-// In a callback that may wait (behaviour.h), and in handle_locked, a call carries the chain of
-// calls that it is part of, from host to host. If the entity that it is for waits in that chain,
-// the call would wait for itself, so it ends at once with `unsupported`, naming the chain
-// ("Bank/a -> Bank/b -> Bank/a"); send a message with Context::cast instead. The same holds for
-// casts and priority messages to an entity whose callback waits within its transaction; those to
-// one that waits in handle_locked are sent. Longer chains than kCallChainMaximum get `exhausted`.
-// Not found: two chains that wait for each other's entities, which end with their timeouts; and
-// calls that leave the store.
 // Threads: any; a Ref is a cheap value.
 // Source of the idea: dgen_server:call/cast/cast_k/priority_call/kill.
 #pragma once
@@ -64,16 +57,14 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
-#include "semper/base/type_name.h"
 #include "semper/env/asio.h"
 #include "semper/server/behaviour.h"
 #include "semper/server/call_options.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/idempotency_key.h"
 #include "semper/server/internal/message_parts.h"
-#include "semper/server/internal/typed_message.h"
+#include "semper/server/internal/refused_messages.h"
 #include "semper/server/message.h"
 #include "semper/server/message_batch.h"
 #include "semper/server/raw_ref.h"
@@ -81,7 +72,7 @@
 namespace semper {
 
 template <class B>
-class Ref {
+class Ref : private internal::RefusedMessages<B> {
  public:
   Ref(Tenant tenant, std::string id);
 
@@ -200,57 +191,16 @@ class Ref {
   const EntityId& entity() const { return raw_.entity(); }
   const RawRef& untyped() const { return raw_; }
 
-  // Deleted: a message that the behaviour does not handle is a compile error in one line. It has no
-  // handle_call, handle_cast or handle_info for a const M&, or one whose arguments or reply do not
-  // fit.
-  template <class M>
-  internal::TheBehaviourHasNoHandleCall call(M, CallOptions = {}) const
-      requires(!CallOf<M, B>) = delete;
-  template <class M, class... Parts>
-  internal::TheBehaviourHasNoHandleCall call(Parts&&...) const
-      requires(!CallOf<M, B> && internal::NoneIs<M, Parts...>) = delete;
-  template <class M>
-  internal::TheBehaviourHasNoHandleCall priority_call(M, CallOptions = {}) const
-      requires(!CallOf<M, B>) = delete;
-  template <class M, class... Parts>
-  internal::TheBehaviourHasNoHandleCall priority_call(Parts&&...) const
-      requires(!CallOf<M, B> && internal::NoneIs<M, Parts...>) = delete;
-  template <class M>
-  internal::TheBehaviourHasNoHandleCast cast(M, CastOptions = {}) const
-      requires(!CastOf<M, B>) = delete;
-  template <class M, class... Parts>
-  internal::TheBehaviourHasNoHandleCast cast(Parts&&...) const
-      requires(!CastOf<M, B> && internal::NoneIs<M, Parts...>) = delete;
-  template <class M>
-  internal::TheBehaviourHasNoHandleCast priority_cast(M) const requires(!CastOf<M, B>) = delete;
-  template <class M, class... Parts>
-  internal::TheBehaviourHasNoHandleCast priority_cast(Parts&&...) const
-      requires(!CastOf<M, B> && internal::NoneIs<M, Parts...>) = delete;
-  template <class M>
-  internal::TheBehaviourHasNoHandleInfo info(M) const requires(!InfoOf<M, B>) = delete;
-  template <class M, class... Parts>
-  internal::TheBehaviourHasNoHandleInfo info(Parts&&...) const
-      requires(!InfoOf<M, B> && internal::NoneIs<M, Parts...>) = delete;
-  template <class M>
-  internal::TheBehaviourHasNoHandleCast cast_after(Duration, M) const
-      requires(!CastOf<M, B>) = delete;
-  template <class M, class... Parts>
-  internal::TheBehaviourHasNoHandleCast cast_after(Duration, Parts&&...) const
-      requires(!CastOf<M, B> && internal::NoneIs<M, Parts...>) = delete;
-  template <class M>
-  internal::TheBehaviourHasNoHandleCast cast_at(WallTime, M) const requires(!CastOf<M, B>) = delete;
-  template <class M, class... Parts>
-  internal::TheBehaviourHasNoHandleCast cast_at(WallTime, Parts&&...) const
-      requires(!CastOf<M, B> && internal::NoneIs<M, Parts...>) = delete;
-  template <class M>
-  internal::TheBehaviourHasNoHandleCast cast_in(Transaction&, M) const
-      requires(!CastOf<M, B>) = delete;
-  template <class M, class... Parts>
-  internal::TheBehaviourHasNoHandleCast cast_in(Transaction&, Parts&&...) const
-      requires(!CastOf<M, B> && internal::NoneIs<M, Parts...>) = delete;
-  template <class M>
-  internal::TheBehaviourHasNoHandleCall result_of(std::string_view) const
-      requires(!CallOf<M, B> && !CastOf<M, B>) = delete;
+  // Deleted: a message that the behaviour does not handle is a compile error in one line.
+  using internal::RefusedMessages<B>::call;
+  using internal::RefusedMessages<B>::cast;
+  using internal::RefusedMessages<B>::result_of;
+  using internal::RefusedMessages<B>::cast_after;
+  using internal::RefusedMessages<B>::cast_at;
+  using internal::RefusedMessages<B>::cast_in;
+  using internal::RefusedMessages<B>::priority_call;
+  using internal::RefusedMessages<B>::priority_cast;
+  using internal::RefusedMessages<B>::info;
 
  private:
   explicit Ref(RawRef raw) : raw_(std::move(raw)) {}
@@ -264,180 +214,6 @@ Ref<B> ref(Tenant tenant, std::string id) {
   return Ref<B>(std::move(tenant), std::move(id));
 }
 
-// ---- Only bodies below.
-
-template <class B>
-Ref<B>::Ref(Tenant tenant, std::string id)
-    : raw_(std::move(tenant), EntityId{std::string(type_name<B>()), std::move(id)}) {}
-
-template <class B>
-template <CallOf<B> M>
-Async<typename M::Reply> Ref<B>::call(M message, CallOptions options) const {
-  return internal::decode_reply<typename M::Reply>(
-      raw_.call(internal::raw_message(message), options));
-}
-
-template <class B>
-template <CallOf<B> M, class... Parts>
-Async<typename M::Reply> Ref<B>::call(
-    Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
-  return call(internal::make_message<M>(std::forward<Parts>(parts)...));
-}
-
-template <class B>
-template <CallOf<B> M, class... Parts>
-Async<typename M::Reply> Ref<B>::call(
-    CallOptions options, Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
-  return call(internal::make_message<M>(std::forward<Parts>(parts)...), options);
-}
-
-template <class B>
-template <CastOf<B> M>
-Async<void> Ref<B>::cast(M message) const {
-  std::vector<RawMessage> one;
-  one.push_back(internal::raw_message(message));
-  return raw_.cast(std::move(one));
-}
-
-template <class B>
-template <CastOf<B> M>
-Async<void> Ref<B>::cast(M message, CastOptions options) const {
-  return raw_.cast(internal::raw_message(message), options);
-}
-
-template <class B>
-template <CastOf<B> M, class... Parts>
-Async<void> Ref<B>::cast(Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
-  return cast(internal::make_message<M>(std::forward<Parts>(parts)...));
-}
-
-template <class B>
-template <CastOf<B> M, class... Parts>
-Async<void> Ref<B>::cast(CastOptions options,
-                         Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
-  return cast(internal::make_message<M>(std::forward<Parts>(parts)...), options);
-}
-
-template <class B>
-Async<void> Ref<B>::cast(Batch<B> batch) const {
-  return raw_.cast(std::move(batch).take());
-}
-
-template <class B>
-template <CallOf<B> M>
-Async<KeyedReply<typename M::Reply>> Ref<B>::result_of(std::string_view key) const {
-  return internal::decode_result<typename M::Reply>(
-      raw_.result_of(std::string(short_type_name<M>()), key));
-}
-
-template <class B>
-template <CastOf<B> M>
-Async<KeyedReply<void>> Ref<B>::result_of(std::string_view key) const requires(!CallOf<M, B>) {
-  return internal::decode_result<void>(raw_.result_of(std::string(short_type_name<M>()), key));
-}
-
-template <class B>
-template <CastOf<B> M>
-Async<void> Ref<B>::cast_after(Duration delay, M message) const {
-  return raw_.cast_after(delay, internal::raw_message(message));
-}
-
-template <class B>
-template <CastOf<B> M, class... Parts>
-Async<void> Ref<B>::cast_after(Duration delay,
-                               Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
-  return cast_after(delay, internal::make_message<M>(std::forward<Parts>(parts)...));
-}
-
-template <class B>
-template <CastOf<B> M>
-Async<void> Ref<B>::cast_at(WallTime when, M message) const {
-  return raw_.cast_at(when, internal::raw_message(message));
-}
-
-template <class B>
-template <CastOf<B> M, class... Parts>
-Async<void> Ref<B>::cast_at(WallTime when,
-                            Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
-  return cast_at(when, internal::make_message<M>(std::forward<Parts>(parts)...));
-}
-
-template <class B>
-template <CastOf<B> M>
-Async<void> Ref<B>::cast_in(Transaction& transaction, M message) const {
-  std::vector<RawMessage> one;
-  one.push_back(internal::raw_message(message));
-  return raw_.cast_in(transaction, std::move(one));
-}
-
-template <class B>
-template <CastOf<B> M, class... Parts>
-Async<void> Ref<B>::cast_in(Transaction& transaction,
-                            Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
-  return cast_in(transaction, internal::make_message<M>(std::forward<Parts>(parts)...));
-}
-
-template <class B>
-Async<void> Ref<B>::cast_in(Transaction& transaction, Batch<B> batch) const {
-  return raw_.cast_in(transaction, std::move(batch).take());
-}
-
-template <class B>
-template <CallOf<B> M>
-Async<typename M::Reply> Ref<B>::priority_call(M message, CallOptions options) const {
-  return internal::decode_reply<typename M::Reply>(
-      raw_.priority_call(internal::raw_message(message), options));
-}
-
-template <class B>
-template <CallOf<B> M, class... Parts>
-Async<typename M::Reply> Ref<B>::priority_call(
-    Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
-  return priority_call(internal::make_message<M>(std::forward<Parts>(parts)...));
-}
-
-template <class B>
-template <CastOf<B> M>
-Async<void> Ref<B>::priority_cast(M message) const {
-  return raw_.priority_cast(internal::raw_message(message));
-}
-
-template <class B>
-template <CastOf<B> M, class... Parts>
-Async<void> Ref<B>::priority_cast(Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
-  return priority_cast(internal::make_message<M>(std::forward<Parts>(parts)...));
-}
-
-template <class B>
-template <InfoOf<B> M>
-Async<void> Ref<B>::info(M message) const {
-  return raw_.info(internal::raw_message(message));
-}
-
-template <class B>
-template <InfoOf<B> M, class... Parts>
-Async<void> Ref<B>::info(Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
-  return info(internal::make_message<M>(std::forward<Parts>(parts)...));
-}
-
-template <class B>
-Async<void> Ref<B>::kill() const {
-  return raw_.kill();
-}
-
-template <class B>
-Async<void> Ref<B>::reset() const {
-  return raw_.reset();
-}
-
-template <class B>
-Async<void> Ref<B>::unlock() const {
-  return raw_.unlock();
-}
-
-template <class B>
-Async<std::uint64_t> Ref<B>::queue_length() const {
-  return raw_.queue_length();
-}
-
 }  // namespace semper
+
+#include "semper/server/internal/ref.h"

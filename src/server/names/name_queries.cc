@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "semper/env/cancellation.h"
-#include "semper/server/name_registry.h"
+#include "semper/server/list_names.h"
 #include "server/format/name_keys.h"
 #include "server/names/name_claims.h"
 

@@ -2,19 +2,13 @@
 // third.
 #pragma once
 
-#include <cstddef>
 #include <optional>
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
+#include "semper/server/list_place.h"
 
-namespace semper {
-
-// Of one place. Inserting thousands of entries between the same two neighbours makes their places
-// longer, a byte with each eight.
-inline constexpr std::size_t kListPlaceBytesMaximum = 500;
-
-namespace internal {
+namespace semper::internal {
 
 // Whether place_between() can have made it: places come back from users.
 bool is_list_place(const Bytes& place);
@@ -25,5 +19,4 @@ bool is_list_place(const Bytes& place);
 // added at that end.
 Result<Bytes> place_between(const std::optional<Bytes>& before, const std::optional<Bytes>& after);
 
-}  // namespace internal
-}  // namespace semper
+}  // namespace semper::internal
