@@ -513,7 +513,7 @@ bool Batch::finish(AttemptEffects& effects) {
   if (effects.lock) {
     effects.lock->encoded_state = entity_.encoded();
     effects.lock->state_version = entity_.header().state_version;
-    outcome_.lock = std::make_unique<LockedTask::Held>(std::move(*effects.lock));
+    outcome_.lock = std::make_unique<HeldLock>(std::move(*effects.lock));
     reroute_all();
     return true;
   }

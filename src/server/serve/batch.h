@@ -52,7 +52,7 @@ struct BatchOutcome {
   // The queue holds more, to be looked at after what waits by now.
   bool look_again = false;
   // The entity is locked, and this host is to hold the lock, or to wait for its holder.
-  std::unique_ptr<LockedTask::Held> lock;  // seldom: not in every frame
+  std::unique_ptr<HeldLock> lock;  // seldom: not in every frame
   bool is_locked_by_others = false;
 };
 

@@ -224,7 +224,7 @@ bool Execution::run_message(const QueuedMessage& message, Transaction& transacti
       return false;
     case Ran::How::wants_lock:
       if (message.tick) effects.timers.keep(*message.tick);
-      effects.lock = LockedTask::Held{served_.core().env().random->next(), message, {}, 1, 0};
+      effects.lock = HeldLock{served_.core().env().random->next(), message, {}, 1, 0};
       return false;
     case Ran::How::done:
       break;

@@ -16,7 +16,7 @@
 #include "server/serve/burial.h"
 #include "server/serve/callbacks.h"
 #include "server/serve/desk.h"
-#include "server/serve/locked_task.h"
+#include "server/serve/held_lock.h"
 
 namespace semper::internal {
 
@@ -68,7 +68,7 @@ struct AttemptEffects {
     DeadLetterRecord letter;
   };
   std::vector<Refusal> refusals;
-  std::optional<LockedTask::Held> lock;
+  std::optional<HeldLock> lock;
   std::size_t reply_bytes = 0;  // of `replies`, with their keys
   CallbackSends sends;
   std::optional<MonotonicTime> commit_began;  // where there are spans

@@ -489,7 +489,7 @@ class Slot::Attending {
   std::shared_ptr<Slot> slot_;
 };
 
-void Slot::attend_lock(std::optional<LockedTask::Held> held, std::optional<Gate::Holder> inside) {
+void Slot::attend_lock(std::optional<HeldLock> held, std::optional<Gate::Holder> inside) {
   {
     std::lock_guard lock(mutex_);
     if (std::exchange(lock_attended_, true) && !held) return;
@@ -501,7 +501,7 @@ void Slot::attend_lock(std::optional<LockedTask::Held> held, std::optional<Gate:
   });
 }
 
-Task<void> Slot::attend(std::shared_ptr<Slot> self, std::optional<LockedTask::Held> held,
+Task<void> Slot::attend(std::shared_ptr<Slot> self, std::optional<HeldLock> held,
                         std::optional<Gate::Holder> inside) {
   if (!inside) {
     if (auto entered = self->core().gate.enter()) inside = std::move(*entered);
@@ -514,7 +514,7 @@ Task<void> Slot::attend(std::shared_ptr<Slot> self, std::optional<LockedTask::He
   co_await task->run(std::move(held));
 }
 
-Task<void> Slot::attend_here(LockedTask::Held held) {
+Task<void> Slot::attend_here(HeldLock held) {
   const auto task = std::make_shared<LockedTask>(served_, target_);
   co_await task->run(std::move(held));
 }

@@ -138,10 +138,10 @@ class Slot : public std::enable_shared_from_this<Slot> {
   void give_back(Operation operation);
   // Holds the lock, or waits for its holder, unless this process does so already.
   // `inside`: of the gate, for who holds it: a host that stops leaves the lock before it ends.
-  void attend_lock(std::optional<LockedTask::Held> held, std::optional<Gate::Holder> inside);
-  static Task<void> attend(std::shared_ptr<Slot> self, std::optional<LockedTask::Held> held,
+  void attend_lock(std::optional<HeldLock> held, std::optional<Gate::Holder> inside);
+  static Task<void> attend(std::shared_ptr<Slot> self, std::optional<HeldLock> held,
                            std::optional<Gate::Holder> inside);
-  Task<void> attend_here(LockedTask::Held held);
+  Task<void> attend_here(HeldLock held);
 
   // Turns (slot_turns.cc).
   enum class Lost : std::uint8_t { destroyed, silent };
