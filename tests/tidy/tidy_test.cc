@@ -163,13 +163,15 @@ TEST_F(TidyTest, no_include_climbs_out_of_its_folder) {
   hold("climbing_includes", is_source, climbing_includes);
 }
 
-// The sanitizers' build compiles the sources of a room several at once.
-TEST_F(TidyTest, no_two_sources_of_a_room_hide_types_of_one_name) {
+// Sources of one program are compiled several at once: those of tests always, those of rooms by the
+// sanitizers' build.
+TEST_F(TidyTest, no_two_sources_of_a_program_hide_types_of_one_name) {
   std::map<std::string, std::string> first;
   for (const auto& [path, file] : files_) {
     const bool is_of_a_room = path.starts_with("src/") || path.starts_with("backends/");
-    if (!is_of_a_room || !path.ends_with(".cc")) continue;
-    const bool is_test = path.find("_test.cc") != std::string::npos;
+    const bool is_of_a_test = path.starts_with("tests/") && !path.starts_with("tests/refused/");
+    if (!(is_of_a_room || is_of_a_test) || !path.ends_with(".cc")) continue;
+    const bool is_test = is_of_a_room && path.find("_test.cc") != std::string::npos;
     const std::string room = path.substr(0, path.find('/', path.find('/') + 1));
     for (const std::string& type : hidden_types(file)) {
       const auto [found, is_new] = first.emplace(room + (is_test ? " tests " : " ") + type, path);
