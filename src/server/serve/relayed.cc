@@ -201,11 +201,12 @@ class RelayedCasts::Running {
     for (const auto& unit : units) unit.visitor->close();
     std::lock_guard lock(casts_->mutex_);
     for (const auto& unit : units) casts_->at_work_.erase(unit.casts.id);
-    --casts_->running_;
+    if (is_counted) --casts_->running_;
   }
 
   RelayedCasts& casts() const { return *casts_; }
   std::vector<Unit> units;  // in hand
+  bool is_counted = false;  // among those that run
 
  private:
   const std::shared_ptr<RelayedCasts> casts_;
@@ -350,26 +351,28 @@ void RelayedCasts::on_casts(const VisitorPointer& visitor, RelayCasts casts) {
 }
 
 void RelayedCasts::begin() {
-  while (true) {
-    {
-      std::lock_guard lock(mutex_);
-      if (is_over_ || waiting_.empty() || running_ >= kRelayedGroupsAtOnce) return;
-    }
+  while (may_begin()) {
     auto inside = core().gate.enter();
     if (!inside) return;
-    std::shared_ptr<Running> running;
-    {
-      std::lock_guard lock(mutex_);
-      ++running_;
-    }
-    running = std::make_shared<Running>(shared_from_this(), std::move(*inside));
-    {
-      std::lock_guard lock(mutex_);
-      running->units = take();
-      if (running->units.empty()) break;
-    }
+    auto running = std::make_shared<Running>(shared_from_this(), std::move(*inside));
+    if (!take_for(*running)) return;
     asio::co_spawn(core().home.executor(), run(std::move(running)), asio::detached);
   }
+}
+
+bool RelayedCasts::may_begin() {
+  std::lock_guard lock(mutex_);
+  return !is_over_ && !waiting_.empty() && running_ < kRelayedGroupsAtOnce;
+}
+
+bool RelayedCasts::take_for(Running& running) {
+  std::lock_guard lock(mutex_);
+  if (is_over_ || running_ >= kRelayedGroupsAtOnce) return false;
+  running.units = take();
+  if (running.units.empty()) return false;
+  running.is_counted = true;
+  ++running_;
+  return true;
 }
 
 std::vector<RelayedCasts::Unit> RelayedCasts::take() {

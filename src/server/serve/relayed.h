@@ -79,6 +79,9 @@ class RelayedCasts : public std::enable_shared_from_this<RelayedCasts> {
 
   // Begins groups as long as there is something for one.
   void begin();
+  bool may_begin();
+  // What waits, for one more that runs. False: there is nothing for it, or enough run.
+  bool take_for(Running& running);
   // With the lock: the first that wait, one of each entity that is in no group.
   std::vector<Unit> take();
   static Task<void> run(std::shared_ptr<Running> running);
