@@ -9,7 +9,8 @@ JOBS ?= $(shell nproc)
 ARGS ?=
 
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
-export CTEST_PARALLEL_LEVEL := $(JOBS)
+# Half as many again: many tests wait for real time, or for a server.
+export CTEST_PARALLEL_LEVEL := $(shell expr $(JOBS) + $(JOBS) / 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test asan tsan bench install package format clean setup

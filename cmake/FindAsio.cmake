@@ -24,7 +24,8 @@ if(Asio_FOUND AND NOT TARGET Asio::Asio)
   add_library(Asio::Asio INTERFACE IMPORTED)
   # Without aligned_alloc, coroutine frames come from operator new: glibc keeps freed blocks of that
   # for the next one, and a program may bring an allocator of its own.
+  # Asio 1.22 knows only of g++ that it has coroutines.
   set_target_properties(Asio::Asio PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES "${Asio_INCLUDE_DIR}"
-    INTERFACE_COMPILE_DEFINITIONS "ASIO_STANDALONE;ASIO_NO_DEPRECATED;ASIO_DISABLE_STD_ALIGNED_ALLOC")
+    INTERFACE_COMPILE_DEFINITIONS "ASIO_STANDALONE;ASIO_NO_DEPRECATED;ASIO_DISABLE_STD_ALIGNED_ALLOC;$<$<CXX_COMPILER_ID:Clang>:ASIO_HAS_CO_AWAIT>;$<$<CXX_COMPILER_ID:Clang>:ASIO_HAS_STD_COROUTINE>")
 endif()

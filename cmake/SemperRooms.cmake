@@ -14,11 +14,14 @@ include(GoogleTest)
 
 set(SEMPER_INCLUDE "${PROJECT_SOURCE_DIR}/include")
 set(SEMPER_TEST_TIMEOUT_SECONDS 120 CACHE STRING "Time limit of one test case")
+set(SEMPER_TEST_PARTS 0 CACHE STRING
+  "Run the cases of a test program in so many processes. 0: each case in one of its own")
 set(SEMPER_TEST_COMPILE_OPTIONS "" CACHE STRING "More options for compiling tests, after all others")
 set(SEMPER_LABEL_UNIT unit)
 # Seconds, about, of the longest cases, so that ctest starts with what takes long, also where it has no
 # times of its own yet, and no processor is left with nothing to do at the end.
 set(semper_cost_group 60)
+set(semper_cost_part 50)
 set(semper_cost_crash 40)
 set(semper_cost_durable_server 30)
 set(semper_cost_rpc 10)
@@ -172,14 +175,36 @@ function(semper_library name headers sources)
   add_library(semper::${name} ALIAS ${target})
   target_compile_features(${target} ${public} cxx_std_20)
   list(FILTER headers EXCLUDE REGEX "/internal/mutant\\.h$")
-  target_sources(${target} ${public} FILE_SET HEADERS BASE_DIRS "${SEMPER_INCLUDE}" FILES ${headers})
-  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ON)
+  semper_headers_included_first(first "${headers}" "${sources}")
+  list(REMOVE_ITEM headers ${first} "")
+  target_sources(${target} ${public}
+    FILE_SET HEADERS BASE_DIRS "${SEMPER_INCLUDE}" FILES ${headers}
+    FILE_SET included_first TYPE HEADERS BASE_DIRS "${SEMPER_INCLUDE}" FILES ${first})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ON
+    INTERFACE_HEADER_SETS_TO_VERIFY HEADERS)
   if(SEMPER_INSTALL)
     install(TARGETS ${target} EXPORT semper_${name}_targets
-            ARCHIVE LIBRARY RUNTIME FILE_SET HEADERS)
+            ARCHIVE LIBRARY RUNTIME FILE_SET HEADERS FILE_SET included_first)
   endif()
   set_property(GLOBAL APPEND PROPERTY SEMPER_PRODUCT ${target})
   set(semper_public ${public} PARENT_SCOPE)
+endfunction()
+
+# Sets `first` to the headers that a source includes before anything else. They stand on their own where
+# each source is compiled apart, and are not compiled a second time to see it.
+function(semper_headers_included_first first headers sources)
+  set(found "")
+  if(NOT "product" IN_LIST SEMPER_UNITY)
+    foreach(source IN LISTS sources)
+      file(STRINGS "${source}" includes REGEX "^#include" LIMIT_COUNT 1)
+      string(REGEX REPLACE "^.*\"(.+)\"$" "${SEMPER_INCLUDE}/\\1" header "${includes}")
+      if(header IN_LIST headers)
+        list(APPEND found "${header}")
+      endif()
+    endforeach()
+    list(REMOVE_DUPLICATES found)
+  endif()
+  set(${first} ${found} PARENT_SCOPE)
 endfunction()
 
 # What a component of the installed package needs, for cmake/SemperInstall.cmake: rooms, and the targets of
@@ -246,6 +271,17 @@ function(semper_discover_tests target label)
       LABELS ${label} TIMEOUT ${SEMPER_TEST_TIMEOUT_SECONDS} COST ${semper_cost_group})
   endforeach()
   if(groups)
+    return()
+  endif()
+  if(SEMPER_TEST_PARTS GREATER 0)
+    foreach(part RANGE 1 ${SEMPER_TEST_PARTS})
+      set(name "${prefix}part_${part}_of_${SEMPER_TEST_PARTS}")
+      math(EXPR index "${part} - 1")
+      add_test(NAME "${name}" COMMAND ${target})
+      set_tests_properties("${name}" PROPERTIES
+        LABELS ${label} TIMEOUT ${SEMPER_TEST_TIMEOUT_SECONDS} COST ${semper_cost_part}
+        ENVIRONMENT "GTEST_TOTAL_SHARDS=${SEMPER_TEST_PARTS};GTEST_SHARD_INDEX=${index}")
+    endforeach()
     return()
   endif()
   set(cost 0)

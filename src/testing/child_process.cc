@@ -31,6 +31,14 @@ constexpr const char* kArgument = "SEMPER_CHILD_ARGUMENT";
 constexpr const char* kOutput = "SEMPER_CHILD_OUTPUT";
 constexpr const char* kInput = "SEMPER_CHILD_INPUT";
 
+// A child writes no report over its parent's, and has its role to play even where its parent runs
+// every sixth test only.
+bool is_for_this_run(std::string_view setting) {
+  return setting.starts_with("GTEST_OUTPUT=") || setting.starts_with("GTEST_TOTAL_SHARDS=") ||
+         setting.starts_with("GTEST_SHARD_INDEX=") ||
+         setting.starts_with("GTEST_SHARD_STATUS_FILE=");
+}
+
 [[noreturn]] void give_up(const char* what) {
   std::perror(what);
   std::abort();
@@ -220,10 +228,7 @@ void ChildProcess::start(ProgramToStart program, Talk talk) {
   // The first of two settings of a name counts.
   for (auto& setting : program.environment) beginning.environment.push_back(setting.data());
   for (char** setting = environ; *setting != nullptr; ++setting) {
-    // A child writes no report over its parent's.
-    if (!std::string_view(*setting).starts_with("GTEST_OUTPUT=")) {
-      beginning.environment.push_back(*setting);
-    }
+    if (!is_for_this_run(*setting)) beginning.environment.push_back(*setting);
   }
   beginning.environment.push_back(nullptr);
   beginning.user = find_user(program.as_user);

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <sstream>
+#include <string>
 
 #include "semper/testing/temporary_folder.h"
 
@@ -35,6 +38,37 @@ TEST(ChildProcess, a_child_in_a_role_says_lines_and_hears_its_parent) {
   EXPECT_EQ(child.wait(), 0);
   EXPECT_EQ(child.read_line(), std::nullopt);
   EXPECT_EQ(child.output(), "first a b\n\nlast\n");
+}
+
+// The environment variable has this value meanwhile.
+class Setting {
+ public:
+  Setting(const char* name, const char* value) : name_(name) {
+    if (const char* now = std::getenv(name)) before_ = now;
+    ::setenv(name, value, 1);
+  }
+  Setting(const Setting&) = delete;
+  Setting& operator=(const Setting&) = delete;
+  ~Setting() {
+    if (before_) {
+      ::setenv(name_, before_->c_str(), 1);
+    } else {
+      ::unsetenv(name_);
+    }
+  }
+
+ private:
+  const char* const name_;
+  std::optional<std::string> before_;
+};
+
+TEST(ChildProcess, a_child_has_its_role_although_its_parent_runs_a_part_of_the_tests) {
+  const Setting parts("GTEST_TOTAL_SHARDS", "100000");
+  const Setting part("GTEST_SHARD_INDEX", "99999");
+  ChildProcess child("says_what_it_was_given_and_ends_when_told", "a");
+  EXPECT_EQ(child.read_line(), "first a");
+  EXPECT_TRUE(child.tell("\n"));
+  EXPECT_EQ(child.wait(), 0);
 }
 
 TEST(ChildProcess, what_a_killed_child_has_said_before_can_be_read_afterwards) {

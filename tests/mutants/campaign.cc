@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <ostream>
 #include <thread>
@@ -119,9 +120,17 @@ std::vector<Line> run_campaign(const std::vector<Mutant>& mutants, const Attacke
       tasks.back().mutant.attacks = {attack};
     }
   }
+  // What may take long begins first: no processor then waits for the last of them.
+  std::vector<std::size_t> order(tasks.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return tasks[a].mutant.attacks.front().within > tasks[b].mutant.attacks.front().within;
+  });
   std::vector<Line> lines(tasks.size());
-  do_all(tasks.size(), options.jobs,
-         [&](std::size_t at) { lines[at] = attacked(tasks[at].mutant, attacker, tasks[at].most); });
+  do_all(tasks.size(), options.jobs, [&](std::size_t i) {
+    const auto& task = tasks[order[i]];
+    lines[order[i]] = attacked(task.mutant, attacker, task.most);
+  });
   hold_against_the_truth(lines, attacker, options.jobs);
   return lines;
 }
