@@ -133,7 +133,7 @@ Async<std::shared_ptr<Backend>> EtcdBackend::open(EtcdOptions options, Env env) 
   } catch (const std::system_error& error) {
     co_return fail(ErrorKind::exhausted, std::string("the system gives no thread for the store (") +
                                              error.what() +
-                                             "); end what holds many, and try again");
+                                             "); end processes that hold many, and try again");
   }
   SEMPER_CO_TRY(const auto status, co_await parts->cluster->status());
   SEMPER_CO_TRY_STATUS(check_version(status.version()));

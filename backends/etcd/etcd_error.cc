@@ -38,7 +38,7 @@ constexpr Meaning kMeanings[] = {
      "the request is over etcd's limit --max-txn-ops, which must be at least 128, its default; "
      "nothing was applied"},
     {"user name is empty", ErrorKind::permission,
-     "the etcd cluster asks for a user; open the store with ?user=NAME&password_file=FILE"},
+     "the etcd cluster requires a user; open the store with ?user=NAME&password_file=FILE"},
     {"authentication failed", ErrorKind::permission,
      "the etcd cluster does not know this user or password"},
     {"permission denied", ErrorKind::permission,

@@ -106,7 +106,7 @@ Status Client::run() {
   } catch (const std::system_error& error) {
     return fail(ErrorKind::exhausted,
                 std::string("the system gives no thread for FoundationDB's client (") +
-                    error.what() + "); end what holds many, and try again");
+                    error.what() + "); end processes that hold many, and try again");
   }
   auto ready = set_up_network();
   network_->running.store(ready.has_value(), std::memory_order_release);

@@ -135,7 +135,8 @@ Status WatchHub::start_thread() {
         std::make_unique<Scheduler>(SchedulerOptions{.threads = 1, .name = "semper-watch"});
   } catch (const std::system_error& error) {
     return fail(ErrorKind::exhausted, std::string("the system gives no thread for watches (") +
-                                          error.what() + "); end what holds many, and try again");
+                                          error.what() +
+                                          "); end processes that hold many, and try again");
   }
   return {};
 }

@@ -107,7 +107,7 @@ Result<std::string> follow_link(const std::string& path) {
   if (!target && ::stat(path.c_str(), &end) != 0 && errno == ELOOP) {
     return fail(
         ErrorKind::invalid_argument,
-        "the links at " + path + " lead in a circle; remove one of them, or name the file itself");
+        "the links at " + path + " form a loop; remove one of them, or name the file itself");
   }
   if (target || target.error().kind() != ErrorKind::not_found) return target;
   std::array<char, kPathBytesMaximum> text{};

@@ -243,8 +243,8 @@ Status Sidecar::check(const StorePath& path) const {
   if (here.empty() != (layout_->boot_id[0] == '\0')) {
     return fail(ErrorKind::unsupported,
                 path_ + " is in use by a process that " +
-                    (here.empty() ? "has the machine's /proc, and this one has not"
-                                  : "has not the machine's /proc, as this one has") +
+                    (here.empty() ? "has the machine's /proc, and this one does not"
+                                  : "does not have the machine's /proc, as this one does") +
                     ", so that it cannot be told whether both run on one machine: mount /proc for "
                     "all (or none) of them");
   }

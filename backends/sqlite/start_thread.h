@@ -24,10 +24,11 @@ Status start_thread(std::thread& thread, const char* name, Run run) {
       run();
     });
   } catch (const std::system_error& error) {
-    return fail(ErrorKind::exhausted,
-                std::string("the system gives no thread (") + error.what() +
-                    "); end what holds many, or raise the limit (ulimit -u, pids.max of the "
-                    "cgroup), and try again");
+    return fail(
+        ErrorKind::exhausted,
+        std::string("the system gives no thread (") + error.what() +
+            "); end processes that hold many, or raise the limit (ulimit -u, pids.max of the "
+            "cgroup), and try again");
   }
   return {};
 }

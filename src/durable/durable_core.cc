@@ -285,7 +285,7 @@ std::optional<Error> DurableCore::refusal() {
   if (is_given_up()) {
     return Error(ErrorKind::exhausted, Limit{"attempt_limit", settings_.attempt_limit},
                  settings_.name + ": attempt_limit (" + std::to_string(settings_.attempt_limit) +
-                     ") is reached, reset() allows more" + last);
+                     ") is reached; reset() allows more" + last);
   }
   if (builders_at_once_ >= kBuildersAtOnce) {
     return Error(ErrorKind::retry, Limit{"kBuildersAtOnce", kBuildersAtOnce},

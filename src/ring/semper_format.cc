@@ -285,7 +285,7 @@ Async<Recovered> SemperFormat::recover(const Pointer& producer, const Pointer& c
       std::max({producer.position, consumer.position, producer.known, consumer.known}) >
           kMaxPosition) {
     co_return fail(ErrorKind::corrupt, std::string(device().name()) +
-                                           ": a stored position is not where a record can be");
+                                           ": a stored position is not at the start of a record");
   }
   const std::uint64_t known = std::max(producer.position, consumer.known);
   if (consumer.position < known) {

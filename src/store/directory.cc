@@ -246,8 +246,7 @@ Async<Directory> DirectoryLayer::move(Transaction& transaction, DirectoryMove mo
   if (!source.exists()) co_return fail(missing(move.from));
   SEMPER_CO_TRY(const auto target, co_await find(transaction, move.to));
   if (target.exists()) {
-    co_return fail(about(move.to, ErrorKind::already_exists,
-                         "nothing can be moved there, it exists; remove it first"));
+    co_return fail(about(move.to, ErrorKind::already_exists, "it already exists; remove it first"));
   }
   if (target.depth + 1 != move.to.size()) {
     DirectoryPath parent(move.to.begin(), std::prev(move.to.end()));

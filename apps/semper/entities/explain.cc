@@ -170,7 +170,7 @@ Verdict verdict_alone(const Seen& seen) {
   if (!view.indexed) {
     return {"unlisted", waiting(seen) +
                             ", and no host looks at it, because its entry in the index is "
-                            "missing; any message to it writes that again"};
+                            "missing; the next message to it writes the entry again"};
   }
   return {"waiting",
           waiting(seen) + " for " + listed_names(hosts.alive) + ": " + first_message(seen) +

@@ -31,7 +31,7 @@ Status check_path(const std::string& path) {
   if (reason == std::errc::too_many_symbolic_link_levels) {
     return fail(ErrorKind::invalid_argument,
                 "the links at " + shown(path) +
-                    " lead in a circle; remove one of them, or name the file itself");
+                    " form a loop; remove one of them, or name the file itself");
   }
   return fail(ErrorKind::not_found, shown(path) + " is a link to " + shown(target.string()) +
                                         ", which is not there; make that, or mend the link");

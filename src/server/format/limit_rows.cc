@@ -42,7 +42,7 @@ Result<RateBucket> RateBucket::decode(BytesView bytes) {
   const bool ok = reader.read_array(elements) && elements >= kBucketElements &&
                   reader.read_unsigned(bucket.parts) && reader.read_unsigned(bucket.number) &&
                   skip_rest(reader, elements, kBucketElements);
-  if (!ok) return fail(ErrorKind::corrupt, "the bucket of a rate: not as it was written");
+  if (!ok) return fail(ErrorKind::corrupt, "the bucket of a rate limit is damaged");
   return bucket;
 }
 
@@ -157,7 +157,7 @@ Result<LimitNote> LimitNote::decode(BytesView bytes) {
                   reader.read_boolean(note.is_rate) && reader.read_text(text) &&
                   reader.read_signed(note.since_ms) && reader.read_unsigned(note.popped) &&
                   skip_rest(reader, elements, kLimitNoteElements);
-  if (!ok) return fail(ErrorKind::corrupt, "the note of a limit: not as it was written");
+  if (!ok) return fail(ErrorKind::corrupt, "the note of a limit is damaged");
   note.key = text;
   return note;
 }

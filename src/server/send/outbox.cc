@@ -335,7 +335,7 @@ Error Outbox::full_queue(const Target& target) {
 Error Outbox::too_many_bytes(std::size_t bytes, const Limits& limits) {
   return Error(ErrorKind::exhausted, Limit{"transaction_bytes", limits.transaction_bytes},
                "a batch of " + std::to_string(bytes) +
-                   " bytes is over half the store's limit transaction_bytes = " +
+                   " bytes is more than half of the store's limit transaction_bytes = " +
                    std::to_string(limits.transaction_bytes) + "; send it in parts");
 }
 

@@ -46,7 +46,7 @@ Result<Announcement> Announcement::decode(BytesView bytes) {
   }
   ok = ok && stamp.size() == Versionstamp::size && reader.finish() &&
        offset <= std::numeric_limits<std::uint32_t>::max();
-  if (!ok) return fail(ErrorKind::corrupt, "announcement of a run: not as it was written");
+  if (!ok) return fail(ErrorKind::corrupt, "the announcement of a run is damaged");
   SEMPER_TRY(announcement.place.segment, Versionstamp::from_bytes(stamp));
   announcement.place.offset = static_cast<std::uint32_t>(offset);
   return announcement;

@@ -104,7 +104,7 @@ Async<bool> Batch::leave_lock() {
 Async<void> Batch::leave(const Needs& needs, const LeftAlone::Left& left, const Error& why) {
   served_.counters().left_alone.add();
   if (left.is_new) {
-    log_warning("server", target_->id.to_string() + " is left to other hosts, it needs " +
+    log_warning("server", target_->id.to_string() + " is left to other hosts: it needs " +
                               needs.to_string() + ": " + why.message());
   }
   const bool was_announced = desk_.announced.has_value();  // what ran of it was survived
