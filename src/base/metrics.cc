@@ -259,7 +259,7 @@ std::string Registry::to_prometheus() const {
   constexpr std::string_view kTypes[] = {"counter", "gauge", "histogram"};
   std::string out;
   FamilyText refused_text(out, kRefusedName);
-  refused_text.head("Metrics asked for past the bounds of the registry, which are not shown",
+  refused_text.head("Metrics requested beyond the bounds of the registry, which are not exported",
                     "counter");
   refused_text.series("", state_->refused, {});
   const std::lock_guard lock(state_->mutex);

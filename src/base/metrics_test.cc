@@ -97,8 +97,8 @@ TEST(RegistryTest, the_page_has_the_format_of_prometheus) {
   for (const std::uint64_t value : {0u, 1u, 2u, 7u, 8u}) sizes.record(value);
   EXPECT_EQ(
       registry.to_prometheus(),
-      "# HELP semper_metrics_refused_total Metrics asked for past the bounds of the registry, "
-      "which are not shown\n"
+      "# HELP semper_metrics_refused_total Metrics requested beyond the bounds of the registry, "
+      "which are not exported\n"
       "# TYPE semper_metrics_refused_total counter\n"
       "semper_metrics_refused_total 0\n"
       "# HELP calls_total Calls, \"all\"\\nof \\\\ them\n"

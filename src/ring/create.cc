@@ -34,8 +34,8 @@ Async<std::uint64_t> half_made_bytes(BlockDevice& device) {
 Error left_of_a_ring(const Error& why) {
   return Error(ErrorKind::corrupt,
                why.message() +
-                   "; this is what is left of a ring: take a copy of it, or lose "
-                   "it and make a new one with Overwrite::anything");
+                   "; these are the remains of a ring: copy them, or discard them "
+                   "and create a new ring with Overwrite::anything");
 }
 
 // True: a ring is there and stays. False: one may be made.

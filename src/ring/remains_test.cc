@@ -71,7 +71,7 @@ TEST(RingRemains, what_is_left_of_a_ring_is_named_and_can_be_made_anew) {
     options.env = ring.world.env();
     const auto refused = ring.world.run(create(*device, options));
     ASSERT_EQ(kind_of(refused), ErrorKind::corrupt);
-    EXPECT_THAT(refused.error().message(), HasSubstr("what is left of a ring"));
+    EXPECT_THAT(refused.error().message(), HasSubstr("the remains of a ring"));
     options.overwrite = Overwrite::anything;
     ASSERT_OK(ring.world.run(create(*device, options)));
     Sides sides(ring.world, ring.disk);

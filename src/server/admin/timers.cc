@@ -267,8 +267,8 @@ Async<void> trigger_timer(Tenant tenant, EntityId id, std::string name) {
     const auto tick = internal::trigger_timer(timer, name, now_ms);
     if (!tick && timer.is_paused) {
       return fail(ErrorKind::retry, "timer " + to_printable(name, 64) +
-                                        " is paused, and a tick of it from before waits in the "
-                                        "queue, to be dropped; try again when it is");
+                                        " is paused, and an earlier tick of it is still in the "
+                                        "queue; try again when that has been dropped");
     }
     if (!tick) return false;
     internal::Enqueuer enqueuer(transaction);

@@ -166,7 +166,8 @@ Result<CronSchedule> CronSchedule::parse(std::string_view text) {
                      "it is longer than kCronScheduleBytes, " + std::to_string(kCronScheduleBytes));
   if (text.size() <= kCronScheduleBytes) read = schedule.read(text);
   if (read && !schedule.search_from(kSomeDay)) {
-    read = fail(ErrorKind::invalid_argument, "no month of it has such a day: it never comes");
+    read = fail(ErrorKind::invalid_argument,
+                "none of its months has such a day, so it never comes due");
   }
   if (read) return schedule;
   return fail(read.error().in("schedule \"" + to_printable(text, 64) + "\""));
