@@ -604,7 +604,7 @@ void Committer::on_restarted_wal(std::int64_t grown_to) {
   if (!holders_) return;
   holders_.reset();
   log_info("sqlite", "the log of " + context_.options->path.file +
-                         " is reused from its start; it had grown to " +
+                         " is used from its front again; it had grown to " +
                          std::to_string(grown_to >> 20) + " MiB");
 }
 

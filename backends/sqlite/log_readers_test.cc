@@ -125,7 +125,7 @@ TEST(LogReaders, a_stranger_who_reads_for_long_is_waited_for_once_and_named) {
   for (int i = 0; i < 500 && figure(store, "wal_restarts") == 0; ++i) write_mebibytes(store, 1);
   EXPECT_GE(figure(store, "wal_restarts"), 1);
   EXPECT_LT(figure(store, "wal_bytes"), kWalHardBytes);
-  EXPECT_EQ(log.count("is reused from its start"), 1u);
+  EXPECT_EQ(log.count("is used from its front again"), 1u);
   write_mebibytes(store, 6);
   EXPECT_LT(figure(store, "wal_file_bytes"), kWalHardBytes) << "the disk got its room back";
   EXPECT_EQ(figure(store, "wal_held_by_pid"), 0);

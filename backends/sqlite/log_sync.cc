@@ -253,7 +253,7 @@ Status LogSync::prepare(Taken how) {
   opened_after_ = recoveries;
   sidecar_->reap_dead_entries();
   if (anybody_is_beside(*sidecar_) && !SEMPER_MUTANT("sqlite_flush_beside_believed")) {
-    failed("the log was opened while a process that nobody waits for was flushing it");
+    failed("the log was opened while a process flushed it that nobody waits for");
   }
   return {};
 }
