@@ -30,8 +30,8 @@ std::string key_in(const std::string& id) {
 }
 
 // What callbacks have seen, of all hosts.
-struct Seen {
-  explicit Seen(Clock& of) : clock(of) {}
+struct SeenRun {
+  explicit SeenRun(Clock& of) : clock(of) {}
 
   struct Run {
     MonotonicTime when;
@@ -114,7 +114,7 @@ struct Mailer {
   };
   using Messages = semper::Messages<Send, Fall, Look>;
 
-  explicit Mailer(std::shared_ptr<Seen> by) : seen(std::move(by)) {}
+  explicit Mailer(std::shared_ptr<SeenRun> by) : seen(std::move(by)) {}
   Result<State> init(const EntityId&) { return 0; }
   Reply<std::int64_t> handle_call(const Send& m, State& s, Context& context) {
     seen->ran(context.id(), m.number);
@@ -130,7 +130,7 @@ struct Mailer {
   }
   Reply<std::int64_t> handle_call(const Look&, State& s, Context&) { return s; }
 
-  std::shared_ptr<Seen> seen;
+  std::shared_ptr<SeenRun> seen;
 };
 
 struct SlowMailer : Mailer {
@@ -153,7 +153,7 @@ struct Crane {
   };
   using Messages = semper::Messages<Lift, Count>;
 
-  explicit Crane(std::shared_ptr<Seen> by) : seen(std::move(by)) {}
+  explicit Crane(std::shared_ptr<SeenRun> by) : seen(std::move(by)) {}
   Result<State> init(const EntityId&) { return 0; }
   Outcome handle_cast(const Lift&, State&, Context&) { return lock(); }
   Reply<std::int64_t> handle_call(const Lift&, State&, Context&) { return lock(); }
@@ -167,7 +167,7 @@ struct Crane {
     co_return ++s;
   }
 
-  std::shared_ptr<Seen> seen;
+  std::shared_ptr<SeenRun> seen;
 };
 
 // Of the same name, in a program that allows less.
@@ -215,7 +215,7 @@ Bytes place_key(std::string_view key, std::string_view id) {
 }
 
 SERVER_TEST(TypeLimits, messages_are_handled_at_their_rate_each_once_and_in_order) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   const MonotonicTime began = world.clock().now();
   auto& server = *co_await world.serve(std::make_shared<Mailer>(seen));
   for (const char* id : {"a/1", "a/2", "a/3"}) co_await send(world, id, 20);
@@ -235,7 +235,7 @@ SERVER_TEST(TypeLimits, messages_are_handled_at_their_rate_each_once_and_in_orde
 }
 
 SERVER_TEST(TypeLimits, a_hot_key_and_a_hot_entity_keep_nobody_waiting) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   co_await world.serve(std::make_shared<Mailer>(seen));
   co_await send(world, "hot/1", 200);
   const MonotonicTime began = world.clock().now();
@@ -252,7 +252,7 @@ SERVER_TEST(TypeLimits, a_hot_key_and_a_hot_entity_keep_nobody_waiting) {
 }
 
 SERVER_TEST(TypeLimits, who_has_waited_longer_is_the_next) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   co_await world.serve(std::make_shared<Mailer>(seen));
   co_await world.serve(std::make_shared<Crane>(seen));
   co_await send(world, "a/0", 20);
@@ -286,7 +286,7 @@ SERVER_TEST(TypeLimits, who_has_waited_longer_is_the_next) {
 }
 
 SERVER_TEST(TypeLimits, hosts_share_a_rate_whoever_of_them_is_killed_or_stopped) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   auto& first = *co_await world.serve(std::make_shared<Mailer>(seen));
   co_await world.serve(std::make_shared<Mailer>(seen));
   auto& third = *co_await world.serve(std::make_shared<Mailer>(seen));
@@ -305,7 +305,7 @@ SERVER_TEST(TypeLimits, hosts_share_a_rate_whoever_of_them_is_killed_or_stopped)
 }
 
 SERVER_TEST(TypeLimits, of_two_hosts_neither_keeps_a_key_from_the_other) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   auto& first = *co_await world.serve(std::make_shared<Mailer>(seen));
   auto& second = *co_await world.serve(std::make_shared<Mailer>(seen));
   for (int i = 0; i < 30; ++i) co_await send(world, "a/" + std::to_string(i), 5);
@@ -318,7 +318,7 @@ SERVER_TEST(TypeLimits, of_two_hosts_neither_keeps_a_key_from_the_other) {
 }
 
 SERVER_TEST(TypeLimits, a_restart_brings_no_tokens) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   co_await send(world, "a/1", 60);
   for (int i = 0; i < 6; ++i) {
     auto& server = *co_await world.serve(std::make_shared<Mailer>(seen));
@@ -335,7 +335,7 @@ SERVER_TEST(TypeLimits, a_restart_brings_no_tokens) {
 }
 
 SERVER_TEST(TypeLimitsInAnyTime, calls_are_answered_in_their_turn) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   auto& server = *co_await world.serve(std::make_shared<Mailer>(seen));
   CallOptions patient{world.patience()};
   auto mailer = server.ref<Mailer>("a/1");
@@ -348,7 +348,7 @@ SERVER_TEST(TypeLimitsInAnyTime, calls_are_answered_in_their_turn) {
 }
 
 SERVER_TEST(TypeLimits, a_run_that_fails_takes_a_token_and_waiting_is_no_attempt) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   auto& server = *co_await world.serve(std::make_shared<Mailer>(seen));
   co_await send(world, "a/1", 30);
   must(co_await world.ref<Mailer>("a/1").cast(Mailer::Fall{}));
@@ -361,7 +361,7 @@ SERVER_TEST(TypeLimits, a_run_that_fails_takes_a_token_and_waiting_is_no_attempt
 }
 
 SERVER_TEST(TypeLimits, what_waits_says_so_and_what_is_full_leaves_nothing_behind) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   co_await world.serve(std::make_shared<Mailer>(seen));
   co_await send(world, "a/1", 40);
   co_await send(world, "a/2", 40);
@@ -399,7 +399,7 @@ Task<void> until_lifted(World& world, int count, std::string key = "a") {
 }
 
 SERVER_TEST(TypeLimits, so_many_of_a_key_run_under_their_locks_at_a_time) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   HostOptions many = quick_options();
   many.locked_threads = 8;
   co_await world.serve(std::make_shared<Crane>(seen), many);
@@ -423,7 +423,7 @@ SERVER_TEST(TypeLimits, so_many_of_a_key_run_under_their_locks_at_a_time) {
 }
 
 SERVER_TEST(TypeLimits, a_free_place_is_taken_at_once_wherever_it_was_given_back) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   co_await world.serve(std::make_shared<Crane>(seen));
   co_await world.serve(std::make_shared<Crane>(seen));
   for (int i = 0; i < 30; ++i) co_await lift(world, "a/" + std::to_string(i), 50);
@@ -436,7 +436,7 @@ SERVER_TEST(TypeLimits, a_free_place_is_taken_at_once_wherever_it_was_given_back
 }
 
 SERVER_TEST(TypeLimits, tokens_of_a_host_that_was_paused_are_not_used_later) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   for (int i = 0; i < 10; ++i) {
     for (int number = 1; number <= 6; ++number) {
       const Mailer::Send message{number};
@@ -477,7 +477,7 @@ SERVER_TEST(TypeLimits, tokens_of_a_host_that_was_paused_are_not_used_later) {
 }
 
 SERVER_TEST(TypeLimits, a_killed_holder_gives_its_place_to_who_takes_its_lock_over) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   auto& first = *co_await world.serve(std::make_shared<Crane>(seen));
   for (int i = 0; i < 6; ++i) co_await lift(world, "a/" + std::to_string(i), 2'000);
   co_await world.eventually([&] { return seen->running.size() == 2; });
@@ -491,7 +491,7 @@ SERVER_TEST(TypeLimits, a_killed_holder_gives_its_place_to_who_takes_its_lock_ov
 
 SERVER_TEST(TypeLimits, who_waits_here_for_the_place_that_it_has_by_a_host_that_died_is_seen_to) {
   constexpr int kCranes = 16;
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   co_await world.serve(std::make_shared<SingleCrane>(seen));
   co_await lift(world, "a/x", 3'000);
   co_await world.eventually([&] { return seen->running.size() == 1; });
@@ -506,7 +506,7 @@ SERVER_TEST(TypeLimits, who_waits_here_for_the_place_that_it_has_by_a_host_that_
 }
 
 SERVER_TEST(TypeLimits, what_is_unlocked_reset_or_killed_gives_its_place_back) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   auto& server = *co_await world.serve(std::make_shared<Crane>(seen));
   constexpr std::int64_t kLong = 3'000'000;
   co_await lift(world, "a/7", kLong);
@@ -526,7 +526,7 @@ SERVER_TEST(TypeLimits, what_is_unlocked_reset_or_killed_gives_its_place_back) {
 }
 
 SERVER_TEST(TypeLimits, rows_of_places_that_nobody_holds_keep_nobody) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   for (const char* ghost : {"a/ghost", "a/other", "a/third"}) {
     co_await world.put(place_key("a", ghost), Bytes());
   }
@@ -537,7 +537,7 @@ SERVER_TEST(TypeLimits, rows_of_places_that_nobody_holds_keep_nobody) {
 }
 
 SERVER_TEST(TypeLimits, a_lowered_limit_holds_for_who_comes_next) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   auto& first = *co_await world.serve(std::make_shared<Crane>(seen));
   co_await lift(world, "a/0", 1'000);
   co_await lift(world, "a/1", 1'000);
@@ -553,7 +553,7 @@ SERVER_TEST(TypeLimits, a_lowered_limit_holds_for_who_comes_next) {
 }
 
 SERVER_TEST(TypeLimitsInAnyTime, calls_wait_for_a_place) {
-  const auto seen = std::make_shared<Seen>(world.clock());
+  const auto seen = std::make_shared<SeenRun>(world.clock());
   auto& server = *co_await world.serve(std::make_shared<Crane>(seen));
   CallOptions patient{world.patience()};
   auto body = [&](int i) -> Task<void> {
