@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -57,6 +58,14 @@ TEST(WatchedTest, a_request_can_be_followed_to_the_commit) {
     EXPECT_THAT(spans, HasSubstr(name));
   }
   EXPECT_THAT(spans, HasSubstr(trace_id));
+}
+
+TEST(WatchedTest, without_an_endpoint_nothing_is_sent) {
+  ::unsetenv("OTEL_EXPORTER_OTLP_ENDPOINT");
+  ::unsetenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+  const auto sender = make_sender();
+  ASSERT_TRUE(sender);
+  EXPECT_EQ(*sender, nullptr);
 }
 
 }  // namespace

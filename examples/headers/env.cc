@@ -21,6 +21,7 @@
 #include "semper/env/scheduler.h"
 #include "semper/env/serial.h"
 #include "semper/env/span_file.h"
+#include "semper/env/span_sender.h"
 #include "semper/env/spans.h"
 #include "semper/env/standard_streams.h"
 #include "semper/env/termination.h"
@@ -67,6 +68,13 @@ semper::Async<void> span_file() {
   semper::HostOptions options;
   options.spans = &file->spans();     // the file outlives the host
   co_return semper::Status{};
+}
+
+void span_sender() {
+  const auto sender = semper::SpanSender::start("http://localhost:4318");
+  if (!sender) std::cerr << sender.error().to_string() << '\n';
+  semper::HostOptions options;
+  options.spans = &(*sender)->spans();     // the sender outlives the host
 }
 
 void sockets(semper::Executor executor) {

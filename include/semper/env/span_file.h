@@ -6,7 +6,7 @@
 //
 // What for: a collector on this machine reads the file and sends it on: the receiver `otlpjsonfile`
 // of the OpenTelemetry collector (docs/operations.md, "Traces"). When not: to send spans over the
-// network from this process; take them from a SpanBuffer yourself.
+// network from this process (env/span_sender.h).
 //
 // A thread of its own appends what is recorded, as soon as it is, and what comes meanwhile goes
 // into the next line: nobody waits for the disk. The file is created if need be, appended to, and

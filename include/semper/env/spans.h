@@ -6,8 +6,8 @@
 //   ...
 //   std::string line = spans.take_line();                // OTLP as JSON; empty: there is nothing
 //
-// What for: exporting the spans of hosts and Refs, by SpanFile (env/span_file.h) into a file, or by
-// an exporter of your own. When not: counts and rates (base/metrics.h) and events (base/log.h).
+// What for: exporting spans by SpanFile (env/span_file.h), SpanSender (env/span_sender.h), or an
+// exporter of your own. When not: counts and rates (base/metrics.h) and events (base/log.h).
 //
 // A line is an ExportTraceServiceRequest of OTLP in its JSON encoding: what the receiver
 // `otlpjsonfile` of the OpenTelemetry collector reads from a file, one a line, and what its
