@@ -7,8 +7,8 @@
 //   past kWalSoftBytes   this thread copies in the background (PASSIVE), through a connection of
 //                        its own; when it has nearly caught up, the committer copies the little
 //                        that is left between two of its batches and starts the WAL again
-//   past kWalHardBytes   the committer does so whatever is left, and before that waits once, at most
-//                        about twice kPressedSnapshotAge, for readers, whose older snapshots are
+//   past kWalHardBytes   the committer does so whatever is left, and before that waits once, about
+//                        twice kPressedSnapshotAge at most, for readers, whose older snapshots are
 //                        taken away, in every process that has the store open
 //
 // So the WAL never grows past kWalHardBytes by more than one batch, however long our own

@@ -386,7 +386,8 @@ std::vector<RelayedCasts::Unit> RelayedCasts::take() {
     auto& to = is_free ? taken : behind;
     to.push_back(std::move(unit));
   }
-  // So many at once come of a publisher that has more than one under way: others are looked at first.
+  // So many at once come of a publisher that has more than one under way: others are looked at
+  // first.
   const auto to = behind.size() < kRelayedBehind ? waiting_.begin() : waiting_.end();
   waiting_.insert(to, std::make_move_iterator(behind.begin()),
                   std::make_move_iterator(behind.end()));
