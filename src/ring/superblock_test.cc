@@ -76,7 +76,7 @@ TEST_F(RingSuperblock, positions_without_any_superblock_are_not_taken_for_a_free
   EXPECT_THAT(info.error().message(), HasSubstr("the positions of a ring are there"));
   const Status refused = create();
   ASSERT_EQ(kind_of(refused), ErrorKind::corrupt);
-  EXPECT_THAT(refused.error().message(), HasSubstr("what is left of a ring"));
+  EXPECT_THAT(refused.error().message(), HasSubstr("the remains of a ring"));
   ASSERT_OK(create(Overwrite::anything));
   EXPECT_THAT(items(), IsEmpty());
 }
