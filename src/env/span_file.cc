@@ -1,18 +1,16 @@
 #include "semper/env/span_file.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "env/quiet_thread.h"
 #include "semper/base/log.h"
 #include "semper/env/fork.h"
 #include "semper/env/internal/standard_streams.h"
@@ -43,7 +41,6 @@ struct SpanFile::Writer {
   Writer& operator=(const Writer&) = delete;
 
   void run() {
-    ::pthread_setname_np(::pthread_self(), "semper-spans");
     bool has_said = false;
     bool is_torn = false;  // the last line is not whole
     while (buffer.wait()) {
@@ -73,19 +70,8 @@ Result<std::unique_ptr<SpanFile>> SpanFile::open(std::string path, SpanBufferOpt
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, kMode));
   if (file < 0) return fail(error_from_errno(errno, "opening " + path + " for spans"));
   auto writer = std::make_unique<Writer>(std::move(path), file, std::move(options));
-  // Signals are for the program's own threads.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  Status started;
-  try {
-    writer->thread = std::thread([own = writer.get()] { own->run(); });
-  } catch (const std::system_error&) {
-    started = fail(ErrorKind::exhausted, "the system gives no thread to write spans");
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!started) return fail(started.error());
+  SEMPER_TRY_STATUS(internal::start_quiet_thread(writer->thread, "semper-spans", "to write spans",
+                                                 [own = writer.get()] { own->run(); }));
   return std::unique_ptr<SpanFile>(new SpanFile(std::move(writer)));
 }
 

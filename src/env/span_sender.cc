@@ -1,12 +1,9 @@
 #include "semper/env/span_sender.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <condition_variable>
-#include <csignal>
 #include <cstdlib>
 #include <mutex>
 #include <string_view>
@@ -15,6 +12,7 @@
 #include <utility>
 
 #include "env/otlp_request.h"
+#include "env/quiet_thread.h"
 #include "semper/base/log.h"
 #include "semper/env/fork.h"
 
@@ -35,7 +33,6 @@ struct SpanSender::Worker {
       : endpoint(std::move(to)), options(std::move(given)), buffer(options.buffer) {}
 
   void run() {
-    ::pthread_setname_np(::pthread_self(), "semper-spans");
     while (buffer.wait()) {
       const std::size_t before = buffer.size();
       const std::string line = buffer.take_line();
@@ -116,19 +113,8 @@ Result<std::unique_ptr<SpanSender>> SpanSender::start(std::string endpoint,
   SEMPER_TRY(auto to, internal::parse_otlp_endpoint(endpoint));
   SEMPER_TRY_STATUS(internal::check_headers(options.headers));
   auto worker = std::make_unique<Worker>(std::move(to), std::move(options));
-  // Signals are for the program's own threads.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  Status started;
-  try {
-    worker->thread = std::thread([own = worker.get()] { own->run(); });
-  } catch (const std::system_error&) {
-    started = fail(ErrorKind::exhausted, "the system gives no thread to send spans");
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!started) return fail(started.error());
+  SEMPER_TRY_STATUS(internal::start_quiet_thread(worker->thread, "semper-spans", "to send spans",
+                                                 [own = worker.get()] { own->run(); }));
   return std::unique_ptr<SpanSender>(new SpanSender(std::move(worker)));
 }
 

@@ -81,8 +81,7 @@ Async<std::vector<Item>> pop_many(SharedConsumer core, std::optional<Position> f
 Async<Item> pop(SharedConsumer core, std::optional<Position> from, MonotonicTime deadline) {
   SEMPER_CO_TRY_STATUS(core->check_process());
   const PopLimits one{.max_items = 1};
-  SEMPER_CO_TRY(std::vector<Item> items,
-                co_await run_through(core->pop_many(from, one, deadline)));
+  SEMPER_CO_TRY(std::vector<Item> items, co_await run_through(core->pop_many(from, one, deadline)));
   co_return std::move(items.front());
 }
 Async<Position> for_each(SharedConsumer core, std::function<Status(const ItemView&)> visit,

@@ -11,10 +11,10 @@
 namespace semper::testing {
 namespace {
 
+using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using nlohmann::json;
 
 class CliEntities : public CliTest {
  protected:

@@ -10,9 +10,9 @@
 namespace semper::testing {
 namespace {
 
+using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-using nlohmann::json;
 
 TEST_F(CliRing, items_are_delivered_once_and_in_order) {
   create_ring();
@@ -176,12 +176,7 @@ TEST_F(CliRing, a_suspended_ring_takes_no_items) {
 Ran run_shell(const std::string& script, const std::string& ring) {
   ProgramToStart shell{"/bin/sh"};
   shell.arguments = {"-c", script, SEMPER_PROGRAM, ring};
-  ChildProcess process(std::move(shell));
-  Ran ran;
-  ran.code = process.finish(std::chrono::seconds(60));
-  ran.out = process.output();
-  ran.err = process.errors();
-  return ran;
+  return finish(ChildProcess(std::move(shell)));
 }
 
 TEST_F(CliRing, a_pause_that_cannot_be_told_is_one) {
@@ -206,7 +201,12 @@ TEST_F(CliRing, a_journal_neither_loses_nor_repeats_work_that_was_done) {
   const std::string done = path("done");
   // Fails at the second item, the first time.
   const std::vector<std::string> work = {
-      "journal", "run", ring(), "--", "sh", "-c",
+      "journal",
+      "run",
+      ring(),
+      "--",
+      "sh",
+      "-c",
       "read item; test -e \"$0.again\" || { touch \"$0.$item\"; test \"$item\" != two || exit 3; };"
       " echo $item >> \"$0\"",
       done};

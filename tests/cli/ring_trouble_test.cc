@@ -205,12 +205,7 @@ Ran run_after(const std::string& preamble, const Words& words) {
   shell.arguments = {"-c", preamble + "; exec \"$0\" \"$@\"", SEMPER_PROGRAM};
   shell.arguments.insert(shell.arguments.end(), words.begin(), words.end());
   shell.input = std::string();
-  ChildProcess tool(std::move(shell));
-  Ran ran;
-  ran.code = tool.finish(std::chrono::seconds(60));
-  ran.out = tool.output();
-  ran.err = tool.errors();
-  return ran;
+  return finish(ChildProcess(std::move(shell)));
 }
 
 // Then the kernel tells nobody how a child has ended.

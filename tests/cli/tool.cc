@@ -21,13 +21,16 @@ ChildProcess start_tool(Words words, std::optional<std::string> input) {
   return ChildProcess(std::move(program));
 }
 
-Ran run_tool(Words words, std::optional<std::string> input) {
-  auto tool = start_tool(std::move(words), std::move(input));
+Ran finish(ChildProcess program) {
   Ran ran;
-  ran.code = tool.finish(std::chrono::seconds(60));
-  ran.out = tool.output();
-  ran.err = tool.errors();
+  ran.code = program.finish(std::chrono::seconds(60));
+  ran.out = program.output();
+  ran.err = program.errors();
   return ran;
+}
+
+Ran run_tool(Words words, std::optional<std::string> input) {
+  return finish(start_tool(std::move(words), std::move(input)));
 }
 
 Ran run_tool_in(Words environment, Words words) {
@@ -36,12 +39,7 @@ Ran run_tool_in(Words environment, Words words) {
   program.environment = {"SEMPER_LOG=warning"};
   program.environment.insert(program.environment.end(), environment.begin(), environment.end());
   program.input = std::string();
-  ChildProcess tool(std::move(program));
-  Ran ran;
-  ran.code = tool.finish(std::chrono::seconds(60));
-  ran.out = tool.output();
-  ran.err = tool.errors();
-  return ran;
+  return finish(ChildProcess(std::move(program)));
 }
 
 Words lines_of(const std::string& text) {

@@ -24,6 +24,9 @@ struct Ran {
 };
 std::ostream& operator<<(std::ostream& out, const Ran& ran);
 
+// Of a program that was started: waits for its end.
+Ran finish(ChildProcess program);
+
 // Runs the tool to its end. It inherits no SEMPER_STORE.
 Ran run_tool(Words words, std::optional<std::string> input = std::string());
 // The same with these, NAME=VALUE, in its environment.

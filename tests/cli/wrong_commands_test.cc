@@ -125,12 +125,7 @@ class CliWrongCommands : public CliTest {
                        fs::path(SEMPER_PROGRAM).parent_path()};
     shell.environment = {"SEMPER_STORE=", "SEMPER_LOG=off", "LC_ALL=C"};
     shell.input = std::string();
-    ChildProcess process(std::move(shell));
-    Ran ran;
-    ran.code = process.finish(std::chrono::seconds(60));
-    ran.out = process.output();
-    ran.err = process.errors();
-    return ran;
+    return finish(ChildProcess(std::move(shell)));
   }
 
   // All of them, some at a time.

@@ -29,9 +29,7 @@ void call_from(Process& caller, const Store& store, std::string id, std::shared_
 }
 
 Task<void> until_queued(World& world, const Ref<Counter>& counter, std::uint64_t messages = 1) {
-  auto look = [&]() -> Task<bool> {
-    co_return must(co_await counter.queue_length()) == messages;
-  };
+  auto look = [&]() -> Task<bool> { co_return must(co_await counter.queue_length()) == messages; };
   co_await world.eventually(look);
 }
 

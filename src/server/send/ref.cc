@@ -32,12 +32,12 @@ Error left_open(Error error, const internal::Target& target) {
                    " was cancelled; the message may still be processed");
 }
 
-// What came of an operation that this process's host was handed.
 Error unanswered(const Error& error, const internal::Target& target) {
   if (error.kind() != ErrorKind::timeout) return left_open(error, target);
   return Error(ErrorKind::timeout, "no reply from " + target.id.to_string() +
                                        " in time; the message may still be processed");
 }
+// What came of an operation that this process's host was handed.
 Result<Bytes> outcome(Result<Result<Bytes>>&& answer, const internal::Target& target) {
   if (answer) return std::move(*answer);
   return fail(unanswered(answer.error(), target));

@@ -216,11 +216,11 @@ class DurableCore : public std::enable_shared_from_this<DurableCore> {
   struct Attempt {
     std::shared_ptr<Cancellable> task = std::make_shared<Cancellable>();
     MonotonicTime begun{};
-    const void* loop = nullptr;     // its execution context, to be compared only
-    Waiters waiters;                // with the lock
-    bool waits_for_place = false;   // with the lock; see Overlap::never
-    bool is_stale = false;          // with the lock: invalidate() was called meanwhile
-    HeldPointer broken;             // what is to be rebuilt; null: create
+    const void* loop = nullptr;    // its execution context, to be compared only
+    Waiters waiters;               // with the lock
+    bool waits_for_place = false;  // with the lock; see Overlap::never
+    bool is_stale = false;         // with the lock: invalidate() was called meanwhile
+    HeldPointer broken;            // what is to be rebuilt; null: create
   };
   using AttemptPointer = std::shared_ptr<Attempt>;
   class Leave;
