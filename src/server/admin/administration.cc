@@ -71,6 +71,7 @@ Async<void> reset(std::shared_ptr<const Target> target) {
     header.has_state = false;
     header.state.clear();
     header.chunks = 0;
+    header.state_bytes = 0;
     transaction.clear_range(target->keys.chunks());
     transaction.clear(target->keys.parked());
     if (header.lock && !SEMPER_MUTANT("server_lock_undoes_a_reset")) {

@@ -173,11 +173,17 @@ Bytes EntityKeys::dead_letter_at(const Versionstamp& stamp) const {
 KeyRange EntityKeys::dead_letters() const {
   return part_range(kDead);
 }
-Bytes EntityKeys::chunk(std::uint32_t index) const {
-  return tuple_key(prefix_, kChunks, index);
+Bytes EntityKeys::chunk(std::uint64_t place) const {
+  return tuple_key(prefix_, kChunks, place);
 }
 KeyRange EntityKeys::chunks() const {
   return part_range(kChunks);
+}
+Result<std::uint64_t> EntityKeys::place_of_chunk(BytesView key) const {
+  TupleReader reader(key.substr(part(kChunks).size()));
+  SEMPER_TRY(const auto place, reader.read_uint64());
+  SEMPER_TRY_STATUS(reader.expect_end());
+  return place;
 }
 KeyRange EntityKeys::everything() const {
   return below(prefix_);

@@ -8,7 +8,7 @@
 //                                     orders.h
 //   (1, type, id, 1)                  pushed count: an atomic counter, so publishers never conflict
 //   (1, type, id, 2, versionstamp)    a queue segment: messages of one commit, in order
-//   (1, type, id, 3, n)               chunk n of a large state
+//   (1, type, id, 3, place)           a chunk of a large state: state_chunks.h
 //   (1, type, id, 4)                  the lock's renewals: a counter
 //   (1, type, id, 5, versionstamp)    a dead letter
 //   (1, type, id, 6)                  why the entity is parked
@@ -82,8 +82,11 @@ class EntityKeys {
   Bytes queue_segment_at(const Versionstamp& stamp) const;
   Bytes dead_letter_at(const Versionstamp& stamp) const;
   KeyRange dead_letters() const;
-  Bytes chunk(std::uint32_t index) const;
+  // By its place, or its number in stores of 0.1.0.
+  Bytes chunk(std::uint64_t place) const;
   KeyRange chunks() const;
+  // Precondition: chunks() contains the key.
+  Result<std::uint64_t> place_of_chunk(BytesView key) const;
   Bytes lock_renewal() const;
   Bytes parked() const;
   Bytes once(std::string_view source) const;

@@ -301,6 +301,7 @@ Async<Standing> read_standing(Transaction& transaction, const EntityKeys& keys, 
     standing.header.has_state = false;
     standing.header.state.clear();
     standing.header.chunks = 0;
+    standing.header.state_bytes = 0;
   }
   co_return standing;
 }

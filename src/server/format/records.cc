@@ -265,9 +265,10 @@ Bytes Header::encode() const {
   out.append(Versionstamp::incomplete(0).bytes());
   cbor::Writer writer(out);
   const bool here = has_state && chunks == 0;
-  const bool is_versioned = has_state && state_version > 1;
-  writer.array(kHeaderElements + (here ? 1 : 0) + (is_versioned ? 1 : 0));
-  writer.unsigned_integer(is_versioned ? kFormat : 1);
+  const bool has_places = chunks > 0 && state_bytes > 0;
+  const bool is_versioned = has_places || (has_state && state_version > 1);
+  writer.array(kHeaderElements + (is_versioned ? 1 : 0) + (has_places || here ? 1 : 0));
+  writer.unsigned_integer(has_places ? kFormat : is_versioned ? 2 : 1);
   writer.unsigned_integer(popped);
   writer.unsigned_integer(head_offset);
   if (lock) {
@@ -280,6 +281,7 @@ Bytes Header::encode() const {
   }
   writer.unsigned_integer(chunks);
   if (is_versioned) writer.unsigned_integer(state_version);
+  if (has_places) writer.unsigned_integer(state_bytes);
   if (here) writer.raw(state);
   return out;
 }
@@ -314,6 +316,13 @@ Result<Header> Header::decode(BytesView bytes) {
   if (ok && format > 1) {
     ++before_state;
     ok = reader.read_unsigned(state_version);
+  }
+  if (ok && format > 2) {
+    ++before_state;
+    ok = reader.read_unsigned(header.state_bytes);
+    if (ok && (chunks == 0 || header.state_bytes < chunks)) {
+      ok = reader.fail("an entity header of format 3 whose state is in no chunks");
+    }
   }
   header.has_state = elements == before_state + 1 || chunks > 0;
   if (ok && elements == before_state + 1) {

@@ -28,16 +28,18 @@ struct LockRecord {
 
 // (1, type, id, 0). Its first 10 bytes are the stamp of the commit that wrote it.
 struct Header {
-  // Written as 2 where the state's version is over 1, so that 0.1.0 leaves it alone; else as 1.
-  static constexpr std::uint64_t kFormat = 2;
+  // Written as 3 where the state is in chunks that have places, as 2 where the state's version is
+  // over 1, so that older programs leave it alone; else as 1.
+  static constexpr std::uint64_t kFormat = 3;
 
   Versionstamp stamp;             // filled by the store; incomplete while encoding
   std::uint64_t popped = 0;       // messages consumed since the entity began
   std::uint32_t head_offset = 0;  // messages consumed of the first queue segment
   std::optional<LockRecord> lock;
   bool has_state = false;
-  std::uint32_t chunks = 0;  // 0: the state is here
-  Bytes state;               // one CBOR item, where chunks is 0
+  std::uint32_t chunks = 0;       // 0: the state is here
+  Bytes state;                    // one CBOR item, where chunks is 0
+  std::uint64_t state_bytes = 0;  // in all chunks; 0: they have numbers, not places (until 0.1.0)
   std::uint32_t state_version = 1;
 
   Bytes encode() const;

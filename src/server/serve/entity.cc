@@ -4,6 +4,7 @@
 
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
+#include "server/format/state_cut.h"
 
 namespace semper::internal {
 namespace {
@@ -105,6 +106,7 @@ void Entity::check() const {
   SEMPER_ASSERT(!known_ || !unreadable_, "what cannot be read is not known");
   SEMPER_ASSERT(!is_outdated_ || !state_is_new_, "what init makes is of no older version");
   SEMPER_ASSERT(header_.chunks == 0 || header_.state.empty(), "a state is in chunks, or it is not");
+  SEMPER_ASSERT(header_.chunks > 0 || header_.state_bytes == 0, "what is in no chunk has no bytes");
   SEMPER_ASSERT(!saved_ || !saved_header_.empty(), "what was saved has a header");
 }
 
@@ -176,6 +178,7 @@ std::optional<Bytes> Entity::take_rows(RangePage page, std::size_t segments) {
 Async<void> Entity::load_state(Transaction& transaction, Behaviour& behaviour) {
   state_is_new_ = !header_.has_state || is_reset_;
   is_outdated_ = !state_is_new_ && header_.state_version < behaviour.state_version();
+  chunks_.clear();
   if (state_is_new_) {
     encoded_.clear();
     co_return Status{};  // init is the first message's to fail: see state()
@@ -198,19 +201,33 @@ Async<void> Entity::load_chunks(Transaction& transaction) {
     // The header changes with every chunk, so reading them needs no conflict of its own.
     SEMPER_CO_TRY(auto page, co_await transaction.get_range(rest, {.mode = ReadMode::snapshot}));
     for (const auto& row : page.rows) {
-      const bool is_next = read < header_.chunks && row.key == target_->keys.chunk(read);
-      const bool is_last = read + 1 == header_.chunks;
-      const bool fits = is_last ? !row.value.empty() && row.value.size() <= kChunkBytes
-                                : row.value.size() == kChunkBytes;
-      if (!is_next || !fits) co_return fail(spoilt_chunks(read));
-      encoded_ += row.value;
+      if (!take_chunk(row, read)) co_return fail(spoilt_chunks(read));
       ++read;
     }
     more = page.more;
     if (more) rest.begin = key_after(page.rows.back().key);
   }
-  if (read < header_.chunks) co_return fail(spoilt_chunks(read));
+  const bool is_whole = header_.state_bytes == 0 || encoded_.size() == header_.state_bytes ||
+                        SEMPER_MUTANT("server_chunks_half_there_believed");
+  if (read < header_.chunks || !is_whole) co_return fail(spoilt_chunks(read));
   co_return Status{};
+}
+
+bool Entity::take_chunk(const KeyValue& row, std::uint32_t number) {
+  const std::size_t bytes = row.value.size();
+  if (number >= header_.chunks || bytes == 0 || bytes > kChunkBytes) return false;
+  if (header_.state_bytes > 0) {
+    const auto place = target_->keys.place_of_chunk(row.key);
+    if (!place || *place >= kPlacesEnd) return false;
+    if (encoded_.size() + bytes > header_.state_bytes) return false;
+    chunks_.push_back({*place, static_cast<std::uint32_t>(bytes)});
+  } else {
+    // As 0.1.0 has cut it, every so many bytes.
+    const bool is_last = number + 1 == header_.chunks;
+    if (row.key != target_->keys.chunk(number) || (!is_last && bytes < kChunkBytes)) return false;
+  }
+  encoded_ += row.value;
+  return true;
 }
 
 Error Entity::spoilt_chunks(std::uint32_t number) {
@@ -263,18 +280,9 @@ Result<bool> Entity::save(Transaction& transaction, Behaviour& behaviour) {
     const bool is_upgraded = is_outdated_ && !SEMPER_MUTANT("server_upgrade_not_recorded");
     if (!state_is_new_ && !is_upgraded && *encoded == encoded_) encoded.reset();
   }
-  const std::uint32_t old_chunks = header_.chunks;
   if (encoded) {
-    header_.has_state = true;
-    header_.state.clear();
     header_.state_version = behaviour.state_version();
-    header_.chunks = 0;
-    if (encoded->size() <= kInlineStateBytes) {
-      header_.state = *encoded;
-    } else {
-      header_.chunks =
-          static_cast<std::uint32_t>((encoded->size() + kChunkBytes - 1) / kChunkBytes);
-    }
+    store_state(transaction, *encoded);
   }
   Bytes record = header_.encode();
   const bool same_header = header_exists_ && record.size() == header_raw_.size() &&
@@ -289,7 +297,6 @@ Result<bool> Entity::save(Transaction& transaction, Behaviour& behaviour) {
   }
   if (is_ordered() && !header_.lock) transaction.clear(target_->keys.lock_renewal());
   if (encoded && is_reset_) transaction.clear(target_->keys.parked());
-  if (encoded) write_chunks(transaction, *encoded, old_chunks);
   transaction.set_versionstamped_value(target_->keys.header(), record, 0);
   saved_encoding_ = std::move(encoded);
   saved_header_ = std::move(record);
@@ -298,19 +305,32 @@ Result<bool> Entity::save(Transaction& transaction, Behaviour& behaviour) {
   return true;
 }
 
-void Entity::write_chunks(Transaction& transaction, BytesView encoded, std::uint32_t before) const {
+void Entity::store_state(Transaction& transaction, BytesView encoded) {
+  header_.has_state = true;
+  header_.state.clear();
+  saved_chunks_.clear();
+  if (encoded.size() > kInlineStateBytes) return write_chunks(transaction, encoded);
+  if (header_.chunks > 0) transaction.clear_range(target_->keys.chunks());
+  header_.state = encoded;
+  header_.chunks = 0;
+  header_.state_bytes = 0;
+}
+
+void Entity::write_chunks(Transaction& transaction, BytesView encoded) {
   const auto& keys = target_->keys;
-  for (std::uint32_t i = 0; i < header_.chunks; ++i) {
-    const std::size_t at = std::size_t{i} * kChunkBytes;
-    const auto chunk = encoded.substr(at, kChunkBytes);
-    const bool stored =
-        i < before && at < encoded_.size() && BytesView(encoded_).substr(at, kChunkBytes) == chunk;
-    if (i < before && SEMPER_MUTANT("server_changed_chunk_not_written")) continue;
-    if (!stored) transaction.set(keys.chunk(i), chunk);
+  // Those of 0.1.0 have no places, those of a state that was reset are not known.
+  const bool are_unknown = header_.chunks > 0 && chunks_.empty();
+  if (are_unknown && !SEMPER_MUTANT("server_chunks_of_0_1_0_stay")) {
+    transaction.clear_range(keys.chunks());
   }
-  if (header_.chunks < before) {
-    transaction.clear_range({keys.chunk(header_.chunks), keys.chunks().end});
-  }
+  const auto aim = chunk_aim(encoded.size(), transaction.limits().transaction_operations);
+  const BytesView before = chunks_.empty() ? BytesView() : BytesView(encoded_);
+  auto rewrite = rewrite_chunks(before, chunks_, encoded, aim);
+  for (const auto place : rewrite.cleared) transaction.clear(keys.chunk(place));
+  for (const auto& [place, contents] : rewrite.set) transaction.set(keys.chunk(place), contents);
+  header_.chunks = static_cast<std::uint32_t>(rewrite.chunks.size());
+  header_.state_bytes = encoded.size();
+  saved_chunks_ = std::move(rewrite.chunks);
 }
 
 Async<bool> Entity::is_current(Transaction& transaction) {
@@ -348,6 +368,7 @@ void Entity::committed(const Versionstamp& stamp, bool queue_claimed) {
     if (!is_reset_ || saved_encoding_) unlocks_.reset();
     if (saved_encoding_) {
       encoded_ = std::move(*saved_encoding_);
+      chunks_ = std::move(saved_chunks_);
       is_outdated_ = false;
       state_is_new_ = false;
       is_reset_ = false;

@@ -23,13 +23,14 @@
 #include "server/format/needs.h"
 #include "server/format/orders.h"
 #include "server/format/records.h"
+#include "server/format/state_chunks.h"
 #include "server/format/target.h"
 
 namespace semper::internal {
 
-// States up to this size lie in the header itself; larger ones in chunks.
+// States up to this size lie in the header itself; larger ones in chunks, of which only those are
+// written that a change has touched.
 inline constexpr std::size_t kInlineStateBytes = 4096;
-inline constexpr std::size_t kChunkBytes = 16u << 10;
 
 struct Segment {
   Bytes key;
@@ -113,7 +114,9 @@ class Entity {
   // What it needs of a program that can read it; nothing where none could.
   const std::optional<Needs>& needs() const { return needs_; }
 
-  std::size_t bytes() const { return encoded_.size() + header_raw_.size(); }
+  std::size_t bytes() const {
+    return encoded_.size() + header_raw_.size() + chunks_.size() * sizeof(StateChunk);
+  }
   const Target& target() const { return *target_; }
   const std::shared_ptr<const Target>& shared_target() const { return target_; }
 
@@ -122,13 +125,17 @@ class Entity {
   Async<void> obey(Transaction& transaction, BytesView order);
   Async<void> load_state(Transaction& transaction, Behaviour& behaviour);
   Async<void> load_chunks(Transaction& transaction);
+  // Whether the row can be that of chunk `number`; appends it then.
+  bool take_chunk(const KeyValue& row, std::uint32_t number);
   Error spoilt_chunks(std::uint32_t number);
   Status decode(Behaviour& behaviour);
   Status refuse_newer(const Behaviour& behaviour);
   // What must agree whatever lies in the store; that is judged by load().
   void check() const;
-  // `before`: the chunks that are stored.
-  void write_chunks(Transaction& transaction, BytesView encoded, std::uint32_t before) const;
+  // Puts the state into the header, or into chunks, of which it writes those that differ from what
+  // is stored.
+  void store_state(Transaction& transaction, BytesView encoded);
+  void write_chunks(Transaction& transaction, BytesView encoded);
   // Returns the order beside the header, if there is one.
   std::optional<Bytes> take_rows(RangePage page, std::size_t segments);
 
@@ -144,6 +151,7 @@ class Entity {
 
   std::shared_ptr<void> state_;
   Bytes encoded_;                         // of state_, as stored
+  StateChunks chunks_;                    // in which that is; empty: none, or of 0.1.0
   bool state_is_new_ = false;             // none is stored: made by init
   bool is_reset_ = false;                 // by an order that the next save() of a state takes away
   std::optional<std::uint64_t> unlocks_;  // by one that the next save() takes away
@@ -152,6 +160,7 @@ class Entity {
   bool dirty_ = false;
   bool saved_ = false;                   // save() wrote in the transaction under way:
   std::optional<Bytes> saved_encoding_;  // of the state, where that was written
+  StateChunks saved_chunks_;
   Bytes saved_header_;
 
   bool known_ = false;
