@@ -53,7 +53,9 @@ struct Throws {};
 [[maybe_unused]] void to_json(nlohmann::json&, const Throws&) {
   throw std::runtime_error("no");
 }
-[[maybe_unused]] void from_json(const nlohmann::json&, Throws&) {}
+[[maybe_unused]] void from_json(const nlohmann::json&, Throws&) {
+  throw 7;  // of no type that is known
+}
 
 }  // namespace web_shop
 
@@ -69,6 +71,11 @@ std::string json_failure(std::string_view hex) {
   if (result) return "decoded without a failure";
   EXPECT_EQ(result.error().kind(), ErrorKind::invalid_argument);
   return result.error().message();
+}
+
+TEST(CodecJsonTest, whatever_from_json_throws_is_an_error_of_decoding) {
+  EXPECT_EQ(json_failure<web_shop::Throws>("01"),
+            "web_shop::Throws, in the item at byte 0: an exception of an unknown type");
 }
 
 TEST(CodecJsonTest, a_type_with_both_forms_is_stored_by_name) {

@@ -5,12 +5,16 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
+
+#include "semper/base/bytes.h"
 
 namespace semper {
 namespace {
@@ -40,6 +44,36 @@ spdlog::level::level_enum spdlog_level(LogLevel level) noexcept {
       break;
   }
   return spdlog::level::off;
+}
+
+// Of a message: what others say (an exception's text, a name) may be as long as it likes.
+constexpr std::size_t kLogMessageBytes = 8u << 10;
+
+bool is_control(char character) {
+  return static_cast<unsigned char>(character) < 0x20 || character == 0x7f;
+}
+
+bool is_a_line(std::string_view message) {
+  return message.size() <= kLogMessageBytes &&
+         std::none_of(message.begin(), message.end(), is_control);
+}
+
+// One line, whatever the message holds: nobody writes another one into it, or to a terminal.
+std::string as_a_line(std::string_view message) {
+  std::string line;
+  for (const char character : message.substr(0, kLogMessageBytes)) {
+    if (character == '\n') {
+      line += "\\n";
+    } else if (is_control(character)) {
+      line += to_printable({&character, 1});
+    } else {
+      line += character;
+    }
+  }
+  if (message.size() > kLogMessageBytes) {
+    line += "…(" + std::to_string(message.size()) + " bytes)";
+  }
+  return line;
 }
 
 // A logger of our own, outside spdlog's registry: the program may use spdlog for itself.
@@ -126,7 +160,11 @@ void internal::write_log_line(LogLevel level, std::string_view component,
   if (is_inside_sink || level >= LogLevel::off) return;
   is_inside_sink = true;
   try {
-    (*current_sink())(level, component, message);
+    if (is_a_line(message)) {
+      (*current_sink())(level, component, message);
+    } else {
+      (*current_sink())(level, component, as_a_line(message));
+    }
   } catch (...) {
     // A log line is not worth a failure of what it tells about.
   }

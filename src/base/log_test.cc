@@ -39,6 +39,16 @@ TEST_F(LogTest, a_line_reaches_the_sink_as_it_was) {
                                       "warning|sqlite|checkpoint is late", "error|queue|parked"}));
 }
 
+TEST_F(LogTest, what_others_say_stays_on_its_line_and_is_bounded) {
+  log_info("host", "an action failed: no\n2026-01-01 error host: forged \x1b[2J\r\xc3\xa9");
+  log_info("host", std::string(100'000, 'x'));
+  ASSERT_EQ(lines_.size(), 2u);
+  EXPECT_EQ(lines_[0],
+            "info|host|an action failed: no\\n2026-01-01 error host: forged \\x1b[2J\\x0d\xc3\xa9");
+  EXPECT_LT(lines_[1].size(), 9'000u);
+  EXPECT_NE(lines_[1].find("(100000 bytes)"), std::string::npos);
+}
+
 TEST_F(LogTest, a_line_below_the_level_is_not_shown_nor_its_message_made) {
   bool was_made = false;
   log_debug("host", [&] {

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <string>
 
+#include "semper/base/internal/thrown.h"
 #include "semper/base/log.h"
 
 namespace semper::internal {
@@ -44,7 +45,7 @@ void BusCore::deliver_event(Event event, std::unique_lock<std::mutex>& lock) {
     try {
       entry->callback(event.value.get());
     } catch (const std::exception& thrown) {
-      log_warning("bus", std::string("a subscriber threw: ") + thrown.what());
+      log_warning("bus", std::string("a subscriber threw: ") + internal::text_of(thrown));
     } catch (...) {
       log_warning("bus", "a subscriber threw something that is no std::exception");
     }

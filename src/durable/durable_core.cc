@@ -9,6 +9,7 @@
 
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
+#include "semper/base/internal/thrown.h"
 #include "semper/durable/internal/hooks.h"
 #include "semper/durable/system_errors.h"
 #include "semper/env/serial.h"
@@ -168,7 +169,8 @@ Task<void> DurableCore::run(std::shared_ptr<DurableCore> core, AttemptPointer at
   } catch (const std::system_error& thrown) {
     built = fail(error_from_system(thrown.code(), core->settings_.name + builder));
   } catch (const std::exception& thrown) {
-    built = fail(ErrorKind::internal, core->settings_.name + builder + " threw: " + thrown.what());
+    built = fail(ErrorKind::internal,
+                 core->settings_.name + builder + " threw: " + internal::text_of(thrown));
   } catch (...) {
     built = fail(ErrorKind::internal, core->settings_.name + builder + " threw no std::exception");
   }

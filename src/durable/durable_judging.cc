@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
+#include "semper/base/internal/thrown.h"
 #include "semper/durable/internal/durable_core.h"
 #include "semper/durable/internal/hooks.h"
 
@@ -20,7 +21,8 @@ Result<bool> DurableCore::is_broken(HeldBase& held) const {
   try {
     return hooks_.is_broken(held);
   } catch (const std::exception& thrown) {
-    return fail(ErrorKind::internal, settings_.name + ": is_broken threw: " + thrown.what());
+    return fail(ErrorKind::internal,
+                settings_.name + ": is_broken threw: " + internal::text_of(thrown));
   } catch (...) {
     return fail(ErrorKind::internal, settings_.name + ": is_broken threw no std::exception");
   }

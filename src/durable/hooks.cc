@@ -2,6 +2,7 @@
 
 #include <exception>
 
+#include "semper/base/internal/thrown.h"
 #include "semper/base/log.h"
 
 namespace semper::internal {
@@ -10,7 +11,7 @@ void log_thrown(const std::string& hook) noexcept {
   try {
     throw;
   } catch (const std::exception& thrown) {
-    log_warning("durable", hook + " threw: " + thrown.what());
+    log_warning("durable", hook + " threw: " + internal::text_of(thrown));
   } catch (...) {
     log_warning("durable", hook + " threw something that is no std::exception");
   }

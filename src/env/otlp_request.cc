@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "semper/base/bytes.h"
+#include "semper/base/internal/thrown.h"
 #include "semper/env/asio_net.h"
 
 namespace semper::internal {
@@ -256,7 +257,8 @@ Result<OtlpAnswer> send_otlp(const OtlpEndpoint& endpoint, const HttpHeaders& he
     }
   } catch (const std::exception& thrown) {
     // Memory or descriptors that ran out.
-    return fail(ErrorKind::io, "sending spans to " + endpoint.host + ": " + thrown.what());
+    return fail(ErrorKind::io,
+                "sending spans to " + endpoint.host + ": " + internal::text_of(thrown));
   }
   if (!outcome) {
     return fail(ErrorKind::timeout, "sending spans to " + endpoint.host + ": no answer in time");

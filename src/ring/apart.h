@@ -23,6 +23,7 @@
 #include <utility>
 
 #include "ring/turn.h"
+#include "semper/base/internal/thrown.h"
 #include "semper/env/asio.h"
 #include "semper/env/cancellation.h"
 #include "semper/env/direct_executor.h"
@@ -58,7 +59,7 @@ Async<T> contained(const std::function<Async<T>()>& work) {
   try {
     co_return co_await work();
   } catch (const std::exception& thrown) {
-    co_return fail(ErrorKind::internal, thrown.what());
+    co_return fail(ErrorKind::internal, semper::internal::text_of(thrown));
   } catch (...) {
     co_return fail(ErrorKind::internal, "what was thrown is no exception");
   }

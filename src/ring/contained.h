@@ -11,6 +11,7 @@
 #include <exception>
 #include <utility>
 
+#include "semper/base/internal/thrown.h"
 #include "semper/env/asio.h"
 
 namespace semper::ring::internal {
@@ -20,7 +21,7 @@ Async<T> contained(Async<T> work) {
   try {
     co_return co_await std::move(work);
   } catch (const std::exception& thrown) {
-    co_return fail(ErrorKind::internal, thrown.what());
+    co_return fail(ErrorKind::internal, semper::internal::text_of(thrown));
   } catch (...) {
     co_return fail(ErrorKind::internal, "what was thrown is no exception");
   }

@@ -8,6 +8,7 @@
 #include "ring/producer_core.h"
 #include "semper/base/assert.h"
 #include "semper/base/internal/mutant.h"
+#include "semper/base/internal/thrown.h"
 #include "semper/base/log.h"
 
 namespace semper::ring::internal {
@@ -275,7 +276,8 @@ Async<void> JournalCore::perform(const std::vector<Item>& items) {
     }
     co_return co_await (*perform_)(items);
   } catch (const std::exception& thrown) {
-    co_return fail(ErrorKind::internal, std::string("perform threw: ") + thrown.what());
+    co_return fail(ErrorKind::internal,
+                   std::string("perform threw: ") + semper::internal::text_of(thrown));
   } catch (...) {
     co_return fail(ErrorKind::internal, "perform threw what is no exception");
   }

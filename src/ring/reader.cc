@@ -86,7 +86,7 @@ Task<void> Reader::read_ahead(std::shared_ptr<Ahead> ahead, std::shared_ptr<Form
   bool came = false;
   try {
     came = (co_await format->io().read(position, into)).has_value();
-  } catch (const std::exception&) {
+  } catch (...) {
     came = false;  // whoever asks for it reads it, and hears why not
   }
   ahead->came = ahead->came && came;

@@ -11,6 +11,7 @@
 #include "rpc/http_proxy.h"
 #include "rpc/refusals.h"
 #include "semper/base/internal/mutant.h"
+#include "semper/base/internal/thrown.h"
 #include "semper/base/log.h"
 #include "semper/env/fork.h"
 #include "semper/rpc/call.h"
@@ -85,8 +86,9 @@ class TokenPlugin final : public grpc::MetadataCredentialsPlugin {
       metadata->emplace("authorization", "Bearer " + *token);
       return grpc::Status::OK;
     } catch (const std::exception& thrown) {
-      return grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
-                          std::string("the function that gives the token threw: ") + thrown.what());
+      return grpc::Status(
+          grpc::StatusCode::UNAUTHENTICATED,
+          std::string("the function that gives the token threw: ") + internal::text_of(thrown));
     } catch (...) {
       return grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
                           "the function that gives the token threw no std::exception");

@@ -10,6 +10,7 @@
 #include "rpc/refusals.h"
 #include "rpc/server_calls.h"
 #include "semper/base/assert.h"
+#include "semper/base/internal/thrown.h"
 #include "semper/env/internal/cancellable.h"
 #include "semper/env/serial.h"
 
@@ -247,7 +248,7 @@ Task<void> run_unary(Running<Methods::Unary> on, CallInfo info, Bytes request) {
     }
     co_return;
   } catch (const std::exception& caught) {
-    thrown = caught.what();
+    thrown = internal::text_of(caught);
   } catch (...) {
     thrown = "something that is no std::exception";
   }
@@ -263,7 +264,7 @@ Task<void> run_streaming(Running<Methods::Streaming> on, CallInfo info, Bytes re
     call->finish(co_await on.handler(std::move(info), std::move(request), std::move(writer)));
     co_return;
   } catch (const std::exception& caught) {
-    thrown = caught.what();
+    thrown = internal::text_of(caught);
   } catch (...) {
     thrown = "something that is no std::exception";
   }
@@ -334,7 +335,7 @@ struct Server::Impl final : grpc::CallbackGenericService {
       return shared->authorize(info);
     } catch (const std::exception& thrown) {
       return fail(ErrorKind::permission,
-                  std::string("the function that authorizes threw: ") + thrown.what());
+                  std::string("the function that authorizes threw: ") + internal::text_of(thrown));
     } catch (...) {
       return fail(ErrorKind::permission, "the function that authorizes threw no std::exception");
     }

@@ -2,6 +2,8 @@
 
 #include <new>
 
+#include "semper/base/internal/thrown.h"
+
 namespace semper::internal {
 
 Result<Handled> Behaviour::handle_dead_letter(const DeadLetterInfo&, void*, Context&) {
@@ -46,19 +48,25 @@ Error exception_error(std::string_view where, std::exception_ptr thrown) {
   try {
     std::rethrow_exception(thrown);
   } catch (const std::exception& exception) {
-    what = exception.what();
+    what = internal::text_of(exception);
   } catch (...) {
   }
   return Error(ErrorKind::internal, "the callback threw: " + what).in(where);
 }
 
+// Memory that ran out is not the fault of the bytes that were read: they are not given up for it.
+// What cannot be written for that reason is a failed run, as with any other exception.
 Error codec_error(std::string_view doing, std::exception_ptr thrown) {
+  const bool was_reading = doing.starts_with("decoding");
   try {
     std::rethrow_exception(thrown);
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorKind::exhausted, "memory ran out").in(doing);
+  } catch (const std::bad_alloc& exception) {
+    return Error(was_reading ? ErrorKind::exhausted : ErrorKind::internal,
+                 "memory ran out: " + internal::text_of(exception))
+        .in(doing);
   } catch (const std::exception& exception) {
-    return Error(ErrorKind::internal, std::string("the codec threw: ") + exception.what())
+    return Error(ErrorKind::internal,
+                 std::string("the codec threw: ") + internal::text_of(exception))
         .in(doing);
   } catch (...) {
     return Error(ErrorKind::internal, "the codec threw an exception of an unknown type").in(doing);

@@ -1,6 +1,9 @@
 // semper record: one entity into a file, which a test loads.
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <filesystem>
 
 #include "hosted.h"
 #include "semper/server/recording.h"
@@ -67,6 +70,39 @@ TEST_F(CliRecord, a_store_that_may_only_be_read_can_be_recorded) {
       {"--store", url() + "?access=read", "record", "Counter/page/home", "--output", file()});
   EXPECT_EQ(ran.code, 0) << ran;
   EXPECT_TRUE(recording_from_text(read_whole_file(file())));
+}
+
+// Whether there is a file of a recording that is being written.
+bool has_part(const std::string& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().filename().string().find(".part-") != std::string::npos) return true;
+  }
+  return false;
+}
+
+TEST_F(CliRecord, one_that_is_ended_by_a_signal_while_it_writes_leaves_no_part_of_a_file) {
+  const std::string long_content = "[\"" + std::string(100'000, 'x') + "\"]";
+  for (int i = 0; i < 20; ++i) must({"cast", "Counter/page/home", "Add", long_content, "--force"});
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    bool was_frozen = false;
+    for (int attempt = 0; attempt < 20 && !was_frozen; ++attempt) {
+      std::filesystem::remove(file());
+      auto tool = start({"record", "Counter/page/home", "--output", file()});
+      EXPECT_TRUE(wait_until([&] { return has_part(folder_) || !tool.is_running(); }));
+      was_frozen = tool.freeze() && has_part(folder_);
+      if (was_frozen) tool.send_signal(number);
+      tool.send_signal(SIGCONT);
+      const int code = tool.finish();
+      EXPECT_FALSE(has_part(folder_)) << "signal " << number;
+      if (std::filesystem::exists(file())) {
+        EXPECT_EQ(code, 0) << "it was done already";
+        EXPECT_TRUE(recording_from_text(read_whole_file(file())));
+      } else {
+        EXPECT_EQ(code, 1) << tool.errors();
+        EXPECT_THAT(tool.errors(), HasSubstr("interrupted"));
+      }
+    }
+  }
 }
 
 TEST_F(CliRecord, what_is_not_there_leaves_no_file) {

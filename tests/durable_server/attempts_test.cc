@@ -12,12 +12,19 @@ struct Brittle {
   std::string text;
 };
 
+// what() of an exception may be null, and only those who never saw one believe otherwise.
+struct Silent : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+
 }  // namespace semper::testing
 
 template <>
 struct semper::Codec<semper::testing::Brittle> {
   static void encode(const testing::Brittle& value, Bytes& out) {
     if (value.text.find("not out") != std::string::npos) throw std::runtime_error("it is glued");
+    if (value.text.find("no memory") != std::string::npos) throw std::bad_alloc();
+    if (value.text.find("silent") != std::string::npos) throw testing::Silent();
     Codec<std::string>::encode(value.text, out);
   }
   static Result<testing::Brittle> decode(BytesView bytes) {
@@ -268,6 +275,24 @@ SERVER_TEST(Attempts, the_caller_whose_state_or_reply_does_not_encode_is_told) {
   EXPECT_EQ(co_await text_of(world, glass), "");
   expect_reasons(co_await world.letters_of(glass.entity()), 1, "it is glued");
   EXPECT_EQ(must_fail(co_await glass.priority_call(bad)).kind(), ErrorKind::internal);
+  co_await world.until_clean();
+}
+
+SERVER_TEST(Attempts, memory_that_runs_out_or_an_exception_without_a_text_is_a_failed_run) {
+  auto& server = *co_await world.serve<Glass>();
+  for (const std::string bad : {"no memory", "silent"}) {
+    for (const bool local : {false, true}) {
+      auto glass = (local ? server.ref<Glass>(bad + " here") : world.ref<Glass>(bad));
+      const auto message = inscribe(bad);
+      must(co_await glass.cast(message));
+      EXPECT_EQ(co_await text_of(world, glass), "");
+      const auto letters = co_await world.letters_of(glass.entity());
+      expect_reasons(letters, 1, bad == "silent" ? "without a text" : "memory ran out");
+      for (const auto& letter : letters) {
+        EXPECT_EQ(letter.attempts, quick_options().message_attempts) << letter.reason;
+      }
+    }
+  }
   co_await world.until_clean();
 }
 

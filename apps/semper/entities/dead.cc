@@ -49,6 +49,16 @@ Async<void> show_dead_letters(Invocation& invocation, DeadArguments arguments) {
       {"TIME", "RUNS", "KIND", "MESSAGE", "CONTENT", "REASON"}};
   for (const auto& view : letters) {
     const char* kind = view.was_call ? "call" : "cast";
+    if (view.is_damaged) {
+      document.add(Fields()
+                       .add("versionstamp", text_item(view.stamp.to_string()))
+                       .add("damaged", flag_item(true))
+                       .add("reason", text_item(view.reason))
+                       .item());
+      rows.push_back(
+          {"?", "?", "?", "?", "(damaged) " + view.stamp.to_string(), shown(view.reason)});
+      continue;
+    }
     document.add(Fields()
                      .add("versionstamp", text_item(view.stamp.to_string()))
                      .add("time", time_item(view.time))

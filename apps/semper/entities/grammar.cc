@@ -171,7 +171,7 @@ void add_record(CLI::App& program, Command& chosen) {
   add_count(command, "--limit", arguments->limit,
             "The maximum number of waiting messages, and of dead letters, oldest first; 0: all");
   command.add_flag("--force", arguments->force, "Replace an existing file");
-  choose(command, chosen, arguments, record);
+  choose(command, chosen, arguments, record, OnSignal::requests_stop);
 }
 
 // The options that cast and call share.

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -17,6 +18,13 @@
 
 namespace semper::cli {
 namespace {
+
+// Between two looks whether somebody has had enough.
+constexpr std::size_t kWrittenAtOnce = 64u << 10;
+
+Status interrupted() {
+  return fail(ErrorKind::cancelled, "interrupted; nothing was recorded");
+}
 
 // What cannot be the file, before the store is read for it.
 Status check_place(const RecordArguments& arguments) {
@@ -34,7 +42,8 @@ Status check_place(const RecordArguments& arguments) {
 
 // The file is there as a whole, or not at all. States and messages are in it: its owner alone reads
 // it.
-Status write_file(const RecordArguments& arguments, const std::string& text) {
+Status write_file(const RecordArguments& arguments, const std::string& text,
+                  const Interrupt& interrupt) {
   const std::string part = arguments.output + ".part-" + std::to_string(::getpid());
   const auto failed = [&](const std::string& what) {
     const int reason = errno;
@@ -54,7 +63,13 @@ Status write_file(const RecordArguments& arguments, const std::string& text) {
   }
   std::size_t written = 0;
   while (written < text.size()) {
-    const ssize_t some = ::write(file, text.data() + written, text.size() - written);
+    if (interrupt.requested()) {
+      ::close(file);
+      ::unlink(part.c_str());
+      return interrupted();
+    }
+    const std::size_t most = std::min(text.size() - written, kWrittenAtOnce);
+    const ssize_t some = ::write(file, text.data() + written, most);
     if (some < 0 && errno == EINTR) continue;
     if (some <= 0) {
       const auto error = failed("writing");
@@ -115,9 +130,10 @@ Async<void> record(Invocation& invocation, RecordArguments arguments) {
   options.tenant = invocation.settings().tenant;
   SEMPER_CO_TRY(const Recording recording, co_await record_entity(tenant, id, options));
   const std::string text = recording_to_text(recording);
+  if (invocation.interrupt().requested()) co_return interrupted();
   note_what_is_missing(invocation, recording);
   if (arguments.output.empty()) co_return print_lines(invocation, text);
-  SEMPER_CO_TRY_STATUS(write_file(arguments, text));
+  SEMPER_CO_TRY_STATUS(write_file(arguments, text, invocation.interrupt()));
   invocation.mark_done();
   if (invocation.json()) {
     co_return invocation.print_document(Fields()

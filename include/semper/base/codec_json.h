@@ -33,6 +33,7 @@
 
 #include "semper/base/codec.h"
 #include "semper/base/internal/codec_json.h"
+#include "semper/base/internal/thrown.h"
 #include "semper/base/type_name.h"
 
 namespace semper {
@@ -61,7 +62,9 @@ struct JsonBridge {
       return internal::codec::keeps_fields(document, again, lost) ||
              decoder.fail_with(type_name<T>(), "no field " + lost + " is known here", start);
     } catch (const std::exception& exception) {
-      return decoder.fail_with(type_name<T>(), exception.what(), start);
+      return decoder.fail_with(type_name<T>(), internal::text_of(exception), start);
+    } catch (...) {
+      return decoder.fail_with(type_name<T>(), "an exception of an unknown type", start);
     }
   }
 };

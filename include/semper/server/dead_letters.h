@@ -53,6 +53,9 @@ struct DeadLetterView {
   // `time`.
   std::uint64_t attempts = 0;
   WallTime first_attempt = {};
+  // Its row cannot be read: `reason` says why, and only `stamp` is known. It can be deleted, and a
+  // redrive without stamps passes over it.
+  bool is_damaged = false;
 };
 
 // The first `limit` letters, oldest first; or of those set aside after the letter with this stamp,
@@ -75,16 +78,16 @@ Async<std::uint64_t> count_dead_letters(Tenant tenant, EntityId id);
 Async<void> redrive_dead_letters(Tenant tenant, EntityId id, std::vector<Versionstamp> letters);
 
 // Puts the oldest `limit` letters back at the end of the queue, in order, in transactions of up to
-// kDeadLettersAtOnce. Returns how many. On an error, or if it never returns, some have been put
-// back; call it again.
+// kDeadLettersAtOnce. Damaged letters stay. Returns how many were put back. On an error, or if it
+// never returns, some have been put back; call it again.
 Async<std::uint64_t> redrive_dead_letters(Tenant tenant, EntityId id, std::size_t limit = 100);
 
 // Deletes these: all or none.
 Async<void> delete_dead_letters(Tenant tenant, EntityId id, std::vector<Versionstamp> letters);
 
-// Deletes all current letters, or those set aside before a time, oldest first, in transactions of
-// kDeadLettersAtOnce. Returns how many. On an error, or if it never returns, some have been
-// deleted.
+// Deletes all current letters, or those set aside before a time (damaged ones have none and stay),
+// oldest first, in transactions of kDeadLettersAtOnce. Returns how many. On an error, or if it
+// never returns, some have been deleted.
 Async<std::uint64_t> purge_dead_letters(Tenant tenant, EntityId id,
                                         std::optional<WallTime> before = std::nullopt);
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
+#include "semper/base/log.h"
 #include "semper/env/cancellation.h"
 #include "server/admin/snapshot_reads.h"
 #include "server/format/enqueue.h"
@@ -21,6 +22,7 @@ using namespace internal::admin;
 struct Part {
   std::uint64_t letters = 0;
   Bytes last;  // key of the last one
+  std::optional<Error> damaged;  // the first that stays
   bool more = false;
 };
 
@@ -52,7 +54,8 @@ Async<void> enqueue(Transaction& transaction, const Tenant& tenant, const Entity
   co_return Status{};
 }
 
-// One transaction's share of the letters in `letters`, oldest first.
+// One transaction's share of the letters in `letters`, oldest first. What cannot be read stays, and
+// is in nobody's way.
 Async<Part> redrive_some(Transaction& transaction, const Tenant& tenant, const EntityId& id,
                          const EntityKeys& keys, KeyRange letters, std::size_t limit) {
   Part done;
@@ -63,10 +66,14 @@ Async<Part> redrive_some(Transaction& transaction, const Tenant& tenant, const E
   std::vector<internal::QueuedMessage> messages;
   std::size_t bytes = 0;
   for (const auto& row : page.rows) {
-    auto record = internal::decode_dead_letter(row.value);
-    if (!record) co_return fail(at_key(record.error(), row.key));
-    bytes += row.key.size() + row.value.size();
     done.more = page.more;
+    auto record = internal::decode_dead_letter(row.value);
+    if (!record) {
+      if (!done.damaged) done.damaged = at_key(record.error(), row.key);
+      done.last = row.key;
+      continue;
+    }
+    bytes += row.key.size() + row.value.size();
     if (!messages.empty() && bytes > transaction.limits().transaction_bytes / 2) {
       done.more = true;
       break;
@@ -163,11 +170,17 @@ Async<std::uint64_t> redrive(Tenant tenant, EntityId id, std::size_t limit) {
   const EntityKeys keys(tenant.prefix(), id);
   KeyRange rest{keys.dead_letters().begin, end};
   std::uint64_t redriven = 0;
+  bool stays = false;
   while (redriven < limit && !rest.empty()) {
     SEMPER_CO_TRY(const Part some, co_await tenant.store()->transact([&](Transaction& transaction) {
       return redrive_some(transaction, tenant, id, keys, rest, limit - redriven);
     }));
     redriven += some.letters;
+    if (some.damaged && !std::exchange(stays, true)) {
+      log_warning("server", "a dead letter of " + id.to_string() +
+                                " stays where it is, and whichever else is damaged: " +
+                                some.damaged->to_string());
+    }
     if (!some.more) break;
     rest.begin = key_after(some.last);
   }

@@ -154,9 +154,15 @@ Async<std::vector<DeadLetterView>> read_dead_letters(Transaction& transaction,
   std::vector<DeadLetterView> views;
   if (standing.is_killed()) co_return views;
   const auto add = [&](const KeyValue& row) -> Result<bool> {
-    auto record = internal::decode_dead_letter(row.value);
-    if (!record) return fail(at_key(record.error(), row.key));
     SEMPER_TRY(const auto stamp, EntityKeys::stamp_in(row.key));
+    auto record = internal::decode_dead_letter(row.value);
+    if (!record) {
+      auto& damaged = views.emplace_back();
+      damaged.stamp = stamp;
+      damaged.reason = at_key(record.error(), row.key).to_string();
+      damaged.is_damaged = true;
+      return views.size() < limit;
+    }
     const bool was_call = record->message.event == Event::call;
     const std::int64_t first = record->attempts > 0 ? record->first_attempt_ms : record->time_ms;
     views.push_back({stamp, was_call, std::move(record->message.content), std::move(record->reason),

@@ -6,8 +6,10 @@
 #include "backends/memory/memory.h"
 #include "semper/env/scheduler.h"
 #include "semper/server/host.h"
+#include "semper/server/list_keys.h"
 #include "semper/server/list_loads.h"
 #include "server/format/enqueue.h"
+#include "server/format/key_book.h"
 #include "server/format/keys.h"
 #include "server/format/records.h"
 
@@ -367,6 +369,67 @@ TEST_F(Inspect, dead_letters_are_listed_oldest_first) {
   ASSERT_EQ(rest.size(), 1u);
   EXPECT_EQ(rest[0].stamp, letters[1].stamp);
   EXPECT_THAT(run(list_dead_letters(tenant_, id_, 10, letters[1].stamp)).value(), IsEmpty());
+}
+
+TEST_F(Inspect, a_damaged_letter_is_in_nobodys_way) {
+  bury(id_, "first");
+  bury(id_, "second");
+  bury(id_, "third");
+  const auto before = run(list_dead_letters(tenant_, id_)).value();
+  ASSERT_EQ(before.size(), 3u);
+  const internal::EntityKeys keys(tenant_.prefix(), id_);
+  for (const std::size_t damaged : {0u, 1u}) {
+    commit([&](Transaction& tx) { tx.set(keys.dead_letter_at(before[damaged].stamp), "\xff?"); });
+  }
+  const auto letters = run(list_dead_letters(tenant_, id_)).value();
+  ASSERT_EQ(letters.size(), 3u);
+  EXPECT_TRUE(letters[0].is_damaged);
+  EXPECT_EQ(letters[0].stamp, before[0].stamp);
+  EXPECT_THAT(letters[0].reason, HasSubstr("corrupt"));
+  EXPECT_FALSE(letters[2].is_damaged);
+  EXPECT_EQ(letters[2].message.name, "third");
+  EXPECT_EQ(run(list_dead_letters(tenant_, id_, 1)).value().size(), 1u);
+  EXPECT_EQ(run(purge_dead_letters(tenant_, id_, WallTime(std::chrono::milliseconds(1)))), 0u);
+  // With a limit that the damaged ones fill.
+  EXPECT_EQ(run(redrive_dead_letters(tenant_, id_, 1)), 1u);
+  EXPECT_EQ(run(peek_queue(tenant_, id_)).value().size(), 1u);
+  EXPECT_EQ(run(redrive_dead_letters(tenant_, id_)), 0u);
+  const std::vector<Versionstamp> named{before[0].stamp};
+  EXPECT_EQ(run(redrive_dead_letters(tenant_, id_, named)).error().kind(), ErrorKind::corrupt);
+  EXPECT_TRUE(run(delete_dead_letters(tenant_, id_, named)));
+  EXPECT_EQ(run(count_dead_letters(tenant_, id_)), 1u);
+  EXPECT_EQ(run(purge_dead_letters(tenant_, id_)), 1u);
+  EXPECT_EQ(run(count_dead_letters(tenant_, id_)), 0u);
+}
+
+TEST_F(Inspect, of_the_calls_that_wait_for_a_key_those_of_lost_sessions_make_room) {
+  const Bytes& prefix = tenant_.prefix();
+  const internal::KeyAddress address{id_, "Add", "1"};
+  internal::KeyRecord record;
+  record.state = internal::KeyRecord::State::waiting;
+  record.stamp = Versionstamp::complete(7, 0, 0);
+  record.fingerprint = Bytes(internal::kFingerprintBytes, 'f');
+  record.callers.push_back({"its own, which is gone", 1});
+  for (std::uint64_t i = 1; i < kAttachedCallsMaximum; ++i) {
+    record.callers.push_back({i % 3 == 0 ? "is there" : "is gone", i});
+  }
+  commit([&](Transaction& tx) {
+    tx.set(internal::session_key(prefix, "is there"), internal::encode_alive({"p", 1, 0, {}}));
+    tx.set(keys(id_).key("Add", "1"), record.encode());
+  });
+  write_header(id_, {});
+  const auto attached = [&] { return run(list_keys(tenant_, id_)).value().front().attached_calls; };
+  EXPECT_EQ(attached(), kAttachedCallsMaximum - 1);
+  const auto attach = [&](Transaction& tx) -> Async<void> {
+    internal::KeyBook book;
+    const internal::KeyBook::Place place{tx, tx, prefix};
+    SEMPER_CO_TRY_STATUS(co_await book.look(place, address, internal::KeyBook::Loaded::no));
+    SEMPER_CO_TRY_STATUS(co_await book.make_room(place, address));
+    book.settle(tx, prefix);
+    co_return Status{};
+  };
+  ASSERT_TRUE(scheduler_.block_on(tenant_.store()->transact(attach)));
+  EXPECT_EQ(attached(), kAttachedCallsMaximum / 3);
 }
 
 TEST_F(Inspect, redriven_letters_join_the_end_of_the_queue_in_order) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
+#include "server/format/keys.h"
 #include "server/format/orders.h"
 #include "server/format/tuple_key.h"
 
@@ -171,6 +172,39 @@ KeyBook::Meeting KeyBook::meet(const KeyAddress& address, const Sent& sent, By b
     bytes_ += 16;
   }
   return {What::attached};
+}
+
+Async<void> KeyBook::make_room(Place place, const KeyAddress& address) {
+  Entry& known = entry(address);
+  if (!known.now || known.now->is_done()) co_return Status{};
+  if (known.now->callers.size() < kAttachedCallsMaximum) co_return Status{};
+  std::map<Bytes, bool> sessions;  // whether they are there
+  for (const auto& caller : known.now->callers) sessions.emplace(caller.session, true);
+  for (auto& [session, is_there] : sessions) {
+    if (session.empty()) continue;
+    const Bytes row = session_key(place.tenant_prefix, session);
+    SEMPER_CO_TRY(const auto found, co_await place.reader.get(row, ReadMode::snapshot));
+    is_there = found.has_value();
+  }
+  const std::vector<ReplyToken> callers = known.now->callers;
+  for (const auto& caller : callers) {
+    if (!sessions.at(caller.session)) detach(address, caller);
+  }
+  co_return Status{};
+}
+
+void KeyBook::detach(const KeyAddress& address, const ReplyToken& caller) {
+  Entry& known = entry(address);
+  if (!known.now || known.now->is_done()) return;
+  auto& callers = known.now->callers;
+  // The first of one that is to be answered later is its own.
+  const auto from =
+      callers.begin() + (known.now->state == KeyRecord::State::waiting && !callers.empty() ? 1 : 0);
+  const auto found = std::find(from, callers.end(), caller);
+  if (found == callers.end() || SEMPER_MUTANT("server_attached_call_stays")) return;
+  const auto at = found - callers.begin();
+  auto& changed = change(known).callers;
+  changed.erase(changed.begin() + at);
 }
 
 KeyBook::Told KeyBook::complete(const KeyAddress& address, Bytes reply, KeyRecord::State state,

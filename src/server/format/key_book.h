@@ -59,6 +59,10 @@ class KeyBook {
   };
   enum class By : std::uint8_t { sender, runner };
   Meeting meet(const KeyAddress& address, const Sent& sent, By by, std::int64_t now_ms);
+  // Before that: where as many are attached as may be, those go whose sessions are gone.
+  Async<void> make_room(Place place, const KeyAddress& address);
+  // A call that was attached does not wait any more.
+  void detach(const KeyAddress& address, const ReplyToken& caller);
 
   // Whether the row is that of this message, which is not done.
   bool stands_for(const KeyAddress& address, const MessageKey& key, const ReplyToken& caller) const;

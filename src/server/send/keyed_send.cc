@@ -14,6 +14,7 @@ Async<void> meet(Transaction& transaction, const Target& target, Event event,
   const KeyAddress address{target.id, message.name, keyed.key->text};
   const KeyBook::Place place{transaction, transaction, target.tenant.prefix()};
   SEMPER_CO_TRY_STATUS(co_await book.look(place, address, KeyBook::Loaded::no));
+  if (event == Event::call) SEMPER_CO_TRY_STATUS(co_await book.make_room(place, address));
   const std::int64_t now = to_timer_ms(target.store().env().clock->wall_time());
   const KeyBook::Sent sent{*keyed.key, event, caller};
   auto met = book.meet(address, sent, KeyBook::By::sender, now);
@@ -28,6 +29,20 @@ Async<void> meet(Transaction& transaction, const Target& target, Event event,
     keyed.answer.emplace(Bytes());
   }
   co_return Status{};
+}
+
+Async<void> detach(std::shared_ptr<const Target> target, std::string message, std::string key,
+                   ReplyToken caller) {
+  const KeyAddress address{target->id, std::move(message), std::move(key)};
+  const auto remove = [&](Transaction& transaction) -> Async<void> {
+    KeyBook book;
+    const KeyBook::Place place{transaction, transaction, target->tenant.prefix()};
+    SEMPER_CO_TRY_STATUS(co_await book.look(place, address, KeyBook::Loaded::no));
+    book.detach(address, caller);
+    book.settle(transaction, target->tenant.prefix());
+    co_return Status{};
+  };
+  co_return co_await target->store().transact(remove);
 }
 
 }  // namespace semper::internal

@@ -25,4 +25,8 @@ Async<void> meet(Transaction& transaction, const Target& target, Event event,
                  const RawMessage& message, const ReplyToken& caller, KeyedSend& keyed,
                  KeyBook& book);
 
+// A call that was attached to a first one does not wait any more, and makes room for another.
+Async<void> detach(std::shared_ptr<const Target> target, std::string message, std::string key,
+                   ReplyToken caller);
+
 }  // namespace semper::internal

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
@@ -165,6 +166,13 @@ Task<void> Sessions::remove_session(std::shared_ptr<Sessions> self, Bytes sessio
       }));
 }
 
+// Where this fails, whoever finds no room later looks whose sessions are gone.
+Task<void> Sessions::leave_key(std::shared_ptr<const Target> target, std::string message,
+                               std::string key, ReplyToken caller) {
+  static_cast<void>(
+      co_await detach(std::move(target), std::move(message), std::move(key), std::move(caller)));
+}
+
 void Sessions::remove(Places::iterator place) {
   const void* const loop = place->second.loop;
   waiting_.erase(place);
@@ -210,26 +218,36 @@ Async<Bytes> Sessions::call(std::shared_ptr<const Target> target, RawMessage mes
   const EntityId id = target->id;
   const bool registers = !alongside.empty();
   std::shared_ptr<KeyedSend> keyed;
-  if (key) keyed = std::make_shared<KeyedSend>(std::move(key));
+  std::function<Task<void>()> detached;  // made where it is called
+  if (key) {
+    keyed = std::make_shared<KeyedSend>(std::move(key));
+    detached = [keyed, target = target, name = message.name, caller] {
+      return leave_key(target, name, keyed->key->text, caller);
+    };
+  }
   auto published = co_await outbox_->call(std::move(target), std::move(message), caller,
                                           std::move(alongside), keyed, std::move(chain));
   if (!published) co_return fail(published.error());
   if (keyed && keyed->answer) co_return std::move(*keyed->answer);
   if (registers) confirm(caller.session);
   start_collecting(executor);
+  const auto give_up_waiting = [&] {
+    give_up(caller.number, executor);
+    if (keyed && !keyed->is_sent) asio::co_spawn(executor, detached(), asio::detached);
+  };
   while (true) {
     const MonotonicTime look = next_look(clock.now());
     auto arrived = co_await arrival.wait_until(clock, std::min(deadline, look));
     if (!arrived) {
       if (arrived.error().kind() != ErrorKind::timeout) {
-        give_up(caller.number, executor);
+        give_up_waiting();
         co_return fail(arrived.error());
       }
       if (look < deadline) {
         if (should_take_over(context_of(executor), clock.now())) start_collecting(executor);
         continue;
       }
-      give_up(caller.number, executor);
+      give_up_waiting();
       co_return fail(ErrorKind::timeout,
                      "no reply from " + id.to_string() +
                          " in time; the message is queued and may still be processed (is a host "

@@ -70,6 +70,8 @@ class Sessions : public std::enable_shared_from_this<Sessions> {
   void leave(std::uint64_t number);
   void give_up(std::uint64_t number, const Executor& executor);
   static Task<void> remove_session(std::shared_ptr<Sessions> self, Bytes session);
+  static Task<void> leave_key(std::shared_ptr<const Target> target, std::string message,
+                              std::string key, ReplyToken caller);
   std::optional<Result<Bytes>> wait_again(std::uint64_t number, OneShot<Arrival> arrival);
 
   // What a round found out.

@@ -183,6 +183,7 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
     if (!closed && !SEMPER_MUTANT("server_stop_calls_it_done")) {
       co_return fail(still_at_work(closed.error()));
     }
+    if (!core_->failed) co_await see_publishers_off();
     forget_slots();
     core_->end({});
     if (core_->failed) co_return fail(*core_->failed);
@@ -354,6 +355,19 @@ class Host::Impl : public std::enable_shared_from_this<Host::Impl> {
       here_->hosts.remove(core_->tenant.prefix(), *type);
       type->stop_relayed();
     }
+  }
+
+  // What fails is left to the sweep of another host.
+  Async<void> see_publishers_off() {
+    std::vector<std::shared_ptr<internal::ServedType>> types;
+    {
+      std::lock_guard lock(mutex_);
+      for (const auto& [name, type] : types_) types.push_back(type);
+    }
+    for (const auto& type : types) {
+      if (!co_await type->see_publishers_off()) break;
+    }
+    co_return Status{};
   }
 
   void expect_end() {

@@ -120,6 +120,7 @@ class RelayedCasts::Visitor final : public NeighbourReceiver,
   std::uint64_t floor = 0;
   MonotonicTime came_at;
   std::size_t under_way = 0;  // units that wait or run
+  bool is_open = false;       // there is one of which nobody knows whether it took effect
 
  private:
   void begin(BytesView prefix, Bytes session) {
@@ -253,6 +254,7 @@ void RelayedCasts::stop() {
     is_over_ = true;
     listening = std::move(listening_);
     visitors = visitors_;
+    leaving_ = visitors_;
     dropped.swap(waiting_);
     for (auto& unit : std::exchange(paused_, {})) dropped.push_back(std::move(unit));
     is_idle = running_ == 0;
@@ -261,6 +263,23 @@ void RelayedCasts::stop() {
   for (auto& unit : dropped) unit.visitor->answer({{unit.casts.number, RelayAnswer::declined}});
   if (!is_idle) return;  // the last group that runs ends the links
   for (const auto& visitor : visitors) visitor->close();
+}
+
+Async<void> RelayedCasts::see_off_after_stop() {
+  std::vector<VisitorPointer> leaving;
+  {
+    std::lock_guard lock(mutex_);
+    SEMPER_ASSERT(is_over_ && running_ == 0, "nothing is taken any more");
+    for (auto& visitor : std::exchange(leaving_, {})) {
+      if (!visitor->is_open && visitor->is_settled(visitor->floor)) leaving.push_back(visitor);
+    }
+  }
+  if (SEMPER_MUTANT("server_relayed_sessions_stay")) co_return Status{};
+  for (const auto& visitor : leaving) {
+    const Status ended = co_await visitor->end_session(core().store());
+    if (!ended) co_return ended;
+  }
+  co_return Status{};
 }
 
 std::shared_ptr<NeighbourReceiver> RelayedCasts::accept(std::shared_ptr<NeighbourLink> link) {
@@ -533,6 +552,7 @@ void RelayedCasts::after(std::vector<Unit>& units, bool went_well) {
     for (const auto& unit : units) {
       at_work_.erase(unit.casts.id);
       --unit.visitor->under_way;
+      unit.visitor->is_open = unit.visitor->is_open || unit.is_open;
     }
     most_ = went_well ? std::min(most_ + kGrowth, kRelayedGroupEntities)
                       : std::max<std::size_t>(most_ / 2, 1);

@@ -61,6 +61,9 @@ class RelayedCasts : public std::enable_shared_from_this<RelayedCasts> {
   void listen();
   // What waits is declined, what runs is answered, and the links end.
   void stop();
+  // Then, where nothing runs any more: the rows go of publishers that know of all that was taken.
+  // Where that fails, they stay until a sweep.
+  Async<void> see_off_after_stop();
 
  private:
   class Visitor;
@@ -106,6 +109,7 @@ class RelayedCasts : public std::enable_shared_from_this<RelayedCasts> {
   bool is_over_ = false;
   std::unique_ptr<Neighbours::Listening> listening_;
   std::vector<VisitorPointer> visitors_;
+  std::vector<VisitorPointer> leaving_;  // those of the end
   bool is_looking_after_ = false;  // a coroutine looks for idle ones
   std::deque<Unit> waiting_;
   std::vector<Unit> paused_;                 // for kRelayedPause

@@ -289,5 +289,21 @@ TEST_F(RelayedTest, a_host_that_stops_lets_publishers_go) {
   EXPECT_EQ(publisher->answers.size(), 1u);
 }
 
+TEST_F(RelayedTest, a_host_that_stops_takes_the_rows_of_who_knows_of_all_away) {
+  run([&](Host&) -> Task<void> {
+    const auto knows = co_await begin("session1");
+    const auto does_not = co_await begin("session2");
+    const auto silent = co_await begin("session3");
+    EXPECT_TRUE(knows->link->send(add_one(1, "a")));
+    EXPECT_TRUE(does_not->link->send(add_one(1, "b")));
+    co_await soon();
+    EXPECT_TRUE(knows->link->send(RelayCastsWriter(1).finish()));
+    co_await soon();
+  });
+  EXPECT_EQ(simulated_run(clock_, rows_of("session1")), 0u);
+  EXPECT_EQ(simulated_run(clock_, rows_of("session2")), 3u) << "it can only find out by its mark";
+  EXPECT_EQ(simulated_run(clock_, rows_of("session3")), 0u);
+}
+
 }  // namespace
 }  // namespace semper::internal

@@ -54,6 +54,10 @@ void ServedType::stop_relayed() {
   relayed_->stop();
 }
 
+Async<void> ServedType::see_publishers_off() {
+  return relayed_->see_off_after_stop();
+}
+
 std::type_index ServedType::behaviour_type() const {
   const Behaviour& behaviour = served_->behaviour();
   return typeid(behaviour);

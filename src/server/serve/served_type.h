@@ -62,6 +62,7 @@ class ServedType final : public LocalServer,
   // more.
   void take_relayed();
   void stop_relayed();
+  Async<void> see_publishers_off();
 
   // The host stops: no runner on a loop that does not run keeps it.
   void expect_end();

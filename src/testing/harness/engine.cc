@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "semper/base/internal/thrown.h"
 #include "semper/server/recording.h"
 #include "semper/testing/internal/harness_engine.h"
 #include "testing/harness/enumeration.h"
@@ -98,7 +99,7 @@ HarnessReport HarnessEngine::explore(Harness& harness, const std::function<void(
         if (!held) world.finding("check \"" + name + "\": " + held.error().message());
       }
     } catch (const std::exception& thrown) {
-      world.finding(std::string("the scenario threw: ") + thrown.what());
+      world.finding(std::string("the scenario threw: ") + semper::internal::text_of(thrown));
     }
     return world;
   };

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "semper/base/assert.h"
+#include "semper/base/internal/thrown.h"
 #include "semper/durable/internal/stream_core.h"
 #include "semper/durable/system_errors.h"
 #include "semper/env/internal/has_waited.h"
@@ -176,7 +177,7 @@ class StreamDriver final
       while (goes_on && !self->is_over()) goes_on = co_await self->one_cycle();
     } catch (const std::exception& thrown) {
       // Cancelled by close(), when nobody reads this any more; anything else is out of memory.
-      self->end(Error(ErrorKind::internal, self->options_.name + ": " + thrown.what()));
+      self->end(Error(ErrorKind::internal, self->options_.name + ": " + internal::text_of(thrown)));
     } catch (...) {
       self->end(Error(ErrorKind::internal, self->options_.name + ": an update threw when moved"));
     }
@@ -267,7 +268,7 @@ class StreamDriver final
     } catch (const std::system_error& caught) {
       thrown = error_from_system(caught.code(), place);
     } catch (const std::exception& caught) {
-      thrown = Error(ErrorKind::internal, place + " threw: " + caught.what());
+      thrown = Error(ErrorKind::internal, place + " threw: " + internal::text_of(caught));
     } catch (...) {
       thrown = Error(ErrorKind::internal, place + " threw no std::exception");
     }
@@ -358,7 +359,8 @@ class StreamDriver final
       } catch (const std::system_error& thrown) {
         lost = error_from_system(thrown.code(), options_.name + ": the source");
       } catch (const std::exception& thrown) {
-        lost = Error(ErrorKind::internal, options_.name + ": the source threw: " + thrown.what());
+        lost = Error(ErrorKind::internal,
+                     options_.name + ": the source threw: " + internal::text_of(thrown));
       } catch (...) {
         lost = Error(ErrorKind::internal, options_.name + ": the source threw no std::exception");
       }

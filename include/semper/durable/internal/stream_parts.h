@@ -9,6 +9,7 @@
 #include <utility>
 #include <variant>
 
+#include "semper/base/internal/thrown.h"
 #include "semper/durable/durable.h"
 #include "semper/durable/internal/stream_driver.h"
 
@@ -27,7 +28,7 @@ Task<Dispatched> dispatch_on(std::shared_ptr<F> dispatch, C& connection,
       co_return std::move(*answer);
     }
   } catch (const std::exception& caught) {
-    thrown = caught.what();
+    thrown = internal::text_of(caught);
   } catch (...) {
     thrown = "something that is no std::exception";
   }
@@ -86,7 +87,7 @@ class MappedSource final : public EventSource<To>,
     try {
       co_return stream::map_event<To>(std::move(*event), self->change_);
     } catch (const std::exception& caught) {
-      thrown = caught.what();
+      thrown = internal::text_of(caught);
     } catch (...) {
       thrown = "something that is no std::exception";
     }

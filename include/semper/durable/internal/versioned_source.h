@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "semper/base/internal/thrown.h"
 #include "semper/durable/stream_events.h"
 
 namespace semper::internal {
@@ -17,7 +18,8 @@ Result<To> converted(F& convert, From&& from) {
   try {
     return Result<To>(convert(std::forward<From>(from)));
   } catch (const std::exception& thrown) {
-    return fail(ErrorKind::internal, std::string("the conversion threw: ") + thrown.what());
+    return fail(ErrorKind::internal,
+                std::string("the conversion threw: ") + internal::text_of(thrown));
   } catch (...) {
     return fail(ErrorKind::internal, "the conversion threw no std::exception");
   }

@@ -9,6 +9,7 @@
 #include <string>
 #include <type_traits>
 
+#include "semper/base/internal/thrown.h"
 #include "semper/base/result.h"
 #include "semper/env/fork.h"
 
@@ -60,7 +61,7 @@ R call_blocking(F& f) noexcept {
       return f();
     }
   } catch (const std::exception& caught) {
-    thrown = caught.what();
+    thrown = internal::text_of(caught);
   } catch (...) {
     thrown = "something that is no std::exception";
   }

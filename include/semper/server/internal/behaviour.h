@@ -65,7 +65,7 @@ struct LimitRules {
 // Errors of the handle functions:
 // not_found (no such message or callback) and invalid_argument (it does not decode): running it
 // again will not help; internal: the callback or a codec threw or failed. Those of the state's
-// codec: internal where it threw, exhausted where memory ran out, else what it says.
+// codec: internal where it threw, exhausted where memory ran out in decoding, else what it says.
 class Behaviour {
  public:
   virtual ~Behaviour() = default;

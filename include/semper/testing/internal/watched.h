@@ -12,6 +12,7 @@
 
 #include "semper/base/cbor_json.h"
 #include "semper/base/codec.h"
+#include "semper/base/internal/thrown.h"
 #include "semper/base/type_name.h"
 #include "semper/server/behaviour.h"
 #include "semper/server/internal/behaviour_of.h"
@@ -269,7 +270,8 @@ class Watched {
       witness_->callback_ended(id, shown_reply(outcome), &state);
       return outcome;
     } catch (const std::exception& thrown) {
-      witness_->callback_ended(id, std::string("throws: ") + thrown.what(), nullptr);
+      witness_->callback_ended(id, std::string("throws: ") + semper::internal::text_of(thrown),
+                               nullptr);
       throw;
     } catch (...) {
       witness_->callback_ended(id, "throws", nullptr);
