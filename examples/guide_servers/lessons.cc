@@ -110,6 +110,13 @@ semper::Async<void> offer_tomorrow(semper::Tenant shop, std::string offer) {
   co_return co_await offered.cast_after(std::chrono::hours(24), make);
 }
 
+semper::Async<void> offer_once(semper::Tenant shop, std::string offer, std::string request) {
+  auto offered = semper::ref<Offer>(shop, offer);
+  const Offer::Make make{4900, 24};
+  const semper::CastOptions once{.key = semper::IdempotencyKey{request}};
+  co_return co_await offered.cast_after(std::chrono::hours(24), make, once);
+}
+
 semper::Async<std::vector<semper::TimerView>> due_soon(semper::Tenant shop) {
   semper::DueListOptions options;
   options.until = shop.store()->env().clock->wall_time() + std::chrono::hours(8);

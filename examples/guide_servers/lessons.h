@@ -56,6 +56,8 @@ semper::Async<std::string> ask_about(semper::Tenant shop, std::string article, s
 
 // A message that is sent a day later.
 semper::Async<void> offer_tomorrow(semper::Tenant shop, std::string offer);
+// The same, however often it is asked for with this request.
+semper::Async<void> offer_once(semper::Tenant shop, std::string offer, std::string request);
 
 // Offers with something to do within the next eight hours.
 semper::Async<std::vector<semper::TimerView>> due_soon(semper::Tenant shop);

@@ -80,6 +80,8 @@ TEST_F(OfferTest, an_accepted_offer_neither_reminds_nor_expires) {
 TEST_F(OfferTest, a_delayed_cast_comes_when_it_is_due) {
   run([this](semper::Store shop) -> Task<void> {
     EXPECT_TRUE(co_await offer_tomorrow(shop, "18"));
+    EXPECT_TRUE(co_await offer_once(shop, "19", "request 7"));
+    EXPECT_TRUE(co_await offer_once(shop, "19", "request 7"));
     EXPECT_TRUE(co_await semper::sleep_for(clock_, 23h));
     const semper::EntityId entity{"Offer", "18"};
     auto early = co_await semper::inspect(shop, entity);

@@ -14,6 +14,28 @@
 
 namespace guide {
 
+// What a label costs with a carrier: it does not wait to be asked.
+struct Quote {
+  static constexpr std::string_view kName = "Quote";
+  static constexpr semper::RateLimit kRateLimit{.messages = 5, .per = std::chrono::seconds(1)};
+  static constexpr semper::OverLimit kOverLimit = semper::OverLimit::refuse;
+
+  struct State {
+    std::int64_t asked = 0;
+  };
+  struct Ask {
+    std::int64_t grams = 0;
+    using Reply = std::int64_t;  // cents
+  };
+  using Messages = semper::Messages<Ask>;
+
+  semper::Result<State> init(const semper::EntityId&) { return State{}; }
+  semper::Reply<std::int64_t> handle_call(const Ask& m, State& state, semper::Context&) {
+    ++state.asked;
+    return 390 + m.grams / 100;
+  }
+};
+
 // The carriers' own system.
 class Carriers {
  public:
@@ -31,6 +53,10 @@ struct Parcel {
   static std::string limit_key(const semper::EntityId& id) {
     return id.id.substr(0, id.id.find('/'));
   }
+
+  // Of all carriers together, at a time; who pays for it gets three places for each of the others'.
+  static constexpr int kTypeConcurrencyLimit = 5;
+  static int limit_weight(std::string_view carrier) { return carrier == "express" ? 3 : 1; }
 
   struct State {
     std::string tracking;

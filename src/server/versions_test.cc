@@ -439,6 +439,19 @@ TEST(Speech, is_read_as_it_was_written_and_bounded) {
   const auto read = internal::decode_speech(internal::encode_speech(types));
   ASSERT_TRUE(read);
   EXPECT_EQ(*read, types);
+  auto& limits = types.front().limits;
+  limits.rate = {8, std::chrono::seconds(1), 2};
+  limits.type_running = 3;
+  limits.by_key = true;
+  limits.over = OverLimit::refuse;
+  types.push_back(type);
+  const Bytes with_limits = internal::encode_speech(types);
+  const auto again = internal::decode_speech(with_limits);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(*again, types);
+  for (std::size_t size = 0; size < with_limits.size(); ++size) {
+    EXPECT_FALSE(internal::decode_speech(BytesView(with_limits).substr(0, size))) << size;
+  }
   types.assign(2 * internal::kSpokenTypes, type);
   for (auto& one : types) one.messages.assign(10, {std::string(1'000, 'x'), 1});
   const Bytes most = internal::encode_speech(types);

@@ -1,4 +1,6 @@
 // Idempotency keys: what is sent again with its key runs once, and everybody gets the one reply.
+#include <gmock/gmock.h>
+
 #include <array>
 #include <atomic>
 #include <stdexcept>
@@ -6,12 +8,14 @@
 #include "behaviours.h"
 #include "semper/server/dead_letters.h"
 #include "semper/server/list_keys.h"
+#include "semper/server/list_timers.h"
 #include "world.h"
 
 namespace semper::testing {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::IsEmpty;
 
 SERVER_SUITE(Keys);
 SERVER_SUITE_ON(TimedKeys, worlds_in(TimeKind::simulated));
@@ -30,10 +34,13 @@ struct Clerk {
   struct Answer {
     std::string text;
   };
+  struct Cancel {
+    std::string timer;
+  };
   struct Done {
     using Reply = std::vector<std::string>;
   };
-  using Messages = semper::Messages<Do, Answer, Done>;
+  using Messages = semper::Messages<Do, Answer, Cancel, Done>;
 
   std::atomic<bool> is_mended{false};
   std::atomic<bool> may_go{false};
@@ -66,6 +73,7 @@ struct Clerk {
     }
     co_return receipt(m, s);
   }
+  void handle_cast(const Cancel& m, State&, Context& context) { context.cancel_timer(m.timer); }
   void handle_cast(const Answer& m, State& s, Context& context) {
     for (const auto& token : s.waiting) context.reply(token, m.text);
     s.waiting.clear();
@@ -506,6 +514,122 @@ SERVER_TEST(Keys, a_call_that_failed_before_it_was_accepted_runs_when_it_is_repe
   EXPECT_EQ(co_await state_of(clerk, "1"), Known::absent);
   behaviour->is_mended = true;
   EXPECT_EQ(must(co_await clerk.call(request, with(world, "1"))), "1 a");
+}
+
+SERVER_TEST(Keys, of_delayed_casts_make_a_repeat_do_nothing) {
+  auto& server = *co_await world.serve<Clerk>();
+  const auto outside = world.ref<Clerk>("c");
+  const auto inside = server.ref<Clerk>("c");
+  const auto note = work_for_clerk("a");
+  const auto clerks = both(outside, inside);
+  for (const auto& clerk : clerks) {
+    must(co_await clerk.cast_after(20ms, note, cast_with("1")));
+    const auto key = cast_with("1");
+    must(co_await clerk.cast_after(1h, note, key));
+    must(co_await clerk.cast_at(WallTime(), note, key));
+    must(co_await clerk.cast_after<Clerk::Do>(1h, key, "a", ""));
+    must(co_await clerk.cast_at<Clerk::Do>(WallTime(), key, "a", ""));
+    must(co_await clerk.cast(note, key));
+    const auto another = work_for_clerk("b");
+    const auto refused = co_await clerk.cast_after(20ms, another, cast_with("1"));
+    EXPECT_EQ(must_fail(refused).kind(), ErrorKind::invalid_argument);
+  }
+  co_await world.eventually([&]() -> Task<bool> {
+    const Known state = co_await state_of(outside, "1");
+    co_return state == Known::done;
+  });
+  for (const auto& clerk : clerks) must(co_await clerk.cast_after(1ms, note, cast_with("1")));
+  EXPECT_THAT(must(co_await list_timers(Tenant(world.store()), outside.entity())), IsEmpty());
+  EXPECT_EQ(co_await done_of(inside), list("a"));
+  co_await world.until_clean();
+}
+
+SERVER_TEST(Keys, of_a_delayed_cast_wait_with_it_and_go_when_it_is_cancelled) {
+  const auto outside = world.ref<Clerk>("c");
+  const Tenant tenant(world.store());
+  const auto note = work_for_clerk("a");
+  must(co_await outside.cast_after(1h, note, cast_with("1")));
+  EXPECT_EQ(co_await state_of(outside, "1"), Known::pending);
+  EXPECT_EQ(must(co_await count_keys(tenant, outside.entity())), 1u);
+  const auto timers = must(co_await list_timers(tenant, outside.entity()));
+  EXPECT_EQ(timers.size(), 1u);
+  must(co_await cancel_timer(tenant, outside.entity(), timers.front().name));
+  EXPECT_EQ(co_await state_of(outside, "1"), Known::absent);
+  EXPECT_EQ(must(co_await count_keys(tenant, outside.entity())), 0u);
+  // A repeat is the first, then.
+  must(co_await outside.cast_after(1ms, note, cast_with("1")));
+  auto& server = *co_await world.serve<Clerk>();
+  co_await world.eventually([&]() -> Task<bool> {
+    const Known state = co_await state_of(outside, "1");
+    co_return state == Known::done;
+  });
+  EXPECT_EQ(co_await done_of(server.ref<Clerk>("c")), list("a"));
+  // A callback may do it, too.
+  must(co_await outside.cast_after(1h, note, cast_with("3")));
+  const auto third = must(co_await list_timers(tenant, outside.entity()));
+  EXPECT_EQ(third.size(), 1u);
+  must(co_await outside.cast<Clerk::Cancel>(third.front().name));
+  co_await world.until_processed(outside.untyped());
+  EXPECT_EQ(co_await state_of(outside, "3"), Known::absent);
+  // So may one that comes past the queue.
+  must(co_await outside.cast_after(1h, note, cast_with("4")));
+  const auto fourth = must(co_await list_timers(tenant, outside.entity()));
+  EXPECT_EQ(fourth.size(), 1u);
+  const auto inside = server.ref<Clerk>("c");
+  must(co_await inside.priority_cast<Clerk::Cancel>(fourth.front().name));
+  EXPECT_EQ(co_await state_of(outside, "4"), Known::absent);
+  // Nothing makes it come early.
+  must(co_await inside.cast_after(1h, note, cast_with("5")));
+  must(co_await inside.cast(note, cast_with("5")));
+  must(co_await outside.cast(note, cast_with("5")));
+  EXPECT_EQ(co_await state_of(outside, "5"), Known::pending);
+  EXPECT_EQ(co_await done_of(inside), list("a"));
+  // And with its entity.
+  must(co_await outside.cast_after(1h, note, cast_with("2")));
+  must(co_await outside.kill());
+  EXPECT_EQ(co_await state_of(outside, "2"), Known::absent);
+  co_await world.until_clean();
+}
+
+SERVER_TEST(Keys, of_a_delayed_cast_that_fails_answer_with_its_dead_letter) {
+  const auto clerk = std::make_shared<Clerk>();
+  auto& server = *co_await world.serve(clerk);
+  const auto outside = world.ref<Clerk>("c");
+  const auto note = work_for_clerk("a", "throws");
+  must(co_await outside.cast_after(1ms, note, cast_with("1")));
+  co_await world.eventually([&]() -> Task<bool> {
+    const auto letters = co_await world.letters_of(outside.entity());
+    co_return letters.size() == 1;
+  });
+  const auto known = must(co_await outside.result_of<Clerk::Do>("1"));
+  EXPECT_EQ(known.state, Known::done);
+  must(co_await outside.cast_after(1ms, note, cast_with("1")));
+  clerk->is_mended = true;
+  EXPECT_EQ(must(co_await redrive_dead_letters(Tenant(world.store()), outside.entity())), 1u);
+  co_await world.until_processed(outside.untyped());
+  EXPECT_EQ(co_await done_of(server.ref<Clerk>("c")), list("a"));
+  co_await world.until_clean();
+}
+
+SERVER_TEST(TimedKeys, of_two_that_send_one_delayed_cast_at_once_one_is_the_first) {
+  auto& server = *co_await world.serve<Clerk>();
+  const auto note = work_for_clerk("a");
+  int told = 0;
+  for (int i = 0; i < 8; ++i) {
+    asio::co_spawn(
+        co_await asio::this_coro::executor,
+        [](Ref<Clerk> clerk, Clerk::Do what, int& count) -> Task<void> {
+          if (co_await clerk.cast_after(5ms, what, cast_with("1"))) ++count;
+        }(world.ref<Clerk>("c"), note, told),
+        asio::detached);
+  }
+  co_await world.eventually([&] { return told == 8; });
+  co_await world.eventually([&]() -> Task<bool> {
+    const Known state = co_await state_of(world.ref<Clerk>("c"), "1");
+    co_return state == Known::done;
+  });
+  EXPECT_EQ(co_await done_of(server.ref<Clerk>("c")), list("a"));
+  co_await world.until_clean();
 }
 
 }  // namespace

@@ -193,16 +193,6 @@ std::vector<std::int64_t> one_to(std::int64_t count) {
   return numbers;
 }
 
-// The key (18), behind the default tenant's prefix.
-Bytes limit_tuple() {
-  const EntityId none{"", ""};
-  Bytes tail;
-  TupleWriter(tail).add(1).add_text("").add_text("").add(0);
-  const Bytes whole = entity_key(none, 0);
-  Bytes key = whole.substr(0, whole.size() - tail.size());
-  TupleWriter(key).add(18);
-  return key;
-}
 // (18, type, key), and all below it.
 KeyRange limit_space() {
   const Bytes key = limit_tuple();

@@ -345,6 +345,10 @@ Bytes entity_key(const EntityId& id, std::int64_t part) {
   return key;
 }
 
+Bytes limit_tuple() {
+  return tenant_tuple({18});
+}
+
 KeyRange entity_range(const EntityId& id, std::int64_t part) {
   const Bytes key = entity_key(id, part);
   return {key + '\x00', key + '\xff'};

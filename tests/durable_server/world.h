@@ -245,6 +245,8 @@ class World {
 // A key of the server room: the tuple (elements...) behind the default tenant's prefix, in the
 // format that docs/formats.md describes.
 Bytes entity_key(const EntityId& id, std::int64_t part);
+// What the keys of all rows of limits begin with.
+Bytes limit_tuple();
 KeyRange entity_range(const EntityId& id, std::int64_t part);
 KeyRange session_space();
 KeyRange host_space();

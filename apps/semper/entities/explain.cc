@@ -6,6 +6,7 @@
 #include "common/document.h"
 #include "common/text.h"
 #include "entities/chain.h"
+#include "entities/limits.h"
 #include "entities/look.h"
 
 namespace semper::cli {
@@ -110,6 +111,21 @@ Verdict failing(const Seen& seen) {
                          (is_due ? "at the next look" : "at " + shown_time(failing.next_attempt))};
 }
 
+// As its hosts say them.
+const LimitsView* limits_in(const Seen& seen) {
+  for (const auto& [view, is_silent] : seen.hosts) {
+    for (const auto& type : view.speaks) {
+      if (type.type == seen.id.type && type.limits) return &*type.limits;
+    }
+  }
+  return nullptr;
+}
+
+std::string limits_words(const Seen& seen) {
+  const LimitsView* const limits = limits_in(seen);
+  return limits == nullptr ? "" : ": " + limits_text(*limits);
+}
+
 Verdict limited(const Seen& seen) {
   const LimitedView& limit = *seen.view->limited;
   const std::string which = limit.key.empty()
@@ -120,7 +136,7 @@ Verdict limited(const Seen& seen) {
               (limit.is_rate ? "a token of the rate " + which + " (kRateLimit)"
                              : "a place among the handle_locked " + which + ", of which as many " +
                                    "run as its kConcurrencyLimit allows") +
-              "; it goes on by itself"};
+              limits_words(seen) + "; it goes on by itself"};
 }
 
 }  // namespace
@@ -264,6 +280,7 @@ Bytes explanation_item(const Seen& seen, const Verdict& verdict) {
       .add("needs", seen.needs ? text_item(*seen.needs) : null_item())
       .add("failing", failing_item(view.failing))
       .add("limited", limited_item(view.limited))
+      .add("limits", limits_in(seen) ? limits_item(*limits_in(seen)) : null_item())
       .add("dead_letters", number_item(view.dead_letters))
       .add("indexed", flag_item(view.indexed))
       .add("oldest_seconds", view.oldest ? seconds_item(*view.oldest) : null_item())

@@ -20,8 +20,11 @@ constexpr const char* kEntityHelp = "TYPE/ID; the first slash separates the two"
 void add_looking(CLI::App& program, Command& chosen) {
   auto& types = add_command(
       program, {"types", "The types in the store, their messages, and which hosts know which",
-                "types\n--json types"});
-  choose(types, chosen, show_types);
+                "types\ntypes --compare\n--json types"});
+  auto types_arguments = std::make_shared<TypesArguments>();
+  types.add_flag("--compare", types_arguments->compares,
+                 "Only where the hosts of a type differ; exit code 7 if any do");
+  choose(types, chosen, types_arguments, show_types);
 
   auto& ls = add_command(program, {"ls", "The entities of a type, sorted by id",
                                    "ls Counter\nls Counter --prefix page/ --limit 0\nls Counter "
@@ -194,9 +197,12 @@ void add_sending_options(CLI::App& command, SendArguments& arguments) {
 void add_sending(CLI::App& program, Command& chosen) {
   auto& cast_command =
       add_command(program, {"cast", "Queue a message durably and return",
-                            "cast Counter/page/home Add '[2]'\ncast Order/17 Note - < note.json"});
+                            "cast Counter/page/home Add '[2]'\ncast Order/17 Note - < note.json\n"
+                            "cast Order/17 Remind --after 1h --key remind-17"});
   auto cast_arguments = std::make_shared<SendArguments>();
   add_sending_options(cast_command, *cast_arguments);
+  cast_command.add_option("--after", cast_arguments->after,
+                          "Let it be sent so much later: 500ms, 2s, 1.5m, 1h");
   choose(cast_command, chosen, cast_arguments, cast);
 
   auto& call_command = add_command(

@@ -37,7 +37,10 @@ Async<EntityView> inspect_known(Tenant tenant, EntityId id);
 // Empty: nothing that is known.
 std::optional<std::string> needs_of(const EntityView& view, const std::vector<HostView>& hosts);
 
-Async<void> show_types(Invocation& invocation);
+struct TypesArguments {
+  bool compares = false;
+};
+Async<void> show_types(Invocation& invocation, TypesArguments arguments);
 
 struct ListArguments {
   std::string type;

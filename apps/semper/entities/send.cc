@@ -222,11 +222,24 @@ Status print_reply(Invocation& invocation, const Bytes& reply) {
 }  // namespace
 
 Async<void> cast(Invocation& invocation, SendArguments arguments) {
+  const bool is_delayed = arguments.after.has_value();
+  Duration delay{};
+  if (is_delayed) {
+    SEMPER_CO_TRY(delay, parse_span_option("--after", *arguments.after));
+    if (delay == kForever) {
+      co_return fail(ErrorKind::invalid_argument,
+                     "--after forever would never be sent; give a time, such as 1h");
+    }
+  }
   SEMPER_CO_TRY(auto prepared, co_await prepare(invocation, arguments, Way::cast));
   const RawRef entity(prepared.tenant, prepared.id);
   CastOptions options;
   if (arguments.key) options.key = IdempotencyKey{*arguments.key};
-  SEMPER_CO_TRY_STATUS(co_await entity.cast(std::move(prepared.message), options));
+  if (is_delayed) {
+    SEMPER_CO_TRY_STATUS(co_await entity.cast_after(delay, std::move(prepared.message), options));
+  } else {
+    SEMPER_CO_TRY_STATUS(co_await entity.cast(std::move(prepared.message), options));
+  }
   // It is queued now: what goes wrong from here on is not the cast's failure.
   invocation.mark_done();
   const auto hosts = co_await count_registered(prepared.tenant, prepared.id.type);
@@ -234,11 +247,12 @@ Async<void> cast(Invocation& invocation, SendArguments arguments) {
     co_return invocation.print_document(Fields()
                                             .add("entity", text_item(prepared.id.to_string()))
                                             .add("message", text_item(arguments.message))
-                                            .add("queued", flag_item(true))
+                                            .add("queued", flag_item(!is_delayed))
                                             .add("hosts", hosts ? number_item(*hosts) : null_item())
                                             .item());
   }
-  invocation.say(shown(prepared.id.to_string()) + ": " + shown(arguments.message) + " is queued");
+  invocation.say(shown(prepared.id.to_string()) + ": " + shown(arguments.message) +
+                 (is_delayed ? " will be queued in " + shown_span(delay) : " is queued"));
   if (hosts && *hosts == 0) invocation.note(serving_text(*hosts, prepared.id.type));
   co_return Status{};
 }

@@ -13,8 +13,9 @@ struct SendArguments {
   std::string message;
   std::string json = "[]";  // "-": read from the standard input
   std::string timeout = "5s";
-  std::optional<std::string> key;  // for idempotency
-  bool force = false;              // also where no host has registered such a message
+  std::optional<std::string> key;    // for idempotency
+  std::optional<std::string> after;  // a cast's delay
+  bool force = false;                // also where no host has registered such a message
 };
 
 // Queues the message durably and returns; a host processes it when one runs.

@@ -71,6 +71,11 @@ Bytes cron_item(const CronOptions& cron) {
       .item();
 }
 
+// A host's own, by which an entity expires (kExpireAfter); no user's has this name.
+bool is_expiry(const TimerView& timer) {
+  return timer.name == "semper.expiry";
+}
+
 Bytes timer_item(const TimerView& timer) {
   return Fields()
       .add("entity", text_item(timer.entity.to_string()))
@@ -79,6 +84,7 @@ Bytes timer_item(const TimerView& timer) {
       .add("every", timer.every ? every_item(*timer.every) : null_item())
       .add("cron", timer.cron ? cron_item(*timer.cron) : null_item())
       .add("paused", flag_item(timer.is_paused))
+      .add("expiry", flag_item(is_expiry(timer)))
       .add("ticks", number_item(timer.ticks))
       .add("message", text_item(timer.message.name))
       .add("content", stored_item(timer.message.payload))
@@ -153,9 +159,15 @@ Async<void> show_timers(Invocation& invocation, TimersArguments arguments) {
     document.add(timer_item(timer));
     std::string in = timer.is_paused ? "paused" : "in its queue";
     if (timer.due) in = *timer.due > now ? shown_span(*timer.due - now) : "now";
-    rows.push_back({timer.due ? shown_time(*timer.due) : "-", in, shown(timer.entity.to_string()),
-                    shown(timer.name), schedule_text(timer), std::to_string(timer.ticks),
-                    shown(timer.message.name), shown_value(timer.message.payload)});
+    const std::string due = timer.due ? shown_time(*timer.due) : "-";
+    if (is_expiry(timer)) {
+      rows.push_back({due, in, shown(timer.entity.to_string()), "(expires)",
+                      "after a time without messages", "-", "-", "-"});
+      continue;
+    }
+    rows.push_back({due, in, shown(timer.entity.to_string()), shown(timer.name),
+                    schedule_text(timer), std::to_string(timer.ticks), shown(timer.message.name),
+                    shown_value(timer.message.payload)});
   }
   if (timers.empty() && (!invocation.json() || !why.empty())) {
     const bool has_end = wanted.until && wanted.until != WallTime::max();

@@ -26,6 +26,9 @@
 //   limit_key(const EntityId&)                       std::string: the entities that share its
 //                                                    limits (kRateLimit, kConcurrencyLimit). It is
 //                                                    const or static, and always says the same
+//   limit_weight(std::string_view)                   int: the share of that limit key in the type's
+//                                                    limits (kTypeRateLimit), 1 to
+//                                                    kLimitWeightMaximum. As limit_key
 //   handle_expiry(State&, Context&)                  void or Outcome: nobody sent this entity
 //                                                    anything for kExpireAfter, and it is removed
 //                                                    with this commit
@@ -74,6 +77,11 @@
 //                             of its queue, as no attempt, and in nobody's way but its entity's.
 //                             Priority messages and infos are not limited. A type with kRateLimit
 //                             has no inline calls: all of its messages go through the queue.
+//   RateLimit kTypeRateLimit, int kTypeConcurrencyLimit   with limit_key: the same for the whole
+//                             type, in addition to those of each key, or instead. The keys share
+//                             them by their limit_weight (1 each), and none waits for another that
+//                             has more to do.
+//   OverLimit kOverLimit      OverLimit::refuse: what is over a limit does not wait (rate_limit.h)
 //   int kStateVersion         with upgrade(int from, BytesView old): states of another form, and
 //   bool kDropsUnknownFields  programs of two releases on one store. Both: docs/guide-servers.md,
 //                             "State, and how it changes over the years".
@@ -90,6 +98,7 @@
 #include <chrono>
 #include <concepts>
 #include <string>
+#include <string_view>
 #include <tuple>
 
 #include "semper/base/result.h"
@@ -142,6 +151,11 @@ concept HandlesExpiry = requires(B& b, typename B::State& s, Context& c) {
 template <class B>
 concept HasLimitKey = requires(const B& b, const EntityId& id) {
   { b.limit_key(id) } -> std::convertible_to<std::string>;
+};
+
+template <class B>
+concept HasLimitWeight = requires(const B& b, std::string_view key) {
+  { b.limit_weight(key) } -> std::convertible_to<int>;
 };
 
 template <class B>

@@ -19,6 +19,8 @@
 //   not done         (it waits in the queue, holds the lock, waits in a callback or is to be
 //                    answered later) a repeated call waits for the same reply, up to
 //                    kAttachedCallsMaximum of them, then `retry`; a repeated cast succeeds
+//   delayed          (cast_after, cast_at) its timer waits: not done. A repeat does nothing,
+//                    whatever time it names; when the timer is cancelled, its key is forgotten
 //   another payload, or a cast and a call with the same key: `invalid_argument`
 //
 // and nothing else is done. A request that was refused before it was accepted is not remembered

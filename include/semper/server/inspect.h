@@ -25,6 +25,7 @@
 #include "semper/server/entity_id.h"
 #include "semper/server/message.h"
 #include "semper/server/message_info.h"
+#include "semper/server/rate_limit.h"
 #include "semper/store/versionstamp.h"
 
 namespace semper {
@@ -32,6 +33,16 @@ namespace semper {
 struct TypeView {
   std::string type;
   std::vector<MessageInfo> messages;  // empty if only entities are known
+};
+
+// The limits of a type that a host keeps to (behaviour.h).
+struct LimitsView {
+  RateLimit rate;        // kRateLimit; of no messages: there is none
+  int running = 0;       // kConcurrencyLimit; 0: there is none
+  RateLimit type_rate;   // kTypeRateLimit, the same
+  int type_running = 0;  // kTypeConcurrencyLimit, the same
+  bool by_key = false;   // the first two are of each limit key
+  bool refuses = false;  // kOverLimit
 };
 
 // A type as one host serves it.
@@ -42,6 +53,7 @@ struct ServedTypeView {
   bool is_behind = false;
   std::vector<MessageInfo> messages;  // names, including former ones, and how they are handled
   bool has_more = false;              // there were more messages than fit into its row
+  std::optional<LimitsView> limits = {};  // if it has some; older programs do not say
 };
 
 struct HostView {
@@ -81,7 +93,7 @@ struct FailingView {
 
 // An entity that has been waiting for a limit of its type for a second or longer.
 struct LimitedView {
-  bool is_rate = false;  // kRateLimit; else kConcurrencyLimit
+  bool is_rate = false;  // kRateLimit, kTypeRateLimit; else kConcurrencyLimit and the like
   std::string key;       // limit_key() of the entity; empty if its type has none
   WallTime since;        // by the host's wall clock, for people
 };

@@ -1,5 +1,5 @@
 // RateLimit: how many messages of a type's entities may be handled in a time (behaviour.h:
-// kRateLimit).
+// kRateLimit, kTypeRateLimit).
 //
 //   static constexpr semper::RateLimit kRateLimit{
 //       .messages = 60, .per = std::chrono::minutes(1), .burst = 10};
@@ -25,6 +25,8 @@ struct RateLimit {
   std::uint32_t messages = 0;
   Duration per = std::chrono::seconds(1);
   std::uint32_t burst = 0;  // at once, after a pause; 0: as many as `messages`
+
+  friend bool operator==(const RateLimit&, const RateLimit&) = default;
 };
 
 // handle_locked of one limit key at a time, at most (behaviour.h: kConcurrencyLimit).
@@ -32,5 +34,14 @@ inline constexpr int kConcurrencyLimitMaximum = 1'000;
 
 // Longer limit keys are cut.
 inline constexpr int kLimitKeyBytes = 256;
+
+// What becomes of a message that is over a limit of its type (behaviour.h: kOverLimit).
+enum class OverLimit : std::uint8_t {
+  wait,   // it waits at the head of its queue
+  refuse  // a call gets `retry`, naming the limit; a cast is set aside as a dead letter
+};
+
+// What limit_weight may return; anything else counts as the nearest of them.
+inline constexpr int kLimitWeightMaximum = 1'000;
 
 }  // namespace semper

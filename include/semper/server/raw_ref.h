@@ -41,8 +41,8 @@ class RawRef {
   Async<void> cast(std::vector<RawMessage> messages) const;  // all of them or none, in this order
   Async<void> cast(RawMessage message, CastOptions options) const;
   Async<KeyedReply<Bytes>> result_of(std::string message_name, std::string_view key) const;
-  Async<void> cast_after(Duration delay, RawMessage message) const;
-  Async<void> cast_at(WallTime when, RawMessage message) const;
+  Async<void> cast_after(Duration delay, RawMessage message, CastOptions options = {}) const;
+  Async<void> cast_at(WallTime when, RawMessage message, CastOptions options = {}) const;
   Async<void> cast_in(Transaction& transaction, std::vector<RawMessage> messages) const;
   Async<Bytes> priority_call(RawMessage message, CallOptions options = {}) const;
   Async<void> priority_cast(RawMessage message) const;

@@ -108,17 +108,28 @@ class Ref : private internal::RefusedMessages<B> {
   Async<KeyedReply<void>> result_of(std::string_view key) const requires(!CallOf<M, B>);
 
   // A cast that any host of the type sends when it is due. It is an unnamed timer of the entity
-  // (list_timers.h shows and cancels it). Errors in addition to those of cast: exhausted (the
+  // (list_timers.h shows and cancels it). With a key, a repeat does nothing, whatever its time;
+  // cancelling the timer forgets the key. Errors in addition to those of cast: exhausted (the
   // entity already has kTimersPerEntity timers).
   template <CastOf<B> M>
   Async<void> cast_after(Duration delay, M message) const;
+  template <CastOf<B> M>
+  Async<void> cast_after(Duration delay, M message, CastOptions options) const;
   template <CastOf<B> M, class... Parts>
   Async<void> cast_after(Duration delay,
                          Parts&&... parts) const requires internal::PartsOf<M, Parts...>;
+  template <CastOf<B> M, class... Parts>
+  Async<void> cast_after(Duration delay, CastOptions options,
+                         Parts&&... parts) const requires internal::PartsOf<M, Parts...>;
   template <CastOf<B> M>
   Async<void> cast_at(WallTime when, M message) const;
+  template <CastOf<B> M>
+  Async<void> cast_at(WallTime when, M message, CastOptions options) const;
   template <CastOf<B> M, class... Parts>
   Async<void> cast_at(WallTime when,
+                      Parts&&... parts) const requires internal::PartsOf<M, Parts...>;
+  template <CastOf<B> M, class... Parts>
+  Async<void> cast_at(WallTime when, CastOptions options,
                       Parts&&... parts) const requires internal::PartsOf<M, Parts...>;
 
   // A cast inside the caller's own transaction: sent with its commit or not at all, like an outbox.

@@ -50,7 +50,13 @@ class Ref {
   template <CallOf<B> M>
   Result<KeyedReply<typename M::Reply>> result_of(std::string key,
                                                   Duration timeout = kForever) const {
-    return wait(result_in<M>(ref_, std::move(key)), timeout, Late::had_no_effect);
+    return wait(result_in<M, typename M::Reply>(ref_, std::move(key)), timeout,
+                Late::had_no_effect);
+  }
+  template <CastOf<B> M>
+  Result<KeyedReply<void>> result_of(std::string key, Duration timeout = kForever) const
+      requires(!CallOf<M, B>) {
+    return wait(result_in<M, void>(ref_, std::move(key)), timeout, Late::had_no_effect);
   }
 
   // If there is no answer within `timeout`: `outcome_unknown`.
@@ -72,11 +78,22 @@ class Ref {
 
   template <CastOf<B> M>
   Status cast_after(Duration delay, M message, Duration timeout = kForever) const {
-    return wait(cast_after_of(ref_, delay, std::move(message)), timeout);
+    return wait(cast_after_of(ref_, delay, std::move(message), {}, {}), timeout);
+  }
+  template <CastOf<B> M>
+  Status cast_after(Duration delay, M message, CastOptions options,
+                    Duration timeout = kForever) const {
+    std::string key = text_of(options.key);
+    return wait(cast_after_of(ref_, delay, std::move(message), options, std::move(key)), timeout);
   }
   template <CastOf<B> M>
   Status cast_at(WallTime when, M message, Duration timeout = kForever) const {
-    return wait(cast_at_of(ref_, when, std::move(message)), timeout);
+    return wait(cast_at_of(ref_, when, std::move(message), {}, {}), timeout);
+  }
+  template <CastOf<B> M>
+  Status cast_at(WallTime when, M message, CastOptions options, Duration timeout = kForever) const {
+    std::string key = text_of(options.key);
+    return wait(cast_at_of(ref_, when, std::move(message), options, std::move(key)), timeout);
   }
 
   template <CallOf<B> M>
@@ -131,8 +148,8 @@ class Ref {
     if (options.key) options.key->text = key;
     co_return co_await ref.cast(std::move(message), options);
   }
-  template <class M>
-  static Async<KeyedReply<typename M::Reply>> result_in(Whole ref, std::string key) {
+  template <class M, class T>
+  static Async<KeyedReply<T>> result_in(Whole ref, std::string key) {
     co_return co_await ref.template result_of<M>(key);
   }
   template <class M>
@@ -146,12 +163,16 @@ class Ref {
     co_return co_await ref.cast(std::move(message));
   }
   template <class M>
-  static Async<void> cast_after_of(Whole ref, Duration delay, M message) {
-    co_return co_await ref.cast_after(delay, std::move(message));
+  static Async<void> cast_after_of(Whole ref, Duration delay, M message, CastOptions options,
+                                   std::string key) {
+    if (options.key) options.key->text = key;
+    co_return co_await ref.cast_after(delay, std::move(message), options);
   }
   template <class M>
-  static Async<void> cast_at_of(Whole ref, WallTime when, M message) {
-    co_return co_await ref.cast_at(when, std::move(message));
+  static Async<void> cast_at_of(Whole ref, WallTime when, M message, CastOptions options,
+                                std::string key) {
+    if (options.key) options.key->text = key;
+    co_return co_await ref.cast_at(when, std::move(message), options);
   }
   static Async<void> batch_of(Whole ref, Batch<B> batch) {
     co_return co_await ref.cast(std::move(batch));

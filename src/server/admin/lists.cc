@@ -47,6 +47,11 @@ ServedTypeView served_type_view(internal::SpokenType type) {
   view.state_version = type.state_version;
   view.is_behind = type.is_behind;
   view.has_more = type.has_more;
+  const auto& rules = type.limits;
+  if (rules.is_any()) {
+    view.limits = LimitsView{rules.rate,         rules.running, rules.type_rate,
+                             rules.type_running, rules.by_key,  rules.over == OverLimit::refuse};
+  }
   for (auto& [name, ways] : type.messages) {
     MessageInfo& info = view.messages.emplace_back();
     info.name = std::move(name);

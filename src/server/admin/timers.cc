@@ -8,6 +8,7 @@
 #include "semper/env/cancellation.h"
 #include "semper/server/list_timers.h"
 #include "server/admin/snapshot_reads.h"
+#include "server/format/cancelled_casts.h"
 #include "server/format/enqueue.h"
 #include "server/format/orders.h"
 #include "server/format/timer_book.h"
@@ -152,8 +153,8 @@ Error no_timer(const EntityId& id, const std::string& name) {
                id.to_string() + " has no timer \"" + to_printable(name, 64) + "\"");
 }
 
-Async<void> take_away(Transaction& transaction, const EntityKeys& keys, const EntityId& id,
-                      const std::string& name) {
+Async<void> take_away(Transaction& transaction, const Tenant& tenant, const EntityKeys& keys,
+                      const EntityId& id, const std::string& name) {
   SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.timer(name)));
   if (!raw) co_return fail(no_timer(id, name));
   SEMPER_CO_TRY(const auto killed, co_await killed_at(transaction, keys, ReadMode::serializable));
@@ -162,6 +163,10 @@ Async<void> take_away(Transaction& transaction, const EntityKeys& keys, const En
   // An entry that stays of one that cannot be read finds no row when it is due, and goes.
   if (timer) {
     internal::clear_timer(transaction, keys, name, *timer);
+    if (timer->spec.key) {
+      const internal::KeyBook::Place place{transaction, transaction, tenant.prefix()};
+      SEMPER_CO_TRY_STATUS(co_await internal::forget_cancelled(timer->spec, place, id));
+    }
   } else {
     transaction.clear(keys.timer(name));
   }
@@ -212,7 +217,7 @@ Async<void> cancel(Tenant tenant, EntityId id, std::string name) {
   if (!tenant.store()) co_return fail(tenant.store().error());
   const EntityKeys keys(tenant.prefix(), id);
   co_return co_await tenant.store()->transact(
-      [&](Transaction& transaction) { return take_away(transaction, keys, id, name); });
+      [&](Transaction& transaction) { return take_away(transaction, tenant, keys, id, name); });
 }
 
 }  // namespace
@@ -273,7 +278,7 @@ Async<void> trigger_timer(Tenant tenant, EntityId id, std::string name) {
     if (!tick) return false;
     internal::Enqueuer enqueuer(transaction);
     enqueuer.to(keys);
-    enqueuer.add(Event::cast, timer.spec.message, {}, &*tick);
+    enqueuer.add(Event::cast, timer.spec.message, {}, &*tick, timer.spec.key.get());
     enqueuer.finish();
     return true;
   };

@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::int64_t kLimits = 18;
 constexpr std::int64_t kPlaces = 1;
+// Of the whole type, in place of a key; counters have the numbers of shards, from 0.
+constexpr std::int64_t kWholeType = -1;
+constexpr std::int64_t kWholeTypeFreed = -2;
 
 constexpr std::uint64_t kBucketElements = 2;
 constexpr std::uint64_t kLimitNoteElements = 4;
@@ -50,6 +53,11 @@ LimitKeys::LimitKeys(BytesView tenant_prefix, std::string_view type, std::string
     : prefix_(tuple_key(tenant_prefix, kLimits, type, key)),
       freed_(tuple_key(tenant_prefix, kLimits, type, shard_of(key))) {}
 
+LimitKeys LimitKeys::of_type(BytesView tenant_prefix, std::string_view type) {
+  return LimitKeys(tuple_key(tenant_prefix, kLimits, type, kWholeType),
+                   tuple_key(tenant_prefix, kLimits, type, kWholeTypeFreed));
+}
+
 Bytes LimitKeys::place(std::string_view id) const {
   return tuple_key(prefix_, kPlaces, id);
 }
@@ -73,7 +81,7 @@ Result<std::string> id_of_place(BytesView tenant_prefix, BytesView key) {
   Bytes scratch;
   SEMPER_TRY(const auto space, reader.read_int64());
   SEMPER_TRY_STATUS(reader.read_text(scratch));
-  SEMPER_TRY_STATUS(reader.read_text(scratch));
+  SEMPER_TRY_STATUS(reader.skip());  // the key, or that it is the type's
   SEMPER_TRY(const auto part, reader.read_int64());
   if (space != kLimits || part != kPlaces) return misplaced();
   SEMPER_TRY(const auto id, reader.read_text(scratch));

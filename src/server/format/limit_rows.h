@@ -4,6 +4,8 @@
 //   (18, type, key)               the bucket of kRateLimit; absent: full
 //   (18, type, shard)             counter that is touched when a place of a key is given back
 //   (18, type, key, 1, id)        a place of kConcurrencyLimit, held by that entity's lock
+//   (18, type, -1), (18, type, -2), (18, type, -1, 1, id)   the bucket of kTypeRateLimit; the
+//                                 counter and the places of kTypeConcurrencyLimit
 //   (1, type, id, 10)             the entity waits for a limit: for people
 //
 // A bucket has no time in it. It holds so many tokens or more, from the commit that wrote it on:
@@ -19,6 +21,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "semper/base/bytes.h"
@@ -43,6 +46,8 @@ struct RateBucket {
 class LimitKeys {
  public:
   LimitKeys(BytesView tenant_prefix, std::string_view type, std::string_view key);
+  // Those of the whole type.
+  static LimitKeys of_type(BytesView tenant_prefix, std::string_view type);
 
   const Bytes& bucket() const { return prefix_; }
   const Bytes& freed() const { return freed_; }
@@ -50,6 +55,8 @@ class LimitKeys {
   KeyRange places() const;
 
  private:
+  LimitKeys(Bytes prefix, Bytes freed) : prefix_(std::move(prefix)), freed_(std::move(freed)) {}
+
   Bytes prefix_;
   Bytes freed_;
 };

@@ -11,6 +11,37 @@
 namespace semper::internal {
 namespace {
 
+constexpr std::uint64_t kKeyFields = 3;
+
+}  // namespace
+
+void write_key(cbor::Writer& writer, const MessageKey& key) {
+  writer.array(kKeyFields);
+  writer.text(key.text);
+  writer.integer(key.retention_ms);
+  writer.bytes(key.fingerprint);
+}
+
+bool read_key(cbor::Reader& reader, std::shared_ptr<const MessageKey>& out) {
+  std::uint64_t fields = 0;
+  std::string_view text;
+  BytesView fingerprint;
+  MessageKey key;
+  bool ok = reader.read_array(fields) &&
+            (fields >= kKeyFields || reader.fail("a key of too few fields")) &&
+            reader.read_text(text) && reader.read_signed(key.retention_ms) &&
+            (key.retention_ms > 0 || reader.fail("a key that is not retained")) &&
+            reader.read_bytes(fingerprint);
+  for (std::uint64_t i = kKeyFields; ok && i < fields; ++i) ok = reader.skip();
+  if (!ok) return false;
+  key.text = text;
+  key.fingerprint = fingerprint;
+  out = std::make_shared<const MessageKey>(std::move(key));
+  return true;
+}
+
+namespace {
+
 // Elements of one message on the queue: kind, name, payload, and for calls session and number.
 constexpr std::uint64_t kCastElements = 3;
 constexpr std::uint64_t kCallElements = 5;
@@ -22,7 +53,6 @@ constexpr std::uint64_t kTickFields = 6;
 // keys leave it alone; behind the elements of the other kind come the key's.
 constexpr std::uint64_t kKeyedCastKind = 4;
 constexpr std::uint64_t kKeyedCallKind = 5;
-constexpr std::uint64_t kKeyFields = 3;
 // A call that a callback waits for: behind the call's elements the key's, or null, and the chain.
 constexpr std::uint64_t kChainedCallKind = 6;
 constexpr std::uint64_t kChainedCallElements = kCallElements + 2;
@@ -30,6 +60,8 @@ constexpr std::uint64_t kLinkFields = 4;
 // A message of any kind that belongs to a trace: the trace, and the message.
 constexpr std::uint64_t kTracedKind = 7;
 constexpr std::uint64_t kTracedElements = 3;
+// The tick of a delayed cast with an idempotency key: behind the tick comes the key.
+constexpr std::uint64_t kKeyedTickKind = 8;
 // Elements of a header before the state, which follows where it is not in chunks.
 constexpr std::uint64_t kHeaderElements = 5;
 // Elements of a dead letter without attempts.
@@ -37,9 +69,10 @@ constexpr std::uint64_t kLetterElements = 3;
 // Of the numbers that are kept in 32 bits.
 constexpr std::uint64_t kNumberMaximum = std::numeric_limits<std::uint32_t>::max();
 
-void write_tick(cbor::Writer& writer, const RawMessage& message, const TickRecord& tick) {
-  writer.array(kTickElements);
-  writer.unsigned_integer(kTickKind);
+void write_tick(cbor::Writer& writer, const RawMessage& message, const TickRecord& tick,
+                const MessageKey* key) {
+  writer.array(kTickElements + (key != nullptr ? 1 : 0));
+  writer.unsigned_integer(key != nullptr ? kKeyedTickKind : kTickKind);
   writer.text(message.name);
   writer.bytes(message.payload);
   writer.array(kTickFields);
@@ -49,6 +82,7 @@ void write_tick(cbor::Writer& writer, const RawMessage& message, const TickRecor
   writer.integer(tick.actual_ms);
   writer.unsigned_integer(tick.number);
   writer.unsigned_integer(tick.missed);
+  if (key != nullptr) write_key(writer, *key);
 }
 
 // The fields behind the number of their count; what a later version adds is passed over.
@@ -67,32 +101,6 @@ bool read_tick(cbor::Reader& reader, QueuedMessage& message) {
   tick.timer = timer;
   tick.generation = generation;
   message.tick = std::make_shared<const TickRecord>(std::move(tick));
-  return true;
-}
-
-void write_key(cbor::Writer& writer, const MessageKey& key) {
-  writer.array(kKeyFields);
-  writer.text(key.text);
-  writer.integer(key.retention_ms);
-  writer.bytes(key.fingerprint);
-}
-
-// As read_tick.
-bool read_key(cbor::Reader& reader, QueuedMessage& message) {
-  std::uint64_t fields = 0;
-  std::string_view text;
-  BytesView fingerprint;
-  MessageKey key;
-  bool ok = reader.read_array(fields) &&
-            (fields >= kKeyFields || reader.fail("a key of too few fields")) &&
-            reader.read_text(text) && reader.read_signed(key.retention_ms) &&
-            (key.retention_ms > 0 || reader.fail("a key that is not retained")) &&
-            reader.read_bytes(fingerprint);
-  for (std::uint64_t i = kKeyFields; ok && i < fields; ++i) ok = reader.skip();
-  if (!ok) return false;
-  key.text = text;
-  key.fingerprint = fingerprint;
-  message.key = std::make_shared<const MessageKey>(std::move(key));
   return true;
 }
 
@@ -160,7 +168,7 @@ void write_message(cbor::Writer& writer, Event event, const RawMessage& message,
     writer.unsigned_integer(kTracedKind);
     write_trace(writer, *message.trace);
   }
-  if (tick != nullptr) return write_tick(writer, message, *tick);
+  if (tick != nullptr) return write_tick(writer, message, *tick, key);
   const bool call = event == Event::call;
   if (call && chain != nullptr) return write_chained_call(writer, message, caller, key, *chain);
   std::uint64_t kind = static_cast<std::uint64_t>(event);
@@ -196,6 +204,9 @@ bool read_message(cbor::Reader& reader, QueuedMessage& message) {
   message.content.name = name;
   message.content.payload = payload;
   if (event == kTickKind && elements == kTickElements) return read_tick(reader, message);
+  if (event == kKeyedTickKind && elements == kTickElements + 1) {
+    return read_tick(reader, message) && read_key(reader, message.key);
+  }
   std::uint64_t wanted = (call ? kCallElements : kCastElements) + (keyed ? 1 : 0);
   if (chained) wanted = kChainedCallElements;
   if (elements != wanted || (event > 1 && !keyed && !chained)) {
@@ -206,9 +217,10 @@ bool read_message(cbor::Reader& reader, QueuedMessage& message) {
     if (!reader.read_bytes(session) || !reader.read_unsigned(message.caller.number)) return false;
     message.caller.session = session;
   }
-  if (!chained) return !keyed || read_key(reader, message);
+  if (!chained) return !keyed || read_key(reader, message.key);
   const bool has_key = reader.peek() != cbor::Kind::null;
-  return (has_key ? read_key(reader, message) : reader.read_null()) && read_chain(reader, message);
+  return (has_key ? read_key(reader, message.key) : reader.read_null()) &&
+         read_chain(reader, message);
 }
 
 // An array of exactly so many elements.

@@ -16,6 +16,13 @@
 #include "semper/store/limits.h"
 #include "semper/store/versionstamp.h"
 
+namespace semper::cbor {
+
+class Reader;
+class Writer;
+
+}  // namespace semper::cbor
+
 namespace semper::internal {
 
 struct LockRecord {
@@ -68,6 +75,10 @@ struct MessageKey {
   friend bool operator==(const MessageKey&, const MessageKey&) = default;
 };
 
+// As an array of its own, in a message or a timer; what a later version adds is passed over.
+void write_key(cbor::Writer& writer, const MessageKey& key);
+bool read_key(cbor::Reader& reader, std::shared_ptr<const MessageKey>& key);
+
 // An entity whose callback waits for a call of its own to end.
 struct CallLink {
   Bytes tenant_prefix;
@@ -92,7 +103,7 @@ struct QueuedMessage {
   RawMessage content;
   ReplyToken caller;                                 // calls only
   std::shared_ptr<const TickRecord> tick = nullptr;  // casts of timers only
-  std::shared_ptr<const MessageKey> key = nullptr;   // where it was sent with one; ticks have none
+  std::shared_ptr<const MessageKey> key = nullptr;   // where it was sent with one
   ChainPointer chain = nullptr;                      // of calls that callbacks wait for
 };
 

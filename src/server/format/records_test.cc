@@ -370,16 +370,20 @@ TEST(Records, messages_of_any_kind_have_a_trace_and_those_without_are_as_before)
     writer.add(Event::cast, message, {}, &tick);
     writer.add(Event::cast, message, {}, nullptr, &key);
     writer.add(Event::call, message, caller, nullptr, &key, &chain);
+    writer.add(Event::cast, message, {}, &tick, &key);
   };
   SegmentWriter without;
   add_all(without, plain);
   SegmentWriter with;
   add_all(with, traced);
-  EXPECT_LE(with.size_bytes(), without.size_bytes() + 5 * queued_size(traced.trace.get()));
+  EXPECT_LE(with.size_bytes(), without.size_bytes() + 6 * queued_size(traced.trace.get()));
   const auto plain_read = decode_segment(without.finish());
   const auto read = decode_segment(with.finish());
   ASSERT_TRUE(read && plain_read) << read.error().to_string();
-  ASSERT_EQ(read->size(), 5u);
+  ASSERT_EQ(read->size(), 6u);
+  ASSERT_TRUE(read->back().tick && read->back().key);
+  EXPECT_EQ(read->back().tick->timer, "t");
+  EXPECT_EQ(*read->back().key, key);
   for (std::size_t i = 0; i < read->size(); ++i) {
     const QueuedMessage& one = (*read)[i];
     ASSERT_TRUE(one.content.trace);
@@ -391,6 +395,19 @@ TEST(Records, messages_of_any_kind_have_a_trace_and_those_without_are_as_before)
     EXPECT_EQ(one.tick != nullptr, (*plain_read)[i].tick != nullptr);
     EXPECT_EQ(one.key != nullptr, (*plain_read)[i].key != nullptr);
     EXPECT_EQ(one.chain != nullptr, (*plain_read)[i].chain != nullptr);
+  }
+}
+
+TEST(Records, the_tick_of_a_delayed_cast_with_a_key_that_is_cut_off_is_corrupt) {
+  const MessageKey key{"request", 1000, Bytes(16, 'f')};
+  TickRecord tick;
+  tick.timer = "t";
+  SegmentWriter writer;
+  writer.add(Event::cast, {"Move", Bytes(1, '\xf6')}, {}, &tick, &key);
+  const Bytes whole = writer.finish();
+  EXPECT_EQ(whole[2], 8) << "a kind that older programs leave alone";
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    EXPECT_EQ(decode_segment(BytesView(whole).substr(0, size)).error().kind(), ErrorKind::corrupt);
   }
 }
 

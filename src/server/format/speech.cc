@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::uint64_t kSpeechFormat = 1;
 constexpr std::uint64_t kSpeechElements = 6;  // of a type
+// One more of a type with limits; programs that do not know it pass it over.
+constexpr std::uint64_t kLimitElements = 10;
 
 std::uint8_t ways_of(const MessageInfo& info) {
   return static_cast<std::uint8_t>((info.call ? 1 : 0) | (info.cast ? 2 : 0) | (info.info ? 4 : 0) |
@@ -45,6 +47,53 @@ bool read_messages(cbor::Reader& reader, SpokenType& type) {
   return ok;
 }
 
+void write_rate(cbor::Writer& writer, const RateLimit& rate) {
+  writer.unsigned_integer(rate.messages);
+  writer.integer(rate.per.count());
+  writer.unsigned_integer(rate.burst);
+}
+
+void write_limits(cbor::Writer& writer, const LimitRules& limits) {
+  writer.array(kLimitElements);
+  write_rate(writer, limits.rate);
+  writer.unsigned_integer(static_cast<std::uint64_t>(limits.running));
+  write_rate(writer, limits.type_rate);
+  writer.unsigned_integer(static_cast<std::uint64_t>(limits.type_running));
+  writer.boolean(limits.by_key);
+  writer.boolean(limits.over == OverLimit::refuse);
+}
+
+bool read_rate(cbor::Reader& reader, RateLimit& rate) {
+  std::uint64_t messages = 0;
+  std::int64_t per = 0;
+  std::uint64_t burst = 0;
+  if (!reader.read_unsigned(messages) || !reader.read_signed(per) || !reader.read_unsigned(burst)) {
+    return false;
+  }
+  constexpr std::uint64_t kMost = kRateLimitMessagesMaximum;
+  rate.messages = static_cast<std::uint32_t>(std::min(messages, kMost));
+  rate.per = Duration(per);
+  rate.burst = static_cast<std::uint32_t>(std::min(burst, kMost));
+  return true;
+}
+
+bool read_limits(cbor::Reader& reader, LimitRules& limits) {
+  std::uint64_t elements = 0;
+  std::uint64_t running = 0;
+  std::uint64_t type_running = 0;
+  bool refuses = false;
+  bool ok = reader.read_array(elements) && elements >= kLimitElements &&
+            read_rate(reader, limits.rate) && reader.read_unsigned(running) &&
+            read_rate(reader, limits.type_rate) && reader.read_unsigned(type_running) &&
+            reader.read_boolean(limits.by_key) && reader.read_boolean(refuses);
+  for (std::uint64_t i = kLimitElements; ok && i < elements; ++i) ok = reader.skip();
+  constexpr std::uint64_t kMost = kConcurrencyLimitMaximum;
+  limits.running = static_cast<int>(std::min(running, kMost));
+  limits.type_running = static_cast<int>(std::min(type_running, kMost));
+  limits.over = refuses ? OverLimit::refuse : OverLimit::wait;
+  return ok;
+}
+
 bool read_type(cbor::Reader& reader, SpokenType& type) {
   std::uint64_t elements = 0;
   std::uint64_t version = 0;
@@ -54,7 +103,12 @@ bool read_type(cbor::Reader& reader, SpokenType& type) {
             read_messages(reader, type) && reader.read_boolean(type.has_more) &&
             reader.read_unsigned(type.digest) && version > 0 &&
             version <= std::numeric_limits<std::uint32_t>::max();
-  for (std::uint64_t i = kSpeechElements; ok && i < elements; ++i) ok = reader.skip();
+  std::uint64_t read = kSpeechElements;
+  if (ok && elements > read) {
+    ok = read_limits(reader, type.limits);
+    ++read;
+  }
+  for (std::uint64_t i = read; ok && i < elements; ++i) ok = reader.skip();
   type.type = name;
   type.state_version = static_cast<std::uint32_t>(version);
   return ok;
@@ -80,6 +134,7 @@ SpokenType spoken_of(const Behaviour& behaviour, bool is_behind) {
   spoken.type = behaviour.type();
   spoken.state_version = behaviour.state_version();
   spoken.is_behind = is_behind;
+  spoken.limits = behaviour.limit_rules();
   std::map<std::string, std::uint8_t> all;
   for (const auto& info : behaviour.messages()) {
     all[info.name] = ways_of(info);
@@ -110,7 +165,7 @@ Bytes encode_speech(const std::vector<SpokenType>& types) {
     for (const auto& message : type.messages) names += message.name.size();
     const bool fits = bytes + names <= kSpokenBytes;
     if (fits) bytes += names;
-    writer.array(kSpeechElements);
+    writer.array(kSpeechElements + (type.limits.is_any() ? 1 : 0));
     writer.text(type.type);
     writer.unsigned_integer(type.state_version);
     writer.boolean(type.is_behind);
@@ -122,6 +177,7 @@ Bytes encode_speech(const std::vector<SpokenType>& types) {
     }
     writer.boolean(type.has_more || !fits);
     writer.unsigned_integer(type.digest);
+    if (type.limits.is_any()) write_limits(writer, type.limits);
   }
   return out;
 }

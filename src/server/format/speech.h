@@ -11,6 +11,7 @@
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
+#include "semper/server/internal/limit_rules.h"
 
 namespace semper::internal {
 
@@ -37,6 +38,7 @@ struct SpokenType {
   std::vector<SpokenMessage> messages;  // by name, former ones too
   bool has_more = false;                // messages that are left out
   std::uint64_t digest = 0;             // of all its messages
+  LimitRules limits = {};               // of the type; for people
 
   // Whether this one can do whatever the other can.
   bool covers(const SpokenType& other) const;

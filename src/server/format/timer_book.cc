@@ -67,6 +67,11 @@ std::optional<std::string_view> TimerBook::message_of(const std::string& name) c
   return found->second.now->spec.message.name;
 }
 
+bool TimerBook::is_keyed(const std::string& name) const {
+  const auto found = entries_.find(name);
+  return found != entries_.end() && found->second.now && found->second.now->spec.key;
+}
+
 std::optional<std::int64_t> TimerBook::due_of(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end() || !found->second.now) return std::nullopt;
@@ -78,6 +83,7 @@ void TimerBook::set(Entry& entry, TimerRequest request, std::int64_t now_ms) {
   if (enough && entry.now && entry.now->next_ms >= *enough) return;
   const bool is_same = entry.now && is_same_timer(entry.now->spec, *request.spec);
   if (is_same && !SEMPER_MUTANT("server_timer_set_again_moves_its_anchor")) return;
+  cancel(entry);
   entry.now = begin_timer(std::move(request), now_ms);
   entry.has_changed = true;
 }
@@ -98,9 +104,14 @@ void TimerBook::apply(Entry& entry, TimerRequest request, std::int64_t now_ms) {
       if (SEMPER_MUTANT("server_timer_cancel_forgets_the_queued_tick") && entry.now->queued > 0) {
         return;
       }
-      entry.now.reset();
+      cancel(entry);
   }
   entry.has_changed = true;
+}
+
+void TimerBook::cancel(Entry& entry) {
+  if (entry.now && entry.now->spec.key) cancelled_.push_back(std::move(entry.now->spec));
+  entry.now.reset();
 }
 
 void TimerBook::note(std::vector<TimerRequest>& requests, std::int64_t now_ms) {

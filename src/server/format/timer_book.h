@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "semper/store/transaction.h"
@@ -41,6 +42,8 @@ class TimerBook {
   bool knows(const std::string& name) const { return entries_.contains(name); }
   // The name of its message, where there is such a timer.
   std::optional<std::string_view> message_of(const std::string& name) const;
+  // Whether its message was sent with an idempotency key: its tick goes through the queue.
+  bool is_keyed(const std::string& name) const;
   // When it is due next, where there is such a timer.
   std::optional<std::int64_t> due_of(const std::string& name) const;
   bool is_empty() const { return entries_.empty(); }
@@ -59,6 +62,9 @@ class TimerBook {
   // It is not handled after all, but stays at the head of the queue, under the lock.
   void keep(const TickRecord& tick);
 
+  // Delayed casts with keys that were cancelled (cancelled_casts.h); they are taken away.
+  bool has_cancelled() const { return !cancelled_.empty(); }
+  std::vector<TimerSpec> take_cancelled() { return std::exchange(cancelled_, {}); }
   // Writes what there is to write. Error exhausted: too many timers.
   Async<void> settle(Place place, std::int64_t now_ms);
 
@@ -74,13 +80,15 @@ class TimerBook {
 
   Entry* entry_of(const TickRecord& tick);
   static void go_on_after(Entry& entry, std::int64_t now_ms);
-  static void set(Entry& entry, TimerRequest request, std::int64_t now_ms);
-  static void apply(Entry& entry, TimerRequest request, std::int64_t now_ms);
+  void set(Entry& entry, TimerRequest request, std::int64_t now_ms);
+  void apply(Entry& entry, TimerRequest request, std::int64_t now_ms);
+  void cancel(Entry& entry);
   static Async<void> read(Place place, const std::string& name, Entry& entry);
   static void write(Place place, const std::string& name, const Entry& entry);
   Async<void> count(Place place) const;
 
   std::map<std::string, Entry> entries_;
+  std::vector<TimerSpec> cancelled_;
 };
 
 // As a dead letter: when it is redriven it is handled, whatever became of its timer.

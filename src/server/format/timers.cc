@@ -24,7 +24,11 @@ constexpr std::int64_t kCalendarSlack = 2 * 86'400;
 // no older program takes it for something else.
 constexpr std::uint64_t kPlainFormat = 1;
 constexpr std::uint64_t kPlainElements = 15;
+constexpr std::uint64_t kFullFormat = 2;
 constexpr std::uint64_t kTimerElements = kPlainElements + 7;
+// With an idempotency key: behind the elements of the full one its trace, or null, and the key.
+constexpr std::uint64_t kKeyedFormat = TimerRecord::kFormat;
+constexpr std::uint64_t kKeyedElements = kTimerElements + 2;
 
 std::int64_t plus(std::int64_t at, std::int64_t span) {
   return span > kLatestMs - at ? kLatestMs : at + span;
@@ -259,10 +263,14 @@ Bytes TimerRecord::encode() const {
   Bytes out(stamp.bytes());
   cbor::Writer writer(out);
   const bool is_plain = spec.kind != TimerSpec::Kind::cron && spec.jitter_ms == 0 && !is_paused &&
-                        resumed_ms == 0 && queued < kTriggeredTick;
+                        resumed_ms == 0 && queued < kTriggeredTick && !spec.key;
   const auto& trace = spec.message.trace;
-  writer.array((is_plain ? kPlainElements : kTimerElements) + (trace ? 1 : 0));
-  writer.unsigned_integer(is_plain ? kPlainFormat : kFormat);
+  if (spec.key) {
+    writer.array(kKeyedElements);
+  } else {
+    writer.array((is_plain ? kPlainElements : kTimerElements) + (trace ? 1 : 0));
+  }
+  writer.unsigned_integer(is_plain ? kPlainFormat : spec.key ? kKeyedFormat : kFullFormat);
   writer.unsigned_integer(static_cast<std::uint64_t>(spec.kind));
   writer.integer(spec.span_ms);
   write_optional(writer, spec.first_ms);
@@ -286,7 +294,12 @@ Bytes TimerRecord::encode() const {
   writer.boolean(is_paused);
   writer.integer(resumed_ms);
   writer.integer(shown);
-  if (trace) write_trace(writer, *trace);
+  if (trace) {
+    write_trace(writer, *trace);
+  } else if (spec.key) {
+    writer.null();
+  }
+  if (spec.key) write_key(writer, *spec.key);
   return out;
 }
 
@@ -306,13 +319,21 @@ Result<TimerRecord> TimerRecord::decode(BytesView bytes) {
                                             "this program");
   }
   const bool is_plain = format <= kPlainFormat;
+  const bool is_keyed = format == kKeyedFormat;
   const std::uint64_t known = is_plain ? kPlainElements : kTimerElements;
-  if (ok && elements < known) ok = reader.fail("a timer of too few elements");
+  if (ok && elements < (is_keyed ? kKeyedElements : known)) {
+    ok = reader.fail("a timer of too few elements");
+  }
   ok = ok && read_timer(reader, timer, is_plain);
   // Its trace, and what a later version adds.
   std::uint64_t read = known;
   if (ok && elements > read) {
-    ok = read_trace(reader, timer.spec.message.trace);
+    const bool has_none = is_keyed && reader.peek() == cbor::Kind::null;
+    ok = has_none ? reader.read_null() : read_trace(reader, timer.spec.message.trace);
+    ++read;
+  }
+  if (ok && is_keyed) {
+    ok = read_key(reader, timer.spec.key);
     ++read;
   }
   for (std::uint64_t i = read; ok && i < elements; ++i) ok = reader.skip();

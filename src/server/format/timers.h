@@ -39,7 +39,7 @@ bool is_same_timer(const TimerSpec& a, const TimerSpec& b);
 
 // (1, type, id, 13, name). Its first 10 bytes are the stamp of the commit that set it.
 struct TimerRecord {
-  static constexpr std::uint64_t kFormat = 2;
+  static constexpr std::uint64_t kFormat = 3;
 
   Versionstamp stamp;  // filled by the store; incomplete while encoding a new one
   TimerSpec spec;

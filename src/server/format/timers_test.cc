@@ -6,6 +6,7 @@
 
 #include "semper/base/cbor.h"
 #include "server/format/keys.h"
+#include "server/format/message_trace.h"
 
 namespace semper::internal {
 namespace {
@@ -176,7 +177,7 @@ TEST(Timers, a_damaged_row_is_refused) {
     EXPECT_EQ(read.error().kind(), ErrorKind::corrupt);
   }
   Bytes newer = whole;
-  newer[Versionstamp::size + 1] = 3;  // the format
+  newer[Versionstamp::size + 1] = 4;  // the format
   EXPECT_EQ(TimerRecord::decode(newer).error().kind(), ErrorKind::unsupported);
 }
 
@@ -335,6 +336,32 @@ TEST(Timers, a_calendar_timer_is_written_in_a_format_that_older_programs_refuse)
   EXPECT_EQ(plain.encode()[Versionstamp::size + 1], 2);
   EXPECT_FALSE(is_same_timer(timer.spec,
                              *timer_cron({.schedule = "30 17 * * mon-fri"}, message(), kLimits)));
+}
+
+TEST(Timers, a_delayed_cast_with_a_key_is_written_in_a_format_that_older_programs_refuse) {
+  const auto key = std::make_shared<const MessageKey>(MessageKey{"once", 1000, Bytes(16, 'f')});
+  auto spec = timer_after(100ms, message(), kLimits);
+  ASSERT_TRUE(spec);
+  TimerRecord timer = begin_timer(std::move(*spec), 1'000);
+  timer.stamp = Versionstamp::complete(7, 0, 0);
+  EXPECT_EQ(timer.encode()[Versionstamp::size + 1], 1);
+  timer.spec.key = key;
+  MessageTrace trace;
+  trace.context = *TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  for (const bool is_traced : {false, true}) {
+    if (is_traced) timer.spec.message.trace = std::make_shared<const MessageTrace>(trace);
+    const Bytes row = timer.encode();
+    EXPECT_EQ(row[Versionstamp::size + 2], 3);
+    const auto read = TimerRecord::decode(row);
+    ASSERT_TRUE(read) << read.error().to_string();
+    ASSERT_TRUE(read->spec.key);
+    EXPECT_EQ(*read->spec.key, *key);
+    EXPECT_EQ(read->spec.message.trace != nullptr, is_traced);
+    EXPECT_EQ(read->encode(), row);
+    for (std::size_t size = 0; size < row.size(); ++size) {
+      EXPECT_FALSE(TimerRecord::decode(BytesView(row).substr(0, size))) << size;
+    }
+  }
 }
 
 TEST(Timers, jitter_has_a_bound_and_shifts_no_schedule) {

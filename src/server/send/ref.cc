@@ -237,6 +237,12 @@ Async<T> recorded(const RoutePointer& route, const internal::Tracing& tracing, O
                    std::move(sending));
 }
 
+// Null: it has none. The text is borrowed until here.
+Result<Key> key_in(const CastOptions& options, const RawMessage& message) {
+  if (!options.key) return Key();
+  return internal::message_key(*options.key, Event::cast, message);
+}
+
 template <class T>
 Async<T> refuse(Error error) {
   co_return fail(std::move(error));
@@ -277,17 +283,13 @@ Async<void> RawRef::cast(std::vector<RawMessage> messages) const {
               : std::move(sending);
 }
 Async<void> RawRef::cast(RawMessage message, CastOptions options) const {
-  Key key;
-  if (options.key) {
-    auto made = internal::message_key(*options.key, Event::cast, message);
-    if (!made) return refuse<void>(made.error());
-    key = std::move(*made);
-  }
+  auto key = key_in(options, message);
+  if (!key) return refuse<void>(key.error());
   OpenSpanPointer span;
   if (tracing_) span = trace(*tracing_, *route_, "send", SpanKind::producer, &message, 1);
   std::vector<RawMessage> one;
   one.push_back(std::move(message));
-  auto sending = semper::cast(route_, std::move(one), std::move(key));
+  auto sending = semper::cast(route_, std::move(one), std::move(*key));
   return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
               : std::move(sending);
 }
@@ -295,17 +297,23 @@ Async<KeyedReply<Bytes>> RawRef::result_of(std::string message_name, std::string
   return run_through(
       internal::result_of(target_of(route_), std::move(message_name), std::string(key)));
 }
-Async<void> RawRef::cast_after(Duration delay, RawMessage message) const {
+Async<void> RawRef::cast_after(Duration delay, RawMessage message, CastOptions options) const {
+  auto key = key_in(options, message);
+  if (!key) return refuse<void>(key.error());
   OpenSpanPointer span;
   if (tracing_) span = trace(*tracing_, *route_, "send", SpanKind::producer, &message, 1);
-  auto sending = run_through(internal::cast_after(target_of(route_), delay, std::move(message)));
+  auto sending = run_through(
+      internal::cast_after(target_of(route_), delay, std::move(message), std::move(*key)));
   return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
               : std::move(sending);
 }
-Async<void> RawRef::cast_at(WallTime when, RawMessage message) const {
+Async<void> RawRef::cast_at(WallTime when, RawMessage message, CastOptions options) const {
+  auto key = key_in(options, message);
+  if (!key) return refuse<void>(key.error());
   OpenSpanPointer span;
   if (tracing_) span = trace(*tracing_, *route_, "send", SpanKind::producer, &message, 1);
-  auto sending = run_through(internal::cast_at(target_of(route_), when, std::move(message)));
+  auto sending =
+      run_through(internal::cast_at(target_of(route_), when, std::move(message), std::move(*key)));
   return span ? recorded(route_, *tracing_, std::move(span), std::move(sending))
               : std::move(sending);
 }

@@ -24,6 +24,18 @@ constexpr int kBatchesBeforeQueueing = 3;
 // Conflicts in a row after which operations are put into the queue.
 constexpr int kConflictsBeforeQueueing = 3;
 
+bool have_keys(const std::vector<Operation>& operations) {
+  return std::any_of(operations.begin(), operations.end(),
+                     [](const Operation& operation) { return operation.key != nullptr; });
+}
+
+// The first messages of the queue are over a limit.
+void begin_refusing(const ServedBehaviour& served, const EntityId& id,
+                    const Throttle::Refusal& refusal, AttemptEffects& effects) {
+  effects.to_refuse = refusal.count;
+  effects.over_limit = served.throttle()->over_limit(id, refusal.what);
+}
+
 }  // namespace
 
 Batch::Batch(const ServedBehaviour& served, const std::shared_ptr<const Target>& target, Desk& desk,
@@ -52,6 +64,7 @@ bool Batch::may_run_callbacks() {
 
 std::size_t Batch::limit() const {
   const std::size_t most = std::min(limit_, desk_.most);
+  if (refusal_.count > 0) return std::min<std::size_t>(most, refusal_.count);
   return served_.has_rate() ? std::min<std::size_t>(most, tokens_.count) : most;
 }
 
@@ -115,6 +128,7 @@ Async<Batch::MayRun> Batch::prepare(Transaction& transaction, const AttemptEffec
   }
   step_back_for_publishers();
   if (operations_.empty() && !queue_noticed_) co_return MayRun::not_now;
+  if (served_.refuses()) look_for_refusal();
   if (served_.has_rate() && waits_for_tokens()) co_return MayRun::not_now;
   SEMPER_CO_TRY(const MayRun may_run, co_await announce());
   if (may_run != MayRun::overtaken) co_return may_run;
@@ -183,9 +197,7 @@ Async<bool> Batch::attempt() {
   const bool waits = served_.behaviour().has_waiting_callbacks() &&
                      !SEMPER_MUTANT("server_waiting_attempt_begins_in_the_past");
   const MonotonicTime began = waits ? core_.clock().now() : MonotonicTime();
-  const bool has_keys =
-      std::any_of(operations_.begin(), operations_.end(),
-                  [](const Operation& operation) { return operation.key != nullptr; });
+  const bool has_keys = have_keys(operations_);
   Transaction transaction = begin(waits, has_keys, effects);
   if (!effects.was_known) {
     SEMPER_CO_TRY(const MayRun may_run, co_await prepare(transaction, effects));
@@ -209,6 +221,7 @@ Async<bool> Batch::attempt() {
     co_return false;
   }
   effects.others_wait = !operations_.empty();
+  if (refusal_.count > 0) begin_refusing(served_, target_->id, refusal_, effects);
   execution.run(transaction, operations_, effects);
   if (effects.waiting) {
     SEMPER_CO_TRY_STATUS(co_await finish_waiting(transaction, execution, began, effects));
@@ -275,6 +288,7 @@ bool Batch::conclude(const Versionstamp& committed, AttemptEffects& effects) {
       (effects.sends.to_itself > 0 && !SEMPER_MUTANT("server_self_cast_overtaken_by_local_call"));
   entity_.committed(committed, claimed && exact && !sent_to_itself);
   if (served_.has_rate()) spend_tokens(effects.ran());
+  refusal_ = {};
   if (std::exchange(clears_limit_note_, false)) served_.throttle()->forget_note(target_->id.id);
   if (effects.lock && served_.has_places()) served_.throttle()->came(target_->id);
   if (served_.expiry().is_any()) learn_expiry(desk_, effects.timers, effects.knew_expiry);
@@ -371,6 +385,9 @@ Async<std::optional<EntityId>> Batch::find_full(Transaction& transaction,
 
 Async<void> Batch::write_rows_apart(Transaction& transaction, const Execution& execution,
                                     AttemptEffects& effects) {
+  if (effects.uses_timers()) {
+    SEMPER_CO_TRY_STATUS(co_await execution.settle_timers(transaction, effects));
+  }
   if (effects.uses_keys()) {
     SEMPER_CO_TRY_STATUS(co_await execution.settle_keys(transaction, effects));
   }
@@ -378,9 +395,6 @@ Async<void> Batch::write_rows_apart(Transaction& transaction, const Execution& e
     SEMPER_CO_TRY(const auto unheard,
                   co_await write_replies(transaction, target_->tenant.prefix(), effects.replies));
     execution.keep_unheard(unheard, effects);
-  }
-  if (effects.uses_timers()) {
-    SEMPER_CO_TRY_STATUS(co_await execution.settle_timers(transaction, effects));
   }
   if (!effects.dead_letters.empty() && served_.letters().has_bounds()) {
     SEMPER_CO_TRY_STATUS(co_await reap_letters(transaction, *target_, served_.letters(),

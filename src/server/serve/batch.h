@@ -184,6 +184,7 @@ class Batch {
   bool waits_for_tokens();
   // True, and they are gone: this process did not run for long.
   bool are_tokens_late();
+  void look_for_refusal();
   void spend_tokens(std::size_t count);
   void give_tokens_back();
   // With the lock that the attempt takes. False: there is no place for it.
@@ -222,6 +223,7 @@ class Batch {
   bool is_alone_ = false;        // has the permit to run a message that may end this process
   bool must_load_ = false;
   Tokens tokens_;  // to run messages; of a type with a rate
+  Throttle::Refusal refusal_;  // of the first messages, which are over a limit
   bool clears_limit_note_ = false;
   int conflicts_ = 0;
   int too_old_ = 0;

@@ -65,7 +65,7 @@ Async<bool> Batch::look_at_due(Transaction& transaction, AttemptEffects& effects
     if (!looked) co_return false;
     const auto message = effects.timers.message_of(entry.timer);
     if (message && !served_.behaviour().takes(*message, Event::cast)) co_return false;
-    if (entry.timer == kExpiryTimer) co_return false;
+    if (entry.timer == kExpiryTimer || effects.timers.is_keyed(entry.timer)) co_return false;
   }
   co_return true;
 }

@@ -10,7 +10,7 @@ namespace semper::internal {
 
 bool Batch::waits_for_tokens() {
   const std::uint64_t waiting = entity_.queue_length();
-  if (waiting == 0 || !served_.consumes()) return false;
+  if (waiting == 0 || !served_.consumes() || refusal_.count > 0) return false;
   static_cast<void>(are_tokens_late());
   Throttle& throttle = *served_.throttle();
   // It would take a token to find out that there is no place for it.
@@ -34,6 +34,19 @@ bool Batch::waits_for_tokens() {
   return true;
 }
 
+// There was nothing for so many of its messages.
+void Batch::look_for_refusal() {
+  if (refusal_.count > 0 || entity_.queue_length() == 0 || !served_.consumes()) return;
+  refusal_ = served_.throttle()->collect_refusal(target_->id);
+  const QueuedMessage* const first = first_message();
+  const bool is_place = refusal_.what == Throttle::For::place;
+  if (!is_place && tokens_.count > 0) refusal_ = {};
+  // Of another message than the one that was run here and found no place.
+  if (is_place && (first == nullptr || !served_.behaviour().takes_locked(first->content.name))) {
+    refusal_ = {};
+  }
+}
+
 bool Batch::are_tokens_late() {
   if (tokens_.count == 0 || core_.clock().now() < tokens_.until) return false;
   tokens_ = {};
@@ -51,9 +64,7 @@ void Batch::give_tokens_back() {
 Async<bool> Batch::take_place(Transaction& transaction) {
   Throttle& throttle = *served_.throttle();
   if (!throttle.is_next(target_->id)) co_return false;
-  const LimitKeys keys = throttle.keys_of(target_->id);
-  const int most = throttle.rules().running;
-  co_return co_await internal::take_place(transaction, *target_, keys, most);
+  co_return co_await throttle.take_place(transaction, *target_);
 }
 
 // What ran before the message that wants it is run again, without it; then it waits.
@@ -73,7 +84,8 @@ void Batch::wait_for_limit(Throttle::For what) {
   give_tokens_back();
   const std::uint64_t wanted =
       std::min<std::uint64_t>(entity_.queue_length(), core_.options.batch_messages);
-  const bool waits = served_.throttle()->wait(target_->id, what, wanted);
+  const auto begun = desk_.head_failures > 0 ? Throttle::Begun::yes : Throttle::Begun::no;
+  const bool waits = served_.throttle()->wait(target_->id, what, wanted, begun);
   // Else the next look at the index finds it, after a while.
   static_cast<void>(waits);
   reroute_all();

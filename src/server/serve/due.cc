@@ -68,7 +68,7 @@ class DueTimer {
     if (SEMPER_MUTANT("server_timer_tick_not_sent")) co_return true;
     Enqueuer enqueuer(transaction_, segment);
     enqueuer.to(keys_);
-    enqueuer.add(Event::cast, timer.spec.message, {}, &firing.tick);
+    enqueuer.add(Event::cast, timer.spec.message, {}, &firing.tick, timer.spec.key.get());
     enqueuer.finish();
     co_return true;
   }

@@ -5,6 +5,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
+#include "server/format/cancelled_casts.h"
 #include "server/format/dead_letter_mark.h"
 #include "server/format/enqueue.h"
 #include "server/serve/expiry.h"
@@ -95,13 +96,19 @@ void Execution::run_queued(Transaction& transaction, Known& ran, AttemptEffects&
       // That it is alone is what it asks for.
       if (is_expiry(message) && effects.executed > 0) return;
       const bool is_tick = message.tick && !ran;  // one that has run is begun
+      if (is_tick && message.key && !effects.keys.knows(key_of(message.content, *message.key))) {
+        return;
+      }
       const TickIs tick = is_tick ? begin_tick(*message.tick, effects) : TickIs::due;
-      const KeyIs key = message.key && !ran ? begin_key(message, effects) : KeyIs::free;
+      const bool has_key = message.key && !ran && tick == TickIs::due;
+      const KeyIs key = has_key ? begin_key(message, effects) : KeyIs::free;
       if (tick == TickIs::unknown || key == KeyIs::unknown) return;
       if (tick == TickIs::dropped || key == KeyIs::settled) {
         // Its timer was cancelled or replaced since, or its key is not new: it goes, unhandled.
       } else if (effects.executed == 0 && burial_ && burial_->place == effects.head) {
         if (!bury_head(message, transaction, effects)) return;
+      } else if (effects.executed < effects.to_refuse && may_turn_away(message)) {
+        if (!turn_away(message, effects)) return;
       } else if (is_expiry(message)) {
         if (!run_expiry(transaction, effects)) return;
       } else if (!run_message(message, transaction, ran, effects)) {
@@ -178,8 +185,11 @@ Async<void> Execution::settle_timers(Transaction& transaction, AttemptEffects& e
   // One that began at a version that is not the newest cannot read.
   std::optional<Transaction> newest;
   if (effects.was_known) newest.emplace(served_.core().store().begin());
-  const TimerBook::Place place{transaction, newest ? *newest : transaction, target_.keys};
-  co_return co_await effects.timers.settle(place, now);
+  Transaction& reader = newest ? *newest : transaction;
+  SEMPER_CO_TRY_STATUS(co_await effects.timers.settle({transaction, reader, target_.keys}, now));
+  if (!effects.timers.has_cancelled()) co_return Status{};
+  const KeyBook::Place place{transaction, reader, target_.tenant.prefix()};
+  co_return co_await forget_cancelled(effects.timers, effects.keys, place, target_.id);
 }
 
 Execution::TickIs Execution::begin_tick(const TickRecord& tick, AttemptEffects& effects) const {
@@ -258,6 +268,21 @@ bool Execution::refuse(const QueuedMessage& message, const Error& reason,
     return false;
   }
   bury(message, burial, effects);
+  return true;
+}
+
+// What this program does not know waits for one that does.
+bool Execution::may_turn_away(const QueuedMessage& message) const {
+  if (SEMPER_MUTANT("server_unknown_message_turned_away")) return true;
+  return served_.behaviour().takes(message.content.name, message.event);
+}
+
+// It is over a limit. Of a call nothing is kept, whether its caller is there or not.
+bool Execution::turn_away(const QueuedMessage& message, AttemptEffects& effects) const {
+  const Error& why = *effects.over_limit;
+  if (message.event != Event::call) return refuse(message, why, effects);
+  effects.reply(message.caller, encode_reply_error(why));
+  if (message.key) forget_key(message, why, effects);
   return true;
 }
 

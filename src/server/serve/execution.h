@@ -34,6 +34,8 @@ struct AttemptEffects {
   bool is_unfit = false;  // the failed message: no callback takes it
   Duration ran_for{};     // in callbacks
   MonotonicTime until{};  // no further message begins
+  std::uint64_t to_refuse = 0;      // of the queue, the first ones,
+  std::optional<Error> over_limit;  // which are over this
   std::size_t executed = 0;
   std::size_t popped = 0;
   std::size_t finished_segments = 0;
@@ -175,6 +177,8 @@ class Execution {
   Ended run_operation(const Operation& operation, Transaction& transaction, Known& ran,
                       AttemptEffects& effects) const;
   bool refuse(const QueuedMessage& message, const Error& reason, AttemptEffects& effects) const;
+  bool may_turn_away(const QueuedMessage& message) const;
+  bool turn_away(const QueuedMessage& message, AttemptEffects& effects) const;
   bool bury_head(const QueuedMessage& message, Transaction& transaction,
                  AttemptEffects& effects) const;
   void bury(const QueuedMessage& message, const Burial& burial, AttemptEffects& effects) const;

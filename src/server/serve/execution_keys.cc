@@ -119,7 +119,10 @@ Execution::LocalKey Execution::begin_key(const Operation& operation,
   const std::int64_t now = to_timer_ms(callbacks_.now(effects.sends));
   const ReplyToken nobody;
   const KeyBook::Sent sent{*operation.key, operation.event, nobody};
-  auto met = effects.keys.meet(address, sent, KeyBook::By::runner, now);
+  // What waits in the queue has run before it: one that is not done is delayed.
+  const auto by = SEMPER_MUTANT("server_repeat_runs_a_delayed_cast") ? KeyBook::By::runner
+                                                                     : KeyBook::By::sender;
+  auto met = effects.keys.meet(address, sent, by, now);
   const bool call = operation.event == Event::call;
   switch (met.what) {
     case KeyBook::Meeting::What::first:

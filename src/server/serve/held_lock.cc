@@ -21,7 +21,7 @@ Async<void> leave_lock(HostCore& core, const Target& target, const HeldLock& hel
 void free_lock_place(const ServedBehaviour& served, const Target& target,
                      Transaction& transaction) {
   if (!served.has_places()) return;
-  free_place(transaction, target, served.throttle()->keys_of(target.id));
+  served.throttle()->free_place(transaction, target);
 }
 
 void report_locked_run(const ServedBehaviour& served, const Target& target, const HeldLock& held,

@@ -6,6 +6,7 @@
 #include "semper/base/internal/mutant.h"
 #include "semper/base/log.h"
 #include "semper/env/backoff.h"
+#include "server/format/cancelled_casts.h"
 #include "server/format/dead_letter_mark.h"
 #include "server/format/key_book.h"
 #include "server/format/replies.h"
@@ -315,7 +316,11 @@ Async<std::optional<Error>> LockRelease::give_up(const Error& reason, Transactio
   }
   timers.note(sends.timers, now_ms);
   if (timers.is_empty()) co_return std::nullopt;
-  const auto settled = co_await timers.settle(place, now_ms);
+  auto settled = co_await timers.settle(place, now_ms);
+  if (settled && timers.has_cancelled()) {
+    const KeyBook::Place keys{transaction, transaction, target_->tenant.prefix()};
+    settled = co_await forget_cancelled(timers, keys, target_->id);
+  }
   if (settled) co_return std::nullopt;
   if (settled.error().kind() != ErrorKind::exhausted) co_return fail(settled.error());
   co_return std::optional<Error>(settled.error());

@@ -4,6 +4,7 @@
 
 #include "semper/base/internal/mutant.h"
 #include "semper/store/too_old.h"
+#include "server/format/cancelled_casts.h"
 #include "server/format/key_book.h"
 #include "server/format/timer_book.h"
 #include "server/serve/batch.h"
@@ -70,7 +71,11 @@ Async<Result<Bytes>> attempt(const ServedBehaviour& served, const Target& target
   if (!sends.timers.empty()) {
     const TimerBook::Place place{transaction, transaction, target.keys};
     timers.note(sends.timers, to_timer_ms(callbacks.now(sends)));
-    const auto settled = co_await timers.settle(place, to_timer_ms(callbacks.now(sends)));
+    auto settled = co_await timers.settle(place, to_timer_ms(callbacks.now(sends)));
+    if (settled && timers.has_cancelled()) {
+      const KeyBook::Place keys{transaction, transaction, target.tenant.prefix()};
+      settled = co_await forget_cancelled(timers, keys, target.id);
+    }
     if (!settled) {
       entity.forget();
       co_return fail(settled.error().in(target.id.to_string()));

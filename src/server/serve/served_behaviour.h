@@ -31,7 +31,7 @@ class ServedBehaviour {
         left_alone_(core_->options.unknown_message_wait),
         counters_(core_->options.metrics, type_) {
     if (!behaviour_->limit_rules().is_any()) return;
-    throttle_ = std::make_shared<Throttle>(core_, behaviour_, counters_.limited);
+    throttle_ = std::make_shared<Throttle>(core_, behaviour_, counters_.limited, heads_);
   }
 
   HostCore& core() const { return *core_; }
@@ -60,6 +60,7 @@ class ServedBehaviour {
   Throttle* throttle() const { return throttle_.get(); }
   bool has_rate() const { return throttle_ && throttle_->rules().has_rate(); }
   bool has_places() const { return throttle_ && throttle_->rules().has_places(); }
+  bool refuses() const { return throttle_ && throttle_->rules().over == OverLimit::refuse; }
   // Whether this program can do with an entity that needs this.
   bool meets(const Needs& needs) const;
 

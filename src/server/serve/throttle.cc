@@ -11,13 +11,15 @@
 namespace semper::internal {
 namespace {
 
-// While more than one token is wanted, they are waited for together, for so long at most.
-constexpr Duration kTokenPace = std::chrono::milliseconds(10);
-// Who was called for a place, and waits for a token now, or has one and runs.
-constexpr Duration kPlaceKept = std::chrono::seconds(5);
-// Notes written in one round.
-constexpr std::size_t kNotesPerRound = 64;
+// Entities that were called to refuse something, and have not come yet.
+constexpr std::size_t kRefusedMaximum = 65'536;
 constexpr std::size_t kNotedMaximum = 65'536;
+
+std::string span_text(Duration span) {
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(span).count();
+  if (milliseconds % 1'000 != 0) return std::to_string(milliseconds) + " ms";
+  return std::to_string(milliseconds / 1'000) + " s";
+}
 
 bool has_locks(const Behaviour& behaviour) {
   const auto messages = behaviour.messages();
@@ -28,33 +30,101 @@ bool has_locks(const Behaviour& behaviour) {
 }  // namespace
 
 Throttle::Throttle(std::shared_ptr<HostCore> core, std::shared_ptr<Behaviour> behaviour,
-                   Count& limited)
+                   Count& limited, WaitingHeads& heads)
     : core_(std::move(core)),
       behaviour_(std::move(behaviour)),
       type_(behaviour_->type()),
       rules_(behaviour_->limit_rules()),
       has_locks_(has_locks(*behaviour_)),
-      limited_(limited) {}
+      limited_(limited),
+      heads_(heads) {}
 
 std::string Throttle::key_of(const EntityId& id) const {
   try {
     return limit_key_in_store(behaviour_->limit_key(id));
   } catch (...) {
     // Together with all others of which it fails.
-    if (said_.exchange(true)) return {};
-    log_error(
-        "server",
-        exception_error("limit_key of " + id.to_string(), std::current_exception()).to_string());
+    say_once("limit_key of " + id.to_string());
     return {};
   }
 }
 
-LimitKeys Throttle::keys_of(const std::string& key) const {
-  return LimitKeys(core().tenant.prefix(), type_, key);
+// In a catch.
+void Throttle::say_once(const std::string& what) const {
+  if (said_.exchange(true)) return;
+  log_error("server", exception_error(what, std::current_exception()).to_string());
 }
 
-LimitKeys Throttle::keys_of(const EntityId& id) const {
-  return keys_of(key_of(id));
+LimitKeys Throttle::keys_of(const Place& place) const {
+  const BytesView prefix = core().tenant.prefix();
+  const bool is_key = place.first == For::rate || place.first == For::place;
+  return is_key ? LimitKeys(prefix, type_, place.second) : LimitKeys::of_type(prefix, type_);
+}
+
+const RateLimit& Throttle::rate_of(const Place& place) const {
+  return place.first == For::type_rate ? rules_.type_rate : rules_.rate;
+}
+
+bool Throttle::is_together(For what) const {
+  return what == For::rate ? rules_.has_type_rate() : rules_.has_type_places();
+}
+
+Async<bool> Throttle::take_place(Transaction& transaction, const Target& target) const {
+  if (rules_.running > 0) {
+    const LimitKeys keys = keys_of(Place{For::place, key_of(target.id)});
+    SEMPER_CO_TRY(const bool is_taken,
+                  co_await internal::take_place(transaction, target, keys, rules_.running));
+    if (!is_taken) co_return false;
+  }
+  if (!rules_.has_type_places()) co_return true;
+  if (SEMPER_MUTANT("server_type_places_without_end")) co_return true;
+  const LimitKeys keys = keys_of(Place{For::type_place, {}});
+  co_return co_await internal::take_place(transaction, target, keys, rules_.type_running);
+}
+
+void Throttle::free_place(Transaction& transaction, const Target& target) const {
+  if (rules_.running > 0) {
+    internal::free_place(transaction, target, keys_of(Place{For::place, key_of(target.id)}));
+  }
+  if (rules_.has_type_places()) {
+    internal::free_place(transaction, target, keys_of(Place{For::type_place, {}}));
+  }
+}
+
+Throttle::Refusal Throttle::collect_refusal(const EntityId& id) {
+  const MonotonicTime now = core().clock().now();
+  std::lock_guard lock(mutex_);
+  const auto mine = refused_.find(id.id);
+  if (mine == refused_.end()) return {};
+  const Refusal refusal = mine->second;
+  refused_.erase(mine);
+  return now < refusal.until ? refusal : Refusal();
+}
+
+Error Throttle::over_limit(const EntityId& id, For what) const {
+  std::string words;
+  const auto add = [&](const std::string& one) { words += (words.empty() ? "" : ", ") + one; };
+  const auto add_rate = [&](const char* name, const RateLimit& rate) {
+    add(std::to_string(rate.messages) + " messages in " + span_text(rate.per) + " (" + name + ")");
+  };
+  Limit limit{"kRateLimit", rules_.rate.messages};
+  if (what == For::rate) {
+    if (rules_.rate.messages > 0) add_rate("kRateLimit", rules_.rate);
+    if (rules_.has_type_rate()) add_rate("kTypeRateLimit", rules_.type_rate);
+    if (rules_.rate.messages == 0) limit = {"kTypeRateLimit", rules_.type_rate.messages};
+  } else {
+    if (rules_.running > 0) add(std::to_string(rules_.running) + " at a time (kConcurrencyLimit)");
+    if (rules_.has_type_places()) {
+      add(std::to_string(rules_.type_running) + " at a time (kTypeConcurrencyLimit)");
+    }
+    limit = {"kConcurrencyLimit", static_cast<std::uint64_t>(rules_.running)};
+    if (rules_.running == 0) {
+      limit = {"kTypeConcurrencyLimit", static_cast<std::uint64_t>(rules_.type_running)};
+    }
+  }
+  const std::string of = rules_.by_key ? ", limit key \"" + key_of(id) + "\"" : "";
+  return Error(ErrorKind::retry, limit,
+               "over the limit of type " + type_ + of + ": " + words + "; send it again later");
 }
 
 Tokens Throttle::collect(const EntityId& id, std::uint64_t most) {
@@ -96,7 +166,9 @@ void Throttle::give_back(const EntityId& id, const Tokens& tokens) {
     const auto found = lines_.find(place);
     if (found == lines_.end()) return;
     keep(found->second, tokens);
-    if (!found->second.waiting.empty()) news = found->second.news;
+    if (!found->second.waiting.empty()) {
+      news = is_together(For::rate) ? lines_[Place{For::type_rate, {}}].news : found->second.news;
+    }
   }
   if (news) news->set({});
 }
@@ -105,8 +177,9 @@ bool Throttle::is_next(const EntityId& id) {
   const Place place{For::place, key_of(id)};
   std::lock_guard lock(mutex_);
   const auto found = lines_.find(place);
-  return found == lines_.end() || found->second.waiting.empty() ||
-         found->second.called.count(id.id) > 0;
+  if (found != lines_.end() && found->second.called.count(id.id) > 0) return true;
+  if (is_together(For::place)) return waiting_for_places_ == 0;
+  return found == lines_.end() || found->second.waiting.empty();
 }
 
 void Throttle::came(const EntityId& id) {
@@ -116,8 +189,19 @@ void Throttle::came(const EntityId& id) {
   if (found != lines_.end()) found->second.called.erase(id.id);
 }
 
-bool Throttle::wait(const EntityId& id, For what, std::uint64_t wanted) {
+bool Throttle::wait(const EntityId& id, For what, std::uint64_t wanted, Begun begun) {
   Place place{what, key_of(id)};
+  const bool together = is_together(what);
+  std::uint64_t step = kStride;
+  if (together) {
+    try {
+      const int weight = behaviour_->limit_weight(place.second);
+      step /= static_cast<std::uint64_t>(std::clamp(weight, 1, kLimitWeightMaximum));
+    } catch (...) {
+      // As one of the weight 1.
+      say_once("limit_weight of \"" + place.second + "\"");
+    }
+  }
   bool begins = false;
   std::optional<OneShot<std::monostate>> news;
   {
@@ -134,22 +218,33 @@ bool Throttle::wait(const EntityId& id, For what, std::uint64_t wanted) {
     waiter.wanted = std::max<std::uint64_t>(wanted, 1);
     waiter.since = core().clock().now();
     waiter.since_ms = in_milliseconds(core().clock().wall_time());
+    waiter.has_begun = begun == Begun::yes;
+    waiter.looked = waiter.since;
     const bool was_empty = line.waiting.empty();
+    // Who tends it.
+    Line& tended = together ? lines_[Place{type_of(what), {}}] : line;
+    // One that did nothing for a while has no claim to what others got meanwhile.
+    if (together && was_empty) line.mark = std::max(line.mark, tended.mark);
+    line.step = step;
     // One that was called for a place, and found that another host had been quicker, is the next.
     const bool was_called = what == For::place && line.called.erase(id.id) > 0;
+    waiter.has_lost = was_called;
     if (was_called || SEMPER_MUTANT("server_throttle_serves_the_last_first")) {
       line.waiting.push_front(std::move(waiter));
     } else {
       line.waiting.push_back(std::move(waiter));
     }
     waiting_.emplace(id.id, what);
-    begins = !std::exchange(line.is_tended, true);
-    if (!begins && (was_empty || what == For::place)) news = line.news;
+    if (what == For::place) ++waiting_for_places_;
+    begins = !std::exchange(tended.is_tended, true);
+    if (!begins && (was_empty || what == For::place)) news = tended.news;
   }
   limited_.add();
   if (news) news->set({});
   if (begins) {
-    core().home.spawn([self = shared_from_this(), place] { return tend(self, place); });
+    core().home.spawn([self = shared_from_this(), place, together] {
+      return together ? tend_all(self, place.first) : tend(self, place);
+    });
   }
   return true;
 }
@@ -222,7 +317,8 @@ Task<void> Throttle::tend(std::shared_ptr<Throttle> self, Place place) {
       continue;
     }
     self->call_some(place, *turn);
-    const Duration until_note = co_await self->note_waiting(place);
+    std::size_t room = kNotesPerRound;
+    const Duration until_note = co_await self->note_waiting(place, room);
     const Duration next = std::min(turn->next, until_note);
     if (next > Duration(0)) {
       co_await wait_for_news(core, std::move(turn->watch), asked.news, next);
@@ -239,109 +335,31 @@ void Throttle::say(const Place& place, const Error& error) {
                         error);
 }
 
+void Throttle::ask_line(Line& line, bool is_place, MonotonicTime now, Asked& asked) {
+  std::erase_if(line.called, [&](const auto& one) {
+    return now >= one.second.until && !(is_place && waiting_.count(one.first) > 0);
+  });
+  if (now >= line.left_over.until) line.left_over = {};
+  asked.waiting += line.waiting.size();
+  std::uint64_t wanted = 0;
+  for (const auto& waiter : line.waiting) wanted += waiter.wanted;
+  asked.wanted += wanted - std::min(wanted, line.left_over.count);
+  if (!line.called.empty() || line.left_over.count > 0) asked.is_owed = true;
+}
+
 Throttle::Asked Throttle::ask(const Place& place) {
   const MonotonicTime now = core().clock().now();
   Asked asked;
   std::lock_guard lock(mutex_);
   Line& line = lines_[place];
-  const bool is_place = place.first == For::place;
-  std::erase_if(line.called, [&](const auto& one) {
-    return now >= one.second.until && !(is_place && waiting_.count(one.first) > 0);
-  });
-  if (now >= line.left_over.until) line.left_over = {};
   line.news = OneShot<std::monostate>();
   asked.news = line.news;
-  asked.waiting = line.waiting.size();
-  for (const auto& waiter : line.waiting) asked.wanted += waiter.wanted;
-  asked.wanted -= std::min(asked.wanted, line.left_over.count);
-  asked.is_owed = !line.called.empty() || line.left_over.count > 0;
+  ask_line(line, place.first == For::place, now, asked);
   return asked;
 }
 
-std::uint64_t Throttle::parts_now(const SeenBucket& seen, MonotonicTime now) const {
-  const std::uint64_t most = rules_.rate.burst * kTokenParts;
-  const auto elapsed = static_cast<double>((now - seen.as_of).count());
-  const auto per = static_cast<double>(rules_.rate.per.count());
-  const double gained = elapsed * rules_.rate.messages / per * static_cast<double>(kTokenParts);
-  const auto room = static_cast<double>(most - std::min(most, seen.row.parts));
-  if (gained >= room) return most;
-  return seen.row.parts + static_cast<std::uint64_t>(std::max(gained, 0.0));
-}
-
-Duration Throttle::time_for(std::uint64_t parts) const {
-  const auto per = static_cast<double>(rules_.rate.per.count());
-  const double ns =
-      per * static_cast<double>(parts) / static_cast<double>(kTokenParts) / rules_.rate.messages;
-  return Duration(static_cast<std::int64_t>(ns) + 1);
-}
-
-Async<Throttle::Turn> Throttle::look_at_bucket(const Place& place, std::uint64_t wanted) {
-  const LimitKeys keys = keys_of(place.second);
-  const std::uint64_t most = rules_.rate.burst * kTokenParts;
-  std::optional<SeenBucket> known;
-  {
-    std::lock_guard lock(mutex_);
-    known = lines_[place].bucket;
-  }
-  Turn turn;
-  SeenBucket seen;
-  bool is_others = false;
-  const auto take = [&](Transaction& transaction) -> Async<void> {
-    turn = {};
-    turn.until = core().clock().after(kTokensLast);
-    if (SEMPER_MUTANT("server_tokens_last_for_ever")) turn.until = kNever;
-    SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.bucket()));
-    const MonotonicTime now = core().clock().now();
-    Result<RateBucket> row = RateBucket();
-    if (raw) row = RateBucket::decode(*raw);
-    const bool is_known = raw && row && known && known->row.number == row->number;
-    is_others = known && !is_known;
-    std::uint64_t parts = most;
-    if (is_known) {
-      seen = *known;
-      parts = parts_now(seen, now);
-    } else {
-      // A damaged one is empty, and written anew.
-      if (raw) parts = row ? std::min(row->parts, most) : 0;
-      seen = {{parts, raw && row ? row->number : 0}, now, false, false};
-      if (SEMPER_MUTANT("server_bucket_is_full_for_who_comes")) parts = most;
-    }
-    turn.free = std::min(wanted, parts / kTokenParts);
-    if (turn.free == 0) {
-      SEMPER_CO_TRY(turn.watch, co_await transaction.watch(keys.bucket()));
-      co_return Status{};
-    }
-    seen = {{parts - turn.free * kTokenParts, core().env().random->next()}, now, true, false};
-    if (!SEMPER_MUTANT("server_tokens_counted_in_memory")) {
-      transaction.set(keys.bucket(), seen.row.encode());
-    }
-    co_return Status{};
-  };
-  SEMPER_CO_TRY_STATUS(co_await core().store().transact(take));
-  seen.is_contended = is_others || (known && known->is_contended && turn.free == 0);
-  {
-    std::lock_guard lock(mutex_);
-    lines_[place].bucket = seen;
-  }
-  const std::uint64_t missing = wanted - turn.free;
-  // Who shares the key with other hosts sees by its watch when they take some.
-  if (missing == 0 || (turn.free > 0 && seen.is_contended)) co_return std::move(turn);
-  const std::uint64_t parts = parts_now(seen, core().clock().now());
-  const auto time_until = [&](std::uint64_t tokens) {
-    const std::uint64_t needed = std::min(tokens * kTokenParts, most);
-    return needed > parts ? time_for(needed - parts) : Duration(0);
-  };
-  turn.next = std::max(time_until(1), std::min(time_until(missing), kTokenPace));
-  if (seen.is_contended) {
-    // Else the one who was the first once is so again each time.
-    const auto spread = static_cast<std::uint64_t>((turn.next / 4 + kTokenPace / 2).count());
-    turn.next += Duration(static_cast<std::int64_t>(core().env().random->below(spread)));
-  }
-  co_return std::move(turn);
-}
-
 Async<Throttle::Turn> Throttle::look_at_places(const Place& place) {
-  const LimitKeys keys = keys_of(place.second);
+  const LimitKeys keys = keys_of(place);
   const BytesView prefix = core().tenant.prefix();
   const auto room = static_cast<std::size_t>(rules_.running);
   const MonotonicTime now = core().clock().now();
@@ -358,7 +376,7 @@ Async<Throttle::Turn> Throttle::look_at_places(const Place& place) {
   SEMPER_CO_TRY(turn.watch, co_await transaction.watch(keys.freed()));
   SEMPER_CO_TRY(const auto ids, co_await read_places(transaction, prefix, keys, kPlacesMaximum,
                                                      ReadMode::snapshot));
-  SEMPER_CO_TRY_STATUS(co_await call_holders(transaction, place, ids));
+  SEMPER_CO_TRY_STATUS(co_await call_holders(transaction, ids));
   std::size_t taken = ids.size();
   // Who comes takes those away that were left behind.
   for (std::size_t i = 0; verifies && i < ids.size() && taken >= room; ++i) {
@@ -374,8 +392,7 @@ Async<Throttle::Turn> Throttle::look_at_places(const Place& place) {
 
 // Who waits here for a place, and has one by now, by another host: that may be gone, and somebody
 // has to look after its lock.
-Async<void> Throttle::call_holders(Transaction& transaction, const Place& place,
-                                   const std::vector<std::string>& ids) {
+Async<void> Throttle::call_holders(Transaction& transaction, const std::vector<std::string>& ids) {
   std::vector<std::string> waiting;
   {
     std::lock_guard lock(mutex_);
@@ -389,10 +406,11 @@ Async<void> Throttle::call_holders(Transaction& transaction, const Place& place,
     SEMPER_CO_TRY(const bool holds,
                   co_await holds_place(transaction, core().tenant.prefix(), holder));
     if (!holds || SEMPER_MUTANT("server_holder_of_a_place_waits_for_one")) continue;
+    const Place place{For::place, key_of(holder)};
     {
       std::lock_guard lock(mutex_);
       std::erase_if(lines_[place].waiting, [&](const Waiter& one) { return one.id == id; });
-      waiting_.erase(id);
+      leave(id);
     }
     call_(id);
   }
@@ -420,18 +438,45 @@ void Throttle::call_some(const Place& place, const Turn& turn) {
       const std::uint64_t given = is_rate ? std::min({free.count, share, waiter.wanted}) : 1;
       free.count -= given;
       line.called[waiter.id] = {given, free.until};
-      waiting_.erase(waiter.id);
+      leave(waiter.id);
       if (noted_.size() >= kNotedMaximum) noted_.clear();
       if (waiter.noted) noted_.insert(waiter.id);
       called.push_back(waiter.id);
     }
     if (is_rate) keep(line, free);
+    if (rules_.over == OverLimit::refuse) refuse_rest(line, place.first, called);
   }
   for (const auto& id : called) call_(id);
 }
 
+// There is nothing for them now: what they have to do is refused when they are called.
+void Throttle::refuse_rest(Line& line, For what, std::vector<std::string>& called) {
+  if (SEMPER_MUTANT("server_what_is_over_waits_all_the_same")) return;
+  if (refused_.size() >= kRefusedMaximum) refused_.clear();
+  const MonotonicTime until = core().clock().after(kTokensLast);
+  std::deque<Waiter> staying;
+  for (auto& waiter : line.waiting) {
+    if (waiter.has_begun) {
+      staying.push_back(std::move(waiter));
+      continue;
+    }
+    const std::uint64_t count = what == For::rate ? waiter.wanted : 1;
+    refused_[waiter.id] = {count, what, until};
+    leave(waiter.id);
+    called.push_back(waiter.id);
+  }
+  line.waiting = std::move(staying);
+}
+
+void Throttle::leave(const std::string& id) {
+  const auto found = waiting_.find(id);
+  if (found == waiting_.end()) return;
+  if (found->second == For::place) --waiting_for_places_;
+  waiting_.erase(found);
+}
+
 // What has waited for long says so in the store. Until that is to be done again.
-Task<Duration> Throttle::note_waiting(const Place& place) {
+Task<Duration> Throttle::note_waiting(const Place& place, std::size_t& room) {
   const MonotonicTime now = core().clock().now();
   std::vector<std::pair<std::string, std::int64_t>> to_note;
   Duration until_next = kForever;
@@ -440,7 +485,7 @@ Task<Duration> Throttle::note_waiting(const Place& place) {
     for (auto& waiter : lines_[place].waiting) {
       if (waiter.noted) continue;
       const Duration left = waiter.since + kThrottledNoted - now;
-      if (left > Duration(0) || to_note.size() >= kNotesPerRound) {
+      if (left > Duration(0) || to_note.size() >= room) {
         until_next = std::min(until_next, std::max(left, Duration(kTokenPace)));
         continue;
       }
@@ -448,6 +493,7 @@ Task<Duration> Throttle::note_waiting(const Place& place) {
       to_note.emplace_back(waiter.id, waiter.since_ms);
     }
   }
+  room -= to_note.size();
   for (const auto& [id, since_ms] : to_note) {
     const EntityId entity{type_, id};
     const EntityKeys keys(core().tenant.prefix(), entity);
@@ -465,34 +511,42 @@ Task<Duration> Throttle::note_waiting(const Place& place) {
     const Status noted = co_await core().store().transact(write);
     if (!noted) say(place, noted.error());
   }
-  co_return until_next;
+  const Status looked = co_await look_at_queues(place, room);
+  if (!looked) say(place, looked.error());
+  co_return std::min(until_next, kThrottledQueueLook);
 }
 
-std::optional<Duration> Throttle::until_full(const Place& place) {
-  std::lock_guard lock(mutex_);
-  const auto& bucket = lines_[place].bucket;
-  if (!bucket || !bucket->is_ours) return std::nullopt;
-  const std::uint64_t parts = parts_now(*bucket, core().clock().now());
-  const std::uint64_t most = rules_.rate.burst * kTokenParts;
-  return parts < most ? time_for(most - parts) : Duration(0);
-}
-
-// It is full, as one that is not there.
-Async<void> Throttle::forget_bucket(const Place& place) {
-  const LimitKeys keys = keys_of(place.second);
-  std::optional<SeenBucket> seen;
+Async<void> Throttle::look_at_queues(const Place& place, std::size_t& room) {
+  const MonotonicTime now = core().clock().now();
+  std::vector<std::string> ids;
   {
     std::lock_guard lock(mutex_);
-    seen = std::exchange(lines_[place].bucket, std::nullopt);
+    for (auto& waiter : lines_[place].waiting) {
+      if (ids.size() == room) break;
+      if (now - waiter.looked < kThrottledQueueLook) continue;
+      waiter.looked = now;
+      ids.push_back(waiter.id);
+    }
+    room -= ids.size();
   }
-  if (!seen) co_return Status{};
-  const auto forget = [&](Transaction& transaction) -> Async<void> {
-    SEMPER_CO_TRY(const auto raw, co_await transaction.get(keys.bucket()));
-    const auto row = RateBucket::decode(raw.value_or(Bytes()));
-    if (raw && row && row->number == seen->row.number) transaction.clear(keys.bucket());
-    co_return Status{};
-  };
-  co_return co_await core().store().transact(forget);
+  if (ids.empty()) co_return Status{};
+  Transaction transaction = core().store().begin();
+  const RangeOptions first{.limit = 1, .mode = ReadMode::snapshot};
+  for (const auto& id : ids) {
+    const EntityId entity{type_, id};
+    const EntityKeys keys(core().tenant.prefix(), entity);
+    SEMPER_CO_TRY(const auto page, co_await transaction.get_range(keys.queue(), first));
+    if (!page.rows.empty()) {
+      const auto stamp = EntityKeys::stamp_in(page.rows.front().key);
+      if (stamp) heads_.look(id, stamp->version(), now);
+      continue;
+    }
+    heads_.gone(id);
+    std::lock_guard lock(mutex_);
+    std::erase_if(lines_[place].waiting, [&](const Waiter& one) { return one.id == id; });
+    leave(id);
+  }
+  co_return Status{};
 }
 
 // False: somebody came meanwhile.

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "semper/server/list_keys.h"
+#include "semper/server/list_timers.h"
 #include "workload.h"
 #include "workloads.h"
 
@@ -109,6 +110,21 @@ class KeysWorkload final : public Workload {
     }
   }
 
+  // Delayed casts come when they are due.
+  Task<void> settle(Observer& observer) override {
+    constexpr int kMost = 55;
+    for (int i = 0; i < kMost; ++i) {
+      std::uint64_t left = 0;
+      for (const auto& id : delayed_) {
+        const EntityId entity{std::string(type_name<Office>()), id};
+        const auto count = co_await count_timers(Tenant(observer.store()), entity);
+        left += count.value_or(1);
+      }
+      if (left == 0) co_return;
+      static_cast<void>(co_await sleep_for(simulation_.clock(), 1s));
+    }
+  }
+
   Task<void> judge(Observer& observer) override {
     for (auto& request : requests_) {
       const auto office = semper::ref<Office>(observer.store(), request.to);
@@ -200,8 +216,15 @@ class KeysWorkload final : public Workload {
     const std::string text = key(request);
     if (request.is_cast) {
       const CastOptions options{IdempotencyKey{text}};
-      const auto sent =
-          co_await client.operate("Ref::cast", words(request), office.cast(message, options));
+      Status sent;
+      if (client.random().chance(0.5)) {
+        delayed_.insert(request.to);
+        const auto span = std::chrono::milliseconds(client.random().below(1'000));
+        sent = co_await client.operate("Ref::cast_after", words(request),
+                                       office.cast_after(span, message, options));
+      } else {
+        sent = co_await client.operate("Ref::cast", words(request), office.cast(message, options));
+      }
       if (sent) request.is_told = true;
       co_return sent.has_value();
     }
@@ -290,6 +313,7 @@ class KeysWorkload final : public Workload {
 
   Simulation& simulation_;
   std::deque<Request> requests_;
+  std::set<std::string> delayed_;  // that had delayed casts
   std::set<std::string> killed_;
   std::map<std::size_t, Request*> waiting_;  // by client
 };

@@ -30,7 +30,7 @@ const std::vector<WorkloadKind>& workload_kinds() {
       {"keys", "requests with idempotency keys, sent again; once, with one reply for all",
        make_keys},
       {"letters", "messages that are given up: told of, deleted, redriven", make_letters},
-      {"limits", "types with a rate and a concurrency; never more of a key, each message once",
+      {"limits", "types with limits; never more of a key, or of all, each message once",
        make_limits},
       {"drain", "casts through a journal on a disk whose power goes; exactly once, in order",
        make_drain, true},

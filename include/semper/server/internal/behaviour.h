@@ -12,8 +12,8 @@
 #include "semper/env/asio.h"
 #include "semper/server/context.h"
 #include "semper/server/dead_letter_info.h"
+#include "semper/server/internal/limit_rules.h"
 #include "semper/server/message_info.h"
-#include "semper/server/rate_limit.h"
 #include "semper/server/reply.h"
 
 namespace semper::internal {
@@ -50,16 +50,6 @@ struct ExpiryRules {
   bool has_callback = false;  // handle_expiry
 
   bool is_any() const { return after > Duration::zero(); }
-};
-
-// What a type says of how much of its work may be done at a time (serve/limits.h).
-struct LimitRules {
-  RateLimit rate;   // no messages: any number
-  int running = 0;  // handle_locked at a time; 0: any number
-
-  constexpr bool has_rate() const { return rate.messages > 0; }
-  constexpr bool has_places() const { return running > 0; }
-  constexpr bool is_any() const { return has_rate() || has_places(); }
 };
 
 // Errors of the handle functions:
@@ -103,6 +93,8 @@ class Behaviour {
   virtual LimitRules limit_rules() const { return {}; }
   // The entities that share the limits. Throws what the user's function does.
   virtual std::string limit_key(const EntityId& /*id*/) const { return {}; }
+  // Of one of these. The same.
+  virtual int limit_weight(const std::string& /*key*/) const { return 1; }
   virtual void terminate(const void* state, const std::string& reason) = 0;
 };
 

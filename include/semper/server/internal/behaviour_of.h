@@ -121,23 +121,50 @@ constexpr ExpiryRules expiry_rules_of() {
   return rules;
 }
 
+constexpr bool is_rate(const RateLimit& rate) {
+  return rate.messages >= 1 && rate.messages <= kRateLimitMessagesMaximum &&
+         rate.burst <= kRateLimitMessagesMaximum;
+}
+constexpr bool is_period(const RateLimit& rate) {
+  return rate.per >= std::chrono::milliseconds(1) && rate.per <= kRateLimitPeriodMaximum;
+}
+constexpr RateLimit with_burst(RateLimit rate) {
+  if (rate.burst == 0) rate.burst = rate.messages;
+  return rate;
+}
+constexpr bool is_concurrency(int running) {
+  return running >= 1 && running <= kConcurrencyLimitMaximum;
+}
+
 template <class B>
 constexpr LimitRules limit_rules_of() {
   LimitRules rules;
+  rules.by_key = HasLimitKey<B>;
   if constexpr (requires { RateLimit(B::kRateLimit); }) {
-    constexpr RateLimit kRate = B::kRateLimit;
-    static_assert(kRate.messages >= 1 && kRate.messages <= kRateLimitMessagesMaximum &&
-                      kRate.burst <= kRateLimitMessagesMaximum,
+    static_assert(is_rate(B::kRateLimit),
                   "kRateLimit: 1 to kRateLimitMessagesMaximum messages, with a burst of that many");
-    static_assert(kRate.per >= std::chrono::milliseconds(1) && kRate.per <= kRateLimitPeriodMaximum,
-                  "kRateLimit: per a millisecond to a year");
-    rules.rate = kRate;
-    if (kRate.burst == 0) rules.rate.burst = kRate.messages;
+    static_assert(is_period(B::kRateLimit), "kRateLimit: per a millisecond to a year");
+    rules.rate = with_burst(B::kRateLimit);
+  }
+  if constexpr (requires { RateLimit(B::kTypeRateLimit); }) {
+    static_assert(
+        is_rate(B::kTypeRateLimit),
+        "kTypeRateLimit: 1 to kRateLimitMessagesMaximum messages, with a burst of that many");
+    static_assert(is_period(B::kTypeRateLimit), "kTypeRateLimit: per a millisecond to a year");
+    rules.type_rate = with_burst(B::kTypeRateLimit);
   }
   if constexpr (requires { static_cast<int>(B::kConcurrencyLimit); }) {
-    static_assert(B::kConcurrencyLimit >= 1 && B::kConcurrencyLimit <= kConcurrencyLimitMaximum,
+    static_assert(is_concurrency(B::kConcurrencyLimit),
                   "kConcurrencyLimit: 1 to 1,000 handle_locked at a time");
     rules.running = B::kConcurrencyLimit;
+  }
+  if constexpr (requires { static_cast<int>(B::kTypeConcurrencyLimit); }) {
+    static_assert(is_concurrency(B::kTypeConcurrencyLimit),
+                  "kTypeConcurrencyLimit: 1 to 1,000 handle_locked at a time");
+    rules.type_running = B::kTypeConcurrencyLimit;
+  }
+  if constexpr (requires { OverLimit(B::kOverLimit); }) {
+    rules.over = B::kOverLimit;
   }
   return rules;
 }
@@ -179,6 +206,19 @@ class BehaviourOf final : public Behaviour {
       "limit_key takes (const EntityId&), is const or static, and returns a std::string");
   static_assert(!HasLimitKey<B> || limit_rules_of<B>().is_any(),
                 "limit_key is never called: set kRateLimit or kConcurrencyLimit");
+  static_assert(limit_rules_of<B>().by_key ||
+                    !(limit_rules_of<B>().has_type_rate() || limit_rules_of<B>().has_type_places()),
+                "kTypeRateLimit and kTypeConcurrencyLimit are shared by keys: give a limit_key, or "
+                "set kRateLimit and kConcurrencyLimit, which are the type's without one");
+  static_assert(
+      HasLimitWeight<B> || !requires { &B::limit_weight; },
+      "limit_weight takes (std::string_view), is const or static, and returns an int");
+  static_assert(!HasLimitWeight<B> || limit_rules_of<B>().has_type_rate() ||
+                    limit_rules_of<B>().has_type_places(),
+                "limit_weight is never called: set kTypeRateLimit or kTypeConcurrencyLimit");
+  static_assert(
+      limit_rules_of<B>().is_any() || !requires { OverLimit(B::kOverLimit); },
+      "kOverLimit is of a limit: set kRateLimit or kConcurrencyLimit");
   static_assert(!limit_rules_of<B>().has_places() ||
                     any_is_handled_locked<B>(std::type_identity<MessageTuple>()),
                 "kConcurrencyLimit is of handle_locked, which this behaviour does not have");
@@ -333,6 +373,13 @@ class BehaviourOf final : public Behaviour {
       return static_cast<const B&>(*behaviour_).limit_key(id);
     } else {
       return {};
+    }
+  }
+  int limit_weight([[maybe_unused]] const std::string& key) const override {
+    if constexpr (HasLimitWeight<B>) {
+      return static_cast<const B&>(*behaviour_).limit_weight(key);
+    } else {
+      return 1;
     }
   }
 

@@ -93,10 +93,23 @@ Async<void> Ref<B>::cast_after(Duration delay, M message) const {
 }
 
 template <class B>
+template <CastOf<B> M>
+Async<void> Ref<B>::cast_after(Duration delay, M message, CastOptions options) const {
+  return raw_.cast_after(delay, internal::raw_message(message), options);
+}
+
+template <class B>
 template <CastOf<B> M, class... Parts>
 Async<void> Ref<B>::cast_after(Duration delay,
                                Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
   return cast_after(delay, internal::make_message<M>(std::forward<Parts>(parts)...));
+}
+
+template <class B>
+template <CastOf<B> M, class... Parts>
+Async<void> Ref<B>::cast_after(Duration delay, CastOptions options,
+                               Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
+  return cast_after(delay, internal::make_message<M>(std::forward<Parts>(parts)...), options);
 }
 
 template <class B>
@@ -106,10 +119,23 @@ Async<void> Ref<B>::cast_at(WallTime when, M message) const {
 }
 
 template <class B>
+template <CastOf<B> M>
+Async<void> Ref<B>::cast_at(WallTime when, M message, CastOptions options) const {
+  return raw_.cast_at(when, internal::raw_message(message), options);
+}
+
+template <class B>
 template <CastOf<B> M, class... Parts>
 Async<void> Ref<B>::cast_at(WallTime when,
                             Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
   return cast_at(when, internal::make_message<M>(std::forward<Parts>(parts)...));
+}
+
+template <class B>
+template <CastOf<B> M, class... Parts>
+Async<void> Ref<B>::cast_at(WallTime when, CastOptions options,
+                            Parts&&... parts) const requires internal::PartsOf<M, Parts...> {
+  return cast_at(when, internal::make_message<M>(std::forward<Parts>(parts)...), options);
 }
 
 template <class B>

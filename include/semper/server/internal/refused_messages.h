@@ -49,12 +49,14 @@ class RefusedMessages {
   TheBehaviourHasNoHandleInfo info(Parts&&...) const
       requires(!InfoOf<M, B> && NoneIs<M, Parts...>) = delete;
   template <class M>
-  TheBehaviourHasNoHandleCast cast_after(Duration, M) const requires(!CastOf<M, B>) = delete;
+  TheBehaviourHasNoHandleCast cast_after(Duration, M, CastOptions = {}) const
+      requires(!CastOf<M, B>) = delete;
   template <class M, class... Parts>
   TheBehaviourHasNoHandleCast cast_after(Duration, Parts&&...) const
       requires(!CastOf<M, B> && NoneIs<M, Parts...>) = delete;
   template <class M>
-  TheBehaviourHasNoHandleCast cast_at(WallTime, M) const requires(!CastOf<M, B>) = delete;
+  TheBehaviourHasNoHandleCast cast_at(WallTime, M, CastOptions = {}) const
+      requires(!CastOf<M, B>) = delete;
   template <class M, class... Parts>
   TheBehaviourHasNoHandleCast cast_at(WallTime, Parts&&...) const
       requires(!CastOf<M, B> && NoneIs<M, Parts...>) = delete;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,8 @@ namespace semper::internal {
 // Nobody else sets one of that name.
 inline constexpr std::string_view kExpiryTimer = "semper.expiry";
 inline constexpr std::string_view kExpiryMessage = kExpiryTimer;
+
+struct MessageKey;  // server/format/records.h
 
 struct TimerSpec {
   enum class Kind : std::uint8_t { after = 0, at = 1, every = 2, cron = 3 };
@@ -30,6 +33,8 @@ struct TimerSpec {
   std::string schedule;  // of `cron`
   std::string zone;
   RawMessage message;
+  // Of a delayed cast that was sent with an idempotency key.
+  std::shared_ptr<const MessageKey> key = nullptr;
 
   bool repeats() const { return kind == Kind::every || kind == Kind::cron; }
 };
