@@ -21,6 +21,7 @@ struct Meaning {
   std::string_view sentence;
   ErrorKind kind;
   std::string_view advice;
+  Limit limit = {nullptr, 0};  // of what asks for too much, however much room there is
 };
 
 constexpr Meaning kMeanings[] = {
@@ -31,12 +32,16 @@ constexpr Meaning kMeanings[] = {
      "etcdctl alarm disarm; nothing was applied"},
     {kCompacted, ErrorKind::conflict,
      "etcd has compacted the revision that this snapshot reads; run the transaction again"},
-    {"request is too large", ErrorKind::exhausted,
+    {"request is too large",
+     ErrorKind::exhausted,
      "the request is over etcd's limit --max-request-bytes, which must be at least 1.5 MiB, its "
-     "default; nothing was applied"},
-    {"too many operations in txn request", ErrorKind::exhausted,
+     "default; nothing was applied",
+     {"max-request-bytes", 1536u << 10}},
+    {"too many operations in txn request",
+     ErrorKind::exhausted,
      "the request is over etcd's limit --max-txn-ops, which must be at least 128, its default; "
-     "nothing was applied"},
+     "nothing was applied",
+     {"max-txn-ops", 128}},
     {"user name is empty", ErrorKind::permission,
      "the etcd cluster requires a user; open the store with ?user=NAME&password_file=FILE"},
     {"authentication failed", ErrorKind::permission,
@@ -54,7 +59,9 @@ constexpr Meaning kMeanings[] = {
 Error explain(const Error& error) {
   for (const auto& meaning : kMeanings) {
     if (!says(error, meaning.sentence)) continue;
-    return Error(meaning.kind, std::string(meaning.advice) + " (" + error.message() + ")");
+    std::string message = std::string(meaning.advice) + " (" + error.message() + ")";
+    if (meaning.limit.name == nullptr) return Error(meaning.kind, std::move(message));
+    return Error(meaning.kind, meaning.limit, std::move(message));
   }
   return error;
 }

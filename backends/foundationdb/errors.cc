@@ -10,6 +10,7 @@ struct Meaning {
   FdbError code;
   ErrorKind kind;
   const char* next;  // what to do
+  Limit limit = {nullptr, 0};  // of what asks for too much, however much room there is
 };
 
 // The same at every stage: nothing was applied.
@@ -46,11 +47,14 @@ constexpr std::array kMeanings = {
     Meaning{
         code::kTransactionTooLarge, ErrorKind::exhausted,
         "keys, values and conflict ranges of one transaction are over FoundationDB's 10,000,000 "
-        "bytes; split it, nothing was applied"},
+        "bytes; split it, nothing was applied",
+        Limit{"transaction_bytes", 10'000'000}},
     Meaning{code::kKeyTooLarge, ErrorKind::exhausted,
-            "a key is over FoundationDB's 10,000 bytes; nothing was applied"},
+            "a key is over FoundationDB's 10,000 bytes; nothing was applied",
+            Limit{"key_bytes", 10'000}},
     Meaning{code::kValueTooLarge, ErrorKind::exhausted,
-            "a value is over FoundationDB's 100,000 bytes; nothing was applied"},
+            "a value is over FoundationDB's 100,000 bytes; nothing was applied",
+            Limit{"value_bytes", 100'000}},
     Meaning{code::kConnectionStringInvalid, ErrorKind::invalid_argument,
             "the cluster file is damaged; copy it from a machine of the cluster"},
     Meaning{code::kTlsError, ErrorKind::io,
@@ -131,9 +135,12 @@ ErrorKind kind_of(FdbError code, Stage stage) {
 Error error_of(const FdbApi& api, FdbError code, Stage stage, std::string_view cluster) {
   const ErrorKind kind = kind_of(code, stage);
   const char* text = api.get_error(code);
-  return Error(kind, "FoundationDB, " + std::string(cluster) + ": " +
-                         (text == nullptr ? "unknown error" : text) + " (error " +
-                         std::to_string(code) + "); " + next_move(code, kind));
+  std::string message = "FoundationDB, " + std::string(cluster) + ": " +
+                        (text == nullptr ? "unknown error" : text) + " (error " +
+                        std::to_string(code) + "); " + next_move(code, kind);
+  const auto* meaning = meaning_of(code);
+  if (meaning == nullptr || meaning->limit.name == nullptr) return Error(kind, std::move(message));
+  return Error(kind, meaning->limit, std::move(message));
 }
 
 }  // namespace semper::foundationdb

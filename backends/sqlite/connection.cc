@@ -124,8 +124,12 @@ Error Connection::error(int code, std::string_view what) const {
   Error error = error_of(code, path_, what, more ? sqlite3_errmsg(handle()) : "");
   const int number = more ? sqlite3_system_errno(handle()) : 0;
   if ((code & 0xff) != SQLITE_IOERR && (code & 0xff) != SQLITE_CANTOPEN) return error;
+  return with_cause(error, number);
+}
+
+Error Connection::with_cause(const Error& error, int number) {
   if (number == EMFILE || number == ENFILE) {
-    return Error(error.kind(), error.message() + too_many_files(number));
+    return Error(ErrorKind::exhausted, error.message() + too_many_files(number));
   }
   if (number == ENOSPC || number == EDQUOT) {
     return Error(ErrorKind::exhausted, error.message() + "; there is no room on its disk");

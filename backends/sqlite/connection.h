@@ -107,6 +107,8 @@ class Connection {
 
   // The error that the code stands for, with SQLite's words and the file's name.
   Error error(int code, std::string_view what) const;
+  // The same where the system's error says more: descriptors or the disk are used up.
+  static Error with_cause(const Error& error, int number);
   static Error error_of(int code, const std::string& path, std::string_view what,
                         std::string_view details = {});
 

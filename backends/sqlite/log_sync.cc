@@ -59,8 +59,10 @@ class LogSync::File {
     const int code = vfs->xOpen(vfs, file->name_.c_str(), file->handle(),
                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_WAL, nullptr);
     if (code != SQLITE_OK) {
+      const int number = errno;
       file->handle()->pMethods = nullptr;
-      return fail(Connection::error_of(code, options.path.file, "cannot open the log"));
+      const Error error = Connection::error_of(code, options.path.file, "cannot open the log");
+      return fail(Connection::with_cause(error, number));
     }
     return file;
   }

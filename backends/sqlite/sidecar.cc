@@ -8,9 +8,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <thread>
 
 #include "fork_guard.h"
@@ -48,10 +48,23 @@ bool is_locked_by_another(int descriptor, off_t byte) {
   return ::fcntl(descriptor, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
-std::string boot_id() {
-  std::string id;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
-  return id.substr(0, sizeof(SidecarLayout::boot_id) - 1);
+// Empty: there is no /proc, or it is hidden from this process.
+Result<std::string> boot_id() {
+  const char* const name = "/proc/sys/kernel/random/boot_id";
+  const int file = ::open(name, O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    const bool is_hidden = errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == EPERM;
+    if (is_hidden) return std::string();
+    return fail(error_from_errno(errno, std::string("cannot open ") + name));
+  }
+  std::array<char, sizeof(SidecarLayout::boot_id) - 1> id{};
+  const ssize_t size = ::read(file, id.data(), id.size());
+  const int reason = errno;
+  ::close(file);
+  if (size < 0) return fail(error_from_errno(reason, std::string("cannot read ") + name));
+  std::string text(id.data(), static_cast<std::size_t>(size));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
 }
 
 bool is_the_file_of_that_name(int descriptor, const std::string& path) {
@@ -175,7 +188,7 @@ Status Sidecar::start_anew(const StorePath& path, const FirstOpener& first) {
     return fail(ErrorKind::exhausted, "no room on the disk for " + path_);
   }
   SEMPER_TRY_STATUS(map());
-  set_up(version, store.identity);
+  SEMPER_TRY_STATUS(set_up(version, store.identity));
   return claim_entry();
 }
 
@@ -217,11 +230,11 @@ Status Sidecar::map() {
   return {};
 }
 
-void Sidecar::set_up(std::uint64_t version, const FileIdentity& store) {
+Status Sidecar::set_up(std::uint64_t version, const FileIdentity& store) {
+  SEMPER_TRY(const std::string boot, boot_id());
   std::memcpy(layout_->magic, kMagic, sizeof kMagic);
   layout_->layout = kSidecarLayout;
   layout_->size = sizeof(SidecarLayout);
-  const std::string boot = boot_id();
   std::memcpy(layout_->boot_id, boot.c_str(), boot.size() + 1);
   layout_->store = store;
   layout_->version.store(version);
@@ -229,6 +242,7 @@ void Sidecar::set_up(std::uint64_t version, const FileIdentity& store) {
   layout_->durable.store(version);
   layout_->keys.forget(version);
   layout_->ready.store(1);
+  return {};
 }
 
 Status Sidecar::check(const StorePath& path) const {
@@ -239,7 +253,7 @@ Status Sidecar::check(const StorePath& path) const {
                     " is in use by processes with another version or word size of Semper; use the "
                     "same for all, or end those first");
   }
-  const std::string here = boot_id();
+  SEMPER_TRY(const std::string here, boot_id());
   if (here.empty() != (layout_->boot_id[0] == '\0')) {
     return fail(ErrorKind::unsupported,
                 path_ + " is in use by a process that " +

@@ -191,7 +191,7 @@ class Sidecar {
   Status map();
   Status check(const StorePath& path) const;
   Status start_anew(const StorePath& path, const FirstOpener& first);
-  void set_up(std::uint64_t version, const FileIdentity& store);
+  Status set_up(std::uint64_t version, const FileIdentity& store);
   Status claim_entry();
   // Of an owner that has died, with its lock.
   void clear(SidecarEntry& entry);

@@ -3,7 +3,9 @@
 #include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <optional>
 #include <thread>
 
 #include "connection.h"
@@ -395,6 +397,37 @@ TEST(StoreFile, no_store_is_made_where_another_one_has_its_log) {
   EXPECT_EQ(place.listing(), before);
   ASSERT_TRUE(put(store, "key", "1"));
   EXPECT_TRUE(open_store_at("sqlite:" + place.folder() + "/other-wal")) << "of nobody's store";
+}
+
+// Whatever it is that finds no descriptor any more: no other reason is made up.
+TEST(StoreFile, one_that_descriptors_run_out_for_halfway_is_opened_or_says_so) {
+  SEMPER_LEAVES_NO_DESCRIPTOR();
+  constexpr rlim_t kMost = 40;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  for (const bool others_have_it_open : {false, true}) {
+    const TestPlace place;
+    std::optional<Store> store = must_open(place.url());
+    ASSERT_TRUE(put(*store, "key", "1"));
+    if (!others_have_it_open) store.reset();
+    const int free = ::dup(STDIN_FILENO);
+    ASSERT_GE(free, 0);
+    ::close(free);
+    bool was_opened = false;
+    for (rlim_t more = 0; more < kMost && !was_opened; ++more) {
+      rlimit few = before;
+      few.rlim_cur = static_cast<rlim_t>(free) + more;
+      ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+      const auto opened = open_store_at(place.url());
+      ::setrlimit(RLIMIT_NOFILE, &before);
+      was_opened = opened.has_value();
+      if (opened) continue;
+      EXPECT_EQ(opened.error().kind(), ErrorKind::exhausted)
+          << more << " descriptors: " << opened.error().to_string();
+    }
+    EXPECT_TRUE(was_opened);
+    EXPECT_EQ(*get(must_open(place.url()), "key"), "1");
+  }
 }
 
 TEST(StoreFile, one_that_no_descriptor_is_left_for_is_not_called_forbidden) {

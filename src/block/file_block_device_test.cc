@@ -278,6 +278,31 @@ TEST_F(FileBlockDeviceTest, a_file_whose_name_is_not_durable_is_removed) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+// Whatever it is that finds no descriptor any more: no other reason is made up.
+TEST_F(FileBlockDeviceTest, one_that_descriptors_run_out_for_halfway_is_opened_or_says_so) {
+  constexpr rlim_t kMost = 40;
+  const std::string path = folder_.path("few");
+  ASSERT_TRUE(create_block_file(path, {.size = 8192}));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int free = ::dup(STDIN_FILENO);
+  ASSERT_GE(free, 0);
+  ::close(free);
+  bool was_opened = false;
+  for (rlim_t more = 0; more < kMost && !was_opened; ++more) {
+    rlimit few = before;
+    few.rlim_cur = static_cast<rlim_t>(free) + more;
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+    const auto opened = open_block_device(path, {});
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    was_opened = opened.has_value();
+    if (opened) continue;
+    EXPECT_EQ(opened.error().kind(), ErrorKind::exhausted) << opened.error().to_string();
+    EXPECT_EQ(opened.error().message().find("as one user"), std::string::npos) << more;
+  }
+  EXPECT_TRUE(was_opened);
+}
+
 TEST_F(FileBlockDeviceTest, more_than_the_disk_can_hold_is_refused_and_leaves_nothing) {
   const auto made = create_block_file(folder_.path("huge"), {.size = std::uint64_t{1} << 43});
   ASSERT_FALSE(made);

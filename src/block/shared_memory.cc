@@ -140,11 +140,13 @@ Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& devi
     if (attempt > 0) std::this_thread::sleep_for(kOpenPause);
     const auto descriptor_or = open_shared_file(path, status);
     if (!descriptor_or) {
-      return fail(
-          Error(descriptor_or.error().kind(),
-                descriptor_or.error().message() + ", the memory that the processes which have " +
-                    device + " open share; run them all as one user, or in the group of " + device +
-                    ", or remove " + path + " where a process that was killed has left it"));
+      const Error& error = descriptor_or.error();
+      const std::string what =
+          error.message() + ", the memory that the processes which have " + device + " open share";
+      if (error.kind() != ErrorKind::permission) return fail(error.kind(), what);
+      return fail(error.kind(), what + "; run them all as one user, or in the group of " + device +
+                                    ", or remove " + path +
+                                    " where a process that was killed has left it");
     }
     FileDescriptor opened(*descriptor_or);
     struct stat memory_status {};

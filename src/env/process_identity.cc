@@ -69,7 +69,9 @@ ProcessIdentity this_process() {
     ProcessIdentity identity = look_at_this_process();
   };
   thread_local Known known;
-  if (known.generation != fork_generation()) known = Known();
+  // What could not be found out, for want of a descriptor, is looked at again.
+  const bool is_known = known.identity.host != 0;
+  if (known.generation != fork_generation() || !is_known) known = Known();
   return known.identity;
 }
 

@@ -40,6 +40,10 @@ class GatedBackend final : public Backend,
       waiting.push_back(through);
       SEMPER_CO_TRY_STATUS(co_await through.wait());
     }
+    if (full_for > 0) {
+      --full_for;
+      co_return fail(ErrorKind::exhausted, "the disk is full");
+    }
     if (refuses) co_return fail(*refuses, "no commit goes through");
     co_return co_await inner_->commit(std::move(request));
   }
@@ -60,6 +64,7 @@ class GatedBackend final : public Backend,
 
   bool closed = false;
   std::optional<ErrorKind> refuses;
+  int full_for = 0;  // so many of the next commits find no room
   std::deque<OneShot<std::monostate>> waiting;
   void let_one_through() {
     auto first = waiting.front();

@@ -20,6 +20,13 @@ constexpr std::size_t kParkedReplies = 1'000;
 // Of a message that is never set aside, before its entity gives way to others.
 constexpr int kRunsInPlace = 10;
 
+// Of the store as a whole: its disk is full, its quota or its memory used up. What is over a limit
+// names it.
+bool is_shortage(const Error& error) {
+  return error.kind() == ErrorKind::exhausted && !error.limit() &&
+         !SEMPER_MUTANT("server_full_disk_blamed_on_a_message");
+}
+
 Error took_too_long(const Error& error, Duration ran_for) {
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(ran_for).count();
   return Error(ErrorKind::timeout, "its callback ran for " + std::to_string(milliseconds) +
@@ -70,6 +77,10 @@ bool Batch::keep_expired(const Error& error, const AttemptEffects& effects) {
 
 // The store did not do what the attempt came to.
 Async<bool> Batch::resolve_error(AttemptEffects& effects, Error error) {
+  if (is_shortage(error)) {
+    entity_.spoil();
+    co_return fail(error.in(target_->id.to_string()));
+  }
   switch (error.kind()) {
     case ErrorKind::conflict:
       co_return co_await resolve_conflict(effects);

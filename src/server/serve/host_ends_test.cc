@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "semper/server/dead_letters.h"
 #include "semper/server/name_registry.h"
 #include "semper/server/recording.h"
 #include "server/format/keys.h"
@@ -162,6 +163,64 @@ TEST(HostEnds, a_type_served_later_does_not_keep_a_host_whose_store_refuses) {
   world.host->serve<LaterCounter>();
   world.pass(20s, {&world.host_loop});
   EXPECT_TRUE(world.stop(*world.host));
+}
+
+// Runs into a full disk with its first run, and with the commits behind it.
+struct FullDiskWriter {
+  using State = std::int64_t;
+  struct Add {
+    using Reply = std::int64_t;
+  };
+  struct Lock {};
+  using Messages = semper::Messages<Add, Lock>;
+  std::function<void()> fill = [] {};
+  int handled = 0;
+
+  Result<State> init(const EntityId&) { return 0; }
+  Outcome handle_cast(const Add&, State& s, Context&) {
+    std::exchange(fill, [] {})();
+    handled = static_cast<int>(++s);
+    return {};
+  }
+  Reply<std::int64_t> handle_call(const Add&, State& s, Context&) {
+    std::exchange(fill, [] {})();
+    return ++s;
+  }
+  Outcome handle_cast(const Lock&, State&, Context&) {
+    std::exchange(fill, [] {})();
+    return lock();
+  }
+  Outcome handle_locked(const Lock&, State& s, LockedContext&) {
+    handled = static_cast<int>(++s);
+    return {};
+  }
+};
+
+TEST(HostEnds, messages_wait_while_the_disk_is_full_and_are_not_set_aside) {
+  for (const int commits : {1, 2, 3, 5, 20}) {
+    for (const bool locks : {false, true}) {
+      HostPair world;
+      const auto behaviour = std::make_shared<FullDiskWriter>();
+      behaviour->fill = [&world, commits] { world.gate->full_for = commits; };
+      world.host->serve(behaviour);
+      const Store remote(world.gate, world.env_);
+      const auto entity = ref<FullDiskWriter>(remote, "e");
+      ASSERT_TRUE(world.does([&] {
+        return locks ? entity.cast(FullDiskWriter::Lock{}) : entity.cast(FullDiskWriter::Add{});
+      }));
+      ASSERT_TRUE(world.does([&] { return entity.cast(FullDiskWriter::Add{}); }));
+      ASSERT_TRUE(world.start(*world.host));
+      EXPECT_TRUE(world.run_until([&] { return behaviour->handled == 2; }, 200s, world.all()))
+          << commits << " commits";
+      std::uint64_t letters = 0;
+      EXPECT_TRUE(world.does([&]() -> Async<void> {
+        SEMPER_CO_TRY(letters, co_await count_dead_letters(remote, entity.entity()));
+        co_return Status{};
+      }));
+      EXPECT_EQ(letters, 0u) << commits << " commits";
+      EXPECT_TRUE(world.stop(*world.host));
+    }
+  }
 }
 
 TEST(HostEnds, a_host_stopped_while_it_takes_a_lock_leaves_it_to_the_next_at_once) {
