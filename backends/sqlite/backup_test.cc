@@ -162,7 +162,7 @@ TEST(Backup, a_backup_that_is_told_to_stop_leaves_nothing) {
     const TestPlace place;
     const Store store = must_open(place.url());
     fill(store, 4);
-    std::stop_source source;
+    StopSource source;
     BackupOptions how;
     how.stop = source.get_token();
     how.on_progress = [&](const BackupProgress& progress) {

@@ -184,7 +184,7 @@ semper::Task<void> work_at_once(semper::Store store, std::string from, Account::
 }  // namespace
 
 semper::Task<Work> transfer_at_random(semper::Store store, std::size_t accounts,
-                                      semper::Random& random, std::stop_token stop) {
+                                      semper::Random& random, semper::StopToken stop) {
   Work work;
   const std::string clerk = std::to_string(random.next());
   for (std::uint64_t number = 1; !stop.stop_requested(); ++number) {

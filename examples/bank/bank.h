@@ -3,11 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
-#include <stop_token>
 #include <string>
 #include <vector>
 
 #include "account.h"
+#include "semper/base/stop.h"
 #include "semper/semper.h"
 
 namespace bank {
@@ -51,7 +51,7 @@ struct Work {
 // has an idempotency key of its own: where no answer comes, the same request is sent again, and
 // what it asks for happens once. Every eighth transfer or so is one at once, which has no key.
 semper::Task<Work> transfer_at_random(semper::Store store, std::size_t accounts,
-                                      semper::Random& random, std::stop_token stop);
+                                      semper::Random& random, semper::StopToken stop);
 
 // All accounts, added up.
 struct Audit {

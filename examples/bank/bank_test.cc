@@ -57,12 +57,12 @@ TEST_F(BankTest, an_account_that_is_opened_again_is_not_paid_into_again) {
 TEST_F(BankTest, clerks_at_once_lose_no_money) {
   constexpr int kClerks = 8;
   constexpr std::uint64_t kTransfers = 300;
-  std::stop_source stop;
+  semper::StopSource stop;
   std::vector<semper::OneShot<Work>> ends(kClerks);
   for (int i = 0; i < kClerks; ++i) {
     asio::co_spawn(
         scheduler_.executor(),
-        [](semper::Store store, std::stop_token token, std::uint64_t seed,
+        [](semper::Store store, semper::StopToken token, std::uint64_t seed,
            semper::OneShot<Work> end) -> semper::Task<void> {
           semper::SeededRandom random(seed);
           end.set(co_await transfer_at_random(store, kAccounts, random, token));

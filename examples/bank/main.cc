@@ -73,13 +73,13 @@ class Clerks {
  private:
   using Done = semper::OneShot<bank::Work>;
 
-  static semper::Task<void> work(semper::Store store, std::stop_token stop, Done done) {
+  static semper::Task<void> work(semper::Store store, semper::StopToken stop, Done done) {
     semper::SeededRandom random(store.env().random->next());
     done.set(co_await bank::transfer_at_random(store, kAccounts, random, std::move(stop)));
   }
 
   semper::Scheduler& scheduler_;
-  std::stop_source stop_;
+  semper::StopSource stop_;
   std::vector<Done> done_;
 };
 

@@ -110,14 +110,14 @@ Status run_counter_client(Scheduler& scheduler, const Store& store, const std::s
   return {};
 }
 
-Task<void> clerk(Store store, std::stop_token stop, std::uint64_t seed, OneShot<bank::Work> end) {
+Task<void> clerk(Store store, StopToken stop, std::uint64_t seed, OneShot<bank::Work> end) {
   SeededRandom random(seed);
   end.set(co_await bank::transfer_at_random(store, kBankAccounts, random, stop));
 }
 
 Status run_clerks(Scheduler& scheduler, const Store& store, std::uint64_t seed) {
   SEMPER_TRY_STATUS(scheduler.block_on(bank::open_accounts(store, kBankAccounts, kBankPaidIn)));
-  std::stop_source stop;
+  StopSource stop;
   std::vector<OneShot<bank::Work>> ends(kBankClerks);
   for (auto& end : ends) {
     asio::co_spawn(scheduler.executor(), clerk(store, stop.get_token(), ++seed, end),

@@ -432,7 +432,7 @@ SERVER_TEST(NamesInTime, an_owner_cut_off_from_the_store_gives_up_before_others_
   cut.snapshot_refused = 1;
   faults->set_faults(cut);
   std::optional<MonotonicTime> lost_at;
-  const std::stop_callback on_lost(first.lost(), [&] { lost_at = world.clock().now(); });
+  const StopCallback on_lost(first.lost(), [&] { lost_at = world.clock().now(); });
   auto second = must(co_await b.names->campaign("leader"));
   const auto taken_at = world.clock().now();
   if (!lost_at) throw CaseFailure("it was not told");

@@ -24,7 +24,7 @@ InputReader::Event::~Event() {
   if (descriptor >= 0) ::close(descriptor);
 }
 
-InputReader::InputReader(int descriptor, std::stop_token stop)
+InputReader::InputReader(int descriptor, StopToken stop)
     : descriptor_(descriptor), stop_(std::move(stop)), on_stop_(stop_, Wake{wake_.descriptor}) {}
 
 Status InputReader::check() const {

@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <span>
-#include <stop_token>
 
 #include "semper/base/result.h"
+#include "semper/base/stop.h"
 #include "semper/env/clock.h"
 
 namespace semper::cli {
@@ -13,7 +13,7 @@ namespace semper::cli {
 // Reads a file descriptor (borrowed) until its end, or until a stop is requested.
 class InputReader {
  public:
-  InputReader(int descriptor, std::stop_token stop);
+  InputReader(int descriptor, StopToken stop);
   InputReader(const InputReader&) = delete;
   InputReader& operator=(const InputReader&) = delete;
 
@@ -42,8 +42,8 @@ class InputReader {
 
   const int descriptor_;
   const Event wake_;
-  const std::stop_token stop_;
-  std::stop_callback<Wake> on_stop_;
+  const StopToken stop_;
+  StopCallback<Wake> on_stop_;
 };
 
 }  // namespace semper::cli

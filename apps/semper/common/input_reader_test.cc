@@ -13,7 +13,7 @@ namespace {
 TEST(InputReaders, readers_that_are_stopped_wait_for_no_more_input) {
   std::array<int, 2> ends{};
   ASSERT_EQ(::pipe(ends.data()), 0);
-  std::stop_source stop;
+  StopSource stop;
   InputReader reader(ends[0], stop.get_token());
   std::array<char, 16> buffer{};
   ASSERT_EQ(::write(ends[1], "abc", 3), 3);
@@ -31,7 +31,7 @@ TEST(InputReaders, readers_without_a_descriptor_to_wait_with_say_so) {
   rlimit none = before;
   none.rlim_cur = 3;
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  InputReader reader(STDIN_FILENO, std::stop_token());
+  InputReader reader(STDIN_FILENO, StopToken());
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   std::array<char, 8> into{};
   const auto got = reader.read(into);

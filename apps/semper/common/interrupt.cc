@@ -47,7 +47,7 @@ void Interrupt::act() {
 
 Task<bool> Interrupt::sleep_until(Clock& clock, MonotonicTime when) const {
   OneShot<std::monostate> news;
-  const std::stop_callback on_stop(token(), [news]() mutable { news.set({}); });
+  const StopCallback on_stop(token(), [news]() mutable { news.set({}); });
   static_cast<void>(co_await news.wait_until(clock, when));
   co_return !requested();
 }

@@ -10,8 +10,8 @@
 
 #include <cstdint>
 #include <mutex>
-#include <stop_token>
 
+#include "semper/base/stop.h"
 #include "semper/env/clock.h"
 #include "semper/env/scheduler.h"
 
@@ -30,7 +30,7 @@ class Interrupt {
   // From now on, and for a signal that came before. Until this is called signals wait.
   void decide(OnSignal on_signal);
 
-  std::stop_token token() const { return source_.get_token(); }
+  StopToken token() const { return source_.get_token(); }
   bool requested() const { return source_.stop_requested(); }
 
   // False: the stop was requested before the time had come.
@@ -42,7 +42,7 @@ class Interrupt {
   Task<void> watch(Async<int> signal);
   void act();  // with mutex_ held
 
-  std::stop_source source_;
+  StopSource source_;
   std::mutex mutex_;
   Decision decision_ = Decision::open;
   int signal_ = 0;                                  // the one that came; 0: none

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <stop_token>
 #include <utility>
 
 #include "common/document.h"
@@ -12,6 +11,7 @@
 #include "entities/look.h"
 #include "entities/message_form.h"
 #include "semper/base/cbor_json.h"
+#include "semper/base/stop.h"
 #include "semper/env/one_shot.h"
 #include "semper/server/inspect.h"
 #include "semper/server/ref.h"
@@ -157,7 +157,7 @@ Task<Reply> wait_for_reply(const Prepared& prepared, Duration timeout,
                            std::optional<std::string> key, const Interrupt& interrupt) {
   OneShot<Reply> news;
   OneShot<bool> ended;
-  const std::stop_callback on_stop(interrupt.token(), [news]() mutable { news.set(Reply()); });
+  const StopCallback on_stop(interrupt.token(), [news]() mutable { news.set(Reply()); });
   const auto stop = std::make_shared<asio::cancellation_signal>();
   const auto executor = co_await asio::this_coro::executor;
   asio::co_spawn(

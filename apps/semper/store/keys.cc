@@ -131,7 +131,7 @@ Async<Watched> look(const Store& store, Bytes key) {
 // with the store, or by its deadline.
 Async<void> wait_for(std::unique_ptr<Watch> watch, Clock& clock, const Interrupt& interrupt) {
   OneShot<Status> news;
-  const std::stop_callback on_stop(interrupt.token(), [news]() mutable { news.set(Status{}); });
+  const StopCallback on_stop(interrupt.token(), [news]() mutable { news.set(Status{}); });
   const MonotonicTime deadline = clock.after(kWatchRenewal);
   asio::co_spawn(
       co_await asio::this_coro::executor,

@@ -15,10 +15,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <stop_token>
 #include <string_view>
 
 #include "semper/base/codec.h"
+#include "semper/base/stop.h"
 #include "semper/base/type_name.h"
 #include "semper/env/env.h"
 #include "semper/server/entity_id.h"
@@ -55,7 +55,7 @@ class LockedContext {
 
   // Stop is requested when the lease was lost or the host shuts down. Another host may then hold
   // the lock, and the result of handle_locked will be refused. Return soon.
-  std::stop_token lost() const { return fields_.lost; }
+  StopToken lost() const { return fields_.lost; }
 
   // The tick that is being handled; null if the message is not a tick.
   const Tick* tick() const { return fields_.tick; }

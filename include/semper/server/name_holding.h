@@ -9,9 +9,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <stop_token>
 #include <string>
 
+#include "semper/base/stop.h"
 #include "semper/env/asio.h"
 #include "semper/server/internal/names.h"
 #include "semper/server/name_options.h"
@@ -40,7 +40,7 @@ class Holding {
 
   // Stop is requested as soon as this process knows that it no longer holds the name: its lease has
   // expired, it was released, or the registry ended.
-  std::stop_token lost() const;
+  StopToken lost() const;
 
   // Call it at any point in a transaction of the same store: the transaction then commits only if
   // this holding has the name at the commit. Costs one read. Errors: closed (the name is no longer

@@ -9,9 +9,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <stop_token>
 #include <string>
 
+#include "semper/base/stop.h"
 #include "semper/store/commit.h"
 
 namespace semper {
@@ -28,7 +28,7 @@ struct BackupOptions {
   // wait for a commit to the same store: a store that is opened again after a failure waits for it.
   std::function<void(const BackupProgress& progress)> on_progress = {};
   // Stops the backup: it returns `cancelled` and leaves nothing behind.
-  std::stop_token stop = {};
+  StopToken stop = {};
 };
 
 struct BackupReport {

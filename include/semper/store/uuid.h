@@ -38,7 +38,9 @@ struct Uuid {
   // Lower case, with hyphens.
   std::string to_string() const;
 
-  friend auto operator<=>(const Uuid&, const Uuid&) = default;
+  friend std::strong_ordering operator<=>(const Uuid& a, const Uuid& b) noexcept {
+    return a.bytes() <=> b.bytes();
+  }
   friend bool operator==(const Uuid&, const Uuid&) = default;
 };
 

@@ -74,7 +74,9 @@ class Versionstamp {
   std::string to_string() const;
 
   // Order of the bytes: version, then batch order, then user version.
-  friend auto operator<=>(const Versionstamp&, const Versionstamp&) = default;
+  friend std::strong_ordering operator<=>(const Versionstamp& a, const Versionstamp& b) noexcept {
+    return a.bytes() <=> b.bytes();
+  }
   friend bool operator==(const Versionstamp&, const Versionstamp&) = default;
 
  private:

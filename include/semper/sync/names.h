@@ -21,10 +21,10 @@
 
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <utility>
 
+#include "semper/base/stop.h"
 #include "semper/server/name_registry.h"
 #include "semper/sync/transaction.h"
 #include "semper/sync/wait.h"
@@ -40,7 +40,7 @@ class Holding {
   const std::string& name() const { return holding_->name(); }
   std::uint64_t token() const { return holding_->token(); }
   bool is_held() const { return holding_->is_held(); }
-  std::stop_token lost() const { return holding_->lost(); }
+  StopToken lost() const { return holding_->lost(); }
 
   Status guard(Transaction& transaction) const {
     return transaction.run(

@@ -21,7 +21,7 @@ class NameHolding {
   const std::string& name() const { return claim_->name; }
   std::uint64_t token() const { return token_; }
   bool is_held() const { return !sign_->is_over() && session_->is_valid(); }
-  std::stop_token lost() const { return sign_->token(); }
+  StopToken lost() const { return sign_->token(); }
 
   Async<void> guard(Transaction& transaction) const;
   static Async<void> set_metadata(std::shared_ptr<NameHolding> self, NameMetadata metadata);

@@ -83,7 +83,7 @@ std::uint64_t Holding::token() const {
 bool Holding::is_held() const {
   return holding_->is_held();
 }
-std::stop_token Holding::lost() const {
+StopToken Holding::lost() const {
   return holding_->lost();
 }
 Async<void> Holding::guard(Transaction& transaction) const {

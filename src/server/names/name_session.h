@@ -10,9 +10,9 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <stop_token>
 
 #include "semper/base/bytes.h"
+#include "semper/base/stop.h"
 #include "semper/env/clock.h"
 #include "semper/env/fork.h"
 #include "server/send/loop.h"
@@ -28,7 +28,7 @@ inline Duration trusted_part(Duration lease) {
 class HoldingSign {
  public:
   bool is_over() const { return over_.load(); }
-  std::stop_token token() const { return stop_.get_token(); }
+  StopToken token() const { return stop_.get_token(); }
   void end() {
     over_.store(true);
     stop_.request_stop();
@@ -36,7 +36,7 @@ class HoldingSign {
 
  private:
   std::atomic<bool> over_ = false;
-  std::stop_source stop_;
+  StopSource stop_;
 };
 
 class NameSession : public std::enable_shared_from_this<NameSession> {

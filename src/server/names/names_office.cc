@@ -47,7 +47,7 @@ Status NamesOffice::check() const {
 
 Task<void> NamesOffice::pause(Duration at_most) {
   OneShot<std::monostate> over;
-  const std::stop_callback on_stop(stopping_.get_token(), [over]() mutable { over.set({}); });
+  const StopCallback on_stop(stopping_.get_token(), [over]() mutable { over.set({}); });
   static_cast<void>(co_await over.wait_until(clock(), clock().after(at_most)));
 }
 
@@ -55,7 +55,7 @@ Task<void> NamesOffice::wait(std::shared_ptr<NameAsking> asking, std::shared_ptr
                              MonotonicTime until) {
   auto next = asking->news.next();
   if (asking->is_left.load() || is_stopping()) co_return;
-  const std::stop_callback on_stop(stopping_.get_token(), [asking] { asking->news.announce(); });
+  const StopCallback on_stop(stopping_.get_token(), [asking] { asking->news.announce(); });
   std::optional<CancelOnExit> ends_with_this;
   if (change) {
     ends_with_this.emplace(watch_beside(home.executor(), std::move(change), until,

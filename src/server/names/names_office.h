@@ -15,11 +15,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "semper/base/stop.h"
 #include "semper/env/gate.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/name_options.h"
@@ -119,7 +119,7 @@ class NamesOffice : public std::enable_shared_from_this<NamesOffice> {
   Task<void> pause(Duration at_most);
 
   const ForkGuard fork_;
-  std::stop_source stopping_;
+  StopSource stopping_;
   Gate gate_{"the registry of names"};
   UnorderedTurns opening_;
   std::atomic<bool> has_upkeep_ = false;

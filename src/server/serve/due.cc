@@ -301,7 +301,7 @@ Task<void> DueScanner::wait(HostCore& core, std::unique_ptr<Watch> watch,
   };
   const Duration whole = std::clamp(left(), Duration(), at_most);
   const MonotonicTime end = core.clock().after(whole);
-  const std::stop_callback on_stop(core.stopping.get_token(), [news]() mutable { news.set({}); });
+  const StopCallback on_stop(core.stopping.get_token(), [news]() mutable { news.set({}); });
   std::optional<CancelOnExit> ends_with_this;
   if (watch) {
     ends_with_this.emplace(

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "semper/base/stop.h"
 #include "semper/env/fork.h"
 #include "semper/env/gate.h"
 #include "semper/server/entity_id.h"
@@ -37,7 +38,7 @@ struct HostCore {
   Loop home;          // the same, for those who may come when it is gone
   Publishers publishers;
   Gate gate{"the host"};
-  std::stop_source stopping;
+  StopSource stopping;
   Suspicion suspicion;
   std::shared_ptr<Permits> lone_runs;  // one at a time: see announcement.h
   SendCounts send_counts;

@@ -23,7 +23,7 @@ namespace semper::internal {
 struct LockedTask::Renewal {
   OneShot<std::monostate> over;            // for renew()
   OneShot<std::monostate> over_for_lease;  // for end_with_lease()
-  std::stop_source lost;
+  StopSource lost;
   MonotonicTime renewed;  // of the upkeep's thread
 
   void end() {
@@ -112,8 +112,8 @@ Task<void> LockedTask::give_up_turn(const HeldLock& held, const Error& why) {
 
 Async<void> LockedTask::hold(const HeldLock& held) {
   auto renewal = std::make_shared<Renewal>();
-  const std::stop_callback on_host_stop(core_.stopping.get_token(),
-                                        [renewal] { renewal->lost.request_stop(); });
+  const StopCallback on_host_stop(core_.stopping.get_token(),
+                                  [renewal] { renewal->lost.request_stop(); });
   struct EndRenewal {
     std::shared_ptr<Renewal> renewal;
     ~EndRenewal() { renewal->end(); }
@@ -158,7 +158,7 @@ Async<void> LockedTask::hold(const HeldLock& held) {
 }
 
 // Runs the callback on a thread that it may block.
-Task<LockedResult> LockedTask::handle_elsewhere(const HeldLock& held, std::stop_token lost) {
+Task<LockedResult> LockedTask::handle_elsewhere(const HeldLock& held, StopToken lost) {
   OneShot<LockedResult> done;
   const auto& sent = held.message.content.trace;
   SpanBuffer* const spans = core_.options.spans;
@@ -185,8 +185,8 @@ Task<LockedResult> LockedTask::handle_elsewhere(const HeldLock& held, std::stop_
   co_return nothing;
 }
 
-Task<void> LockedTask::run_callback(std::shared_ptr<LockedTask> self, HeldLock held,
-                                    std::stop_token lost, OneShot<LockedResult> done) {
+Task<void> LockedTask::run_callback(std::shared_ptr<LockedTask> self, HeldLock held, StopToken lost,
+                                    OneShot<LockedResult> done) {
   Answer answer(std::move(done));
   LockedResult finished{fail(ErrorKind::internal, "")};
   try {
@@ -199,7 +199,7 @@ Task<void> LockedTask::run_callback(std::shared_ptr<LockedTask> self, HeldLock h
 }
 
 Async<Handled> LockedTask::handle(const HeldLock& held, std::shared_ptr<void>& state,
-                                  LockedSends& sends, std::stop_token lost) {
+                                  LockedSends& sends, StopToken lost) {
   auto& behaviour = served_->behaviour();
   const bool is_outdated = held.state_version < behaviour.state_version();
   auto decoded = is_outdated

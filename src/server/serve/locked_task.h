@@ -18,8 +18,8 @@
 
 #include <memory>
 #include <optional>
-#include <stop_token>
 
+#include "semper/base/stop.h"
 #include "semper/env/one_shot.h"
 #include "server/format/target.h"
 #include "server/serve/held_lock.h"
@@ -44,11 +44,11 @@ class LockedTask : public std::enable_shared_from_this<LockedTask> {
   Task<void> leave_or_say(const HeldLock& held);
   Task<void> give_up_turn(const HeldLock& held, const Error& why);
   Async<void> hold(const HeldLock& held);
-  Task<LockedResult> handle_elsewhere(const HeldLock& held, std::stop_token lost);
-  static Task<void> run_callback(std::shared_ptr<LockedTask> self, HeldLock held,
-                                 std::stop_token lost, OneShot<LockedResult> done);
+  Task<LockedResult> handle_elsewhere(const HeldLock& held, StopToken lost);
+  static Task<void> run_callback(std::shared_ptr<LockedTask> self, HeldLock held, StopToken lost,
+                                 OneShot<LockedResult> done);
   Async<Handled> handle(const HeldLock& held, std::shared_ptr<void>& state, LockedSends& sends,
-                        std::stop_token lost);
+                        StopToken lost);
   static Task<void> renew(std::shared_ptr<LockedTask> self, std::uint64_t nonce,
                           std::uint64_t vanished, std::shared_ptr<Renewal> renewal);
   static Task<void> end_with_lease(std::shared_ptr<LockedTask> self,

@@ -35,7 +35,7 @@ std::shared_ptr<Cancellable> watch_beside(const Executor& executor, std::shared_
 Task<void> wait_for_news(HostCore& core, std::unique_ptr<Watch> watch, OneShot<std::monostate> also,
                          Duration at_most) {
   const MonotonicTime deadline = core.clock().after(at_most);
-  const std::stop_callback on_stop(core.stopping.get_token(), [also]() mutable { also.set({}); });
+  const StopCallback on_stop(core.stopping.get_token(), [also]() mutable { also.set({}); });
   std::optional<CancelOnExit> ends_with_this;
   if (watch) {
     ends_with_this.emplace(watch_beside(core.executor, std::move(watch), deadline,

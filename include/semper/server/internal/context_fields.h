@@ -5,11 +5,11 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <vector>
 
 #include "semper/base/bytes.h"
 #include "semper/base/result.h"
+#include "semper/base/stop.h"
 #include "semper/env/env.h"
 #include "semper/server/entity_id.h"
 #include "semper/server/internal/action.h"
@@ -79,7 +79,7 @@ struct LockedContextFields {
   Env env;
   Event event;
   std::uint64_t fencing_token;
-  std::stop_token lost;
+  StopToken lost;
   LockedSends* sends;
   const Tick* tick = nullptr;
   TracePointer trace = nullptr;
