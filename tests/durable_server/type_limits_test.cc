@@ -300,8 +300,10 @@ SERVER_TEST(TypeLimits, of_two_hosts_neither_keeps_a_key_from_the_other) {
   auto& second = *co_await world.serve(std::make_shared<Mailer>(seen));
   for (int i = 0; i < 30; ++i) co_await send(world, "a/" + std::to_string(i), 5);
   co_await pass(world, 9s);
-  EXPECT_GE(first.host().statistics().messages, 10u);
-  EXPECT_GE(second.host().statistics().messages, 10u);
+  // Who has found few of the entities, because of faults, has little to do.
+  const std::uint64_t few = world.is_steady() ? 10 : 2;
+  EXPECT_GE(first.host().statistics().messages, few);
+  EXPECT_GE(second.host().statistics().messages, few);
   EXPECT_LE(seen->over("a", Mailer::kRateLimit), 0);
   // Together they do most of what is allowed.
   EXPECT_GE(seen->runs.size(), world.is_steady() ? 60u : 30u);

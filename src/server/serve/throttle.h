@@ -64,6 +64,9 @@ inline constexpr std::size_t kThrottledOfOneKey = 4'096;
 inline constexpr Duration kThrottledLook = std::chrono::seconds(1);
 // Entities that wait for longer are said to, in the store (LimitNote).
 inline constexpr Duration kThrottledNoted = std::chrono::seconds(1);
+// Who takes tokens again and again is not told of others that come too late each time: after so
+// often it is a little late itself, and whoever has come too late so often is not.
+inline constexpr std::uint32_t kTakesInARow = 2;
 // While more than one token is wanted, they are waited for together, for so long at most.
 inline constexpr Duration kTokenPace = std::chrono::milliseconds(10);
 // Who was called for a place, and waits for a token now, or has one and runs.
@@ -148,6 +151,10 @@ class Throttle : public std::enable_shared_from_this<Throttle> {
     MonotonicTime as_of{};
     bool is_ours = false;       // this host wrote it
     bool is_contended = false;  // other hosts take tokens, too
+    // How often this host has taken tokens since another one was seen to.
+    std::uint32_t takes_in_a_row = 0;
+    // How often others have since this one did.
+    std::uint32_t losses_in_a_row = 0;
   };
   struct Line {
     std::deque<Waiter> waiting;
@@ -203,6 +210,7 @@ class Throttle : public std::enable_shared_from_this<Throttle> {
     SeenBucket seen;
     std::uint64_t parts = 0;
     bool is_others = false;
+    std::uint32_t losses = 0;  // so far
   };
 
   // The line of the type, by which lines of keys are tended.
@@ -247,7 +255,7 @@ class Throttle : public std::enable_shared_from_this<Throttle> {
   static Duration time_for(std::uint64_t parts, const RateLimit& rate);
   static Duration until_tokens(const SeenBucket& seen, const RateLimit& rate, std::uint64_t tokens,
                                MonotonicTime now);
-  Duration spread(Duration next) const;
+  Duration spread(const SeenBucket& seen, Duration next) const;
   Async<void> call_holders(Transaction& transaction, const std::vector<std::string>& ids);
   void call_some(const Place& place, const Turn& turn);
   void refuse_rest(Line& line, For what, std::vector<std::string>& called);

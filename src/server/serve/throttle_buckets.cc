@@ -42,6 +42,7 @@ Async<Throttle::Level> Throttle::read_bucket(Transaction& transaction, const Pla
   const bool is_known = raw && row && known && known->row.number == row->number;
   Level level;
   level.is_others = known && !is_known;
+  if (known) level.losses = known->losses_in_a_row;
   level.parts = most;
   if (is_known) {
     level.seen = *known;
@@ -69,6 +70,8 @@ Throttle::SeenBucket Throttle::without(const Level& level, const Place& place, s
     }
   }
   seen.is_contended = level.is_others || (level.seen.is_contended && tokens == 0);
+  seen.takes_in_a_row = level.is_others ? 0 : level.seen.takes_in_a_row + (tokens > 0 ? 1 : 0);
+  seen.losses_in_a_row = tokens > 0 ? 0 : level.losses + (level.is_others ? 1 : 0);
   return seen;
 }
 
@@ -104,12 +107,16 @@ Async<Throttle::Turn> Throttle::look_at_bucket(const Place& place, std::uint64_t
   const RateLimit& rate = rate_of(place);
   turn.next = std::max(until_tokens(seen, rate, 1, now),
                        std::min(until_tokens(seen, rate, missing, now), kTokenPace));
-  if (seen.is_contended) turn.next += spread(turn.next);
+  turn.next += spread(seen, turn.next);
   co_return std::move(turn);
 }
 
 // Else the one who was the first once is so again each time.
-Duration Throttle::spread(Duration next) const {
+Duration Throttle::spread(const SeenBucket& seen, Duration next) const {
+  bool gives_way = seen.takes_in_a_row > 0 && seen.takes_in_a_row % kTakesInARow == 0;
+  bool is_owed = seen.losses_in_a_row >= kTakesInARow;
+  if (SEMPER_MUTANT("server_first_host_keeps_a_key_to_itself")) gives_way = is_owed = false;
+  if (is_owed || (!seen.is_contended && !gives_way)) return Duration(0);
   const auto most = static_cast<std::uint64_t>((next / 4 + kTokenPace / 2).count());
   return Duration(static_cast<std::int64_t>(core().env().random->below(most)));
 }

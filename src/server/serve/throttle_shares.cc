@@ -184,7 +184,7 @@ Async<Throttle::Shared> Throttle::look_at_all_buckets() {
   if (more && !asking.shares.front().is_dry) until_own = Duration(0);
   const Duration of_type = until_tokens(*shared.bucket, rules_.type_rate, 1, now);
   shared.next = std::max({of_type, until_own, kTokenPace});
-  if (shared.bucket->is_contended) shared.next += spread(shared.next);
+  shared.next += spread(*shared.bucket, shared.next);
   co_return std::move(shared);
 }
 
