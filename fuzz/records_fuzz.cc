@@ -144,6 +144,9 @@ std::vector<Bytes> seeds() {
   Header large;
   large.has_state = true;
   large.chunks = 3;
+  Header placed = large;
+  placed.state_bytes = 10'000;
+  placed.state_version = 2;
   internal::Order kill;
   kill.done_of_first = 2;
   internal::Order unlock;
@@ -177,7 +180,7 @@ std::vector<Bytes> seeds() {
           "*/15,7 8-18/2 1 jan-mar,DEC 5/1",
           "@daily",
           header.encode(),
-          large.encode(),
+          large.encode(), placed.encode(),
           kill.encode(),
           unlock.encode(),
           segment.finish(),
