@@ -15,6 +15,7 @@ namespace semper::testing {
 namespace {
 
 using namespace std::chrono_literals;
+using namespace std::string_view_literals;
 using ::testing::IsEmpty;
 
 SERVER_SUITE(Keys);
@@ -64,6 +65,7 @@ struct Clerk {
   }
   Outcome handle_cast(const Do& m, State& s, Context&) {
     if (m.how == "throws" && !is_mended) throw std::runtime_error("it does not go");
+    if (m.how == "locks") return lock();
     receipt(m, s);
     return {};
   }
@@ -609,6 +611,85 @@ SERVER_TEST(Keys, of_a_delayed_cast_that_fails_answer_with_its_dead_letter) {
   co_await world.until_processed(outside.untyped());
   EXPECT_EQ(co_await done_of(server.ref<Clerk>("c")), list("a"));
   co_await world.until_clean();
+}
+
+SERVER_TEST(Keys, of_a_delayed_cast_that_is_cancelled_while_it_runs_are_of_the_repeat) {
+  const auto clerk = std::make_shared<Clerk>();
+  auto& server = *co_await world.serve(clerk);
+  const Tenant tenant(world.store());
+  const auto outside = world.ref<Clerk>("c");
+  const auto note = work_for_clerk("a", "locks");
+  must(co_await outside.cast_after(1ms, note, cast_with("1")));
+  co_await world.eventually([&]() -> Task<bool> {
+    const auto view = co_await world.look(outside);
+    co_return view.lock.has_value();
+  });
+  const auto timers = must(co_await list_timers(tenant, outside.entity()));
+  EXPECT_EQ(timers.size(), 1u);
+  must(co_await cancel_timer(tenant, outside.entity(), timers.front().name));
+  EXPECT_EQ(co_await state_of(outside, "1"), Known::absent);
+  // It is too late for the first one, and the repeat finds it done.
+  must(co_await outside.cast_after(1ms, note, cast_with("1")));
+  EXPECT_EQ(co_await state_of(outside, "1"), Known::pending);
+  clerk->may_go = true;
+  co_await world.eventually([&]() -> Task<bool> {
+    const auto left = co_await count_timers(tenant, outside.entity());
+    co_return left.value_or(1) == 0;
+  });
+  co_await world.until_processed(outside.untyped());
+  EXPECT_EQ(co_await state_of(outside, "1"), Known::done);
+  EXPECT_EQ(co_await done_of(server.ref<Clerk>("c")), list("a"));
+  co_await world.until_clean();
+}
+
+// Cancels a timer when it is told that its work under the lock has failed.
+struct Quitter {
+  using State = std::string;
+  struct Quit {
+    std::string timer;
+  };
+  struct Later {};
+  using Messages = semper::Messages<Quit, Later>;
+  static constexpr int kMessageAttempts = 1;
+  Result<State> init(const EntityId&) { return State(); }
+  Outcome handle_cast(const Quit& m, State& s, Context&) {
+    s = m.timer;
+    return lock();
+  }
+  void handle_cast(const Later&, State&, Context&) {}
+  Outcome handle_locked(const Quit&, State&, LockedContext&) {
+    return fail(ErrorKind::internal, "it does not go");
+  }
+  void handle_dead_letter(const DeadLetterInfo& letter, State&, Context& context) {
+    const auto quit = decode<Quit>(letter.message.payload);
+    if (quit) context.cancel_timer(quit->timer);
+  }
+};
+
+SERVER_TEST(Keys, of_a_delayed_cast_go_when_it_is_cancelled_by_who_is_told_of_a_dead_letter) {
+  co_await world.serve<Quitter>();
+  const Tenant tenant(world.store());
+  const auto quitter = world.ref<Quitter>("q");
+  const Quitter::Later later;
+  const CastOptions once = cast_with("1");
+  must(co_await quitter.cast_after(1h, later, once));
+  const auto timers = must(co_await list_timers(tenant, quitter.entity()));
+  EXPECT_EQ(timers.size(), 1u);
+  must(co_await quitter.cast<Quitter::Quit>(timers.front().name));
+  co_await world.until_processed(quitter.untyped());
+  EXPECT_THAT(must(co_await list_timers(tenant, quitter.entity())), IsEmpty());
+  EXPECT_EQ(must(co_await count_keys(tenant, quitter.entity())), 0u);
+}
+
+SERVER_TEST(Keys, of_delayed_casts_have_the_bounds_of_all_keys) {
+  const auto clerk = world.ref<Clerk>("c");
+  const auto note = work_for_clerk("a");
+  const std::string large(1 << 20, 'k');
+  for (const std::string_view text : {std::string_view(large), std::string_view(), "\xff"sv}) {
+    const auto refused = co_await clerk.cast_after(1ms, note, cast_with(text));
+    EXPECT_EQ(must_fail(refused).kind(), ErrorKind::invalid_argument);
+  }
+  EXPECT_EQ(must(co_await count_timers(Tenant(world.store()), clerk.entity())), 0u);
 }
 
 SERVER_TEST(TimedKeys, of_two_that_send_one_delayed_cast_at_once_one_is_the_first) {

@@ -497,7 +497,7 @@ SERVER_TEST(SharedLimits, odd_weights_and_keys_count_as_the_nearest) {
 struct Sparse : Post {
   using Post::Post;
   static constexpr std::string_view kName = "Sparse";
-  static constexpr RateLimit kRateLimit{.messages = 1, .per = 1h, .burst = 2};
+  static constexpr RateLimit kRateLimit{.messages = 1, .per = 1h, .burst = 3};
   static constexpr RateLimit kTypeRateLimit{.messages = 1'000, .per = 1s, .burst = 100};
 };
 
@@ -516,19 +516,25 @@ SERVER_TEST(SharedLimits, keys_that_others_have_emptied_keep_nobody_from_what_is
   };
   auto& first = *co_await world.serve(std::make_shared<Sparse>(account));
   co_await send_to_each(1, true);
+  // It has had its turn, as they have, and is behind them.
+  const auto other = world.ref<Sparse>("other/1");
+  const Post::Send message{1};
+  must(co_await other.cast(message));
+  co_await world.until_processed(other.untyped());
   first.freeze();
   auto& second = *co_await world.serve(std::make_shared<Sparse>(account));
   co_await send_to_each(2, true);
+  co_await send_to_each(3, true);
   second.freeze();
   first.thaw();
   co_await let_pass(world, 10s);
-  co_await send_to_each(3, false);
+  co_await send_to_each(4, false);
   co_await let_pass(world, 2s);
-  const Post::Send message{1};
-  must(co_await world.ref<Sparse>("new/1").cast(message));
+  const Post::Send next{2};
+  must(co_await other.cast(next));
   co_await let_pass(world, 5s);
-  EXPECT_EQ(account->count("new"), 1u);
-  EXPECT_EQ(account->runs.size(), 2u * kKeys + 1);
+  EXPECT_EQ(account->count("other"), 2u);
+  EXPECT_EQ(account->runs.size(), 3u * kKeys + 2);
 }
 
 struct Scarce : Post {

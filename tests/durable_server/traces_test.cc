@@ -19,6 +19,7 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
@@ -307,6 +308,85 @@ SERVER_TEST(Traces, of_calls_within_a_process_have_no_waiting) {
   if (world.is_steady()) {
     EXPECT_THAT(names, UnorderedElementsAre("call.Note", "process.Note", "commit.Note"));
   }
+}
+
+// Sends to another entity and waits, within its transaction or under its lock.
+struct Inquirer {
+  using State = std::int64_t;
+  struct Ask {
+    std::string to;
+    using Reply = std::string;
+  };
+  struct AskLocked {
+    std::string to;
+    using Reply = std::string;
+  };
+  struct Tell {
+    std::string to;
+    using Reply = std::string;
+  };
+  using Messages = semper::Messages<Ask, AskLocked, Tell>;
+  Result<State> init(const EntityId&) { return 0; }
+  Async<std::string> handle_call(const Ask& m, State&, Context& context) {
+    const Relay::Note note{"asked"};
+    co_return co_await semper::ref<Relay>(context.tenant(), m.to).call(note);
+  }
+  Async<std::string> handle_call(const Tell& m, State&, Context& context) {
+    const Relay::Note note{"told"};
+    SEMPER_CO_TRY_STATUS(co_await semper::ref<Relay>(context.tenant(), m.to).cast(note));
+    co_return std::string();
+  }
+  Reply<std::string> handle_call(const AskLocked&, State&, Context&) { return lock(); }
+  Async<std::string> handle_locked(const AskLocked& m, State&, LockedContext& context) {
+    const Relay::Note note{"asked"};
+    co_return co_await semper::ref<Relay>(context.tenant(), m.to).call(note);
+  }
+};
+
+SERVER_TEST(Traces, have_a_span_of_each_message_that_a_callback_sends_by_a_ref) {
+  SpanBuffer spans;
+  HostOptions options = quick_options();
+  options.spans = &spans;
+  auto& server = *co_await world.serve(std::make_shared<Inquirer>(), options);
+  co_await world.serve(std::make_shared<Relay>(), options);
+  const CallOptions patient{world.patience()};
+  std::string lines;
+  const auto has_run = [&](std::string end) -> Task<void> {
+    co_await world.eventually([&] {
+      lines += spans.take_line();
+      return lines.find("process semper::testing::Relay.Note") != std::string::npos &&
+             lines.find(end) != std::string::npos;
+    });
+  };
+  // The one that gets it belongs to the span of the sending.
+  const auto judge = [&](const std::string& sending) {
+    const auto at = lines.find(sending);
+    EXPECT_NE(at, std::string::npos) << sending << lines;
+    const std::string before = at == std::string::npos ? "" : lines.substr(0, at);
+    const auto id_at = before.rfind("\"spanId\":\"");
+    const std::string span_id = id_at == std::string::npos ? "" : before.substr(id_at + 10, 16);
+    EXPECT_THAT(lines, HasSubstr("\"parentSpanId\":\"" + span_id + "\""));
+    lines.clear();
+  };
+  const TraceContext trace = a_trace(world);
+  const auto asker = server.ref<Inquirer>("a").traced(trace);
+  const std::string id = trace_id_in(trace.traceparent());
+  const Inquirer::Ask ask{"r"};
+  EXPECT_EQ(trace_id_in(must(co_await server.run(asker.call(ask, patient)))), id);
+  co_await has_run("process semper::testing::Inquirer.Ask");
+  judge("\"name\":\"call semper::testing::Relay.Note\",\"kind\":3");
+  const Inquirer::AskLocked ask_locked{"r"};
+  EXPECT_EQ(trace_id_in(must(co_await server.run(asker.call(ask_locked, patient)))), id);
+  co_await has_run("locked semper::testing::Inquirer.AskLocked");
+  judge("\"name\":\"call semper::testing::Relay.Note\",\"kind\":3");
+  const Inquirer::Tell tell{"r"};
+  must(co_await server.run(asker.call(tell, patient)));
+  co_await has_run("process semper::testing::Inquirer.Tell");
+  judge("\"name\":\"send semper::testing::Relay.Note\",\"kind\":4");
+  // One that is not sampled has none.
+  const auto silent = server.ref<Inquirer>("a").traced(a_trace(world, Sampled::no));
+  must(co_await server.run(silent.call(ask, patient)));
+  EXPECT_THAT(spans.take_line(), Not(HasSubstr("call semper::testing::Relay.Note")));
 }
 
 }  // namespace

@@ -121,6 +121,17 @@ const LimitsView* limits_in(const Seen& seen) {
   return nullptr;
 }
 
+// The constants by which it may wait.
+std::string names_of_limits(const LimitsView* limits, bool is_rate) {
+  const std::string of_key = is_rate ? "kRateLimit" : "kConcurrencyLimit";
+  const std::string of_type = is_rate ? "kTypeRateLimit" : "kTypeConcurrencyLimit";
+  const bool has_type =
+      limits != nullptr && (is_rate ? limits->type_rate.messages > 0 : limits->type_running > 0);
+  if (!has_type) return of_key;
+  const bool has_key = is_rate ? limits->rate.messages > 0 : limits->running > 0;
+  return has_key ? of_key + " or " + of_type : of_type;
+}
+
 std::string limits_words(const Seen& seen) {
   const LimitsView* const limits = limits_in(seen);
   return limits == nullptr ? "" : ": " + limits_text(*limits);
@@ -131,11 +142,12 @@ Verdict limited(const Seen& seen) {
   const std::string which = limit.key.empty()
                                 ? "of " + shown(seen.id.type)
                                 : "of " + shown(seen.id.type) + " for \"" + shown(limit.key) + "\"";
+  const std::string names = names_of_limits(limits_in(seen), limit.is_rate);
   return {"limited",
           waiting(seen) + ", since " + shown_time(limit.since) + " for " +
-              (limit.is_rate ? "a token of the rate " + which + " (kRateLimit)"
+              (limit.is_rate ? "a token of the rate " + which + " (" + names + ")"
                              : "a place among the handle_locked " + which + ", of which as many " +
-                                   "run as its kConcurrencyLimit allows") +
+                                   "run as its " + names + " allows") +
               limits_words(seen) + "; it goes on by itself"};
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "semper/base/internal/mutant.h"
@@ -59,6 +60,21 @@ CallChain CallFrame::links() const {
   return chain;
 }
 
+void CallFrame::end() {
+  is_over_.store(true);
+  while (recording_.load() != 0) std::this_thread::yield();
+}
+
+bool CallFrame::has_spans() const {
+  return spans_ != nullptr && trace_ && trace_->context.is_sampled();
+}
+
+void CallFrame::record(Span span) const {
+  recording_.fetch_add(1);
+  if (!is_over()) spans_->add(std::move(span));
+  recording_.fetch_sub(1);
+}
+
 Result<ChainPointer> chain_of(const Executor& executor, const Target& to, Sent how) {
   const TagPointer tag = tag_of(executor);
   const auto* const frame = dynamic_cast<const CallFrame*>(tag.get());
@@ -88,6 +104,14 @@ std::shared_ptr<const MessageTrace> trace_of(const Executor& executor) {
     return nullptr;
   }
   return frame->trace();
+}
+
+std::shared_ptr<const CallFrame> recording_of(const Executor& executor, const Target& to) {
+  auto frame = std::dynamic_pointer_cast<const CallFrame>(tag_of(executor));
+  if (frame == nullptr || frame->is_over() || !frame->has_spans()) return nullptr;
+  if (!is_one_store(frame->target().store(), to.store())) return nullptr;
+  if (SEMPER_MUTANT("server_no_span_of_a_callbacks_call")) return nullptr;
+  return frame;
 }
 
 }  // namespace semper::internal

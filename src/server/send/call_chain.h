@@ -17,8 +17,10 @@
 #include <memory>
 
 #include "semper/env/internal/tagged_executor.h"
+#include "semper/env/spans.h"
 #include "server/format/records.h"
 #include "server/format/target.h"
+#include "server/send/open_span.h"
 
 namespace semper::internal {
 
@@ -29,14 +31,23 @@ class CallFrame final : public ExecutorTag {
   enum class Waits : std::uint8_t { in_transaction, under_lock };
 
   CallFrame(std::shared_ptr<const Target> target, Waits how, ChainPointer chain,
-            std::shared_ptr<const MessageTrace> trace)
-      : target_(std::move(target)), how_(how), chain_(std::move(chain)), trace_(std::move(trace)) {}
+            std::shared_ptr<const MessageTrace> trace, SpanBuffer* spans)
+      : target_(std::move(target)),
+        how_(how),
+        chain_(std::move(chain)),
+        trace_(std::move(trace)),
+        spans_(spans) {}
 
   const Target& target() const { return *target_; }
-  void end() { is_over_.store(true, std::memory_order_relaxed); }
-  bool is_over() const { return is_over_.load(std::memory_order_relaxed); }
+  void end();
+  bool is_over() const { return is_over_.load(); }
   // Which what the callback sends belongs to; null: none.
   const std::shared_ptr<const MessageTrace>& trace() const { return trace_; }
+  // What its sends belong to, where they are to have spans.
+  Tracing tracing() const { return {trace_->context, spans_}; }
+  bool has_spans() const;
+  // Of what it has sent. Not once it has ended: its host may be gone by then.
+  void record(Span span) const;
   // With this one at its end.
   CallChain links() const;
 
@@ -45,6 +56,8 @@ class CallFrame final : public ExecutorTag {
   const Waits how_;
   const ChainPointer chain_;  // of the message that is handled; null: nobody waits for it
   const std::shared_ptr<const MessageTrace> trace_;
+  SpanBuffer* const spans_;  // null: none are recorded
+  mutable std::atomic<int> recording_ = 0;
   std::atomic<bool> is_over_ = false;
 };
 
@@ -57,5 +70,7 @@ Result<ChainPointer> chain_of(const Executor& executor, const Target& to, Sent h
 
 // The trace of the callback that runs on this executor; null: none.
 std::shared_ptr<const MessageTrace> trace_of(const Executor& executor);
+// The frame of that callback, where what it sends to this entity is to have a span; else null.
+std::shared_ptr<const CallFrame> recording_of(const Executor& executor, const Target& to);
 
 }  // namespace semper::internal

@@ -54,139 +54,18 @@ using Key = std::shared_ptr<const internal::MessageKey>;
 static_assert(std::is_trivially_destructible_v<CallOptions>);
 static_assert(std::is_trivially_destructible_v<CastOptions>);
 
-// The trace of the callback that sends.
-void carry_on(const Executor& from, const internal::Target& target, RawMessage& message) {
+// The trace of the callback that sends. Where the sending is to have a span, it gets it with that:
+// it goes as by a Ref that is traced.
+using FramePointer = std::shared_ptr<const internal::CallFrame>;
+FramePointer carry_on(const Executor& from, const internal::Target& target, RawMessage* first,
+                      std::size_t count) {
+  if (count == 0 || first->trace) return nullptr;
+  if (auto frame = internal::recording_of(from, target)) return frame;
   const auto trace = internal::trace_of(from);
-  if (!trace) return;
-  message.trace = internal::sent_at(trace->context, target.store().env().clock->wall_time());
-}
-
-// What follows runs for each message, on the loop of whoever sends it. Coroutines whose frames are
-// larger than what Asio keeps for the next one (1 KiB) would each take memory anew: so what needs
-// no wait is in functions, and the ways that wait for more are in coroutines of their own.
-
-using Done = OneShot<Result<Bytes>>;
-
-// Hands it to the host of this process.
-Result<std::optional<Done>> submit(internal::LocalServer& server, const RoutePointer& route,
-                                   const Executor& from, Operation operation) {
-  std::optional<Done> done(operation.done);
-  SEMPER_TRY_STATUS(server.submit(target_of(route), std::move(operation), without_tag(from)));
-  return done;
-}
-
-// Nothing: it goes another way, and the message is as it was, but for its trace.
-Result<std::optional<Done>> begin_call(const RoutePointer& route, const Executor& from,
-                                       RawMessage& message, const Key& key, MonotonicTime deadline,
-                                       internal::ChainPointer& chain) {
-  SEMPER_TRY(chain, chain_of(from, route->target, Sent::call));
-  if (chain && !message.trace) carry_on(from, route->target, message);
-  const auto server = route->inline_server();
-  if (!server) return std::optional<Done>();
-  Operation operation{Event::call, false, {}, {}, deadline};
-  operation.messages.push_back(std::move(message));
-  operation.key = key;
-  operation.chain = std::move(chain);
-  return submit(*server, route, from, std::move(operation));
-}
-
-Async<Bytes> call_elsewhere(RoutePointer route, RawMessage message, MonotonicTime deadline, Key key,
-                            internal::ChainPointer chain) {
-  auto answer = co_await run_through(route->publishers.sessions->call(
-      target_of(route), std::move(message), deadline, std::move(key), std::move(chain)));
-  if (!answer) co_return fail(left_open(answer.error(), route->target));
-  co_return answer;
-}
-
-Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key key) {
-  SEMPER_CO_TRY_STATUS(route->usable());
-  const Executor from = co_await asio::this_coro::executor;
-  auto& clock = *route->target.store().env().clock;
-  const MonotonicTime deadline = clock.after(timeout);
-  internal::ChainPointer chain;
-  SEMPER_CO_TRY(auto done, begin_call(route, from, message, key, deadline, chain));
-  if (!done) {
-    co_return co_await call_elsewhere(std::move(route), std::move(message), deadline,
-                                      std::move(key), std::move(chain));
-  }
-  // The only wait, and nothing after it: run_through would only cost.
-  auto answer = co_await done->wait_until(clock, deadline);
-  co_return outcome(std::move(answer), route->target);
-}
-
-Async<void> cast_elsewhere(RoutePointer route, std::vector<RawMessage> messages, Key key) {
-  const auto& target = route->target;
-  const auto relay = key ? nullptr : route->publishers.relays->to(target.id.type);
-  if (relay) {
-    auto sent = co_await run_through(relay->cast(target_of(route), std::move(messages)));
-    if (!sent) co_return fail(left_open(sent.error(), target));
-    co_return sent;
-  }
-  std::shared_ptr<internal::KeyedSend> keyed;
-  if (key) keyed = std::make_shared<internal::KeyedSend>(std::move(key));
-  auto sent = co_await run_through(
-      route->publishers.outbox->cast(target_of(route), std::move(messages), keyed));
-  if (!sent) co_return fail(left_open(sent.error(), target));
-  co_return sent;
-}
-
-// As begin_call().
-Result<std::optional<Done>> begin_cast(const RoutePointer& route, const Executor& from,
-                                       std::vector<RawMessage>& messages, const Key& key) {
-  SEMPER_TRY_STATUS(route->usable());
-  if (messages.empty()) return std::optional<Done>();
-  SEMPER_TRY(auto chain, chain_of(from, route->target, Sent::cast));
-  if (chain) {
-    for (auto& message : messages) {
-      if (!message.trace) carry_on(from, route->target, message);
-    }
-  }
-  const auto server = route->inline_server();
-  if (!server) return std::optional<Done>();
-  Operation operation{Event::cast, false, std::move(messages), {}, kNever};
-  operation.key = key;
-  operation.chain = std::move(chain);
-  return submit(*server, route, from, std::move(operation));
-}
-
-Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) {
-  const Executor from = co_await asio::this_coro::executor;
-  SEMPER_CO_TRY(auto done, begin_cast(route, from, messages, key));
-  if (done) {
-    auto answer = co_await done->wait();
-    co_return status_of(answer, route->target);
-  }
-  if (messages.empty()) co_return Status{};
-  co_return co_await cast_elsewhere(std::move(route), std::move(messages), std::move(key));
-}
-
-Async<void> cast_in(RoutePointer route, Transaction& transaction,
-                    std::vector<RawMessage> messages) {
-  SEMPER_CO_TRY_STATUS(route->usable());
-  co_return co_await route->publishers.outbox->cast_in(transaction, target_of(route),
-                                                       std::move(messages));
-}
-
-Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Duration timeout) {
-  const auto& target = route->target;
-  SEMPER_CO_TRY_STATUS(route->usable());
-  const auto server = route->local_server();
-  if (!server) {
-    co_return fail(ErrorKind::unsupported,
-                   "priority messages run in this process, and no host in it serves type " +
-                       target.id.type + "; make one that does, or send a call or cast");
-  }
-  const Executor from = co_await asio::this_coro::executor;
-  SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::priority));
-  if (chain && !message.trace) carry_on(from, target, message);
-  const MonotonicTime deadline = target.store().env().clock->after(timeout);
-  Operation operation{event, true, {}, {}, deadline};
-  auto done = operation.done;
-  operation.messages.push_back(std::move(message));
-  operation.chain = std::move(chain);
-  SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), without_tag(from)));
-  auto answer = co_await done.wait_until(*target.store().env().clock, deadline);
-  co_return outcome(std::move(answer), target);
+  if (!trace) return nullptr;
+  auto sent = internal::sent_at(trace->context, target.store().env().clock->wall_time());
+  for (std::size_t i = 0; i < count; ++i) first[i].trace = sent;
+  return nullptr;
 }
 
 // The messages belong to the trace from now on. Null: no span of the sending is recorded.
@@ -206,11 +85,19 @@ OpenSpanPointer trace(const internal::Tracing& tracing, const internal::Route& r
 // The span ends with the sending, however that does.
 class SpanOfSend {
  public:
-  SpanOfSend(RoutePointer route, SpanBuffer& to, OpenSpanPointer span)
-      : route_(std::move(route)), to_(to), span_(std::move(span)) {}
+  // `frame`: of the callback that sends; null: the buffer is its sender's own.
+  SpanOfSend(RoutePointer route, SpanBuffer& to, OpenSpanPointer span, FramePointer frame)
+      : route_(std::move(route)), to_(to), frame_(std::move(frame)), span_(std::move(span)) {}
   SpanOfSend(const SpanOfSend&) = delete;
   SpanOfSend& operator=(const SpanOfSend&) = delete;
-  ~SpanOfSend() { to_.add(internal::close_span(*span_, route_->target.store().env(), error_)); }
+  ~SpanOfSend() {
+    Span span = internal::close_span(*span_, route_->target.store().env(), error_);
+    if (frame_) {
+      frame_->record(std::move(span));
+    } else {
+      to_.add(std::move(span));
+    }
+  }
   void ended(const Error* error) {
     error_.reset();
     if (error != nullptr) error_ = *error;
@@ -219,6 +106,7 @@ class SpanOfSend {
  private:
   const RoutePointer route_;
   SpanBuffer& to_;
+  const FramePointer frame_;
   const OpenSpanPointer span_;
   std::optional<Error> error_ = Error(ErrorKind::cancelled, "the wait ended before the answer");
 };
@@ -232,9 +120,191 @@ Async<T> with_span(std::shared_ptr<SpanOfSend> span, Async<T> sending) {
 
 template <class T>
 Async<T> recorded(const RoutePointer& route, const internal::Tracing& tracing, OpenSpanPointer span,
-                  Async<T> sending) {
-  return with_span(std::make_shared<SpanOfSend>(route, *tracing.spans, std::move(span)),
-                   std::move(sending));
+                  Async<T> sending, FramePointer frame = nullptr) {
+  return with_span(
+      std::make_shared<SpanOfSend>(route, *tracing.spans, std::move(span), std::move(frame)),
+      std::move(sending));
+}
+
+// What follows runs for each message, on the loop of whoever sends it. Coroutines whose frames are
+// larger than what Asio keeps for the next one (1 KiB) would each take memory anew: so what needs
+// no wait is in functions, and the ways that wait for more are in coroutines of their own.
+
+using Done = OneShot<Result<Bytes>>;
+
+// Hands it to the host of this process.
+Result<std::optional<Done>> submit(internal::LocalServer& server, const RoutePointer& route,
+                                   const Executor& from, Operation operation) {
+  std::optional<Done> done(operation.done);
+  SEMPER_TRY_STATUS(server.submit(target_of(route), std::move(operation), without_tag(from)));
+  return done;
+}
+
+// Nothing: it goes another way, and the message is as it was, but for its trace.
+Result<std::optional<Done>> begin_call(const RoutePointer& route, const Executor& from,
+                                       RawMessage& message, const Key& key, MonotonicTime deadline,
+                                       internal::ChainPointer& chain, FramePointer& frame) {
+  SEMPER_TRY(chain, chain_of(from, route->target, Sent::call));
+  if (chain) frame = carry_on(from, route->target, &message, 1);
+  if (frame) return std::optional<Done>();
+  const auto server = route->inline_server();
+  if (!server) return std::optional<Done>();
+  Operation operation{Event::call, false, {}, {}, deadline};
+  operation.messages.push_back(std::move(message));
+  operation.key = key;
+  operation.chain = std::move(chain);
+  return submit(*server, route, from, std::move(operation));
+}
+
+Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key key);
+
+// In a callback whose message is traced: as by a Ref that is.
+Async<Bytes> call_with_span(RoutePointer route, RawMessage message, Duration timeout, Key key,
+                            FramePointer frame) {
+  const internal::Tracing tracing = frame->tracing();
+  auto span = trace(tracing, *route, "call", SpanKind::client, &message, 1);
+  auto sending = call(route, std::move(message), timeout, std::move(key));
+  co_return co_await recorded(route, tracing, std::move(span), std::move(sending),
+                              std::move(frame));
+}
+
+Async<Bytes> call_elsewhere(RoutePointer route, RawMessage message, MonotonicTime deadline, Key key,
+                            internal::ChainPointer chain, FramePointer frame) {
+  if (frame) {
+    const Duration left = deadline - route->target.store().env().clock->now();
+    co_return co_await call_with_span(std::move(route), std::move(message), left, std::move(key),
+                                      std::move(frame));
+  }
+  auto answer = co_await run_through(route->publishers.sessions->call(
+      target_of(route), std::move(message), deadline, std::move(key), std::move(chain)));
+  if (!answer) co_return fail(left_open(answer.error(), route->target));
+  co_return answer;
+}
+
+Async<Bytes> call(RoutePointer route, RawMessage message, Duration timeout, Key key) {
+  SEMPER_CO_TRY_STATUS(route->usable());
+  const Executor from = co_await asio::this_coro::executor;
+  auto& clock = *route->target.store().env().clock;
+  const MonotonicTime deadline = clock.after(timeout);
+  internal::ChainPointer chain;
+  FramePointer frame;
+  SEMPER_CO_TRY(auto done, begin_call(route, from, message, key, deadline, chain, frame));
+  if (!done) {
+    co_return co_await call_elsewhere(std::move(route), std::move(message), deadline,
+                                      std::move(key), std::move(chain), std::move(frame));
+  }
+  // The only wait, and nothing after it: run_through would only cost.
+  auto answer = co_await done->wait_until(clock, deadline);
+  co_return outcome(std::move(answer), route->target);
+}
+
+Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key);
+
+Async<void> cast_with_span(RoutePointer route, std::vector<RawMessage> messages, Key key,
+                           FramePointer frame) {
+  const internal::Tracing tracing = frame->tracing();
+  auto span = trace(tracing, *route, "send", SpanKind::producer, messages.data(), messages.size());
+  auto sending = cast(route, std::move(messages), std::move(key));
+  co_return co_await recorded(route, tracing, std::move(span), std::move(sending),
+                              std::move(frame));
+}
+
+Async<void> cast_elsewhere(RoutePointer route, std::vector<RawMessage> messages, Key key,
+                           FramePointer frame) {
+  if (frame) {
+    co_return co_await cast_with_span(std::move(route), std::move(messages), std::move(key),
+                                      std::move(frame));
+  }
+  const auto& target = route->target;
+  const auto relay = key ? nullptr : route->publishers.relays->to(target.id.type);
+  if (relay) {
+    auto sent = co_await run_through(relay->cast(target_of(route), std::move(messages)));
+    if (!sent) co_return fail(left_open(sent.error(), target));
+    co_return sent;
+  }
+  std::shared_ptr<internal::KeyedSend> keyed;
+  if (key) keyed = std::make_shared<internal::KeyedSend>(std::move(key));
+  auto sent = co_await run_through(
+      route->publishers.outbox->cast(target_of(route), std::move(messages), keyed));
+  if (!sent) co_return fail(left_open(sent.error(), target));
+  co_return sent;
+}
+
+// As begin_call().
+Result<std::optional<Done>> begin_cast(const RoutePointer& route, const Executor& from,
+                                       std::vector<RawMessage>& messages, const Key& key,
+                                       FramePointer& frame) {
+  SEMPER_TRY_STATUS(route->usable());
+  if (messages.empty()) return std::optional<Done>();
+  SEMPER_TRY(auto chain, chain_of(from, route->target, Sent::cast));
+  if (chain) frame = carry_on(from, route->target, messages.data(), messages.size());
+  if (frame) return std::optional<Done>();
+  const auto server = route->inline_server();
+  if (!server) return std::optional<Done>();
+  Operation operation{Event::cast, false, std::move(messages), {}, kNever};
+  operation.key = key;
+  operation.chain = std::move(chain);
+  return submit(*server, route, from, std::move(operation));
+}
+
+Async<void> cast(RoutePointer route, std::vector<RawMessage> messages, Key key) {
+  const Executor from = co_await asio::this_coro::executor;
+  FramePointer frame;
+  SEMPER_CO_TRY(auto done, begin_cast(route, from, messages, key, frame));
+  if (done) {
+    auto answer = co_await done->wait();
+    co_return status_of(answer, route->target);
+  }
+  if (messages.empty()) co_return Status{};
+  co_return co_await cast_elsewhere(std::move(route), std::move(messages), std::move(key),
+                                    std::move(frame));
+}
+
+Async<void> cast_in(RoutePointer route, Transaction& transaction,
+                    std::vector<RawMessage> messages) {
+  SEMPER_CO_TRY_STATUS(route->usable());
+  co_return co_await route->publishers.outbox->cast_in(transaction, target_of(route),
+                                                       std::move(messages));
+}
+
+Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Duration timeout);
+
+Async<Bytes> priority_with_span(RoutePointer route, Event event, RawMessage message,
+                                Duration timeout, FramePointer frame) {
+  const internal::Tracing tracing = frame->tracing();
+  const bool is_call = event == Event::call;
+  auto span = trace(tracing, *route, is_call ? "call" : "send",
+                    is_call ? SpanKind::client : SpanKind::producer, &message, 1);
+  auto sending = priority(route, event, std::move(message), timeout);
+  co_return co_await recorded(route, tracing, std::move(span), std::move(sending),
+                              std::move(frame));
+}
+
+Async<Bytes> priority(RoutePointer route, Event event, RawMessage message, Duration timeout) {
+  const auto& target = route->target;
+  SEMPER_CO_TRY_STATUS(route->usable());
+  const auto server = route->local_server();
+  if (!server) {
+    co_return fail(ErrorKind::unsupported,
+                   "priority messages run in this process, and no host in it serves type " +
+                       target.id.type + "; make one that does, or send a call or cast");
+  }
+  const Executor from = co_await asio::this_coro::executor;
+  SEMPER_CO_TRY(auto chain, chain_of(from, target, Sent::priority));
+  FramePointer frame;
+  if (chain) frame = carry_on(from, target, &message, 1);
+  if (frame) {
+    co_return co_await priority_with_span(route, event, std::move(message), timeout,
+                                          std::move(frame));
+  }
+  const MonotonicTime deadline = target.store().env().clock->after(timeout);
+  Operation operation{event, true, {}, {}, deadline};
+  auto done = operation.done;
+  operation.messages.push_back(std::move(message));
+  operation.chain = std::move(chain);
+  SEMPER_CO_TRY_STATUS(server->submit(target_of(route), std::move(operation), without_tag(from)));
+  auto answer = co_await done.wait_until(*target.store().env().clock, deadline);
+  co_return outcome(std::move(answer), target);
 }
 
 // Null: it has none. The text is borrowed until here.

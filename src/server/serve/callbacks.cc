@@ -176,7 +176,7 @@ Task<Ran> CallbackRunner::finish(Ran begun, Event event, MonotonicTime transacti
   auto handled = std::make_shared<std::optional<Result<Handled>>>();
   auto frame = std::make_shared<CallFrame>(
       entity_.shared_target(), CallFrame::Waits::in_transaction, std::move(begun.lent->chain),
-      begun.lent->traced ? begun.lent->traced->trace : nullptr);
+      begun.lent->traced ? begun.lent->traced->trace : nullptr, core.options.spans);
   auto work = run_rest(std::move(*begun.rest), handled);
   const bool late =
       co_await run_until(core.clock(), transaction_began + most, std::move(work), frame);

@@ -166,7 +166,7 @@ Task<LockedResult> LockedTask::handle_elsewhere(const HeldLock& held, StopToken 
                               held.message.content.name, SpanKind::consumer);
   trace_ = span ? span->trace : sent;
   const auto frame = std::make_shared<CallFrame>(target_, CallFrame::Waits::under_lock,
-                                                 held.message.chain, trace_);
+                                                 held.message.chain, trace_, core_.options.spans);
   asio::co_spawn(with_tag(core_.threads->locked(), frame),
                  run_callback(shared_from_this(), held, std::move(lost), done), asio::detached);
   auto ended = co_await done.wait();
