@@ -119,6 +119,20 @@ bool is_trusted(const struct stat& memory, const struct stat& device) {
          same_group && (open_to & ~device.st_mode) == 0;
 }
 
+// The next move of who cannot open it.
+Error why_not_opened(const Error& error, const std::string& device, const std::string& path) {
+  const std::string what =
+      error.message() + ", the memory that the processes which have " + device + " open share";
+  if (error.kind() != ErrorKind::permission) return Error(error.kind(), what);
+  if (::access(path.c_str(), F_OK) != 0 && ::access(kFolder, W_OK) != 0) {
+    return Error(error.kind(), what + "; let this user write in " + kFolder +
+                                   " (in a container: mount a tmpfs there)");
+  }
+  return Error(error.kind(), what + "; run them all as one user, or in the group of " + device +
+                                 ", or remove " + path +
+                                 " where a process that was killed has left it");
+}
+
 }  // namespace
 
 bool SharedMemory::is_in_place() const {
@@ -140,13 +154,7 @@ Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& devi
     if (attempt > 0) std::this_thread::sleep_for(kOpenPause);
     const auto descriptor_or = open_shared_file(path, status);
     if (!descriptor_or) {
-      const Error& error = descriptor_or.error();
-      const std::string what =
-          error.message() + ", the memory that the processes which have " + device + " open share";
-      if (error.kind() != ErrorKind::permission) return fail(error.kind(), what);
-      return fail(error.kind(), what + "; run them all as one user, or in the group of " + device +
-                                    ", or remove " + path +
-                                    " where a process that was killed has left it");
+      return fail(why_not_opened(descriptor_or.error(), device, path));
     }
     FileDescriptor opened(*descriptor_or);
     struct stat memory_status {};
@@ -168,7 +176,10 @@ Result<std::shared_ptr<SharedMemory>> SharedMemory::open(const std::string& devi
       // From nothing: what an earlier set of processes left is not trusted.
       if (::ftruncate(descriptor, 0) != 0 ||
           ::posix_fallocate(descriptor, 0, sizeof(SharedWords)) != 0) {
-        return fail(ErrorKind::exhausted, "no room in /dev/shm for " + path);
+        const bool is_left = !remove_unheld(descriptor, path);
+        return fail(ErrorKind::exhausted,
+                    "no room in /dev/shm for " + path + (is_left ? ", which is left empty" : "") +
+                        "; make some (df /dev/shm), or give the container more (--shm-size)");
       }
       SEMPER_TRY_STATUS(memory->map());
       std::memcpy(memory->words_->magic, kMagic, sizeof kMagic);

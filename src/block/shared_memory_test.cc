@@ -1,11 +1,16 @@
 // What is left in /dev/shm of processes that were killed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
+#include <fstream>
+#include <string>
 
 #include "file_worlds_test_support.h"
 #include "semper/base/bytes.h"
@@ -71,6 +76,54 @@ class SharedMemoryTest : public ::testing::Test {
   const testing::TemporaryFolder folder_{testing::TemporaryFolder::Place::beside_program};
   std::string path_ = folder_.path("device");
 };
+
+// In a child with a /dev/shm of its own, a tmpfs with these options: what opening the device says
+// there, and which files it leaves; empty where that cannot be had here.
+std::string said_with_memory(const std::string& path, const char* options, bool is_full) {
+  int ends[2];
+  if (::pipe(ends) != 0) return "";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool is_ours = ::unshare(CLONE_NEWNS) == 0 &&
+                         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                         ::mount("none", "/dev/shm", "tmpfs", 0, options) == 0;
+    if (!is_ours) ::_exit(1);
+    if (is_full) {
+      std::ofstream rest("/dev/shm/rest");
+      while (rest << std::string(4096, 'x') << std::flush) {
+      }
+    }
+    const auto opened = open_block_device(path, {.mode = IoMode::inline_blocking});
+    std::string said = opened ? "opened" : opened.error().to_string();
+    for (const auto& file : std::filesystem::directory_iterator("/dev/shm")) {
+      if (file.path().filename() != "rest") said += " LEFT " + file.path().string();
+    }
+    const bool is_told = ::write(ends[1], said.data(), said.size()) > 0;
+    ::_exit(is_told ? 0 : 1);
+  }
+  ::close(ends[1]);
+  std::string said;
+  std::array<char, 4096> some{};
+  for (ssize_t size = 0; (size = ::read(ends[0], some.data(), some.size())) > 0;) {
+    said.append(some.data(), static_cast<std::size_t>(size));
+  }
+  ::close(ends[0]);
+  EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+  return said;
+}
+
+TEST_F(SharedMemoryTest, where_there_is_no_room_for_it_nothing_is_left_and_the_next_move_is_said) {
+  const std::string full = said_with_memory(path_, "size=64k", true);
+  if (full.empty()) GTEST_SKIP() << "no /dev/shm of one's own here";
+  EXPECT_THAT(full, ::testing::StartsWith("exhausted: no room in /dev/shm"));
+  EXPECT_THAT(full, ::testing::HasSubstr("--shm-size"));
+  EXPECT_EQ(full.find("LEFT"), std::string::npos) << full;
+  const std::string inodes = said_with_memory(path_, "nr_inodes=1", false);
+  EXPECT_THAT(inodes, ::testing::StartsWith("exhausted: ")) << "it was called another user's";
+  EXPECT_EQ(inodes.find("as one user"), std::string::npos) << inodes;
+  const std::string read_only = said_with_memory(path_, "ro,size=64k", false);
+  EXPECT_THAT(read_only, ::testing::HasSubstr("let this user write in /dev/shm"));
+}
 
 TEST_F(SharedMemoryTest, a_file_whose_inode_had_another_life_is_locked_out_by_what_that_left) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be two users";

@@ -26,6 +26,11 @@ Status interrupted() {
   return fail(ErrorKind::cancelled, "interrupted; nothing was recorded");
 }
 
+Status is_there_already(const RecordArguments& arguments) {
+  return fail(ErrorKind::already_exists,
+              shown(arguments.output) + " is there already; --force replaces it");
+}
+
 // What cannot be the file, before the store is read for it.
 Status check_place(const RecordArguments& arguments) {
   struct stat there {};
@@ -36,8 +41,7 @@ Status check_place(const RecordArguments& arguments) {
                                                  "--output out for the standard output");
   }
   if (arguments.force) return {};
-  return fail(ErrorKind::already_exists,
-              shown(arguments.output) + " is there already; --force replaces it");
+  return is_there_already(arguments);
 }
 
 // The file is there as a whole, or not at all. States and messages are in it: its owner alone reads
@@ -45,9 +49,10 @@ Status check_place(const RecordArguments& arguments) {
 Status write_file(const RecordArguments& arguments, const std::string& text,
                   const Interrupt& interrupt) {
   const std::string part = arguments.output + ".part-" + std::to_string(::getpid());
-  const auto failed = [&](const std::string& what) {
+  const auto failed = [&](const std::string& what) -> Status {
     const int reason = errno;
     ::unlink(part.c_str());
+    if (reason == EEXIST) return is_there_already(arguments);
     const Error error = error_from_errno(reason, what + " " + shown(arguments.output));
     if (reason != ENOSPC && reason != EDQUOT) return fail(error);
     return fail(error.kind(), error.message() + "; make room, or give another --output");
