@@ -156,6 +156,7 @@ std::string age_of(const std::optional<Duration>& oldest) {
 }
 
 std::string state_of(const EntityLoad& load) {
+  if (load.is_damaged) return "damaged";
   if (load.is_left_alone) return "left to others";
   return load.is_locked ? "locked" : "";
 }
@@ -206,6 +207,7 @@ Bytes item_of(const Picture& picture, std::uint64_t limit) {
             .add("processed_per_second", row.rate ? real_item(*row.rate) : null_item())
             .add("locked", flag_item(row.load.is_locked))
             .add("left_to_others", flag_item(row.load.is_left_alone))
+            .add("damaged", flag_item(row.load.is_damaged))
             .item());
   }
   return Fields().add("types", types.item()).add("entities", entities.item()).item();

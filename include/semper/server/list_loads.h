@@ -31,6 +31,8 @@ struct EntityLoad {
   std::uint64_t processed = 0;  // messages taken from its queue so far
   bool is_locked = false;
   bool is_left_alone = false;  // left to newer hosts (EntityView::needs)
+  // Its header cannot be read: it is parked, and `waiting` is at least what waits.
+  bool is_damaged = false;
   // As EntityView::oldest.
   std::optional<Duration> oldest = std::nullopt;
 };

@@ -8,6 +8,7 @@
 #include "semper/server/host.h"
 #include "semper/server/list_keys.h"
 #include "semper/server/list_loads.h"
+#include "semper/server/list_timers.h"
 #include "server/format/enqueue.h"
 #include "server/format/key_book.h"
 #include "server/format/keys.h"
@@ -369,6 +370,39 @@ TEST_F(Inspect, dead_letters_are_listed_oldest_first) {
   ASSERT_EQ(rest.size(), 1u);
   EXPECT_EQ(rest[0].stamp, letters[1].stamp);
   EXPECT_THAT(run(list_dead_letters(tenant_, id_, 10, letters[1].stamp)).value(), IsEmpty());
+}
+
+TEST_F(Inspect, what_is_damaged_of_one_entity_keeps_nobody_from_the_others) {
+  const EntityId bad{"Counter", "bad"};
+  enqueue(bad, {"Add"});
+  enqueue(id_, {"Add", "Add"});
+  internal::Header header;
+  header.lock = internal::LockRecord{1, "host", 0};
+  write_header(id_, header);
+  commit([&](Transaction& tx) {
+    tx.set(keys(bad).header(), "?");
+    tx.set(keys(id_).timer("broken"), "?");
+    tx.set(keys(id_).key("Add", "broken"), "?");
+    tx.set(internal::type_key(tenant_.prefix(), "Broken"), "?");
+  });
+  const auto outstanding = run(count_outstanding(tenant_));
+  ASSERT_TRUE(outstanding) << outstanding.error().to_string();
+  EXPECT_EQ(outstanding->entities_with_work, 2u);
+  EXPECT_EQ(outstanding->locks, 1u);
+  const auto page = scheduler_.block_on(list_loads(tenant_, "Counter", {}));
+  ASSERT_TRUE(page) << page.error().to_string();
+  ASSERT_EQ(page->entities.size(), 2u);
+  for (const auto& load : page->entities) {
+    EXPECT_EQ(load.is_damaged, load.id == bad) << load.id.to_string();
+    EXPECT_EQ(load.waiting, load.id == bad ? 1u : 2u);
+  }
+  const auto timers = run(list_timers(tenant_, id_));
+  EXPECT_TRUE(timers && timers->empty());
+  const auto known = run(list_keys(tenant_, id_));
+  EXPECT_TRUE(known && known->empty());
+  const auto types = run(list_types(tenant_));
+  ASSERT_TRUE(types) << types.error().to_string();
+  EXPECT_EQ(types->size(), 2u);
 }
 
 TEST_F(Inspect, a_damaged_letter_is_in_nobodys_way) {

@@ -55,7 +55,10 @@ Result<std::optional<Found>> found_in(const KeyValue& row, const Tenant& tenant,
   if (!name) return fail(at_key(name.error(), row.key));
   if (name->is_chunk) return std::optional<Found>();
   auto record = KeyRecord::decode(row.value);
-  if (!record) return fail(at_key(record.error(), row.key));
+  if (!record) {
+    pass_over(record.error(), row.key);
+    return std::optional<Found>();
+  }
   const bool is_dead = killed && record->stamp < *killed;
   const bool is_over = record->is_done() && record->expires_ms <= now_ms;
   if (is_dead || is_over) return std::optional<Found>();

@@ -115,8 +115,11 @@ Async<void> count_index(Transaction& transaction, const Tenant& tenant, Outstand
   outstanding.entities_with_work = entities.size();
   for (const auto& id : entities) {
     const EntityKeys keys(tenant.prefix(), id);
-    SEMPER_CO_TRY(const auto standing, co_await standing_in_snapshot(transaction, keys));
-    if (standing.header.lock) ++outstanding.locks;
+    const auto standing = co_await standing_in_snapshot(transaction, keys);
+    if (standing && standing->header.lock) ++outstanding.locks;
+    if (standing) continue;
+    // One that cannot be read is parked, and holds no lock that anybody could give back.
+    if (standing.error().kind() != ErrorKind::corrupt) co_return fail(standing.error());
   }
   co_return Status{};
 }
@@ -164,8 +167,8 @@ Async<std::vector<TypeView>> read_types(Transaction& transaction, const Tenant& 
     TypeView view;
     SEMPER_TRY(view.type, first_text(prefix, row.key));
     auto messages = internal::decode_message_infos(row.value);
-    if (!messages) return fail(at_key(messages.error(), row.key));
-    view.messages = std::move(*messages);
+    if (!messages) pass_over(messages.error(), row.key);
+    if (messages) view.messages = std::move(*messages);
     types.emplace(view.type, view);
     return types.size() < options.limit;
   };

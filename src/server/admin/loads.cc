@@ -27,9 +27,11 @@ Async<std::optional<EntityLoad>> load_of(Transaction& transaction, const Tenant&
   if (!raw && !pushed) co_return std::nullopt;
   if (raw) {
     const auto header = internal::Header::decode(*raw);
-    if (!header) co_return fail(at_key(header.error(), keys.header()));
-    load.processed = header->popped;
-    load.is_locked = header->lock.has_value();
+    load.is_damaged = !header;
+    if (header) {
+      load.processed = header->popped;
+      load.is_locked = header->lock.has_value();
+    }
   }
   load.waiting = internal::count_waiting(pushed, load.processed);
   if (ages != nullptr && load.waiting > 0) {

@@ -1,5 +1,6 @@
 #include "server/admin/snapshot_reads.h"
 
+#include "semper/base/log.h"
 #include "semper/store/tuple_text.h"
 #include "server/format/records.h"
 
@@ -7,6 +8,11 @@ namespace semper::internal::admin {
 
 Error at_key(const Error& error, BytesView key) {
   return error.in("key " + printable_key(key));
+}
+
+void pass_over(const Error& error, BytesView key) {
+  log_warning("server",
+              "a row cannot be read, and is passed over: " + at_key(error, key).to_string());
 }
 
 Async<std::optional<Bytes>> first_key(Transaction& transaction, KeyRange range) {

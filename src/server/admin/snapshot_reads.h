@@ -27,6 +27,9 @@ Error at_key(const Error& error, BytesView key);
 Async<std::optional<Bytes>> first_key(Transaction& transaction, KeyRange range);
 
 // As internal::read_standing, of the snapshot.
+// A row of a list that cannot be read is said in the log, and keeps nobody from the others.
+void pass_over(const Error& error, BytesView key);
+
 Async<Standing> standing_in_snapshot(Transaction& transaction, const EntityKeys& keys);
 // The same of an entity that is there; one that was killed is not, whatever still lies about of it.
 Async<Standing> require_entity(Transaction& transaction, const EntityKeys& keys,

@@ -74,7 +74,10 @@ Async<std::vector<TimerView>> read_timers(Transaction& transaction, const Entity
   std::vector<TimerView> views;
   const auto add = [&](const KeyValue& row) -> Result<bool> {
     auto timer = TimerRecord::decode(row.value);
-    if (!timer) return fail(at_key(timer.error(), row.key));
+    if (!timer) {
+      pass_over(timer.error(), row.key);
+      return true;
+    }
     SEMPER_TRY(auto name, internal::name_of_timer_key(tenant.prefix(), row.key));
     if (is_alive(*timer, killed)) {
       views.push_back(view_of(id, std::move(name), std::move(*timer)));
@@ -138,7 +141,10 @@ Async<std::vector<TimerView>> read_due_timers(Transaction& transaction, const Te
     SEMPER_CO_TRY(const auto raw, co_await transaction.get(key, ReadMode::snapshot));
     if (!raw) continue;
     auto timer = TimerRecord::decode(*raw);
-    if (!timer) co_return fail(at_key(timer.error(), key));
+    if (!timer) {
+      pass_over(timer.error(), key);
+      continue;
+    }
     if (!timer->is_indexed() || timer->next_ms != entry.due_ms) continue;
     SEMPER_CO_TRY(const auto killed, co_await killed_at(transaction, keys, ReadMode::snapshot));
     if (is_alive(*timer, killed)) {

@@ -322,7 +322,10 @@ Async<std::optional<Error>> LockRelease::give_up(const Error& reason, Transactio
     settled = co_await forget_cancelled(timers, keys, target_->id);
   }
   if (settled) co_return std::nullopt;
-  if (settled.error().kind() != ErrorKind::exhausted) co_return fail(settled.error());
+  // Over a limit, which it names; without one the store has no room, and it is tried again.
+  const bool is_too_much =
+      settled.error().kind() == ErrorKind::exhausted && settled.error().limit();
+  if (!is_too_much) co_return fail(settled.error());
   co_return std::optional<Error>(settled.error());
 }
 
