@@ -312,7 +312,7 @@ Findings hasty_pipes(const File& script) {
 }
 
 Findings unreadable_test_names(const File& file) {
-  static const std::regex begins(R"(^(?:[A-Z]+_)?TEST(?:_[A-Z]+)?\(\w+,\s*(\w*))");
+  static const std::regex begins(R"(^(?:[A-Z]+_)?TEST(?!_SUITE)(?:_[A-Z]+)?\(\w+,\s*(\w*))");
   static const std::regex name_form(R"((DISABLED_)?[a-z0-9]+(_[a-z0-9]+)*)");
   static const std::regex word(R"(^\s*(\w+))");
   Findings findings;
