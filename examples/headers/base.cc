@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iostream>
 #include <string>
+#include <thread>
 
 #include "semper/base/codec_json.h"
 
@@ -18,6 +19,7 @@
 #include "semper/base/log.h"
 #include "semper/base/metrics.h"
 #include "semper/base/result.h"
+#include "semper/base/stop.h"
 #include "semper/base/time.h"
 #include "semper/base/type_name.h"
 #include "semper/base/value.h"
@@ -156,6 +158,20 @@ semper::Result<int> example() {
   return n;
 }
 }  // namespace result
+
+namespace stop {
+void do_a_step();
+struct News { void notify_one() {} };
+void example(News& news) {
+  semper::StopSource stop;
+  std::thread worker([token = stop.get_token()] {
+    while (!token.stop_requested()) do_a_step();
+  });
+  const semper::StopCallback wake(stop.get_token(), [&] { news.notify_one(); });
+  stop.request_stop();                                      // runs it
+  worker.join();
+}
+}  // namespace stop
 
 void time() {
   using semper::Duration;

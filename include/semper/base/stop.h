@@ -7,8 +7,8 @@
 //   std::thread worker([token = stop.get_token()] {
 //     while (!token.stop_requested()) do_a_step();
 //   });
-//   stop.request_stop();
-//   const semper::StopCallback wake(token, [&] { news.notify_one(); });   // runs on request_stop()
+//   const semper::StopCallback wake(stop.get_token(), [&] { news.notify_one(); });
+//   stop.request_stop();                                      // runs it
 //
 // They are std::stop_token, std::stop_source and std::stop_callback where the standard library has
 // them, and the same in our words where not (libc++ up to version 17).
