@@ -22,6 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kStartDeadline = 60s;
+constexpr int kStarts = 5;
 
 std::string variable_of(int nodes) {
   return "SEMPER_TEST_ETCD_SHARED_" + std::to_string(nodes);
@@ -75,12 +76,20 @@ std::optional<std::string> etcd_program() {
 EtcdServers::EtcdServers(EtcdServerOptions options)
     : options_(std::move(options)), folder_(parent_of(options_)) {
   nodes_.resize(static_cast<std::size_t>(options_.nodes));
-  for (auto& node : nodes_) {
-    node.client_port = semper::testing::free_port();
-    node.peer_port = semper::testing::free_port();
+  for (int attempt = 1;; ++attempt) {
+    for (auto& node : nodes_) {
+      node.client_port = semper::testing::free_port();
+      node.peer_port = semper::testing::free_port();
+    }
+    for (int i = 0; i < options_.nodes; ++i) spawn(i, false);
+    if (options_.client_scheme != "http" || wait_until_healthy()) return;
+    // A port was free when it was drawn, and another program's when etcd wanted it.
+    if (attempt == kStarts) throw std::runtime_error("etcd ended at once; see " + folder());
+    for (int i = 0; i < options_.nodes; ++i) {
+      stop(i);
+      std::filesystem::remove_all(folder_.path("n" + std::to_string(i)));
+    }
   }
-  for (int i = 0; i < options_.nodes; ++i) spawn(i, false);
-  if (options_.client_scheme == "http") wait_until_healthy();
 }
 
 EtcdServers::~EtcdServers() {
@@ -134,16 +143,21 @@ void EtcdServers::spawn(int number, bool existing) {
   node.process.emplace(start_etcd(words, folder_.path(name + ".log")));
 }
 
-void EtcdServers::wait_until_healthy() {
+bool EtcdServers::wait_until_healthy() {
   const auto until = std::chrono::steady_clock::now() + kStartDeadline;
   for (int i = 0; i < options_.nodes; ++i) {
     while (!answers_on(endpoint(i))) {
+      // The others wait for it.
+      for (auto& node : nodes_) {
+        if (!node.process->is_running()) return false;
+      }
       if (std::chrono::steady_clock::now() > until) {
         throw std::runtime_error("etcd at " + endpoint(i) + " did not come up; see " + folder());
       }
       std::this_thread::sleep_for(20ms);
     }
   }
+  return true;
 }
 
 void EtcdServers::stop(int number) {

@@ -43,8 +43,8 @@ class EtcdServers {
   std::string endpoint(int node) const;
   std::string folder() const { return folder_.path(); }
 
-  void stop(int node);   // kill -9
-  void start(int node);  // again, on its own data; waits until it answers
+  void stop(int node);     // kill -9
+  void start(int node);    // again, on its own data; waits until it answers
   void restart(int node);  // the same, and does not wait
   void pause(int node);
   void resume(int node);
@@ -62,7 +62,8 @@ class EtcdServers {
     std::optional<semper::testing::ChildProcess> process = std::nullopt;
   };
   void spawn(int node, bool existing);
-  void wait_until_healthy();
+  // False: one of them has ended.
+  bool wait_until_healthy();
 
   EtcdServerOptions options_;
   const semper::testing::TemporaryFolder folder_;

@@ -176,8 +176,8 @@ SERVER_TEST(SimulatedTimers, a_row_that_cannot_be_read_stops_no_other_of_its_sha
   EXPECT_TRUE(std::any_of(logged.begin(), logged.end(), [](const std::string& line) {
     return line.find("timer bad is left alone") != std::string::npos;
   }));
-  auto listed = co_await list_timers(Tenant(world.store()), ref.entity());
-  EXPECT_EQ(must_fail(listed).kind(), ErrorKind::corrupt);
+  const auto listed = co_await list_timers(Tenant(world.store()), ref.entity());
+  EXPECT_TRUE(must(listed).empty()) << "it is passed over, with a line in the log";
   must(co_await cancel_timer(Tenant(world.store()), ref.entity(), "bad"));
   co_await expect_no_timers(world, "w");
 }

@@ -12,7 +12,7 @@ namespace semper::internal {
 namespace {
 
 // Entities by which a group grows after one that went well.
-constexpr std::size_t kGrowth = 4;
+constexpr std::size_t kGroupGrowth = 4;
 
 bool is_for_groups(const ServedBehaviour& served) {
   const auto& core = served.core();
@@ -248,8 +248,8 @@ Async<void> Groups::attempt(Members& members) {
 
 void Groups::learn(bool went_well) {
   std::lock_guard lock(mutex_);
-  most_ =
-      went_well ? std::min(most_ + kGrowth, kGroupEntities) : std::max<std::size_t>(most_ / 2, 2);
+  most_ = went_well ? std::min(most_ + kGroupGrowth, kGroupEntities)
+                    : std::max<std::size_t>(most_ / 2, 2);
   SEMPER_ASSERT(most_ >= 2 && most_ <= kGroupEntities,
                 "a group is of two or more, up to its bound");
 }

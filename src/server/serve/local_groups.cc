@@ -9,7 +9,7 @@ namespace semper::internal {
 namespace {
 
 // Entities by which a group grows after one that went well.
-constexpr std::size_t kGrowth = 4;
+constexpr std::size_t kLocalGrowth = 4;
 
 }  // namespace
 
@@ -134,7 +134,7 @@ void LocalGroups::leave(std::unique_ptr<Member> member, const Executor& executor
 
 void LocalGroups::learn(bool went_well) {
   std::lock_guard lock(mutex_);
-  most_ = went_well ? std::min(most_ + kGrowth, kLocalGroupEntities)
+  most_ = went_well ? std::min(most_ + kLocalGrowth, kLocalGroupEntities)
                     : std::max<std::size_t>(most_ / 2, 2);
   SEMPER_ASSERT(most_ >= 2 && most_ <= kLocalGroupEntities,
                 "a group is of two or more, up to its bound");

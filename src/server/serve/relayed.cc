@@ -14,7 +14,7 @@ namespace semper::internal {
 namespace {
 
 // Entities by which a group grows after one that went well.
-constexpr std::size_t kGrowth = 4;
+constexpr std::size_t kRelayedGrowth = 4;
 
 }  // namespace
 
@@ -554,7 +554,7 @@ void RelayedCasts::after(std::vector<Unit>& units, bool went_well) {
       --unit.visitor->under_way;
       unit.visitor->is_open = unit.visitor->is_open || unit.is_open;
     }
-    most_ = went_well ? std::min(most_ + kGrowth, kRelayedGroupEntities)
+    most_ = went_well ? std::min(most_ + kRelayedGrowth, kRelayedGroupEntities)
                       : std::max<std::size_t>(most_ / 2, 1);
   }
   for (const auto& unit : units) {
