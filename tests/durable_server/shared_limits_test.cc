@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "behaviours.h"
+#include "limits.h"
 #include "semper/server/dead_letters.h"
 #include "semper/server/list_timers.h"
 #include "semper/store/tuple_stream.h"
@@ -29,10 +30,6 @@ using ::testing::SizeIs;
 
 SERVER_SUITE_ON(SharedLimits, worlds_in(TimeKind::simulated));
 
-std::string share_key(const std::string& id) {
-  return id.substr(0, id.find('/'));
-}
-
 // What callbacks have seen, of all hosts. The last run of a message counts: those before it were
 // undone.
 struct Account {
@@ -44,33 +41,23 @@ struct Account {
   }
   std::size_t count(const std::string& key) const {
     return static_cast<std::size_t>(std::count_if(runs.begin(), runs.end(), [&](const auto& run) {
-      return share_key(run.first.first) == key;
+      return limit_key_in(run.first.first) == key;
     }));
   }
   // Messages of the key (empty: of all) within any time, over what the rate allows in that time.
   double over(const std::string& key, const RateLimit& rate) const {
     std::vector<MonotonicTime> times;
     for (const auto& [message, when] : runs) {
-      if (key.empty() || share_key(message.first) == key) times.push_back(when);
+      if (key.empty() || limit_key_in(message.first) == key) times.push_back(when);
     }
-    std::sort(times.begin(), times.end());
-    const double per_second = rate.messages / std::chrono::duration<double>(rate.per).count();
-    double excess = -1e9;
-    for (std::size_t i = 0; i < times.size(); ++i) {
-      for (std::size_t j = i; j < times.size(); ++j) {
-        const double span = std::chrono::duration<double>(times[j] - times[i]).count();
-        const double allowed = rate.burst + per_second * (span + 1.0);
-        excess = std::max(excess, static_cast<double>(j - i + 1) - allowed);
-      }
-    }
-    return excess;
+    return excess_over(rate, std::move(times));
   }
   void begins(const std::string& id) {
     std::lock_guard lock(mutex);
     running.insert(id);
     most_of_type = std::max(most_of_type, running.size());
     std::map<std::string, std::size_t> by_key;
-    for (const auto& one : running) ++by_key[share_key(one)];
+    for (const auto& one : running) ++by_key[limit_key_in(one)];
     for (const auto& [key, number] : by_key) most_of_key = std::max(most_of_key, number);
   }
   void ends(const std::string& id) {
@@ -92,7 +79,7 @@ struct Post {
   static constexpr std::string_view kName = "Post";
   static constexpr RateLimit kRateLimit{.messages = 10, .per = 1s, .burst = 5};
   static constexpr RateLimit kTypeRateLimit{.messages = 20, .per = 1s, .burst = 10};
-  static std::string limit_key(const EntityId& id) { return share_key(id.id); }
+  static std::string limit_key(const EntityId& id) { return limit_key_in(id.id); }
   using State = std::int64_t;
   struct Send {
     std::int64_t number = 0;
@@ -120,7 +107,7 @@ struct Post {
 struct Press {
   static constexpr std::string_view kName = "Press";
   static constexpr RateLimit kTypeRateLimit{.messages = 20, .per = 1s, .burst = 1};
-  static std::string limit_key(const EntityId& id) { return share_key(id.id); }
+  static std::string limit_key(const EntityId& id) { return limit_key_in(id.id); }
   static int limit_weight(std::string_view key) { return key == "heavy" ? 3 : 1; }
   using State = std::int64_t;
   struct Print {
@@ -143,7 +130,7 @@ struct Dock {
   static constexpr std::string_view kName = "Dock";
   static constexpr int kConcurrencyLimit = 2;
   static constexpr int kTypeConcurrencyLimit = 3;
-  static std::string limit_key(const EntityId& id) { return share_key(id.id); }
+  static std::string limit_key(const EntityId& id) { return limit_key_in(id.id); }
   using State = std::int64_t;
   struct Load {
     std::int64_t ms = 300;
@@ -465,7 +452,7 @@ struct OddlyWeighed : Press {
   using Press::Press;
   static constexpr std::string_view kName = "OddlyWeighed";
   static std::string limit_key(const EntityId& id) {
-    return id.id.starts_with("big") ? std::string(1 << 20, 'b') : share_key(id.id);
+    return id.id.starts_with("big") ? std::string(1 << 20, 'b') : limit_key_in(id.id);
   }
   static int limit_weight(std::string_view key) {
     if (key == "bad") throw std::runtime_error("no weight");
@@ -574,10 +561,7 @@ SERVER_TEST(SharedLimits, more_keys_than_one_turn_has_room_for_all_have_theirs) 
   co_await world.until_clean();
 }
 
-SERVER_TEST(SharedLimits, a_refused_call_with_a_key_may_be_repeated_and_tells_who_is_attached) {
-  const auto account = std::make_shared<Account>(world.clock());
-  co_await world.serve(std::make_shared<Strict>(account));
-  const auto strict = world.ref<Strict>("a/1");
+Task<void> call_until_refused(World& world, const Ref<Strict>& strict) {
   const CallOptions patient{world.patience()};
   bool is_refused = false;
   for (std::int64_t i = 1; i <= 8 && !is_refused; ++i) {
@@ -585,6 +569,13 @@ SERVER_TEST(SharedLimits, a_refused_call_with_a_key_may_be_repeated_and_tells_wh
     is_refused = !(co_await strict.call(message, patient));
   }
   EXPECT_TRUE(is_refused);
+}
+
+SERVER_TEST(SharedLimits, a_refused_call_with_a_key_may_be_repeated_and_tells_who_is_attached) {
+  const auto account = std::make_shared<Account>(world.clock());
+  co_await world.serve(std::make_shared<Strict>(account));
+  const auto strict = world.ref<Strict>("a/1");
+  co_await call_until_refused(world, strict);
   const Post::Send message{20};
   const CallOptions keyed{world.patience(), IdempotencyKey{"k"}};
   const std::size_t runs = account->runs.size();
@@ -671,13 +662,7 @@ SERVER_TEST(SharedLimits, what_is_over_and_not_known_here_waits_for_who_knows_it
   const auto account = std::make_shared<Account>(world.clock());
   co_await world.serve(std::make_shared<Strict>(account));
   const auto strict = world.ref<Strict>("a/1");
-  const CallOptions patient{world.patience()};
-  bool is_refused = false;
-  for (std::int64_t i = 1; i <= 8 && !is_refused; ++i) {
-    const Post::Send message{i};
-    is_refused = !(co_await strict.call(message, patient));
-  }
-  EXPECT_TRUE(is_refused);
+  co_await call_until_refused(world, strict);
   const RawMessage newer{"Newer", encode(std::int64_t{1})};
   std::vector<RawMessage> one;
   one.push_back(newer);

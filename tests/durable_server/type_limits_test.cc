@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "behaviours.h"
+#include "limits.h"
 #include "semper/server/dead_letters.h"
 #include "semper/store/tuple_stream.h"
 #include "world.h"
@@ -24,10 +25,6 @@ using ::testing::SizeIs;
 
 SERVER_SUITE_ON(TypeLimits, worlds_in(TimeKind::simulated));
 SERVER_SUITE(TypeLimitsInAnyTime);
-
-std::string key_in(const std::string& id) {
-  return id.substr(0, id.find('/'));
-}
 
 // What callbacks have seen, of all hosts.
 struct SeenRun {
@@ -52,7 +49,7 @@ struct SeenRun {
   MonotonicTime last_of(const std::string& key) const {
     MonotonicTime last{};
     for (const auto& run : runs) {
-      if (key_in(run.id) == key) last = std::max(last, run.when);
+      if (limit_key_in(run.id) == key) last = std::max(last, run.when);
     }
     return last;
   }
@@ -61,21 +58,11 @@ struct SeenRun {
   double over(const std::string& key, const RateLimit& rate) const {
     std::map<std::pair<std::string, std::int64_t>, MonotonicTime> last_runs;
     for (const auto& run : runs) {
-      if (key_in(run.id) == key) last_runs[{run.id, run.number}] = run.when;
+      if (limit_key_in(run.id) == key) last_runs[{run.id, run.number}] = run.when;
     }
     std::vector<MonotonicTime> times;
     for (const auto& [message, when] : last_runs) times.push_back(when);
-    std::sort(times.begin(), times.end());
-    double excess = -1e9;
-    for (std::size_t i = 0; i < times.size(); ++i) {
-      for (std::size_t j = i; j < times.size(); ++j) {
-        const double span = std::chrono::duration<double>(times[j] - times[i]).count();
-        const double per_second = rate.messages / std::chrono::duration<double>(rate.per).count();
-        const double allowed = rate.burst + per_second * (span + 1.0);
-        excess = std::max(excess, static_cast<double>(j - i + 1) - allowed);
-      }
-    }
-    return excess;
+    return excess_over(rate, std::move(times));
   }
 
   void begins(const std::string& id) {
@@ -83,7 +70,7 @@ struct SeenRun {
     running.insert(id);
     begun.push_back(id);
     std::map<std::string, int> by_key;
-    for (const auto& one : running) ++by_key[key_in(one)];
+    for (const auto& one : running) ++by_key[limit_key_in(one)];
     for (const auto& [key, count] : by_key) most[key] = std::max(most[key], count);
   }
   void ends(const std::string& id) {
@@ -102,7 +89,7 @@ struct SeenRun {
 struct Mailer {
   static constexpr std::string_view kName = "Mailer";
   static constexpr RateLimit kRateLimit{.messages = 10, .per = 1s, .burst = 5};
-  static std::string limit_key(const EntityId& id) { return key_in(id.id); }
+  static std::string limit_key(const EntityId& id) { return limit_key_in(id.id); }
   using State = std::int64_t;
   struct Send {
     std::int64_t number = 0;
@@ -142,7 +129,7 @@ struct SlowMailer : Mailer {
 struct Crane {
   static constexpr std::string_view kName = "Crane";
   static constexpr int kConcurrencyLimit = 2;
-  std::string limit_key(const EntityId& id) const { return key_in(id.id); }
+  std::string limit_key(const EntityId& id) const { return limit_key_in(id.id); }
   using State = std::int64_t;
   struct Lift {
     std::int64_t ms = 300;
