@@ -9,7 +9,7 @@ namespace {
 struct Meaning {
   FdbError code;
   ErrorKind kind;
-  const char* next;  // what to do
+  const char* next;            // what to do
   Limit limit = {nullptr, 0};  // of what asks for too much, however much room there is
 };
 

@@ -51,8 +51,8 @@ struct ServedTypeView {
   std::uint32_t state_version = 1;
   // It has met entities that need an unknown newer program.
   bool is_behind = false;
-  std::vector<MessageInfo> messages;  // names, including former ones, and how they are handled
-  bool has_more = false;              // there were more messages than fit into its row
+  std::vector<MessageInfo> messages;      // names, including former ones, and how they are handled
+  bool has_more = false;                  // there were more messages than fit into its row
   std::optional<LimitsView> limits = {};  // if it has some; older programs do not say
 };
 
@@ -102,7 +102,7 @@ struct EntityView {
   EntityId id;
   std::optional<Bytes> state;  // one CBOR item; empty before the first message
   std::uint32_t state_version = 1;
-  Versionstamp stamp;          // of the commit that last wrote it
+  Versionstamp stamp;  // of the commit that last wrote it
   std::uint64_t queue_length = 0;
   std::uint64_t processed = 0;  // messages taken from the queue so far
   std::optional<LockView> lock;

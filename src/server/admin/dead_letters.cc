@@ -21,7 +21,7 @@ using namespace internal::admin;
 // What one transaction of many has done.
 struct Part {
   std::uint64_t letters = 0;
-  Bytes last;  // key of the last one
+  Bytes last;                    // key of the last one
   std::optional<Error> damaged;  // the first that stays
   bool more = false;
 };

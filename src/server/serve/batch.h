@@ -222,7 +222,7 @@ class Batch {
   bool may_be_sent_to_ = false;  // by others of it, in the same commit
   bool is_alone_ = false;        // has the permit to run a message that may end this process
   bool must_load_ = false;
-  Tokens tokens_;  // to run messages; of a type with a rate
+  Tokens tokens_;              // to run messages; of a type with a rate
   Throttle::Refusal refusal_;  // of the first messages, which are over a limit
   bool clears_limit_note_ = false;
   int conflicts_ = 0;

@@ -31,9 +31,9 @@ struct AttemptEffects {
   bool head_buried = false;  // that one was set aside instead of run
   bool was_told = false;     // of that, by handle_dead_letter
   bool telling_failed = false;
-  bool is_unfit = false;  // the failed message: no callback takes it
-  Duration ran_for{};     // in callbacks
-  MonotonicTime until{};  // no further message begins
+  bool is_unfit = false;            // the failed message: no callback takes it
+  Duration ran_for{};               // in callbacks
+  MonotonicTime until{};            // no further message begins
   std::uint64_t to_refuse = 0;      // of the queue, the first ones,
   std::optional<Error> over_limit;  // which are over this
   std::size_t executed = 0;

@@ -110,7 +110,7 @@ class RelayedCasts : public std::enable_shared_from_this<RelayedCasts> {
   std::unique_ptr<Neighbours::Listening> listening_;
   std::vector<VisitorPointer> visitors_;
   std::vector<VisitorPointer> leaving_;  // those of the end
-  bool is_looking_after_ = false;  // a coroutine looks for idle ones
+  bool is_looking_after_ = false;        // a coroutine looks for idle ones
   std::deque<Unit> waiting_;
   std::vector<Unit> paused_;                 // for kRelayedPause
   bool is_pausing_ = false;                  // somebody ends that
